@@ -1,0 +1,64 @@
+"""``bench``: samplers of score-based generative models, measured. What a plugin author needs is here.
+
+Nothing imported here loads torch: ``Tensor`` is a name for annotations.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bench.checkpoints.cards import Card
+from bench.errors import BenchError
+from bench.execute import Executor, Job
+from bench.metrics import Measured, Metric, Reading
+from bench.params import Plugin, param
+from bench.plugins import Register, hookimpl
+from bench.sampling import (
+    Corrector,
+    LangevinLike,
+    LinearPredictor,
+    Noise,
+    Predictor,
+    Sampler,
+    Solver,
+    Update,
+)
+from bench.score import Denoiser, Model, ScoreFunction
+from bench.sde import SDE, Array, Level, Scale
+
+if TYPE_CHECKING:
+    from torch import Tensor
+else:
+    Tensor = Any
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "SDE",
+    "Array",
+    "BenchError",
+    "Card",
+    "Corrector",
+    "Denoiser",
+    "Executor",
+    "Job",
+    "LangevinLike",
+    "Level",
+    "LinearPredictor",
+    "Measured",
+    "Metric",
+    "Model",
+    "Noise",
+    "Plugin",
+    "Predictor",
+    "Reading",
+    "Register",
+    "Sampler",
+    "Scale",
+    "ScoreFunction",
+    "Solver",
+    "Tensor",
+    "Update",
+    "hookimpl",
+    "param",
+]

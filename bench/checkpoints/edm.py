@@ -1,0 +1,28 @@
+"""EDM's preconditioning: one denoiser for every noise level (Karras et al. 2022)."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+
+class EDMDenoiser(nn.Module):
+    """Denoiser ``D(x; sigma) = c_skip x + c_out F(c_in x; c_noise)`` (Karras et al. 2022, eq. 7).
+
+    With ``s = sqrt(sigma^2 + sigma_data^2)``: ``c_skip = sigma_data^2 / s^2``,
+    ``c_out = sigma sigma_data / s``, ``c_in = 1 / s``, ``c_noise = ln(sigma) / 4`` (Table 1).
+    """
+
+    def __init__(self, network: nn.Module, sigma_data: float = 0.5) -> None:
+        super().__init__()
+        self.network = network
+        self.sigma_data = sigma_data
+
+    def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """Expected clean image given ``x = x0 + sigma noise``; x (B, C, H, W), sigma (B,) positive."""
+        total = sigma**2 + self.sigma_data**2
+        c_skip = self.sigma_data**2 / total
+        c_out = sigma * self.sigma_data * total.rsqrt()
+        c_in = total.rsqrt()
+        f = self.network(x * c_in[:, None, None, None], sigma.log() / 4)
+        result: Tensor = c_skip[:, None, None, None] * x + c_out[:, None, None, None] * f.to(x.dtype)
+        return result

@@ -1,0 +1,47 @@
+"""The command ``bench``. Heavy libraries are imported inside the commands that use them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import click
+
+from bench.cli.listing import list_command, show_command
+from bench.cli.run import run_command
+from bench.errors import BenchError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="sampler-bench", prog_name="bench")
+def cli() -> None:
+    """Judge samplers of score-based generative models: quality against network calls.
+
+    \b
+    bench run --sde vp --predictor reverse_diffusion --corrector langevin
+    bench list predictors
+    bench show langevin
+    """
+
+
+cli.add_command(run_command)
+cli.add_command(list_command)
+cli.add_command(show_command)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point. Exit status: 0 done, 1 a cell failed, 2 a mistake in the command, 130 stopped."""
+    try:
+        status = cli.main(args=None if arguments is None else list(arguments), standalone_mode=False)
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        hint = f" (see {context.command_path} --help)" if context is not None else ""
+        click.echo(f"bench: {error.format_message()}{hint}", err=True)
+        sys.exit(2)
+    except BenchError as error:
+        click.echo(f"bench: {error}", err=True)
+        sys.exit(2)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("bench: stopped; finished batches are kept: run the same command again to go on", err=True)
+        sys.exit(130)
+    sys.exit(status if isinstance(status, int) else 0)

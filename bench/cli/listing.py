@@ -1,0 +1,110 @@
+"""``bench list`` and ``bench show``: what is registered."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from typing import Any
+
+import click
+
+from bench.errors import BenchError, did_you_mean
+from bench.plugins import KINDS, Entry, registry
+
+
+def _card_facts(entry: Entry) -> dict[str, Any]:
+    card: dict[str, Any] = entry.thing.model_dump(mode="json")
+    return card
+
+
+def facts(entry: Entry) -> dict[str, Any]:
+    """An entry as plain data."""
+    found: dict[str, Any] = {
+        "kind": entry.kind,
+        "name": entry.name,
+        "distribution": entry.distribution,
+        "version": entry.version,
+        "summary": summary(entry),
+    }
+    if entry.kind == "checkpoints":
+        return found | {"card": _card_facts(entry)}
+    keys = ("name", "type", "default", "help", "range")
+    return found | {"parameters": [{k: getattr(p, k) for k in keys} for p in entry.thing.parameters()]}
+
+
+def summary(entry: Entry) -> str:
+    """One line on what an entry is."""
+    if entry.kind == "checkpoints":
+        return str(entry.thing.summary)
+    return (inspect.getdoc(entry.thing) or "").split("\n")[0]
+
+
+@click.command("list")
+@click.argument("kind", type=str, required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print plain JSON.")
+def list_command(kind: str | None, as_json: bool) -> None:
+    """List what is registered: sdes, predictors, correctors, solvers, metrics, checkpoints, executors."""
+    if kind is not None:
+        kind = kind if kind in KINDS else f"{kind}s"
+        if kind not in KINDS:
+            raise BenchError(f"unknown kind {kind[:-1]!r}{did_you_mean(kind, KINDS)}")
+    found = registry()
+    entries = [e for k in KINDS if kind in (None, k) for e in found.of_kind(k)]
+    problems = [p.message for p in found.all_problems()]
+    if as_json:
+        click.echo(json.dumps({"entries": [facts(e) for e in entries], "problems": problems}, indent=1))
+        return
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("kind", "name", "parameters", "from"):
+        table.add_column(column, overflow="fold")
+    for entry in entries:
+        parameters = "" if entry.kind == "checkpoints" else _short(entry)
+        table.add_row(entry.kind[:-1], entry.name, parameters, f"{entry.distribution} {entry.version}")
+    console.print(table)
+    console.print(
+        "bench show NAME tells more; set a parameter by -P KIND.NAME=VALUE", style="dim", highlight=False
+    )
+    for problem in problems:
+        click.echo(f"bench: {problem}", err=True)
+
+
+def _short(entry: Entry) -> str:
+    return "  ".join(f"{p.name}={_text(p.default)}" for p in entry.thing.parameters())
+
+
+def _text(value: Any) -> str:
+    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+@click.command("show")
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="Print plain JSON.")
+def show_command(name: str, as_json: bool) -> None:
+    """Show everything of that NAME: its equation, parameters with their ranges, where it comes from."""
+    found = registry()
+    entries = [e for kind in KINDS for e in found.of_kind(kind) if e.name == name]
+    if not entries:
+        known = {e.name for kind in KINDS for e in found.of_kind(kind)}
+        raise BenchError(f"nothing is registered as {name!r}{did_you_mean(name, known)}")
+    if as_json:
+        click.echo(json.dumps([facts(e) for e in entries], indent=1))
+        return
+    for entry in entries:
+        click.echo(f"{entry.kind[:-1]} {entry.name}, from {entry.distribution} {entry.version}\n")
+        if entry.kind == "checkpoints":
+            for key, value in _card_facts(entry).items():
+                click.echo(f"  {key:<12}{value}")
+        else:
+            click.echo("  " + (inspect.getdoc(entry.thing) or "").replace("\n", "\n  "))
+            for p in entry.thing.parameters():
+                limits = f", {p.range}" if p.range else ""
+                click.echo(
+                    f"\n  -P {entry.kind[:-1]}.{p.name}={_text(p.default)}"
+                    f"  ({p.type}{limits})\n      {p.help}"
+                )
+        click.echo("")

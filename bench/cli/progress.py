@@ -1,0 +1,120 @@
+"""What a run shows: one live line for the batch at work, one lasting line per cell, a table at the end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from bench.execute import Listener
+from bench.report.summary import notes, summary_rows
+
+if TYPE_CHECKING:
+    from bench.plan import Cell
+    from bench.store import Store
+
+LIVE, PLAIN = 0.1, 15.0
+"""Seconds between updates: on a terminal, and of plain lines where there is none."""
+
+
+class Progress(Listener):
+    """Listener that draws. Where there is no terminal it prints a plain line now and then."""
+
+    def __init__(self) -> None:
+        self.console = Console(highlight=False)
+        self.live = self.console.status("") if self.console.is_terminal else None
+        self.said = time.monotonic()
+
+    def __enter__(self) -> Progress:
+        if self.live is not None:
+            self.live.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self.live is not None:
+            self.live.stop()
+
+    def cell_started(self, cell: Cell, cached: int, batches: int) -> None:
+        self.title, self.nfe = cell.title, cell.expected_nfe
+        self.batches, self.cached, self.finished = batches, cached, 0
+        self.begun = time.monotonic()
+        if cached:
+            self.console.print(f"resuming {escape(cell.title)}: {cached} of {batches} batches are on disk")
+        self._say(f"{cell.title} · loading")
+
+    def step(self, batch: int, done: int, total: int | None) -> None:
+        now = time.monotonic()
+        if now - self.said < (LIVE if self.live is not None else PLAIN):
+            return
+        text = f"{self.title} · batch {self.cached + self.finished + 1} of {self.batches}"
+        if total is None:
+            text += f" · {done} network calls"
+        else:
+            ours = self.finished + done / total
+            left = (now - self.begun) / ours * (self.batches - self.cached - ours)
+            calls = f" · NFE {round((self.nfe or 0) * done / total)} of {self.nfe}"
+            text += f" · step {done} of {total}{calls} · {_duration(left)} left"
+        self._say(text)
+
+    def batch_done(self, batch: int) -> None:
+        self.finished += 1
+
+    def cell_done(self, cell: Cell, record: dict[str, Any], *, cached: bool) -> None:
+        if record["status"] == "failed":
+            self.console.print(f"[red]failed[/]  {escape(cell.title)}: {escape(record['reason'])}")
+        else:
+            values = ", ".join(f"{k} {v['value']:.4g}" for k, v in record["metrics"].items())
+            state = "cached " if cached else "done   "
+            self.console.print(
+                f"[green]{state}[/] {escape(cell.title)}: {values}, NFE {record['cost']['nfe']}"
+            )
+
+    def _say(self, text: str) -> None:
+        self.said = time.monotonic()
+        if self.live is not None:
+            self.live.update(escape(text))
+        else:
+            self.console.print(escape(text))
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return (
+        f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+    )
+
+
+def report(records: Sequence[dict[str, Any]], store: Store) -> None:
+    """The table of a finished run, failures with reason and log, and where everything is."""
+    console = Console(highlight=False)
+    rows = summary_rows(records)
+    if rows:
+        columns = [c for c in rows[0] if any(row[c] for row in rows)]
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        for column in columns:
+            table.add_column(column, overflow="fold")
+        for row in rows:
+            table.add_row(*(escape(row[c]) for c in columns))
+        console.print(table)
+    for note in notes(records):
+        console.print(escape(note), soft_wrap=True)
+    failed = [r for r in records if r["status"] == "failed"]
+    for record in failed:
+        console.print(f"[red]failed[/] {escape(record['title'])}: {escape(record['reason'])}", soft_wrap=True)
+        console.print(f"  log     {escape(record['log'])}", soft_wrap=True)
+    console.print(f"{len(records) - len(failed)} finished, {len(failed)} failed")
+    for record in records[:1] if len(records) == 1 else ():
+        console.print(f"  record  {escape(str(store.record_path(record['fingerprint'])))}", soft_wrap=True)
+        if "picture" in record:
+            console.print(f"  samples {escape(record['picture'])}", soft_wrap=True)
+    if len(records) > 1:
+        console.print(
+            f"  records {escape(str(store.root / 'records'))}, samples {escape(str(store.root / 'images'))}"
+        )
+    console.print(f"  rows    {escape(str(store.root / 'runs.csv'))}", soft_wrap=True)

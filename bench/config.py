@@ -1,0 +1,116 @@
+"""bench.toml and flags -> settings. Unknown keys and wrong values are refused by name."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from bench.errors import BenchError, did_you_mean
+from bench.paths import SHIPPED_TOML
+from bench.sampling import Denoise, Order
+from bench.sde import GridKind
+
+Precision = Literal["fp32", "tf32", "bf16"]
+
+
+class Settings(BaseModel):
+    """Everything that `bench run` can be told. Lists expand to their product."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    checkpoint: list[str] = ["cifar10-tiny"]
+    sde: list[str] = ["vp"]
+    predictor: list[str] = ["reverse_diffusion"]
+    corrector: list[str] = ["none"]
+    solver: list[str] = []
+    metric: list[str] = []
+    executor: str = "local"
+    steps: int = Field(default=1000, ge=1)
+    samples: int = Field(default=1024, ge=1)
+    batch_size: int = Field(default=64, ge=1)
+    seed: int = Field(default=0, ge=0)
+    repeats: int = Field(default=1, ge=1)
+    grid: GridKind = "uniform"
+    rho: float = Field(default=7.0, gt=0)
+    order: Order = "corrector_first"
+    denoise: Denoise | None = None
+    device: str = "auto"
+    precision: Precision = "fp32"
+    compile: bool = False
+    out: Path = Path("results")
+    parameters: dict[str, dict[str, Any]] = {}
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    profile: str | None = None
+    defaults: dict[str, Any] = {}
+    profiles: dict[str, dict[str, Any]] = {}
+
+
+def _read(path: Path) -> _File:
+    try:
+        raw = tomllib.loads(path.read_text())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BenchError(f"{path}: {error}") from error
+    tables: list[tuple[str, Any, type[BaseModel]]] = [
+        ("", raw, _File),
+        ("defaults", raw.get("defaults"), Settings),
+    ]
+    profiles = raw.get("profiles")
+    tables += [
+        (f"profiles.{k}", v, Settings) for k, v in (profiles if isinstance(profiles, dict) else {}).items()
+    ]
+    for place, table, model in tables:
+        for key in table if isinstance(table, dict) else ():
+            if key not in model.model_fields:
+                where = f" in [{place}]" if place else ""
+                raise BenchError(f"{path}: unknown key {key!r}{where}{did_you_mean(key, model.model_fields)}")
+    try:
+        return _File.model_validate(raw)
+    except ValidationError as error:
+        raise BenchError(f"{path}: {_complaint(error)}") from error
+
+
+def _complaint(error: ValidationError) -> str:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    message = str(first["msg"])
+    return f"{where}: {message[0].lower()}{message[1:]}, not {first['input']!r}"
+
+
+def settings(
+    flags: dict[str, Any], profile: str | None = None, folder: Path | None = None
+) -> tuple[Settings, str]:
+    """Flags over the profile over [defaults], the folder's bench.toml over the shipped one.
+
+    Returns the settings and the name of the profile that was taken.
+    """
+    files = [_read(SHIPPED_TOML)]
+    own = (folder or Path.cwd()) / "bench.toml"
+    if own.is_file() and own.resolve() != SHIPPED_TOML.resolve():
+        files.append(_read(own))
+    profiles: dict[str, dict[str, Any]] = {}
+    merged: dict[str, Any] = {}
+    for file in files:
+        merged |= file.defaults
+        for name, values in file.profiles.items():
+            profiles[name] = profiles.get(name, {}) | values
+    chosen = profile or next((f.profile for f in reversed(files) if f.profile), "quick")
+    if chosen not in profiles:
+        raise BenchError(f"unknown profile {chosen!r}{did_you_mean(chosen, profiles)}")
+    merged |= profiles[chosen]
+    if flags.get("solver") and not (flags.get("predictor") or flags.get("corrector")):
+        merged = {k: v for k, v in merged.items() if k not in ("predictor", "corrector")}
+    merged |= flags
+    for key in ("checkpoint", "sde", "predictor", "corrector", "solver", "metric"):
+        if isinstance(merged.get(key), str):
+            merged[key] = [merged[key]]
+    try:
+        return Settings.model_validate(merged), chosen
+    except ValidationError as error:
+        raise BenchError(_complaint(error)) from error

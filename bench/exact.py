@@ -1,0 +1,186 @@
+"""Data distributions whose score is known in closed form, and what samplers make of them exactly.
+
+A Gaussian with independent coordinates stays one under every linear sampler: each step maps mean and
+variance per coordinate by a recursion, so the Fréchet distance that a sampler ends with is a number
+free of sampling noise.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bench.basis import from_basis, white
+from bench.sampling import LangevinLike, LinearPredictor, Sampler
+from bench.score import Model
+from bench.sde import Array, Level, Scale
+
+if TYPE_CHECKING:
+    from torch import Tensor, device, dtype
+
+    from bench.checkpoints.cards import Card
+
+
+@dataclasses.dataclass(frozen=True)
+class Mixture:
+    """``sum_k weight_k N(mean_k, diag(variance_k))``; weight (K,), mean and variance (K, *shape)."""
+
+    weight: Array
+    mean: Array
+    variance: Array
+
+    def mapped(self, gain: float, shift: Array | float) -> Mixture:
+        """The distribution of ``gain x + shift``."""
+        return Mixture(self.weight, gain * self.mean + shift, gain**2 * self.variance)
+
+
+class MixtureModel(Model):
+    """Score of a Gaussian mixture, in the coordinates in which its covariances are diagonal.
+
+    At a level, component k is N(alpha mean_k, v_k) with ``v_k = alpha^2 variance_k + sigma^2``, and
+
+        score(x) = sum_k r_k(x) (alpha mean_k - x) / v_k,
+
+    r the posterior of the components. Memory: two (K, D) tables on the device.
+    """
+
+    exact = True
+
+    def __init__(
+        self,
+        data: Mixture,
+        device: device | str,
+        dtype: dtype,
+        *,
+        colour: Array | None,
+        range_: tuple[float, float],
+    ) -> None:
+        import torch
+
+        self.shape = data.mean.shape[1:]
+        self.data = data
+        self.colour = colour
+        self.range = range_
+        count = len(data.weight)
+        self._mean = torch.from_numpy(data.mean.reshape(count, -1)).to(device, dtype)
+        self._variance = torch.from_numpy(data.variance.reshape(count, -1)).to(device, dtype)
+        self._log_weight = torch.from_numpy(np.log(data.weight)).to(device, dtype)
+
+    def score(self, x: Tensor, level: Level) -> Tensor:
+        import torch
+
+        precision = (self._variance * level.alpha**2).add_(level.sigma**2).reciprocal_()
+        centre = precision * (level.alpha * self._mean)
+        flat = x.flatten(1)
+        if len(precision) == 1:
+            return torch.addcmul(centre, flat, precision, value=-1).view_as(x)
+        r = torch.softmax(self._log_posterior(flat, precision, centre, level), dim=1)
+        return torch.addcmul(r @ centre, flat, r @ precision, value=-1).view_as(x)
+
+    def _log_posterior(self, flat: Tensor, precision: Tensor, centre: Tensor, level: Level) -> Tensor:
+        constant = (
+            self._log_weight + 0.5 * precision.log().sum(1) - 0.5 * level.alpha * (centre * self._mean).sum(1)
+        )
+        return flat @ centre.T - 0.5 * (flat**2) @ precision.T + constant
+
+    def component(self, x: Tensor) -> Tensor:
+        """Most likely component of clean states x (B, *shape); (B,) integers."""
+        precision = self._variance.reciprocal()
+        return self._log_posterior(
+            x.flatten(1), precision, precision * self._mean, Level(0.0, 1.0, 0.0)
+        ).argmax(1)
+
+    def images(self, x: Tensor) -> Tensor:
+        low, high = self.range
+        pixels = x if self.colour is None else from_basis(x, self.colour)
+        return (pixels - low) / (high - low)
+
+
+def on_range(data: Mixture, range_: tuple[float, float], colour: Array) -> Mixture:
+    """A mixture of images on [0, 1], in the DCT basis, moved to the data range of a run."""
+    low, high = range_
+    return data.mapped(high - low, low * white(data.mean.shape[1:], colour))
+
+
+def expected_norm(mean: Array, variance: Array) -> float:
+    """E|y| of y ~ N(mean, diag(variance)), by the second-order expansion of the root.
+
+    With q = |y|^2: ``E sqrt(q) = sqrt(E q) (1 - Var q / (8 (E q)^2))``, where ``E q = sum(v + m^2)``
+    and ``Var q = sum(2 v^2 + 4 m^2 v)``. The remainder is of second order in 1 / dimension.
+    """
+    q = float(np.sum(variance + mean**2))
+    spread = float(np.sum(2 * variance**2 + 4 * mean**2 * variance))
+    return math.sqrt(q) * (1 - spread / (8 * q**2))
+
+
+def linear(sampler: Sampler) -> bool:
+    """Whether `moments` knows the sampler."""
+    if sampler.solver is not None or not isinstance(sampler.predictor, LinearPredictor):
+        return False
+    corrector = sampler.corrector
+    return corrector is None or corrector.calls == 0 or isinstance(corrector, LangevinLike)
+
+
+def moments(sampler: Sampler, mean: Array, variance: Array) -> tuple[Array, Array]:
+    """Mean and variance per coordinate of what ``sampler`` makes of Gaussian data; arrays shaped alike.
+
+    With v = alpha^2 variance + sigma^2, the score is ``(alpha mean - x) / v``, so that a step
+    ``x' = a x + b score + c z`` maps ``m' = A m + b alpha mean / v`` and ``s' = A^2 s + c^2`` with
+    ``A = a - b / v``. A Langevin step has (a, b, c) = (1, e, sqrt(2 e)); where e depends on the
+    batch's norms, these are taken at their expectation (exact as batch or dimension grows).
+    """
+    m, s = np.zeros_like(mean), np.full_like(variance, sampler.sde.prior_std**2)
+    noise_norm = expected_norm(np.zeros_like(mean), np.ones_like(variance))
+
+    def step(level: Level, a: float, b: float, c: float) -> tuple[Array, Array, Array]:
+        v = level.alpha**2 * variance + level.sigma**2
+        factor = a - b / v
+        kept = factor**2 * s
+        return factor * m + b * level.alpha * mean / v, kept + c**2, kept
+
+    def correct(scale: Scale) -> tuple[Array, Array, Array]:
+        assert isinstance(sampler.corrector, LangevinLike)
+        v = scale.alpha**2 * variance + scale.sigma**2
+        score_norm = expected_norm((scale.alpha * mean - m) / v, s / v**2)
+        e = sampler.corrector.size(scale, noise_norm, score_norm)
+        return step(scale, 1.0, e, math.sqrt(2 * e))
+
+    plan = sampler.scales()
+    moves = sampler.corrector.calls if sampler.corrector is not None else 0
+    clean = s
+    for done, scale in enumerate(plan, 1):
+        if sampler.order == "corrector_first":
+            for _ in range(moves):
+                m, s, clean = correct(scale)
+        assert isinstance(sampler.predictor, LinearPredictor)
+        a, b, c = sampler.predictor.coefficients(scale)
+        if (a, b, c) != (1.0, 0.0, 0.0):
+            m, s, clean = step(scale, a, b, c)
+        if sampler.order == "predictor_first" and done < len(plan):
+            for _ in range(moves):
+                m, s, clean = correct(plan[done])
+    if sampler.denoise == "mean":
+        return m, clean
+    if sampler.denoise == "tweedie":
+        level = sampler.sde.at(sampler.sde.eps)
+        m, s, _ = step(level, 1 / level.alpha, level.sigma**2 / level.alpha, 0.0)
+    return m, s
+
+
+def frechet(mean: Array, variance: Array, mean_: Array, variance_: Array) -> float:
+    """Fréchet distance between Gaussians with diagonal covariances: ``sum (m - m')^2 + (sd - sd')^2``."""
+    return float(np.sum((mean - mean_) ** 2) + np.sum((np.sqrt(variance) - np.sqrt(variance_)) ** 2))
+
+
+def exact_fd_dct(card: Card, sampler: Sampler) -> float:
+    """What ``fd_dct`` is in truth for ``sampler`` on a Gaussian checkpoint: images on [0, 1]."""
+    from bench.checkpoints.load import mixture
+
+    data, colour = mixture(card)
+    low, high = sampler.sde.data_range
+    moved = on_range(data, (low, high), colour)
+    mean, variance = moments(sampler, moved.mean[0], moved.variance[0])
+    return frechet(mean, variance, moved.mean[0], moved.variance[0]) / (high - low) ** 2

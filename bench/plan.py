@@ -1,0 +1,250 @@
+"""Settings -> cells: checked, fingerprinted, costed. Nothing here samples."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import inspect
+import itertools
+import json
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.checkpoints.cards import Card
+from bench.config import Precision, Settings
+from bench.errors import BenchError, did_you_mean
+from bench.metrics import Metric
+from bench.params import Plugin
+from bench.plugins import Entry, Registry
+from bench.sampling import Sampler, check_denoise
+
+if TYPE_CHECKING:
+    import torch
+
+ROLES = ("sde", "predictor", "corrector", "solver")
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One entry of a table: checkpoint x sampler x samples x seed, with the metrics to take.
+
+    ``key`` is the fingerprint of all that decides a batch's numbers and names its folder of samples;
+    ``fingerprint`` adds the number of samples and names the record.
+    """
+
+    card: Card
+    sampler: Sampler
+    entries: dict[str, Entry]
+    metrics: tuple[Metric, ...]
+    samples: int
+    batch_size: int
+    seed: int
+    device: str
+    precision: Precision
+    compile: bool
+
+    @functools.cached_property
+    def identity(self) -> dict[str, Any]:
+        """All that decides the numbers of a batch, as plain data."""
+        sampler = self.sampler
+        parts = {role: _part(self.entries[role], getattr(sampler, role)) for role in self.entries}
+        found: dict[str, Any] = {
+            "checkpoint": {"name": self.card.name, "sha256": self.card.sha256},
+            **parts,
+            "denoise": sampler.denoise,
+            "batch_size": self.batch_size,
+            "seed": self.seed,
+            "precision": self.precision,
+            "compile": self.compile,
+            "device": device_kind(self.device),
+            "torch": metadata.version("torch"),
+            "code": _core_hash(),
+        }
+        if sampler.solver is None:
+            found |= {"steps": sampler.steps, "grid": sampler.grid, "order": sampler.order}
+            found |= {"rho": sampler.rho} if sampler.grid == "polynomial" else {}
+        return found
+
+    @functools.cached_property
+    def key(self) -> str:
+        """Name of the folder of samples: 16 hexadecimal digits of `identity`'s hash."""
+        return _digest(self.identity)
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Name of the record: `key` with the number of samples."""
+        return _digest(self.identity | {"samples": self.samples})
+
+    @property
+    def batches(self) -> list[tuple[int, int]]:
+        """(index, size) of every batch."""
+        full, rest = divmod(self.samples, self.batch_size)
+        return [(i, self.batch_size) for i in range(full)] + ([(full, rest)] if rest else [])
+
+    @property
+    def title(self) -> str:
+        """What the cell is, in a line."""
+        s = self.sampler
+        if s.solver is not None:
+            values = ", ".join(
+                f"{k} {v:g}" if isinstance(v, float) else f"{k} {v}" for k, v in s.solver.values().items()
+            )
+            how = f"{s.solver.name} ({values})" if values else s.solver.name
+        else:
+            names = [p.name for p in (s.predictor, s.corrector) if p is not None and p.name != "none"]
+            how = f"{' + '.join(names) or 'none'}, {s.steps} steps"
+        return f"{self.card.name} · {s.sde.name} · {how} · seed {self.seed}"
+
+    @property
+    def expected_nfe(self) -> int | None:
+        """Score calls per sample that the built-in predictors and correctors make; None for solvers."""
+        s = self.sampler
+        if s.solver is not None:
+            return None
+        moves = s.corrector.calls if s.corrector is not None else 0
+        scales = s.steps if s.order == "corrector_first" else s.steps - 1
+        predicts = s.predictor is not None and s.predictor.name != "none"
+        return s.steps * predicts + scales * moves + (s.denoise == "tweedie")
+
+
+def _digest(plain: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _part(entry: Entry, plugin: Plugin) -> dict[str, Any]:
+    libraries = {name: metadata.version(name) for name in plugin.libraries}
+    return {
+        "name": entry.name,
+        "parameters": plugin.values(),
+        "distribution": entry.distribution,
+        "version": entry.version,
+        "code": _source_hash(type(plugin)),
+    } | ({"libraries": libraries} if libraries else {})
+
+
+def _source_hash(cls: type) -> str:
+    """Hash of the module that defines a plugin: an edit without a new version is a new sampler."""
+    try:
+        return hashlib.sha256(Path(inspect.getfile(cls)).read_bytes()).hexdigest()[:16]
+    except (OSError, TypeError):
+        return "unknown"
+
+
+@functools.cache
+def _core_hash() -> str:
+    """Hash of the core's files that decide numbers."""
+    here = Path(__file__).parent
+    files = [here / f"{name}.py" for name in ("basis", "exact", "sampling", "score", "sde")]
+    files += sorted((here / "checkpoints").glob("*.py"))
+    return hashlib.sha256(b"\0".join(f.read_bytes() for f in files)).hexdigest()[:16]
+
+
+@functools.cache
+def device_kind(device: str) -> str:
+    """The kind of device, on which the same command gives the same bits."""
+    import torch
+
+    if device.startswith("cuda"):
+        return f"cuda {torch.cuda.get_device_name(device)}"
+    return f"cpu {torch.backends.cpu.get_cpu_capability()}" if device == "cpu" else device
+
+
+def choose_device(wanted: str) -> torch.device:
+    """``auto``: the GPU where there is one. `BenchError` where the wanted device is missing."""
+    import torch
+
+    if wanted == "auto":
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(wanted)
+    except RuntimeError as error:
+        raise BenchError(f"unknown device {wanted!r}: take auto, cpu, cuda or cuda:N") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise BenchError("no GPU that torch can use was found: take --device cpu")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise BenchError(f"there is no {wanted}: torch finds {torch.cuda.device_count()} GPU(s)")
+    if device.type not in ("cpu", "cuda"):
+        raise BenchError(f"device {wanted!r} is not supported: take auto, cpu, cuda or cuda:N")
+    return device
+
+
+def make_plan(settings: Settings, registry: Registry) -> list[Cell]:
+    """Every cell that the settings expand to, checked; `BenchError` for what makes no sense."""
+    device = choose_device(settings.device)
+    if settings.precision == "tf32" and device.type != "cuda":
+        raise BenchError("--precision tf32 is a GPU's: take fp32 or bf16 on this device")
+    registry.get("executors", settings.executor)
+    for role in settings.parameters:
+        if role not in (*ROLES, "metric"):
+            raise BenchError(f"unknown role {role!r} in a parameter{did_you_mean(role, (*ROLES, 'metric'))}")
+        if role != "metric" and not getattr(settings, role):
+            raise BenchError(f"a parameter of a {role} was given, but the run has none")
+    cells = []
+    for checkpoint, sde in itertools.product(settings.checkpoint, settings.sde):
+        card: Card = registry.get("checkpoints", checkpoint).thing
+        card.content()
+        metrics = tuple(
+            registry.build("metrics", name, settings.parameters.get("metric", {}))
+            for name in settings.metric or [card.metric]
+        )
+        for metric in metrics:
+            metric.provenance()
+        for sampler, entries in _samplers(settings, registry, sde):
+            sampler.scales() if sampler.solver is None else None
+            for repeat in range(settings.repeats):
+                cells.append(
+                    Cell(
+                        card=card,
+                        sampler=sampler,
+                        entries=entries,
+                        metrics=metrics,
+                        samples=settings.samples,
+                        batch_size=min(settings.batch_size, settings.samples),
+                        seed=settings.seed + repeat,
+                        device=str(device),
+                        precision=settings.precision,
+                        compile=settings.compile,
+                    )
+                )
+    return cells
+
+
+def _samplers(settings: Settings, registry: Registry, sde: str) -> list[tuple[Sampler, dict[str, Entry]]]:
+    def build(role: str, name: str) -> Any:
+        # a parameter goes to every selected plugin that has it; one that none has is an error
+        given, chosen = settings.parameters.get(role, {}), getattr(settings, role)
+        known = {n: {p.name for p in registry.get(f"{role}s", n).thing.parameters()} for n in chosen}
+        everyone = set().union(*known.values())
+        return registry.build(
+            f"{role}s", name, {k: v for k, v in given.items() if k in known[name] or k not in everyone}
+        )
+
+    chosen: list[dict[str, str]]
+    if settings.solver:
+        if {"predictor", "corrector"} & settings.model_fields_set:
+            raise BenchError(
+                "a solver integrates alone: give --solver, or --predictor and --corrector, not both"
+            )
+        chosen = [{"sde": sde, "solver": name} for name in settings.solver]
+    else:
+        pairs = itertools.product(settings.predictor, settings.corrector)
+        chosen = [{"sde": sde, "predictor": p, "corrector": c} for p, c in pairs]
+    found = []
+    for names in chosen:
+        if names.get("predictor") == "none" and names.get("corrector") == "none":
+            raise BenchError("a run without predictor and without corrector does nothing: give one of them")
+        parts = {role: build(role, name) for role, name in names.items()}
+        denoise = settings.denoise or ("tweedie" if settings.solver else "mean")
+        check_denoise(parts.get("solver"), denoise)
+        sampler = Sampler(
+            **parts,
+            steps=settings.steps,
+            grid=settings.grid,
+            rho=settings.rho,
+            order=settings.order,
+            denoise=denoise,
+        )
+        found.append((sampler, {role: registry.get(f"{role}s", name) for role, name in names.items()}))
+    return found

@@ -1,0 +1,211 @@
+"""Hook specifications, discovery of plugins, and look-up by name.
+
+A distribution takes part by one entry point in the group ``bench`` that names a module with
+functions marked `hookimpl`:
+
+    [project.entry-points.bench]
+    mine = "my_package"
+
+    @bench.hookimpl
+    def register_predictors(register):
+        register(MyPredictor)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable
+from importlib import metadata
+from typing import Any
+
+import pluggy
+
+from bench.errors import BenchError, did_you_mean
+
+hookspec = pluggy.HookspecMarker("bench")
+hookimpl = pluggy.HookimplMarker("bench")
+
+Register = Callable[[Any], None]
+"""``register(thing)``: a role's class with a ``name``, or for checkpoints a card."""
+
+KINDS = ("sdes", "predictors", "correctors", "solvers", "metrics", "checkpoints", "executors")
+
+
+class Hooks:
+    """The hooks; each is handed ``register`` and calls it once per thing."""
+
+    @hookspec
+    def register_sdes(self, register: Register) -> None:
+        """Register subclasses of `bench.SDE`."""
+
+    @hookspec
+    def register_predictors(self, register: Register) -> None:
+        """Register subclasses of `bench.Predictor`."""
+
+    @hookspec
+    def register_correctors(self, register: Register) -> None:
+        """Register subclasses of `bench.Corrector`."""
+
+    @hookspec
+    def register_solvers(self, register: Register) -> None:
+        """Register subclasses of `bench.Solver`."""
+
+    @hookspec
+    def register_metrics(self, register: Register) -> None:
+        """Register subclasses of `bench.Metric`."""
+
+    @hookspec
+    def register_checkpoints(self, register: Register) -> None:
+        """Register `bench.Card` objects."""
+
+    @hookspec
+    def register_executors(self, register: Register) -> None:
+        """Register subclasses of `bench.Executor`."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """A registered thing and the distribution that it came from."""
+
+    kind: str
+    name: str
+    thing: Any
+    distribution: str
+    version: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """A plugin, or a name, that could not be taken in."""
+
+    kind: str
+    name: str
+    message: str
+
+
+class Registry:
+    """All that is registered, by kind and name. A broken plugin is listed in `problems` and skipped."""
+
+    def __init__(self) -> None:
+        self.entries: dict[tuple[str, str], list[Entry]] = {}
+        self.problems: list[Problem] = []
+
+    def load_installed(self) -> None:
+        """Take in every installed distribution with an entry point in the group ``bench``."""
+        seen: set[str] = set()
+        for distribution in metadata.distributions():
+            points = [p for p in distribution.entry_points if p.group == "bench"]
+            name = distribution.metadata["Name"] if points else ""
+            if not points or name in seen:
+                continue
+            seen.add(name)
+            for point in points:
+                try:
+                    module = point.load()
+                except Exception as error:
+                    self._failed(f"{point.name} = {point.value}", name, error)
+                else:
+                    self.load(module, name, distribution.version)
+
+    def load(self, module: Any, distribution: str, version: str) -> None:
+        """Take in the hooks of one module (or object); a failure is recorded, not raised."""
+        manager = pluggy.PluginManager("bench")
+        manager.add_hookspecs(Hooks)
+        label = getattr(module, "__name__", type(module).__name__)
+        try:
+            manager.register(module)
+            manager.check_pending()
+            found: list[Entry] = []
+            for kind in KINDS:
+                collect = functools.partial(_collect, found, kind, distribution, version)
+                getattr(manager.hook, f"register_{kind}")(register=collect)
+        except Exception as error:
+            self._failed(label, distribution, error)
+            return
+        for entry in found:
+            self.entries.setdefault((entry.kind, entry.name), []).append(entry)
+
+    def _failed(self, what: str, distribution: str, error: Exception) -> None:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        self.problems.append(Problem("plugin", what, f"{what} of {distribution} was skipped: {reason}"))
+
+    def all_problems(self) -> list[Problem]:
+        """Plugins that failed, and names that two distributions claim."""
+        clashes = [
+            Problem(kind, name, _clash(kind, name, found))
+            for (kind, name), found in self.entries.items()
+            if len(found) > 1
+        ]
+        return self.problems + clashes
+
+    def names(self, kind: str) -> list[str]:
+        """Registered names of a kind, sorted."""
+        return sorted(name for k, name in self.entries if k == kind)
+
+    def of_kind(self, kind: str) -> list[Entry]:
+        """Entries of a kind, sorted by name."""
+        return [e for name in self.names(kind) for e in self.entries[kind, name]]
+
+    def get(self, kind: str, name: str) -> Entry:
+        """The entry of that kind and name; `BenchError` where there is none or more than one."""
+        found = self.entries.get((kind, name), [])
+        if not found:
+            broken = "; ".join(p.message for p in self.problems)
+            message = f"unknown {kind[:-1]} {name!r}{did_you_mean(name, self.names(kind))}"
+            raise BenchError(message + (f"; {broken}" if broken else ""))
+        if len(found) > 1:
+            raise BenchError(_clash(kind, name, found))
+        return found[0]
+
+    def build(self, kind: str, name: str, given: dict[str, Any]) -> Any:
+        """An instance of the plugin with the given parameters."""
+        return self.get(kind, name).thing.build(given)
+
+
+def _clash(kind: str, name: str, found: list[Entry]) -> str:
+    owners = " and ".join(f"{e.distribution} {e.version}" for e in found)
+    return f"the {kind[:-1]} {name!r} is registered by {owners}: uninstall one of them"
+
+
+def _collect(found: list[Entry], kind: str, distribution: str, version: str, thing: Any) -> None:
+    role: Any = roles().get(kind)
+    name = getattr(thing, "name", None)
+    if not isinstance(name, str) or not name:
+        raise TypeError(f"register_{kind} was given {thing!r}, which has no name")
+    if kind == "checkpoints":
+        if not isinstance(thing, role):
+            raise TypeError(f"register_checkpoints was given {thing!r}, which is not a bench.Card")
+    elif not (inspect.isclass(thing) and issubclass(thing, role)):
+        raise TypeError(
+            f"register_{kind} was given {thing!r}, which is not a subclass of bench.{role.__name__}"
+        )
+    elif inspect.isabstract(thing):
+        raise TypeError(
+            f"{name!r} does not define {', '.join(sorted(getattr(thing, '__abstractmethods__', ())))}"
+        )
+    found.append(Entry(kind, name, thing, distribution, version))
+
+
+def roles() -> dict[str, type]:
+    """The base class of each kind."""
+    import bench
+
+    return {
+        "sdes": bench.SDE,
+        "predictors": bench.Predictor,
+        "correctors": bench.Corrector,
+        "solvers": bench.Solver,
+        "metrics": bench.Metric,
+        "checkpoints": bench.Card,
+        "executors": bench.Executor,
+    }
+
+
+@functools.cache
+def registry() -> Registry:
+    """The registry of what is installed, made once."""
+    made = Registry()
+    made.load_installed()
+    return made

@@ -1,0 +1,58 @@
+"""The table at the end of a run: cells that differ in their seed alone are one row."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+
+def spread(values: Sequence[float]) -> str:
+    """``mean ± std (n)`` over seeds; the bare value where there is one."""
+    mean = float(np.mean(values))
+    if len(values) == 1:
+        return f"{mean:.4g}"
+    return f"{mean:.4g} ± {float(np.std(values, ddof=1)):.2g} (n = {len(values)} seeds)"
+
+
+def summary_rows(records: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
+    """One row per sampler and metric over the finished records."""
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for record in records:
+        if record["status"] == "finished":
+            title = re.sub(r" · seed \d+$", "", record["title"])
+            for metric in record["metrics"]:
+                groups.setdefault((title, metric), []).append(record)
+    rows = []
+    for (title, metric), group in groups.items():
+        readings = [r["metrics"][metric] for r in group]
+        value = spread([r["value"] for r in readings])
+        if len(readings) == 1 and readings[0]["error"] is not None:
+            value += f" ± {readings[0]['error']:.2g} (standard error)"
+        rows.append(
+            {
+                "sampler": title,
+                "metric": metric,
+                "value": value + (" †" if readings[0]["note"] else ""),
+                "exact": f"{readings[0]['exact']:.4g}" if "exact" in readings[0] else "",
+                "n": str(readings[0]["n"]),
+                "NFE": spread([float(r["cost"]["nfe"]) for r in group]),
+                "samples/s": spread([r["cost"]["samples_per_second"] for r in group]),
+                "in network": f"{100 * float(np.mean([r['cost']['network_share'] for r in group])):.1f} %",
+            }
+        )
+    return rows
+
+
+def notes(records: Sequence[dict[str, Any]]) -> list[str]:
+    """What the daggers stand for."""
+    found = {
+        f"† {name}: {reading['note']}: read it as a check that the run works, not as a measurement"
+        for record in records
+        if record["status"] == "finished"
+        for name, reading in record["metrics"].items()
+        if reading["note"]
+    }
+    return sorted(found)

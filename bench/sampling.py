@@ -1,0 +1,241 @@
+"""Roles Predictor, Corrector and Solver, and the one loop that runs predictors and correctors."""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from bench.errors import BenchError, NotFiniteError
+from bench.params import Plugin
+from bench.score import ScoreFunction
+from bench.sde import SDE, GridKind, Scale, scales
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Noise = Callable[["Tensor"], "Tensor"]
+"""``noise(x)``: a standard normal draw shaped as x, from the run's own stream."""
+
+Order = Literal["corrector_first", "predictor_first"]
+Denoise = Literal["mean", "tweedie", "none"]
+
+
+class Update(NamedTuple):
+    """What a step leaves: the state, its mean (the state without the step's noise), and the history
+    that a multistep method wants handed in again."""
+
+    x: Tensor
+    mean: Tensor
+    state: Any = None
+
+
+class Predictor(Plugin):
+    """One reverse step, from a scale to the next less noisy one.
+
+    ``step`` must not change ``x`` in place, draws noise from ``noise`` alone, and calls ``score`` as
+    often as it likes: calls are counted.
+    """
+
+    @abstractmethod
+    def step(self, x: Tensor, scale: Scale, score: ScoreFunction, noise: Noise, state: Any) -> Update:
+        """x (B, ...) at ``scale`` -> `Update` at the next one; ``state`` is None on the first step."""
+
+    def resolve(self, sde: SDE) -> Predictor:
+        """This predictor with what was left to the SDE filled in; `BenchError` where it has no meaning."""
+        del sde
+        return self
+
+
+class LinearPredictor(Predictor):
+    """A predictor that is linear in x, score and noise: ``x' = a x + b score + c z``.
+
+    Being so declared, its moments on Gaussian data are known in closed form (`bench.exact`).
+    """
+
+    @abstractmethod
+    def coefficients(self, scale: Scale) -> tuple[float, float, float]:
+        """(a, b, c) of the step from ``scale``."""
+
+    def step(self, x: Tensor, scale: Scale, score: ScoreFunction, noise: Noise, state: Any) -> Update:
+        a, b, c = self.coefficients(scale)
+        mean = (x * a).add_(score(x, scale), alpha=b)
+        return Update(mean.add(noise(x), alpha=c) if c else mean, mean)
+
+
+class Corrector(Plugin):
+    """``steps`` moves at one noise scale that leave its marginal nearly unchanged."""
+
+    @property
+    def calls(self) -> int:
+        """Moves per scale."""
+        return 0
+
+    @abstractmethod
+    def step(self, x: Tensor, scale: Scale, score: ScoreFunction, noise: Noise) -> Update:
+        """One move at ``scale``, with the same duties as `Predictor.step`."""
+
+    def resolve(self, sde: SDE) -> Corrector:
+        """As `Predictor.resolve`."""
+        del sde
+        return self
+
+
+class LangevinLike(Corrector):
+    """A corrector ``x' = x + e score + sqrt(2 e) z``; ``size`` gives the step e.
+
+    ``size`` is told the mean norms of noise and score as tensors or as expected floats, so that the
+    closed form on Gaussian data (`bench.exact`) and the sampler read the same equation.
+    """
+
+    @abstractmethod
+    def size(self, scale: Scale, noise_norm: Any, score_norm: Any) -> Any:
+        """The step e at ``scale``."""
+
+
+class Solver(Plugin):
+    """Integrates from the prior to ``sde.eps`` by itself."""
+
+    @abstractmethod
+    def solve(self, x: Tensor, sde: SDE, score: ScoreFunction, noise: Noise) -> Tensor:
+        """x (B, ...) at T -> state at eps."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampler:
+    """A predictor and a corrector on a time grid, or a solver; see `run`.
+
+    ``order``: ``corrector_first`` corrects at a scale, then predicts to the next (the published
+    code); ``predictor_first`` predicts, then corrects at the scale it reached (Algorithms 2 and 3).
+    ``denoise``: ``mean`` ends on the last update's mean (no extra call, as published); ``tweedie``
+    adds one call, ``(x + sigma^2 score) / alpha`` at eps; ``none`` keeps the noise.
+    """
+
+    sde: SDE
+    predictor: Predictor | None = None
+    corrector: Corrector | None = None
+    solver: Solver | None = None
+    steps: int = 1000
+    grid: GridKind = "uniform"
+    rho: float = 7.0
+    order: Order = "corrector_first"
+    denoise: Denoise = "mean"
+
+    def __post_init__(self) -> None:
+        if self.predictor is not None:
+            object.__setattr__(self, "predictor", self.predictor.resolve(self.sde))
+        if self.corrector is not None:
+            object.__setattr__(self, "corrector", self.corrector.resolve(self.sde))
+
+    def scales(self) -> list[Scale]:
+        """The run's scales, noisiest first."""
+        return scales(self.sde, self.steps, self.grid, self.rho)
+
+    def run(
+        self,
+        prior: Tensor,
+        score: ScoreFunction,
+        predictor_noise: Noise,
+        corrector_noise: Noise,
+        on_step: Callable[[int, int | None], None] | None = None,
+        *,
+        watch: bool = False,
+    ) -> Tensor:
+        """Standard normal ``prior`` (B, ...) -> samples, shaped alike.
+
+        ``on_step(done, total)`` is told of every scale (of a solver: every call, total None). With
+        ``watch`` every step is checked and `NotFiniteError` names the first that went wrong; this
+        stops the device at each step, so runs do it only to explain a failure.
+        """
+        x = prior * self.sde.prior_std
+        if self.solver is not None:
+            x = self._solve(x, score, predictor_noise, on_step, watch)
+        else:
+            x = self._predict_correct(x, score, predictor_noise, corrector_noise, on_step, watch)
+        if self.denoise == "tweedie":
+            level = self.sde.at(self.sde.eps)
+            x = (x + level.sigma**2 * score(x, level)) / level.alpha
+            _watch(watch, x, "in the denoising step")
+        return x
+
+    def _solve(self, x: Tensor, score: ScoreFunction, noise: Noise, on_step: Any, watch: bool) -> Tensor:
+        assert self.solver is not None
+        inner = score
+
+        class Told(ScoreFunction):
+            def __call__(self, x: Tensor, at: Any) -> Tensor:
+                _watch(watch, x, f"after {inner.calls} network calls of the solver")
+                result = inner(x, at)
+                self.calls = inner.calls
+                if on_step is not None:
+                    on_step(inner.calls, None)
+                return result
+
+        x = self.solver.solve(x, self.sde, Told(score.model, score.sde), noise)
+        _watch(watch, x, "at the solver's end")
+        return x
+
+    def _predict_correct(
+        self,
+        x: Tensor,
+        score: ScoreFunction,
+        predictor_noise: Noise,
+        corrector_noise: Noise,
+        on_step: Any,
+        watch: bool,
+    ) -> Tensor:
+        plan = self.scales()
+        moves = self.corrector.calls if self.corrector is not None else 0
+        before = self.order == "corrector_first"
+        mean, state = x, None
+        for done, scale in enumerate(plan, 1):
+            if before and self.corrector is not None:
+                for move in range(moves):
+                    x, mean, _ = self.corrector.step(x, scale, score, corrector_noise)
+                    _watch(watch, x, f"in corrector move {move + 1} at step {done} of {len(plan)}")
+            if self.predictor is not None:
+                x, mean, state = self.predictor.step(x, scale, score, predictor_noise, state)
+                _watch(watch, x, f"in the predictor at step {done} of {len(plan)}")
+            if not before and self.corrector is not None and done < len(plan):
+                for move in range(moves):
+                    x, mean, _ = self.corrector.step(x, plan[done], score, corrector_noise)
+                    _watch(watch, x, f"in corrector move {move + 1} after step {done} of {len(plan)}")
+            if on_step is not None:
+                on_step(done, len(plan))
+        return mean if self.denoise == "mean" else x
+
+
+def _watch(watch: bool, x: Tensor, where: str) -> None:
+    if watch and not bool(x.isfinite().all()):
+        raise NotFiniteError(where)
+
+
+def streams(
+    seed: int, batch: int, device: Any, roles: Sequence[str] = ("prior", "predictor", "corrector")
+) -> Any:
+    """Random streams of one batch, one per role, each from (seed, batch, role) alone.
+
+    The prior's depends on nothing else, so that all samplers start from the same noise and can be
+    compared in pairs.
+    """
+    import numpy as np
+    import torch
+
+    def stream(role: str) -> Noise:
+        entropy = np.random.SeedSequence([seed, batch, *role.encode()])
+        generator = torch.Generator(device=device)
+        generator.manual_seed(int(entropy.generate_state(1, np.uint64)[0] >> np.uint64(1)))
+
+        def noise(x: Tensor) -> Tensor:
+            return torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+
+        return noise
+
+    return tuple(stream(role) for role in roles)
+
+
+def check_denoise(solver: Solver | None, denoise: Denoise) -> None:
+    """Refuse ``mean`` where there is no step to take the mean of."""
+    if solver is not None and denoise == "mean":
+        raise BenchError("--denoise mean needs a predictor or corrector; a solver takes tweedie or none")

@@ -1,0 +1,123 @@
+"""ScoreFunction: a checkpoint's model and its convention, as a score at (x, noise level); counts NFE."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+from bench.sde import SDE, Level
+
+if TYPE_CHECKING:
+    from torch import Tensor, device
+
+
+class Model(ABC):
+    """A loaded checkpoint, bound to a device and to the data range of a run.
+
+    ``shape`` is the shape of one state without the batch. Where ``exact`` is true the score is
+    closed-form and needs no network.
+    """
+
+    shape: tuple[int, ...]
+    exact: bool = False
+
+    @abstractmethod
+    def score(self, x: Tensor, level: Level) -> Tensor:
+        """Score ``grad log p(x)`` of the marginal at ``level``; x (B, *shape), result alike."""
+
+    @abstractmethod
+    def images(self, x: Tensor) -> Tensor:
+        """States as images (B, C, H, W) on [0, 1], not clipped."""
+
+
+class Denoiser(Model):
+    """A model given by a denoiser of data on ``own_range``: ``D(x; sigma) = E[x0 | x0 + sigma noise = x]``.
+
+    One denoiser serves every SDE: ``x / alpha`` is clean data with noise of level sigma / alpha, so
+
+        score(x, t) = (alpha D(x / alpha; sigma / alpha) - x) / sigma^2,
+
+    with x and sigma moved affinely from the run's data range to the denoiser's own.
+    """
+
+    def __init__(
+        self, shape: tuple[int, ...], own_range: tuple[float, float], run_range: tuple[float, float]
+    ):
+        self.shape = shape
+        self.gain = (own_range[1] - own_range[0]) / (run_range[1] - run_range[0])
+        self.shift = own_range[0] - self.gain * run_range[0]
+        self.run_range = run_range
+
+    @abstractmethod
+    def denoise(self, x: Tensor, sigma: float) -> Tensor:
+        """D(x; sigma) on the denoiser's own range; x (B, C, H, W)."""
+
+    def score(self, x: Tensor, level: Level) -> Tensor:
+        gain, shift = self.gain, self.shift
+        y = x * (gain / level.alpha) + shift if shift else x * (gain / level.alpha)
+        denoised = self.denoise(y, gain * level.sigma / level.alpha)
+        # alpha (D - shift) / gain - x, all over sigma^2
+        scaled = (denoised - shift) if shift else denoised
+        return (scaled * (level.alpha / gain)).sub_(x).mul_(level.sigma**-2)
+
+    def images(self, x: Tensor) -> Tensor:
+        low, high = self.run_range
+        return (x - low) / (high - low)
+
+
+class Clock:
+    """Time spent in calls, without stopping the device: host time on a CPU, events on a GPU."""
+
+    def __init__(self, device: device) -> None:
+        self._cuda = device.type == "cuda"
+        self._seconds = 0.0
+        self._start = 0.0
+        self._events: list[tuple[object, object]] = []
+
+    def __enter__(self) -> None:
+        if self._cuda:
+            import torch
+
+            begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+            begin.record()
+            self._events.append((begin, end))
+        else:
+            self._start = time.perf_counter()
+
+    def __exit__(self, *exc: object) -> None:
+        if self._cuda:
+            self._events[-1][1].record()  # type: ignore[attr-defined]
+        else:
+            self._seconds += time.perf_counter() - self._start
+
+    def seconds(self) -> float:
+        """Total so far; on a GPU this waits for the device."""
+        if self._cuda and self._events:
+            import torch
+
+            torch.cuda.synchronize()
+            self._seconds += sum(b.elapsed_time(e) for b, e in self._events) / 1000  # type: ignore[attr-defined]
+            self._events.clear()
+        return self._seconds
+
+
+class ScoreFunction:
+    """``score(x, level)`` or ``score(x, t)`` of one run, counting and timing every call of the model.
+
+    ``calls`` is the NFE per sample: a call evaluates each sample of the batch once.
+    """
+
+    def __init__(self, model: Model, sde: SDE, clock: Clock | None = None) -> None:
+        self.model = model
+        self.sde = sde
+        self.clock = clock
+        self.calls = 0
+
+    def __call__(self, x: Tensor, at: Level | float) -> Tensor:
+        level = at if isinstance(at, Level) else self.sde.at(at)
+        self.calls += 1
+        if self.clock is None:
+            return self.model.score(x, level)
+        with self.clock:
+            return self.model.score(x, level)

@@ -1,0 +1,135 @@
+"""Two Fréchet distances to CIFAR-10's training images. Neither is FID: FID means Inception features."""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from typing import Any
+
+import numpy as np
+
+from bench import Array, BenchError, Card, Measured, Metric, Reading, Tensor
+from bench.basis import to_basis
+from bench.checkpoints.cards import checked_bytes
+from bench.metrics import Moments, frechet_distance, to_uint8
+from bench.paths import REGISTRY
+
+
+def _feature_tensors() -> tuple[dict[str, Tensor], str]:
+    """Tensors of ``cifar10-features`` and their file's hash, which is checked."""
+    from safetensors.torch import load
+
+    path = REGISTRY / "features" / "cifar10-features.toml"
+    try:
+        card = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise BenchError(f"fd_cifar10: its card {path} is missing; restore it from the project") from error
+    blob = checked_bytes(path.parent / card["file"], card["bytes"], card["sha256"], "fd_cifar10")
+    return load(blob), card["sha256"]
+
+
+class FdCifar10(Metric):
+    """Fréchet distance of 64 features of a small CIFAR-10 classifier, against the training images.
+
+    Images are rounded to uint8 first. Biased upwards by about d^2 / n at small n, as FID is.
+    """
+
+    name = "fd_cifar10"
+    least = 1000
+
+    def start(self, device: Any) -> Measured:
+        return _FeatureDistance(device)
+
+    def provenance(self) -> dict[str, str]:
+        return {"cifar10-features": _feature_tensors()[1]}
+
+
+class _FeatureDistance(Measured):
+    def __init__(self, device: Any) -> None:
+        import torch
+
+        from bench_fid.network import Cifar10Features
+
+        tensors, _ = _feature_tensors()
+        self.reference = [tensors.pop(f"reference.{k}").numpy() for k in ("mean", "covariance")]
+        network = Cifar10Features()
+        state = network.state_dict() | {k: v.float() for k, v in tensors.items()}
+        network.load_state_dict(state)
+        self.network = network.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.device = device
+        self.moments = Moments()
+
+    def add(self, images: Tensor) -> None:
+        if tuple(images.shape[1:]) != (3, 32, 32):
+            raise BenchError(f"fd_cifar10 takes 3x32x32 images, not {'x'.join(map(str, images.shape[1:]))}")
+        for part in to_uint8(images).split(250):
+            self.moments.add(self.network.features(part.to(self.device)).double().cpu().numpy())
+
+    def result(self) -> Reading:
+        value = frechet_distance(self.moments.mean, self.moments.covariance(), *self.reference)
+        return Reading(value, self.moments.n)
+
+
+class FdDct(Metric):
+    """Fréchet distance per coefficient in the basis of ``gaussian-cifar10``, summed; images on [0, 1].
+
+    ``sum_j (m_j - mu_j)^2 + (s_j - sd_j)^2``, without the 1/n bias: for normal coefficients
+    E m^2 exceeds the square of its mean by v / n, and E s = c4(n) sd; both are taken out, so the
+    value is unbiased there and can come out below zero. It sees means and spectra, nothing else:
+    on ``gaussian-cifar10`` that is all there is, on images it is a coarse check.
+    """
+
+    name = "fd_dct"
+    least = 100
+
+    def start(self, device: Any) -> Measured:
+        del device
+        return _CoefficientDistance()
+
+    def provenance(self) -> dict[str, str]:
+        return {"gaussian-cifar10": _reference_card().sha256}
+
+
+def _reference_card() -> Card:
+    return Card.read(REGISTRY / "cards" / "gaussian-cifar10.toml")
+
+
+class _CoefficientDistance(Measured):
+    def __init__(self) -> None:
+        from bench.checkpoints.load import mixture
+
+        data, self.colour = mixture(_reference_card())
+        self.mean, self.variance = data.mean[0].ravel(), data.variance[0].ravel()
+        self.n = 0
+        self.sum: Array = np.zeros_like(self.mean)
+        self.squares: Array = np.zeros_like(self.mean)
+
+    def add(self, images: Tensor) -> None:
+        if images[0].numel() != self.mean.size:
+            raise BenchError(f"fd_dct takes 3x32x32 images, not {'x'.join(map(str, images.shape[1:]))}")
+        # sums are taken about the reference mean: no cancellation
+        x = to_basis(images.double(), self.colour).flatten(1).numpy() - self.mean
+        self.n += len(x)
+        self.sum += x.sum(axis=0)
+        self.squares += (x**2).sum(axis=0)
+
+    def result(self) -> Reading:
+        value, error = fd_diagonal(self.sum / max(self.n, 1), self.squares, self.n, self.variance)
+        return Reading(value, self.n, error)
+
+
+def fd_diagonal(offset: Array, squares: Array, n: int, variance: Array) -> tuple[float, float]:
+    """Unbiased diagonal Fréchet distance to variances ``variance``, and its standard error.
+
+    ``offset`` is the sample mean and ``squares`` the sum of squares, both about the reference mean.
+    The error is the delta method's for normal coefficients, plug-in.
+    """
+    if n < 2:
+        raise BenchError(f"fd_dct needs at least 2 samples, not {n}")
+    v = (squares - n * offset**2) / (n - 1)
+    c4 = math.sqrt(2 / (n - 1)) * math.exp(math.lgamma(n / 2) - math.lgamma((n - 1) / 2))
+    sd = np.sqrt(v)
+    value = offset**2 - v / n + v + variance - 2 * np.sqrt(variance) * sd / c4
+    spread = 4 * np.maximum(offset**2 - v / n, 0) * v / n + 2.5 * v**2 / n**2
+    spread = spread + (1 - np.sqrt(variance) / np.maximum(sd, 1e-300)) ** 2 * 2 * v**2 / (n - 1)
+    return float(value.sum()), float(np.sqrt(spread.sum()))

@@ -1,0 +1,82 @@
+"""The paper's predictors: one reverse step from scale i to i-1 (Song et al. 2021, appendix E and F).
+
+Written with the scale's ``a`` and ``g`` of the forward chain ``x_i = a x_{i-1} + g z``, so that the
+forward move is ``f(x) = (a - 1) x`` and the reverse one subtracts it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+from bench import SDE, LinearPredictor, Noise, Scale, ScoreFunction, Tensor, Update, param
+
+
+class EulerMaruyama(LinearPredictor):
+    """Euler-Maruyama on the reverse SDE (eq. 6): ``x' = x - (f x - g^2 s) dt + g sqrt(dt) z``."""
+
+    name = "euler_maruyama"
+
+    dt: Literal["grid", "published"] = param(
+        "grid", "step in time: the grid's own spacing, or 1/steps whatever the spacing, as the published code"
+    )
+
+    def coefficients(self, scale: Scale) -> tuple[float, float, float]:
+        dt = scale.dt if self.dt == "grid" or scale.count is None else 1 / scale.count
+        return 1 - scale.drift * dt, scale.diffusion**2 * dt, scale.diffusion * math.sqrt(dt)
+
+
+class ReverseDiffusion(LinearPredictor):
+    """Reverse diffusion (eq. 46): ``x' = x - f(x) + g^2 s + g z``, with the forward chain's f and g."""
+
+    name = "reverse_diffusion"
+
+    def coefficients(self, scale: Scale) -> tuple[float, float, float]:
+        return 2 - scale.a, scale.g**2, scale.g
+
+
+class ProbabilityFlow(LinearPredictor):
+    """Probability flow (eq. 47): ``x' = x - f(x) + g^2 s / 2``; no noise."""
+
+    name = "probability_flow"
+
+    def coefficients(self, scale: Scale) -> tuple[float, float, float]:
+        return 2 - scale.a, 0.5 * scale.g**2, 0.0
+
+
+class Ancestral(LinearPredictor):
+    """Ancestral sampling (eq. 4 for VP, appendix F for VE): ``x' = (x + g^2 s) / a + c z``.
+
+    The mean is the exact E[x_{i-1} | x_i] of a forward step ``x_i = a x_{i-1} + g z``. c is one of
+    DDPM's two choices (Ho et al. 2020, section 3.2): forward, c = g; or posterior,
+    ``c = g sigma_{i-1} / sigma_i``. Published: forward on VP, posterior on VE. Sub-VP has no
+    published form; here a and g are then the exact transition between the grid's times,
+    ``a = alpha_i / alpha_{i-1}``, ``g^2 = sigma_i^2 - a^2 sigma_{i-1}^2``, with the posterior's noise.
+    """
+
+    name = "ancestral"
+
+    variance: Literal["published", "posterior", "forward"] = param(
+        "published", "noise of the step: posterior, forward, or what is published for the SDE"
+    )
+
+    def resolve(self, sde: SDE) -> Ancestral:
+        return Ancestral(variance=sde.ancestral_noise) if self.variance == "published" else self
+
+    def coefficients(self, scale: Scale) -> tuple[float, float, float]:
+        a, g = scale.a_back, scale.g_back
+        return 1 / a, g**2 / a, g if self.variance == "forward" else scale.posterior
+
+
+class NoPredictor(LinearPredictor):
+    """No predictor: the corrector works alone (the paper's C2000)."""
+
+    name = "none"
+
+    def coefficients(self, scale: Scale) -> tuple[float, float, float]:
+        del scale
+        return 1.0, 0.0, 0.0
+
+    def step(self, x: Tensor, scale: Scale, score: ScoreFunction, noise: Noise, state: Any) -> Update:
+        del scale, score, noise, state
+        return Update(x, x)

@@ -1,0 +1,135 @@
+"""The paper's three SDEs (Song et al. 2021, section 3.4 and appendix B), t in [0, 1]."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from bench import SDE, Array, BenchError, param
+
+
+class VE(SDE):
+    """Variance exploding: ``dx = sigma(t) sqrt(2 ln(sigma_max / sigma_min)) dw``.
+
+    Marginal (eq. 31): alpha = 1, ``sigma(t) = sigma_min (sigma_max / sigma_min)^t``; prior
+    N(0, sigma_max^2). Discrete chain: geometric scales sigma_i, with sigma_{-1} = 0.
+    """
+
+    name = "ve"
+    data_range = (0.0, 1.0)
+    best_snr = 0.16
+    ancestral_noise: ClassVar[Literal["posterior", "forward"]] = "posterior"
+
+    sigma_min: float = param(0.01, "smallest noise scale, in units of the data range", above=0)
+    sigma_max: float = param(50.0, "largest noise scale", above=0)
+    eps: float = param(1e-5, "time at which sampling ends", above=0, high=1)
+
+    def drift(self, t: Array) -> Array:
+        return np.zeros_like(t)
+
+    def diffusion(self, t: Array) -> Array:
+        return self.sigma(t) * math.sqrt(2 * math.log(self.sigma_max / self.sigma_min))
+
+    def alpha(self, t: Array) -> Array:
+        return np.ones_like(t)
+
+    def sigma(self, t: Array) -> Array:
+        return self.sigma_min * (self.sigma_max / self.sigma_min) ** t
+
+    @property
+    def prior_std(self) -> float:
+        return self.sigma_max
+
+    def chain(self, t: Array, count: int) -> tuple[Array, Array]:
+        """a_i = 1, ``g_i = sqrt(sigma_i^2 - sigma_{i-1}^2)`` (eq. 8)."""
+        sigma = (
+            np.geomspace(self.sigma_min, self.sigma_max, count) if count > 1 else np.array([self.sigma_max])
+        )
+        below = np.concatenate([[0.0], sigma[:-1]])
+        return np.ones_like(t), np.sqrt(sigma**2 - below**2)
+
+
+class _LinearBeta(SDE):
+    """Common to VP and sub-VP: ``beta(t) = beta_min + t (beta_max - beta_min)``, drift -beta/2."""
+
+    name = "linear_beta"
+    best_snr = 0.01
+
+    beta_min: float = param(0.1, "beta at t = 0", above=0)
+    beta_max: float = param(20.0, "beta at t = 1", above=0)
+    eps: float = param(1e-3, "time at which sampling ends", above=0, high=1)
+
+    def beta(self, t: Array) -> Array:
+        """beta(t)."""
+        return self.beta_min + t * (self.beta_max - self.beta_min)
+
+    def integral(self, t: Array) -> Array:
+        """``int_0^t beta(s) ds``."""
+        return self.beta_min * t + 0.5 * t**2 * (self.beta_max - self.beta_min)
+
+    def drift(self, t: Array) -> Array:
+        return -0.5 * self.beta(t)
+
+    def alpha(self, t: Array) -> Array:
+        return np.exp(-0.5 * self.integral(t))
+
+
+class VP(_LinearBeta):
+    """Variance preserving: ``dx = -beta(t)/2 x dt + sqrt(beta(t)) dw`` (eq. 32); prior N(0, 1).
+
+    Marginal (eq. 33): ``alpha = exp(-int beta / 2)``, ``sigma^2 = 1 - alpha^2``. Discrete chain
+    (DDPM): ``a_i = sqrt(1 - beta_i)``, ``g_i = sqrt(beta_i)``, beta_i evenly spaced from beta_min/N
+    to beta_max/N: N = 2000 halves DDPM's betas.
+    """
+
+    name = "vp"
+    ancestral_noise: ClassVar[Literal["posterior", "forward"]] = "forward"
+
+    def diffusion(self, t: Array) -> Array:
+        return np.sqrt(self.beta(t))
+
+    def sigma(self, t: Array) -> Array:
+        return np.sqrt(-np.expm1(-self.integral(t)))
+
+    def _betas(self, count: int) -> Array:
+        beta = np.linspace(self.beta_min / count, self.beta_max / count, count)
+        if beta.max() >= 1:
+            raise BenchError(
+                f"vp's discrete chain needs more than {self.beta_max:g} steps, not {count} "
+                "(beta_max / steps must stay below 1): raise --steps or take --grid polynomial"
+            )
+        return beta
+
+    def chain(self, t: Array, count: int) -> tuple[Array, Array]:
+        """``a_i = sqrt(1 - beta_i)``, ``g_i = sqrt(beta_i)`` (eq. 10)."""
+        del t
+        beta = self._betas(count)
+        return np.sqrt(1 - beta), np.sqrt(beta)
+
+    def shrink(self, t: Array, t_next: Array, count: int) -> Array:
+        """``1 - beta_i``, as published."""
+        del t, t_next
+        return 1 - self._betas(count)
+
+
+class SubVP(_LinearBeta):
+    """Sub-VP: ``dx = -beta/2 x dt + sqrt(beta (1 - exp(-2 int beta))) dw`` (eq. 34); prior N(0, 1).
+
+    Marginal (eq. 35): alpha as VP's, ``sigma = 1 - alpha^2``. Its published discretisation is
+    Euler-Maruyama with dt = 1/N.
+    """
+
+    name = "subvp"
+
+    def diffusion(self, t: Array) -> Array:
+        return np.sqrt(-self.beta(t) * np.expm1(-2 * self.integral(t)))
+
+    def ancestral_chain(self, t: Array, t_next: Array, count: int) -> tuple[Array, Array]:
+        """The exact transition between the grid's times: nothing is published for sub-VP."""
+        del count
+        return self.transition(t, t_next)
+
+    def sigma(self, t: Array) -> Array:
+        return -np.expm1(-self.integral(t))
