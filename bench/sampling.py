@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Noise = Callable[["Tensor"], "Tensor"]
-"""``noise(x)``: a standard normal draw shaped as x, from the run's own stream."""
+"""``noise(x)``: a fresh standard normal draw shaped as x, from the run's own stream; yours to overwrite."""
 
 Order = Literal["corrector_first", "predictor_first"]
 Denoise = Literal["mean", "tweedie", "none"]
@@ -59,9 +59,15 @@ class LinearPredictor(Predictor):
         """(a, b, c) of the step from ``scale``."""
 
     def step(self, x: Tensor, scale: Scale, score: ScoreFunction, noise: Noise, state: Any) -> Update:
+        from torch import add
+
         a, b, c = self.coefficients(scale)
         mean = (x * a).add_(score(x, scale), alpha=b)
-        return Update(mean.add(noise(x), alpha=c) if c else mean, mean)
+        if c == 0:
+            return Update(mean, mean)
+        # written over the noise: a new tensor of a batch's size costs more than the arithmetic on it
+        z = noise(x)
+        return Update(add(mean, z, alpha=c, out=z), mean)
 
 
 class Corrector(Plugin):

@@ -39,20 +39,25 @@ class Langevin(_Langevin):
 
     def size(self, scale: Scale, noise_norm: Any, score_norm: Any) -> Any:
         assert self.snr is not None
-        return 2 * scale.shrink * (self.snr * noise_norm / score_norm) ** 2
+        return 2 * scale.shrink * self.snr**2 * (noise_norm / score_norm) ** 2
 
     def step(self, x: Tensor, scale: Scale, score: ScoreFunction, noise: Noise) -> Update:
+        from torch.linalg import vector_norm
+
         s, z = score(x, scale), noise(x)
-        s_norm: Tensor = s.flatten(1).norm(dim=1)
-        z_norm: Tensor | float = (
-            math.sqrt(s[0].numel()) if self.norm == "sqrt_d" else z.flatten(1).norm(dim=1)
-        )
+        each = tuple(range(1, x.dim()))
         if self.norm == "sample":
-            e = self.size(scale, z_norm, s_norm).view(-1, *[1] * (x.dim() - 1))
+            e = self.size(
+                scale, vector_norm(z, dim=each, keepdim=True), vector_norm(s, dim=each, keepdim=True)
+            )
         else:
-            e = self.size(scale, z_norm if isinstance(z_norm, float) else z_norm.mean(), s_norm.mean())
+            # sums over the batch for means: the batch size cancels
+            noise_norm = (
+                len(x) * math.sqrt(x[0].numel()) if self.norm == "sqrt_d" else vector_norm(z, dim=each).sum()
+            )
+            e = self.size(scale, noise_norm, vector_norm(s, dim=each).sum())
         mean = x.addcmul(s, e)
-        return Update(mean.addcmul(z, (2 * e).sqrt()), mean)
+        return Update(z.mul_((2 * e).sqrt_()).add_(mean), mean)
 
 
 class AnnealedLangevin(_Langevin):
@@ -68,7 +73,7 @@ class AnnealedLangevin(_Langevin):
     def step(self, x: Tensor, scale: Scale, score: ScoreFunction, noise: Noise) -> Update:
         e = self.size(scale)
         mean = x.add(score(x, scale), alpha=e)
-        return Update(mean.add(noise(x), alpha=math.sqrt(2 * e)), mean)
+        return Update(noise(x).mul_(math.sqrt(2 * e)).add_(mean), mean)
 
 
 class NoCorrector(Corrector):

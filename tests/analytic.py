@@ -1,0 +1,67 @@
+"""The recorded figures of the public implementation, and the analytic score they were taken with.
+
+``fixtures/samplers.npz`` is cut down from the recording: each noise is kept once (``noise/{index}``,
+``traj/noise/{corrector}``), and of the runs whose steps act on each sample alone two samples of four.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from bench import SDE, Array, Model, Noise, Tensor
+from bench.exact import Mixture, MixtureModel
+from bench.plugins import registry
+
+SDES = ("ve", "vp", "subvp")
+
+
+@cache
+def recorded() -> dict[str, Array]:
+    """Every recorded array, as float64."""
+    with np.load(Path(__file__).parent / "fixtures" / "samplers.npz") as found:
+        return {name: np.asarray(found[name], dtype=np.float64) for name in found.files}
+
+
+def tensor(name: str) -> Tensor:
+    """A recorded array as a float64 tensor."""
+    return torch.from_numpy(recorded()[name])
+
+
+def gaussian(mean: Array, variance: Array, dtype: torch.dtype = torch.float64) -> MixtureModel:
+    """N(mean, diag(variance)) as a model; arrays of one shape."""
+    data = Mixture(np.ones(1), mean[None], variance[None])
+    return MixtureModel(data, "cpu", dtype, colour=None, range_=(0.0, 1.0))
+
+
+def recorded_model() -> Model:
+    """The recording's N(mu, s0^2 I) in float64."""
+    mu, s0 = recorded()["mu"], float(recorded()["s0"])
+    return gaussian(mu, np.full_like(mu, s0**2))
+
+
+def sde(name: str, **given: float) -> SDE:
+    """A registered SDE."""
+    made: SDE = registry().build("sdes", name, given)
+    return made
+
+
+def replay(draws: Tensor) -> Noise:
+    """Noise that hands out ``draws`` one by one; asking for more than there is fails."""
+    left = iter(draws)
+
+    def noise(x: Tensor) -> Tensor:
+        draw = next(left).clone()
+        assert draw.shape == x.shape
+        return draw
+
+    return noise
+
+
+def relative(found: Tensor | Array, expected: Tensor | Array) -> float:
+    """Largest difference, relative to the largest expected magnitude."""
+    difference, scale = np.abs(np.asarray(found) - np.asarray(expected)), np.abs(np.asarray(expected))
+    return float(difference.max() / scale.max())

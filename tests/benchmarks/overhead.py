@@ -1,0 +1,160 @@
+"""What a sampler costs beside its network, measured; ratios within one run.
+
+    python -m tests.benchmarks.overhead results/reference
+
+writes overhead.csv (a predictor-corrector step over a network that costs nothing, against the floor
+of two normal draws and two fused passes) and prints the share of time in the network and the memory.
+"""
+
+from __future__ import annotations
+
+import csv
+import statistics
+import sys
+import time
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from bench import Level, Model, Sampler, ScoreFunction
+from bench.plugins import registry
+from bench.sampling import streams
+
+SIZES = [(batch, 3, side, side) for side in (8, 32) for batch in (16, 64, 256)]
+ALLOWED = {8: 3.0, 32: 1.3}
+
+
+class Free(Model):
+    """A network that costs nothing: its answer lies ready."""
+
+    def __init__(self, answer: Tensor) -> None:
+        self.shape = tuple(answer.shape[1:])
+        self.answer = answer
+
+    def score(self, x: Tensor, level: Level) -> Tensor:
+        return self.answer
+
+    def images(self, x: Tensor) -> Tensor:
+        return x
+
+
+def sampler(steps: int, predictor: str = "reverse_diffusion", corrector: str = "langevin") -> Sampler:
+    """A predictor-corrector sampler on VP."""
+    found = registry()
+    return Sampler(
+        sde=found.build("sdes", "vp", {}),
+        predictor=found.build("predictors", predictor, {}),
+        corrector=found.build("correctors", corrector, {}),
+        steps=steps,
+    )
+
+
+def step_loop(size: tuple[int, ...], steps: int) -> Callable[[], Tensor]:
+    """A whole run of ``steps`` predictor-corrector steps over the free network."""
+    pc = sampler(steps)
+    _, predictor, corrector = streams(0, 0, torch.device("cpu"))
+    prior = torch.randn(size)
+    model = Free(torch.randn(size) * 1e-3)
+    return lambda: pc.run(prior, ScoreFunction(model, pc.sde), predictor, corrector)
+
+
+def floor_loop(size: tuple[int, ...], steps: int) -> Callable[[], Tensor]:
+    """Two normal draws and two fused passes (one elementwise kernel over x, score and noise), ``steps`` times."""
+    generator = torch.Generator().manual_seed(0)
+    score = torch.randn(size) * 1e-3
+
+    def run() -> Tensor:
+        x = torch.zeros(size)
+        for _ in range(steps):
+            for _ in range(2):
+                x = torch.addcmul(x, score, torch.randn(size, generator=generator))
+        return x
+
+    return run
+
+
+class Cost(NamedTuple):
+    """Microseconds per predictor-corrector step, of ours and of the floor: medians of alternating rounds."""
+
+    step: float
+    floor: float
+
+    @property
+    def ratio(self) -> float:
+        return self.step / self.floor
+
+
+def step_cost(size: tuple[int, ...], rounds: int = 15) -> Cost:
+    """Ours against the floor, in alternation, so that noise of the machine meets both."""
+    steps = 100 if size[2] == 8 else 25
+    loops = (step_loop(size, steps), floor_loop(size, steps))
+    times: tuple[list[float], list[float]] = ([], [])
+    for _ in range(rounds + 1):
+        for loop, found in zip(loops, times, strict=True):
+            begun = time.perf_counter()
+            loop()
+            found.append((time.perf_counter() - begun) / steps * 1e6)
+    return Cost(*(statistics.median(found[1:]) for found in times))
+
+
+def peak_memory(steps: int, batch: int = 64) -> int:
+    """Largest sum of live tensor bytes and Python's own during a run, beyond what was there before."""
+    from torch.profiler import ProfilerActivity, profile
+
+    loop = step_loop((batch, 3, 8, 8), steps)
+    loop()
+    tracemalloc.start()
+    loop()
+    python = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        loop()
+    live = most = 0
+    for event in profiler.profiler.kineto_results.events():  # type: ignore[union-attr]
+        if event.name() == "[memory]":
+            live += event.nbytes()
+            most = max(most, live)
+    return python + most
+
+
+def network_share(batch: int = 64, steps: int = 4) -> float:
+    """Share of a predictor-corrector batch's time that is spent in ``cifar10-tiny``'s network."""
+    from bench.config import settings
+    from bench.execute import Job, sample
+    from bench.plan import make_plan
+
+    flags = {
+        "checkpoint": ["cifar10-tiny"],
+        "corrector": ["langevin"],
+        "samples": batch,
+        "batch_size": batch,
+        "steps": 25 + steps,
+    }
+    cell = make_plan(settings(flags)[0], registry())[0]
+    sample(Job(cell, 0, batch))
+    _, facts = sample(Job(cell, 0, batch))
+    return float(facts["network_seconds"] / facts["seconds"])
+
+
+def main() -> None:
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "overhead.csv").open("w", newline="") as handle:
+        writer = csv.writer(handle, lineterminator="\n")
+        writer.writerow(["batch", "channels", "height", "width", "step_us", "floor_us", "ratio", "allowed", "threads"])
+        for size in SIZES:
+            cost = step_cost(size)
+            row = [*size, f"{cost.step:.1f}", f"{cost.floor:.1f}", f"{cost.ratio:.2f}", ALLOWED[size[2]]]
+            writer.writerow([*row, torch.get_num_threads()])
+            print(*row)
+    print("share of time in cifar10-tiny's network at batch 64:", f"{network_share():.3f}")
+    for steps in (50, 500):
+        print(f"peak memory of a batch at {steps} steps: {peak_memory(steps)} bytes")
+
+
+if __name__ == "__main__":
+    main()
