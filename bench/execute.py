@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from bench.plan import Cell
+    from bench.sampling import OnStep
     from bench.score import Model
     from bench.store import Store
 
@@ -45,8 +46,8 @@ class Listener:
     def cell_started(self, cell: Cell, cached: int, batches: int) -> None:
         """A cell begins with ``cached`` of its ``batches`` on disk."""
 
-    def step(self, batch: int, done: int, total: int | None) -> None:
-        """``done`` of ``total`` steps of the batch are behind us (a solver: network calls, total None)."""
+    def step(self, batch: int, done: int, total: int | None, calls: int) -> None:
+        """``done`` of ``total`` steps of the batch are behind us (a solver: total None), in so many calls."""
 
     def batch_done(self, batch: int) -> None:
         """A batch is on disk."""
@@ -82,9 +83,7 @@ def _model(cell: Cell, size: int) -> tuple[Model, float]:
     return model, time.perf_counter() - begun
 
 
-def sample(
-    job: Job, on_step: Callable[[int, int | None], None] | None = None
-) -> tuple[Tensor, dict[str, Any]]:
+def sample(job: Job, on_step: OnStep | None = None) -> tuple[Tensor, dict[str, Any]]:
     """Sample one batch: images (B, C, H, W) float32 on the host, and its facts (NFE, seconds).
 
     Raises `NotFiniteError`, naming the step, where samples are not finite.
@@ -102,7 +101,8 @@ def sample(
     def run(told: Any, *, watch: bool) -> tuple[Tensor, ScoreFunction]:
         prior, predictor, corrector = streams(cell.seed, job.index, device)
         score = ScoreFunction(model, cell.sampler.sde, Clock(device))
-        return cell.sampler.run(prior(like), score, predictor, corrector, told, watch=watch), score
+        with torch.no_grad():
+            return cell.sampler.run(prior(like), score, predictor, corrector, told, watch=watch), score
 
     begun = time.perf_counter()
     x, score = run(on_step, watch=False)

@@ -98,8 +98,8 @@ class Cell:
         return f"{self.card.name} · {s.sde.name} · {how} · seed {self.seed}"
 
     @property
-    def expected_nfe(self) -> int | None:
-        """Score calls per sample that the built-in predictors and correctors make; None for solvers."""
+    def planned_nfe(self) -> int | None:
+        """Score calls per sample if every step makes one; None for solvers. What a run reports is counted."""
         s = self.sampler
         if s.solver is not None:
             return None
@@ -176,10 +176,11 @@ def make_plan(settings: Settings, registry: Registry) -> list[Cell]:
     if settings.precision == "tf32" and device.type != "cuda":
         raise BenchError("--precision tf32 is a GPU's: take fp32 or bf16 on this device")
     registry.get("executors", settings.executor)
+    absent = {"predictor", "corrector"} if settings.solver else {"solver"}
     for role in settings.parameters:
         if role not in (*ROLES, "metric"):
             raise BenchError(f"unknown role {role!r} in a parameter{did_you_mean(role, (*ROLES, 'metric'))}")
-        if role != "metric" and not getattr(settings, role):
+        if role in absent:
             raise BenchError(f"a parameter of a {role} was given, but the run has none")
     cells = []
     for checkpoint, sde in itertools.product(settings.checkpoint, settings.sde):

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 Noise = Callable[["Tensor"], "Tensor"]
 """``noise(x)``: a fresh standard normal draw shaped as x, from the run's own stream; yours to overwrite."""
 
+OnStep = Callable[[int, int | None, int], None]
+"""``on_step(done, total, calls)``: scales done, of how many, and score calls so far."""
+
 Order = Literal["corrector_first", "predictor_first"]
 Denoise = Literal["mean", "tweedie", "none"]
 
@@ -144,13 +147,13 @@ class Sampler:
         score: ScoreFunction,
         predictor_noise: Noise,
         corrector_noise: Noise,
-        on_step: Callable[[int, int | None], None] | None = None,
+        on_step: OnStep | None = None,
         *,
         watch: bool = False,
     ) -> Tensor:
         """Standard normal ``prior`` (B, ...) -> samples, shaped alike.
 
-        ``on_step(done, total)`` is told of every scale (of a solver: every call, total None). With
+        ``on_step(done, total, calls)`` is told of every scale (of a solver: every call, total None). With
         ``watch`` every step is checked and `NotFiniteError` names the first that went wrong; this
         stops the device at each step, so runs do it only to explain a failure.
         """
@@ -165,20 +168,19 @@ class Sampler:
             _watch(watch, x, "in the denoising step")
         return x
 
-    def _solve(self, x: Tensor, score: ScoreFunction, noise: Noise, on_step: Any, watch: bool) -> Tensor:
+    def _solve(
+        self, x: Tensor, score: ScoreFunction, noise: Noise, on_step: OnStep | None, watch: bool
+    ) -> Tensor:
         assert self.solver is not None
-        inner = score
 
-        class Told(ScoreFunction):
-            def __call__(self, x: Tensor, at: Any) -> Tensor:
-                _watch(watch, x, f"after {inner.calls} network calls of the solver")
-                result = inner(x, at)
-                self.calls = inner.calls
-                if on_step is not None:
-                    on_step(inner.calls, None)
-                return result
+        def called(x: Tensor, calls: int) -> None:
+            _watch(watch, x, f"before network call {calls} of the solver")
+            if on_step is not None:
+                on_step(calls, None, calls)
 
-        x = self.solver.solve(x, self.sde, Told(score.model, score.sde), noise)
+        score.on_call = called
+        x = self.solver.solve(x, self.sde, score, noise)
+        score.on_call = None
         _watch(watch, x, "at the solver's end")
         return x
 
@@ -188,7 +190,7 @@ class Sampler:
         score: ScoreFunction,
         predictor_noise: Noise,
         corrector_noise: Noise,
-        on_step: Any,
+        on_step: OnStep | None,
         watch: bool,
     ) -> Tensor:
         plan = self.scales()
@@ -208,7 +210,7 @@ class Sampler:
                     x, mean, _ = self.corrector.step(x, plan[done], score, corrector_noise)
                     _watch(watch, x, f"in corrector move {move + 1} after step {done} of {len(plan)}")
             if on_step is not None:
-                on_step(done, len(plan))
+                on_step(done, len(plan), score.calls)
         return mean if self.denoise == "mean" else x
 
 

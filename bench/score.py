@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from bench.sde import SDE, Level
@@ -105,7 +106,8 @@ class Clock:
 class ScoreFunction:
     """``score(x, level)`` or ``score(x, t)`` of one run, counting and timing every call of the model.
 
-    ``calls`` is the NFE per sample: a call evaluates each sample of the batch once.
+    ``calls`` is the NFE per sample: a call evaluates each sample of the batch once. ``on_call(x, calls)``
+    is told of every call before it is made.
     """
 
     def __init__(self, model: Model, sde: SDE, clock: Clock | None = None) -> None:
@@ -113,10 +115,13 @@ class ScoreFunction:
         self.sde = sde
         self.clock = clock
         self.calls = 0
+        self.on_call: Callable[[Tensor, int], None] | None = None
 
     def __call__(self, x: Tensor, at: Level | float) -> Tensor:
         level = at if isinstance(at, Level) else self.sde.at(at)
         self.calls += 1
+        if self.on_call is not None:
+            self.on_call(x, self.calls)
         if self.clock is None:
             return self.model.score(x, level)
         with self.clock:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bench import SDE, Array, Model, Noise, Tensor
+from bench import SDE, Array, Model, Tensor
 from bench.exact import Mixture, MixtureModel
 from bench.plugins import registry
 
@@ -37,10 +37,10 @@ def gaussian(mean: Array, variance: Array, dtype: torch.dtype = torch.float64) -
     return MixtureModel(data, "cpu", dtype, colour=None, range_=(0.0, 1.0))
 
 
-def recorded_model() -> Model:
-    """The recording's N(mu, s0^2 I) in float64."""
+def recorded_model(dtype: torch.dtype = torch.float64) -> Model:
+    """The recording's N(mu, s0^2 I)."""
     mu, s0 = recorded()["mu"], float(recorded()["s0"])
-    return gaussian(mu, np.full_like(mu, s0**2))
+    return gaussian(mu, np.full_like(mu, s0**2), dtype)
 
 
 def sde(name: str, **given: float) -> SDE:
@@ -49,16 +49,18 @@ def sde(name: str, **given: float) -> SDE:
     return made
 
 
-def replay(draws: Tensor) -> Noise:
+class Replay:
     """Noise that hands out ``draws`` one by one; asking for more than there is fails."""
-    left = iter(draws)
 
-    def noise(x: Tensor) -> Tensor:
-        draw = next(left).clone()
+    def __init__(self, draws: Tensor) -> None:
+        self.draws = draws
+        self.drawn = 0
+
+    def __call__(self, x: Tensor) -> Tensor:
+        draw = self.draws[self.drawn].clone()
+        self.drawn += 1
         assert draw.shape == x.shape
         return draw
-
-    return noise
 
 
 def relative(found: Tensor | Array, expected: Tensor | Array) -> float:

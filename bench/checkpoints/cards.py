@@ -17,7 +17,8 @@ class Card(BaseModel):
 
     * ``gaussian``, ``mixture``: closed-form scores of Gaussian (mixture) data on [0, 1], diagonal in
       the DCT and colour basis; tensors weight (K,), mean and variance (K, C, H, W), colour (C, C).
-    * ``edm``: a denoiser with EDM's preconditioning; ``network`` holds its configuration.
+    * ``edm``: a denoiser with EDM's preconditioning; ``network`` holds its configuration and
+      ``sigma_data``.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

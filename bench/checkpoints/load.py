@@ -50,8 +50,8 @@ def load_model(
         data, colour = mixture(card)
         moved = on_range(data, data_range, colour)
         return MixtureModel(moved, device, dtype, colour=colour, range_=data_range)
-    network = TinyUNet(**card.network)
-    model = EDMDenoiser(network, **{k: float(v) for k, v in card.training.items() if k == "sigma_data"})
+    network = TinyUNet(**{k: v for k, v in card.network.items() if k != "sigma_data"})
+    model = EDMDenoiser(network, card.network["sigma_data"])
     weights = {name: t.float() for name, t in tensors(card).items()}
     try:
         network.load_state_dict(weights)
@@ -80,6 +80,6 @@ class EDMModel(Denoiser):
 
     def denoise(self, x: Tensor, sigma: float) -> Tensor:
         level = torch.full((len(x),), sigma, device=x.device, dtype=torch.float32)
-        with torch.inference_mode(), torch.autocast(x.device.type, torch.bfloat16, enabled=self._bf16):
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self._bf16):
             result: Tensor = self._call(x.float().contiguous(memory_format=torch.channels_last), level)
         return result.to(x.dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Sequence
 
@@ -41,6 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BenchError as error:
         click.echo(f"bench: {error}", err=True)
         sys.exit(2)
+    except OSError as error:
+        if error.errno != errno.EPIPE:
+            click.echo(f"bench: {error}; what was finished is kept: run the same command again", err=True)
+        sys.exit(1)
     except (KeyboardInterrupt, click.Abort):
         click.echo("bench: stopped; finished batches are kept: run the same command again to go on", err=True)
         sys.exit(130)

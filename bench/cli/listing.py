@@ -55,18 +55,19 @@ def list_command(kind: str | None, as_json: bool) -> None:
         click.echo(json.dumps({"entries": [facts(e) for e in entries], "problems": problems}, indent=1))
         return
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    from bench.cli.console import console
+
+    out = console()
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("kind", "name", "parameters", "from"):
         table.add_column(column, overflow="fold")
     for entry in entries:
         parameters = "" if entry.kind == "checkpoints" else _short(entry)
         table.add_row(entry.kind[:-1], entry.name, parameters, f"{entry.distribution} {entry.version}")
-    console.print(table)
-    console.print(
+    out.print(table)
+    out.print(
         "bench show NAME tells more; set a parameter by -P KIND.NAME=VALUE", style="dim", highlight=False
     )
     for problem in problems:

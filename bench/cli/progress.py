@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich import box
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from bench.cli.console import console
 from bench.execute import Listener
 from bench.report.summary import notes, summary_rows
 
@@ -26,7 +26,7 @@ class Progress(Listener):
     """Listener that draws. Where there is no terminal it prints a plain line now and then."""
 
     def __init__(self) -> None:
-        self.console = Console(highlight=False)
+        self.console = console()
         self.live = self.console.status("") if self.console.is_terminal else None
         self.said = time.monotonic()
 
@@ -40,25 +40,24 @@ class Progress(Listener):
             self.live.stop()
 
     def cell_started(self, cell: Cell, cached: int, batches: int) -> None:
-        self.title, self.nfe = cell.title, cell.expected_nfe
+        self.title = cell.title
         self.batches, self.cached, self.finished = batches, cached, 0
         self.begun = time.monotonic()
         if cached:
             self.console.print(f"resuming {escape(cell.title)}: {cached} of {batches} batches are on disk")
         self._say(f"{cell.title} · loading")
 
-    def step(self, batch: int, done: int, total: int | None) -> None:
+    def step(self, batch: int, done: int, total: int | None, calls: int) -> None:
         now = time.monotonic()
         if now - self.said < (LIVE if self.live is not None else PLAIN):
             return
         text = f"{self.title} · batch {self.cached + self.finished + 1} of {self.batches}"
         if total is None:
-            text += f" · {done} network calls"
+            text += f" · NFE {calls}"
         else:
             ours = self.finished + done / total
             left = (now - self.begun) / ours * (self.batches - self.cached - ours)
-            calls = f" · NFE {round((self.nfe or 0) * done / total)} of {self.nfe}"
-            text += f" · step {done} of {total}{calls} · {_duration(left)} left"
+            text += f" · step {done} of {total} · NFE {calls} · {_duration(left)} left"
         self._say(text)
 
     def batch_done(self, batch: int) -> None:
@@ -92,29 +91,34 @@ def _duration(seconds: float) -> str:
 
 def report(records: Sequence[dict[str, Any]], store: Store) -> None:
     """The table of a finished run, failures with reason and log, and where everything is."""
-    console = Console(highlight=False)
+    out = console()
     rows = summary_rows(records)
-    if rows:
-        columns = [c for c in rows[0] if any(row[c] for row in rows)]
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    columns = [c for c in rows[0] if any(row[c] for row in rows)] if rows else []
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_header=len(rows) > 1)
+    if len(rows) == 1:
+        # one row reads better lying down
+        for column in columns:
+            table.add_row(column, escape(rows[0][column]))
+    else:
         for column in columns:
             table.add_column(column, overflow="fold")
         for row in rows:
             table.add_row(*(escape(row[c]) for c in columns))
-        console.print(table)
+    if rows:
+        out.print(table)
     for note in notes(records):
-        console.print(escape(note), soft_wrap=True)
+        out.print(escape(note), soft_wrap=True)
     failed = [r for r in records if r["status"] == "failed"]
     for record in failed:
-        console.print(f"[red]failed[/] {escape(record['title'])}: {escape(record['reason'])}", soft_wrap=True)
-        console.print(f"  log     {escape(record['log'])}", soft_wrap=True)
-    console.print(f"{len(records) - len(failed)} finished, {len(failed)} failed")
+        out.print(f"[red]failed[/] {escape(record['title'])}: {escape(record['reason'])}", soft_wrap=True)
+        out.print(f"  log     {escape(record['log'])}", soft_wrap=True)
+    out.print(f"{len(records) - len(failed)} finished, {len(failed)} failed")
     for record in records[:1] if len(records) == 1 else ():
-        console.print(f"  record  {escape(str(store.record_path(record['fingerprint'])))}", soft_wrap=True)
+        out.print(f"  record  {escape(str(store.record_path(record['fingerprint'])))}", soft_wrap=True)
         if "picture" in record:
-            console.print(f"  samples {escape(record['picture'])}", soft_wrap=True)
+            out.print(f"  samples {escape(record['picture'])}", soft_wrap=True)
     if len(records) > 1:
-        console.print(
+        out.print(
             f"  records {escape(str(store.root / 'records'))}, samples {escape(str(store.root / 'images'))}"
         )
-    console.print(f"  rows    {escape(str(store.root / 'runs.csv'))}", soft_wrap=True)
+    out.print(f"  rows    {escape(str(store.root / 'runs.csv'))}", soft_wrap=True)

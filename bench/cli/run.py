@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bench.cli.console import count
 from bench.config import Settings, settings
 from bench.errors import BenchError
 from bench.plugins import registry
@@ -81,6 +82,7 @@ def run_command(
     given = {k: list(v) if isinstance(v, tuple) else v for k, v in flags.items() if v is not None and v != ()}
     if compile_:
         given["compile"] = True
+    _refuse_idle(given)
     given["parameters"] = _parameters(
         parameters, {"corrector.snr": snr, "corrector.steps": corrector_steps, "solver.tol": tol}
     )
@@ -107,6 +109,17 @@ def run_command(
     return int(any(r["status"] == "failed" for r in records))
 
 
+def _refuse_idle(given: dict[str, Any]) -> None:
+    """A flag that would do nothing is a mistake."""
+    idle = [name for name in ("steps", "grid", "rho", "order") if name in given]
+    if given.get("solver") and idle:
+        raise BenchError(
+            f"--{idle[0]} has no meaning for a solver, which chooses its own steps: leave it out"
+        )
+    if "rho" in given and given.get("grid") != "polynomial":
+        raise BenchError("--rho belongs to --grid polynomial: give both")
+
+
 def _parameters(texts: tuple[str, ...], short: dict[str, Any]) -> dict[str, dict[str, Any]]:
     pairs = [(key, value) for key, value in short.items() if value is not None]
     for text in texts:
@@ -131,8 +144,9 @@ def _header(cells: list[Cell], chosen: Settings, name: str, store: Store, *, sai
         click.echo("the paper's setting: --profile paper (1000 steps, 50,000 samples, 5 seeds; wants a GPU)")
     cached = sum(store.read_record(c.fingerprint) is not None for c in cells)
     samplers = len(cells) // (len(chosen.checkpoint) * chosen.repeats)
-    parts = [f"{len(chosen.checkpoint)} checkpoint(s)", f"{samplers} sampler(s)", f"{chosen.repeats} seed(s)"]
-    click.echo(f"{len(cells)} cell(s) = {' x '.join(parts)}, {cached} recorded already")
+    parts = [(len(chosen.checkpoint), "checkpoint"), (samplers, "sampler"), (chosen.repeats, "seed")]
+    product = " x ".join(count(*part) for part in parts)
+    click.echo(f"{count(len(cells), 'cell')} = {product}; {cached} recorded already")
 
 
 def _dry_run(cells: list[Cell], store: Store) -> None:
@@ -141,7 +155,7 @@ def _dry_run(cells: list[Cell], store: Store) -> None:
         record = store.read_record(cell.fingerprint)
         there = sum(store.batch_path(cell.key, i, size).exists() for i, size in cell.batches)
         state = record["status"] if record else "to run"
-        nfe = cell.expected_nfe
+        nfe = cell.planned_nfe
         total += (nfe or 0) * cell.samples * (state != "finished")
         adaptive = "adaptive" if nfe is None else nfe
         click.echo(

@@ -12,9 +12,9 @@ import numpy as np
 def spread(values: Sequence[float]) -> str:
     """``mean ± std (n)`` over seeds; the bare value where there is one."""
     mean = float(np.mean(values))
-    if len(values) == 1:
+    if len(set(values)) == 1:
         return f"{mean:.4g}"
-    return f"{mean:.4g} ± {float(np.std(values, ddof=1)):.2g} (n = {len(values)} seeds)"
+    return f"{mean:.4g} ± {float(np.std(values, ddof=1)):.2g} (std over {len(values)} seeds)"
 
 
 def summary_rows(records: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
@@ -37,8 +37,8 @@ def summary_rows(records: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
                 "metric": metric,
                 "value": value + (" †" if readings[0]["note"] else ""),
                 "exact": f"{readings[0]['exact']:.4g}" if "exact" in readings[0] else "",
-                "n": str(readings[0]["n"]),
-                "NFE": spread([float(r["cost"]["nfe"]) for r in group]),
+                "samples": str(readings[0]["n"]),
+                "NFE per sample": spread([float(r["cost"]["nfe"]) for r in group]),
                 "samples/s": spread([r["cost"]["samples_per_second"] for r in group]),
                 "in network": f"{100 * float(np.mean([r['cost']['network_share'] for r in group])):.1f} %",
             }

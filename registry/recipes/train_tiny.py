@@ -6,7 +6,7 @@ Adam at a constant rate with warm-up, then linear to zero over the last ``--deca
 weights of EDM (Karras et al. 2022, Table 1); noise levels log-normal(-1.2, 1.2) for nine images in
 ten and log-uniform on [1e-3, 160] for the tenth, so that the far ends that VE, VP and sub-VP visit
 are trained too; exponential moving average of the weights. State is saved every ``--save`` steps and
-the same command resumes. ``registry/recipes/export.py`` makes the published files of it.
+the same command resumes. ``export_tiny.py`` makes the published files of it.
 """
 
 from __future__ import annotations

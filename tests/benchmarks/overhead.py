@@ -63,7 +63,7 @@ def step_loop(size: tuple[int, ...], steps: int) -> Callable[[], Tensor]:
 
 
 def floor_loop(size: tuple[int, ...], steps: int) -> Callable[[], Tensor]:
-    """Two normal draws and two fused passes (one elementwise kernel over x, score and noise), ``steps`` times."""
+    """``steps`` times two normal draws and two fused passes: one elementwise kernel over three tensors."""
     generator = torch.Generator().manual_seed(0)
     score = torch.randn(size) * 1e-3
 
@@ -114,7 +114,7 @@ def peak_memory(steps: int, batch: int = 64) -> int:
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         loop()
     live = most = 0
-    for event in profiler.profiler.kineto_results.events():  # type: ignore[union-attr]
+    for event in profiler.profiler.kineto_results.events():
         if event.name() == "[memory]":
             live += event.nbytes()
             most = max(most, live)
@@ -145,7 +145,9 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "overhead.csv").open("w", newline="") as handle:
         writer = csv.writer(handle, lineterminator="\n")
-        writer.writerow(["batch", "channels", "height", "width", "step_us", "floor_us", "ratio", "allowed", "threads"])
+        writer.writerow(
+            ["batch", "channels", "height", "width", "step_us", "floor_us", "ratio", "allowed", "threads"]
+        )
         for size in SIZES:
             cost = step_cost(size)
             row = [*size, f"{cost.step:.1f}", f"{cost.floor:.1f}", f"{cost.ratio:.2f}", ALLOWED[size[2]]]

@@ -1,0 +1,186 @@
+"""What each built-in sampler makes of Gaussian data, written from the paper's formulas alone.
+
+Nothing here reads the plugins' coefficients: this is the other side of the comparison. Data has mean
+``mu`` and variance ``lam`` per coefficient, so the score at a scale is ``(alpha mu - x) / v`` with
+``v = alpha^2 lam + sigma^2`` and every update is linear in x: moments follow by a recursion.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+
+from bench import Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A run by names; ``snr`` and ``moves`` are the corrector's."""
+
+    sde: str
+    predictor: str
+    corrector: str = "none"
+    steps: int = 60
+    snr: float = 0.16
+    moves: int = 1
+    order: str = "corrector_first"
+    denoise: str = "mean"
+
+
+@dataclasses.dataclass
+class Law:
+    """The paper's table of SDEs, CIFAR-10's constants."""
+
+    name: str
+    sigma_min: float = 0.01
+    sigma_max: float = 50.0
+    beta_min: float = 0.1
+    beta_max: float = 20.0
+
+    @property
+    def eps(self) -> float:
+        return 1e-5 if self.name == "ve" else 1e-3
+
+    @property
+    def prior_variance(self) -> float:
+        return self.sigma_max**2 if self.name == "ve" else 1.0
+
+    def beta(self, t: float) -> float:
+        return self.beta_min + t * (self.beta_max - self.beta_min)
+
+    def alpha(self, t: float) -> float:
+        if self.name == "ve":
+            return 1.0
+        return math.exp(-0.25 * t**2 * (self.beta_max - self.beta_min) - 0.5 * t * self.beta_min)
+
+    def sigma(self, t: float) -> float:
+        if self.name == "ve":
+            return float(self.sigma_min * (self.sigma_max / self.sigma_min) ** t)
+        kept = self.alpha(t) ** 2
+        return math.sqrt(1 - kept) if self.name == "vp" else 1 - kept
+
+    def drift(self, t: float) -> float:
+        return 0.0 if self.name == "ve" else -0.5 * self.beta(t)
+
+    def squared_diffusion(self, t: float) -> float:
+        if self.name == "ve":
+            return self.sigma(t) * self.sigma(t) * 2 * math.log(self.sigma_max / self.sigma_min)
+        if self.name == "vp":
+            return self.beta(t)
+        return self.beta(t) * (1 - math.exp(-2 * self.beta_min * t - (self.beta_max - self.beta_min) * t**2))
+
+
+class Moments:
+    """The recursion: mean ``m``, variance ``s``, and ``kept``, the variance without the last noise."""
+
+    def __init__(self, mu: Array, lam: Array, law: Law) -> None:
+        self.mu, self.lam, self.law = mu, lam, law
+        self.m = np.zeros_like(mu)
+        self.s = np.full_like(lam, law.prior_variance)
+        self.kept = self.s
+
+    def update(self, t: float, a: float, b: float, c2: float) -> None:
+        """``x <- a x + b score(x, t) + sqrt(c2) z``."""
+        alpha, sigma = self.law.alpha(t), self.law.sigma(t)
+        v = alpha**2 * self.lam + sigma**2
+        self.m = a * self.m + b * (alpha * self.mu - self.m) / v
+        self.kept = (a - b / v) ** 2 * self.s
+        self.s = self.kept + c2
+
+    def score_norm(self, t: float) -> float:
+        alpha, sigma = self.law.alpha(t), self.law.sigma(t)
+        v = alpha**2 * self.lam + sigma**2
+        return mean_norm((alpha * self.mu - self.m) / v, self.s / v**2)
+
+
+def mean_norm(mean: Array, variance: Array) -> float:
+    """E|y| for y ~ N(mean, diag(variance)), from E|y|^2 and Var|y|^2 to second order."""
+    square = float((mean**2 + variance).sum())
+    fluctuation = float((2 * variance**2 + 4 * mean**2 * variance).sum())
+    return math.sqrt(square) - fluctuation / (8 * square * math.sqrt(square))
+
+
+def predict(state: Moments, case: Case, i: int, times: Array) -> None:
+    """One reverse step from scale i (0 is the smallest noise) to i - 1."""
+    law, n, t = state.law, case.steps, float(times[i])
+    below = float(times[i - 1]) if i else 0.0
+    if case.predictor == "none":
+        return
+    if case.predictor == "euler_maruyama":
+        dt = t - below
+        g2 = law.squared_diffusion(t)
+        state.update(t, 1 - law.drift(t) * dt, g2 * dt, g2 * dt)
+        return
+    beta = law.beta_min / n + i / (n - 1) * (law.beta_max - law.beta_min) / n
+    sigmas = [law.sigma_min * (law.sigma_max / law.sigma_min) ** (k / (n - 1)) for k in (i - 1, i)]
+    if i == 0:
+        sigmas[0] = 0.0
+    if case.predictor == "ancestral":
+        if law.name == "ve":
+            g2 = sigmas[1] ** 2 - sigmas[0] ** 2
+            state.update(t, 1.0, g2, sigmas[0] ** 2 * g2 / sigmas[1] ** 2)
+        elif law.name == "vp":
+            kept = math.sqrt(1 - beta)
+            state.update(t, 1 / kept, beta / kept, beta)
+        else:
+            # t = 0 is clean data: alpha = 1, sigma = 0
+            a = law.alpha(t) / law.alpha(below)
+            g2 = law.sigma(t) ** 2 - a**2 * law.sigma(below) ** 2
+            state.update(t, 1 / a, g2 / a, g2 * law.sigma(below) ** 2 / law.sigma(t) ** 2)
+        return
+    # forward step x_{i} = x_{i-1} + f x_{i-1} + G z
+    if law.name == "ve":
+        f, g2 = 0.0, sigmas[1] ** 2 - sigmas[0] ** 2
+    elif law.name == "vp":
+        f, g2 = math.sqrt(1 - beta) - 1, beta
+    else:
+        f, g2 = law.drift(t) / n, law.squared_diffusion(t) / n
+    if case.predictor == "reverse_diffusion":
+        state.update(t, 1 - f, g2, g2)
+    elif case.predictor == "probability_flow":
+        state.update(t, 1 - f, 0.5 * g2, 0.0)
+    else:
+        raise AssertionError(f"no formula for the predictor {case.predictor}: write it here")
+
+
+def correct(state: Moments, case: Case, i: int, times: Array) -> None:
+    """``case.moves`` Langevin moves at scale i, norms at their expectation."""
+    law, n, t = state.law, case.steps, float(times[i])
+    if case.corrector == "none":
+        return
+    if law.name == "ve":
+        a = 1.0
+    elif law.name == "vp":
+        a = 1 - (law.beta_min / n + i / (n - 1) * (law.beta_max - law.beta_min) / n)
+    else:
+        a = (law.alpha(t) / (law.alpha(float(times[i - 1])) if i else 1.0)) ** 2
+    for _ in range(case.moves):
+        if case.corrector == "langevin":
+            noise = mean_norm(np.zeros_like(state.mu), np.ones_like(state.lam))
+            e = 2 * a * (case.snr * noise / state.score_norm(t)) ** 2
+        elif case.corrector == "annealed_langevin":
+            e = 2 * a * (case.snr * law.sigma(t)) ** 2
+        else:
+            raise AssertionError(f"no formula for the corrector {case.corrector}: write it here")
+        state.update(t, 1.0, e, 2 * e)
+
+
+def moments(case: Case, mu: Array, lam: Array) -> tuple[Array, Array]:
+    """Mean and variance per coefficient of the run's samples."""
+    law = Law(case.sde)
+    times = law.eps + (1 - law.eps) * np.arange(case.steps) / (case.steps - 1)
+    state = Moments(mu, lam, law)
+    for i in reversed(range(case.steps)):
+        if case.order == "corrector_first":
+            correct(state, case, i, times)
+        predict(state, case, i, times)
+        if case.order == "predictor_first" and i > 0:
+            correct(state, case, i - 1, times)
+    if case.denoise == "mean":
+        return state.m, state.kept
+    if case.denoise == "tweedie":
+        alpha, sigma = law.alpha(law.eps), law.sigma(law.eps)
+        state.update(law.eps, 1 / alpha, sigma**2 / alpha, 0.0)
+    return state.m, state.s
