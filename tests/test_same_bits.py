@@ -24,7 +24,7 @@ from bench.cli import main
 from bench.plugins import Registry, registry
 from bench.sampling import streams
 
-BASE = ("--device", "cpu", "--grid", "uniform", "--batch-size", "8")
+BASE = ("--device", "cpu", "--batch-size", "8")
 GAUSSIAN = ("--checkpoint", "gaussian-cifar10")
 SAMPLERS = {
     "predictor": (*GAUSSIAN, "--steps", "30"),
@@ -219,9 +219,9 @@ def test_killed_at_ten_random_moments_and_resumed(tmp_path: Path) -> None:
     expected = images("whole")
     assert len(expected) == 12
 
-    # in all about three quarters of the run, less what is lost: every kill finds it at work
+    # on average a tenth of the run, a little more than a batch: kills find it at work, half a batch is lost
     draws = random.Random(0)
-    moments = [draws.uniform(0, 0.15) * whole for _ in range(KILLS)]
+    moments = [draws.uniform(0, 0.2) * whole for _ in range(KILLS)]
     root = Path("killed", "samples")
     before: dict[str, int] = {}
     forks = _python(FORKS, stdin=subprocess.PIPE, stdout=subprocess.PIPE)

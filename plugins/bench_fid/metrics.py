@@ -130,6 +130,10 @@ def fd_diagonal(offset: Array, squares: Array, n: int, variance: Array) -> tuple
     c4 = math.sqrt(2 / (n - 1)) * math.exp(math.lgamma(n / 2) - math.lgamma((n - 1) / 2))
     sd = np.sqrt(v)
     value = offset**2 - v / n + v + variance - 2 * np.sqrt(variance) * sd / c4
-    spread = 4 * np.maximum(offset**2 - v / n, 0) * v / n + 2.5 * v**2 / n**2
-    spread = spread + (1 - np.sqrt(variance) / np.maximum(sd, 1e-300)) ** 2 * 2 * v**2 / (n - 1)
-    return float(value.sum()), float(np.sqrt(spread.sum()))
+    # squares of what is estimated come out too large by their own variance, which is taken off; half the
+    # spread at equality is the floor of what is left
+    shift = offset**2 - v / n
+    stretch = (1 - np.sqrt(variance) / np.maximum(sd, 1e-300)) ** 2 - 0.5 / (n - 1)
+    spread = 4 * shift * v / n + stretch * 2 * v**2 / (n - 1) + 2.5 * v**2 / n**2
+    error = math.sqrt(max(float(spread.sum()), float((1.25 * v**2 / n**2).sum())))
+    return float(value.sum()), error
