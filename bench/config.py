@@ -34,7 +34,7 @@ class Settings(BaseModel):
     seed: int = Field(default=0, ge=0)
     repeats: int = Field(default=1, ge=1)
     grid: GridKind = "uniform"
-    rho: float = Field(default=7.0, gt=0)
+    rho: float = Field(default=7.0, gt=0, allow_inf_nan=False)
     order: Order = "corrector_first"
     denoise: Denoise | None = None
     device: str = "auto"
@@ -42,6 +42,10 @@ class Settings(BaseModel):
     compile: bool = False
     out: Path = Path("results")
     parameters: dict[str, dict[str, Any]] = {}
+
+
+SELECTIONS = ("checkpoint", "sde", "predictor", "corrector", "solver", "metric")
+"""Settings that are lists; a single name may stand for a list of one."""
 
 
 class _File(BaseModel):
@@ -71,9 +75,31 @@ def _read(path: Path) -> _File:
                 where = f" in [{place}]" if place else ""
                 raise BenchError(f"{path}: unknown key {key!r}{where}{did_you_mean(key, model.model_fields)}")
     try:
-        return _File.model_validate(raw)
+        found = _File.model_validate(raw)
     except ValidationError as error:
         raise BenchError(f"{path}: {_complaint(error)}") from error
+    for place, values in {
+        "defaults": found.defaults,
+        **{f"profiles.{k}": v for k, v in found.profiles.items()},
+    }.items():
+        _validated(values, f"{path}: [{place}] ")
+    return found
+
+
+def _validated(values: dict[str, Any], prefix: str = "") -> Settings:
+    lists = {k: [v] if k in SELECTIONS and isinstance(v, str) else v for k, v in values.items()}
+    try:
+        return Settings.model_validate(lists)
+    except ValidationError as error:
+        raise BenchError(f"{prefix}{_complaint(error)}") from error
+
+
+def _over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """``above`` laid over ``below``, plugin parameters one by one."""
+    parameters = {role: dict(values) for role, values in below.get("parameters", {}).items()}
+    for role, values in above.get("parameters", {}).items():
+        parameters[role] = parameters.get(role, {}) | values
+    return below | above | ({"parameters": parameters} if parameters else {})
 
 
 def _complaint(error: ValidationError) -> str:
@@ -97,20 +123,13 @@ def settings(
     profiles: dict[str, dict[str, Any]] = {}
     merged: dict[str, Any] = {}
     for file in files:
-        merged |= file.defaults
+        merged = _over(merged, file.defaults)
         for name, values in file.profiles.items():
-            profiles[name] = profiles.get(name, {}) | values
+            profiles[name] = _over(profiles.get(name, {}), values)
     chosen = profile or next((f.profile for f in reversed(files) if f.profile), "quick")
     if chosen not in profiles:
         raise BenchError(f"unknown profile {chosen!r}{did_you_mean(chosen, profiles)}")
-    merged |= profiles[chosen]
+    merged = _over(merged, profiles[chosen])
     if flags.get("solver") and not (flags.get("predictor") or flags.get("corrector")):
         merged = {k: v for k, v in merged.items() if k not in ("predictor", "corrector")}
-    merged |= flags
-    for key in ("checkpoint", "sde", "predictor", "corrector", "solver", "metric"):
-        if isinstance(merged.get(key), str):
-            merged[key] = [merged[key]]
-    try:
-        return Settings.model_validate(merged), chosen
-    except ValidationError as error:
-        raise BenchError(_complaint(error)) from error
+    return _validated(_over(merged, flags)), chosen

@@ -87,7 +87,11 @@ class MixtureModel(Model):
         return flat @ centre.T - 0.5 * (flat**2) @ precision.T + constant
 
     def component(self, x: Tensor) -> Tensor:
-        """Most likely component of clean states x (B, *shape); (B,) integers."""
+        """Most likely component of clean states x (B, *shape); (B,) integers.
+
+        Of samples that keep noise it says little: what noise is left may exceed a component's smallest
+        variances, and then their sum decides.
+        """
         precision = self._variance.reciprocal()
         return self._log_posterior(
             x.flatten(1), precision, precision * self._mean, Level(0.0, 1.0, 0.0)
@@ -130,7 +134,8 @@ def moments(sampler: Sampler, mean: Array, variance: Array) -> tuple[Array, Arra
     With v = alpha^2 variance + sigma^2, the score is ``(alpha mean - x) / v``, so that a step
     ``x' = a x + b score + c z`` maps ``m' = A m + b alpha mean / v`` and ``s' = A^2 s + c^2`` with
     ``A = a - b / v``. A Langevin step has (a, b, c) = (1, e, sqrt(2 e)); where e depends on the
-    batch's norms, these are taken at their expectation (exact as batch or dimension grows).
+    batch's norms, these are taken at their expectation. At 3072 dimensions the variances' mean ratio to
+    sampled ones is one within 1e-3, down to batches of one (results/reference/langevin_expectation.csv).
     """
     m, s = np.zeros_like(mean), np.full_like(variance, sampler.sde.prior_std**2)
     noise_norm = expected_norm(np.zeros_like(mean), np.ones_like(variance))

@@ -69,7 +69,7 @@ def _model(cell: Cell, size: int) -> tuple[Model, float]:
     from bench.checkpoints.load import load_model
 
     sde, device = cell.sampler.sde, torch.device(cell.device)
-    key = f"{cell.card.sha256} {sde.data_range} {cell.device} {cell.precision} {cell.compile}"
+    key = f"{cell.card.deciding()} {sde.data_range} {cell.device} {cell.precision} {cell.compile}"
     if key in _LOADED:
         return _LOADED[key], 0.0
     _LOADED.clear()

@@ -19,9 +19,9 @@ T = TypeVar("T")
 
 
 def param(
+    *,
     default: T,
     help: str,
-    *,
     low: float | None = None,
     high: float | None = None,
     above: float | None = None,

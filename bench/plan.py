@@ -51,7 +51,7 @@ class Cell:
         sampler = self.sampler
         parts = {role: _part(self.entries[role], getattr(sampler, role)) for role in self.entries}
         found: dict[str, Any] = {
-            "checkpoint": {"name": self.card.name, "sha256": self.card.sha256},
+            "checkpoint": {"name": self.card.name, **self.card.deciding()},
             **parts,
             "denoise": sampler.denoise,
             "batch_size": self.batch_size,

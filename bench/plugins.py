@@ -104,7 +104,7 @@ class Registry:
             for point in points:
                 try:
                     module = point.load()
-                except Exception as error:
+                except (Exception, SystemExit) as error:
                     self._failed(f"{point.name} = {point.value}", name, error)
                 else:
                     self.load(module, name, distribution.version)
@@ -121,13 +121,13 @@ class Registry:
             for kind in KINDS:
                 collect = functools.partial(_collect, found, kind, distribution, version)
                 getattr(manager.hook, f"register_{kind}")(register=collect)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             self._failed(label, distribution, error)
             return
         for entry in found:
             self.entries.setdefault((entry.kind, entry.name), []).append(entry)
 
-    def _failed(self, what: str, distribution: str, error: Exception) -> None:
+    def _failed(self, what: str, distribution: str, error: BaseException) -> None:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         self.problems.append(Problem("plugin", what, f"{what} of {distribution} was skipped: {reason}"))
 

@@ -82,6 +82,11 @@ class SDE(Plugin):
 
     eps: float
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.eps < self.end:
+            raise BenchError(f"{self.name}.eps must lie between 0 and {self.end:g}, not {self.eps:g}")
+
     @abstractmethod
     def drift(self, t: Array) -> Array:
         """f(t), the drift's factor of x."""
@@ -151,8 +156,6 @@ def time_grid(sde: SDE, steps: int, kind: GridKind = "uniform", rho: float = 7.0
     """
     if steps < 1:
         raise BenchError(f"steps must be at least 1, not {steps}")
-    if not 0 < sde.eps < sde.end:
-        raise BenchError(f"{sde.name}.eps must lie between 0 and {sde.end:g}, not {sde.eps:g}")
     if steps == 1:
         return np.array([sde.end])
     if kind == "uniform":

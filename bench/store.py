@@ -73,7 +73,8 @@ class Store:
         from safetensors.torch import save
 
         images = images.contiguous()
-        note = {"facts": json.dumps(facts), "crc32": _checksum(images)}
+        text = json.dumps(facts)
+        note = {"facts": text, "crc32": _checksum(images, text)}
         path = self.batch_path(key, index, size)
         path.parent.mkdir(exist_ok=True)
         for left in path.parent.glob(f".{path.name}.*"):
@@ -89,7 +90,7 @@ class Store:
             with safe_open(path, framework="pt") as handle:
                 images: Tensor = handle.get_tensor("images")
                 note = handle.metadata()
-            if len(images) == size and note["crc32"] == _checksum(images):
+            if len(images) == size and note["crc32"] == _checksum(images, note["facts"]):
                 return images, json.loads(note["facts"])
         except FileNotFoundError:
             return None
@@ -162,8 +163,8 @@ def rows(record: dict[str, Any]) -> list[dict[str, Any]]:
     return [common | {"metric": name} | reading for name, reading in readings.items()]
 
 
-def _checksum(images: Tensor) -> str:
-    return f"{zlib.crc32(images.numpy().tobytes()):08x}"
+def _checksum(images: Tensor, facts: str) -> str:
+    return f"{zlib.crc32(facts.encode(), zlib.crc32(images.numpy().tobytes())):08x}"
 
 
 def _replace(path: Path, content: bytes) -> None:

@@ -45,7 +45,9 @@ def test_frechet_distance_of_a_set_to_itself_is_zero_whatever_the_rank() -> None
 
 def test_frechet_distance_of_gaussians_in_closed_form() -> None:
     one, two = np.diag([1.0, 4.0]), np.diag([9.0, 1.0])
-    assert frechet_distance(np.zeros(2), one, np.array([3.0, 0.0]), two) == pytest.approx(9 + 4 + 1, rel=1e-12)
+    assert frechet_distance(np.zeros(2), one, np.array([3.0, 0.0]), two) == pytest.approx(
+        9 + 4 + 1, rel=1e-12
+    )
 
 
 def test_statistics_of_other_features_are_refused() -> None:

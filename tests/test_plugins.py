@@ -39,12 +39,12 @@ class Still(Predictor):
 
     name = "still"
 
-    gain: float = param(1.0, "a factor", above=0, high=2)
-    moves: int = param(3, "a count", low=1)
-    mode: Literal["fast", "good"] = param("good", "a choice")
-    limit: float | None = param(None, "an optional number", low=-1)
-    loud: bool = param(False, "a switch")
-    label: str = param("x", "a text")
+    gain: float = param(default=1.0, help="a factor", above=0, high=2)
+    moves: int = param(default=3, help="a count", low=1)
+    mode: Literal["fast", "good"] = param(default="good", help="a choice")
+    limit: float | None = param(default=None, help="an optional number", low=-1)
+    loud: bool = param(default=False, help="a switch")
+    label: str = param(default="x", help="a text")
 
     def step(self, x: Tensor, scale: Scale, score: ScoreFunction, noise: Noise, state: Any) -> Update:
         return Update(x, x)

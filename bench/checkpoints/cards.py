@@ -62,6 +62,10 @@ class Card(BaseModel):
         """The file's bytes, checked against the card's size and hash; `BenchError` where they differ."""
         return checked_bytes(self.path, self.size, self.sha256, f"checkpoint {self.name}")
 
+    def deciding(self) -> dict[str, Any]:
+        """What of the card decides a score: the file's hash and how it is read."""
+        return self.model_dump(mode="json", include={"sha256", "kind", "shape", "data_range", "network"})
+
     @property
     def exact(self) -> bool:
         """Whether the score is closed-form."""

@@ -32,8 +32,17 @@ def tensors(card: Card) -> dict[str, Tensor]:
 def mixture(card: Card) -> tuple[Mixture, Array]:
     """Data distribution on [0, 1] and colour rotation of an exact checkpoint."""
     found = {name: t.double().numpy() for name, t in tensors(card).items()}
-    weight = found["weight"] / found["weight"].sum()
-    return Mixture(weight, found["mean"], found["variance"]), found["colour"]
+    count = len(found.get("weight", ()))
+    shapes = {"weight": (count,), "mean": (count, *card.shape), "variance": (count, *card.shape)}
+    shapes["colour"] = (card.shape[0], card.shape[0])
+    for name, shape in shapes.items():
+        if name not in found or found[name].shape != shape:
+            raise BenchError(f"checkpoint {card.name}: {card.path} has no tensor {name!r} of shape {shape}")
+    if not (found["variance"] > 0).all() or not (found["weight"] > 0).all():
+        raise BenchError(
+            f"checkpoint {card.name}: {card.path} has weights or variances that are not positive"
+        )
+    return Mixture(found["weight"] / found["weight"].sum(), found["mean"], found["variance"]), found["colour"]
 
 
 def load_model(
@@ -50,12 +59,14 @@ def load_model(
         data, colour = mixture(card)
         moved = on_range(data, data_range, colour)
         return MixtureModel(moved, device, dtype, colour=colour, range_=data_range)
-    network = TinyUNet(**{k: v for k, v in card.network.items() if k != "sigma_data"})
-    model = EDMDenoiser(network, card.network["sigma_data"])
     weights = {name: t.float() for name, t in tensors(card).items()}
     try:
+        network = TinyUNet(**{k: v for k, v in card.network.items() if k != "sigma_data"})
+        model = EDMDenoiser(network, card.network["sigma_data"])
         network.load_state_dict(weights)
-    except RuntimeError as error:
+    except KeyError as error:
+        raise BenchError(f"checkpoint {card.name}: its card's [network] lacks {error}") from error
+    except (RuntimeError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise BenchError(f"checkpoint {card.name}: its tensors do not fit its network: {reason}") from error
     return EDMModel(model.to(device), card, data_range, precision=precision, compile=compile)

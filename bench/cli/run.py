@@ -82,11 +82,11 @@ def run_command(
     given = {k: list(v) if isinstance(v, tuple) else v for k, v in flags.items() if v is not None and v != ()}
     if compile_:
         given["compile"] = True
-    _refuse_idle(given)
     given["parameters"] = _parameters(
         parameters, {"corrector.snr": snr, "corrector.steps": corrector_steps, "solver.tol": tol}
     )
     chosen, name = settings(given, profile)
+    _refuse_idle(given, chosen)
     found = registry()
     for problem in found.problems:
         click.echo(f"bench: {problem.message}", err=True)
@@ -109,14 +109,14 @@ def run_command(
     return int(any(r["status"] == "failed" for r in records))
 
 
-def _refuse_idle(given: dict[str, Any]) -> None:
+def _refuse_idle(given: dict[str, Any], chosen: Settings) -> None:
     """A flag that would do nothing is a mistake."""
     idle = [name for name in ("steps", "grid", "rho", "order") if name in given]
-    if given.get("solver") and idle:
+    if chosen.solver and idle:
         raise BenchError(
             f"--{idle[0]} has no meaning for a solver, which chooses its own steps: leave it out"
         )
-    if "rho" in given and given.get("grid") != "polynomial":
+    if "rho" in given and chosen.grid != "polynomial":
         raise BenchError("--rho belongs to --grid polynomial: give both")
 
 

@@ -16,7 +16,7 @@ from bench import SDE, Array, BenchError, Noise, ScoreFunction, Solver, Tensor, 
 class _ProbabilityFlow(Solver):
     name = "probability_flow_ode"
 
-    tol: float = param(1e-5, "absolute and relative tolerance", above=0)
+    tol: float = param(default=1e-5, help="absolute and relative tolerance", above=0)
 
     @staticmethod
     def velocity(x: Tensor, t: float, sde: SDE, score: ScoreFunction) -> Tensor:
@@ -42,7 +42,8 @@ class RK45(_ProbabilityFlow):
         options = {"dtype": torch.float64, "step_t": times[1:]}
 
         def velocity(t: Tensor, y: Tensor) -> Tensor:
-            return self.velocity(y, float(t), sde, score)
+            # the search for the first step probes past the interval; the steps themselves never do
+            return self.velocity(y, max(float(t), sde.eps), sde, score)
 
         try:
             path = odeint(velocity, x, times, rtol=self.tol, atol=self.tol, method="dopri5", options=options)

@@ -13,9 +13,9 @@ class _Langevin(LangevinLike):
     name = "langevin_like"
 
     snr: float | None = param(
-        None, "signal-to-noise ratio r; none takes the published best of the SDE", low=0
+        default=None, help="signal-to-noise ratio r; none takes the published best of the SDE", low=0
     )
-    steps: int = param(1, "moves per noise scale", low=1)
+    steps: int = param(default=1, help="moves per noise scale", low=1)
 
     @property
     def calls(self) -> int:
@@ -35,7 +35,7 @@ class Langevin(_Langevin):
 
     name = "langevin"
 
-    norm: Literal["batch", "sqrt_d", "sample"] = param("batch", "how |z| and |s| are taken")
+    norm: Literal["batch", "sqrt_d", "sample"] = param(default="batch", help="how |z| and |s| are taken")
 
     def size(self, scale: Scale, noise_norm: Any, score_norm: Any) -> Any:
         assert self.snr is not None

@@ -18,7 +18,8 @@ class EulerMaruyama(LinearPredictor):
     name = "euler_maruyama"
 
     dt: Literal["grid", "published"] = param(
-        "grid", "step in time: the grid's own spacing, or 1/steps whatever the spacing, as the published code"
+        default="grid",
+        help="step in time: the grid's own spacing, or 1/steps whatever the spacing, as the published code",
     )
 
     def coefficients(self, scale: Scale) -> tuple[float, float, float]:
@@ -57,7 +58,7 @@ class Ancestral(LinearPredictor):
     name = "ancestral"
 
     variance: Literal["published", "posterior", "forward"] = param(
-        "published", "noise of the step: posterior, forward, or what is published for the SDE"
+        default="published", help="noise of the step: posterior, forward, or what is published for the SDE"
     )
 
     def resolve(self, sde: SDE) -> Ancestral:

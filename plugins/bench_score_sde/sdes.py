@@ -22,9 +22,16 @@ class VE(SDE):
     best_snr = 0.16
     ancestral_noise: ClassVar[Literal["posterior", "forward"]] = "posterior"
 
-    sigma_min: float = param(0.01, "smallest noise scale, in units of the data range", above=0)
-    sigma_max: float = param(50.0, "largest noise scale", above=0)
-    eps: float = param(1e-5, "time at which sampling ends", above=0, high=1)
+    sigma_min: float = param(default=0.01, help="smallest noise scale, in units of the data range", above=0)
+    sigma_max: float = param(default=50.0, help="largest noise scale", above=0)
+    eps: float = param(default=1e-5, help="time at which sampling ends", above=0, high=1)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.sigma_min >= self.sigma_max:
+            raise BenchError(
+                f"ve.sigma_min ({self.sigma_min:g}) must be below ve.sigma_max ({self.sigma_max:g})"
+            )
 
     def drift(self, t: Array) -> Array:
         return np.zeros_like(t)
@@ -57,9 +64,9 @@ class _LinearBeta(SDE):
     name = "linear_beta"
     best_snr = 0.01
 
-    beta_min: float = param(0.1, "beta at t = 0", above=0)
-    beta_max: float = param(20.0, "beta at t = 1", above=0)
-    eps: float = param(1e-3, "time at which sampling ends", above=0, high=1)
+    beta_min: float = param(default=0.1, help="beta at t = 0", above=0)
+    beta_max: float = param(default=20.0, help="beta at t = 1", above=0)
+    eps: float = param(default=1e-3, help="time at which sampling ends", above=0, high=1)
 
     def beta(self, t: Array) -> Array:
         """beta(t)."""

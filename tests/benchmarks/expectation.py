@@ -51,7 +51,17 @@ def main() -> None:
                 total += ((x.double().numpy() - mean) ** 2).sum(axis=0)
             ratio = total / SAMPLES / variance
             error = math.sqrt(2 / (SAMPLES * variance.size))
-            rows.append([name, f"{SNR}", f"{STEPS}", f"{batch}", f"{SAMPLES}", f"{ratio.mean() - 1:.2e}", f"{error:.1e}"])
+            rows.append(
+                [
+                    name,
+                    f"{SNR}",
+                    f"{STEPS}",
+                    f"{batch}",
+                    f"{SAMPLES}",
+                    f"{ratio.mean() - 1:.2e}",
+                    f"{error:.1e}",
+                ]
+            )
             print(*rows[-1], flush=True)
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
