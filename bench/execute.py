@@ -131,6 +131,11 @@ def run_plan(
             found = store.read_record(cell.fingerprint)
             cached = found is not None and found["status"] == "finished" and not _missing(cell, found)
             record = found if cached and found is not None else _run_cell(cell, store, executor, listener)
+            if not cached:
+                if found is not None and record["status"] == "finished":
+                    # metrics taken before on the same samples stay
+                    record["metrics"] = found.get("metrics", {}) | record["metrics"]
+                store.write_record(record)
         records.append(record)
         store.write_csv()
         listener.cell_done(cell, record, cached=cached)
@@ -173,7 +178,6 @@ def _run_cell(cell: Cell, store: Store, executor: Executor, listener: Listener) 
     except Exception as error:
         record |= {"status": "failed", "reason": " ".join(f"{error}".split()) or type(error).__name__}
         record["log"] = str(store.write_log(cell.fingerprint, traceback.format_exc()))
-    store.write_record(record)
     return record
 
 

@@ -367,3 +367,32 @@ def test_a_half_written_record_is_made_again(run: Run, sampled: list[tuple[str, 
     }
     assert batches() == stored
     assert [row["value"] for row in table()] == [row["value"] for row in rows]
+
+
+def test_a_second_metric_is_measured_without_sampling_and_the_first_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    common = [
+        "run",
+        "--checkpoint",
+        "gaussian-cifar10",
+        "--grid",
+        "uniform",
+        "--steps",
+        "30",
+        "--samples",
+        "8",
+    ]
+    with pytest.raises(SystemExit):
+        main(common)
+
+    def never(*_: object) -> None:
+        raise AssertionError("sampled again")
+
+    monkeypatch.setattr("bench.execute.sample", never)
+    with pytest.raises(SystemExit) as stopped:
+        main([*common, "--metric", "fd_cifar10"])
+    assert stopped.value.code == 0
+    (record,) = (tmp_path / "results" / "records").glob("*.json")
+    assert set(json.loads(record.read_text())["metrics"]) == {"fd_dct", "fd_cifar10"}

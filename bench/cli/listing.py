@@ -13,7 +13,7 @@ from bench.plugins import KINDS, Entry, registry
 
 
 def _card_facts(entry: Entry) -> dict[str, Any]:
-    card: dict[str, Any] = entry.thing.model_dump(mode="json")
+    card: dict[str, Any] = entry.thing.model_dump(mode="json", by_alias=True)
     return card
 
 
@@ -99,7 +99,9 @@ def show_command(name: str, as_json: bool) -> None:
         click.echo(f"{entry.kind[:-1]} {entry.name}, from {entry.distribution} {entry.version}\n")
         if entry.kind == "checkpoints":
             for key, value in _card_facts(entry).items():
-                click.echo(f"  {key:<12}{value}")
+                inner = value.items() if isinstance(value, dict) else [("", value)]
+                for part, item in inner:
+                    click.echo(f"  {f'{key}.{part}' if part else key:<24}{item}")
         else:
             click.echo("  " + (inspect.getdoc(entry.thing) or "").replace("\n", "\n  "))
             for p in entry.thing.parameters():

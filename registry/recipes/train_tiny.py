@@ -109,7 +109,7 @@ def main() -> None:
                 "seconds": seconds,
                 "images": step * args.batch,
                 "data": describe(args.data),
-                "arguments": {k: str(v) for k, v in vars(args).items() if k not in ("data", "work")},
+                "arguments": {k: v for k, v in vars(args).items() if k not in ("data", "work")},
             },
             temporary,
         )
