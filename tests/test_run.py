@@ -373,17 +373,8 @@ def test_a_second_metric_is_measured_without_sampling_and_the_first_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    common = [
-        "run",
-        "--checkpoint",
-        "gaussian-cifar10",
-        "--grid",
-        "uniform",
-        "--steps",
-        "30",
-        "--samples",
-        "8",
-    ]
+    common = ["run", "--checkpoint", "gaussian-cifar10", "--grid", "uniform"]
+    common += ["--steps", "30", "--samples", "8"]
     with pytest.raises(SystemExit):
         main(common)
 

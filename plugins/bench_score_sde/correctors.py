@@ -42,6 +42,7 @@ class Langevin(_Langevin):
         return 2 * scale.shrink * self.snr**2 * (noise_norm / score_norm) ** 2
 
     def step(self, x: Tensor, scale: Scale, score: ScoreFunction, noise: Noise) -> Update:
+        from torch import addcmul
         from torch.linalg import vector_norm
 
         s, z = score(x, scale), noise(x)
@@ -57,7 +58,7 @@ class Langevin(_Langevin):
             )
             e = self.size(scale, noise_norm, vector_norm(s, dim=each).sum())
         mean = x.addcmul(s, e)
-        return Update(z.mul_((2 * e).sqrt_()).add_(mean), mean)
+        return Update(addcmul(mean, z, (2 * e).sqrt_(), out=z), mean)
 
 
 class AnnealedLangevin(_Langevin):
