@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -16,23 +16,26 @@ from bench.sde import GridKind
 Precision = Literal["fp32", "tf32", "bf16"]
 
 
+Names = Annotated[list[str], Field(min_length=1)]
+
+
 class Settings(BaseModel):
     """Everything that `bench run` can be told. Lists expand to their product."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    checkpoint: list[str] = ["cifar10-tiny"]
-    sde: list[str] = ["vp"]
-    predictor: list[str] = ["reverse_diffusion"]
-    corrector: list[str] = ["none"]
+    checkpoint: Names = ["cifar10-tiny"]
+    sde: Names = ["vp"]
+    predictor: Names = ["reverse_diffusion"]
+    corrector: Names = ["none"]
     solver: list[str] = []
     metric: list[str] = []
     executor: str = "local"
-    steps: int = Field(default=1000, ge=1)
-    samples: int = Field(default=1024, ge=1)
-    batch_size: int = Field(default=64, ge=1)
-    seed: int = Field(default=0, ge=0)
-    repeats: int = Field(default=1, ge=1)
+    steps: int = Field(default=1000, ge=1, le=1_000_000)
+    samples: int = Field(default=1024, ge=2, le=10_000_000)
+    batch_size: int = Field(default=64, ge=1, le=1_000_000)
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    repeats: int = Field(default=1, ge=1, le=10_000)
     grid: GridKind = "uniform"
     rho: float = Field(default=7.0, gt=0, allow_inf_nan=False)
     order: Order = "corrector_first"
@@ -40,7 +43,7 @@ class Settings(BaseModel):
     device: str = "auto"
     precision: Precision = "fp32"
     compile: bool = False
-    out: Path = Path("results")
+    out: Path = Field(default=Path("results"), strict=False)
     parameters: dict[str, dict[str, Any]] = {}
 
 
@@ -87,11 +90,16 @@ def _read(path: Path) -> _File:
 
 
 def _validated(values: dict[str, Any], prefix: str = "") -> Settings:
-    lists = {k: [v] if k in SELECTIONS and isinstance(v, str) else v for k, v in values.items()}
+    if values.get("out") == "":
+        raise BenchError(f"{prefix}out must name a folder")
     try:
-        return Settings.model_validate(lists)
+        return Settings.model_validate({k: _listed(k, v) for k, v in values.items()})
     except ValidationError as error:
         raise BenchError(f"{prefix}{_complaint(error)}") from error
+
+
+def _listed(key: str, value: Any) -> Any:
+    return [value] if key in SELECTIONS and isinstance(value, str) else value
 
 
 def _over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
@@ -112,24 +120,30 @@ def _complaint(error: ValidationError) -> str:
 def settings(
     flags: dict[str, Any], profile: str | None = None, folder: Path | None = None
 ) -> tuple[Settings, str]:
-    """Flags over the profile over [defaults], the folder's bench.toml over the shipped one.
+    """Flags over the folder's bench.toml over the shipped one; in a file, the profile over [defaults].
 
-    Returns the settings and the name of the profile that was taken.
+    Returns the settings and the name of the profile that was taken. Another selection by flag than
+    the files' own drops the parameters that they give to that role: they were meant for their choice.
     """
     files = [_read(SHIPPED_TOML)]
     own = (folder or Path.cwd()) / "bench.toml"
     if own.is_file() and own.resolve() != SHIPPED_TOML.resolve():
         files.append(_read(own))
-    profiles: dict[str, dict[str, Any]] = {}
-    merged: dict[str, Any] = {}
-    for file in files:
-        merged = _over(merged, file.defaults)
-        for name, values in file.profiles.items():
-            profiles[name] = _over(profiles.get(name, {}), values)
+    profiles = {name for file in files for name in file.profiles}
     chosen = profile or next((f.profile for f in reversed(files) if f.profile), "quick")
     if chosen not in profiles:
         raise BenchError(f"unknown profile {chosen!r}{did_you_mean(chosen, profiles)}")
-    merged = _over(merged, profiles[chosen])
+    merged: dict[str, Any] = {}
+    for file in files:
+        merged = _over(_over(merged, file.defaults), file.profiles.get(chosen, {}))
+    if "parameters" in merged:
+        changed = {
+            role for role in merged.keys() & flags.keys() if _listed(role, merged[role]) != flags[role]
+        }
+        kept = {role: values for role, values in merged["parameters"].items() if role not in changed}
+        merged = merged | {"parameters": kept}
     if flags.get("solver") and not (flags.get("predictor") or flags.get("corrector")):
         merged = {k: v for k, v in merged.items() if k not in ("predictor", "corrector")}
+        for role in ("predictor", "corrector"):
+            merged.get("parameters", {}).pop(role, None)
     return _validated(_over(merged, flags)), chosen

@@ -11,7 +11,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import NotFiniteError
+from bench.errors import BenchError, NotFiniteError
 from bench.params import Plugin
 
 if TYPE_CHECKING:
@@ -176,7 +176,9 @@ def _run_cell(cell: Cell, store: Store, executor: Executor, listener: Listener) 
         executor.run(todo, work)
         record |= _measure(cell, store)
     except Exception as error:
-        record |= {"status": "failed", "reason": " ".join(f"{error}".split()) or type(error).__name__}
+        said = " ".join(f"{error}".split())
+        plain = isinstance(error, BenchError | NotFiniteError)
+        record |= {"status": "failed", "reason": said if plain else f"{type(error).__name__}: {said}"}
         record["log"] = str(store.write_log(cell.fingerprint, traceback.format_exc()))
     return record
 

@@ -18,7 +18,7 @@ from bench.errors import BenchError, did_you_mean
 from bench.metrics import Metric
 from bench.params import Plugin
 from bench.plugins import Entry, Registry
-from bench.sampling import Sampler, check_denoise
+from bench.sampling import Sampler, Solver, check_denoise
 
 if TYPE_CHECKING:
     import torch
@@ -85,17 +85,21 @@ class Cell:
 
     @property
     def title(self) -> str:
-        """What the cell is, in a line."""
+        """What the cell is, in a line: all that was not left at its default is in it."""
         s = self.sampler
-        if s.solver is not None:
-            values = ", ".join(
-                f"{k} {v:g}" if isinstance(v, float) else f"{k} {v}" for k, v in s.solver.values().items()
-            )
-            how = f"{s.solver.name} ({values})" if values else s.solver.name
-        else:
-            names = [p.name for p in (s.predictor, s.corrector) if p is not None and p.name != "none"]
-            how = f"{' + '.join(names) or 'none'}, {s.steps} steps"
-        return f"{self.card.name} · {s.sde.name} · {how} · seed {self.seed}"
+        names = [
+            _named(p) for p in (s.solver, s.predictor, s.corrector) if p is not None and p.name != "none"
+        ]
+        how = " + ".join(names)
+        if s.solver is None:
+            how += f", {s.steps} steps"
+            how += "" if s.grid == "uniform" else f", {s.grid} grid"
+            how += "" if s.grid != "polynomial" or s.rho == 7 else f" rho {s.rho:g}"
+            how += "" if s.order == "corrector_first" else f", {s.order.replace('_', ' ')}"
+        if s.denoise != ("mean" if s.solver is None else "tweedie"):
+            how += f", denoise {s.denoise}"
+        how += "" if self.precision == "fp32" else f", {self.precision}"
+        return f"{self.card.name} · {_named(s.sde)} · {how} · seed {self.seed}"
 
     @property
     def planned_nfe(self) -> int | None:
@@ -107,6 +111,15 @@ class Cell:
         scales = s.steps if s.order == "corrector_first" else s.steps - 1
         predicts = s.predictor is not None and s.predictor.name != "none"
         return s.steps * predicts + scales * moves + (s.denoise == "tweedie")
+
+
+def _named(plugin: Plugin) -> str:
+    """A plugin's name with the parameters that differ from their defaults; a solver's always with its own."""
+    defaults = {p.name: p.default for p in plugin.parameters()}
+    shown = isinstance(plugin, Solver)
+    values = {k: v for k, v in plugin.values().items() if shown or v != defaults[k]}
+    texts = [f"{k}={v:g}" if isinstance(v, float) else f"{k}={v}" for k, v in values.items()]
+    return f"{plugin.name} ({', '.join(texts)})" if texts else plugin.name
 
 
 def _digest(plain: dict[str, Any]) -> str:
@@ -183,12 +196,12 @@ def make_plan(settings: Settings, registry: Registry) -> list[Cell]:
         if role in absent:
             raise BenchError(f"a parameter of a {role} was given, but the run has none")
     cells = []
-    for checkpoint, sde in itertools.product(settings.checkpoint, settings.sde):
+    for checkpoint, sde in itertools.product(_once(settings.checkpoint), _once(settings.sde)):
         card: Card = registry.get("checkpoints", checkpoint).thing
         card.content()
         metrics = tuple(
             registry.build("metrics", name, settings.parameters.get("metric", {}))
-            for name in settings.metric or [card.metric]
+            for name in _once(settings.metric) or [card.metric]
         )
         for metric in metrics:
             metric.provenance()
@@ -212,15 +225,21 @@ def make_plan(settings: Settings, registry: Registry) -> list[Cell]:
     return cells
 
 
+def _once(names: list[str]) -> list[str]:
+    """The names without repetition."""
+    return list(dict.fromkeys(names))
+
+
 def _samplers(settings: Settings, registry: Registry, sde: str) -> list[tuple[Sampler, dict[str, Entry]]]:
     def build(role: str, name: str) -> Any:
         # a parameter goes to every selected plugin that has it; one that none has is an error
         given, chosen = settings.parameters.get(role, {}), getattr(settings, role)
         known = {n: {p.name for p in registry.get(f"{role}s", n).thing.parameters()} for n in chosen}
         everyone = set().union(*known.values())
-        return registry.build(
-            f"{role}s", name, {k: v for k, v in given.items() if k in known[name] or k not in everyone}
-        )
+        for key in given.keys() - everyone:
+            takes = did_you_mean(key, everyone) if everyone else " (it has no parameters)"
+            raise BenchError(f"{role} {', '.join(chosen)} has no parameter {key!r}{takes}")
+        return registry.build(f"{role}s", name, {k: v for k, v in given.items() if k in known[name]})
 
     chosen: list[dict[str, str]]
     if settings.solver:
@@ -228,9 +247,9 @@ def _samplers(settings: Settings, registry: Registry, sde: str) -> list[tuple[Sa
             raise BenchError(
                 "a solver integrates alone: give --solver, or --predictor and --corrector, not both"
             )
-        chosen = [{"sde": sde, "solver": name} for name in settings.solver]
+        chosen = [{"sde": sde, "solver": name} for name in _once(settings.solver)]
     else:
-        pairs = itertools.product(settings.predictor, settings.corrector)
+        pairs = itertools.product(_once(settings.predictor), _once(settings.corrector))
         chosen = [{"sde": sde, "predictor": p, "corrector": c} for p, c in pairs]
     found = []
     for names in chosen:

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 # fmt: off
 COLUMNS = (
-    "fingerprint", "status", "checkpoint", "sde", "predictor", "corrector", "solver", "steps", "tol",
-    "snr", "denoise", "samples", "seed", "nfe", "metric", "value", "error", "exact", "note",
-    "samples_per_second", "network_share", "seconds", "device", "precision", "created", "commit",
-    "dirty", "reason",
+    "fingerprint", "status", "checkpoint", "sde", "predictor", "corrector", "solver", "steps", "grid", "rho",
+    "order", "denoise", "tol", "snr", "parameters", "samples", "batch_size", "seed", "nfe", "metric", "value",
+    "error", "exact", "note", "samples_per_second", "network_share", "seconds", "device", "precision",
+    "compile", "torch", "created", "commit", "dirty", "reason",
 )
 # fmt: on
 
@@ -159,6 +159,8 @@ def rows(record: dict[str, Any]) -> list[dict[str, Any]]:
     )
     common["tol"] = parts["solver"].get("parameters", {}).get("tol", "")
     common["snr"] = parts["corrector"].get("parameters", {}).get("snr", "")
+    own = {r: p["parameters"] for r, p in parts.items() if p.get("parameters")}
+    common["parameters"] = json.dumps(own, sort_keys=True)
     readings = record.get("metrics", {}) or {"": {}}
     return [common | {"metric": name} | reading for name, reading in readings.items()]
 

@@ -51,12 +51,20 @@ def test_flags_over_own_file_over_shipped(tmp_path: Path) -> None:
     assert (chosen.batch_size, chosen.precision) == (shipped("quick")["batch_size"], "fp32")
 
 
-def test_a_profile_goes_over_defaults(tmp_path: Path) -> None:
-    folder = _toml(tmp_path, "[defaults]\nrepeats = 3\ngrid = 'logsnr'\n")
+def test_a_file_goes_over_the_shipped_one_and_its_profile_over_its_defaults(tmp_path: Path) -> None:
+    folder = _toml(tmp_path, "[defaults]\nrepeats = 3\ngrid = 'logsnr'\n[profiles.exact]\nrepeats = 2\n")
     chosen, _ = settings({}, "paper", folder)
-    assert (chosen.repeats, chosen.grid) == (5, "logsnr")
+    assert (chosen.repeats, chosen.grid, chosen.samples) == (3, "logsnr", 50000)
     chosen, _ = settings({}, "exact", folder)
-    assert chosen.repeats == 3
+    assert (chosen.repeats, chosen.grid) == (2, "logsnr")
+
+
+def test_another_selection_drops_the_files_parameters(tmp_path: Path) -> None:
+    text = "[profiles.quick]\ncorrector = 'langevin'\n[profiles.quick.parameters.corrector]\nsnr = 0.2\n"
+    folder = _toml(tmp_path, text)
+    assert settings({}, None, folder)[0].parameters == {"corrector": {"snr": 0.2}}
+    assert settings({"corrector": ["langevin"]}, None, folder)[0].parameters == {"corrector": {"snr": 0.2}}
+    assert settings({"corrector": ["none"]}, None, folder)[0].parameters == {}
 
 
 def test_the_choice_of_a_profile(tmp_path: Path) -> None:

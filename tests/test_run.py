@@ -103,7 +103,7 @@ def test_what_a_run_leaves(run: Run) -> None:
     assert found["cost"]["samples_per_second"] == pytest.approx(40 / found["cost"]["seconds"])
     reading = found["metrics"]["fd_dct"]
     assert reading["n"] == 40
-    assert reading["error"] > 0
+    assert reading["error"] is None  # too few to tell
     assert reading["exact"] > 0
     assert "n below 100" in reading["note"]
 
@@ -247,14 +247,14 @@ def test_a_failing_cell_is_a_row_and_the_others_go_on(run: Run) -> None:
     assert found["reverse_diffusion"]["status"] == "finished"
     assert found["breaks"]["status"] == found["raises"]["status"] == "failed"
     assert "NaN or infinite in the predictor at step 7 of 40" in found["breaks"]["reason"]
-    assert found["raises"]["reason"] == "no such step at all"
+    assert found["raises"]["reason"] == "ValueError: no such step at all"
     for name in ("breaks", "raises"):
         log = Path(found[name]["log"]).read_text()
         assert log.startswith("Traceback (most recent call last):")
         assert found[name]["log"] in out
         assert found[name]["reason"] in out
     assert {row["predictor"]: row["status"] for row in table()} == {k: r["status"] for k, r in found.items()}
-    assert {row["predictor"]: row["reason"] for row in table()}["raises"] == "no such step at all"
+    assert {row["predictor"]: row["reason"] for row in table()}["raises"] == "ValueError: no such step at all"
     assert len(batches()) == 1
 
 

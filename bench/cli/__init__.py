@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from collections.abc import Sequence
 
@@ -34,6 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point. Exit status: 0 done, 1 a cell failed, 2 a mistake in the command, 130 stopped."""
     try:
         status = cli.main(args=None if arguments is None else list(arguments), standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        sys.exit(2)
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         hint = f" (see {context.command_path} --help)" if context is not None else ""
@@ -43,8 +47,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         click.echo(f"bench: {error}", err=True)
         sys.exit(2)
     except OSError as error:
-        if error.errno != errno.EPIPE:
-            click.echo(f"bench: {error}; what was finished is kept: run the same command again", err=True)
+        if error.errno == errno.EPIPE:
+            # who read our output has left: what a shell says of a program stopped by SIGPIPE
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(141)
+        click.echo(f"bench: {error}; what was finished is kept: run the same command again", err=True)
         sys.exit(1)
     except (KeyboardInterrupt, click.Abort):
         click.echo("bench: stopped; finished batches are kept: run the same command again to go on", err=True)

@@ -62,13 +62,13 @@ def list_command(kind: str | None, as_json: bool) -> None:
     out = console()
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("kind", "name", "parameters", "from"):
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column == "name")
     for entry in entries:
         parameters = "" if entry.kind == "checkpoints" else _short(entry)
         table.add_row(entry.kind[:-1], entry.name, parameters, f"{entry.distribution} {entry.version}")
     out.print(table)
     out.print(
-        "bench show NAME tells more; set a parameter by -P KIND.NAME=VALUE", style="dim", highlight=False
+        "bench show NAME tells more; set a parameter by -P ROLE.PARAMETER=VALUE", style="dim", highlight=False
     )
     for problem in problems:
         click.echo(f"bench: {problem}", err=True)

@@ -43,9 +43,9 @@ class Progress(Listener):
         self.title = cell.title
         self.batches, self.cached, self.finished = batches, cached, 0
         self.begun = time.monotonic()
-        if cached:
+        if 0 < cached < batches:
             self.console.print(f"resuming {escape(cell.title)}: {cached} of {batches} batches are on disk")
-        self._say(f"{cell.title} · loading")
+        self._say(f"{cell.title} · {'loading' if cached < batches else 'measuring'}")
 
     def step(self, batch: int, done: int, total: int | None, calls: int) -> None:
         now = time.monotonic()
@@ -62,10 +62,14 @@ class Progress(Listener):
 
     def batch_done(self, batch: int) -> None:
         self.finished += 1
+        if self.live is not None and self.cached + self.finished == self.batches:
+            self._say(f"{self.title} · measuring")
 
     def cell_done(self, cell: Cell, record: dict[str, Any], *, cached: bool) -> None:
         if record["status"] == "failed":
-            self.console.print(f"[red]failed[/]  {escape(cell.title)}: {escape(record['reason'])}")
+            self.console.print(
+                f"[red]failed[/]  {escape(cell.title)}: {escape(record['reason'])}", soft_wrap=True
+            )
         else:
             values = ", ".join(f"{k} {v['value']:.4g}" for k, v in record["metrics"].items())
             state = "cached " if cached else "done   "
@@ -94,24 +98,25 @@ def report(records: Sequence[dict[str, Any]], store: Store) -> None:
     out = console()
     rows = summary_rows(records)
     columns = [c for c in rows[0] if any(row[c] for row in rows)] if rows else []
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_header=len(rows) > 1)
-    if len(rows) == 1:
-        # one row reads better lying down
-        for column in columns:
-            table.add_row(column, escape(rows[0][column]))
-    else:
+    if len(rows) > 1 and out.width >= 120:
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         for column in columns:
             table.add_column(column, overflow="fold")
         for row in rows:
             table.add_row(*(escape(row[c]) for c in columns))
-    if rows:
         out.print(table)
+    else:
+        # one row, or little room: rows read better lying down
+        for row in rows:
+            table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_header=False)
+            for column in columns:
+                table.add_row(column, escape(row[column]))
+            out.print(table)
     for note in notes(records):
         out.print(escape(note), soft_wrap=True)
     failed = [r for r in records if r["status"] == "failed"]
     for record in failed:
-        out.print(f"[red]failed[/] {escape(record['title'])}: {escape(record['reason'])}", soft_wrap=True)
-        out.print(f"  log     {escape(record['log'])}", soft_wrap=True)
+        out.print(f"[red]failed[/] {escape(record['title'])}, log {escape(record['log'])}", soft_wrap=True)
     out.print(f"{len(records) - len(failed)} finished, {len(failed)} failed")
     for record in records[:1] if len(records) == 1 else ():
         out.print(f"  record  {escape(str(store.record_path(record['fingerprint'])))}", soft_wrap=True)

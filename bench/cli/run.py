@@ -77,7 +77,7 @@ def run_command(
     """Run samplers on a checkpoint and measure the samples.
 
     The same command again runs only what is missing. Exit status: 0 done, 1 a cell failed, 2 a
-    mistake in the command.
+    mistake in the command, 130 stopped.
     """
     given = {k: list(v) if isinstance(v, tuple) else v for k, v in flags.items() if v is not None and v != ()}
     if compile_:
@@ -94,7 +94,7 @@ def run_command(
     from bench.store import Store
 
     cells = make_plan(chosen, found)
-    store = Store(chosen.out, writes=not dry_run)
+    store = Store(chosen.out.expanduser(), writes=not dry_run)
     _header(cells, chosen, name, store, said=profile is None)
     if dry_run:
         _dry_run(cells, store)
@@ -117,7 +117,7 @@ def _refuse_idle(given: dict[str, Any], chosen: Settings) -> None:
             f"--{idle[0]} has no meaning for a solver, which chooses its own steps: leave it out"
         )
     if "rho" in given and chosen.grid != "polynomial":
-        raise BenchError("--rho belongs to --grid polynomial: give both")
+        raise BenchError("--rho belongs to the polynomial grid: give --grid polynomial")
 
 
 def _parameters(texts: tuple[str, ...], short: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -143,8 +143,9 @@ def _header(cells: list[Cell], chosen: Settings, name: str, store: Store, *, sai
     if said and name == "quick":
         click.echo("the paper's setting: --profile paper (1000 steps, 50,000 samples, 5 seeds; wants a GPU)")
     cached = sum(store.read_record(c.fingerprint) is not None for c in cells)
-    samplers = len(cells) // (len(chosen.checkpoint) * chosen.repeats)
-    parts = [(len(chosen.checkpoint), "checkpoint"), (samplers, "sampler"), (chosen.repeats, "seed")]
+    checkpoints = len(set(chosen.checkpoint))
+    samplers = len(cells) // (checkpoints * chosen.repeats)
+    parts = [(checkpoints, "checkpoint"), (samplers, "sampler"), (chosen.repeats, "seed")]
     product = " x ".join(count(*part) for part in parts)
     click.echo(f"{count(len(cells), 'cell')} = {product}; {cached} recorded already")
 

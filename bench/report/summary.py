@@ -29,8 +29,12 @@ def summary_rows(records: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
     for (title, metric), group in groups.items():
         readings = [r["metrics"][metric] for r in group]
         value = spread([r["value"] for r in readings])
-        if len(readings) == 1 and readings[0]["error"] is not None:
-            value += f" ± {readings[0]['error']:.2g} (standard error)"
+        errors = [r["error"] for r in readings if r["error"] is not None]
+        if errors:
+            each = f"{float(np.mean(errors)):.2g}"
+            value += (
+                f" ± {each} (standard error)" if len(readings) == 1 else f", standard error of each {each}"
+            )
         rows.append(
             {
                 "sampler": title,

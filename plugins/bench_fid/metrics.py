@@ -115,7 +115,8 @@ class _CoefficientDistance(Measured):
 
     def result(self) -> Reading:
         value, error = fd_diagonal(self.sum / max(self.n, 1), self.squares, self.n, self.variance)
-        return Reading(value, self.n, error)
+        # the plug-in error means nothing while variances are guesses
+        return Reading(value, self.n, error if self.n >= FdDct.least else None)
 
 
 def fd_diagonal(offset: Array, squares: Array, n: int, variance: Array) -> tuple[float, float]:

@@ -23,7 +23,7 @@ class VE(SDE):
     ancestral_noise: ClassVar[Literal["posterior", "forward"]] = "posterior"
 
     sigma_min: float = param(default=0.01, help="smallest noise scale, in units of the data range", above=0)
-    sigma_max: float = param(default=50.0, help="largest noise scale", above=0)
+    sigma_max: float = param(default=50.0, help="largest noise scale", above=0, high=1e6)
     eps: float = param(default=1e-5, help="time at which sampling ends", above=0, high=1)
 
     def __post_init__(self) -> None:
@@ -65,8 +65,15 @@ class _LinearBeta(SDE):
     best_snr = 0.01
 
     beta_min: float = param(default=0.1, help="beta at t = 0", above=0)
-    beta_max: float = param(default=20.0, help="beta at t = 1", above=0)
+    beta_max: float = param(default=20.0, help="beta at t = 1", above=0, high=1e3)
     eps: float = param(default=1e-3, help="time at which sampling ends", above=0, high=1)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.beta_min > self.beta_max:
+            raise BenchError(
+                f"{self.name}.beta_min ({self.beta_min:g}) must not exceed beta_max ({self.beta_max:g})"
+            )
 
     def beta(self, t: Array) -> Array:
         """beta(t)."""
