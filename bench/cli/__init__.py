@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import errno
-import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -33,6 +32,9 @@ cli.add_command(show_command)
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point. Exit status: 0 done, 1 a cell failed, 2 a mistake in the command, 130 stopped."""
+    if arguments is None and hasattr(signal, "SIGPIPE"):
+        # a reader that leaves (`bench list | head`) ends us as it does any program, not as a failed cell
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
         status = cli.main(args=None if arguments is None else list(arguments), standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -47,10 +49,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         click.echo(f"bench: {error}", err=True)
         sys.exit(2)
     except OSError as error:
-        if error.errno == errno.EPIPE:
-            # who read our output has left: what a shell says of a program stopped by SIGPIPE
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(141)
         click.echo(f"bench: {error}; what was finished is kept: run the same command again", err=True)
         sys.exit(1)
     except (KeyboardInterrupt, click.Abort):
