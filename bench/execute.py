@@ -78,7 +78,8 @@ def _model(cell: Cell, size: int) -> tuple[Model, float]:
     model = load_model(cell.card, sde.data_range, device, precision=cell.precision, compile=cell.compile)
     begun = time.perf_counter()
     if cell.compile or device.type == "cuda":
-        model.score(torch.zeros((size, *model.shape), device=device), sde.at(sde.end)).sum().item()
+        with torch.no_grad():  # as the run: a compiled network knows the difference
+            model.score(torch.zeros((size, *model.shape), device=device), sde.at(sde.end)).sum().item()
     _LOADED[key] = model
     return model, time.perf_counter() - begun
 
