@@ -43,6 +43,9 @@ class Executor(Plugin):
 class Listener:
     """What a run tells as it goes; the command line draws it. All methods do nothing here."""
 
+    def waiting(self, cell: Cell) -> None:
+        """Another process is at work on the cell; it is waited for."""
+
     def cell_started(self, cell: Cell, cached: int, batches: int) -> None:
         """A cell begins with ``cached`` of its ``batches`` on disk."""
 
@@ -128,7 +131,7 @@ def run_plan(
     """Run every cell that is not yet recorded; a failing cell is recorded as failed, the others go on."""
     records = []
     for cell in cells:
-        with store.locked(cell.key):
+        with store.locked(cell.key, functools.partial(listener.waiting, cell)):
             found = store.read_record(cell.fingerprint)
             cached = found is not None and found["status"] == "finished" and not _missing(cell, found)
             record = found if cached and found is not None else _run_cell(cell, store, executor, listener)

@@ -15,7 +15,7 @@ import json
 import os
 import secrets
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,12 +57,21 @@ class Store:
             ) from error
 
     @contextmanager
-    def locked(self, name: str) -> Iterator[None]:
-        """Hold the lock of that name against other processes."""
-        from filelock import FileLock
+    def locked(self, name: str, waiting: Callable[[], None] | None = None) -> Iterator[None]:
+        """Hold the lock of that name against other processes; ``waiting`` is called if one holds it."""
+        from filelock import FileLock, Timeout
 
-        with FileLock(str(self.root / "samples" / f".{name}.lock")):
+        lock = FileLock(str(self.root / "samples" / f".{name}.lock"))
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            if waiting is not None:
+                waiting()
+            lock.acquire()
+        try:
             yield
+        finally:
+            lock.release()
 
     def batch_path(self, key: str, index: int, size: int) -> Path:
         """File of one batch of samples."""

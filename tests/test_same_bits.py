@@ -247,3 +247,41 @@ def test_killed_at_ten_random_moments_and_resumed(tmp_path: Path) -> None:
     assert readings("killed") == readings("whole")
     left = [p for p in root.rglob("*") if p.is_file() and p.suffix not in (".safetensors", ".lock")]
     assert left == []
+
+
+def test_a_second_process_waits_says_so_and_samples_nothing_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The lock that another process would hold is held by a thread, which lets go once it is waited for."""
+    from bench.cli.progress import Progress
+    from bench.store import Store
+
+    monkeypatch.chdir(tmp_path)
+    arguments = ["run", *BASE, *GAUSSIAN, "--grid", "uniform", "--steps", "30", "--samples", "8"]
+    with pytest.raises(SystemExit):
+        main(arguments)
+    (key,) = (p.name for p in Path("results/samples").iterdir() if p.is_dir())
+    held, let_go = threading.Event(), threading.Event()
+
+    def other() -> None:
+        with Store(Path("results")).locked(key):
+            held.set()
+            let_go.wait()
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    held.wait()
+    said = Progress.waiting
+
+    def waiting(self: Progress, cell: Any) -> None:
+        said(self, cell)
+        let_go.set()
+
+    monkeypatch.setattr(Progress, "waiting", waiting)
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    thread.join()
+    assert stopped.value.code == 0
+    out = capsys.readouterr().out
+    assert "waiting for another process" in out
+    assert "cached" in out

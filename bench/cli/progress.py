@@ -39,6 +39,9 @@ class Progress(Listener):
         if self.live is not None:
             self.live.stop()
 
+    def waiting(self, cell: Cell) -> None:
+        self._say(f"{cell.title} · waiting for another process that is at work on it")
+
     def cell_started(self, cell: Cell, cached: int, batches: int) -> None:
         self.title = cell.title
         self.batches, self.cached, self.finished = batches, cached, 0

@@ -49,9 +49,9 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True, help="folder for state, log and final weights")
-    parser.add_argument("--steps", type=int, default=8000)
+    parser.add_argument("--steps", type=int, default=4400)
     parser.add_argument(
-        "--decay", type=int, default=2000, help="last steps, over which the rate falls to zero"
+        "--decay", type=int, default=1600, help="last steps, over which the rate falls to zero"
     )
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--rate", type=float, default=1e-3)
