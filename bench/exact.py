@@ -47,8 +47,6 @@ class MixtureModel(Model):
     r the posterior of the components. Memory: two (K, D) tables on the device.
     """
 
-    exact = True
-
     def __init__(
         self,
         data: Mixture,
@@ -161,9 +159,8 @@ def moments(sampler: Sampler, mean: Array, variance: Array) -> tuple[Array, Arra
             for _ in range(moves):
                 m, s, clean = correct(scale)
         assert isinstance(sampler.predictor, LinearPredictor)
-        a, b, c = sampler.predictor.coefficients(scale)
-        if (a, b, c) != (1.0, 0.0, 0.0):
-            m, s, clean = step(scale, a, b, c)
+        if not sampler.predictor.idle:
+            m, s, clean = step(scale, *sampler.predictor.coefficients(scale))
         if sampler.order == "predictor_first" and done < len(plan):
             for _ in range(moves):
                 m, s, clean = correct(plan[done])

@@ -109,7 +109,7 @@ class Cell:
             return None
         moves = s.corrector.calls if s.corrector is not None else 0
         scales = s.steps if s.order == "corrector_first" else s.steps - 1
-        predicts = s.predictor is not None and s.predictor.name != "none"
+        predicts = s.predictor is not None and not s.predictor.idle
         return s.steps * predicts + scales * moves + (s.denoise == "tweedie")
 
 

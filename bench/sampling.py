@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from bench.errors import BenchError, NotFiniteError
 from bench.params import Plugin
@@ -40,6 +40,9 @@ class Predictor(Plugin):
     ``step`` must not change ``x`` in place, draws noise from ``noise`` alone, and calls ``score`` as
     often as it likes: calls are counted.
     """
+
+    idle: ClassVar[bool] = False
+    """True for a predictor that leaves x where it is: a run passes it over."""
 
     @abstractmethod
     def step(self, x: Tensor, scale: Scale, score: ScoreFunction, noise: Noise, state: Any) -> Update:
@@ -202,7 +205,7 @@ class Sampler:
                 for move in range(moves):
                     x, mean, _ = self.corrector.step(x, scale, score, corrector_noise)
                     _watch(watch, x, f"in corrector move {move + 1} at step {done} of {len(plan)}")
-            if self.predictor is not None:
+            if self.predictor is not None and not self.predictor.idle:
                 x, mean, state = self.predictor.step(x, scale, score, predictor_noise, state)
                 _watch(watch, x, f"in the predictor at step {done} of {len(plan)}")
             if not before and self.corrector is not None and done < len(plan):

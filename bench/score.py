@@ -16,12 +16,10 @@ if TYPE_CHECKING:
 class Model(ABC):
     """A loaded checkpoint, bound to a device and to the data range of a run.
 
-    ``shape`` is the shape of one state without the batch. Where ``exact`` is true the score is
-    closed-form and needs no network.
+    ``shape`` is the shape of one state without the batch.
     """
 
     shape: tuple[int, ...]
-    exact: bool = False
 
     @abstractmethod
     def score(self, x: Tensor, level: Level) -> Tensor:

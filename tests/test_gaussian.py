@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from functools import cache
 from typing import Any
 
@@ -147,3 +148,22 @@ def test_mixture_score_is_the_gradient() -> None:
             (expected,) = torch.autograd.grad(parts.logsumexp(1).sum(), x)
             found = model.score(x.detach(), level)
             assert float((found - expected).abs().max() / expected.abs().max()) < 1e-10
+
+
+@pytest.mark.parametrize("order", ["corrector_first", "predictor_first"])
+@pytest.mark.parametrize("sde_name", ["ve", "subvp"])
+def test_a_corrector_alone_ends_on_its_own_mean(sde_name: str, order: str) -> None:
+    """C2000's shape, on data as narrow as the last noise, so that a mean that kept its noise would show."""
+    mu, lam = np.zeros(SHAPE), np.full(SHAPE, 1e-4)
+    case = Case(sde_name, "none", "langevin", steps=1000, snr=0.5, moves=2, order=order)
+    _, variance = closed_form.moments(case, mu, lam)
+    noisy = closed_form.moments(dataclasses.replace(case, denoise="none"), mu, lam)[1]
+    assert (noisy > 1.5 * variance).all()
+    np.testing.assert_allclose(moments(sampler(case), mu, lam)[1], variance, rtol=1e-9)
+    chosen, n = sampler(case), 200
+    prior, predictor_noise, corrector_noise = streams(7, 0, "cpu")
+    score = ScoreFunction(gaussian(mu, lam, torch.float64), chosen.sde)
+    start = prior(torch.empty(n, *SHAPE, dtype=torch.float64))
+    found = chosen.run(start, score, predictor_noise, corrector_noise).numpy()
+    below = stats.chi2.cdf((found**2 / variance).sum(), n * D)
+    assert P / 2 < below < 1 - P / 2

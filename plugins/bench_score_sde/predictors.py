@@ -7,9 +7,9 @@ forward move is ``f(x) = (a - 1) x`` and the reverse one subtracts it.
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Literal
 
-from bench import SDE, LinearPredictor, Noise, Scale, ScoreFunction, Tensor, Update, param
+from bench import SDE, LinearPredictor, Scale, param
 
 
 class EulerMaruyama(LinearPredictor):
@@ -73,11 +73,7 @@ class NoPredictor(LinearPredictor):
     """No predictor: the corrector works alone (the paper's C2000)."""
 
     name = "none"
+    idle = True
 
     def coefficients(self, scale: Scale) -> tuple[float, float, float]:
-        del scale
         return 1.0, 0.0, 0.0
-
-    def step(self, x: Tensor, scale: Scale, score: ScoreFunction, noise: Noise, state: Any) -> Update:
-        del scale, score, noise, state
-        return Update(x, x)
