@@ -9,9 +9,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bench.errors import BenchError, did_you_mean
-from bench.paths import SHIPPED_TOML
+from bench.paths import REGISTRY, SHIPPED_TOML
 from bench.sampling import Denoise, Order
 from bench.sde import GridKind
+from bench.suites import CellGroup, Suite
 
 Precision = Literal["fp32", "tf32", "bf16"]
 
@@ -40,15 +41,23 @@ class Settings(BaseModel):
     rho: float = Field(default=7.0, gt=0, allow_inf_nan=False)
     order: Order = "corrector_first"
     denoise: Denoise | None = None
+    label_scales: int | None = Field(default=None, ge=1, le=1_000_000)
     device: str = "auto"
     precision: Precision = "fp32"
     compile: bool = False
+    prune: bool = False
     out: Path = Field(default=Path("results"), strict=False)
     parameters: dict[str, dict[str, Any]] = {}
 
 
 SELECTIONS = ("checkpoint", "sde", "predictor", "corrector", "solver", "metric")
 """Settings that are lists; a single name may stand for a list of one."""
+
+SAMPLER_SETTINGS = (
+    *("sde", "predictor", "corrector", "solver", "steps"),
+    *("grid", "rho", "order", "denoise", "label_scales"),
+)
+"""Settings that make a sampler: a suite sets its own."""
 
 
 class _File(BaseModel):
@@ -57,6 +66,7 @@ class _File(BaseModel):
     profile: str | None = None
     defaults: dict[str, Any] = {}
     profiles: dict[str, dict[str, Any]] = {}
+    suites: dict[str, Suite] = {}
 
 
 def _read(path: Path) -> _File:
@@ -68,10 +78,14 @@ def _read(path: Path) -> _File:
         ("", raw, _File),
         ("defaults", raw.get("defaults"), Settings),
     ]
-    profiles = raw.get("profiles")
-    tables += [
-        (f"profiles.{k}", v, Settings) for k, v in (profiles if isinstance(profiles, dict) else {}).items()
-    ]
+    kinds: tuple[tuple[str, type[BaseModel]], ...] = (("profiles", Settings), ("suites", Suite))
+    for kind, model in kinds:
+        named = raw.get(kind)
+        tables += [(f"{kind}.{k}", v, model) for k, v in (named if isinstance(named, dict) else {}).items()]
+    for place, table, _ in tuple(tables):
+        groups = table.get("cells") if place.startswith("suites.") and isinstance(table, dict) else None
+        for group in groups if isinstance(groups, list) else ():
+            tables.append((f"{place}.cells", group, CellGroup))
     for place, table, model in tables:
         for key in table if isinstance(table, dict) else ():
             if key not in model.model_fields:
@@ -80,7 +94,7 @@ def _read(path: Path) -> _File:
     try:
         found = _File.model_validate(raw)
     except ValidationError as error:
-        raise BenchError(f"{path}: {_complaint(error)}") from error
+        raise BenchError(f"{path}: {complaint(error)}") from error
     for place, values in {
         "defaults": found.defaults,
         **{f"profiles.{k}": v for k, v in found.profiles.items()},
@@ -89,13 +103,41 @@ def _read(path: Path) -> _File:
     return found
 
 
+def suites(folder: Path | None = None) -> dict[str, Suite]:
+    """The shipped suites and those of the folder's bench.toml; one of the same name replaces a shipped one.
+
+    ``published`` becomes the path of the file that it names.
+    """
+    found: dict[str, Suite] = {}
+    for path in _files(folder):
+        for name, suite in _read(path).suites.items():
+            found[name] = suite.model_copy(update={"published": _published(path, name, suite.published)})
+    return found
+
+
+def _published(toml: Path, suite: str, named: str | None) -> str | None:
+    if named is None:
+        return None
+    places = (REGISTRY / "published" / f"{named}.csv", toml.parent / named)
+    for path in places:
+        if path.is_file():
+            return str(path)
+    raise BenchError(f"{toml}: [suites.{suite}] published: neither {places[0]} nor {places[1]} exists")
+
+
+def _files(folder: Path | None) -> list[Path]:
+    """The shipped bench.toml and the folder's own, if there is one."""
+    own = (folder or Path.cwd()) / "bench.toml"
+    return [SHIPPED_TOML] + ([own] if own.is_file() and own.resolve() != SHIPPED_TOML.resolve() else [])
+
+
 def _validated(values: dict[str, Any], prefix: str = "") -> Settings:
     if values.get("out") == "":
         raise BenchError(f"{prefix}out must name a folder")
     try:
         return Settings.model_validate({k: _listed(k, v) for k, v in values.items()})
     except ValidationError as error:
-        raise BenchError(f"{prefix}{_complaint(error)}") from error
+        raise BenchError(f"{prefix}{complaint(error)}") from error
 
 
 def _listed(key: str, value: Any) -> Any:
@@ -110,7 +152,8 @@ def _over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     return below | above | ({"parameters": parameters} if parameters else {})
 
 
-def _complaint(error: ValidationError) -> str:
+def complaint(error: ValidationError) -> str:
+    """The first thing that a validation found wrong, in one line."""
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
     message = str(first["msg"])
@@ -125,10 +168,7 @@ def settings(
     Returns the settings and the name of the profile that was taken. Another selection by flag than
     the files' own drops the parameters that they give to that role: they were meant for their choice.
     """
-    files = [_read(SHIPPED_TOML)]
-    own = (folder or Path.cwd()) / "bench.toml"
-    if own.is_file() and own.resolve() != SHIPPED_TOML.resolve():
-        files.append(_read(own))
+    files = [_read(path) for path in _files(folder)]
     profiles = {name for file in files for name in file.profiles}
     chosen = profile or next((f.profile for f in reversed(files) if f.profile), "quick")
     if chosen not in profiles:

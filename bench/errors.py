@@ -18,6 +18,10 @@ class NotFiniteError(ArithmeticError):
         self.where = where
 
 
+class StoreError(OSError):
+    """The results folder can't take in what was made (disk full, say); the run can't go on."""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """`` (did you mean X? known: X, Y)``, to be put behind "unknown ... NAME"."""
     names = sorted(known)

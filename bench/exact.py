@@ -126,6 +126,11 @@ def linear(sampler: Sampler) -> bool:
     return corrector is None or corrector.calls == 0 or isinstance(corrector, LangevinLike)
 
 
+def known(sampler: Sampler) -> bool:
+    """Whether the sampler's moments on Gaussian data are known: of a solver, their limit."""
+    return linear(sampler) or (sampler.solver is not None and sampler.solver.follows_flow)
+
+
 def moments(sampler: Sampler, mean: Array, variance: Array) -> tuple[Array, Array]:
     """Mean and variance per coordinate of what ``sampler`` makes of Gaussian data; arrays shaped alike.
 
@@ -137,8 +142,13 @@ def moments(sampler: Sampler, mean: Array, variance: Array) -> tuple[Array, Arra
     """
     m, s = np.zeros_like(mean), np.full_like(variance, sampler.sde.prior_std**2)
     noise_norm = expected_norm(np.zeros_like(mean), np.ones_like(variance))
+    labels = sampler.labels()
+
+    def asked(level: Level) -> Level:
+        return level if labels is None or level.index is None else labels[level.index]
 
     def step(level: Level, a: float, b: float, c: float) -> tuple[Array, Array, Array]:
+        level = asked(level)
         v = level.alpha**2 * variance + level.sigma**2
         factor = a - b / v
         kept = factor**2 * s
@@ -146,8 +156,9 @@ def moments(sampler: Sampler, mean: Array, variance: Array) -> tuple[Array, Arra
 
     def correct(scale: Scale) -> tuple[Array, Array, Array]:
         assert isinstance(sampler.corrector, LangevinLike)
-        v = scale.alpha**2 * variance + scale.sigma**2
-        score_norm = expected_norm((scale.alpha * mean - m) / v, s / v**2)
+        level = asked(scale)
+        v = level.alpha**2 * variance + level.sigma**2
+        score_norm = expected_norm((level.alpha * mean - m) / v, s / v**2)
         e = sampler.corrector.size(scale, noise_norm, score_norm)
         return step(scale, 1.0, e, math.sqrt(2 * e))
 
@@ -172,17 +183,40 @@ def moments(sampler: Sampler, mean: Array, variance: Array) -> tuple[Array, Arra
     return m, s
 
 
+def flow_moments(sampler: Sampler, mean: Array, variance: Array) -> tuple[Array, Array]:
+    """As `moments`, of the probability flow followed without error from the prior to eps.
+
+    A Gaussian's flow moves every quantile with its marginal: ``x(eps) = alpha_eps mean + sqrt(v_eps / v_T)
+    (x(T) - alpha_T mean)``. What a solver tends to as its tolerance falls.
+    """
+    sde = sampler.sde
+    low, high = sde.at(sde.eps), sde.at(sde.end)
+    v_low, v_high = (level.alpha**2 * variance + level.sigma**2 for level in (low, high))
+    m = low.alpha * mean - np.sqrt(v_low / v_high) * high.alpha * mean
+    s = v_low / v_high * sde.prior_std**2
+    if sampler.denoise == "tweedie":
+        # (x + sigma^2 score) / alpha with the score (alpha mean - x) / v
+        kept = 1 - low.sigma**2 / v_low
+        m = (kept * m + low.sigma**2 * low.alpha * mean / v_low) / low.alpha
+        s = (kept / low.alpha) ** 2 * s
+    return m, s
+
+
 def frechet(mean: Array, variance: Array, mean_: Array, variance_: Array) -> float:
     """Fréchet distance between Gaussians with diagonal covariances: ``sum (m - m')^2 + (sd - sd')^2``."""
     return float(np.sum((mean - mean_) ** 2) + np.sum((np.sqrt(variance) - np.sqrt(variance_)) ** 2))
 
 
 def exact_fd_dct(card: Card, sampler: Sampler) -> float:
-    """What ``fd_dct`` is in truth for ``sampler`` on a Gaussian checkpoint: images on [0, 1]."""
+    """What ``fd_dct`` is in truth for ``sampler`` on a Gaussian checkpoint: images on [0, 1].
+
+    Of a solver, what it is in the limit of no discretisation error.
+    """
     from bench.checkpoints.load import mixture
 
     data, colour = mixture(card)
     low, high = sampler.sde.data_range
     moved = on_range(data, (low, high), colour)
-    mean, variance = moments(sampler, moved.mean[0], moved.variance[0])
+    follow = moments if sampler.solver is None else flow_moments
+    mean, variance = follow(sampler, moved.mean[0], moved.variance[0])
     return frechet(mean, variance, moved.mean[0], moved.variance[0]) / (high - low) ** 2

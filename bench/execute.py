@@ -8,19 +8,29 @@ import functools
 import time
 import traceback
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
-from bench.errors import BenchError, NotFiniteError
+from bench.errors import BenchError, NotFiniteError, StoreError
+from bench.measure import metric_facts, readings
 from bench.params import Plugin
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import Tensor
 
     from bench.plan import Cell
     from bench.sampling import OnStep
     from bench.score import Model
     from bench.store import Store
+
+
+Rerun = Literal["missing", "failed", "all"]
+"""Which cells to run: those never run; those and the failed ones; all of them anew."""
+
+CSV_EVERY = 20.0
+"""Seconds between updates of runs.csv while a plan runs; it is made anew at the end too."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,10 +111,11 @@ def sample(job: Job, on_step: OnStep | None = None) -> tuple[Tensor, dict[str, A
     device = torch.device(cell.device)
     model, warm = _model(cell, job.size)
     like = torch.empty((job.size, *model.shape), device=device)
+    labels = cell.sampler.labels()
 
     def run(told: Any, *, watch: bool) -> tuple[Tensor, ScoreFunction]:
         prior, predictor, corrector = streams(cell.seed, job.index, device)
-        score = ScoreFunction(model, cell.sampler.sde, Clock(device))
+        score = ScoreFunction(model, cell.sampler.sde, Clock(device), labels)
         with torch.no_grad():
             return cell.sampler.run(prior(like), score, predictor, corrector, told, watch=watch), score
 
@@ -126,65 +137,150 @@ def sample(job: Job, on_step: OnStep | None = None) -> tuple[Tensor, dict[str, A
 
 
 def run_plan(
-    cells: Sequence[Cell], store: Store, executor: Executor, listener: Listener
+    cells: Sequence[Cell],
+    store: Store,
+    executor: Executor,
+    listener: Listener,
+    rerun: Rerun = "failed",
+    *,
+    prune: bool = False,
 ) -> list[dict[str, Any]]:
-    """Run every cell that is not yet recorded; a failing cell is recorded as failed, the others go on."""
-    records = []
-    for cell in cells:
-        with store.locked(cell.key, functools.partial(listener.waiting, cell)):
-            found = store.read_record(cell.fingerprint)
-            cached = found is not None and found["status"] == "finished" and not _missing(cell, found)
-            record = found if cached and found is not None else _run_cell(cell, store, executor, listener)
-            if not cached:
-                if found is not None and record["status"] == "finished":
-                    # metrics taken before on the same samples stay
-                    record["metrics"] = found.get("metrics", {}) | record["metrics"]
-                store.write_record(record)
-        records.append(record)
+    """Run every cell that ``rerun`` asks for; a failing cell is recorded as failed, the others go on.
+
+    Several processes may run on one store: a batch that another is at work on is passed over, and its
+    cell is come back to. ``prune`` removes a cell's samples once it is recorded.
+    """
+    records: dict[int, dict[str, Any]] = {}
+    fresh: set[Path] = set()
+    pending = list(enumerate(cells))
+    written = time.monotonic()
+    try:
+        while pending:
+            left = []
+            for place, cell in pending:
+                record, busy = _advance(cell, store, executor, listener, rerun, fresh)
+                if record is None:
+                    left.append((place, cell, busy))
+                    continue
+                records[place] = record
+                if prune and record["status"] == "finished":
+                    store.prune(cell.key, cell.batches)
+                if time.monotonic() - written > CSV_EVERY:
+                    store.write_csv()
+                    written = time.monotonic()
+            if len(left) == len(pending):
+                _, cell, busy = left[0]
+                with store.locked(busy, functools.partial(listener.waiting, cell)):
+                    pass
+            pending = [(place, cell) for place, cell, _ in left]
+    finally:
         store.write_csv()
-        listener.cell_done(cell, record, cached=cached)
-    return records
+    return [records[place] for place in range(len(cells))]
 
 
-def _missing(cell: Cell, record: dict[str, Any]) -> list[str]:
-    """Metrics of the cell that its record lacks, or has from other parameters or reference data."""
-    return [m.name for m in cell.metrics if record["metrics"].get(m.name, {}).get("with") != _with(m)]
+def _advance(
+    cell: Cell, store: Store, executor: Executor, listener: Listener, rerun: Rerun, fresh: set[Path]
+) -> tuple[dict[str, Any] | None, str]:
+    """Do of a cell what no other process is doing: its record, or None and the lock that is in the way.
 
+    ``fresh`` collects the batches made by this run: with ``all``, no other will do.
+    """
 
-def _with(metric: Any) -> dict[str, Any]:
-    return {"parameters": metric.values(), "provenance": metric.provenance()}
+    def recorded() -> dict[str, Any] | None:
+        found = store.read_record(cell.fingerprint)
+        if found is None or rerun == "all":
+            return None
+        if found["status"] == "finished":
+            return None if _missing(cell, found) else found
+        return found if rerun == "missing" else None
 
-
-def _run_cell(cell: Cell, store: Store, executor: Executor, listener: Listener) -> dict[str, Any]:
+    found = recorded()
+    if found is not None:
+        listener.cell_done(cell, found, cached=True)
+        return found, ""
     jobs = [Job(cell, index, size) for index, size in cell.batches]
-    todo = [job for job in jobs if store.read_batch(cell.key, job.index, job.size) is None]
+
+    def there(job: Job) -> bool:
+        if rerun == "all" and store.batch_path(cell.key, job.index, job.size) not in fresh:
+            return False
+        return store.read_batch(cell.key, job.index, job.size) is not None
+
+    todo = [job for job in jobs if not there(job)]
     listener.cell_started(cell, len(jobs) - len(todo), len(jobs))
+    busy = []
 
     def work(job: Job) -> None:
-        images, facts = sample(job, functools.partial(listener.step, job.index))
-        store.write_batch(cell.key, job.index, job.size, images, facts)
+        name = f"{cell.key}-{job.index:05d}-{job.size}"
+        with store.tried(name) as ours:
+            if not ours:
+                busy.append(name)
+                return
+            if not there(job) and recorded() is None:
+                images, facts = sample(job, functools.partial(listener.step, job.index))
+                fresh.add(store.write_batch(cell.key, job.index, job.size, images, facts))
         listener.batch_done(job.index)
 
+    try:
+        executor.run(todo, work)
+    except StoreError:
+        raise
+    except Exception as error:
+        return _failed(cell, store, listener, error), ""
+    if busy:
+        return None, busy[0]
+    with store.locked(cell.fingerprint, functools.partial(listener.waiting, cell)):
+        found = recorded()
+        if found is not None:  # by another process, meanwhile
+            listener.cell_done(cell, found, cached=True)
+            return found, ""
+        try:
+            record = _header(cell) | _measure(cell, store)
+        except StoreError:
+            raise
+        except Exception as error:
+            return _failed(cell, store, listener, error), ""
+        before = store.read_record(cell.fingerprint)
+        if before is not None and before["status"] == "finished" and rerun != "all":
+            # metrics taken before on the same samples stay
+            record["metrics"] = before["metrics"] | record["metrics"]
+        store.write_record(record)
+    listener.cell_done(cell, record, cached=False)
+    return record, ""
+
+
+def _failed(cell: Cell, store: Store, listener: Listener, error: Exception) -> dict[str, Any]:
+    said = " ".join(f"{error}".split())
+    plain = isinstance(error, BenchError | NotFiniteError)
+    log = store.write_log(cell.fingerprint, "".join(traceback.format_exception(error)))
+    record = _header(cell) | {
+        "status": "failed",
+        "reason": said if plain else f"{type(error).__name__}: {said}",
+        "log": str(log),
+    }
+    store.write_record(record)
+    listener.cell_done(cell, record, cached=False)
+    return record
+
+
+def _header(cell: Cell) -> dict[str, Any]:
     from bench.provenance import provenance
 
-    record: dict[str, Any] = {
+    return {
         "fingerprint": cell.fingerprint,
+        "key": cell.key,
         "title": cell.title,
         "status": "finished",
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "samples": cell.samples,
+        "planned_nfe": cell.planned_nfe,
         "identity": cell.identity,
         "provenance": provenance(),
     }
-    try:
-        executor.run(todo, work)
-        record |= _measure(cell, store)
-    except Exception as error:
-        said = " ".join(f"{error}".split())
-        plain = isinstance(error, BenchError | NotFiniteError)
-        record |= {"status": "failed", "reason": said if plain else f"{type(error).__name__}: {said}"}
-        record["log"] = str(store.write_log(cell.fingerprint, traceback.format_exc()))
-    return record
+
+
+def _missing(cell: Cell, record: dict[str, Any]) -> list[str]:
+    """Metrics of the cell that its record lacks, or has from other parameters or reference data."""
+    return [m.name for m in cell.metrics if record["metrics"].get(m.name, {}).get("with") != metric_facts(m)]
 
 
 def _measure(cell: Cell, store: Store) -> dict[str, Any]:
@@ -193,26 +289,21 @@ def _measure(cell: Cell, store: Store) -> dict[str, Any]:
 
     from bench.report.images import grid_png
 
-    device = torch.device(cell.device)
-    begun = [(metric, metric.start(device)) for metric in cell.metrics]
     seconds = network = calls = 0.0
     first: list[Tensor] = []
-    for images, facts in _stored(cell, store):
-        for _, measured in begun:
-            measured.add(images)
+    batches = []
+
+    def seen(images: Tensor, facts: dict[str, Any]) -> None:
+        nonlocal seconds, network, calls
         seconds += facts["seconds"]
         network += facts["network_seconds"]
         calls += facts["nfe"] * len(images)
+        batches.append({"size": len(images)} | {k: facts[k] for k in ("nfe", "seconds", "network_seconds")})
         if sum(map(len, first)) < 64:
-            first.append(images)
+            first.append(images[:64])
+
     exact = _exact(cell)
-    readings = {}
-    for metric, measured in begun:
-        reading = measured.result()
-        note = reading.note or (f"n below {metric.least}" if reading.n < metric.least else "")
-        readings[metric.name] = dataclasses.asdict(reading) | {"note": note, "with": _with(metric)}
-        if metric.name in exact:
-            readings[metric.name]["exact"] = exact[metric.name]
+    found = readings(cell.metrics, store, cell.key, cell.batches, torch.device(cell.device), exact, seen)
     nfe = calls / cell.samples
     cost = {
         "nfe": int(nfe) if nfe == int(nfe) else nfe,
@@ -221,21 +312,13 @@ def _measure(cell: Cell, store: Store) -> dict[str, Any]:
         "network_share": network / seconds,
     }
     picture = store.write_image(cell.fingerprint, grid_png(torch.cat(first)[:64]))
-    return {"metrics": readings, "cost": cost, "picture": str(picture)}
-
-
-def _stored(cell: Cell, store: Store) -> Iterator[tuple[Tensor, dict[str, Any]]]:
-    for index, size in cell.batches:
-        found = store.read_batch(cell.key, index, size)
-        if found is None:
-            raise OSError(f"batch {index} of {cell.key} vanished or is damaged: run the same command again")
-        yield found
+    return {"metrics": found, "exact": exact, "cost": cost, "batches": batches, "picture": str(picture)}
 
 
 def _exact(cell: Cell) -> dict[str, float]:
-    """The exact value of ``fd_dct`` where theory has it: a linear sampler on the Gaussian checkpoint."""
-    from bench.exact import exact_fd_dct, linear
+    """The exact value of ``fd_dct`` where theory has it: `bench.exact.known` on the Gaussian checkpoint."""
+    from bench.exact import exact_fd_dct, known
 
-    if cell.card.kind != "gaussian" or not linear(cell.sampler):
+    if cell.card.kind != "gaussian" or not known(cell.sampler):
         return {}
     return {"fd_dct": exact_fd_dct(cell.card, cell.sampler)}

@@ -41,6 +41,20 @@ class Measured(ABC):
     def result(self) -> Reading:
         """The reading over all images so far."""
 
+    def leave_one_out(self) -> list[float]:
+        """The value without each of `groups` of the ``add`` calls in turn, for jackknife intervals
+        (`bench compare`); empty where the metric does not offer it."""
+        return []
+
+
+def groups(count: int, most: int = 32) -> list[list[int]]:
+    """``count`` batches in at most ``most`` groups of neighbours; none where there are fewer than two."""
+    few = min(count, most)
+    found: list[list[int]] = [[] for _ in range(few)] if count > 1 else []
+    for i in range(count if found else 0):
+        found[i * few // count].append(i)
+    return found
+
 
 class Metric(Plugin):
     """What samples are judged by. ``direction`` says which way is better; ``least`` is the smallest
@@ -81,6 +95,15 @@ class Moments:
         self._scatter += scatter + np.outer(delta, delta) * (self.n * n / total)
         self.mean = self.mean + delta * (n / total)
         self.n = total
+
+    def without(self, part: Moments) -> Moments:
+        """The moments with the rows of ``part`` taken out again."""
+        rest = Moments()
+        rest.n = self.n - part.n
+        rest.mean = self.mean + (self.mean - part.mean) * (part.n / rest.n)
+        delta = part.mean - rest.mean
+        rest._scatter = self._scatter - part._scatter - np.outer(delta, delta) * (part.n * rest.n / self.n)
+        return rest
 
     def covariance(self) -> Array:
         """Unbiased covariance (d, d)."""

@@ -12,18 +12,19 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from bench.checkpoints.cards import Card
-from bench.config import Precision, Settings
+from bench.config import SAMPLER_SETTINGS, Precision, Settings, complaint
 from bench.errors import BenchError, did_you_mean
 from bench.metrics import Metric
 from bench.params import Plugin
 from bench.plugins import Entry, Registry
 from bench.sampling import Sampler, Solver, check_denoise
+from bench.suites import ROLES, Place, Suite, expand
 
 if TYPE_CHECKING:
     import torch
-
-ROLES = ("sde", "predictor", "corrector", "solver")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +66,7 @@ class Cell:
         if sampler.solver is None:
             found |= {"steps": sampler.steps, "grid": sampler.grid, "order": sampler.order}
             found |= {"rho": sampler.rho} if sampler.grid == "polynomial" else {}
+            found |= {} if sampler.label_scales is None else {"label_scales": sampler.label_scales}
         return found
 
     @functools.cached_property
@@ -96,6 +98,7 @@ class Cell:
             how += "" if s.grid == "uniform" else f", {s.grid} grid"
             how += "" if s.grid != "polynomial" or s.rho == 7 else f" rho {s.rho:g}"
             how += "" if s.order == "corrector_first" else f", {s.order.replace('_', ' ')}"
+            how += "" if s.label_scales is None else f", labels of {s.label_scales} scales"
         if s.denoise != ("mean" if s.solver is None else "tweedie"):
             how += f", denoise {s.denoise}"
         how += "" if self.precision == "fp32" else f", {self.precision}"
@@ -206,7 +209,9 @@ def make_plan(settings: Settings, registry: Registry) -> list[Cell]:
         for metric in metrics:
             metric.provenance()
         for sampler, entries in _samplers(settings, registry, sde):
-            sampler.scales() if sampler.solver is None else None
+            if sampler.solver is None:
+                sampler.scales()
+                sampler.labels()
             for repeat in range(settings.repeats):
                 cells.append(
                     Cell(
@@ -223,6 +228,33 @@ def make_plan(settings: Settings, registry: Registry) -> list[Cell]:
                     )
                 )
     return cells
+
+
+def plan_suite(
+    settings: Settings, name: str, suite: Suite, registry: Registry, scale: float = 1.0
+) -> list[tuple[Place, Cell]]:
+    """Every cell of a suite and its place, by checkpoint, then by seed: a stop leaves whole tables.
+
+    Settings of samplers are the suite's; the rest (checkpoint, samples, seeds, …) come from ``settings``.
+    """
+    common = settings.model_dump(exclude={*SAMPLER_SETTINGS, "parameters"})
+    metric = settings.parameters.get("metric")
+    found = []
+    for place, chosen in expand(name, suite, scale):
+        lists = {k: [v] for k, v in chosen.items() if k in ROLES}
+        if "solver" not in lists:
+            lists = {"corrector": ["none"]} | lists
+        parameters = chosen.get("parameters", {}) | ({"metric": metric} if metric else {})
+        try:
+            variant = Settings.model_validate(common | chosen | lists | {"parameters": parameters})
+            cells = make_plan(variant, registry)
+        except ValidationError as error:
+            raise BenchError(f"suite {name}: {place.row} {place.column}: {complaint(error)}") from error
+        except BenchError as error:
+            raise BenchError(f"suite {name}: {place.sde} {place.row} {place.column}: {error}") from error
+        found += [(place, cell) for cell in cells]
+    order = {checkpoint: i for i, checkpoint in enumerate(_once(settings.checkpoint))}
+    return sorted(found, key=lambda pair: (order[pair[1].card.name], pair[1].seed))
 
 
 def _once(names: list[str]) -> list[str]:
@@ -265,6 +297,7 @@ def _samplers(settings: Settings, registry: Registry, sde: str) -> list[tuple[Sa
             rho=settings.rho,
             order=settings.order,
             denoise=denoise,
+            label_scales=settings.label_scales,
         )
         found.append((sampler, {role: registry.get(f"{role}s", name) for role, name in names.items()}))
     return found

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 from bench.errors import BenchError, NotFiniteError
 from bench.params import Plugin
 from bench.score import ScoreFunction
-from bench.sde import SDE, GridKind, Scale, scales
+from bench.sde import SDE, GridKind, Level, Scale, label_levels, scales
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -107,7 +107,13 @@ class LangevinLike(Corrector):
 
 
 class Solver(Plugin):
-    """Integrates from the prior to ``sde.eps`` by itself."""
+    """Integrates from the prior to ``sde.eps`` by itself.
+
+    ``follows_flow``: whether it tends to the probability flow as its tolerance falls; on Gaussian data
+    its samples then have a known limit (`bench.exact`).
+    """
+
+    follows_flow: ClassVar[bool] = False
 
     @abstractmethod
     def solve(self, x: Tensor, sde: SDE, score: ScoreFunction, noise: Noise) -> Tensor:
@@ -121,7 +127,8 @@ class Sampler:
     ``order``: ``corrector_first`` corrects at a scale, then predicts to the next (the published
     code); ``predictor_first`` predicts, then corrects at the scale it reached (Algorithms 2 and 3).
     ``denoise``: ``mean`` ends on the last update's mean (no extra call, as published); ``tweedie``
-    adds one call, ``(x + sigma^2 score) / alpha`` at eps; ``none`` keeps the noise.
+    adds one call, ``(x + sigma^2 score) / alpha`` at eps; ``none`` keeps the noise. ``label_scales``: the
+    network is asked at the nearest lower of so many trained scales; None: at each scale's own level.
     """
 
     sde: SDE
@@ -133,8 +140,11 @@ class Sampler:
     rho: float = 7.0
     order: Order = "corrector_first"
     denoise: Denoise = "mean"
+    label_scales: int | None = None
 
     def __post_init__(self) -> None:
+        if self.label_scales is not None and (self.solver is not None or self.grid != "uniform"):
+            raise BenchError("label_scales belongs to a predictor or corrector on the uniform grid")
         if self.predictor is not None:
             object.__setattr__(self, "predictor", self.predictor.resolve(self.sde))
         if self.corrector is not None:
@@ -143,6 +153,10 @@ class Sampler:
     def scales(self) -> list[Scale]:
         """The run's scales, noisiest first."""
         return scales(self.sde, self.steps, self.grid, self.rho)
+
+    def labels(self) -> list[Level] | None:
+        """The level that the network is asked at on each scale, smallest noise first; None: its own."""
+        return None if self.label_scales is None else label_levels(self.sde, self.steps, self.label_scales)
 
     def run(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from bench.sde import SDE, Level
@@ -105,18 +105,24 @@ class ScoreFunction:
     """``score(x, level)`` or ``score(x, t)`` of one run, counting and timing every call of the model.
 
     ``calls`` is the NFE per sample: a call evaluates each sample of the batch once. ``on_call(x, calls)``
-    is told of every call before it is made.
+    is told of every call before it is made. With ``labels``, one level per scale of the uniform grid, the
+    model is asked at the label's level in place of the scale's own.
     """
 
-    def __init__(self, model: Model, sde: SDE, clock: Clock | None = None) -> None:
+    def __init__(
+        self, model: Model, sde: SDE, clock: Clock | None = None, labels: Sequence[Level] | None = None
+    ) -> None:
         self.model = model
         self.sde = sde
         self.clock = clock
+        self.labels = labels
         self.calls = 0
         self.on_call: Callable[[Tensor, int], None] | None = None
 
     def __call__(self, x: Tensor, at: Level | float) -> Tensor:
         level = at if isinstance(at, Level) else self.sde.at(at)
+        if self.labels is not None and level.index is not None:
+            level = self.labels[level.index]
         self.calls += 1
         if self.on_call is not None:
             self.on_call(x, self.calls)

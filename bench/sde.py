@@ -171,6 +171,19 @@ def time_grid(sde: SDE, steps: int, kind: GridKind = "uniform", rho: float = 7.0
     return t
 
 
+def label_levels(sde: SDE, steps: int, known: int) -> list[Level]:
+    """The levels that a network of ``known`` scales is asked at on the uniform grid of ``steps`` scales.
+
+    Scale i is given the label ``floor(i known / steps)``: of half as many scales, floor(i / 2), the
+    rounding interpolation of Song et al. (2021), Table 4. Shape (steps,), from the smallest noise.
+    """
+    if known > steps:
+        raise BenchError(f"label_scales ({known}) must not exceed steps ({steps})")
+    t = time_grid(sde, known)
+    levels = [dataclasses.replace(sde.at(float(t[k])), index=k, count=known) for k in range(known)]
+    return [levels[i * known // steps] for i in range(steps)]
+
+
 def scales(sde: SDE, steps: int, kind: GridKind = "uniform", rho: float = 7.0) -> list[Scale]:
     """A run's scales from the noisiest to the cleanest, every coefficient computed once.
 

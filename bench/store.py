@@ -4,6 +4,7 @@ OUT/samples/KEY/00000-64.safetensors   one batch: index, size
 OUT/records/FINGERPRINT.json           one finished or failed cell
 OUT/logs/FINGERPRINT.log               a failed cell's traceback
 OUT/images/FINGERPRINT.png             a grid of samples
+OUT/suites/SUITE/NAME.json             a suite's cells, with their places in its table
 OUT/runs.csv                           one row per record and metric, made anew from the records
 """
 
@@ -15,12 +16,12 @@ import json
 import os
 import secrets
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import BenchError
+from bench.errors import BenchError, StoreError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,11 +39,14 @@ COLUMNS = (
 class Store:
     """A results folder; made where it is missing, `BenchError` where it can't be written.
 
-    With ``writes`` false nothing on disk is touched.
+    With ``writes`` false nothing on disk is touched. ``notice`` is told, in a line, of what was found
+    damaged. `StoreError` where something can't be written.
     """
 
-    def __init__(self, root: Path, *, writes: bool = True) -> None:
+    def __init__(self, root: Path, *, writes: bool = True, notice: Callable[[str], None] | None = None):
         self.root = root
+        self.writes = writes
+        self.notice = notice if notice is not None else _ignore
         if not writes:
             return
         try:
@@ -57,11 +61,35 @@ class Store:
             ) from error
 
     @contextmanager
+    def tried(self, name: str) -> Iterator[bool]:
+        """Hold the lock of that name unless another process does; yields whether it is held.
+
+        Its file is removed when what it guards is done, so that folders stay small.
+        """
+        from filelock import FileLock, Timeout
+
+        lock = FileLock(self._lock_path(name))
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            yield False
+            return
+        try:
+            yield True
+            with suppress(OSError):
+                Path(lock.lock_file).unlink()
+        finally:
+            lock.release()
+
+    def _lock_path(self, name: str) -> Path:
+        return self.root / "samples" / f".{name}.lock"
+
+    @contextmanager
     def locked(self, name: str, waiting: Callable[[], None] | None = None) -> Iterator[None]:
         """Hold the lock of that name against other processes; ``waiting`` is called if one holds it."""
         from filelock import FileLock, Timeout
 
-        lock = FileLock(str(self.root / "samples" / f".{name}.lock"))
+        lock = FileLock(self._lock_path(name))
         try:
             lock.acquire(timeout=0)
         except Timeout:
@@ -77,21 +105,26 @@ class Store:
         """File of one batch of samples."""
         return self.root / "samples" / key / f"{index:05d}-{size}.safetensors"
 
-    def write_batch(self, key: str, index: int, size: int, images: Tensor, facts: dict[str, Any]) -> None:
-        """Put a batch of images (B, C, H, W) float32 on disk, whole or not at all."""
+    def write_batch(self, key: str, index: int, size: int, images: Tensor, facts: dict[str, Any]) -> Path:
+        """Put a batch of images (B, C, H, W) float32 on disk, whole or not at all; its path."""
         from safetensors.torch import save
 
         images = images.contiguous()
         text = json.dumps(facts)
         note = {"facts": text, "crc32": _checksum(images, text)}
         path = self.batch_path(key, index, size)
-        path.parent.mkdir(exist_ok=True)
-        for left in path.parent.glob(f".{path.name}.*"):
-            left.unlink(missing_ok=True)
+        with _writing(path):
+            path.parent.mkdir(exist_ok=True)
+            for left in path.parent.glob(f".{path.name}.*"):
+                left.unlink(missing_ok=True)
         _replace(path, save({"images": images}, metadata=note))
+        return path
 
     def read_batch(self, key: str, index: int, size: int) -> tuple[Tensor, dict[str, Any]] | None:
-        """A batch and its facts; None where it is missing. A damaged file is removed, to be made again."""
+        """A batch and its facts; None where it is missing.
+
+        A damaged file is told of and, where the store writes, removed, to be made again.
+        """
         from safetensors import SafetensorError, safe_open
 
         path = self.batch_path(key, index, size)
@@ -105,8 +138,18 @@ class Store:
             return None
         except (SafetensorError, KeyError, TypeError, ValueError):
             pass
-        path.unlink(missing_ok=True)
+        self.notice(f"{path} is damaged: made again")
+        if self.writes:
+            path.unlink(missing_ok=True)
         return None
+
+    def prune(self, key: str, batches: Iterable[tuple[int, int]]) -> None:
+        """Remove the samples of those batches."""
+        for index, size in batches:
+            self.batch_path(key, index, size).unlink(missing_ok=True)
+        folder = self.root / "samples" / key
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
 
     def record_path(self, fingerprint: str) -> Path:
         """File of a cell's record."""
@@ -119,17 +162,46 @@ class Store:
         return path
 
     def read_record(self, fingerprint: str) -> dict[str, Any] | None:
-        """A cell's record; None where it is missing or damaged."""
+        """A cell's record; None where it is missing or damaged, which is told."""
+        path = self.record_path(fingerprint)
         try:
-            record = json.loads(self.record_path(fingerprint).read_text())
-        except (OSError, ValueError):
+            record = json.loads(path.read_bytes())
+        except FileNotFoundError:
             return None
-        return record if isinstance(record, dict) and record.get("fingerprint") == fingerprint else None
+        except (OSError, ValueError):
+            record = None
+        if isinstance(record, dict) and record.get("fingerprint") == fingerprint:
+            return record
+        self.notice(f"{path} is damaged: made again by the command that made it")
+        return None
 
     def records(self) -> list[dict[str, Any]]:
-        """All records that can be read, by time of making."""
+        """All records that can be read, by title, samples and fingerprint."""
         found = [self.read_record(path.stem) for path in (self.root / "records").glob("*.json")]
-        return sorted((r for r in found if r is not None), key=lambda r: (r["created"], r["fingerprint"]))
+        order = ("title", "samples", "fingerprint")
+        return sorted((r for r in found if r is not None), key=lambda r: [r[k] for k in order])
+
+    def suite_path(self, suite: str, name: str) -> Path:
+        """File that holds a planned suite's cells and places."""
+        return self.root / "suites" / suite / f"{name}.json"
+
+    def write_suite(self, manifest: dict[str, Any]) -> Path:
+        """Put a planned suite on disk."""
+        path = self.suite_path(manifest["suite"], manifest["name"])
+        with _writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        _replace(path, (json.dumps(manifest, indent=1) + "\n").encode())
+        return path
+
+    def read_suites(self, suite: str) -> list[dict[str, Any]]:
+        """Every planned suite of that name, by name; one that can't be read is told of."""
+        found = []
+        for path in sorted((self.root / "suites" / suite).glob("*.json")):
+            try:
+                found.append(json.loads(path.read_bytes()))
+            except (OSError, ValueError):
+                self.notice(f"{path} is damaged: made again by `bench run --suite {suite}`")
+        return found
 
     def write_log(self, fingerprint: str, text: str) -> Path:
         """Put a failed cell's log on disk."""
@@ -166,6 +238,7 @@ def rows(record: dict[str, Any]) -> list[dict[str, Any]]:
     common = (
         record | identity | provenance | cost | {role: part.get("name", "") for role, part in parts.items()}
     )
+    common["exact"] = ""
     common["tol"] = parts["solver"].get("parameters", {}).get("tol", "")
     common["snr"] = parts["corrector"].get("parameters", {}).get("snr", "")
     own = {r: p["parameters"] for r, p in parts.items() if p.get("parameters")}
@@ -181,12 +254,26 @@ def _checksum(images: Tensor, facts: str) -> str:
 def _replace(path: Path, content: bytes) -> None:
     """Write beside, sync, rename: readers see the old file or the whole new one."""
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    with _writing(path):
+        try:
+            with beside.open("wb") as handle:
+                handle.write(content)
+                handle.flush()
+                os.fsync(handle.fileno())
+            beside.replace(path)
+        except BaseException:
+            beside.unlink(missing_ok=True)
+            raise
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """An error while writing becomes a `StoreError` that says where."""
     try:
-        with beside.open("wb") as handle:
-            handle.write(content)
-            handle.flush()
-            os.fsync(handle.fileno())
-        beside.replace(path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
+        yield
+    except OSError as error:
+        raise StoreError(error.errno, f"{error.strerror}: {path} could not be written") from error
+
+
+def _ignore(said: str) -> None:
+    del said

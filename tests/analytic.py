@@ -16,7 +16,8 @@ from bench import SDE, Array, Model, Tensor
 from bench.exact import Mixture, MixtureModel
 from bench.plugins import registry
 
-SDES = ("ve", "vp", "subvp")
+RECORDED = ("ve", "vp", "subvp")
+SDES = (*RECORDED, "ve_exp")
 
 
 @cache

@@ -27,11 +27,12 @@ class Case:
     moves: int = 1
     order: str = "corrector_first"
     denoise: str = "mean"
+    label_scales: int | None = None
 
 
 @dataclasses.dataclass
 class Law:
-    """The paper's table of SDEs, CIFAR-10's constants."""
+    """The paper's table of SDEs, CIFAR-10's constants, and dx = 25^t dw."""
 
     name: str
     sigma_min: float = 0.01
@@ -45,28 +46,34 @@ class Law:
 
     @property
     def prior_variance(self) -> float:
+        if self.name == "ve_exp":
+            return (25.0**2 - 1) / (2 * math.log(25))
         return self.sigma_max**2 if self.name == "ve" else 1.0
 
     def beta(self, t: float) -> float:
         return self.beta_min + t * (self.beta_max - self.beta_min)
 
     def alpha(self, t: float) -> float:
-        if self.name == "ve":
+        if self.name in ("ve", "ve_exp"):
             return 1.0
         return math.exp(-0.25 * t**2 * (self.beta_max - self.beta_min) - 0.5 * t * self.beta_min)
 
     def sigma(self, t: float) -> float:
         if self.name == "ve":
             return float(self.sigma_min * (self.sigma_max / self.sigma_min) ** t)
+        if self.name == "ve_exp":
+            return math.sqrt((25.0 ** (2 * t) - 1) / (2 * math.log(25)))
         kept = self.alpha(t) ** 2
         return math.sqrt(1 - kept) if self.name == "vp" else 1 - kept
 
     def drift(self, t: float) -> float:
-        return 0.0 if self.name == "ve" else -0.5 * self.beta(t)
+        return 0.0 if self.name in ("ve", "ve_exp") else -0.5 * self.beta(t)
 
     def squared_diffusion(self, t: float) -> float:
         if self.name == "ve":
             return self.sigma(t) * self.sigma(t) * 2 * math.log(self.sigma_max / self.sigma_min)
+        if self.name == "ve_exp":
+            return 25.0 ** (2 * t)
         if self.name == "vp":
             return self.beta(t)
         return self.beta(t) * (1 - math.exp(-2 * self.beta_min * t - (self.beta_max - self.beta_min) * t**2))
@@ -75,14 +82,16 @@ class Law:
 class Moments:
     """The recursion: mean ``m``, variance ``s``, and ``kept``, the variance without the last noise."""
 
-    def __init__(self, mu: Array, lam: Array, law: Law) -> None:
-        self.mu, self.lam, self.law = mu, lam, law
+    def __init__(self, mu: Array, lam: Array, law: Law, asked: dict[float, float]) -> None:
+        """``asked``: the time that the score is taken at, by the scale's own."""
+        self.mu, self.lam, self.law, self.asked = mu, lam, law, asked
         self.m = np.zeros_like(mu)
         self.s = np.full_like(lam, law.prior_variance)
         self.kept = self.s
 
     def update(self, t: float, a: float, b: float, c2: float) -> None:
         """``x <- a x + b score(x, t) + sqrt(c2) z``."""
+        t = self.asked.get(t, t)
         alpha, sigma = self.law.alpha(t), self.law.sigma(t)
         v = alpha**2 * self.lam + sigma**2
         self.m = a * self.m + b * (alpha * self.mu - self.m) / v
@@ -90,6 +99,7 @@ class Moments:
         self.s = self.kept + c2
 
     def score_norm(self, t: float) -> float:
+        t = self.asked.get(t, t)
         alpha, sigma = self.law.alpha(t), self.law.sigma(t)
         v = alpha**2 * self.lam + sigma**2
         return mean_norm((alpha * self.mu - self.m) / v, self.s / v**2)
@@ -150,7 +160,7 @@ def correct(state: Moments, case: Case, i: int, times: Array) -> None:
     law, n, t = state.law, case.steps, float(times[i])
     if case.corrector == "none":
         return
-    if law.name == "ve":
+    if law.name in ("ve", "ve_exp"):
         a = 1.0
     elif law.name == "vp":
         a = 1 - (law.beta_min / n + i / (n - 1) * (law.beta_max - law.beta_min) / n)
@@ -171,7 +181,11 @@ def moments(case: Case, mu: Array, lam: Array) -> tuple[Array, Array]:
     """Mean and variance per coefficient of the run's samples."""
     law = Law(case.sde)
     times = law.eps + (1 - law.eps) * np.arange(case.steps) / (case.steps - 1)
-    state = Moments(mu, lam, law)
+    asked = {}
+    if case.label_scales is not None:
+        known = law.eps + (1 - law.eps) * np.arange(case.label_scales) / (case.label_scales - 1)
+        asked = {float(t): float(known[i * case.label_scales // case.steps]) for i, t in enumerate(times)}
+    state = Moments(mu, lam, law, asked)
     for i in reversed(range(case.steps)):
         if case.order == "corrector_first":
             correct(state, case, i, times)

@@ -64,7 +64,7 @@ def test_unknown_names_get_a_suggestion(refused: Refused, arguments: tuple[str, 
 def test_a_far_miss_gets_the_known_names_and_no_guess(refused: Refused) -> None:
     line = refused(*RUN, "--sde", "zzzzzzzz")
     assert "did you mean" not in line
-    assert "known: subvp, ve, vp" in line
+    assert "known: subvp, ve, ve_exp, vp" in line
 
 
 @pytest.mark.parametrize(

@@ -46,11 +46,15 @@ VARIANTS = [
     Case("vp", "euler_maruyama", "langevin", order="corrector_first", denoise="none"),
     Case("subvp", "reverse_diffusion", "annealed_langevin", denoise="tweedie", moves=2),
     Case("ve", "ancestral", order="predictor_first", denoise="tweedie"),
+    Case("ve", "reverse_diffusion", "langevin", label_scales=30),
+    Case("vp", "ancestral", steps=120, label_scales=60),
+    Case("subvp", "probability_flow", "annealed_langevin", label_scales=60, denoise="tweedie"),
+    Case("ve_exp", "euler_maruyama", order="predictor_first", label_scales=25),
 ]
 
 
 def label(case: Case) -> str:
-    return f"{case.sde}-{case.predictor}-{case.corrector}-{case.order}-{case.denoise}"
+    return f"{case.sde}-{case.predictor}-{case.corrector}-{case.order}-{case.denoise}-{case.label_scales}"
 
 
 @cache
@@ -70,6 +74,7 @@ def sampler(case: Case) -> Sampler:
         steps=case.steps,
         order=case.order,  # type: ignore[arg-type]
         denoise=case.denoise,  # type: ignore[arg-type]
+        label_scales=case.label_scales,
     )
 
 
@@ -95,7 +100,7 @@ def test_sampled_moments(case: Case) -> None:
     chosen = sampler(case)
     prior, predictor_noise, corrector_noise = streams(7, 0, "cpu")
     model = gaussian(mu, lam, torch.float32)
-    score = ScoreFunction(model, chosen.sde)
+    score = ScoreFunction(model, chosen.sde, labels=chosen.labels())
     found = chosen.run(prior(torch.empty(N, *SHAPE)), score, predictor_noise, corrector_noise)
     samples = found.double().numpy()
     mean_squares = N * np.sum((samples.mean(0) - mean) ** 2 / variance)

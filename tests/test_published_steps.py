@@ -11,7 +11,7 @@ import pytest
 from bench import SDE, Corrector, Predictor, Sampler, Scale, ScoreFunction
 from bench.plugins import registry
 from bench.sde import scales
-from tests.analytic import SDES, Replay, recorded, recorded_model, relative, sde, tensor
+from tests.analytic import RECORDED, Replay, recorded, recorded_model, relative, sde, tensor
 
 COUNT = 1000
 INDICES = [int(i) for i in recorded()["indices"]]
@@ -25,7 +25,7 @@ PREDICTORS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 CORRECTORS = {"langevin": "langevin", "ald": "annealed_langevin", "none": "none"}
 
-CASES = [(s, i) for s in SDES for i in INDICES]
+CASES = [(s, i) for s in RECORDED for i in INDICES]
 PREDICTOR_CASES = [(s, i, p) for s, i in CASES for p in PREDICTORS if f"{s}/{i}/{p}/mean" in recorded()]
 CORRECTOR_CASES = [
     (s, i, c, m)

@@ -10,7 +10,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from bench.cli.console import console
+from bench.cli.console import console, duration
 from bench.execute import Listener
 from bench.report.summary import notes, summary_rows
 
@@ -25,7 +25,8 @@ LIVE, PLAIN = 0.1, 15.0
 class Progress(Listener):
     """Listener that draws. Where there is no terminal it prints a plain line now and then."""
 
-    def __init__(self) -> None:
+    def __init__(self, cells: int = 1) -> None:
+        self.cells, self.behind = cells, 0
         self.console = console()
         self.live = self.console.status("") if self.console.is_terminal else None
         self.said = time.monotonic()
@@ -39,16 +40,21 @@ class Progress(Listener):
         if self.live is not None:
             self.live.stop()
 
+    def notice(self, text: str) -> None:
+        """A lasting line on what was found amiss in the store."""
+        self.console.print(f"[yellow]notice[/]  {escape(text)}", soft_wrap=True)
+
     def waiting(self, cell: Cell) -> None:
         self._say(f"{cell.title} · waiting for another process that is at work on it")
 
     def cell_started(self, cell: Cell, cached: int, batches: int) -> None:
-        self.title = cell.title
+        place = f"cell {self.behind + 1} of {self.cells} · " if self.cells > 1 else ""
+        self.title = place + cell.title
         self.batches, self.cached, self.finished = batches, cached, 0
         self.begun = time.monotonic()
         if 0 < cached < batches:
             self.console.print(f"resuming {escape(cell.title)}: {cached} of {batches} batches are on disk")
-        self._say(f"{cell.title} · {'loading' if cached < batches else 'measuring'}")
+        self._say(f"{self.title} · {'loading' if cached < batches else 'measuring'}")
 
     def step(self, batch: int, done: int, total: int | None, calls: int) -> None:
         now = time.monotonic()
@@ -60,7 +66,7 @@ class Progress(Listener):
         else:
             ours = self.finished + done / total
             left = (now - self.begun) / ours * (self.batches - self.cached - ours)
-            text += f" · step {done} of {total} · NFE {calls} · {_duration(left)} left"
+            text += f" · step {done} of {total} · NFE {calls} · {duration(left)} left"
         self._say(text)
 
     def batch_done(self, batch: int) -> None:
@@ -69,6 +75,7 @@ class Progress(Listener):
             self._say(f"{self.title} · measuring")
 
     def cell_done(self, cell: Cell, record: dict[str, Any], *, cached: bool) -> None:
+        self.behind += 1
         if record["status"] == "failed":
             self.console.print(
                 f"[red]failed[/]  {escape(cell.title)}: {escape(record['reason'])}", soft_wrap=True
@@ -86,14 +93,6 @@ class Progress(Listener):
             self.live.update(escape(text))
         else:
             self.console.print(escape(text))
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return (
-        f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
-    )
 
 
 def report(records: Sequence[dict[str, Any]], store: Store) -> None:

@@ -9,9 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench.cli.console import count
-from bench.config import Settings, settings
+from bench.cli.dry_run import dry_run_report
+from bench.config import SAMPLER_SETTINGS, Settings, settings, suites
 from bench.errors import BenchError
-from bench.plugins import registry
+from bench.execute import Rerun
+from bench.manifest import manifests
+from bench.plugins import Registry, registry
+from bench.suites import Suite, resolved
 
 if TYPE_CHECKING:
     from bench.plan import Cell
@@ -35,6 +39,8 @@ def _selection(name: str, help: str) -> Decorator:
 @click.option(
     "--profile", metavar="NAME", help="Profile of bench.toml: quick (default), paper, exact, or yours."
 )
+@click.option("--suite", metavar="NAME", help="Run a suite's cells: table1, nfe, snr, memoir, or yours.")
+@click.option("--steps-scale", type=float, help="Multiply a suite's step counts, for a small table.")
 @click.option("--steps", type=int, help="Noise scales of the time grid.")
 @click.option("--samples", type=int, help="Number of samples.")
 @click.option("--batch-size", type=int, help="Samples per batch, the unit of randomness and of resuming.")
@@ -58,19 +64,30 @@ def _selection(name: str, help: str) -> Decorator:
     "--order", type=click.Choice(["corrector_first", "predictor_first"]), help="Order within a scale."
 )
 @click.option("--denoise", type=click.Choice(["mean", "tweedie", "none"]), help="How a run ends.")
+@click.option("--label-scales", type=int, help="Ask the network at the nearest lower of so many scales.")
 @click.option("--device", help="auto, cpu, cuda or cuda:N.")
 @click.option("--precision", type=click.Choice(["fp32", "tf32", "bf16"]), help="Of the network.")
-@click.option("--compile", "compile_", is_flag=True, default=None, help="torch.compile the network.")
+@click.option("--compile", is_flag=True, default=None, help="torch.compile the network.")
 @click.option("--executor", metavar="NAME", help="What hands out the batches.")
 @click.option("--out", type=click.Path(path_type=Path), help="Results folder.")
+@click.option(
+    "--rerun",
+    type=click.Choice(["missing", "failed", "all"]),
+    default="failed",
+    show_default=True,
+    help="Cells to run: never run; also failed ones; all of them anew.",
+)
+@click.option("--prune", is_flag=True, default=None, help="Remove a cell's samples once it is recorded.")
 @click.option("--dry-run", is_flag=True, help="Say what would run and what is cached; run nothing.")
 def run_command(
     parameters: tuple[str, ...],
     profile: str | None,
-    compile_: bool | None,
+    suite: str | None,
+    steps_scale: float | None,
     snr: float | None,
     corrector_steps: int | None,
     tol: float | None,
+    rerun: Rerun,
     dry_run: bool,
     **flags: Any,
 ) -> int:
@@ -80,33 +97,85 @@ def run_command(
     mistake in the command, 130 stopped.
     """
     given = {k: list(v) if isinstance(v, tuple) else v for k, v in flags.items() if v is not None and v != ()}
-    if compile_:
-        given["compile"] = True
     given["parameters"] = _parameters(
         parameters, {"corrector.snr": snr, "corrector.steps": corrector_steps, "solver.tol": tol}
     )
-    chosen, name = settings(given, profile)
-    _refuse_idle(given, chosen)
     found = registry()
     for problem in found.problems:
         click.echo(f"bench: {problem.message}", err=True)
-    from bench.plan import make_plan
+    asked = None
+    if suite is not None:
+        asked = resolved(suite, suites())
+        _refuse_beside_suite(given, suite)
+        given, profile = _of_suite(asked, given, profile, found)
+    elif steps_scale is not None:
+        raise BenchError("--steps-scale belongs to a suite: give --suite, or --steps")
+    chosen, name = settings(given, profile)
+    _refuse_idle(given, chosen)
+    from bench.plan import make_plan, plan_suite
     from bench.store import Store
 
-    cells = make_plan(chosen, found)
-    store = Store(chosen.out.expanduser(), writes=not dry_run)
-    _header(cells, chosen, name, store, said=profile is None)
+    scale = 1.0 if steps_scale is None else steps_scale
+    if not 0 < scale <= 100:
+        raise BenchError(f"--steps-scale must lie above 0 and at most at 100, not {scale:g}")
+    plans = []
+    if asked is not None and suite is not None:
+        planned = plan_suite(chosen, suite, asked, found, scale)
+        cells = [cell for _, cell in planned]
+        plans = manifests(suite, asked, planned, scale)
+    else:
+        cells = make_plan(chosen, found)
+    said: list[str] = []
+    store = Store(chosen.out.expanduser(), writes=not dry_run, notice=said.append)
+    _header(cells, chosen, name, store, suite, said=profile is None)
     if dry_run:
-        _dry_run(cells, store)
+        for line in said:
+            click.echo(f"bench: {line}", err=True)
+        dry_run_report(cells, store, rerun)
         return 0
+    for plan in plans:
+        store.write_suite(plan)
     from bench.cli.progress import Progress, report
     from bench.execute import run_plan
 
     executor = found.build("executors", chosen.executor, {})
-    with Progress() as listener:
-        records = run_plan(cells, store, executor, listener)
+    with Progress(len(cells)) as listener:
+        for line in said:
+            listener.notice(line)
+        store.notice = listener.notice
+        records = run_plan(cells, store, executor, listener, rerun, prune=chosen.prune)
     report(records, store)
+    if suite is not None:
+        click.echo(f"  table   bench table {suite}" + _out_flag(chosen.out))
     return int(any(r["status"] == "failed" for r in records))
+
+
+def _out_flag(out: Path) -> str:
+    return "" if str(out) == "results" else f" --out {out}"
+
+
+def _refuse_beside_suite(given: dict[str, Any], suite: str) -> None:
+    """A suite sets its own samplers."""
+    own = [f"--{key.replace('_', '-')}" for key in SAMPLER_SETTINGS if key in given]
+    own += [f"a parameter of a {role}" for role in given["parameters"] if role != "metric"]
+    if own:
+        raise BenchError(
+            f"the suite {suite} sets its own samplers: leave out {own[0]}, or define a suite in bench.toml "
+            f'(extends = "{suite}" takes in its cells)'
+        )
+
+
+def _of_suite(
+    asked: Suite, given: dict[str, Any], profile: str | None, found: Registry
+) -> tuple[dict[str, Any], str | None]:
+    """A suite's checkpoint where none is given; and ``exact`` as the profile of exact checkpoints."""
+    if "checkpoint" not in given and asked.checkpoint is not None:
+        named = asked.checkpoint
+        given = given | {"checkpoint": [named] if isinstance(named, str) else named}
+    cards = [found.get("checkpoints", name).thing for name in given.get("checkpoint", [])]
+    if profile is None and cards and all(card.exact for card in cards):
+        profile = "exact"
+    return given, profile
 
 
 def _refuse_idle(given: dict[str, Any], chosen: Settings) -> None:
@@ -136,9 +205,11 @@ def _parameters(texts: tuple[str, ...], short: dict[str, Any]) -> dict[str, dict
     return found
 
 
-def _header(cells: list[Cell], chosen: Settings, name: str, store: Store, *, said: bool) -> None:
+def _header(
+    cells: list[Cell], chosen: Settings, name: str, store: Store, suite: str | None, *, said: bool
+) -> None:
     what = f"{', '.join(chosen.checkpoint)}, {chosen.samples} samples"
-    what += "" if chosen.solver else f", {chosen.steps} steps"
+    what += "" if chosen.solver or suite else f", {chosen.steps} steps"
     click.echo(f"profile {name}: {what}, on {cells[0].device} in {chosen.precision}")
     if said and name == "quick":
         click.echo("the paper's setting: --profile paper (1000 steps, 50,000 samples, 5 seeds; wants a GPU)")
@@ -147,22 +218,5 @@ def _header(cells: list[Cell], chosen: Settings, name: str, store: Store, *, sai
     samplers = len(cells) // (checkpoints * chosen.repeats)
     parts = [(checkpoints, "checkpoint"), (samplers, "sampler"), (chosen.repeats, "seed")]
     product = " x ".join(count(*part) for part in parts)
-    click.echo(f"{count(len(cells), 'cell')} = {product}; {cached} recorded already")
-
-
-def _dry_run(cells: list[Cell], store: Store) -> None:
-    total = 0
-    for cell in cells:
-        record = store.read_record(cell.fingerprint)
-        there = sum(store.batch_path(cell.key, i, size).exists() for i, size in cell.batches)
-        state = record["status"] if record else "to run"
-        nfe = cell.planned_nfe
-        total += (nfe or 0) * cell.samples * (state != "finished")
-        adaptive = "adaptive" if nfe is None else nfe
-        click.echo(
-            f"  {state:<9} {cell.title} · {cell.samples} samples · NFE {adaptive}"
-            f" · {there} of {len(cell.batches)} batches on disk · {cell.fingerprint}"
-        )
-    click.echo(
-        f"to run: {total} network evaluations (samples x NFE), adaptive solvers aside; nothing was run"
-    )
+    of = f"suite {suite}: " if suite else ""
+    click.echo(f"{of}{count(len(cells), 'cell')} = {product}; {cached} recorded already")

@@ -11,7 +11,7 @@ import numpy as np
 from bench import Array, BenchError, Card, Measured, Metric, Reading, Tensor
 from bench.basis import to_basis
 from bench.checkpoints.cards import checked_bytes
-from bench.metrics import Moments, frechet_distance, to_uint8
+from bench.metrics import Moments, frechet_distance, groups, to_uint8
 from bench.paths import REGISTRY
 
 
@@ -58,16 +58,32 @@ class _FeatureDistance(Measured):
         self.network = network.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.device = device
         self.moments = Moments()
+        self.batches: list[Moments] = []
 
     def add(self, images: Tensor) -> None:
         if tuple(images.shape[1:]) != (3, 32, 32):
             raise BenchError(f"fd_cifar10 takes 3x32x32 images, not {'x'.join(map(str, images.shape[1:]))}")
+        batch = Moments()
         for part in to_uint8(images).split(250):
-            self.moments.add(self.network.features(part.to(self.device)).double().cpu().numpy())
+            rows = self.network.features(part.to(self.device)).double().cpu().numpy()
+            self.moments.add(rows)
+            batch.add(rows)
+        self.batches.append(batch)
 
     def result(self) -> Reading:
-        value = frechet_distance(self.moments.mean, self.moments.covariance(), *self.reference)
-        return Reading(value, self.moments.n)
+        return Reading(self._distance(self.moments), self.moments.n)
+
+    def leave_one_out(self) -> list[float]:
+        found = []
+        for group in groups(len(self.batches)):
+            rest = self.moments
+            for i in group:
+                rest = rest.without(self.batches[i])
+            found.append(self._distance(rest) if rest.n > 1 else math.nan)
+        return found if np.isfinite(found).all() else []
+
+    def _distance(self, moments: Moments) -> float:
+        return frechet_distance(moments.mean, moments.covariance(), *self.reference)
 
 
 class FdDct(Metric):
@@ -103,15 +119,29 @@ class _CoefficientDistance(Measured):
         self.n = 0
         self.sum: Array = np.zeros_like(self.mean)
         self.squares: Array = np.zeros_like(self.mean)
+        self.batches: list[tuple[int, Array, Array]] = []
 
     def add(self, images: Tensor) -> None:
         if images[0].numel() != self.mean.size:
             raise BenchError(f"fd_dct takes 3x32x32 images, not {'x'.join(map(str, images.shape[1:]))}")
         # sums are taken about the reference mean: no cancellation
         x = to_basis(images.double(), self.colour).flatten(1).numpy() - self.mean
+        self.batches.append((len(x), x.sum(axis=0), (x**2).sum(axis=0)))
         self.n += len(x)
-        self.sum += x.sum(axis=0)
-        self.squares += (x**2).sum(axis=0)
+        self.sum += self.batches[-1][1]
+        self.squares += self.batches[-1][2]
+
+    def leave_one_out(self) -> list[float]:
+        found = []
+        for group in groups(len(self.batches)):
+            n, total, squares = self.n, self.sum, self.squares
+            for i in group:
+                n_i, total_i, squares_i = self.batches[i]
+                n, total, squares = n - n_i, total - total_i, squares - squares_i
+            if n < 2:
+                return []
+            found.append(fd_diagonal(total / n, squares, n, self.variance)[0])
+        return found
 
     def result(self) -> Reading:
         value, error = fd_diagonal(self.sum / max(self.n, 1), self.squares, self.n, self.variance)

@@ -15,6 +15,7 @@ from bench import SDE, Array, BenchError, Noise, ScoreFunction, Solver, Tensor, 
 
 class _ProbabilityFlow(Solver):
     name = "probability_flow_ode"
+    follows_flow = True
 
     tol: float = param(default=1e-5, help="absolute and relative tolerance", above=0)
 

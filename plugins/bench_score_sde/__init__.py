@@ -6,8 +6,9 @@ from bench import Register, hookimpl
 @hookimpl
 def register_sdes(register: Register) -> None:
     from bench_score_sde.sdes import VE, VP, SubVP
+    from bench_score_sde.ve_exp import VEExp
 
-    for sde in (VE, VP, SubVP):
+    for sde in (VE, VP, SubVP, VEExp):
         register(sde)
 
 
