@@ -207,13 +207,13 @@ def _advance(
 
     todo = [job for job in jobs if not there(job)]
     listener.cell_started(cell, len(jobs) - len(todo), len(jobs))
-    busy = []
+    busy: dict[str, Job] = {}
 
     def work(job: Job) -> None:
         name = f"{cell.key}-{job.index:05d}-{job.size}"
         with store.tried(name) as ours:
             if not ours:
-                busy.append(name)
+                busy[name] = job
                 return
             if not there(job) and recorded() is None:
                 images, facts = sample(job, functools.partial(listener.step, job.index))
@@ -226,8 +226,10 @@ def _advance(
         raise
     except Exception as error:
         return _failed(cell, store, listener, error), ""
-    if busy:
-        return None, busy[0]
+    # what another process was at may be done by now
+    still = [name for name, job in busy.items() if not there(job)]
+    if still:
+        return None, still[0]
     with store.locked(cell.fingerprint, functools.partial(listener.waiting, cell)):
         found = recorded()
         if found is not None:  # by another process, meanwhile

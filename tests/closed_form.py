@@ -73,7 +73,7 @@ class Law:
         if self.name == "ve":
             return self.sigma(t) * self.sigma(t) * 2 * math.log(self.sigma_max / self.sigma_min)
         if self.name == "ve_exp":
-            return 25.0 ** (2 * t)
+            return math.pow(25.0, 2 * t)
         if self.name == "vp":
             return self.beta(t)
         return self.beta(t) * (1 - math.exp(-2 * self.beta_min * t - (self.beta_max - self.beta_min) * t**2))
