@@ -191,7 +191,7 @@ def _advance(
         if found is None or rerun == "all":
             return None
         if found["status"] == "finished":
-            return None if _missing(cell, found) else found
+            return None if missing_metrics(cell, found) else found
         return found if rerun == "missing" else None
 
     found = recorded()
@@ -225,7 +225,8 @@ def _advance(
     except StoreError:
         raise
     except Exception as error:
-        return _failed(cell, store, listener, error), ""
+        with store.locked(cell.fingerprint, functools.partial(listener.waiting, cell)):
+            return _failed(cell, store, listener, error, rerun), ""
     # what another process was at may be done by now
     still = [name for name, job in busy.items() if not there(job)]
     if still:
@@ -240,7 +241,7 @@ def _advance(
         except StoreError:
             raise
         except Exception as error:
-            return _failed(cell, store, listener, error), ""
+            return _failed(cell, store, listener, error, rerun), ""
         before = store.read_record(cell.fingerprint)
         if before is not None and before["status"] == "finished" and rerun != "all":
             # metrics taken before on the same samples stay
@@ -250,7 +251,8 @@ def _advance(
     return record, ""
 
 
-def _failed(cell: Cell, store: Store, listener: Listener, error: Exception) -> dict[str, Any]:
+def _failed(cell: Cell, store: Store, listener: Listener, error: Exception, rerun: Rerun) -> dict[str, Any]:
+    """The record of a failed cell. A finished one stays on disk: what failed is one metric more."""
     said = " ".join(f"{error}".split())
     plain = isinstance(error, BenchError | NotFiniteError)
     log = store.write_log(cell.fingerprint, "".join(traceback.format_exception(error)))
@@ -259,7 +261,9 @@ def _failed(cell: Cell, store: Store, listener: Listener, error: Exception) -> d
         "reason": said if plain else f"{type(error).__name__}: {said}",
         "log": str(log),
     }
-    store.write_record(record)
+    before = store.read_record(cell.fingerprint)
+    if rerun == "all" or before is None or before["status"] != "finished":
+        store.write_record(record)
     listener.cell_done(cell, record, cached=False)
     return record
 
@@ -280,7 +284,7 @@ def _header(cell: Cell) -> dict[str, Any]:
     }
 
 
-def _missing(cell: Cell, record: dict[str, Any]) -> list[str]:
+def missing_metrics(cell: Cell, record: dict[str, Any]) -> list[str]:
     """Metrics of the cell that its record lacks, or has from other parameters or reference data."""
     return [m.name for m in cell.metrics if record["metrics"].get(m.name, {}).get("with") != metric_facts(m)]
 

@@ -7,6 +7,7 @@ listing and the record, so that a parameter is written down once.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import types
 import typing
 from abc import ABC
@@ -91,6 +92,7 @@ def _fields(cls: type[Plugin]) -> list[dataclasses.Field[Any]]:
     return list(dataclasses.fields(cls))  # type: ignore[arg-type]
 
 
+@functools.cache
 def _hints(cls: type[Plugin]) -> dict[str, Any]:
     return typing.get_type_hints(cls)
 

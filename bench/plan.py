@@ -60,7 +60,7 @@ class Cell:
             "precision": self.precision,
             "compile": self.compile,
             "device": device_kind(self.device),
-            "torch": metadata.version("torch"),
+            "torch": _version("torch"),
             "code": _core_hash(),
         }
         if sampler.solver is None:
@@ -130,7 +130,7 @@ def _digest(plain: dict[str, Any]) -> str:
 
 
 def _part(entry: Entry, plugin: Plugin) -> dict[str, Any]:
-    libraries = {name: metadata.version(name) for name in plugin.libraries}
+    libraries = {name: _version(name) for name in plugin.libraries}
     return {
         "name": entry.name,
         "parameters": plugin.values(),
@@ -140,6 +140,12 @@ def _part(entry: Entry, plugin: Plugin) -> dict[str, Any]:
     } | ({"libraries": libraries} if libraries else {})
 
 
+@functools.cache
+def _version(distribution: str) -> str:
+    return metadata.version(distribution)
+
+
+@functools.cache
 def _source_hash(cls: type) -> str:
     """Hash of the module that defines a plugin: an edit without a new version is a new sampler."""
     try:

@@ -11,10 +11,12 @@ OUT/runs.csv                           one row per record and metric, made anew 
 from __future__ import annotations
 
 import csv
+import glob
 import io
 import json
 import os
 import secrets
+import tempfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -24,14 +26,15 @@ from typing import TYPE_CHECKING, Any
 from bench.errors import BenchError, StoreError
 
 if TYPE_CHECKING:
+    from filelock import BaseFileLock
     from torch import Tensor
 
 # fmt: off
 COLUMNS = (
-    "fingerprint", "status", "checkpoint", "sde", "predictor", "corrector", "solver", "steps", "grid", "rho",
-    "order", "denoise", "tol", "snr", "parameters", "samples", "batch_size", "seed", "nfe", "metric", "value",
-    "error", "exact", "note", "samples_per_second", "network_share", "seconds", "device", "precision",
-    "compile", "torch", "created", "commit", "dirty", "reason",
+    "fingerprint", "status", "title", "checkpoint", "sde", "predictor", "corrector", "solver", "steps",
+    "grid", "rho", "order", "denoise", "tol", "snr", "parameters", "samples", "batch_size", "seed", "nfe",
+    "metric", "value", "error", "exact", "note", "samples_per_second", "network_share", "seconds", "device",
+    "precision", "compile", "torch", "created", "commit", "dirty", "reason",
 )
 # fmt: on
 
@@ -39,26 +42,31 @@ COLUMNS = (
 class Store:
     """A results folder; made where it is missing, `BenchError` where it can't be written.
 
-    With ``writes`` false nothing on disk is touched. ``notice`` is told, in a line, of what was found
-    damaged. `StoreError` where something can't be written.
+    With ``writes`` false nothing on disk is touched. ``notice`` is told, in a line and once, of what was
+    found damaged. `StoreError` where something can't be written.
     """
 
     def __init__(self, root: Path, *, writes: bool = True, notice: Callable[[str], None] | None = None):
         self.root = root
         self.writes = writes
         self.notice = notice if notice is not None else _ignore
+        self._told: set[str] = set()
         if not writes:
             return
         try:
             for folder in ("samples", "records", "logs", "images"):
                 (root / folder).mkdir(parents=True, exist_ok=True)
-            probe = root / f".probe-{secrets.token_hex(4)}"
-            probe.write_bytes(b"")
-            probe.unlink()
+            with tempfile.TemporaryFile(dir=root):
+                pass  # it has no name, so that a kill leaves nothing
         except OSError as error:
             raise BenchError(
                 f"results folder {root} can't be written ({error.strerror}): choose another by --out"
             ) from error
+
+    def _tell(self, damage: str) -> None:
+        if damage not in self._told:
+            self._told.add(damage)
+            self.notice(damage)
 
     @contextmanager
     def tried(self, name: str) -> Iterator[bool]:
@@ -66,12 +74,10 @@ class Store:
 
         Its file is removed when what it guards is done, so that folders stay small.
         """
-        from filelock import FileLock, Timeout
+        from filelock import FileLock
 
         lock = FileLock(self._lock_path(name))
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
+        if not _acquired(lock):
             yield False
             return
         try:
@@ -87,15 +93,14 @@ class Store:
     @contextmanager
     def locked(self, name: str, waiting: Callable[[], None] | None = None) -> Iterator[None]:
         """Hold the lock of that name against other processes; ``waiting`` is called if one holds it."""
-        from filelock import FileLock, Timeout
+        from filelock import FileLock
 
         lock = FileLock(self._lock_path(name))
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
+        if not _acquired(lock):
             if waiting is not None:
                 waiting()
-            lock.acquire()
+            with _writing(Path(lock.lock_file)):
+                lock.acquire()
         try:
             yield
         finally:
@@ -115,9 +120,7 @@ class Store:
         path = self.batch_path(key, index, size)
         with _writing(path):
             path.parent.mkdir(exist_ok=True)
-            for left in path.parent.glob(f".{path.name}.*"):
-                left.unlink(missing_ok=True)
-        _replace(path, save({"images": images}, metadata=note))
+        _put(path, save({"images": images}, metadata=note))
         return path
 
     def read_batch(self, key: str, index: int, size: int) -> tuple[Tensor, dict[str, Any]] | None:
@@ -138,7 +141,7 @@ class Store:
             return None
         except (SafetensorError, KeyError, TypeError, ValueError):
             pass
-        self.notice(f"{path} is damaged: made again")
+        self._tell(f"{path} is damaged: removed, to be made again")
         if self.writes:
             path.unlink(missing_ok=True)
         return None
@@ -156,9 +159,9 @@ class Store:
         return self.root / "records" / f"{fingerprint}.json"
 
     def write_record(self, record: dict[str, Any]) -> Path:
-        """Put a record on disk."""
+        """Put a record on disk; the lock of its fingerprint must be held."""
         path = self.record_path(record["fingerprint"])
-        _replace(path, (json.dumps(record, indent=1) + "\n").encode())
+        _put(path, (json.dumps(record, indent=1) + "\n").encode())
         return path
 
     def read_record(self, fingerprint: str) -> dict[str, Any] | None:
@@ -172,7 +175,7 @@ class Store:
             record = None
         if isinstance(record, dict) and record.get("fingerprint") == fingerprint:
             return record
-        self.notice(f"{path} is damaged: made again by the command that made it")
+        self._tell(f"{path} is damaged: made again by the command that made it")
         return None
 
     def records(self) -> list[dict[str, Any]]:
@@ -186,33 +189,45 @@ class Store:
         return self.root / "suites" / suite / f"{name}.json"
 
     def write_suite(self, manifest: dict[str, Any]) -> Path:
-        """Put a planned suite on disk."""
+        """Put a planned suite on disk; metrics taken before of the very same cells stay listed."""
         path = self.suite_path(manifest["suite"], manifest["name"])
         with _writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-        _replace(path, (json.dumps(manifest, indent=1) + "\n").encode())
+        with self.locked("suites"):
+            before = self._read_suite(path)
+            if before is not None and before.get("cells") == manifest["cells"]:
+                metrics = dict.fromkeys([*manifest["metrics"], *before["metrics"]])
+                manifest = manifest | {"metrics": list(metrics)}
+            _put(path, (json.dumps(manifest, indent=1) + "\n").encode())
         return path
 
     def read_suites(self, suite: str) -> list[dict[str, Any]]:
         """Every planned suite of that name, by name; one that can't be read is told of."""
-        found = []
-        for path in sorted((self.root / "suites" / suite).glob("*.json")):
-            try:
-                found.append(json.loads(path.read_bytes()))
-            except (OSError, ValueError):
-                self.notice(f"{path} is damaged: made again by `bench run --suite {suite}`")
-        return found
+        found = [self._read_suite(path) for path in sorted((self.root / "suites" / suite).glob("*.json"))]
+        return [manifest for manifest in found if manifest is not None]
+
+    def _read_suite(self, path: Path) -> dict[str, Any] | None:
+        try:
+            found = json.loads(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError):
+            found = None
+        if isinstance(found, dict):
+            return found
+        self._tell(f"{path} is damaged: made again by `bench run --suite {path.parent.name}`")
+        return None
 
     def write_log(self, fingerprint: str, text: str) -> Path:
-        """Put a failed cell's log on disk."""
+        """Put a failed cell's log on disk; its lock must be held."""
         path = self.root / "logs" / f"{fingerprint}.log"
-        _replace(path, text.encode())
+        _put(path, text.encode())
         return path
 
     def write_image(self, fingerprint: str, png: bytes) -> Path:
-        """Put a cell's grid of samples on disk."""
+        """Put a cell's grid of samples on disk; its lock must be held."""
         path = self.root / "images" / f"{fingerprint}.png"
-        _replace(path, png)
+        _put(path, png)
         return path
 
     def write_csv(self) -> Path:
@@ -224,7 +239,7 @@ class Store:
             writer.writeheader()
             for record in self.records():
                 writer.writerows(rows(record))
-            _replace(path, text.getvalue().encode())
+            _put(path, text.getvalue().encode())
         return path
 
 
@@ -251,7 +266,15 @@ def _checksum(images: Tensor, facts: str) -> str:
     return f"{zlib.crc32(facts.encode(), zlib.crc32(images.numpy().tobytes())):08x}"
 
 
-def _replace(path: Path, content: bytes) -> None:
+def _put(path: Path, content: bytes) -> None:
+    """`replace_file` under a lock: no other writes it, so what a killed process left can be removed."""
+    with _writing(path):
+        for left in path.parent.glob(f".{glob.escape(path.name)}.*"):
+            left.unlink(missing_ok=True)
+    replace_file(path, content)
+
+
+def replace_file(path: Path, content: bytes) -> None:
     """Write beside, sync, rename: readers see the old file or the whole new one."""
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     with _writing(path):
@@ -264,6 +287,18 @@ def _replace(path: Path, content: bytes) -> None:
         except BaseException:
             beside.unlink(missing_ok=True)
             raise
+
+
+def _acquired(lock: BaseFileLock) -> bool:
+    """Whether the lock could be had at once; `StoreError` where its file can't be made."""
+    from filelock import Timeout
+
+    with _writing(Path(lock.lock_file)):
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            return False
+    return True
 
 
 @contextmanager

@@ -8,8 +8,11 @@ from collections.abc import Sequence
 
 import click
 
+from bench.cli.compare import compare_command
 from bench.cli.listing import list_command, show_command
+from bench.cli.measure import measure_command
 from bench.cli.run import run_command
+from bench.cli.table import table_command
 from bench.errors import BenchError
 
 
@@ -20,12 +23,17 @@ def cli() -> None:
 
     \b
     bench run --sde vp --predictor reverse_diffusion --corrector langevin
+    bench run --suite table1 --checkpoint gaussian-cifar10 --steps-scale 0.1
+    bench table table1
     bench list predictors
     bench show langevin
     """
 
 
 cli.add_command(run_command)
+cli.add_command(table_command)
+cli.add_command(compare_command)
+cli.add_command(measure_command)
 cli.add_command(list_command)
 cli.add_command(show_command)
 

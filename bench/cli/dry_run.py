@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench.cli.console import duration
+from bench.execute import missing_metrics
 
 if TYPE_CHECKING:
     from bench.plan import Cell
@@ -24,7 +25,9 @@ def dry_run_report(cells: list[Cell], store: Store, rerun: str) -> None:
         record = store.read_record(cell.fingerprint)
         there = sum(store.batch_path(cell.key, i, size).exists() for i, size in cell.batches)
         state = record["status"] if record else "to run"
-        runs = record is None or rerun == "all" or (record["status"] == "failed" and rerun == "failed")
+        if record is not None and state == "finished" and missing_metrics(cell, record):
+            state = "measure"
+        runs = state in ("to run", "measure") or rerun == "all" or (state == "failed" and rerun == "failed")
         adaptive = cell.planned_nfe is None
         nfe = _known_nfe(cell, records) if adaptive else cell.planned_nfe
         left = sum(

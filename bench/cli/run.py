@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from bench.errors import BenchError
 from bench.execute import Rerun
 from bench.manifest import manifests
 from bench.plugins import Registry, registry
-from bench.suites import Suite, resolved
+from bench.suites import Place, Suite, resolved
 
 if TYPE_CHECKING:
     from bench.plan import Cell
@@ -40,6 +41,12 @@ def _selection(name: str, help: str) -> Decorator:
     "--profile", metavar="NAME", help="Profile of bench.toml: quick (default), paper, exact, or yours."
 )
 @click.option("--suite", metavar="NAME", help="Run a suite's cells: table1, nfe, snr, memoir, or yours.")
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="PATTERN",
+    help="Of a suite, cells whose 'SDE ROW COLUMN' matches, say 'vp * P1000'. Repeat for several.",
+)
 @click.option("--steps-scale", type=float, help="Multiply a suite's step counts, for a small table.")
 @click.option("--steps", type=int, help="Noise scales of the time grid.")
 @click.option("--samples", type=int, help="Number of samples.")
@@ -83,6 +90,7 @@ def run_command(
     parameters: tuple[str, ...],
     profile: str | None,
     suite: str | None,
+    only: tuple[str, ...],
     steps_scale: float | None,
     snr: float | None,
     corrector_steps: int | None,
@@ -97,7 +105,7 @@ def run_command(
     mistake in the command, 130 stopped.
     """
     given = {k: list(v) if isinstance(v, tuple) else v for k, v in flags.items() if v is not None and v != ()}
-    given["parameters"] = _parameters(
+    given["parameters"] = plugin_parameters(
         parameters, {"corrector.snr": snr, "corrector.steps": corrector_steps, "solver.tol": tol}
     )
     found = registry()
@@ -108,8 +116,8 @@ def run_command(
         asked = resolved(suite, suites())
         _refuse_beside_suite(given, suite)
         given, profile = _of_suite(asked, given, profile, found)
-    elif steps_scale is not None:
-        raise BenchError("--steps-scale belongs to a suite: give --suite, or --steps")
+    elif steps_scale is not None or only:
+        raise BenchError("--steps-scale and --only belong to a suite: give --suite")
     chosen, name = settings(given, profile)
     _refuse_idle(given, chosen)
     from bench.plan import make_plan, plan_suite
@@ -121,7 +129,7 @@ def run_command(
     plans = []
     if asked is not None and suite is not None:
         planned = plan_suite(chosen, suite, asked, found, scale)
-        cells = [cell for _, cell in planned]
+        cells = _matching(planned, only)
         plans = manifests(suite, asked, planned, scale)
     else:
         cells = make_plan(chosen, found)
@@ -129,9 +137,9 @@ def run_command(
     store = Store(chosen.out.expanduser(), writes=not dry_run, notice=said.append)
     _header(cells, chosen, name, store, suite, said=profile is None)
     if dry_run:
+        dry_run_report(cells, store, rerun)
         for line in said:
             click.echo(f"bench: {line}", err=True)
-        dry_run_report(cells, store, rerun)
         return 0
     for plan in plans:
         store.write_suite(plan)
@@ -148,6 +156,19 @@ def run_command(
     if suite is not None:
         click.echo(f"  table   bench table {suite}" + _out_flag(chosen.out))
     return int(any(r["status"] == "failed" for r in records))
+
+
+def _matching(planned: list[tuple[Place, Cell]], patterns: tuple[str, ...]) -> list[Cell]:
+    names = {f"{place.sde} {place.row} {place.column}" for place, _ in planned}
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise BenchError(f"no cell of the suite matches {pattern!r}: a cell is called {min(names)!r}")
+    return [
+        cell
+        for place, cell in planned
+        if not patterns
+        or any(fnmatchcase(f"{place.sde} {place.row} {place.column}", pattern) for pattern in patterns)
+    ]
 
 
 def _out_flag(out: Path) -> str:
@@ -189,7 +210,8 @@ def _refuse_idle(given: dict[str, Any], chosen: Settings) -> None:
         raise BenchError("--rho belongs to the polynomial grid: give --grid polynomial")
 
 
-def _parameters(texts: tuple[str, ...], short: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def plugin_parameters(texts: tuple[str, ...], short: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Values of -P and of the flags that are short for one, by role and name."""
     pairs = [(key, value) for key, value in short.items() if value is not None]
     for text in texts:
         key, equals, value = text.partition("=")

@@ -1,0 +1,149 @@
+"""One table of a suite: everything that `bench table` writes, and what it prints."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from bench.report import frame, tables
+from bench.report.tables import number
+from bench.store import replace_file
+
+if TYPE_CHECKING:
+    from bench.store import Store
+
+PLOTTED = ["sde", "row", "column", "x", "nfe", "seconds_per_sample", "mean", "std", "seeds", "exact"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Built:
+    """A finished table: its heading, what to print, and what was written where."""
+
+    heading: str
+    shown: tuple[list[str], list[list[str]]]
+    notes: list[str]
+    folder: Path
+    files: list[str]
+    complete: bool
+
+
+def build(manifest: Mapping[str, Any], store: Store, metric: str, to: Path, *, plots: bool = True) -> Built:
+    """Write ``to``/SUITE/NAME/… and say what to print."""
+    rows = frame.tidy(manifest, store)
+    lower = frame.lower_is_better(metric, store, manifest)
+    cells = frame.over_seeds(rows, metric)
+    cells["seconds_per_sample"] = 1 / cells["pace"]
+    # along a curve a row has many steps: its best says nothing
+    best = manifest["layout"] == "grid"
+    cells["best"] = frame.best_per_row(cells, lower=lower) & best
+    heading = tables.title(manifest, metric)
+    quantity = next((row["quantity"].upper() for row in manifest["published"]), "")
+    folder = to / manifest["suite"] / manifest["name"]
+    files: list[str] = []
+
+    def write(path: Path, content: bytes) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(path, content)
+        files.append(path.name)
+
+    def csv(name: str, table: pd.DataFrame, digits: str | None = "%.10g") -> None:
+        write(folder / name, table.to_csv(index=False, lineterminator="\n", float_format=digits).encode())
+
+    notes = _notes(cells, rows, metric, manifest)
+    layout = manifest["layout"]
+    if layout == "grid":
+        shown = tables.layout(cells, metric, quantity)
+    elif layout == "curve":
+        cells["front"] = frame.pareto(cells, "nfe", lower=lower)
+        shown = tables.listing(cells[cells["front"]].sort_values(["sde", "nfe"]), metric)
+        notes = ["Shown: the Pareto front, cells that none beats at as many network calls or fewer.", *notes]
+    else:
+        shown = tables.listing(cells, metric)
+    csv("cells.csv", rows, None)  # every bit of the values
+    csv(f"{metric}.csv", tables.wide_csv(cells, manifest, metric))
+    full = shown if layout != "curve" else tables.listing(cells, metric)
+    write(folder / f"{metric}.md", tables.markdown(heading, *full, notes).encode())
+    write(folder / f"{metric}.tex", tables.latex(heading, *full, notes).encode())
+    csv("cost.csv", tables.costs(cells))
+    write(folder / "cost.md", tables.markdown(f"{heading}: cost", *tables.cost_listing(cells), []).encode())
+    if plots and cells["mean"].notna().any():
+        _plots(manifest, cells, metric, quantity, heading, folder, write, csv, lower=lower)
+    complete = bool((cells["seeds"] == cells["planned"]).all())
+    return Built(heading, shown, notes, folder, files, complete)
+
+
+def _plots(
+    manifest: Mapping[str, Any],
+    cells: pd.DataFrame,
+    metric: str,
+    quantity: str,
+    heading: str,
+    folder: Path,
+    write: Any,
+    csv: Any,
+    *,
+    lower: bool,
+) -> None:
+    from bench.report import plots
+
+    if manifest["layout"] == "grid":
+        kept = [c for c in PLOTTED if c != "x"]
+        csv(f"{metric}-plot.csv", cells[[*kept, "published", "published_std"]])
+        plots.save(plots.grid(cells, metric, quantity, heading), folder / f"{metric}-plot", write)
+        return
+    x = manifest["x"] if manifest["layout"] == "curve" else "nfe"
+    axes = {"nfe": "network calls per sample (NFE)", "seconds_per_sample": "seconds per sample"}
+    if x not in ("nfe", None):
+        axes = {"x": str(x)}
+    for column, label in axes.items():
+        lined = cells.copy()
+        if column != "x":
+            lined["front"] = frame.pareto(cells, column, lower=lower)
+        else:
+            lined = lined.drop(columns="front", errors="ignore")
+        name = f"{metric}-{'seconds' if column == 'seconds_per_sample' else x if column == 'x' else column}"
+        csv(f"{name}.csv", lined[[*PLOTTED, *(["front"] if "front" in lined else [])]])
+        plots.save(plots.curve(lined, column, label, metric, heading), folder / name, write)
+
+
+def _notes(cells: pd.DataFrame, rows: pd.DataFrame, metric: str, manifest: Mapping[str, Any]) -> list[str]:
+    """What the figures are, what the marks stand for, and how far the order agrees with the paper's."""
+    notes = []
+    seeds = int(cells["planned"].max())
+    if (cells["seeds"] > 1).any():
+        notes.append(f"Mean ± standard deviation over {seeds} seeds.")
+    else:
+        notes.append("One seed: there is no spread, and no best is marked.")
+    if (cells["seeds"] > 1).any() and manifest["layout"] == "grid":
+        notes.append(
+            "Bold, or between asterisks: the best of its row, where it beats the next by more than "
+            "the two's spread."
+        )
+    if cells["exact"].notna().any():
+        text = "Exact: from closed-form moments, free of sampling noise"
+        solved = cells["row"].str.contains("rk45")
+        notes.append(text + ("; of a solver, its limit at tolerance 0." if solved.any() else "."))
+    for agreement in frame.rank_agreement(cells):
+        exact = agreement["tau_exact"]
+        also = "" if exact is None else f"; of the exact values {exact:.2f}"
+        notes.append(
+            f"Kendall's τ between this order and the paper's, {agreement['sde']}: {agreement['tau']:.2f} "
+            f"over {agreement['cells']} cells{also}."
+        )
+    flagged = sorted({n for n in rows.loc[rows["metric"] == metric, "note"] if n})
+    notes += [f"† {metric}: {note}." for note in flagged]
+    for status in ("missing", "failed"):
+        count = int((cells["status"] == status).sum())
+        if count:
+            notes.append(f"{count} of {len(cells)} cells {status}.")
+    reasons = [c for _, c in cells.iterrows() if c["reason"]]
+    notes += [f"failed: {c['sde']} {c['row']} {c['column']}: {c['reason']}" for c in reasons[:5]]
+    spread = cells["error"].median()
+    if not math.isnan(spread):
+        notes.append(f"Standard error of one seed's {metric}, median over cells: {number(float(spread))}.")
+    return notes

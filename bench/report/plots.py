@@ -1,0 +1,224 @@
+"""Plots of a suite's table, each drawn from a frame that is written beside it as CSV.
+
+Colours are Okabe and Ito's (2008), told apart by colour-blind readers too; markers differ as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
+MARKERS = "osD^vP*X"
+DASHES: tuple[Any, ...] = ("-", (0, (4, 2)), (0, (1, 1.5)), (0, (5, 1, 1, 1)))
+STYLE: Any = {
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#DDDDDD",
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "svg.hashsalt": "bench",
+    "svg.fonttype": "none",
+    "figure.dpi": 100,
+    "savefig.dpi": 130,
+}
+
+
+def save(figure: Figure, stem: Path, write: Callable[[Path, bytes], None]) -> list[Path]:
+    """PNG and SVG of a figure, the same bytes each time."""
+    import io
+
+    import matplotlib as mpl
+
+    paths = []
+    for kind, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
+        out = io.BytesIO()
+        with mpl.rc_context(STYLE):
+            figure.savefig(out, format=kind, metadata=metadata)
+            figure.set_layout_engine("none")  # it stays as laid out: the search for it is not cheap
+        paths.append(stem.with_name(f"{stem.name}.{kind}"))
+        write(paths[-1], out.getvalue())
+    return paths
+
+
+def styles(rows: list[str]) -> dict[str, dict[str, Any]]:
+    """Colour and marker by what stands before the first comma of a row's name, dashes by the rest."""
+    heads = list(dict.fromkeys(row.partition(", ")[0] for row in rows))
+    tails = list(dict.fromkeys(row.partition(", ")[2] for row in rows))
+    found = {}
+    for row in rows:
+        head, _, tail = row.partition(", ")
+        i, j = heads.index(head), tails.index(tail)
+        colour = COLOURS[i % len(COLOURS)]
+        found[row] = {
+            "color": colour,
+            "marker": MARKERS[i % len(MARKERS)],
+            "linestyle": DASHES[j % len(DASHES)],
+            "markerfacecolor": colour if j == 0 else "white",
+        }
+    return found
+
+
+def value_axis(axes: Axes, cells: pd.DataFrame, metric: str) -> None:
+    """Log where all values are positive; else linear around nought, as the label says.
+
+    An unbiased estimate can come out at or below nought; the linear part is as wide as the spread there.
+    """
+    from matplotlib.ticker import FuncFormatter
+
+    values = cells["mean"].dropna()
+    if len(values) and (values > 0).all():
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(FuncFormatter(_plain))
+        axes.set_ylabel(metric)
+        return
+    spread = cells["std"].fillna(cells["error"]).median()
+    width = 10.0 ** np.round(np.log10(spread)) if spread > 0 else 1.0
+    axes.set_yscale("symlog", linthresh=width)
+    axes.yaxis.set_major_formatter(FuncFormatter(_plain))
+    axes.set_ylabel(f"{metric} (linear below {width:g})")
+
+
+def _plain(value: float, place: int | None = None) -> str:
+    """``0.01``, ``100``, ``1e6``: a tick's label without a formula to be set."""
+    del place
+    text = f"{value:g}"
+    return text.replace("e+0", "e").replace("e-0", "e-")
+
+
+def curve(cells: pd.DataFrame, x: str, label: str, metric: str, heading: str) -> Figure:
+    """The metric along ``x``, a panel per SDE and a curve per row: mean, band of one std over seeds,
+    exact values as small crosses, and the Pareto front where cells have ``front``."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context(STYLE):
+        sdes = list(dict.fromkeys(cells["sde"]))
+        rows = list(dict.fromkeys(cells["row"]))
+        figure = Figure(figsize=(1.4 + 4.6 * len(sdes), 5.6), layout="constrained")
+        figure.suptitle(heading, fontsize=9)
+        look = styles(rows)
+        panels = np.atleast_1d(figure.subplots(1, len(sdes), sharey=True))
+        value_axis(panels[0], cells, metric)
+        extra: dict[str, Any] = {}
+        for axes, sde in zip(panels, sdes, strict=True):
+            panel = cells[(cells["sde"] == sde) & cells["mean"].notna()]
+            axes.set_xscale("log")
+            axes.xaxis.set_major_formatter("{x:g}")
+            for row, line in panel.groupby("row", sort=False):
+                line, style = line.sort_values(x), look[str(row)]
+                axes.plot(line[x], line["mean"], markersize=4, linewidth=1.2, **style)
+                low, high = line["mean"] - line["std"], line["mean"] + line["std"]
+                axes.fill_between(line[x], low, high, color=style["color"], alpha=0.13, linewidth=0)
+                if line["exact"].notna().any():
+                    (exact,) = axes.plot(line[x], line["exact"], "x", color="black", markersize=3.2, zorder=4)
+                    extra["exact value"] = exact
+            front = panel[panel["front"]].sort_values(x) if "front" in panel else panel[:0]
+            if len(front) > 1:
+                (drawn,) = axes.step(
+                    front[x], front["mean"], where="post", color="#888888", linewidth=4, alpha=0.35, zorder=0
+                )
+                extra["Pareto front"] = drawn
+            axes.set_title(sde, fontsize=10)
+            axes.set_xlabel(label)
+        _legend(figure, look, extra)
+        return figure
+
+
+def _legend(figure: Figure, look: Mapping[str, dict[str, Any]], extra: Mapping[str, Any]) -> None:
+    """Colours and markers by name, then dashes by what they stand for, then the rest."""
+    from matplotlib.lines import Line2D
+
+    entries: dict[str, Any] = {}
+    for row, style in look.items():
+        plain = {k: v for k, v in style.items() if k in ("color", "marker")}
+        entries.setdefault(row.partition(", ")[0], Line2D([], [], linestyle="-", markersize=5, **plain))
+    for row, style in look.items():
+        tail = row.partition(", ")[2]
+        if tail:
+            filled = style["markerfacecolor"] != "white"
+            entries.setdefault(
+                tail,
+                Line2D(
+                    [], [], color="#555555", marker="o", markersize=4.5, linestyle=style["linestyle"],
+                    markerfacecolor="#555555" if filled else "white",
+                ),
+            )  # fmt: skip
+    entries |= extra
+    names = list(entries)
+    drawn = [entries[name] for name in names]
+    figure.legend(drawn, names, loc="outside lower center", ncols=min(5, len(names)), handlelength=3.2)
+
+
+def grid(cells: pd.DataFrame, metric: str, quantity: str, heading: str) -> Figure:
+    """A table's values, a panel per SDE, the published ones below: a place per column, a mark per row."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context(STYLE):
+        sdes = list(dict.fromkeys(cells["sde"]))
+        columns = list(dict.fromkeys(cells["column"]))
+        look = styles(list(dict.fromkeys(cells["row"])))
+        both = bool(cells["published"].notna().any())
+        figure = Figure(figsize=(1.2 + 4.4 * len(sdes), 6.6 if both else 4.4), layout="constrained")
+        figure.suptitle(heading, fontsize=9)
+        panels = np.atleast_2d(figure.subplots(1 + both, len(sdes), sharex=True, sharey="row", squeeze=False))
+        handles: dict[str, Any] = {}
+        for j, sde in enumerate(sdes):
+            panel = cells[cells["sde"] == sde]
+            _dots(panels[0, j], panel, columns, look, "mean", "std", handles)
+            value_axis(panels[0, j], cells, metric if j == 0 else "")
+            if j:
+                panels[0, j].set_ylabel("")
+            panels[0, j].set_title(sde, fontsize=10)
+            if both:
+                _dots(panels[1, j], panel, columns, look, "published", "published_std", handles)
+                panels[1, j].set_yscale("log")
+                panels[1, j].set_ylabel(f"{quantity} in the paper" if j == 0 else "")
+                panels[1, j].yaxis.set_major_formatter("{x:g}")
+                panels[1, j].yaxis.set_minor_formatter("{x:g}")
+            bottom = panels[-1, j]
+            bottom.set_xticks(range(len(columns)), [c.replace(" ", "\n") for c in columns])
+        names = list(handles)
+        figure.legend(
+            [handles[n] for n in names], names, loc="outside lower center", ncols=min(5, len(names))
+        )
+        return figure
+
+
+def _dots(
+    axes: Axes,
+    panel: pd.DataFrame,
+    columns: list[str],
+    look: Mapping[str, dict[str, Any]],
+    value: str,
+    spread: str,
+    handles: dict[str, Any],
+) -> None:
+    rows = list(dict.fromkeys(panel["row"]))
+    for row in rows:
+        line = panel[(panel["row"] == row) & panel[value].notna()]
+        at = []
+        for column in line["column"]:
+            beside = list(panel.loc[panel["column"] == column, "row"])
+            shift = 0.5 * (beside.index(row) - (len(beside) - 1) / 2) / len(beside)
+            at.append(columns.index(column) + shift)
+        style = {k: v for k, v in look[row].items() if k != "linestyle"}
+        drawn = axes.errorbar(
+            at, line[value], yerr=line[spread].fillna(0), linestyle="none", markersize=5, capsize=2, **style
+        )
+        handles.setdefault(row.replace("none", "no predictor"), drawn)
+        if value == "mean" and line["exact"].notna().any():
+            (exact,) = axes.plot(at, line["exact"], "_", color="black", markersize=11, zorder=3)
+            handles.setdefault("exact value", exact)
