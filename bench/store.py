@@ -103,6 +103,9 @@ class Store:
                 lock.acquire()
         try:
             yield
+            # who waited for it looks again at what it guards, so that its file may go
+            with suppress(OSError):
+                Path(lock.lock_file).unlink()
         finally:
             lock.release()
 

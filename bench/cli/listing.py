@@ -43,18 +43,23 @@ def summary(entry: Entry) -> str:
 @click.argument("kind", type=str, required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print plain JSON.")
 def list_command(kind: str | None, as_json: bool) -> None:
-    """List what is registered: sdes, predictors, correctors, solvers, metrics, checkpoints, executors."""
+    """List what is registered: sdes, predictors, correctors, solvers, metrics, checkpoints, executors,
+    suites."""
+    listed = (*KINDS, "suites")
     if kind is not None:
-        kind = kind if kind in KINDS else f"{kind}s"
-        if kind not in KINDS:
-            raise BenchError(f"unknown kind {kind[:-1]!r}{did_you_mean(kind, KINDS)}")
+        kind = kind if kind in listed else f"{kind}s"
+        if kind not in listed:
+            raise BenchError(f"unknown kind {kind[:-1]!r}{did_you_mean(kind, listed)}")
     found = registry()
     entries = [e for k in KINDS if kind in (None, k) for e in found.of_kind(k)]
+    known = suite_facts() if kind in (None, "suites") else []
     problems = [p.message for p in found.all_problems()]
     if as_json:
-        click.echo(json.dumps({"entries": [facts(e) for e in entries], "problems": problems}, indent=1))
+        plain = {"entries": [facts(e) for e in entries], "suites": known, "problems": problems}
+        click.echo(json.dumps(plain, indent=1))
         return
     from rich import box
+    from rich.markup import escape
     from rich.table import Table
 
     from bench.cli.console import console
@@ -66,12 +71,28 @@ def list_command(kind: str | None, as_json: bool) -> None:
     for entry in entries:
         parameters = "" if entry.kind == "checkpoints" else _short(entry)
         table.add_row(entry.kind[:-1], entry.name, parameters, f"{entry.distribution} {entry.version}")
+    for suite in known:
+        cells = f"{suite['cells']} cells: {suite['about']}" if suite["about"] else f"{suite['cells']} cells"
+        table.add_row("suite", escape(suite["name"]), escape(cells), "bench.toml")
     out.print(table)
     out.print(
         "bench show NAME tells more; set a parameter by -P ROLE.PARAMETER=VALUE", style="dim", highlight=False
     )
     for problem in problems:
         click.echo(f"bench: {problem}", err=True)
+
+
+def suite_facts() -> list[dict[str, Any]]:
+    """The suites of the shipped bench.toml and of the folder's own, as plain data."""
+    from bench.config import suites
+    from bench.suites import expand, resolved
+
+    named = suites()
+    whole = {name: resolved(name, named) for name in named}
+    return [
+        {"name": name, "about": suite.about, "layout": suite.layout, "cells": len(expand(name, suite))}
+        for name, suite in whole.items()
+    ]
 
 
 def _short(entry: Entry) -> str:
