@@ -242,3 +242,6 @@ def _header(
     product = " x ".join(count(*part) for part in parts)
     of = f"suite {suite}: " if suite else ""
     click.echo(f"{of}{count(len(cells), 'cell')} = {product}; {cached} recorded already")
+    if suite:
+        calls = sum((cell.planned_nfe or 0) * cell.samples for cell in cells)
+        click.echo(f"{calls:.3g} network evaluations in all (samples x NFE), adaptive solvers aside")

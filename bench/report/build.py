@@ -59,9 +59,13 @@ def build(manifest: Mapping[str, Any], store: Store, metric: str, to: Path, *, p
     if layout == "grid":
         shown = tables.layout(cells, metric, quantity)
     elif layout == "curve":
-        cells["front"] = frame.pareto(cells, "nfe", lower=lower)
-        shown = tables.listing(cells[cells["front"]].sort_values(["sde", "nfe"]), metric)
-        notes = ["Shown: the Pareto front, cells that none beats at as many network calls or fewer.", *notes]
+        if manifest["x"] in (None, "nfe"):
+            kept = cells[frame.pareto(cells, "nfe", lower=lower)].sort_values(["sde", "nfe"])
+            said = "Shown: the Pareto front, cells that none beats at as many network calls or fewer."
+        else:
+            kept, said = cells[frame.best_of_curve(cells, lower=lower)], "Shown: the best of each curve."
+        shown = tables.listing(kept, metric)
+        notes = [f"{said} All are in {metric}.md.", *notes]
     else:
         shown = tables.listing(cells, metric)
     csv("cells.csv", rows, None)  # every bit of the values
@@ -128,7 +132,8 @@ def _notes(cells: pd.DataFrame, rows: pd.DataFrame, metric: str, manifest: Mappi
         text = "Exact: from closed-form moments, free of sampling noise"
         solved = cells["row"].str.contains("rk45")
         notes.append(text + ("; of a solver, its limit at tolerance 0." if solved.any() else "."))
-    for agreement in frame.rank_agreement(cells):
+    ranked = [row for row in manifest["published"] if row["quantity"] != "nfe"]
+    for agreement in frame.rank_agreement(cells) if ranked else ():
         exact = agreement["tau_exact"]
         also = "" if exact is None else f"; of the exact values {exact:.2f}"
         notes.append(

@@ -160,6 +160,13 @@ def rank_agreement(cells: pd.DataFrame) -> list[dict[str, Any]]:
     return found
 
 
+def best_of_curve(cells: pd.DataFrame, *, lower: bool) -> NDArray[np.bool_]:
+    """The best mean of every SDE and row."""
+    key = cells["mean"] * (1 if lower else -1)
+    best = key.groupby([cells["sde"], cells["row"]]).transform("min")
+    return (key == best).to_numpy()
+
+
 def pareto(cells: pd.DataFrame, cost: str, *, lower: bool) -> NDArray[np.bool_]:
     """Cells that no other of their SDE beats at the same cost or less, by their means."""
     front = np.zeros(len(cells), dtype=bool)

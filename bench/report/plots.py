@@ -136,6 +136,11 @@ def curve(cells: pd.DataFrame, x: str, label: str, metric: str, heading: str) ->
         return figure
 
 
+def _columns(figure: Figure) -> int:
+    """Columns of a legend that the figure has room for."""
+    return 5 if figure.get_figwidth() > 8 else 2
+
+
 def _legend(figure: Figure, look: Mapping[str, dict[str, Any]], extra: Mapping[str, Any]) -> None:
     """Colours and markers by name, then dashes by what they stand for, then the rest."""
     from matplotlib.lines import Line2D
@@ -158,7 +163,9 @@ def _legend(figure: Figure, look: Mapping[str, dict[str, Any]], extra: Mapping[s
     entries |= extra
     names = list(entries)
     drawn = [entries[name] for name in names]
-    figure.legend(drawn, names, loc="outside lower center", ncols=min(5, len(names)), handlelength=3.2)
+    figure.legend(
+        drawn, names, loc="outside lower center", ncols=min(_columns(figure), len(names)), handlelength=3.2
+    )
 
 
 def grid(cells: pd.DataFrame, metric: str, quantity: str, heading: str) -> Figure:
@@ -192,7 +199,10 @@ def grid(cells: pd.DataFrame, metric: str, quantity: str, heading: str) -> Figur
             bottom.set_xticks(range(len(columns)), [c.replace(" ", "\n") for c in columns])
         names = list(handles)
         figure.legend(
-            [handles[n] for n in names], names, loc="outside lower center", ncols=min(5, len(names))
+            [handles[n] for n in names],
+            names,
+            loc="outside lower center",
+            ncols=min(_columns(figure), len(names)),
         )
         return figure
 
@@ -211,7 +221,8 @@ def _dots(
         line = panel[(panel["row"] == row) & panel[value].notna()]
         at = []
         for column in line["column"]:
-            beside = list(panel.loc[panel["column"] == column, "row"])
+            there = set(panel.loc[panel["column"] == column, "row"])
+            beside = [name for name in rows if name in there]
             shift = 0.5 * (beside.index(row) - (len(beside) - 1) / 2) / len(beside)
             at.append(columns.index(column) + shift)
         style = {k: v for k, v in look[row].items() if k != "linestyle"}
