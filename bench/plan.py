@@ -257,7 +257,9 @@ def plan_suite(
         except ValidationError as error:
             raise BenchError(f"suite {name}: {place.row} {place.column}: {complaint(error)}") from error
         except BenchError as error:
-            raise BenchError(f"suite {name}: {place.sde} {place.row} {place.column}: {error}") from error
+            less = "" if scale >= 1 else f" (here all step counts are times {scale:g}: raise --steps-scale)"
+            where = f"suite {name}: {place.sde} {place.row} {place.column}"
+            raise BenchError(f"{where}: {error}{less}") from error
         found += [(place, cell) for cell in cells]
     order = {checkpoint: i for i, checkpoint in enumerate(_once(settings.checkpoint))}
     return sorted(found, key=lambda pair: (order[pair[1].card.name], pair[1].seed))

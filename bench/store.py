@@ -191,15 +191,16 @@ class Store:
         return self.root / "suites" / suite / f"{name}.json"
 
     def write_suite(self, manifest: dict[str, Any]) -> Path:
-        """Put a planned suite on disk; metrics taken before of the very same cells stay listed."""
+        """Put a planned suite on disk; one that holds these cells and more (seeds, metrics) keeps them."""
         path = self.suite_path(manifest["suite"], manifest["name"])
         with _writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
         with self.locked("suites"):
             before = self._read_suite(path)
-            if before is not None and before.get("cells") == manifest["cells"]:
+            cells = before.get("cells", []) if before is not None else []
+            if before is not None and all(cell in cells for cell in manifest["cells"]):
                 metrics = dict.fromkeys([*manifest["metrics"], *before["metrics"]])
-                manifest = manifest | {"metrics": list(metrics)}
+                manifest = manifest | {"cells": cells, "metrics": list(metrics)}
             _put(path, (json.dumps(manifest, indent=1) + "\n").encode())
         return path
 
