@@ -95,25 +95,25 @@ class Progress(Listener):
             self.console.print(escape(text))
 
 
-def report(records: Sequence[dict[str, Any]], store: Store) -> None:
+def report(records: Sequence[dict[str, Any]], store: Store, *, table: bool = True) -> None:
     """The table of a finished run, failures with reason and log, and where everything is."""
     out = console()
-    rows = summary_rows(records)
+    rows = summary_rows(records) if table else []
     columns = [c for c in rows[0] if any(row[c] for row in rows)] if rows else []
     if len(rows) > 1 and out.width >= 120:
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         for column in columns:
-            table.add_column(column, overflow="fold")
+            drawn.add_column(column, overflow="fold")
         for row in rows:
-            table.add_row(*(escape(row[c]) for c in columns))
-        out.print(table)
+            drawn.add_row(*(escape(row[c]) for c in columns))
+        out.print(drawn)
     else:
         # one row, or little room: rows read better lying down
         for row in rows:
-            table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_header=False)
+            drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_header=False)
             for column in columns:
-                table.add_row(column, escape(row[column]))
-            out.print(table)
+                drawn.add_row(column, escape(row[column]))
+            out.print(drawn)
     for note in notes(records):
         out.print(escape(note), soft_wrap=True)
     failed = [r for r in records if r["status"] == "failed"]

@@ -152,7 +152,7 @@ def run_command(
             listener.notice(line)
         store.notice = listener.notice
         records = run_plan(cells, store, executor, listener, rerun, prune=chosen.prune)
-    report(records, store)
+    report(records, store, table=suite is None)
     if suite is not None:
         click.echo(f"  table   bench table {suite}" + _out_flag(chosen.out))
     return int(any(r["status"] == "failed" for r in records))
