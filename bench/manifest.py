@@ -57,6 +57,7 @@ def manifests(
                 "seed": cell.seed,
                 "title": cell.title,
                 "fingerprint": cell.fingerprint,
+                "sampler": cell.sampler_digest,
             }
         )
     return list(found.values())

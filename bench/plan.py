@@ -79,6 +79,11 @@ class Cell:
         """Name of the record: `key` with the number of samples."""
         return _digest(self.identity | {"samples": self.samples})
 
+    @functools.cached_property
+    def sampler_digest(self) -> str:
+        """As `fingerprint`, whatever the seed: cells that differ in it alone are repeats."""
+        return _digest({k: v for k, v in self.identity.items() if k != "seed"} | {"samples": self.samples})
+
     @property
     def batches(self) -> list[tuple[int, int]]:
         """(index, size) of every batch."""
@@ -198,6 +203,8 @@ def make_plan(settings: Settings, registry: Registry) -> list[Cell]:
     if settings.precision == "tf32" and device.type != "cuda":
         raise BenchError("--precision tf32 is a GPU's: take fp32 or bf16 on this device")
     registry.get("executors", settings.executor)
+    if settings.label_scales is not None and (settings.solver or settings.grid != "uniform"):
+        raise BenchError("--label-scales belongs to a predictor or corrector with --grid uniform")
     absent = {"predictor", "corrector"} if settings.solver else {"solver"}
     for role in settings.parameters:
         if role not in (*ROLES, "metric"):
@@ -255,10 +262,10 @@ def plan_suite(
             variant = Settings.model_validate(common | chosen | lists | {"parameters": parameters})
             cells = make_plan(variant, registry)
         except ValidationError as error:
-            raise BenchError(f"suite {name}: {place.row} {place.column}: {complaint(error)}") from error
+            raise BenchError(f"suite {name}: {place}: {complaint(error)}") from error
         except BenchError as error:
             less = "" if scale >= 1 else f" (here all step counts are times {scale:g}: raise --steps-scale)"
-            where = f"suite {name}: {place.sde} {place.row} {place.column}"
+            where = f"suite {name}: {place}"
             raise BenchError(f"{where}: {error}{less}") from error
         found += [(place, cell) for cell in cells]
     order = {checkpoint: i for i, checkpoint in enumerate(_once(settings.checkpoint))}

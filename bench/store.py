@@ -51,6 +51,8 @@ class Store:
         self.writes = writes
         self.notice = notice if notice is not None else _ignore
         self._told: set[str] = set()
+        if root.exists() and not root.is_dir():
+            raise BenchError(f"results folder {root} is a file: choose another by --out")
         if not writes:
             return
         try:
@@ -191,16 +193,20 @@ class Store:
         return self.root / "suites" / suite / f"{name}.json"
 
     def write_suite(self, manifest: dict[str, Any]) -> Path:
-        """Put a planned suite on disk; one that holds these cells and more (seeds, metrics) keeps them."""
+        """Put a planned suite on disk. Other seeds of the same samplers stay in it, and metrics taken of
+        them; that other settings are replaced is told."""
         path = self.suite_path(manifest["suite"], manifest["name"])
         with _writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
         with self.locked("suites"):
             before = self._read_suite(path)
-            cells = before.get("cells", []) if before is not None else []
-            if before is not None and all(cell in cells for cell in manifest["cells"]):
-                metrics = dict.fromkeys([*manifest["metrics"], *before["metrics"]])
-                manifest = manifest | {"cells": cells, "metrics": list(metrics)}
+            if before is not None:
+                manifest, dropped = _merged(before, manifest)
+                if dropped:
+                    self._tell(
+                        f"the plan {manifest['suite']}/{manifest['name']} had {dropped} cells of other "
+                        "settings or older code: they are in its table no more"
+                    )
             _put(path, (json.dumps(manifest, indent=1) + "\n").encode())
         return path
 
@@ -244,6 +250,23 @@ class Store:
                 writer.writerows(rows(record))
             _put(path, text.getvalue().encode())
         return path
+
+
+def _merged(before: dict[str, Any], manifest: dict[str, Any]) -> tuple[dict[str, Any], int]:
+    """A manifest with the other seeds of the one before it, in order, and how many cells did not fit."""
+
+    def place(cell: dict[str, Any]) -> tuple[Any, ...]:
+        return cell["sde"], cell["row"], cell["column"]
+
+    cells = manifest["cells"]
+    new = {cell["fingerprint"] for cell in cells}
+    samplers = {place(cell): cell["sampler"] for cell in cells}
+    old = [cell for cell in before.get("cells", []) if cell["fingerprint"] not in new]
+    kept = [cell for cell in old if cell.get("sampler") == samplers.get(place(cell), "")]
+    known = [metric for metric in before.get("metrics", []) if metric not in manifest["metrics"]]
+    metrics = manifest["metrics"] + (known if len(kept) + len(new) >= len(before.get("cells", [])) else [])
+    everyone = sorted([*cells, *kept], key=lambda cell: cell["seed"])
+    return manifest | {"cells": everyone, "metrics": metrics}, len(old) - len(kept)
 
 
 def rows(record: dict[str, Any]) -> list[dict[str, Any]]:

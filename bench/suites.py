@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import re
 import string
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -24,6 +25,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from bench.errors import BenchError, did_you_mean
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_TAKEN = ("samples", "records", "logs", "images", "suites")
+"""Folders of a store, beside which a suite's tables stand."""
 
 Layout = Literal["grid", "curve", "list"]
 ROLES = ("sde", "predictor", "corrector", "solver")
@@ -86,6 +91,9 @@ class Place:
     column: str
     x: float | None = None
 
+    def __str__(self) -> str:
+        return " ".join(part for part in (self.sde, self.row, self.column) if part)
+
 
 def resolved(name: str, suites: Mapping[str, Suite]) -> Suite:
     """The suite of that name with those it extends taken in, theirs first."""
@@ -100,6 +108,11 @@ def resolved(name: str, suites: Mapping[str, Suite]) -> Suite:
         seen.append(wanted)
         chain.append(suites[wanted])
         wanted = suites[wanted].extends
+    if not _NAME.fullmatch(name) or name in _TAKEN:
+        raise BenchError(
+            f"a suite can't be called {name!r}: take letters, digits, - and _, "
+            f"and none of {', '.join(_TAKEN)}"
+        )
     merged: dict[str, Any] = {}
     cells: list[CellGroup] = []
     for suite in reversed(chain):
@@ -117,6 +130,7 @@ def expand(name: str, suite: Suite, scale: float = 1.0) -> list[tuple[Place, dic
     Places are told by the unscaled settings, so that a small table has the full one's shape.
     """
     found: list[tuple[Place, dict[str, Any]]] = []
+    taken: set[Place] = set()
     for group in suite.cells:
         plain = group.model_dump(exclude_none=True, exclude={"parameters", "row", "column"})
         axes: list[list[tuple[tuple[str, ...], Any]]] = [
@@ -127,6 +141,8 @@ def expand(name: str, suite: Suite, scale: float = 1.0) -> list[tuple[Place, dic
             for role, values in group.parameters.items()
             for key, value in values.items()
         ]
+        if not all(axes):
+            raise BenchError(f"suite {name}: a list of its cells is empty")
         for choice in itertools.product(*axes):
             chosen: dict[str, Any] = {}
             told: dict[str, Any] = {}
@@ -136,7 +152,14 @@ def expand(name: str, suite: Suite, scale: float = 1.0) -> list[tuple[Place, dic
                     chosen[path[0]] = value
                 else:
                     chosen.setdefault("parameters", {}).setdefault(path[0], {})[path[1]] = value
-            found.append((_place(name, suite, group, told), _scaled(chosen, scale)))
+            place = _place(name, suite, group, told)
+            spot = dataclasses.replace(place, x=None)
+            if spot in taken:
+                raise BenchError(
+                    f"suite {name}: two cells stand at {place}: tell them apart by {{names}} in row or column"
+                )
+            taken.add(spot)
+            found.append((place, _scaled(chosen, scale)))
     return found
 
 
@@ -150,13 +173,16 @@ def _place(name: str, suite: Suite, group: CellGroup, told: dict[str, Any]) -> P
     words = told | {"sampler": sampler}
     texts = []
     for template in (group.row, group.column):
-        for _, field, _, _ in string.Formatter().parse(template):
-            if field is not None and field not in words:
-                raise BenchError(
-                    f"suite {name!r}: {template!r} names {field!r}, which its cells do not set"
-                    f"{did_you_mean(field, words)}"
-                )
-        texts.append(template.format(**words))
+        try:
+            for _, field, _, _ in string.Formatter().parse(template):
+                if field is not None and field not in words:
+                    raise BenchError(
+                        f"suite {name!r}: {template!r} names {field!r}, which its cells do not set"
+                        f"{did_you_mean(field, words)}"
+                    )
+            texts.append(" ".join(template.format(**words).split()))
+        except ValueError as error:
+            raise BenchError(f"suite {name!r}: {template!r} can't be filled in: {error}") from error
     x = told.get(suite.x) if suite.x is not None else None
     return Place(told["sde"], texts[0], texts[1], float(x) if isinstance(x, int | float) else None)
 

@@ -204,6 +204,7 @@ def test_the_nearest_of_several_stale_records_is_told(dry: Bench, bench: Bench) 
 def test_a_suite_leaves_no_trace(dry: Bench) -> None:
     Path("bench.toml").write_text(
         '[suites.s]\n[[suites.s.cells]]\nsde = ["ve", "vp"]\npredictor = "ancestral"\nsteps = [30, 40]\n'
+        'column = "{steps}"\n'
     )
     out = dry("--suite", "s", "--samples", "16")
     assert len(cells(out)) == 4

@@ -289,6 +289,13 @@ def own_registry(monkeypatch: pytest.MonkeyPatch) -> Registry:
     return found
 
 
+def test_a_suite_is_shown_with_its_cells(capsys: pytest.CaptureFixture[str]) -> None:
+    out = _printed(capsys, "show", "table1")
+    assert "suite table1, 26 cells" in out
+    assert "  vp none C2000" in out.splitlines()
+    assert _strict(_printed(capsys, "show", "nfe", "--json"))["layout"] == "curve"
+
+
 def test_list_json_holds_every_entry(own_registry: Registry, capsys: pytest.CaptureFixture[str]) -> None:
     shown = _strict(_printed(capsys, "list", "--json"))
     entries = [e for kind in KINDS for e in own_registry.of_kind(kind)]

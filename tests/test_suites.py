@@ -15,7 +15,6 @@ import pytest
 from bench import BenchError
 from bench.cli import main
 from bench.config import settings, suites
-from bench.paths import REGISTRY
 from bench.plan import make_plan, plan_suite
 from bench.plugins import registry
 from bench.suites import Place, Suite, expand, resolved
@@ -223,11 +222,20 @@ def test_only_some_cells_are_run_and_the_manifest_is_whole(bench: Bench) -> None
     }
 
 
-def test_fewer_seeds_do_not_take_cells_away_from_a_manifest(bench: Bench) -> None:
+def test_seeds_add_up_in_a_manifest_and_other_settings_replace_it(bench: Bench) -> None:
     path = Path("results/suites/mine/gaussian-cifar10-16.json")
-    for repeats, seeds in (("2", {0, 1}), ("1", {0, 1}), ("3", {0, 1, 2})):
-        bench("--suite", "mine", "--repeats", repeats, "--only", "vp * P30")
-        assert {cell["seed"] for cell in json.loads(path.read_text())["cells"]} == seeds
+    for flags, seeds in (
+        (("--repeats", "2"), [0, 1]),
+        (("--repeats", "1"), [0, 1]),
+        (("--seed", "3"), [0, 1, 3]),
+    ):
+        out, _ = bench("--suite", "mine", *flags, "--only", "vp * P30")
+        assert "notice" not in out
+        told = [cell["seed"] for cell in json.loads(path.read_text())["cells"]]
+        assert told == [seed for seed in seeds for _ in range(8)]
+    out, _ = bench("--suite", "mine", "--batch-size", "16", "--only", "vp * P30")
+    assert "had 24 cells of other settings" in out
+    assert len(json.loads(path.read_text())["cells"]) == 8
 
 
 def test_manifests_of_one_suite_stand_side_by_side(bench: Bench) -> None:
@@ -315,7 +323,7 @@ CELLS = '[[suites.s.cells]]\nsde = "vp"\npredictor = "ancestral"\nsteps = 30\n'
         (CELLS + "sampels = 3\n", "unknown key 'sampels' in [suites.s.cells]"),
         (CELLS + 'predicter = "none"\n', "in [suites.s.cells] (did you mean 'predictor'?"),
         (CELLS + "denoise = 3\n", "suites.s.cells.0.denoise"),
-        (CELLS + 'denoise = "yes"\n', "suite s: ancestral : denoise: "),
+        (CELLS + 'denoise = "yes"\n', "suite s: vp ancestral: denoise: "),
         (
             CELLS + 'row = "{predicter}"\n',
             "names 'predicter', which its cells do not set (did you mean 'predictor'?",
@@ -323,8 +331,12 @@ CELLS = '[[suites.s.cells]]\nsde = "vp"\npredictor = "ancestral"\nsteps = 30\n'
         (CELLS + 'row = "{snr}"\n', "names 'snr', which its cells do not set"),
         (
             CELLS + 'corrector = "langvin"\n',
-            "suite s: vp ancestral + langvin : unknown corrector 'langvin' (did you mean",
+            "suite s: vp ancestral + langvin: unknown corrector 'langvin' (did you mean",
         ),
+        (CELLS.replace("30", "[30, 40]"), "two cells stand at vp ancestral: tell them apart"),
+        (CELLS.replace('"vp"', "[]"), "suite s: a list of its cells is empty"),
+        (CELLS + 'row = "{predictor"\n', "'{predictor' can't be filled in: "),
+        (CELLS + 'column = "{steps:zz}"\n', "'{steps:zz}' can't be filled in: "),
         (CELLS + "parameters.predictor.dt = 1\n", "ancestral has no parameter 'dt'"),
         (CELLS + "parameters.corrector.snr = 1\n", "none has no parameter 'snr'"),
         ('[suites.s]\npublished = "song"\n' + CELLS, "[suites.s] published: neither "),
@@ -342,6 +354,14 @@ def test_mistakes_in_a_suite(bench: Bench, text: str, said: str) -> None:
     assert not Path("results").exists()
 
 
+@pytest.mark.parametrize("name", ["../x", ".", "", "records", "-x", "a b", "x" * 65])
+def test_a_suite_is_a_plain_folder_beside_the_stores_own(bench: Bench, name: str) -> None:
+    Path("bench.toml").write_text(CELLS.replace("suites.s.", f'suites."{name}".'))
+    _, err = bench("--suite", name, status=2)
+    assert "a suite can't be called" in err
+    assert [p.name for p in Path().iterdir()] == ["bench.toml"]
+
+
 @pytest.mark.parametrize("name", ["table1", "nfe", "snr", "memoir"])
 def test_the_shipped_suites_can_be_planned(tmp_path: Path, name: str) -> None:
     chosen, _ = settings({"checkpoint": ["gaussian-cifar10"], "device": "cpu"}, "exact", tmp_path)
@@ -354,32 +374,6 @@ def test_the_shipped_suites_can_be_planned(tmp_path: Path, name: str) -> None:
         with Path(suite.published).open(newline="") as handle:
             published = {(row["sde"], row["row"], row["column"]) for row in csv.DictReader(handle)}
         assert published <= set(places)
-
-
-def test_table1_is_the_papers(tmp_path: Path) -> None:
-    """26 entries: Tables 1 and 4, and Table 5's r; network calls as the columns' heads say."""
-    chosen, _ = settings({"checkpoint": ["gaussian-cifar10"], "device": "cpu"}, "exact", tmp_path)
-    planned = plan_suite(chosen, "table1", resolved("table1", suites(tmp_path)), registry())
-    with (REGISTRY / "published" / "song2021_table1.csv").open(newline="") as handle:
-        published = {(row["sde"], row["row"], row["column"]) for row in csv.DictReader(handle)}
-    assert {(place.sde, place.row, place.column) for place, _ in planned} == published
-    assert len(planned) == len(published) == 26
-    for place, cell in planned:
-        kind, _, word = place.column.partition(" ")
-        assert cell.planned_nfe == (2000 if kind != "P1000" else 1000)
-        assert (cell.sampler.label_scales == 1000) == (word == "rounding")
-        assert cell.entries["predictor"].name == place.row
-        assert (cell.entries["corrector"].name == "langevin") == ("C" in kind)
-    r = {
-        (place.sde, place.row): cell.sampler.corrector.values()["snr"]
-        for place, cell in planned
-        if cell.sampler.corrector is not None and cell.entries["corrector"].name == "langevin"
-    }
-    assert r == {
-        **{("ve", "ancestral"): 0.17, ("ve", "reverse_diffusion"): 0.16, ("ve", "probability_flow"): 0.17},
-        **{("vp", "ancestral"): 0.01, ("vp", "reverse_diffusion"): 0.01, ("vp", "probability_flow"): 0.04},
-        **{("ve", "none"): 0.22, ("vp", "none"): 0.27},
-    }
 
 
 def test_a_label_of_a_coarser_chain_is_another_cell(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from rich.console import Console
 from scipy import stats
 
 from bench.cli import main
@@ -201,6 +202,39 @@ def test_mistakes_are_one_line(table: Table, arguments: list[str], said: str) ->
     out = table(*arguments, status=2)
     assert said in out
     assert len(out.splitlines()) == 1
+
+
+def test_what_users_name_is_drawn_as_it_is(table: Table) -> None:
+    """No formulas in plots, whatever the row is called; and the table fits a narrow screen."""
+    plan = manifest("memoir")
+    for cell in plan["cells"]:
+        cell["row"] += r" $\x$ {|<"
+    fill(Store(Path("results")), plan)
+    out = table("memoir")
+    assert r"euler_maruyama $\x$ {|<" in out
+    assert r"$\x$ {|&lt;" in Path("results/memoir/made-up/fd_dct-nfe.svg").read_text()
+
+
+def test_a_narrow_screen_gets_a_line_per_cell(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(Store(Path("results")), manifest("table1"))
+    lines = table("table1", "--no-plots").splitlines()
+    assert any(
+        line.split() == ["sde", "row", "P1000", "P2000", "P2000", "rounding", "PC1000", "C2000"]
+        for line in lines
+    )
+    monkeypatch.setattr("bench.cli.table.console", lambda: Console(width=100, highlight=False))
+    lines = table("table1", "--no-plots").splitlines()
+    assert any(line.split()[:3] == ["ve", "ancestral", "P1000"] for line in lines)
+
+
+def test_where_nothing_can_be_written_is_a_mistake(table: Table) -> None:
+    fill(Store(Path("results")), manifest("table1"))
+    Path("afile").write_text("")
+    for arguments in (["--to", "afile"], ["--to", "/proc/nowhere"]):
+        out = table("table1", "--no-plots", *arguments, status=2)
+        assert "can't be written" in out
+        assert len(out.splitlines()) == 1
+    assert "is a file" in table("table1", "--out", "afile", status=2)
 
 
 def test_a_damaged_plan_is_said_and_the_others_are_shown(table: Table) -> None:

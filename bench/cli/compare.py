@@ -127,6 +127,10 @@ def _show(
         broken = [row for row in found if limit.broken(row)]
         for row in broken:
             line(f"fail-on {limit.text}: {row.pair.title} is worse {_by(row)}")
+        for row in found:
+            if limit.exceeded(row) and not limit.broken(row):
+                over = f"{row.pair.title} is over it, but the interval includes 0"
+                line(f"fail-on {limit.text}: {over} {_by(row)}")
         lacking = len(pairing.pairs) - len(found)
         unchecked = f", {count(lacking, 'cell')} lack it on one side" if lacking else ""
         line(f"fail-on {limit.text}: broken by {len(broken)} of {count(len(found), 'cell')}{unchecked}")

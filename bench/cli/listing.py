@@ -95,6 +95,16 @@ def suite_facts() -> list[dict[str, Any]]:
     ]
 
 
+def _suite_text(suite: dict[str, Any]) -> str:
+    from bench.config import suites
+    from bench.suites import expand, resolved
+
+    cells = expand(suite["name"], resolved(suite["name"], suites()))
+    lines = [f"suite {suite['name']}, {suite['cells']} cells", f"  {suite['about']}", ""]
+    lines += [f"  {place}" for place, _ in cells]
+    return "\n".join([*lines, "", f"bench run --suite {suite['name']}, then bench table {suite['name']}", ""])
+
+
 def _short(entry: Entry) -> str:
     return "  ".join(f"{p.name}={_text(p.default)}" for p in entry.thing.parameters())
 
@@ -110,8 +120,14 @@ def show_command(name: str, as_json: bool) -> None:
     """Show everything of that NAME: its equation, parameters with their ranges, where it comes from."""
     found = registry()
     entries = [e for kind in KINDS for e in found.of_kind(kind) if e.name == name]
+    suites = [suite for suite in suite_facts() if suite["name"] == name]
+    if suites and not entries:
+        click.echo(json.dumps(suites[0], indent=1) if as_json else _suite_text(suites[0]))
+        return
     if not entries:
-        known = {e.name for kind in KINDS for e in found.of_kind(kind)}
+        known = {suite["name"] for suite in suite_facts()} | {
+            e.name for kind in KINDS for e in found.of_kind(kind)
+        }
         raise BenchError(f"nothing is registered as {name!r}{did_you_mean(name, known)}")
     if as_json:
         click.echo(json.dumps([facts(e) for e in entries], indent=1))

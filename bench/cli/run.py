@@ -159,15 +159,14 @@ def run_command(
 
 
 def _matching(planned: list[tuple[Place, Cell]], patterns: tuple[str, ...]) -> list[Cell]:
-    names = {f"{place.sde} {place.row} {place.column}" for place, _ in planned}
+    names = {str(place) for place, _ in planned}
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in names):
             raise BenchError(f"no cell of the suite matches {pattern!r}: a cell is called {min(names)!r}")
     return [
         cell
         for place, cell in planned
-        if not patterns
-        or any(fnmatchcase(f"{place.sde} {place.row} {place.column}", pattern) for pattern in patterns)
+        if not patterns or any(fnmatchcase(str(place), pattern) for pattern in patterns)
     ]
 
 

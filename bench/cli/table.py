@@ -61,7 +61,13 @@ def table_command(
                 f"bench measure --suite {suite} --metric {metric}"
             )
         for chosen in [metric] if metric else metrics:
-            result = build(manifest, store, chosen, (to or out).expanduser(), plots=not no_plots)
+            folder = (to or out).expanduser()
+            try:
+                result = build(manifest, store, chosen, folder, plots=not no_plots)
+            except OSError as error:
+                raise BenchError(
+                    f"{folder} can't be written ({error.strerror}): choose another by --to"
+                ) from error
             _show(result)
             complete &= result.complete
     return int(not complete)
@@ -82,6 +88,8 @@ def _show(result: Any) -> None:
     screen = console()
     screen.print(escape(result.heading), soft_wrap=True, style="bold")
     header, rows = result.shown
+    if sum(max(len(row[i]) for row in (header, *rows)) + 3 for i in range(len(header))) > screen.width:
+        header, rows = result.narrow
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in header:
         table.add_column(escape(column), overflow="fold")
@@ -89,7 +97,8 @@ def _show(result: Any) -> None:
         table.add_row(*(_bold(cell) if screen.is_terminal else escape(cell) for cell in row))
     screen.print(table)
     for note in result.notes:
-        screen.print(escape(note), soft_wrap=True)
+        said = note if screen.is_terminal else note.replace("Bold:", "Between asterisks:")
+        screen.print(escape(said), soft_wrap=True)
     screen.print(
         f"written to {escape(str(result.folder))}: {escape(', '.join(result.files))}", soft_wrap=True
     )

@@ -22,10 +22,12 @@ PLOTTED = ["sde", "row", "column", "x", "nfe", "seconds_per_sample", "mean", "st
 
 @dataclasses.dataclass(frozen=True)
 class Built:
-    """A finished table: its heading, what to print, and what was written where."""
+    """A finished table: its heading, what to print (``narrow``: where there is little room), and what was
+    written where."""
 
     heading: str
     shown: tuple[list[str], list[list[str]]]
+    narrow: tuple[list[str], list[list[str]]]
     notes: list[str]
     folder: Path
     files: list[str]
@@ -78,7 +80,7 @@ def build(manifest: Mapping[str, Any], store: Store, metric: str, to: Path, *, p
     if plots and cells["mean"].notna().any():
         _plots(manifest, cells, metric, quantity, heading, folder, write, csv, lower=lower)
     complete = bool((cells["seeds"] == cells["planned"]).all())
-    return Built(heading, shown, notes, folder, files, complete)
+    return Built(heading, shown, tables.listing(cells, metric), notes, folder, files, complete)
 
 
 def _plots(
@@ -124,10 +126,7 @@ def _notes(cells: pd.DataFrame, rows: pd.DataFrame, metric: str, manifest: Mappi
     else:
         notes.append("One seed: there is no spread, and no best is marked.")
     if (cells["seeds"] > 1).any() and manifest["layout"] == "grid":
-        notes.append(
-            "Bold, or between asterisks: the best of its row, where it beats the next by more than "
-            "the two's spread."
-        )
+        notes.append("Bold: the best of its row, where it beats the next by more than the two's spread.")
     if cells["exact"].notna().any():
         text = "Exact: from closed-form moments, free of sampling noise"
         solved = cells["row"].str.contains("rk45")
@@ -142,6 +141,9 @@ def _notes(cells: pd.DataFrame, rows: pd.DataFrame, metric: str, manifest: Mappi
         )
     flagged = sorted({n for n in rows.loc[rows["metric"] == metric, "note"] if n})
     notes += [f"† {metric}: {note}." for note in flagged]
+    short = int(((cells["seeds"] > 0) & (cells["seeds"] < cells["planned"])).sum())
+    if short:
+        notes.append(f"{short} of {len(cells)} cells have fewer seeds than planned: (seeds of planned).")
     for status in ("missing", "failed"):
         count = int((cells["status"] == status).sum())
         if count:

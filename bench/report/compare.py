@@ -186,6 +186,9 @@ class Limit:
     def broken(self, row: Row) -> bool:
         """Whether B is worse by more than the limit, and not by chance alone: the cell's own interval,
         where it has one, excludes zero."""
-        allowed = self.amount * abs(row.a) if self.relative else self.amount
         interval = row.estimate.interval
-        return row.worse > allowed and (interval is None or interval[0] > 0 or interval[1] < 0)
+        return self.exceeded(row) and (interval is None or interval[0] > 0 or interval[1] < 0)
+
+    def exceeded(self, row: Row) -> bool:
+        """Whether B is worse by more than the limit, be it by chance."""
+        return row.worse > (self.amount * abs(row.a) if self.relative else self.amount)

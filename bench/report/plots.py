@@ -21,6 +21,7 @@ MARKERS = "osD^vP*X"
 DASHES: tuple[Any, ...] = ("-", (0, (4, 2)), (0, (1, 1.5)), (0, (5, 1, 1, 1)))
 STYLE: Any = {
     "font.size": 9,
+    "text.parse_math": False,  # names are not formulas
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
@@ -104,16 +105,17 @@ def curve(cells: pd.DataFrame, x: str, label: str, metric: str, heading: str) ->
     from matplotlib.figure import Figure
 
     with mpl.rc_context(STYLE):
+        cells = cells[cells["mean"].notna()]
         sdes = list(dict.fromkeys(cells["sde"]))
         rows = list(dict.fromkeys(cells["row"]))
         figure = Figure(figsize=(1.4 + 4.6 * len(sdes), 5.6), layout="constrained")
-        figure.suptitle(heading, fontsize=9)
+        figure.suptitle(_wrapped(heading, figure), fontsize=9)
         look = styles(rows)
         panels = np.atleast_1d(figure.subplots(1, len(sdes), sharey=True))
         value_axis(panels[0], cells, metric)
         extra: dict[str, Any] = {}
         for axes, sde in zip(panels, sdes, strict=True):
-            panel = cells[(cells["sde"] == sde) & cells["mean"].notna()]
+            panel = cells[cells["sde"] == sde]
             axes.set_xscale("log")
             axes.xaxis.set_major_formatter("{x:g}")
             for row, line in panel.groupby("row", sort=False):
@@ -136,9 +138,16 @@ def curve(cells: pd.DataFrame, x: str, label: str, metric: str, heading: str) ->
         return figure
 
 
-def _columns(figure: Figure) -> int:
-    """Columns of a legend that the figure has room for."""
-    return 5 if figure.get_figwidth() > 8 else 2
+def _columns(figure: Figure, names: list[str]) -> int:
+    """Columns of a legend that the figure has room for: a name takes 0.075 inches a letter, its line 0.6."""
+    widest = 0.6 + 0.075 * max(map(len, names))
+    return max(1, min(len(names), 5, int(figure.get_figwidth() / widest)))
+
+
+def _wrapped(heading: str, figure: Figure) -> str:
+    import textwrap
+
+    return textwrap.fill(heading, int(figure.get_figwidth() * 13))
 
 
 def _legend(figure: Figure, look: Mapping[str, dict[str, Any]], extra: Mapping[str, Any]) -> None:
@@ -163,9 +172,7 @@ def _legend(figure: Figure, look: Mapping[str, dict[str, Any]], extra: Mapping[s
     entries |= extra
     names = list(entries)
     drawn = [entries[name] for name in names]
-    figure.legend(
-        drawn, names, loc="outside lower center", ncols=min(_columns(figure), len(names)), handlelength=3.2
-    )
+    figure.legend(drawn, names, loc="outside lower center", ncols=_columns(figure, names), handlelength=3.2)
 
 
 def grid(cells: pd.DataFrame, metric: str, quantity: str, heading: str) -> Figure:
@@ -174,12 +181,14 @@ def grid(cells: pd.DataFrame, metric: str, quantity: str, heading: str) -> Figur
     from matplotlib.figure import Figure
 
     with mpl.rc_context(STYLE):
-        sdes = list(dict.fromkeys(cells["sde"]))
+        sdes = [
+            sde for sde, some in cells["mean"].notna().groupby(cells["sde"], sort=False).any().items() if some
+        ]
         columns = list(dict.fromkeys(cells["column"]))
         look = styles(list(dict.fromkeys(cells["row"])))
         both = bool(cells["published"].notna().any())
         figure = Figure(figsize=(1.2 + 4.4 * len(sdes), 6.6 if both else 4.4), layout="constrained")
-        figure.suptitle(heading, fontsize=9)
+        figure.suptitle(_wrapped(heading, figure), fontsize=9)
         panels = np.atleast_2d(figure.subplots(1 + both, len(sdes), sharex=True, sharey="row", squeeze=False))
         handles: dict[str, Any] = {}
         for j, sde in enumerate(sdes):
@@ -197,12 +206,13 @@ def grid(cells: pd.DataFrame, metric: str, quantity: str, heading: str) -> Figur
                 panels[1, j].yaxis.set_minor_formatter("{x:g}")
             bottom = panels[-1, j]
             bottom.set_xticks(range(len(columns)), [c.replace(" ", "\n") for c in columns])
-        names = list(handles)
+        names = [name for name in handles if name != "exact value"]
+        names += ["exact value"] if "exact value" in handles else []
         figure.legend(
             [handles[n] for n in names],
             names,
             loc="outside lower center",
-            ncols=min(_columns(figure), len(names)),
+            ncols=_columns(figure, names),
         )
         return figure
 
@@ -229,7 +239,7 @@ def _dots(
         drawn = axes.errorbar(
             at, line[value], yerr=line[spread].fillna(0), linestyle="none", markersize=5, capsize=2, **style
         )
-        handles.setdefault(row.replace("none", "no predictor"), drawn)
+        handles.setdefault(row, drawn)
         if value == "mean" and line["exact"].notna().any():
             (exact,) = axes.plot(at, line["exact"], "_", color="black", markersize=11, zorder=3)
             handles.setdefault("exact value", exact)

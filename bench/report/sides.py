@@ -172,6 +172,8 @@ def _number(row: Mapping[str, str], name: str) -> float | None:
 def _of_suite(text: str, store: Store, notes: list[str]) -> list[Run]:
     suite, _, name = text.partition("/")
     plans = {str(plan["name"]): plan for plan in store.read_suites(suite)}
+    if not plans:
+        raise BenchError(f"{text!r} names no run in {store.root}: give a fingerprint, suite, folder or file")
     if not name and len(plans) != 1:
         names = ", ".join(f"{suite}/{known}" for known in plans) or "none that can be read"
         raise BenchError(f"{suite} was planned {len(plans)} times in {store.root}, give one: {names}")

@@ -181,6 +181,7 @@ _TEX = {
     "τ": r"$\tau$",
     "·": r"$\cdot$",
 }
+_TEX |= {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}"}
 _TEX |= {c: f"\\{c}" for c in "&%$#_{}"} | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 
 
