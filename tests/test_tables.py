@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
@@ -139,6 +140,7 @@ def test_every_plot_is_a_picture_with_its_csv(table: Table, suite: str, stems: l
         root = ET.parse(folder / f"{stem}.svg").getroot()
         said = " ".join(node.text or "" for node in root.iter("{http://www.w3.org/2000/svg}text"))
         assert METRIC in said
+        assert "$" not in said
         rows = read(str(folder / f"{stem}.csv"))
         assert {(r["sde"], r["row"], r["column"]) for r in rows} == places
         assert all(float(r["mean"]) > 0 and float(r["std"]) > 0 for r in rows)
@@ -213,6 +215,23 @@ def test_what_users_name_is_drawn_as_it_is(table: Table) -> None:
     out = table("memoir")
     assert r"euler_maruyama $\x$ {|<" in out
     assert r"$\x$ {|&lt;" in Path("results/memoir/made-up/fd_dct-nfe.svg").read_text()
+
+
+@pytest.mark.parametrize("suite", ["table1", "memoir"])
+def test_an_axis_within_a_decade_has_plain_labels(table: Table, suite: str) -> None:
+    store, plan = Store(Path("results")), manifest(suite)
+    fill(store, plan)
+    for i, cell in enumerate(plan["cells"]):
+        path = store.record_path(cell["fingerprint"])
+        found = json.loads(path.read_text())
+        found["metrics"][METRIC] |= {"value": 13 + i % 9, "exact": None}
+        found["cost"]["nfe"] = 120 + i
+        path.write_text(json.dumps(found))
+    table(suite)
+    for path in Path("results", suite, "made-up").glob("*.svg"):
+        said = [node.text or "" for node in ET.parse(path).getroot().iter("{http://www.w3.org/2000/svg}text")]
+        assert "20" in said
+        assert not any("$" in text for text in said)
 
 
 def test_a_narrow_screen_gets_a_line_per_cell(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,12 +76,13 @@ def value_axis(axes: Axes, cells: pd.DataFrame, metric: str) -> None:
 
     An unbiased estimate can come out at or below nought; the linear part is as wide as the spread there.
     """
-    from matplotlib.ticker import FuncFormatter
+    from matplotlib.ticker import FuncFormatter, LogFormatter
 
     values = cells["mean"].dropna()
     if len(values) and (values > 0).all():
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter(FuncFormatter(_plain))
+        axes.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1, 0.5)))  # labels within a decade
         axes.set_ylabel(metric)
         return
     spread = cells["std"].fillna(cells["error"]).median()
@@ -103,6 +104,7 @@ def curve(cells: pd.DataFrame, x: str, label: str, metric: str, heading: str) ->
     exact values as small crosses, and the Pareto front where cells have ``front``."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogFormatter
 
     with mpl.rc_context(STYLE):
         cells = cells[cells["mean"].notna()]
@@ -118,6 +120,7 @@ def curve(cells: pd.DataFrame, x: str, label: str, metric: str, heading: str) ->
             panel = cells[cells["sde"] == sde]
             axes.set_xscale("log")
             axes.xaxis.set_major_formatter("{x:g}")
+            axes.xaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1, 0.5)))
             for row, line in panel.groupby("row", sort=False):
                 line, style = line.sort_values(x), look[str(row)]
                 axes.plot(line[x], line["mean"], markersize=4, linewidth=1.2, **style)
