@@ -47,7 +47,7 @@ def save(figure: Figure, stem: Path, write: Callable[[Path, bytes], None]) -> li
         out = io.BytesIO()
         with mpl.rc_context(STYLE):
             figure.savefig(out, format=kind, metadata=metadata)
-            figure.set_layout_engine("none")  # it stays as laid out: the search for it is not cheap
+            figure.set_layout_engine(None)  # it stays as laid out: the search for it is not cheap
         paths.append(stem.with_name(f"{stem.name}.{kind}"))
         write(paths[-1], out.getvalue())
     return paths
