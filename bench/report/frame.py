@@ -74,43 +74,50 @@ def over_seeds(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
 
     ``status``: finished if any seed is; else failed if any is; else missing. ``pace`` is samples/s.
     """
-    chosen = frame[frame["metric"] == metric]
+    groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for row in frame[frame["metric"] == metric].to_dict("records"):
+        groups.setdefault(tuple(row[k] for k in PLACE), []).append({str(k): v for k, v in row.items()})
     rows = []
-    for place, group in chosen.groupby(PLACE, sort=False):
-        done = group[group["status"] == "finished"]
-        states = set(group["status"])
-        first = group.iloc[0]
+    for place, group in groups.items():
+        done = [row for row in group if row["status"] == "finished"]
+        states = {row["status"] for row in group}
+        first = group[0]
         rows.append(
             {
                 **dict(zip(PLACE, place, strict=True)),
                 "x": first["x"],
                 "status": next((s for s in ("finished", "failed") if s in states), "missing"),
-                "mean": done["value"].mean(),
-                "std": _std(done["value"]),
+                "mean": _mean(done, "value"),
+                "std": _std(done, "value"),
                 "seeds": len(done),
                 "planned": len(group),
-                "error": np.sqrt((done["error"] ** 2).mean()),
-                "exact": _first(done["exact"]),
+                "error": float(np.sqrt(_mean([{"square": row["error"] ** 2} for row in done], "square"))),
+                "exact": next((row["exact"] for row in done if not np.isnan(row["exact"])), float("nan")),
                 "published": first["published"],
                 "published_std": first["published_std"],
-                "nfe": done["nfe"].mean(),
-                "pace": done["samples_per_second"].mean(),
-                "pace_std": _std(done["samples_per_second"]),
-                "network_share": done["network_share"].mean(),
-                "flagged": bool((done["note"] != "").any()),
-                "reason": next((r for r in group["reason"] if r), ""),
+                "nfe": _mean(done, "nfe"),
+                "pace": _mean(done, "samples_per_second"),
+                "pace_std": _std(done, "samples_per_second"),
+                "network_share": _mean(done, "network_share"),
+                "flagged": any(row["note"] for row in done),
+                "reason": next((row["reason"] for row in group if row["reason"]), ""),
             }
         )
     return pd.DataFrame(rows)
 
 
-def _first(values: pd.Series[float]) -> float:
-    known = values.dropna()
-    return float(known.iloc[0]) if len(known) else float("nan")
+def _known(rows: list[dict[str, Any]], column: str) -> list[float]:
+    return [row[column] for row in rows if not np.isnan(row[column])]
 
 
-def _std(values: pd.Series[float]) -> float:
-    return float(values.std(ddof=1)) if len(values) > 1 else float("nan")
+def _mean(rows: list[dict[str, Any]], column: str) -> float:
+    known = _known(rows, column)
+    return float(np.mean(known)) if known else float("nan")
+
+
+def _std(rows: list[dict[str, Any]], column: str) -> float:
+    known = _known(rows, column)
+    return float(np.std(known, ddof=1)) if len(known) > 1 else float("nan")
 
 
 def best_per_row(cells: pd.DataFrame, *, lower: bool) -> NDArray[np.bool_]:

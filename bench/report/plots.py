@@ -14,7 +14,9 @@ import pandas as pd
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
+    from matplotlib.ticker import Formatter
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
 MARKERS = "osD^vP*X"
@@ -47,7 +49,6 @@ def save(figure: Figure, stem: Path, write: Callable[[Path, bytes], None]) -> li
         out = io.BytesIO()
         with mpl.rc_context(STYLE):
             figure.savefig(out, format=kind, metadata=metadata)
-            figure.set_layout_engine(None)  # it stays as laid out: the search for it is not cheap
         paths.append(stem.with_name(f"{stem.name}.{kind}"))
         write(paths[-1], out.getvalue())
     return paths
@@ -76,13 +77,13 @@ def value_axis(axes: Axes, cells: pd.DataFrame, metric: str) -> None:
 
     An unbiased estimate can come out at or below nought; the linear part is as wide as the spread there.
     """
-    from matplotlib.ticker import FuncFormatter, LogFormatter
+    from matplotlib.ticker import FuncFormatter
 
     values = cells["mean"].dropna()
     if len(values) and (values > 0).all():
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter(FuncFormatter(_plain))
-        axes.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1, 0.5)))  # labels within a decade
+        axes.yaxis.set_minor_formatter(_between(axes.yaxis))
         axes.set_ylabel(metric)
         return
     spread = cells["std"].fillna(cells["error"]).median()
@@ -99,19 +100,30 @@ def _plain(value: float, place: int | None = None) -> str:
     return text.replace("e+0", "e").replace("e-0", "e-")
 
 
+def _between(axis: Axis) -> Formatter:
+    """Labels of a log axis's minor ticks, where fewer than two decades are seen."""
+    from matplotlib.ticker import FuncFormatter
+
+    def label(value: float, place: int | None = None) -> str:
+        del place
+        low, high = axis.get_view_interval()
+        shown = "23457" if high < 10 * low else "25" if high < 100 * low else ""
+        return _plain(value) if f"{value:.0e}"[0] in shown else ""
+
+    return FuncFormatter(label)
+
+
 def curve(cells: pd.DataFrame, x: str, label: str, metric: str, heading: str) -> Figure:
     """The metric along ``x``, a panel per SDE and a curve per row: mean, band of one std over seeds,
     exact values as small crosses, and the Pareto front where cells have ``front``."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
-    from matplotlib.ticker import LogFormatter
 
     with mpl.rc_context(STYLE):
         cells = cells[cells["mean"].notna()]
         sdes = list(dict.fromkeys(cells["sde"]))
         rows = list(dict.fromkeys(cells["row"]))
-        figure = Figure(figsize=(1.4 + 4.6 * len(sdes), 5.6), layout="constrained")
-        figure.suptitle(_wrapped(heading, figure), fontsize=9)
+        figure = Figure(figsize=(1.4 + 4.6 * len(sdes), 5.6))
         look = styles(rows)
         panels = np.atleast_1d(figure.subplots(1, len(sdes), sharey=True))
         value_axis(panels[0], cells, metric)
@@ -120,7 +132,7 @@ def curve(cells: pd.DataFrame, x: str, label: str, metric: str, heading: str) ->
             panel = cells[cells["sde"] == sde]
             axes.set_xscale("log")
             axes.xaxis.set_major_formatter("{x:g}")
-            axes.xaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1, 0.5)))
+            axes.xaxis.set_minor_formatter(_between(axes.xaxis))
             for row, line in panel.groupby("row", sort=False):
                 line, style = line.sort_values(x), look[str(row)]
                 axes.plot(line[x], line["mean"], markersize=4, linewidth=1.2, **style)
@@ -137,24 +149,12 @@ def curve(cells: pd.DataFrame, x: str, label: str, metric: str, heading: str) ->
                 extra["Pareto front"] = drawn
             axes.set_title(sde, fontsize=10)
             axes.set_xlabel(label)
-        _legend(figure, look, extra)
+        _arrange(figure, heading, _entries(look) | extra)
         return figure
 
 
-def _columns(figure: Figure, names: list[str]) -> int:
-    """Columns of a legend that the figure has room for: a name takes 0.075 inches a letter, its line 0.6."""
-    widest = 0.6 + 0.075 * max(map(len, names))
-    return max(1, min(len(names), 5, int(figure.get_figwidth() / widest)))
-
-
-def _wrapped(heading: str, figure: Figure) -> str:
-    import textwrap
-
-    return textwrap.fill(heading, int(figure.get_figwidth() * 13))
-
-
-def _legend(figure: Figure, look: Mapping[str, dict[str, Any]], extra: Mapping[str, Any]) -> None:
-    """Colours and markers by name, then dashes by what they stand for, then the rest."""
+def _entries(look: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """A legend's lines: colours and markers by name, then dashes by what they stand for."""
     from matplotlib.lines import Line2D
 
     entries: dict[str, Any] = {}
@@ -164,18 +164,34 @@ def _legend(figure: Figure, look: Mapping[str, dict[str, Any]], extra: Mapping[s
     for row, style in look.items():
         tail = row.partition(", ")[2]
         if tail:
-            filled = style["markerfacecolor"] != "white"
-            entries.setdefault(
-                tail,
-                Line2D(
-                    [], [], color="#555555", marker="o", markersize=4.5, linestyle=style["linestyle"],
-                    markerfacecolor="#555555" if filled else "white",
-                ),
-            )  # fmt: skip
-    entries |= extra
+            fill = "#555555" if style["markerfacecolor"] != "white" else "white"
+            plain = {"color": "#555555", "marker": "o", "markersize": 4.5, "markerfacecolor": fill}
+            entries.setdefault(tail, Line2D([], [], linestyle=style["linestyle"], **plain))
+    return entries
+
+
+def _arrange(figure: Figure, heading: str, entries: Mapping[str, Any]) -> None:
+    """Heading above, legend below, and the panels in what is left, in inches: a search for the layout
+    would take as long as the drawing."""
+    import textwrap
+
+    width, height = figure.get_size_inches()
     names = list(entries)
+    # a name takes 0.075 inches a letter, its line 0.7
+    columns = int(width / (0.7 + 0.075 * max(map(len, names))))
+    columns = max(1, min(len(names), 5, columns))
+    lines = textwrap.wrap(heading, int(width * 13))
+    figure.suptitle("\n".join(lines), fontsize=9, y=1 - 0.06 / height, va="top")
     drawn = [entries[name] for name in names]
-    figure.legend(drawn, names, loc="outside lower center", ncols=_columns(figure, names), handlelength=3.2)
+    figure.legend(drawn, names, loc="lower center", ncols=columns, handlelength=3.2)
+    figure.subplots_adjust(
+        left=0.85 / width,
+        right=1 - 0.12 / width,
+        top=1 - (0.32 + 0.15 * len(lines)) / height,
+        bottom=(0.72 + 0.175 * -(-len(names) // columns)) / height,
+        wspace=0.06,
+        hspace=0.08,
+    )
 
 
 def grid(cells: pd.DataFrame, metric: str, quantity: str, heading: str) -> Figure:
@@ -190,8 +206,7 @@ def grid(cells: pd.DataFrame, metric: str, quantity: str, heading: str) -> Figur
         columns = list(dict.fromkeys(cells["column"]))
         look = styles(list(dict.fromkeys(cells["row"])))
         both = bool(cells["published"].notna().any())
-        figure = Figure(figsize=(1.2 + 4.4 * len(sdes), 6.6 if both else 4.4), layout="constrained")
-        figure.suptitle(_wrapped(heading, figure), fontsize=9)
+        figure = Figure(figsize=(1.2 + 4.4 * len(sdes), 6.6 if both else 4.4))
         panels = np.atleast_2d(figure.subplots(1 + both, len(sdes), sharex=True, sharey="row", squeeze=False))
         handles: dict[str, Any] = {}
         for j, sde in enumerate(sdes):
@@ -209,14 +224,8 @@ def grid(cells: pd.DataFrame, metric: str, quantity: str, heading: str) -> Figur
                 panels[1, j].yaxis.set_minor_formatter("{x:g}")
             bottom = panels[-1, j]
             bottom.set_xticks(range(len(columns)), [c.replace(" ", "\n") for c in columns])
-        names = [name for name in handles if name != "exact value"]
-        names += ["exact value"] if "exact value" in handles else []
-        figure.legend(
-            [handles[n] for n in names],
-            names,
-            loc="outside lower center",
-            ncols=_columns(figure, names),
-        )
+        exact = {name: handles.pop(name) for name in list(handles) if name == "exact value"}
+        _arrange(figure, heading, handles | exact)
         return figure
 
 
