@@ -234,6 +234,18 @@ def test_an_axis_within_a_decade_has_plain_labels(table: Table, suite: str) -> N
         assert not any("$" in text for text in said)
 
 
+def test_a_solvers_exact_value_is_called_a_limit(table: Table) -> None:
+    """By what the record says, whatever the solver and its row are called."""
+    store, plan = Store(Path("results")), manifest("memoir")
+    fill(store, plan)
+    assert "limit" not in table("memoir", "--no-plots")
+    path = store.record_path(plan["cells"][0]["fingerprint"])
+    found = json.loads(path.read_text())
+    found["identity"]["solver"] = {"name": "mine"}
+    path.write_text(json.dumps(found))
+    assert "of a solver, its limit at tolerance 0" in table("memoir", "--no-plots")
+
+
 def test_a_narrow_screen_gets_a_line_per_cell(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(Store(Path("results")), manifest("table1"))
     lines = table("table1", "--no-plots").splitlines()

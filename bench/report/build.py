@@ -107,11 +107,7 @@ def _plots(
     if x not in ("nfe", None):
         axes = {"x": str(x)}
     for column, label in axes.items():
-        lined = cells.copy()
-        if column != "x":
-            lined["front"] = frame.pareto(cells, column, lower=lower)
-        else:
-            lined = lined.drop(columns="front", errors="ignore")
+        lined = cells if column == "x" else cells.assign(front=frame.pareto(cells, column, lower=lower))
         name = f"{metric}-{'seconds' if column == 'seconds_per_sample' else x if column == 'x' else column}"
         csv(f"{name}.csv", lined[[*PLOTTED, *(["front"] if "front" in lined else [])]])
         plots.save(plots.curve(lined, column, label, metric, heading), folder / name, write)
@@ -129,8 +125,8 @@ def _notes(cells: pd.DataFrame, rows: pd.DataFrame, metric: str, manifest: Mappi
         notes.append("Bold: the best of its row, where it beats the next by more than the two's spread.")
     if cells["exact"].notna().any():
         text = "Exact: from closed-form moments, free of sampling noise"
-        solved = cells["row"].str.contains("rk45")
-        notes.append(text + ("; of a solver, its limit at tolerance 0." if solved.any() else "."))
+        solved = ((rows["solver"] != "") & rows["exact"].notna()).any()
+        notes.append(text + ("; of a solver, its limit at tolerance 0." if solved else "."))
     ranked = [row for row in manifest["published"] if row["quantity"] != "nfe"]
     for agreement in frame.rank_agreement(cells) if ranked else ():
         exact = agreement["tau_exact"]

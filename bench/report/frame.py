@@ -38,6 +38,7 @@ def tidy(manifest: Mapping[str, Any], store: Store) -> pd.DataFrame:
                     "status": "missing" if status == "finished" and reading is None else status,
                     "metric": metric,
                     **{k: (reading or {}).get(k) for k in ("value", "error", "exact", "note")},
+                    "solver": identity.get("solver", {}).get("name", ""),
                     "published": figure.get("value"),
                     "published_std": figure.get("std"),
                     "published_quantity": figure.get("quantity", ""),

@@ -200,21 +200,17 @@ def grid(cells: pd.DataFrame, metric: str, quantity: str, heading: str) -> Figur
     from matplotlib.figure import Figure
 
     with mpl.rc_context(STYLE):
-        sdes = [
-            sde for sde, some in cells["mean"].notna().groupby(cells["sde"], sort=False).any().items() if some
-        ]
+        sdes = list(dict.fromkeys(cells.loc[cells["mean"].notna(), "sde"]))
         columns = list(dict.fromkeys(cells["column"]))
         look = styles(list(dict.fromkeys(cells["row"])))
         both = bool(cells["published"].notna().any())
         figure = Figure(figsize=(1.2 + 4.4 * len(sdes), 6.6 if both else 4.4))
         panels = np.atleast_2d(figure.subplots(1 + both, len(sdes), sharex=True, sharey="row", squeeze=False))
+        value_axis(panels[0, 0], cells, metric)
         handles: dict[str, Any] = {}
         for j, sde in enumerate(sdes):
             panel = cells[cells["sde"] == sde]
             _dots(panels[0, j], panel, columns, look, "mean", "std", handles)
-            value_axis(panels[0, j], cells, metric if j == 0 else "")
-            if j:
-                panels[0, j].set_ylabel("")
             panels[0, j].set_title(sde, fontsize=10)
             if both:
                 _dots(panels[1, j], panel, columns, look, "published", "published_std", handles)
