@@ -8,8 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bench.checkpoints.cards import Card
+from bench.checkpoints.readers import Reader
 from bench.errors import BenchError
 from bench.execute import Executor, Job
+from bench.features import Extractor, FeatureMetric, Features, MeasuredFeatures
 from bench.metrics import Measured, Metric, Reading
 from bench.params import Plugin, param
 from bench.plugins import Register, hookimpl
@@ -41,16 +43,21 @@ __all__ = [
     "Corrector",
     "Denoiser",
     "Executor",
+    "Extractor",
+    "FeatureMetric",
+    "Features",
     "Job",
     "LangevinLike",
     "Level",
     "LinearPredictor",
     "Measured",
+    "MeasuredFeatures",
     "Metric",
     "Model",
     "Noise",
     "Plugin",
     "Predictor",
+    "Reader",
     "Reading",
     "Register",
     "Sampler",

@@ -26,7 +26,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     checkpoint: Names = ["cifar10-tiny"]
-    sde: Names = ["vp"]
+    sde: list[str] = []
     predictor: Names = ["reverse_diffusion"]
     corrector: Names = ["none"]
     solver: list[str] = []
@@ -67,6 +67,7 @@ class _File(BaseModel):
     defaults: dict[str, Any] = {}
     profiles: dict[str, dict[str, Any]] = {}
     suites: dict[str, Suite] = {}
+    cards: list[str] = []
 
 
 def _read(path: Path) -> _File:
@@ -112,6 +113,18 @@ def suites(folder: Path | None = None) -> dict[str, Suite]:
     for path in _files(folder):
         for name, suite in _read(path).suites.items():
             found[name] = suite.model_copy(update={"published": _published(path, name, suite.published)})
+    return found
+
+
+def card_folders(folder: Path | None = None) -> list[tuple[Path, Path]]:
+    """(bench.toml, folder of cards) as ``cards`` names them, from where the bench.toml lies."""
+    found = []
+    for toml in _files(folder):
+        for named in _read(toml).cards:
+            path = toml.parent / Path(named).expanduser()
+            if not path.is_dir():
+                raise BenchError(f"{toml}: cards: there is no folder {path}")
+            found.append((toml, path))
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Iterable
 
 
@@ -22,9 +23,34 @@ class StoreError(OSError):
     """The results folder can't take in what was made (disk full, say); the run can't go on."""
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """`` (did you mean X? known: X, Y)``, to be put behind "unknown ... NAME"."""
+SHORT = 10
+"""Names that an error lists; of more it tells the nearest and the command that lists all."""
+
+
+def did_you_mean(name: str, known: Iterable[str], listing: str = "") -> str:
+    """`` (did you mean X? known: X, Y)``, to be put behind "unknown ... NAME".
+
+    ``listing``: the command that shows all; then no more than `SHORT` names are listed here.
+    """
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    return f" ({hint}known: {', '.join(names) or 'none'})"
+    if not listing or len(names) <= SHORT:
+        close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        return f" ({hint}known: {', '.join(names) or 'none'})"
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    near = [repr(other) for other in close if _likeness(name, other) > _likeness(name, close[0]) - 0.1]
+    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    return f" ({hint}{listing} shows all)"
+
+
+def _likeness(name: str, other: str) -> float:
+    return difflib.SequenceMatcher(a=other, b=name).ratio()
+
+
+def printable(text: str, most: int | None = 200) -> str:
+    """Text from a file, fit for a terminal: what is no printable character as JSON escapes it, cut at
+    ``most`` characters."""
+    cut = text if most is None or len(text) <= most else f"{text[: most - 1]}…"
+    if cut.isprintable():
+        return cut
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in cut)

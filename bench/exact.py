@@ -120,7 +120,8 @@ def expected_norm(mean: Array, variance: Array) -> float:
 
 def linear(sampler: Sampler) -> bool:
     """Whether `moments` knows the sampler."""
-    if sampler.solver is not None or not isinstance(sampler.predictor, LinearPredictor):
+    predictor = sampler.predictor
+    if sampler.solver is not None or not isinstance(predictor, LinearPredictor) or not predictor.linear:
         return False
     corrector = sampler.corrector
     return corrector is None or corrector.calls == 0 or isinstance(corrector, LangevinLike)

@@ -70,30 +70,37 @@ class Listener:
 
 
 _LOADED: dict[str, Model] = {}
+_WARM: set[int] = set()
+"""The batch sizes that the loaded model was called with."""
 
 
 def _model(cell: Cell, size: int) -> tuple[Model, float]:
     """The cell's loaded checkpoint, kept while cells follow each other on it, and the warm-up's seconds.
 
-    A compiled network, and any on a GPU, is called once before it is timed.
+    A network, and anything on a GPU, is called once on each size of batch before it is timed.
     """
     import torch
 
     from bench.checkpoints.load import load_model
+    from bench.score import ScoreFunction
 
     sde, device = cell.sampler.sde, torch.device(cell.device)
-    key = f"{cell.card.deciding()} {sde.data_range} {cell.device} {cell.precision} {cell.compile}"
-    if key in _LOADED:
-        return _LOADED[key], 0.0
-    _LOADED.clear()
-    if device.type == "cuda":
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = cell.precision == "tf32"
-    model = load_model(cell.card, sde.data_range, device, precision=cell.precision, compile=cell.compile)
+    key = f"{cell.card.deciding()} {sde} {cell.device} {cell.precision} {cell.compile}"
+    if key not in _LOADED:
+        _LOADED.clear()
+        _WARM.clear()
+        if device.type == "cuda":
+            tf32 = cell.precision == "tf32"
+            torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
+        _LOADED[key] = load_model(cell.card, sde, device, precision=cell.precision, compile=cell.compile)
+    model = _LOADED[key]
+    if size in _WARM or (cell.card.exact and device.type != "cuda"):
+        return model, 0.0
     begun = time.perf_counter()
-    if cell.compile or device.type == "cuda":
-        with torch.no_grad():  # as the run: a compiled network knows the difference
-            model.score(torch.zeros((size, *model.shape), device=device), sde.at(sde.end)).sum().item()
-    _LOADED[key] = model
+    # as the run calls it: what is compiled knows the difference
+    with torch.no_grad():
+        ScoreFunction(model, sde)(torch.zeros((size, *model.shape), device=device), sde.end).sum().item()
+    _WARM.add(size)
     return model, time.perf_counter() - begun
 
 
@@ -286,7 +293,9 @@ def _header(cell: Cell) -> dict[str, Any]:
 
 def missing_metrics(cell: Cell, record: dict[str, Any]) -> list[str]:
     """Metrics of the cell that its record lacks, or has from other parameters or reference data."""
-    return [m.name for m in cell.metrics if record["metrics"].get(m.name, {}).get("with") != metric_facts(m)]
+    return [
+        m.label for m in cell.metrics if record["metrics"].get(m.label, {}).get("with") != metric_facts(m)
+    ]
 
 
 def _measure(cell: Cell, store: Store) -> dict[str, Any]:
@@ -295,14 +304,15 @@ def _measure(cell: Cell, store: Store) -> dict[str, Any]:
 
     from bench.report.images import grid_png
 
-    seconds = network = calls = 0.0
+    seconds = network = calls = warm = 0.0
     first: list[Tensor] = []
     batches = []
 
     def seen(images: Tensor, facts: dict[str, Any]) -> None:
-        nonlocal seconds, network, calls
+        nonlocal seconds, network, calls, warm
         seconds += facts["seconds"]
         network += facts["network_seconds"]
+        warm += facts["warm_seconds"]
         calls += facts["nfe"] * len(images)
         batches.append({"size": len(images)} | {k: facts[k] for k in ("nfe", "seconds", "network_seconds")})
         if sum(map(len, first)) < 64:
@@ -316,6 +326,7 @@ def _measure(cell: Cell, store: Store) -> dict[str, Any]:
         "seconds": seconds,
         "samples_per_second": cell.samples / seconds,
         "network_share": network / seconds,
+        "warm_seconds": warm,
     }
     picture = store.write_image(cell.fingerprint, grid_png(torch.cat(first)[:64]))
     return {"metrics": found, "exact": exact, "cost": cost, "batches": batches, "picture": str(picture)}
@@ -325,6 +336,6 @@ def _exact(cell: Cell) -> dict[str, float]:
     """The exact value of ``fd_dct`` where theory has it: `bench.exact.known` on the Gaussian checkpoint."""
     from bench.exact import exact_fd_dct, known
 
-    if cell.card.kind != "gaussian" or not known(cell.sampler):
+    if cell.card.format != "gaussian" or not known(cell.sampler):
         return {}
     return {"fd_dct": exact_fd_dct(cell.card, cell.sampler)}

@@ -43,7 +43,7 @@ def manifests(
                 "batch_size": cell.batch_size,
                 "steps_scale": scale,
                 "precision": cell.precision,
-                "metrics": [metric.name for metric in cell.metrics],
+                "metrics": [metric.label for metric in cell.metrics],
                 "published": published,
                 "cells": [],
             },

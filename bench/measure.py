@@ -47,16 +47,17 @@ def readings(
     for metric, measured in begun:
         reading = measured.result()
         note = reading.note or (f"n below {metric.least}" if reading.n < metric.least else "")
-        found[metric.name] = {
+        found[metric.label] = {
             "value": reading.value,
             "n": reading.n,
             "error": reading.error,
             "note": note,
             "details": reading.details,
             "direction": metric.direction,
+            "bias": metric.bias,
             "leave_one_out": measured.leave_one_out(),
             "with": metric_facts(metric),
         }
-        if metric.name in exact:
-            found[metric.name]["exact"] = exact[metric.name]
+        if metric.label in exact:
+            found[metric.label]["exact"] = exact[metric.label]
     return found

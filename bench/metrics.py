@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import re
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -62,6 +64,17 @@ class Metric(Plugin):
 
     direction: ClassVar[Literal["lower", "higher"]] = "lower"
     least: ClassVar[int] = 2
+    bias: ClassVar[str] = ""
+    """What is known of the value's bias at n samples, in a few words."""
+
+    @property
+    def label(self) -> str:
+        """What tables and records call it: another label for all that may not share a column.
+
+        Default: the name with the parameters that differ from their defaults.
+        """
+        defaults = {p.name: p.default for p in self.parameters()}
+        return "-".join([self.name, *(slug(v) for k, v in self.values().items() if v != defaults[k])])
 
     @abstractmethod
     def start(self, device: device) -> Measured:
@@ -78,21 +91,27 @@ class Moments:
     def __init__(self) -> None:
         self.n = 0
         self.mean: Array = np.zeros(0)
-        self._scatter: Array = np.zeros((0, 0))
+        self._scatter: Array = np.zeros((0, 0))  # its upper triangle
 
     def add(self, rows: Array) -> None:
         """Take in rows (n, d); `BenchError` where one is not finite."""
+        from scipy.linalg.blas import dsyrk
+
         rows = np.asarray(rows, dtype=np.float64)
         if not np.isfinite(rows).all():
             raise BenchError("features are NaN or infinite")
-        n, mean = len(rows), rows.mean(axis=0)
-        centred = rows - mean
-        scatter = centred.T @ centred
-        if self.n == 0:
-            self.n, self.mean, self._scatter = n, mean, scatter
+        if not len(rows):
             return
-        delta, total = mean - self.mean, self.n + n
-        self._scatter += scatter + np.outer(delta, delta) * (self.n * n / total)
+        n, d = rows.shape
+        if self.n == 0:
+            self.mean, self._scatter = np.zeros(d), np.zeros((d, d), order="F")
+        mean, total = rows.mean(axis=0), self.n + n
+        delta = mean - self.mean
+        # the rows about their own mean, and a last one for the distance of the two means
+        centred = np.empty((n + 1, d))
+        np.subtract(rows, mean, out=centred[:n])
+        np.multiply(delta, math.sqrt(self.n * n / total), out=centred[n])
+        self._scatter = dsyrk(1.0, centred.T, beta=1.0, c=self._scatter, overwrite_c=1)
         self.mean = self.mean + delta * (n / total)
         self.n = total
 
@@ -109,29 +128,74 @@ class Moments:
         """Unbiased covariance (d, d)."""
         if self.n < 2:
             raise BenchError(f"a covariance needs at least 2 samples, not {self.n}")
-        return self._scatter / (self.n - 1)
+        lower = np.tri(len(self._scatter), dtype=bool)
+        covariance: Array = np.where(lower, self._scatter.T, self._scatter) / (self.n - 1)
+        return covariance
 
 
 def frechet_distance(mean: Array, covariance: Array, mean_: Array, covariance_: Array) -> float:
     """``|m - m'|^2 + tr(C + C' - 2 (C C')^(1/2))`` (Dowson and Landau 1982, eq. 4), by eigenvalues.
 
-    ``tr (C C')^(1/2)`` is the sum of the square roots of the eigenvalues of ``C^(1/2) C' C^(1/2)``,
-    which is symmetric and positive semi-definite whatever the rank. Means (d,), covariances (d, d).
+    With ``C = L L^T`` and ``C' = L' L'^T``, ``tr (C C')^(1/2)`` is the sum of the singular values of
+    ``L^T L'``, whose squares are the eigenvalues of ``L^T C' L``; the factors have as many columns as the
+    covariances have rank, so that those of fewer samples than features add no noise. Means (d,),
+    covariances (d, d); `BenchError` for another d, and for negative eigenvalues.
     """
     if mean.shape != mean_.shape:
         raise BenchError(
             f"statistics of {mean_.shape[0]} features against {mean.shape[0]}: not the same extractor"
         )
-    values, vectors = np.linalg.eigh(covariance)
-    root = (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
-    product = root @ covariance_ @ root
-    cross = np.sqrt(np.maximum(np.linalg.eigvalsh((product + product.T) / 2), 0.0)).sum()
     difference = mean - mean_
-    return float(difference @ difference + np.trace(covariance) + np.trace(covariance_) - 2 * cross)
+    trace = float(np.trace(covariance) + np.trace(covariance_))
+    return float(difference @ difference) + trace - 2 * _cross(_factor(covariance), _factor(covariance_))
 
 
-def to_uint8(images: Tensor) -> Tensor:
-    """Images on [0, 1] -> uint8 by clipping and rounding."""
+def _factor(covariance: Array) -> Array:
+    """L (d, rank) with ``L L^T = C``, by Cholesky's decomposition with pivots (Higham 2002, ch. 10.3)."""
+    from scipy.linalg.lapack import dpstrf
+
+    lower, pivots, rank, _ = dpstrf(covariance, lower=1)
+    factor = np.empty((len(covariance), rank))
+    factor[pivots - 1] = np.tril(lower[:, :rank])
+    trace = np.trace(covariance)
+    if abs(trace - np.vdot(factor, factor)) > 1e-6 * abs(trace):
+        raise BenchError("statistics are damaged: their covariance has negative eigenvalues")
+    return factor
+
+
+def _cross(one: Array, two: Array) -> float:
+    """Sum of the singular values of ``one^T two`` (its nuclear norm)."""
+    from scipy.linalg import eigvalsh, svdvals
+
+    product = one.T @ two
+    if product.shape[0] > product.shape[1]:
+        product = product.T
+    if not len(product):
+        return 0.0
+    squares = eigvalsh(product @ product.T, check_finite=False, overwrite_a=True)
+    # an eigenvalue is off by some eps of the greatest one, its root by that over the root: where this
+    # may tell, the singular values themselves, which take longer
+    least = np.finfo(float).tiny
+    off = np.finfo(float).eps * squares[-1:] / np.sqrt(np.maximum(squares, least))
+    roots = np.sqrt(np.maximum(squares, 0.0)).sum()
+    if off.sum() <= 1e-8 * roots:
+        return float(roots)
+    return float(svdvals(product, check_finite=False).sum())
+
+
+def slug(value: Any) -> str:
+    """A parameter's value as part of a file name: letters, digits, dot, underscore."""
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    return re.sub(r"[^A-Za-z0-9.]+", "_", text).strip("_")
+
+
+def to_uint8(images: Tensor, rounding: Literal["round", "truncate"] = "round") -> Tensor:
+    """Images on [0, 1] -> uint8: clipped, times 255, rounded or cut off.
+
+    Bytes k handed in as float32(k / 255) come back as k by either: 255 float32(k / 255), in float32, is k for
+    each of the 256.
+    """
     import torch
 
-    return images.clamp(0, 1).mul(255).round().to(torch.uint8)
+    scaled = images.clamp(0, 1).mul(255)
+    return (scaled.round() if rounding == "round" else scaled).to(torch.uint8)

@@ -10,7 +10,7 @@ import itertools
 import json
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ValidationError
 
@@ -19,7 +19,7 @@ from bench.config import SAMPLER_SETTINGS, Precision, Settings, complaint
 from bench.errors import BenchError, did_you_mean
 from bench.metrics import Metric
 from bench.params import Plugin
-from bench.plugins import Entry, Registry
+from bench.plugins import Entry, Registry, registry
 from bench.sampling import Sampler, Solver, check_denoise
 from bench.suites import ROLES, Place, Suite, expand
 
@@ -52,7 +52,7 @@ class Cell:
         sampler = self.sampler
         parts = {role: _part(self.entries[role], getattr(sampler, role)) for role in self.entries}
         found: dict[str, Any] = {
-            "checkpoint": {"name": self.card.name, **self.card.deciding()},
+            "checkpoint": {"name": self.card.name, **self.card.deciding()} | self._reading,
             **parts,
             "denoise": sampler.denoise,
             "batch_size": self.batch_size,
@@ -68,6 +68,29 @@ class Cell:
             found |= {"rho": sampler.rho} if sampler.grid == "polynomial" else {}
             found |= {} if sampler.label_scales is None else {"label_scales": sampler.label_scales}
         return found
+
+    @functools.cached_property
+    def convention(self) -> Literal["exact", "published", "rescaled"]:
+        """Whether a network is asked as it was published, or on another SDE than its own."""
+        if self.card.exact:
+            return "exact"
+        if self.card.sde is None:
+            return "published"
+        from bench.checkpoints.load import follows_convention
+
+        return "published" if follows_convention(self.card, self.sampler.sde) else "rescaled"
+
+    @property
+    def _reading(self) -> dict[str, Any]:
+        """How a network's file is read, and by what convention the network is asked."""
+        if self.card.exact:
+            return {}
+        try:
+            entry = registry().get("readers", self.card.format)
+            reader = entry.thing.build(self.card.parameters.get("reader", {}))
+        except BenchError as error:
+            raise BenchError(f"checkpoint {self.card.name}: {error}") from error
+        return {"reader": _part(entry, reader), "convention": self.convention}
 
     @functools.cached_property
     def key(self) -> str:
@@ -212,16 +235,18 @@ def make_plan(settings: Settings, registry: Registry) -> list[Cell]:
         if role in absent:
             raise BenchError(f"a parameter of a {role} was given, but the run has none")
     cells = []
-    for checkpoint, sde in itertools.product(_once(settings.checkpoint), _once(settings.sde)):
-        card: Card = registry.get("checkpoints", checkpoint).thing
-        card.content()
-        metrics = tuple(
-            registry.build("metrics", name, settings.parameters.get("metric", {}))
-            for name in _once(settings.metric) or [card.metric]
-        )
+    for card, sde in _pairs(settings, registry):
+        card.check()
+        if card.metric not in registry.names("metrics"):
+            known = did_you_mean(card.metric, registry.names("metrics"))
+            raise BenchError(
+                f"checkpoint {card.name}: its card names the unknown metric {card.metric!r}{known}"
+            )
+        names = _once(settings.metric) or [card.metric]
+        metrics = build_metrics(registry, names, settings.parameters.get("metric", {}))
         for metric in metrics:
             metric.provenance()
-        for sampler, entries in _samplers(settings, registry, sde):
+        for sampler, entries in _samplers(settings, registry, card, sde):
             if sampler.solver is None:
                 sampler.scales()
                 sampler.labels()
@@ -272,21 +297,45 @@ def plan_suite(
     return sorted(found, key=lambda pair: (order[pair[1].card.name], pair[1].seed))
 
 
+def _shared_out(
+    registry: Registry, role: str, names: list[str], given: dict[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """Parameters by plugin: one goes to every selected plugin that has it; one that none has is an error."""
+    known = {name: {p.name for p in registry.get(f"{role}s", name).thing.parameters()} for name in names}
+    everyone = set().union(*known.values())
+    for key in given.keys() - everyone:
+        takes = did_you_mean(key, everyone) if everyone else " (it has no parameters)"
+        raise BenchError(f"{role} {', '.join(names)} has no parameter {key!r}{takes}")
+    return {name: {k: v for k, v in given.items() if k in known[name]} for name in names}
+
+
+def build_metrics(registry: Registry, names: list[str], given: dict[str, Any]) -> tuple[Metric, ...]:
+    """The metrics of these names, with the parameters that they have."""
+    own = _shared_out(registry, "metric", names, given)
+    return tuple(registry.build("metrics", name, own[name]) for name in names)
+
+
+def _pairs(settings: Settings, registry: Registry) -> list[tuple[Card, str]]:
+    """Checkpoints with SDEs; where none is given, each with the one it was trained on."""
+    cards: list[Card] = [registry.get("checkpoints", name).thing for name in _once(settings.checkpoint)]
+    return [(card, sde) for card in cards for sde in _once(settings.sde) or [card.sde or "vp"]]
+
+
 def _once(names: list[str]) -> list[str]:
     """The names without repetition."""
     return list(dict.fromkeys(names))
 
 
-def _samplers(settings: Settings, registry: Registry, sde: str) -> list[tuple[Sampler, dict[str, Entry]]]:
+def _samplers(
+    settings: Settings, registry: Registry, card: Card, sde: str
+) -> list[tuple[Sampler, dict[str, Entry]]]:
     def build(role: str, name: str) -> Any:
-        # a parameter goes to every selected plugin that has it; one that none has is an error
-        given, chosen = settings.parameters.get(role, {}), getattr(settings, role)
-        known = {n: {p.name for p in registry.get(f"{role}s", n).thing.parameters()} for n in chosen}
-        everyone = set().union(*known.values())
-        for key in given.keys() - everyone:
-            takes = did_you_mean(key, everyone) if everyone else " (it has no parameters)"
-            raise BenchError(f"{role} {', '.join(chosen)} has no parameter {key!r}{takes}")
-        return registry.build(f"{role}s", name, {k: v for k, v in given.items() if k in known[name]})
+        chosen = getattr(settings, role) or [name]
+        given = _shared_out(registry, role, chosen, settings.parameters.get(role, {}))[name]
+        known = {p.name for p in registry.get(f"{role}s", name).thing.parameters()}
+        published = card.parameters.get(role, {}) if sde == card.sde else {}
+        own = {k: v for k, v in published.items() if k in known}
+        return registry.build(f"{role}s", name, own | given)
 
     chosen: list[dict[str, str]]
     if settings.solver:
@@ -314,5 +363,18 @@ def _samplers(settings: Settings, registry: Registry, sde: str) -> list[tuple[Sa
             denoise=denoise,
             label_scales=settings.label_scales,
         )
+        if sampler.predictor is not None and sampler.predictor.needs_variance:
+            _refuse_without_variance(card, sampler)
         found.append((sampler, {role: registry.get(f"{role}s", name) for role, name in names.items()}))
     return found
+
+
+def _refuse_without_variance(card: Card, sampler: Sampler) -> None:
+    from bench.checkpoints.load import follows_convention
+
+    if not card.learned_variance:
+        raise BenchError(f"checkpoint {card.name} has learned no variance: take another predictor.variance")
+    if not follows_convention(card, sampler.sde):
+        raise BenchError(
+            f"the learned variance of {card.name} belongs to the SDE it was trained on: leave out --sde"
+        )

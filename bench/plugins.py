@@ -18,6 +18,7 @@ import functools
 import inspect
 from collections.abc import Callable
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import pluggy
@@ -30,7 +31,20 @@ hookimpl = pluggy.HookimplMarker("bench")
 Register = Callable[[Any], None]
 """``register(thing)``: a role's class with a ``name``, or for checkpoints a card."""
 
-KINDS = ("sdes", "predictors", "correctors", "solvers", "metrics", "checkpoints", "executors")
+KINDS = (
+    "sdes",
+    "predictors",
+    "correctors",
+    "solvers",
+    "metrics",
+    "extractors",
+    "checkpoints",
+    "readers",
+    "executors",
+)
+
+CARDS = "bench.toml"
+"""What stands for the distribution of a card that a bench.toml names; its path is the version."""
 
 
 class Hooks:
@@ -57,8 +71,16 @@ class Hooks:
         """Register subclasses of `bench.Metric`."""
 
     @hookspec
+    def register_extractors(self, register: Register) -> None:
+        """Register subclasses of `bench.Extractor`."""
+
+    @hookspec
     def register_checkpoints(self, register: Register) -> None:
         """Register `bench.Card` objects."""
+
+    @hookspec
+    def register_readers(self, register: Register) -> None:
+        """Register subclasses of `bench.Reader`."""
 
     @hookspec
     def register_executors(self, register: Register) -> None:
@@ -153,7 +175,8 @@ class Registry:
         found = self.entries.get((kind, name), [])
         if not found:
             broken = "; ".join(p.message for p in self.problems)
-            message = f"unknown {kind[:-1]} {name!r}{did_you_mean(name, self.names(kind))}"
+            listing = "bench checkpoints list" if kind == "checkpoints" else f"bench list {kind}"
+            message = f"unknown {kind[:-1]} {name!r}{did_you_mean(name, self.names(kind), listing)}"
             raise BenchError(message + (f"; {broken}" if broken else ""))
         if len(found) > 1:
             raise BenchError(_clash(kind, name, found))
@@ -166,7 +189,9 @@ class Registry:
 
 def _clash(kind: str, name: str, found: list[Entry]) -> str:
     owners = " and ".join(f"{e.distribution} {e.version}" for e in found)
-    return f"the {kind[:-1]} {name!r} is registered by {owners}: uninstall one of them"
+    own = [e.version for e in found if e.distribution == CARDS]
+    remedy = f"rename the card {own[-1]} (its key name)" if own else "uninstall one of them"
+    return f"the {kind[:-1]} {name!r} is registered by {owners}: {remedy}"
 
 
 def _collect(found: list[Entry], kind: str, distribution: str, version: str, thing: Any) -> None:
@@ -198,14 +223,34 @@ def roles() -> dict[str, type]:
         "correctors": bench.Corrector,
         "solvers": bench.Solver,
         "metrics": bench.Metric,
+        "extractors": bench.Extractor,
         "checkpoints": bench.Card,
+        "readers": bench.Reader,
         "executors": bench.Executor,
     }
 
 
 @functools.cache
 def registry() -> Registry:
-    """The registry of what is installed, made once."""
+    """The registry of what is installed and of the cards that bench.toml names, made once."""
     made = Registry()
     made.load_installed()
+    _load_cards(made)
     return made
+
+
+def _load_cards(made: Registry, folder: Path | None = None) -> None:
+    """Take in the cards in the folders that bench.toml names; its place stands for a version."""
+    from bench.checkpoints.cards import Card
+    from bench.config import card_folders
+
+    for toml, cards in card_folders(folder):
+        for path in sorted(cards.glob("*.toml")):
+            try:
+                card = Card.read(path)
+            except BenchError as error:
+                made.problems.append(Problem("checkpoints", path.stem, f"{error}; the card was skipped"))
+                continue
+            where = path.relative_to(toml.parent) if path.is_relative_to(toml.parent) else path
+            entry = Entry("checkpoints", card.name, card, CARDS, str(where))
+            made.entries.setdefault(("checkpoints", card.name), []).append(entry)

@@ -44,6 +44,11 @@ class Predictor(Plugin):
     idle: ClassVar[bool] = False
     """True for a predictor that leaves x where it is: a run passes it over."""
 
+    @property
+    def needs_variance(self) -> bool:
+        """Whether it asks for the checkpoint's learned variance (`ScoreFunction.with_variance`)."""
+        return False
+
     @abstractmethod
     def step(self, x: Tensor, scale: Scale, score: ScoreFunction, noise: Noise, state: Any) -> Update:
         """x (B, ...) at ``scale`` -> `Update` at the next one; ``state`` is None on the first step."""
@@ -59,6 +64,11 @@ class LinearPredictor(Predictor):
 
     Being so declared, its moments on Gaussian data are known in closed form (`bench.exact`).
     """
+
+    @property
+    def linear(self) -> bool:
+        """False where a parameter makes the step something else than its `coefficients`."""
+        return True
 
     @abstractmethod
     def coefficients(self, scale: Scale) -> tuple[float, float, float]:

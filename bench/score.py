@@ -5,12 +5,15 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+from bench.errors import BenchError
 from bench.sde import SDE, Level
 
 if TYPE_CHECKING:
     from torch import Tensor, device
+
+T = TypeVar("T")
 
 
 class Model(ABC):
@@ -24,6 +27,10 @@ class Model(ABC):
     @abstractmethod
     def score(self, x: Tensor, level: Level) -> Tensor:
         """Score ``grad log p(x)`` of the marginal at ``level``; x (B, *shape), result alike."""
+
+    def score_and_variance(self, x: Tensor, level: Level) -> tuple[Tensor, Tensor]:
+        """Score, and the learned variance's place v in [0, 1] between the reverse step's two bounds."""
+        raise BenchError("the checkpoint has no learned variance (on this SDE)")
 
     @abstractmethod
     def images(self, x: Tensor) -> Tensor:
@@ -120,6 +127,14 @@ class ScoreFunction:
         self.on_call: Callable[[Tensor, int], None] | None = None
 
     def __call__(self, x: Tensor, at: Level | float) -> Tensor:
+        """The score at x (B, ...)."""
+        return self._asked(self.model.score, x, at)
+
+    def with_variance(self, x: Tensor, at: Level | float) -> tuple[Tensor, Tensor]:
+        """The score and the learned variance, in one call (`Model.score_and_variance`)."""
+        return self._asked(self.model.score_and_variance, x, at)
+
+    def _asked(self, ask: Callable[[Tensor, Level], T], x: Tensor, at: Level | float) -> T:
         level = at if isinstance(at, Level) else self.sde.at(at)
         if self.labels is not None and level.index is not None:
             level = self.labels[level.index]
@@ -127,6 +142,6 @@ class ScoreFunction:
         if self.on_call is not None:
             self.on_call(x, self.calls)
         if self.clock is None:
-            return self.model.score(x, level)
+            return ask(x, level)
         with self.clock:
-            return self.model.score(x, level)
+            return ask(x, level)

@@ -49,8 +49,8 @@ class Scale(Level):
     the squared mean factor of the step, the alpha_i of the Langevin corrector. ``a_back``, ``g_back``
     are the chain that ancestral sampling reverses (the published one, or the exact transition where
     none is published) and ``posterior`` the standard deviation of x_{i-1} given x_i and x_0 on it,
-    ``g_back sqrt(v_{i-1} / v_i)`` with ``v_i = a_back^2 v_{i-1} + g_back^2``. The last scale's next level
-    is t = 0, clean data.
+    ``g_back sqrt(v_{i-1} / v_i)`` with ``v_i = a_back^2 v_{i-1} + g_back^2``; ``alpha_back``, ``sigma_back``
+    are that chain's own marginal at this scale. The last scale's next level is t = 0, clean data.
     """
 
     dt: float = 0.0
@@ -65,6 +65,8 @@ class Scale(Level):
     a_back: float = 1.0
     g_back: float = 0.0
     posterior: float = 0.0
+    alpha_back: float = 1.0
+    sigma_back: float = 0.0
 
 
 class SDE(Plugin):
@@ -117,6 +119,15 @@ class SDE(Plugin):
             low, high = np.where(below, t, low), np.where(below, high, t)
         return (low + high) / 2
 
+    def position(self, t: float, count: int) -> float:
+        """Where time t lies among ``count`` trained noise scales, 0 the smallest: t (count - 1)."""
+        return t / self.end * (count - 1)
+
+    def snap(self, t: Array, count: int) -> Array:
+        """The times of the uniform grid of ``count`` scales as the chain has them; default: as they are."""
+        del count
+        return t
+
     def chain(self, t: Array, count: int) -> tuple[Array, Array]:
         """Published discrete chain ``x_i = a_i x_{i-1} + g_i z`` on the uniform grid of ``count`` scales.
 
@@ -159,7 +170,7 @@ def time_grid(sde: SDE, steps: int, kind: GridKind = "uniform", rho: float = 7.0
     if steps == 1:
         return np.array([sde.end])
     if kind == "uniform":
-        return np.linspace(sde.eps, sde.end, steps)
+        return sde.snap(np.linspace(sde.eps, sde.end, steps), steps)
     ends = np.array([sde.eps, sde.end])
     low, high = np.log(sde.sigma(ends) / sde.alpha(ends))
     if kind == "logsnr":
@@ -201,12 +212,14 @@ def scales(sde: SDE, steps: int, kind: GridKind = "uniform", rho: float = 7.0) -
     else:
         a_back, g_back = a, g = sde.transition(t, t_next)
         shrink = a**2
-    posterior, v = np.zeros_like(t), 0.0
+    posterior, sigma_back, v = np.zeros_like(t), np.zeros_like(t), 0.0
     for i in range(steps):
         below, v = v, a_back[i] ** 2 * v + g_back[i] ** 2
         posterior[i] = g_back[i] * math.sqrt(below / v)
+        sigma_back[i] = math.sqrt(v)
     columns = [t, sde.alpha(t), sde.sigma(t), t - t_next, t_next, alpha_next, sigma_next]
     columns += [sde.drift(t), sde.diffusion(t), a, g, shrink, a_back, g_back, posterior]
+    columns += [np.cumprod(a_back), sigma_back]
     rows = np.stack([np.broadcast_to(c, t.shape) for c in columns], axis=1).tolist()
     return [
         Scale(t_, al, si, i if uniform else None, steps if uniform else None, *rest)

@@ -17,7 +17,7 @@ from bench.exact import Mixture, MixtureModel
 from bench.plugins import registry
 
 RECORDED = ("ve", "vp", "subvp")
-SDES = (*RECORDED, "ve_exp")
+SDES = (*RECORDED, "ve_exp", "vp_cosine")
 
 
 @cache

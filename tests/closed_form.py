@@ -8,6 +8,7 @@ Nothing here reads the plugins' coefficients: this is the other side of the comp
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 
 import numpy as np
@@ -32,7 +33,7 @@ class Case:
 
 @dataclasses.dataclass
 class Law:
-    """The paper's table of SDEs, CIFAR-10's constants, and dx = 25^t dw."""
+    """The paper's table of SDEs with CIFAR-10's constants, dx = 25^t dw, the cosine schedule (T = 4000)."""
 
     name: str
     sigma_min: float = 0.01
@@ -42,7 +43,12 @@ class Law:
 
     @property
     def eps(self) -> float:
-        return 1e-5 if self.name == "ve" else 1e-3
+        return {"ve": 1e-5, "vp_cosine": 1 / 4000}.get(self.name, 1e-3)
+
+    def times(self, steps: int) -> Array:
+        found = self.eps + (1 - self.eps) * np.arange(steps) / (steps - 1)
+        # improved DDPM takes a subset of its 4000 scales
+        return np.array([round(4000 * t) / 4000 for t in found]) if self.name == "vp_cosine" else found
 
     @property
     def prior_variance(self) -> float:
@@ -56,6 +62,10 @@ class Law:
     def alpha(self, t: float) -> float:
         if self.name in ("ve", "ve_exp"):
             return 1.0
+        if self.name == "vp_cosine":
+            at = round(4000 * t)
+            assert abs(at - 4000 * t) < 1e-9
+            return math.sqrt(cosine_products()[at])
         return math.exp(-0.25 * t**2 * (self.beta_max - self.beta_min) - 0.5 * t * self.beta_min)
 
     def sigma(self, t: float) -> float:
@@ -64,9 +74,11 @@ class Law:
         if self.name == "ve_exp":
             return math.sqrt((25.0 ** (2 * t) - 1) / (2 * math.log(25)))
         kept = self.alpha(t) ** 2
-        return math.sqrt(1 - kept) if self.name == "vp" else 1 - kept
+        return 1 - kept if self.name == "subvp" else math.sqrt(1 - kept)
 
     def drift(self, t: float) -> float:
+        if self.name == "vp_cosine":
+            return -0.5 * self.squared_diffusion(t)
         return 0.0 if self.name in ("ve", "ve_exp") else -0.5 * self.beta(t)
 
     def squared_diffusion(self, t: float) -> float:
@@ -76,7 +88,24 @@ class Law:
             return math.pow(25.0, 2 * t)
         if self.name == "vp":
             return self.beta(t)
+        if self.name == "vp_cosine":
+            # the rate at which alpha^2 falls over the 1/4000 before t
+            products, at = cosine_products(), round(4000 * t)
+            return -4000 * math.log(products[at] / products[at - 1])
         return self.beta(t) * (1 - math.exp(-2 * self.beta_min * t - (self.beta_max - self.beta_min) * t**2))
+
+
+@functools.cache
+def cosine_products() -> list[float]:
+    """Products of 1 - beta_i of the cosine schedule (Nichol & Dhariwal 2021, eq. 17), T = 4000; [0] is 1."""
+
+    def f(t: float) -> float:
+        return math.cos((t / 4000 + 0.008) / 1.008 * math.pi / 2) ** 2
+
+    found = [1.0]
+    for t in range(4000):
+        found.append(found[-1] * (1 - min(1 - f(t + 1) / f(t), 0.999)))
+    return found
 
 
 class Moments:
@@ -145,6 +174,9 @@ def predict(state: Moments, case: Case, i: int, times: Array) -> None:
         f, g2 = 0.0, sigmas[1] ** 2 - sigmas[0] ** 2
     elif law.name == "vp":
         f, g2 = math.sqrt(1 - beta) - 1, beta
+    elif law.name == "vp_cosine":
+        a = law.alpha(t) / law.alpha(below)
+        f, g2 = a - 1, law.sigma(t) ** 2 - a**2 * law.sigma(below) ** 2
     else:
         f, g2 = law.drift(t) / n, law.squared_diffusion(t) / n
     if case.predictor == "reverse_diffusion":
@@ -180,10 +212,10 @@ def correct(state: Moments, case: Case, i: int, times: Array) -> None:
 def moments(case: Case, mu: Array, lam: Array) -> tuple[Array, Array]:
     """Mean and variance per coefficient of the run's samples."""
     law = Law(case.sde)
-    times = law.eps + (1 - law.eps) * np.arange(case.steps) / (case.steps - 1)
+    times = law.times(case.steps)
     asked = {}
     if case.label_scales is not None:
-        known = law.eps + (1 - law.eps) * np.arange(case.label_scales) / (case.label_scales - 1)
+        known = law.times(case.label_scales)
         asked = {float(t): float(known[i * case.label_scales // case.steps]) for i, t in enumerate(times)}
     state = Moments(mu, lam, law, asked)
     for i in reversed(range(case.steps)):

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load, save
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from bench import BenchError, Card, Denoiser
 from bench.basis import from_basis
 from bench.checkpoints.edm import EDMDenoiser
 from bench.checkpoints.load import load_model, mixture
-from bench.checkpoints.unet import TinyUNet
+from bench.checkpoints.tiny import TinyUNet
 from bench.exact import MixtureModel
 from bench.paths import REGISTRY
 from bench.plugins import registry
@@ -24,14 +24,19 @@ from bench.score import ScoreFunction
 from bench.sde import SDE
 
 CPU = torch.device("cpu")
-RANGES = ((0.0, 1.0), (-1.0, 1.0))
+RANGES = ("ve", "vp")
 EXACT = [e.thing for e in registry().of_kind("checkpoints") if e.thing.exact]
 SMALL: dict[str, Any] = {"width": 16, "width_low": 64, "blocks": 1, "embedding": 32}
 
 
-def exact_model(card: Card, range_: tuple[float, float]) -> MixtureModel:
-    """The card's model in float64."""
-    model = load_model(card, range_, CPU, dtype=torch.float64)
+def sde(name: str) -> SDE:
+    found: SDE = registry().build("sdes", name, {})
+    return found
+
+
+def exact_model(card: Card, name: str) -> MixtureModel:
+    """The card's model on an SDE, in float64."""
+    model = load_model(card, sde(name), CPU, dtype=torch.float64)
     assert isinstance(model, MixtureModel)
     return model
 
@@ -45,8 +50,8 @@ def test_states_are_the_same_images_on_every_data_range(card: Card) -> None:
     data, colour = mixture(card)
     mean, sd = torch.from_numpy(data.mean), torch.from_numpy(data.variance).sqrt()
     noise = torch.randn(mean.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    for range_ in RANGES:
-        model = exact_model(card, range_)
+    for name in RANGES:
+        model = exact_model(card, name)
         assert model.shape == card.shape
         centre, spread = torch.from_numpy(model.data.mean), torch.from_numpy(model.data.variance).sqrt()
         for z in (torch.zeros_like(noise), noise):
@@ -59,14 +64,13 @@ def test_states_are_the_same_images_on_every_data_range(card: Card) -> None:
 
 @pytest.mark.parametrize("card", EXACT, ids=lambda card: card.name)
 def test_the_exact_score_is_the_gradient_of_the_log_density(card: Card) -> None:
-    model = exact_model(card, (-1.0, 1.0))
+    model = exact_model(card, "vp")
     weight, mean, variance = (
         torch.from_numpy(a) for a in (model.data.weight, model.data.mean, model.data.variance)
     )
     noise = torch.randn((3, *card.shape), generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    sde: SDE = registry().build("sdes", "vp", {})
     for t in (0.01, 0.2, 0.9):
-        level = sde.at(t)
+        level = sde("vp").at(t)
         v = level.alpha**2 * variance + level.sigma**2
         x = (level.alpha * mean[-1] + v[-1].sqrt() * noise).requires_grad_()
         log_each = -0.5 * (((x[:, None] - level.alpha * mean) ** 2) / v + v.log()).flatten(2).sum(2)
@@ -174,16 +178,21 @@ def _card(folder: Path, blob: bytes, **changes: Any) -> Card:
     """A card of its own on a file with that content, size and hash right."""
     (folder / "mine.bin").write_bytes(blob)
     fields = Card.read(REGISTRY / "cards" / "gaussian-cifar10.toml").model_dump(by_alias=True)
-    fields |= {"name": "mine", "file": "mine.bin", "bytes": len(blob)}
-    card = Card(**fields | {"sha256": hashlib.sha256(blob).hexdigest()} | changes)
-    card._folder = folder
+    file = {"name": "mine.bin", "bytes": len(blob), "sha256": hashlib.sha256(blob).hexdigest()}
+    if changes.get("format") == "edm":
+        file["name"] = "mine.safetensors"
+    card = Card(**fields | {"name": "mine", "files": [file]} | changes)
+    (folder / "mine.bin").rename(folder / str(file["name"]))
+    card._home = folder
     return card
 
 
 EDM: dict[str, Any] = {
-    "kind": "edm",
+    "format": "edm",
+    "predicts": "edm",
+    "labels": "edm",
     "data_range": (-1.0, 1.0),
-    "network": SMALL | {"sigma_data": 0.4},
+    "network": SMALL | {"architecture": "tiny", "sigma_data": 0.4},
     "training": {"images": 10},
 }
 
@@ -194,11 +203,11 @@ def test_a_unet_goes_through_its_file_and_card(tmp_path: Path, kept: torch.dtype
     state = {name: t.to(kept) for name, t in network.state_dict().items()}
     card = _card(tmp_path, save(state), **EDM)
     network.load_state_dict({name: t.float() for name, t in state.items()})
-    sde: SDE = registry().build("sdes", "vp", {})
-    model = load_model(card, sde.data_range, CPU)
+    vp = sde("vp")
+    model = load_model(card, vp, CPU)
     x = torch.randn(2, *card.shape, generator=torch.Generator().manual_seed(7))
     before = x.clone()
-    level = sde.at(0.4)
+    level = vp.at(0.4)
     with torch.no_grad():
         ratio = torch.full((2,), level.sigma / level.alpha)
         denoised = EDMDenoiser(network, 0.4)(x / level.alpha, ratio)
@@ -207,19 +216,19 @@ def test_a_unet_goes_through_its_file_and_card(tmp_path: Path, kept: torch.dtype
     assert torch.equal(x, before)
     assert not model.score(x, level).requires_grad
     # it samples too, to the end
-    sampler = Sampler(sde, registry().build("predictors", "reverse_diffusion", {}), steps=25)
+    sampler = Sampler(vp, registry().build("predictors", "reverse_diffusion", {}), steps=25)
     draws = torch.Generator().manual_seed(8)
 
     def noise(like: Tensor) -> Tensor:
         return torch.randn(like.shape, generator=draws)
 
-    score = ScoreFunction(model, sde)
+    score = ScoreFunction(model, vp)
     assert sampler.run(x, score, noise, noise).shape == x.shape
     assert score.calls == 25
 
 
 def _exact_tensors() -> dict[str, Tensor]:
-    return load(Card.read(REGISTRY / "cards" / "gaussian-cifar10.toml").content())
+    return load_file(REGISTRY / "cards" / "gaussian-cifar10.safetensors")
 
 
 def _wrong_blobs() -> dict[str, tuple[bytes, dict[str, Any]]]:
@@ -235,7 +244,10 @@ def _wrong_blobs() -> dict[str, tuple[bytes, dict[str, Any]]]:
         "edm, a tensor's shape": (save(state | {name: torch.zeros(2, 3)}), EDM),
         "edm, another network": (save(state), EDM | {"network": EDM["network"] | {"width": 32}}),
         "edm, unknown option": (save(state), EDM | {"network": EDM["network"] | {"depth": 32}}),
-        "edm, no sigma_data": (save(state), EDM | {"network": SMALL}),
+        "edm, unknown architecture": (save(state), EDM | {"network": SMALL | {"architecture": "tin"}}),
+        "edm, a tensor of integers": (save(state | {name: state[name].int()}), EDM),
+        "edm, a tensor not finite": (save(state | {name: state[name] / 0}), EDM),
+        "no such format": (save(state), EDM | {"format": "edn"}),
         "exact, a tensor missing": (save({k: v for k, v in exact.items() if k != "variance"}), {}),
         "exact, another shape": (save(exact | {"mean": torch.zeros(1, 3, 8, 8)}), {}),
         "exact, no distribution": (save(exact | {"variance": -exact["variance"]}), {}),
@@ -246,7 +258,7 @@ def _wrong_blobs() -> dict[str, tuple[bytes, dict[str, Any]]]:
 def test_wrong_tensors_with_the_right_hash_are_refused(tmp_path: Path, wrong: str) -> None:
     blob, changes = _wrong_blobs()[wrong]
     card = _card(tmp_path, blob, **changes)
-    assert card.content() == blob
-    with pytest.raises(BenchError, match="checkpoint mine") as error:
-        load_model(card, (-1.0, 1.0), CPU)
+    card.check()
+    with pytest.raises(BenchError, match=r"checkpoint mine|unknown reader") as error:
+        load_model(card, sde("vp"), CPU)
     assert "\n" not in str(error.value)

@@ -64,7 +64,7 @@ def test_unknown_names_get_a_suggestion(refused: Refused, arguments: tuple[str, 
 def test_a_far_miss_gets_the_known_names_and_no_guess(refused: Refused) -> None:
     line = refused(*RUN, "--sde", "zzzzzzzz")
     assert "did you mean" not in line
-    assert "known: subvp, ve, ve_exp, vp" in line
+    assert "known: subvp, ve, ve_exp, vp, vp_cosine" in line
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def _folder(path: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        (_missing, "is missing"),
+        (_missing, "is not here"),
         (_truncated, "is truncated (24903 bytes, not 24904)"),
         (_wrong_hash, "has the wrong hash"),
         (_folder, "can't be read"),
@@ -214,11 +214,11 @@ def test_a_damaged_checkpoint_file(
     said: str,
 ) -> None:
     card = _own_card(tmp_path, monkeypatch)
-    damage(card.path)
+    damage(card.folder / card.files[0].name)
     line = refused("run", "--checkpoint", "mine", "--steps", "30")
     assert said in line
     assert "checkpoint mine" in line
-    assert card.file in line
+    assert card.files[0].name in line
 
 
 @pytest.mark.parametrize(

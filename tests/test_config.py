@@ -35,7 +35,7 @@ def shipped(profile: str) -> dict[str, Any]:
 def test_the_shipped_file_alone(tmp_path: Path) -> None:
     chosen, name = settings({}, None, tmp_path)
     assert name == "quick"
-    assert chosen.sde == ["vp"]
+    assert chosen.sde == []  # the checkpoint's own
     assert shipped("quick").items() <= chosen.model_dump().items()
     paper, name = settings({}, "paper", tmp_path)
     assert (name, paper.steps, paper.samples, paper.repeats) == ("paper", 1000, 50000, 5)
@@ -237,16 +237,16 @@ def test_a_plugins_distribution_and_version_count() -> None:
 
 
 def test_all_of_a_card_that_decides_the_numbers_counts(tmp_path: Path) -> None:
-    """Two cards may share a file: how it is read (kind, data range, network, sigma_data) counts too."""
+    """Two cards may share a file: how it is read (format, data range, network, sigma_data) counts too."""
     blob = b"any bytes"
     (tmp_path / "file").write_bytes(blob)
     model = Card.read(REGISTRY / "cards" / "gaussian-cifar10.toml")
 
-    def key(kind: str, **changes: Any) -> str:
-        fields = model.model_dump(by_alias=True) | {"name": "mine", "kind": kind, "file": "file"}
-        fields |= {"bytes": len(blob), "sha256": hashlib.sha256(blob).hexdigest()}
+    def key(format: str, **changes: Any) -> str:
+        file = {"name": "file", "bytes": len(blob), "sha256": hashlib.sha256(blob).hexdigest()}
+        fields = model.model_dump(by_alias=True) | {"name": "mine", "format": format, "files": [file]}
         card = Card(**fields | changes)
-        card._folder = tmp_path
+        card._home = tmp_path
         found = Registry()
         found.entries = registry().entries | {
             ("checkpoints", "mine"): [Entry("checkpoints", "mine", card, "t", "1")]

@@ -15,7 +15,7 @@ from bench import Array, Sampler, ScoreFunction
 from bench.exact import Mixture, MixtureModel, frechet, moments
 from bench.plugins import registry
 from bench.sampling import streams
-from bench_fid.metrics import fd_diagonal
+from bench_fid.dct import fd_diagonal
 from tests import closed_form
 from tests.analytic import gaussian
 from tests.closed_form import Case

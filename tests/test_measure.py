@@ -150,13 +150,14 @@ def test_other_parameters_and_other_reference_data_are_measured_anew(
     (first,) = metrics()
     assert "1 measured" in bench(*MEASURE, "mean", "-P", "metric.shift=2")
     (second,) = metrics()
-    assert second["mean"]["value"] == first["mean"]["value"] + 2
-    assert second["mean"]["with"]["parameters"] == {"shift": 2.0}
+    assert second["mean-2"]["value"] == first["mean"]["value"] + 2
+    assert second["mean"] == first["mean"]  # another column: both stay
+    assert second["mean-2"]["with"]["parameters"] == {"shift": 2.0}
     assert "1 had it already" in bench(*MEASURE, "mean", "-P", "metric.shift=2")
     monkeypatch.setattr(Mean, "provenance", lambda _: {"data": "new"})
     assert "1 measured" in bench(*MEASURE, "mean", "-P", "metric.shift=2")
     (third,) = metrics()
-    assert third["mean"]["with"]["provenance"] == {"data": "new"}
+    assert third["mean-2"]["with"]["provenance"] == {"data": "new"}
 
 
 def test_parameters_in_bench_toml_count(bench: Bench) -> None:
@@ -164,7 +165,7 @@ def test_parameters_in_bench_toml_count(bench: Bench) -> None:
     Path("bench.toml").write_text("[defaults.parameters.metric]\nshift = 3\n")
     bench(*MEASURE, "mean")
     (found,) = metrics()
-    assert found["mean"]["with"]["parameters"] == {"shift": 3.0}
+    assert found["mean-3"]["with"]["parameters"] == {"shift": 3.0}
 
 
 def test_records_without_samples_are_skipped_and_said(bench: Bench) -> None:

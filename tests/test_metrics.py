@@ -95,7 +95,7 @@ def test_fd_cifar10_tells_worse_images_from_better() -> None:
     from bench.checkpoints.load import load_model, mixture
 
     card = registry().get("checkpoints", "gmm-cifar10").thing
-    model = load_model(card, (0.0, 1.0), torch.device("cpu"))
+    model = load_model(card, registry().build("sdes", "ve", {}), torch.device("cpu"))
     data, _ = mixture(card)
     generator = np.random.default_rng(0)
     k = generator.choice(len(data.weight), size=200, p=data.weight)

@@ -28,7 +28,7 @@ BLOCK = (slice(None), slice(None), slice(0, 8), slice(0, 8))
 @pytest.fixture(scope="module")
 def model() -> MixtureModel:
     card = registry().get("checkpoints", "gmm-cifar10").thing
-    made = load_model(card, sde("vp").data_range, torch.device("cpu"))
+    made = load_model(card, sde("vp"), torch.device("cpu"))
     assert isinstance(made, MixtureModel)
     return made
 

@@ -22,8 +22,10 @@ MU = np.array([1.0, -0.5, 2.0, 0.3, -1.0])
 LAM = np.array([0.05, 0.3, 1.0, 4.0, 10.0])
 
 PREDICTORS = ("ancestral", "euler_maruyama", "probability_flow", "reverse_diffusion")
+# vp_cosine steps from one of its 4000 scales to another: it has no limit of many steps
+LAWS = tuple(s for s in SDES if s != "vp_cosine")
 # on dx = 25^t dw the variance starts from nought in proportion to t: see `test_ancestral_from_no_noise`
-CASES = [(s, p) for s in SDES for p in PREDICTORS if (s, p) != ("ve_exp", "ancestral")]
+CASES = [(s, p) for s in LAWS for p in PREDICTORS if (s, p) != ("ve_exp", "ancestral")]
 # exact at any number of steps: see `test_ancestral_is_exact_in_the_mean_on_exact_transitions`
 EXACT = ("subvp", "ancestral", "means")
 HALVES = [c for c in ((s, p, h) for s, p in CASES for h in ("means", "deviations")) if c != EXACT]

@@ -28,6 +28,7 @@ from bench import (
 from bench.cli import main
 from bench.cli.listing import facts
 from bench.params import Parameter, Plugin
+from bench.paths import REGISTRY
 from bench.plugins import KINDS, Registry, registry
 
 
@@ -371,6 +372,9 @@ def test_the_core_imports_no_plugin() -> None:
 
 HEAVY = ("torch", "pandas", "matplotlib", "scipy", "torchdiffeq", "torchsde", "cleanfid")
 LIGHT = [["--help"], ["run", "--help"], ["list"], ["list", "--json"], ["show", "langevin"]]
+LIGHT += [["checkpoints", "list"], ["checkpoints", "show", "cifar10-tiny"]]
+LIGHT += [["fid", "--help"], ["stats", "build", "--help"]]
+LIGHT += [["stats", "show", str(REGISTRY / "stats" / "cifar10-train_cifar10-features.npz")]]
 
 
 def test_listing_and_help_load_no_heavy_library() -> None:

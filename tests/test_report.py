@@ -35,10 +35,10 @@ def test_spread_is_mean_and_sample_deviation() -> None:
 def test_seeds_are_one_row_and_neither_error_is_called_the_other() -> None:
     (row,) = summary_rows([record(0, 1.0), record(1, 3.0)])
     assert row["sampler"] == "net · vp · em, 20 steps"
-    assert row["value"] == "2 ± 1.4 (std over 2 seeds), standard error of each 0.5"
+    assert row["value"] == "2 ± 1.4 (std over 2 seeds), standard error of each over its samples 0.5"
     assert (row["samples"], row["NFE per sample"], row["in network"]) == ("200", "20", "97.5 %")
     (row,) = summary_rows([record(0, 1.0, exact=1.25)])
-    assert (row["value"], row["exact"]) == ("1 ± 0.5 (standard error)", "1.25")
+    assert (row["value"], row["exact"]) == ("1 ± 0.5 (standard error over samples)", "1.25")
 
 
 def test_failed_cells_have_no_row_and_daggers_are_explained() -> None:

@@ -27,6 +27,9 @@ def laws(draw: st.DrawFn, names: tuple[str, ...] = SDES) -> SDE:
         )
     if name == "ve_exp":
         return sde(name, base=draw(st.floats(2, 100)), eps=draw(st.floats(1e-6, 0.1)))
+    if name == "vp_cosine":
+        scales = draw(st.integers(5, 40))
+        return sde(name, scales=scales, s=draw(st.floats(1e-3, 0.1)), eps=1 / scales)
     low = draw(st.floats(0.01, 2))
     return sde(name, beta_min=low, beta_max=low + draw(st.floats(0.1, 30)), eps=draw(st.floats(1e-6, 0.1)))
 

@@ -314,7 +314,7 @@ def test_a_metric_more_that_fails_takes_nothing_away(bench_: Bench, monkeypatch:
 
     more = (*RUN, "--metric", "fd_cifar10")
     with monkeypatch.context() as patched:
-        patched.setattr("bench_fid.metrics._FeatureDistance.add", broken)
+        patched.setattr("bench_fid.frechet.FrechetDistance.add", broken)
         out, _ = bench_(*more, status=1)
     assert "ValueError: no features" in out
     assert "0 finished, 1 failed" in out
@@ -370,6 +370,6 @@ def test_prune_takes_samples_of_an_earlier_run_and_leaves_those_of_failed_cells(
     def broken(*_: Any) -> None:
         raise ValueError("no features")
 
-    monkeypatch.setattr("bench_fid.metrics._FeatureDistance.add", broken)
+    monkeypatch.setattr("bench_fid.frechet.FrechetDistance.add", broken)
     bench_(*RUN, "--seed", "1", "--metric", "fd_cifar10", "--prune", status=1)
     assert len(results()[1]) == 2

@@ -8,12 +8,17 @@ from collections.abc import Sequence
 
 import click
 
+from bench.cli.bars import Lines
+from bench.cli.checkpoints import checkpoints_command
 from bench.cli.compare import compare_command
+from bench.cli.fid import fid_command
 from bench.cli.listing import list_command, show_command
 from bench.cli.measure import measure_command
 from bench.cli.run import run_command
+from bench.cli.stats import stats_command
 from bench.cli.table import table_command
-from bench.errors import BenchError
+from bench.errors import BenchError, printable
+from bench.reference import watching
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -25,8 +30,10 @@ def cli() -> None:
     bench run --sde vp --predictor reverse_diffusion --corrector langevin
     bench run --suite table1 --checkpoint gaussian-cifar10 --steps-scale 0.1
     bench table table1
+    bench fid samples/ --reference cifar10
     bench list predictors
     bench show langevin
+    bench checkpoints list
     """
 
 
@@ -34,6 +41,9 @@ cli.add_command(run_command)
 cli.add_command(table_command)
 cli.add_command(compare_command)
 cli.add_command(measure_command)
+cli.add_command(fid_command)
+cli.add_command(stats_command)
+cli.add_command(checkpoints_command)
 cli.add_command(list_command)
 cli.add_command(show_command)
 
@@ -43,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if arguments is None and hasattr(signal, "SIGPIPE"):
         # a reader that leaves (`bench list | head`) ends us as it does any program, not as a failed cell
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    watching.set(Lines())
     try:
         status = cli.main(args=None if arguments is None else list(arguments), standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -54,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         click.echo(f"bench: {error.format_message()}{hint}", err=True)
         sys.exit(2)
     except BenchError as error:
-        click.echo(f"bench: {error}", err=True)
+        click.echo(f"bench: {printable(str(error), None)}", err=True)
         sys.exit(2)
     except OSError as error:
         click.echo(f"bench: {error}; what was finished is kept: run the same command again", err=True)

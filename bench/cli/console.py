@@ -23,3 +23,15 @@ def duration(seconds: float) -> str:
     return (
         f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
     )
+
+
+def amount(size: int | None) -> str:
+    """``312 B``, ``5.8 MB``; nothing where it is not known."""
+    if size is None:
+        return ""
+    value = float(size)
+    for unit in ("B", "kB", "MB"):
+        if value < 999.5:
+            return f"{value:.0f} B" if unit == "B" else f"{value:.3g} {unit}"
+        value /= 1000
+    return f"{value:.3g} GB"

@@ -8,13 +8,9 @@ from typing import Any
 
 import click
 
-from bench.errors import BenchError, did_you_mean
+from bench.cli import cards
+from bench.errors import BenchError, did_you_mean, printable
 from bench.plugins import KINDS, Entry, registry
-
-
-def _card_facts(entry: Entry) -> dict[str, Any]:
-    card: dict[str, Any] = entry.thing.model_dump(mode="json", by_alias=True)
-    return card
 
 
 def facts(entry: Entry) -> dict[str, Any]:
@@ -27,7 +23,9 @@ def facts(entry: Entry) -> dict[str, Any]:
         "summary": summary(entry),
     }
     if entry.kind == "checkpoints":
-        return found | {"card": _card_facts(entry)}
+        return found | {"card": entry.thing.model_dump(mode="json", by_alias=True)}
+    if entry.kind == "metrics":
+        found |= {k: getattr(entry.thing, k) for k in ("direction", "least", "bias")}
     keys = ("name", "type", "default", "help", "range")
     return found | {"parameters": [{k: getattr(p, k) for k in keys} for p in entry.thing.parameters()]}
 
@@ -37,6 +35,10 @@ def summary(entry: Entry) -> str:
     if entry.kind == "checkpoints":
         return str(entry.thing.summary)
     return (inspect.getdoc(entry.thing) or "").split("\n")[0]
+
+
+WIDE = 120
+"""Columns of a terminal from which on the list tells where things are from, as ``bench show`` does."""
 
 
 @click.command("list")
@@ -53,7 +55,7 @@ def list_command(kind: str | None, as_json: bool) -> None:
     found = registry()
     entries = [e for k in KINDS if kind in (None, k) for e in found.of_kind(k)]
     known = suite_facts() if kind in (None, "suites") else []
-    problems = [p.message for p in found.all_problems()]
+    problems = [printable(p.message, None) for p in found.all_problems()]
     if as_json:
         plain = {"entries": [facts(e) for e in entries], "suites": known, "problems": problems}
         click.echo(json.dumps(plain, indent=1))
@@ -66,14 +68,18 @@ def list_command(kind: str | None, as_json: bool) -> None:
 
     out = console()
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("kind", "name", "parameters", "from"):
+    heading = "summary" if kind in ("checkpoints", "suites") else "parameters"
+    columns = ("kind", "name", heading, *(("from",) if out.width >= WIDE else ()))
+    for column in columns:
         table.add_column(column, overflow="fold", no_wrap=column == "name")
     for entry in entries:
-        parameters = "" if entry.kind == "checkpoints" else _short(entry)
-        table.add_row(entry.kind[:-1], entry.name, parameters, f"{entry.distribution} {entry.version}")
+        tells = summary(entry) if entry.kind == "checkpoints" else _short(entry)
+        origin = printable(f"{entry.distribution} {entry.version}")
+        texts = (entry.kind[:-1], entry.name, escape(printable(tells, 1000)), escape(origin))
+        table.add_row(*texts[: len(columns)])
     for suite in known:
         cells = f"{suite['cells']} cells: {suite['about']}" if suite["about"] else f"{suite['cells']} cells"
-        table.add_row("suite", escape(suite["name"]), escape(cells), "bench.toml")
+        table.add_row(*("suite", escape(suite["name"]), escape(cells), "bench.toml")[: len(columns)])
     out.print(table)
     out.print(
         "bench show NAME tells more; set a parameter by -P ROLE.PARAMETER=VALUE", style="dim", highlight=False
@@ -105,6 +111,14 @@ def _suite_text(suite: dict[str, Any]) -> str:
     return "\n".join([*lines, "", f"bench run --suite {suite['name']}, then bench table {suite['name']}", ""])
 
 
+def _judged(entry: Entry) -> str:
+    """How a metric's values are to be read."""
+    told = facts(entry)
+    lines = [f"{told['direction']} is better", f"flagged (†) below {told['least']} samples"]
+    lines += [f"bias: {told['bias']}"] if told["bias"] else []
+    return "\n".join(f"  {line}" for line in lines)
+
+
 def _short(entry: Entry) -> str:
     return "  ".join(f"{p.name}={_text(p.default)}" for p in entry.thing.parameters())
 
@@ -128,23 +142,21 @@ def show_command(name: str, as_json: bool) -> None:
         known = {suite["name"] for suite in suite_facts()} | {
             e.name for kind in KINDS for e in found.of_kind(kind)
         }
-        raise BenchError(f"nothing is registered as {name!r}{did_you_mean(name, known)}")
+        raise BenchError(f"nothing is registered as {name!r}{did_you_mean(name, known, 'bench list')}")
     if as_json:
         click.echo(json.dumps([facts(e) for e in entries], indent=1))
         return
     for entry in entries:
-        click.echo(f"{entry.kind[:-1]} {entry.name}, from {entry.distribution} {entry.version}\n")
-        if entry.kind == "checkpoints":
-            for key, value in _card_facts(entry).items():
-                inner = value.items() if isinstance(value, dict) else [("", value)]
-                for part, item in inner:
-                    click.echo(f"  {f'{key}.{part}' if part else key:<24}{item}")
-        else:
-            click.echo("  " + (inspect.getdoc(entry.thing) or "").replace("\n", "\n  "))
-            for p in entry.thing.parameters():
-                limits = f", {p.range}" if p.range else ""
-                click.echo(
-                    f"\n  -P {entry.kind[:-1]}.{p.name}={_text(p.default)}"
-                    f"  ({p.type}{limits})\n      {p.help}"
-                )
+        click.echo(cards.text(entry) if entry.kind == "checkpoints" else _entry_text(entry))
         click.echo("")
+
+
+def _entry_text(entry: Entry) -> str:
+    text = f"{entry.kind[:-1]} {entry.name}, from {entry.distribution} {entry.version}\n\n  "
+    text += (inspect.getdoc(entry.thing) or "").replace("\n", "\n  ")
+    if entry.kind == "metrics":
+        text += "\n\n" + _judged(entry)
+    for p in entry.thing.parameters():
+        limits = f", {p.range}" if p.range else ""
+        text += f"\n\n  -P {entry.kind[:-1]}.{p.name}={_text(p.default)}  ({p.type}{limits})\n      {p.help}"
+    return text

@@ -32,6 +32,7 @@ OUTCOMES = ("measured", "had", "bare", "failed")
 @click.option("--suite", metavar="NAME", help="The cells of that suite alone.")
 @click.option("--checkpoint", metavar="NAME", help="Samples of that checkpoint alone.")
 @click.option("-P", "parameters", multiple=True, metavar="metric.NAME=VALUE", help="Parameter of a metric.")
+@click.option("--extrapolate", is_flag=True, default=None, help="Short for -P metric.extrapolate=true.")
 @click.option("--device", help="auto, cpu, cuda or cuda:N.")
 @click.option("--out", type=click.Path(path_type=Path), help="Results folder.")
 def measure_command(
@@ -39,6 +40,7 @@ def measure_command(
     suite: str | None,
     checkpoint: str | None,
     parameters: tuple[str, ...],
+    extrapolate: bool | None,
     device: str | None,
     out: Path | None,
 ) -> int:
@@ -50,15 +52,17 @@ def measure_command(
     found = registry()
     for problem in found.problems:
         click.echo(f"bench: {problem.message}", err=True)
-    own = plugin_parameters(parameters, {})
+    own = plugin_parameters(parameters, {"metric.extrapolate": extrapolate})
     for role in own:
         if role != "metric":
             raise BenchError(f"-P takes metric.NAME=VALUE here, not a parameter of a {role}")
     given = {"device": device, "out": out}
     flags = {"metric": list(dict.fromkeys(metric)), "parameters": own}
     chosen, _ = settings(flags | {k: v for k, v in given.items() if v is not None})
-    metrics = [found.build("metrics", name, chosen.parameters.get("metric", {})) for name in flags["metric"]]
-    wanted = {one.name: metric_facts(one) for one in metrics}
+    from bench.plan import build_metrics
+
+    metrics = list(build_metrics(found, list(flags["metric"]), chosen.parameters.get("metric", {})))
+    wanted = {one.label: metric_facts(one) for one in metrics}
     root = chosen.out.expanduser()
     if not (root / "records").is_dir():
         raise BenchError(f"there are no results in {root}: make some by bench run, or choose another --out")
@@ -136,7 +140,7 @@ def _measured(
     """Take what a record lacks and write it anew; which of `OUTCOMES` came of it."""
 
     def lacking(held: dict[str, Any]) -> list[Metric]:
-        return [m for m in metrics if held["metrics"].get(m.name, {}).get("with") != wanted[m.name]]
+        return [m for m in metrics if held["metrics"].get(m.label, {}).get("with") != wanted[m.label]]
 
     def bare(held: dict[str, Any]) -> bool:
         key = held.get("key")
@@ -177,7 +181,7 @@ def _take(
         raise
     except Exception as error:
         if len(metrics) == 1:
-            return {}, {metrics[0].name: error}
+            return {}, {metrics[0].label: error}
     # one of several failed: one by one, to have the others
     taken: dict[str, Any] = {}
     wrong: dict[str, Exception] = {}

@@ -31,7 +31,7 @@ def _selection(name: str, help: str) -> Decorator:
 
 
 @click.command("run")
-@_selection("sde", "Forward SDE: vp, ve, subvp, … Repeat for several; all selections multiply out.")
+@_selection("sde", "Forward SDE: vp, ve, subvp, …; default: the checkpoint's own. Selections multiply out.")
 @_selection("predictor", "Predictor, or none.")
 @_selection("corrector", "Corrector, or none.")
 @_selection("solver", "ODE or SDE solver, instead of predictor and corrector.")
@@ -56,6 +56,7 @@ def _selection(name: str, help: str) -> Decorator:
 @click.option("--snr", type=float, help="Short for -P corrector.snr=R.")
 @click.option("--corrector-steps", type=int, help="Short for -P corrector.steps=M.")
 @click.option("--tol", type=float, help="Short for -P solver.tol=TOL.")
+@click.option("--extrapolate", is_flag=True, default=None, help="Short for -P metric.extrapolate=true.")
 @click.option(
     "-P",
     "parameters",
@@ -95,6 +96,7 @@ def run_command(
     snr: float | None,
     corrector_steps: int | None,
     tol: float | None,
+    extrapolate: bool | None,
     rerun: Rerun,
     dry_run: bool,
     **flags: Any,
@@ -105,9 +107,8 @@ def run_command(
     mistake in the command, 130 stopped.
     """
     given = {k: list(v) if isinstance(v, tuple) else v for k, v in flags.items() if v is not None and v != ()}
-    given["parameters"] = plugin_parameters(
-        parameters, {"corrector.snr": snr, "corrector.steps": corrector_steps, "solver.tol": tol}
-    )
+    short = {"corrector.snr": snr, "corrector.steps": corrector_steps, "solver.tol": tol}
+    given["parameters"] = plugin_parameters(parameters, short | {"metric.extrapolate": extrapolate})
     found = registry()
     for problem in found.problems:
         click.echo(f"bench: {problem.message}", err=True)
@@ -234,6 +235,8 @@ def _header(
     click.echo(f"profile {name}: {what}, on {cells[0].device} in {chosen.precision}")
     if said and name == "quick":
         click.echo("the paper's setting: --profile paper (1000 steps, 50,000 samples, 5 seeds; wants a GPU)")
+    for line in sorted({_rescaled(cell) for cell in cells if cell.convention == "rescaled"}):
+        click.echo(line)
     cached = sum(store.read_record(c.fingerprint) is not None for c in cells)
     checkpoints = len(set(chosen.checkpoint))
     samplers = len(cells) // (checkpoints * chosen.repeats)
@@ -244,3 +247,17 @@ def _header(
     if suite:
         calls = sum((cell.planned_nfe or 0) * cell.samples for cell in cells)
         click.echo(f"{calls:.3g} network evaluations in all (samples x NFE), adaptive solvers aside")
+
+
+def _rescaled(cell: Cell) -> str:
+    """What a network was trained on, where the run's SDE is another."""
+    from bench.checkpoints.load import own_sde
+
+    own, run = own_sde(cell.card), cell.sampler.sde
+    assert own is not None
+    values = {k: v for k, v in own.values().items() if own.name == run.name and k != "eps"}
+    other = [f"{k}={v:g}" for k, v in values.items() if run.values()[k] != v]
+    trained = f"{own.name} with {', '.join(other)}" if other else own.name
+    if values and tuple(cell.card.data_range) != tuple(run.data_range):
+        trained = f"{own.name} with images from {cell.card.data_range[0]:g} to {cell.card.data_range[1]:g}"
+    return f"{cell.card.name} was trained on {trained}: it is asked at the level of equal sigma/alpha"

@@ -144,9 +144,25 @@ def _notes(cells: pd.DataFrame, rows: pd.DataFrame, metric: str, manifest: Mappi
         count = int((cells["status"] == status).sum())
         if count:
             notes.append(f"{count} of {len(cells)} cells {status}.")
+    notes += _left_out(rows[rows["metric"] == metric], metric, manifest["suite"])
     reasons = [c for _, c in cells.iterrows() if c["reason"]]
     notes += [f"failed: {c['sde']} {c['row']} {c['column']}: {c['reason']}" for c in reasons[:5]]
     spread = cells["error"].median()
     if not math.isnan(spread):
-        notes.append(f"Standard error of one seed's {metric}, median over cells: {number(float(spread))}.")
+        error = number(float(spread))
+        notes.append(f"Standard error over the samples of one seed's {metric}, median over cells: {error}.")
+    return notes
+
+
+def _left_out(rows: pd.DataFrame, metric: str, suite: str) -> list[str]:
+    """Cells whose readings may not stand beside the others (`bench.report.frame.odd_ones`)."""
+    odd = rows[(rows["status"] == "missing") & (rows["reason"] != "")]
+    name = metric.partition("-")[0].removesuffix("_inf")
+    how = f"bench measure --suite {suite} --metric {name}"
+    how += "" if name == metric else ", with its parameters,"
+    notes = []
+    for reason, group in odd.groupby("reason", sort=False):
+        count = len(group[frame.PLACE].drop_duplicates())
+        hold = "1 cell holds" if count == 1 else f"{count} cells hold"
+        notes.append(f"{hold} {metric} of {reason}, left out here: {how} takes it anew.")
     return notes

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from bench.errors import BenchError, did_you_mean
 from bench.report.paired import Estimate, alone, geometric_mean, holm, over_batches, over_seeds
-from bench.report.pairing import Pair, Run, listed
+from bench.report.pairing import Pair, Run, listed, refused
 
 NO_INTERVAL = "–"
 """The verdict where there is none."""
@@ -16,10 +16,7 @@ NO_INTERVAL = "–"
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """A metric of one pair: means over the common seeds, their difference B - A, and what it says.
-
-    ``alike`` is false where A and B took the metric with other parameters or reference data.
-    """
+    """A metric of one pair: means over the common seeds, their difference B - A, and what it says."""
 
     pair: Pair
     metric: str
@@ -30,7 +27,6 @@ class Row:
     estimate: Estimate
     p_holm: float | None
     note: str
-    alike: bool
 
     @property
     def relative(self) -> float | None:
@@ -53,7 +49,8 @@ class Row:
 
 
 def shared_metrics(pairs: Sequence[Pair], wanted: Sequence[str] = ()) -> list[str]:
-    """Metrics that a pair has on both sides, or those ``wanted``; `BenchError` for one that none has."""
+    """Metrics that a pair has on both sides, taken alike, or those ``wanted``; `BenchError` where a wanted
+    one is not among them, or there is none."""
     runs = [both for p in pairs for both in zip(p.a, p.b, strict=True)]
     found = sorted({m for a, b in runs for m in a.figures.keys() & b.figures.keys()})
     for name in wanted:
@@ -65,15 +62,29 @@ def shared_metrics(pairs: Sequence[Pair], wanted: Sequence[str] = ()) -> list[st
             f"no metric was taken on both sides (A: {listed(mine)}; B: {listed(theirs)}): "
             "bench run --metric takes another of the samples on disk"
         )
-    return list(dict.fromkeys(wanted)) or found
+    other = refused(pairs)
+    _refuse(other, wanted or ([] if set(found) - set(other) else found))
+    return list(dict.fromkeys(wanted)) or [name for name in found if name not in other]
+
+
+def _refuse(other: Mapping[str, str], names: Sequence[str]) -> None:
+    """`BenchError` for the first of these metrics that is not the same measure on both sides."""
+    for name in names:
+        if name in other:
+            raise BenchError(
+                f"{name} in B is of {other[name]}, and can't be compared with A's: bench measure takes it "
+                "anew where samples are kept"
+            )
 
 
 def compare(pairs: Sequence[Pair], metric: str) -> list[Row]:
     """A row per pair that has the metric (or cost) on both sides, p adjusted over the rows (Holm).
 
     Two or more common seeds: paired t test over seeds. One: paired jackknife over groups of batches,
-    where both have the same; else no interval.
+    where both have the same; else no interval. `BenchError` where A and B took the metric with other
+    parameters or reference data.
     """
+    _refuse(refused(pairs), [metric])
     rows = [row for row in (_row(p, metric) for p in pairs) if row is not None]
     adjusted = holm([row.estimate.p for row in rows])
     return [dataclasses.replace(row, p_holm=p) for row, p in zip(rows, adjusted, strict=True)]
@@ -105,7 +116,6 @@ def _row(pair: Pair, metric: str) -> Row | None:
         estimate=estimate,
         p_holm=None,
         note=f.note or g.note,
-        alike=f.made is None or g.made is None or f.made == g.made,
     )
 
 
@@ -138,8 +148,6 @@ def remarks(rows: Sequence[Row]) -> list[str]:
     found = []
     if any(row.estimate.interval is None for row in rows):
         found.append("no interval: one seed, no batches to pair: give --repeats")
-    for name in sorted({row.metric for row in rows if not row.alike}):
-        found.append(f"{name} has other parameters or reference data in A than in B: not the same measure")
     told: dict[str, int] = {}
     for row in rows:
         told[row.metric] = told.get(row.metric, 0) + (row.p_holm is not None)

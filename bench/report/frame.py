@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bench.report.pairing import HARMLESS, unlike
 from bench.sde import Array
 
 if TYPE_CHECKING:
@@ -18,15 +21,20 @@ PLACE = ["sde", "row", "column"]
 
 
 def tidy(manifest: Mapping[str, Any], store: Store) -> pd.DataFrame:
-    """One row per cell, seed and metric; a cell that was never run is a row of status ``missing``."""
+    """One row per cell, seed and metric; a cell that was never run is a row of status ``missing``.
+
+    So is one whose reading is not like the others of the metric, with the ``reason``: see `odd_ones`.
+    """
     published = {tuple(row[k] for k in PLACE): row for row in manifest["published"]}
+    records = [store.read_record(cell["fingerprint"]) or {"status": "missing"} for cell in manifest["cells"]]
+    odd = {metric: odd_ones(records, metric, manifest["samples"]) for metric in manifest["metrics"]}
     rows = []
-    for cell in manifest["cells"]:
-        record = store.read_record(cell["fingerprint"]) or {"status": "missing"}
+    for place, (cell, record) in enumerate(zip(manifest["cells"], records, strict=True)):
         identity, provenance = record.get("identity", {}), record.get("provenance", {})
         cost, figure = record.get("cost", {}), published.get(tuple(cell[k] for k in PLACE), {})
         for metric in manifest["metrics"]:
-            reading = record.get("metrics", {}).get(metric)
+            reason = odd[metric].get(place, "")
+            reading = None if reason else record.get("metrics", {}).get(metric)
             status = record["status"]
             rows.append(
                 {
@@ -49,7 +57,7 @@ def tidy(manifest: Mapping[str, Any], store: Store) -> pd.DataFrame:
                     "precision": manifest["precision"],
                     "fingerprint": cell["fingerprint"],
                     **{k: provenance.get(k) for k in ("bench", "torch", "commit", "dirty")},
-                    "reason": record.get("reason", ""),
+                    "reason": reason or record.get("reason", ""),
                 }
             )
     frame = pd.DataFrame(rows)
@@ -58,6 +66,34 @@ def tidy(manifest: Mapping[str, Any], store: Store) -> pd.DataFrame:
     frame[numbers] = frame[numbers].astype(float)
     frame["note"] = frame["note"].fillna("")
     return frame
+
+
+def odd_ones(records: Sequence[Mapping[str, Any]], metric: str, samples: int) -> dict[int, str]:
+    """Places of the readings that may not stand in the metric's column, and why.
+
+    Of another number of samples; or of other parameters or data than most (of two as many, the first).
+    """
+    found: dict[int, str] = {}
+    made: dict[int, Mapping[str, Any]] = {}
+    for place, record in enumerate(records):
+        reading = record.get("metrics", {}).get(metric)
+        if reading is None:
+            continue
+        if reading.get("n", samples) != samples:
+            found[place] = f"n {reading['n']}, not {samples}"
+        elif isinstance(reading.get("with"), Mapping):
+            made[place] = reading["with"]
+    kinds = {place: _kind(one) for place, one in made.items()}
+    usual = next((kind for kind, _ in Counter(kinds.values()).most_common(1)), "")
+    like = next((one for place, one in made.items() if kinds[place] == usual), None)
+    odd = {place: unlike(one, like) for place, one in made.items()}
+    return found | {place: why for place, why in odd.items() if why}
+
+
+def _kind(made: Mapping[str, Any]) -> str:
+    """Parameters and data of a reading as text, for counting."""
+    kept = {k: v for k, v in dict(made.get("parameters") or {}).items() if k not in HARMLESS}
+    return json.dumps([kept, made.get("provenance")], sort_keys=True)
 
 
 def lower_is_better(metric: str, store: Store, manifest: Mapping[str, Any]) -> bool:
@@ -101,7 +137,7 @@ def over_seeds(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
                 "pace_std": _std(done, "samples_per_second"),
                 "network_share": _mean(done, "network_share"),
                 "flagged": any(row["note"] for row in done),
-                "reason": next((row["reason"] for row in group if row["reason"]), ""),
+                "reason": next((row["reason"] for row in group if row["status"] == "failed"), ""),
             }
         )
     return pd.DataFrame(rows)

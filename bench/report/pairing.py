@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bench.errors import BenchError
 from bench.metrics import groups
+
+HARMLESS = ("bootstrap",)
+"""Parameters of metrics that change no value: the replicates of its interval."""
 
 COSTS = ("nfe", "seconds")
 """What a limit can be set on beside metrics: network calls and seconds, both per sample."""
@@ -114,6 +117,7 @@ Cells = dict[Key, list[Run]]
 def pair(a: Side, b: Side) -> Pairing:
     """Pair cells by title and samples; one cell on each side is a pair whatever its title.
 
+    B's notes get a line for each metric that was not taken alike on both sides.
     `BenchError` where nothing pairs, saying why.
     """
     left, right = _cells(a), _cells(b)
@@ -136,9 +140,43 @@ def pair(a: Side, b: Side) -> Pairing:
         raise BenchError(f"nothing to compare, a cell failed: {[*failed_b, *failed_a][0]}")
     if not pairs:
         raise BenchError(_nothing_shared(left, right))
+    for name, differs in refused(pairs).items():
+        b.notes.append(f"{name} is not compared: in B it is of {differs}; bench measure takes it anew")
     only_a = [_name(key) for key in left if key not in {mine for mine, _ in keys}]
     only_b = [_name(key) for key in right if key not in {theirs for _, theirs in keys}]
     return Pairing(pairs, only_a, only_b, failed_a, failed_b, other)
+
+
+def refused(pairs: Iterable[Pair]) -> dict[str, str]:
+    """Metrics that A and B took with other parameters or data, and in which: not the same measure."""
+    found: dict[str, str] = {}
+    for x, y in ((x, y) for p in pairs for x, y in zip(p.a, p.b, strict=True)):
+        for name in sorted(x.figures.keys() & y.figures.keys()):
+            differs = unlike(y.figures[name].made, x.figures[name].made)
+            if differs:
+                found.setdefault(name, differs)
+    return found
+
+
+def unlike(one: Any, other: Any) -> str:
+    """In what the parameters and data (``with``) of two readings differ; empty where they don't, or where
+    they are not known of one."""
+    if not isinstance(one, Mapping) or not isinstance(other, Mapping):
+        return ""
+    found = []
+    for kind, what in (("parameters", "other parameters"), ("provenance", "other data")):
+        mine, theirs = dict(one.get(kind) or {}), dict(other.get(kind) or {})
+        keys = [k for k in sorted(mine.keys() | theirs.keys()) if mine.get(k) != theirs.get(k)]
+        if kind == "parameters":
+            keys = [k for k in keys if k not in HARMLESS]
+        told = [f"{k} {_short(mine.get(k))}, not {_short(theirs.get(k))}" for k in keys]
+        found += [f"{what} ({'; '.join(told)})"] if told else []
+    return " and ".join(found)
+
+
+def _short(value: Any) -> str:
+    text = "unknown" if value is None else str(value)
+    return f"{text[:8]}…" if re.fullmatch("[0-9a-f]{32,}", text) else text
 
 
 def listed(values: Iterable[Any]) -> str:

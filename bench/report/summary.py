@@ -17,6 +17,20 @@ def spread(values: Sequence[float]) -> str:
     return f"{mean:.4g} ± {float(np.std(values, ddof=1)):.2g} (std over {len(values)} seeds)"
 
 
+def over_samples(readings: Sequence[dict[str, Any]]) -> str:
+    """How far the samples of one run decide a value: never to be taken for the spread over seeds."""
+    text = ""
+    errors = [r["error"] for r in readings if r["error"] is not None]
+    if errors:
+        each = f"{float(np.mean(errors)):.2g}"
+        alone = f" ± {each} (standard error over samples)"
+        text = alone if len(readings) == 1 else f", standard error of each over its samples {each}"
+    interval = readings[0].get("details", {}).get("bootstrap")
+    if interval and len(readings) == 1:
+        text += f", 95 % bootstrap interval over samples {interval['low']:.4g} to {interval['high']:.4g}"
+    return text
+
+
 def summary_rows(records: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
     """One row per sampler and metric over the finished records."""
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
@@ -29,12 +43,7 @@ def summary_rows(records: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
     for (title, metric), group in groups.items():
         readings = [r["metrics"][metric] for r in group]
         value = spread([r["value"] for r in readings])
-        errors = [r["error"] for r in readings if r["error"] is not None]
-        if errors:
-            each = f"{float(np.mean(errors)):.2g}"
-            value += (
-                f" ± {each} (standard error)" if len(readings) == 1 else f", standard error of each {each}"
-            )
+        value += over_samples(readings)
         rows.append(
             {
                 "sampler": title,

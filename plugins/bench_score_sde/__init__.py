@@ -7,8 +7,9 @@ from bench import Register, hookimpl
 def register_sdes(register: Register) -> None:
     from bench_score_sde.sdes import VE, VP, SubVP
     from bench_score_sde.ve_exp import VEExp
+    from bench_score_sde.vp_cosine import VPCosine
 
-    for sde in (VE, VP, SubVP, VEExp):
+    for sde in (VE, VP, SubVP, VEExp, VPCosine):
         register(sde)
 
 

@@ -6,10 +6,11 @@ forward move is ``f(x) = (a - 1) x`` and the reverse one subtracts it.
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from typing import Literal
+from typing import Any, Literal
 
-from bench import SDE, LinearPredictor, Scale, param
+from bench import SDE, LinearPredictor, Noise, Scale, ScoreFunction, Tensor, Update, param
 
 
 class EulerMaruyama(LinearPredictor):
@@ -53,20 +54,53 @@ class Ancestral(LinearPredictor):
     ``c = g sigma_{i-1} / sigma_i``. Published: forward on VP, posterior on VE. Sub-VP has no
     published form; here a and g are then the exact transition between the grid's times,
     ``a = alpha_i / alpha_{i-1}``, ``g^2 = sigma_i^2 - a^2 sigma_{i-1}^2``, with the posterior's noise.
+
+    ``learned``: the checkpoint's own variance between the two, per pixel, ``c = exp(v ln c_forward +
+    (1 - v) ln c_posterior)`` (Nichol & Dhariwal 2021, eq. 15). ``clip``: the mean is taken at the predicted
+    clean image x_0 = (x + sigma_i^2 s) / alpha_i, clipped to the range of the data (as Ho et al. sample).
     """
 
     name = "ancestral"
 
-    variance: Literal["published", "posterior", "forward"] = param(
-        default="published", help="noise of the step: posterior, forward, or what is published for the SDE"
+    variance: Literal["published", "posterior", "forward", "learned"] = param(
+        default="published",
+        help="noise of the step: posterior, forward, what is published for the SDE, or the checkpoint's own",
     )
+    clip: bool = param(default=False, help="clip the predicted clean image to the range of the data")
 
     def resolve(self, sde: SDE) -> Ancestral:
-        return Ancestral(variance=sde.ancestral_noise) if self.variance == "published" else self
+        chosen = sde.ancestral_noise if self.variance == "published" else self.variance
+        return dataclasses.replace(self, variance=chosen)
+
+    @property
+    def needs_variance(self) -> bool:
+        return self.variance == "learned"
+
+    @property
+    def linear(self) -> bool:
+        return not self.clip and not self.needs_variance
 
     def coefficients(self, scale: Scale) -> tuple[float, float, float]:
         a, g = scale.a_back, scale.g_back
         return 1 / a, g**2 / a, g if self.variance == "forward" else scale.posterior
+
+    def step(self, x: Tensor, scale: Scale, score: ScoreFunction, noise: Noise, state: Any) -> Update:
+        if self.linear:
+            return super().step(x, scale, score, noise, state)
+        s, v = score.with_variance(x, scale) if self.needs_variance else (score(x, scale), None)
+        # E[x_{i-1} | x_i, x_0] at the predicted x_0: as the linear step, but x_0 may be clipped
+        a, g, alpha, sigma = scale.a_back, scale.g_back, scale.alpha_back, scale.sigma_back
+        clean = s.mul(sigma**2).add_(x).div_(alpha)
+        if self.clip:
+            clean = clean.clamp_(*score.sde.data_range)
+        before = (scale.posterior / g) ** 2  # v_{i-1} / v_i
+        mean = x.mul(a * before).add_(clean, alpha=alpha / a * g**2 / sigma**2)
+        if v is None:
+            return Update(noise(x).mul_(self.coefficients(scale)[2]).add_(mean), mean)
+        if scale.posterior == 0:
+            return Update(mean, mean)
+        low, high = math.log(scale.posterior), math.log(g)
+        return Update(noise(x).mul_(v.mul(high - low).add_(low).exp_()).add_(mean), mean)
 
 
 class NoPredictor(LinearPredictor):

@@ -19,9 +19,9 @@ def write_card(folder: Path, tensors: dict[str, Tensor], card: dict[str, Any]) -
     blob = save({name: t.contiguous() for name, t in tensors.items()})
     name = card["name"]
     (folder / f"{name}.safetensors").write_bytes(blob)
-    head = {"file": f"{name}.safetensors", "bytes": len(blob), "sha256": hashlib.sha256(blob).hexdigest()}
-    plain = {k: v for k, v in (card | head).items() if not isinstance(v, dict)}
-    tables = {k: v for k, v in card.items() if isinstance(v, dict)}
+    file = {"name": f"{name}.safetensors", "bytes": len(blob), "sha256": hashlib.sha256(blob).hexdigest()}
+    plain = {k: v for k, v in card.items() if not isinstance(v, dict)}
+    tables = {"[files]": file} | {k: v for k, v in card.items() if isinstance(v, dict)}
     lines = [f"{k} = {_toml(v)}" for k, v in plain.items()]
     for table, values in tables.items():
         lines += ["", f"[{table}]", *(f"{k} = {_toml(v)}" for k, v in values.items())]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from bench.checkpoints.unet import TinyUNet
+from bench.checkpoints.tiny import TinyUNet
 from cards import CARDS, write_card
 from train_tiny import SIGMA_DATA
 
@@ -34,7 +34,9 @@ def main() -> None:
     card = {
         "name": "cifar10-tiny",
         "summary": f"U-Net denoiser with {count / 1e6:.1f} M parameters, trained on CIFAR-10",
-        "kind": "edm",
+        "format": "edm",
+        "predicts": "edm",
+        "labels": "edm",
         "shape": (3, 32, 32),
         "data_range": (-1.0, 1.0),
         "licence": "MIT",
@@ -42,7 +44,7 @@ def main() -> None:
         "recipe": "registry/recipes/train_tiny.py, registry/recipes/export_tiny.py",
         "author": "sampler-bench",
         "metric": "fd_cifar10",
-        "network": network.config | {"sigma_data": SIGMA_DATA},
+        "network": {"architecture": "tiny"} | network.config | {"sigma_data": SIGMA_DATA},
         "training": {
             "steps": state["step"],
             "images": state["images"],

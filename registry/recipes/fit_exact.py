@@ -91,7 +91,7 @@ def main() -> None:
         ("gmm-cifar10", "mixture", f"{COMPONENTS} Gaussians fitted to CIFAR-10; exact score", mixture),
     ):
         tensors = {"weight": data.weight, "mean": data.mean, "variance": data.variance, "colour": colour}
-        head = {"name": name, "summary": summary, "kind": kind}
+        head = {"name": name, "summary": summary, "format": kind}
         write_card(args.out, {k: torch.from_numpy(v).float() for k, v in tensors.items()}, head | common)
         print(name, "weights", np.round(data.weight, 3), "variance", data.variance.min(), data.variance.max())
 

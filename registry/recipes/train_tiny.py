@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from bench.checkpoints.edm import EDMDenoiser
-from bench.checkpoints.unet import TinyUNet
+from bench.checkpoints.tiny import TinyUNet
 from cifar10 import describe, load
 
 SIGMA_DATA = 0.5

@@ -41,7 +41,7 @@ def main() -> None:
         data, colour = mixture(card)
         moved = on_range(data, sampler.sde.data_range, colour)
         mean, variance = moments(sampler, moved.mean[0], moved.variance[0])
-        model = load_model(card, sampler.sde.data_range, device)
+        model = load_model(card, sampler.sde, device)
         for batch in (1, 4, 16, 128):
             total = np.zeros_like(variance)
             for index in range(SAMPLES // batch):

@@ -1,89 +1,16 @@
-"""Two Fréchet distances to CIFAR-10's training images. Neither is FID: FID means Inception features."""
+"""A Fréchet distance per coefficient, on closed-form checkpoints the whole truth. Not FID."""
 
 from __future__ import annotations
 
 import math
-import tomllib
 from typing import Any
 
 import numpy as np
 
 from bench import Array, BenchError, Card, Measured, Metric, Reading, Tensor
 from bench.basis import to_basis
-from bench.checkpoints.cards import checked_bytes
-from bench.metrics import Moments, frechet_distance, groups, to_uint8
+from bench.metrics import groups
 from bench.paths import REGISTRY
-
-
-def _feature_tensors() -> tuple[dict[str, Tensor], str]:
-    """Tensors of ``cifar10-features`` and their file's hash, which is checked."""
-    from safetensors.torch import load
-
-    path = REGISTRY / "features" / "cifar10-features.toml"
-    try:
-        card = tomllib.loads(path.read_text())
-    except OSError as error:
-        raise BenchError(f"fd_cifar10: its card {path} is missing; restore it from the project") from error
-    blob = checked_bytes(path.parent / card["file"], card["bytes"], card["sha256"], "fd_cifar10")
-    return load(blob), card["sha256"]
-
-
-class FdCifar10(Metric):
-    """Fréchet distance of 64 features of a small CIFAR-10 classifier, against the training images.
-
-    Images are rounded to uint8 first. Biased upwards by about d^2 / n at small n, as FID is.
-    """
-
-    name = "fd_cifar10"
-    least = 1000
-
-    def start(self, device: Any) -> Measured:
-        return _FeatureDistance(device)
-
-    def provenance(self) -> dict[str, str]:
-        return {"cifar10-features": _feature_tensors()[1]}
-
-
-class _FeatureDistance(Measured):
-    def __init__(self, device: Any) -> None:
-        import torch
-
-        from bench_fid.network import Cifar10Features
-
-        tensors, _ = _feature_tensors()
-        self.reference = [tensors.pop(f"reference.{k}").numpy() for k in ("mean", "covariance")]
-        network = Cifar10Features()
-        state = network.state_dict() | {k: v.float() for k, v in tensors.items()}
-        network.load_state_dict(state)
-        self.network = network.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.device = device
-        self.moments = Moments()
-        self.batches: list[Moments] = []
-
-    def add(self, images: Tensor) -> None:
-        if tuple(images.shape[1:]) != (3, 32, 32):
-            raise BenchError(f"fd_cifar10 takes 3x32x32 images, not {'x'.join(map(str, images.shape[1:]))}")
-        batch = Moments()
-        for part in to_uint8(images).split(250):
-            rows = self.network.features(part.to(self.device)).double().cpu().numpy()
-            self.moments.add(rows)
-            batch.add(rows)
-        self.batches.append(batch)
-
-    def result(self) -> Reading:
-        return Reading(self._distance(self.moments), self.moments.n)
-
-    def leave_one_out(self) -> list[float]:
-        found = []
-        for group in groups(len(self.batches)):
-            rest = self.moments
-            for i in group:
-                rest = rest.without(self.batches[i])
-            found.append(self._distance(rest) if rest.n > 1 else math.nan)
-        return found if np.isfinite(found).all() else []
-
-    def _distance(self, moments: Moments) -> float:
-        return frechet_distance(moments.mean, moments.covariance(), *self.reference)
 
 
 class FdDct(Metric):
@@ -97,13 +24,14 @@ class FdDct(Metric):
 
     name = "fd_dct"
     least = 100
+    bias = "none where the coefficients are normal"
 
     def start(self, device: Any) -> Measured:
         del device
         return _CoefficientDistance()
 
     def provenance(self) -> dict[str, str]:
-        return {"gaussian-cifar10": _reference_card().sha256}
+        return {"gaussian-cifar10": _reference_card().files[0].sha256 or ""}
 
 
 def _reference_card() -> Card:

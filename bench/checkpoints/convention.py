@@ -1,0 +1,169 @@
+"""From a network's output to a score: what label it is given at a noise level, and what its answer means."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bench.checkpoints.cards import Card
+from bench.score import Denoiser
+from bench.sde import SDE, Array, Level, time_grid
+
+
+class Convention:
+    """The label and the sigma of a level, on the SDE that a network was trained on.
+
+    * ``time``: 999 t; ``sigma``: sigma(t). Sigma is the marginal's.
+    * ``index``, of a network of N scales: on the uniform grid of n >= N scales, scale i has the label
+      i N / n (of twice as many i / 2, Song et al. 2021, Table 1) and the chain's own sigma at n scales.
+      Anywhere else it is the position of t among the N, t (N - 1), and the trained sigma just below it.
+    * ``index_down``: the same counted from the largest noise; off the grid the nearest scale.
+    """
+
+    def __init__(self, card: Card, sde: SDE) -> None:
+        self.card = card
+        self.sde = sde
+        self.tables: dict[int, tuple[Array, Array]] = {}
+        self.known: dict[Level, tuple[float, float]] = {}
+
+    def at(self, level: Level) -> tuple[float, float]:
+        """(label, sigma) of a level; computed once."""
+        if level not in self.known:
+            self.known[level] = self._at(level)
+        return self.known[level]
+
+    def _at(self, level: Level) -> tuple[float, float]:
+        if self.card.labels == "time":
+            return 999 * level.t, level.sigma
+        if self.card.labels == "sigma":
+            return level.sigma, level.sigma
+        scales = self.card.scales
+        assert scales is not None
+        down = self.card.labels == "index_down"
+        if level.index is not None and level.count is not None and level.count >= scales:
+            index = level.count - 1 - level.index if down else level.index
+            label = index * scales / level.count
+            return self._label(label), float(self.chain(level.count)[1][level.index])
+        position = min(max(self.sde.position(level.t, scales), 0.0), scales - 1.0)
+        if down:
+            nearest = round(scales - 1 - position)
+            return self._label(nearest), float(self.chain(scales)[1][scales - 1 - nearest])
+        return self._label(position), float(self.chain(scales)[1][int(position)])
+
+    def _label(self, index: float) -> float:
+        """Networks of other than 1000 scales count in thousandths (Nichol & Dhariwal's rescaled steps)."""
+        if self.card.labels == "index_down" or self.card.scales is None:
+            return index
+        return index * 1000 / self.card.scales
+
+    def chain(self, count: int) -> tuple[Array, Array]:
+        """Alpha and sigma of every scale of the discrete chain of ``count`` scales; shapes (count,)."""
+        if count not in self.tables:
+            a, g = self.sde.chain(time_grid(self.sde, count), count)
+            v, found = 0.0, []
+            for a_i, g_i in zip(a.tolist(), g.tolist(), strict=True):
+                v = a_i**2 * v + g_i**2
+                found.append(math.sqrt(v))
+            self.tables[count] = np.cumprod(a, dtype=np.float64), np.array(found, dtype=np.float64)
+        return self.tables[count]
+
+    def nearest(self, ratio: float) -> tuple[float, float, float]:
+        """(label, alpha, sigma) where this SDE has ``sigma / alpha = ratio``, or its end next to that.
+
+        A discrete network is asked between its scales, where ln alpha (of VE ln sigma), taken as linear from
+        scale to scale, says so.
+        """
+        if self.card.discrete:
+            scales = self.card.scales
+            assert scales is not None
+            alpha, sigma = self.chain(scales)
+            index = np.arange(scales)
+            if alpha[-1] == 1.0:
+                position = float(np.interp(math.log(ratio), np.log(sigma), index))
+            else:
+                position = float(np.interp(0.5 * math.log1p(ratio**2), -np.log(alpha), index))
+            scale = math.exp(np.interp(position, index, np.log(alpha)))
+            label = scales - 1 - position if self.card.labels == "index_down" else position
+            return self._label(label), scale, ratio * scale
+        t_at = float(self.sde.time_at(np.array([math.log(ratio)]))[0])
+        level = self.sde.at(t_at)
+        return self.at(level)[0], level.alpha, ratio * level.alpha
+
+
+class NetworkModel(Denoiser):
+    """A network as a model.
+
+    ``own`` is the SDE it was trained on (None for EDM's denoisers). Where the run's SDE is the same, the
+    published convention is followed; on any other the network is a denoiser at the level of equal
+    ``sigma / alpha`` (`Denoiser`).
+    """
+
+    def __init__(
+        self,
+        call: Callable[[Tensor, Tensor], Tensor],
+        card: Card,
+        run: SDE,
+        own: SDE | None,
+        *,
+        bf16: bool,
+    ) -> None:
+        super().__init__(card.shape, card.data_range, run.data_range)
+        self.card = card
+        self.native = own is not None and is_native(card, run, own)
+        self._convention = None if own is None else Convention(card, own)
+        self._nearest: dict[float, tuple[float, float, float]] = {}
+        self._network = call
+        self._bf16 = bf16
+
+    def _call(self, x: Tensor, label: float) -> Tensor:
+        where = torch.full((1,), label, device=x.device, dtype=torch.float32)
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self._bf16):
+            y = self._network(x.float().contiguous(memory_format=torch.channels_last), where)
+        return y.to(x.dtype)
+
+    def _scaled_score(self, output: Tensor, sigma: float) -> Tensor:
+        """``sigma score`` from the network's answer; may be written over it."""
+        if self.card.learned_variance:
+            output = output[:, : self.shape[0]]
+        if self.card.predicts == "scaled_score":
+            return output
+        return output * (sigma if self.card.predicts == "score" else -1.0)
+
+    def score(self, x: Tensor, level: Level) -> Tensor:
+        if not self.native:
+            return super().score(x, level)
+        assert self._convention is not None
+        label, sigma = self._convention.at(level)
+        return self._scaled_score(self._call(x, label), sigma) / sigma
+
+    def score_and_variance(self, x: Tensor, level: Level) -> tuple[Tensor, Tensor]:
+        if not (self.native and self.card.learned_variance):
+            return super().score_and_variance(x, level)
+        assert self._convention is not None
+        label, sigma = self._convention.at(level)
+        output = self._call(x, label)
+        # published on [-1, 1] (Nichol & Dhariwal 2021, eq. 15)
+        return self._scaled_score(output, sigma) / sigma, (output[:, self.shape[0] :] + 1) / 2
+
+    def denoise(self, x: Tensor, sigma: float) -> Tensor:
+        if self._convention is None:
+            return self._call(x, sigma)
+        if sigma not in self._nearest:
+            self._nearest[sigma] = self._convention.nearest(sigma)
+        label, alpha, own_sigma = self._nearest[sigma]
+        scaled = self._scaled_score(self._call(x * alpha, label), own_sigma)
+        return torch.add(x, scaled, alpha=sigma)
+
+
+def is_native(card: Card, run: SDE, own: SDE) -> bool:
+    """Whether a run's SDE is the one that a network was trained on; where sampling ends may differ."""
+
+    def values(sde: SDE) -> dict[str, object]:
+        return {k: v for k, v in sde.values().items() if k != "eps"}
+
+    same = type(run) is type(own) and values(run) == values(own)
+    return same and tuple(run.data_range) == tuple(card.data_range)

@@ -1,0 +1,217 @@
+"""The layers of DDPM, DDPM++ and NCSN++: residual blocks, attention, resampling, noise embeddings.
+
+Images are (B, C, H, W) in channels-last memory. Nothing here makes a table or an index per call.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+HALF = math.sqrt(0.5)
+
+Resampling = Literal["down", "up"]
+
+
+class GroupNorm(nn.GroupNorm):
+    """Group normalisation whose sums are float32 whatever the precision of ``x``."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.dtype == torch.float32 or x.device.type == "cpu":
+            return super().forward(x)  # the host's kernel adds up in float32 by itself
+        y = F.group_norm(x.float(), self.num_groups, self.weight.float(), self.bias.float(), self.eps)
+        return y.to(x.dtype)
+
+
+class Positional(nn.Module):
+    """Sinusoids of the label: ``10000^(-i / (half - 1))`` for frequencies, sines first (Ho et al. 2020).
+
+    ``cosine_first``: Nichol & Dhariwal's order, with ``10000^(-i / half)``.
+    """
+
+    def __init__(self, width: int, *, cosine_first: bool = False) -> None:
+        super().__init__()
+        half = width // 2
+        self.cosine_first = cosine_first
+        step = math.log(10000.0) / (half if cosine_first else half - 1)
+        self.register_buffer(
+            "frequencies", torch.exp(-step * torch.arange(half, dtype=torch.float32)), persistent=False
+        )
+
+    def forward(self, label: Tensor) -> Tensor:
+        """label (B,) -> (B, width)."""
+        phase = label[:, None] * self.get_buffer("frequencies")
+        parts = (phase.cos(), phase.sin()) if self.cosine_first else (phase.sin(), phase.cos())
+        return torch.cat(parts, dim=1)
+
+
+class Fourier(nn.Module):
+    """Random Fourier features of the label or its logarithm, ``sin | cos (2 pi W l)``; W is frozen."""
+
+    def __init__(self, width: int, *, log: bool) -> None:
+        super().__init__()
+        self.log = log
+        self.weight = nn.Parameter(torch.randn(width) * 16, requires_grad=False)
+
+    def forward(self, label: Tensor) -> Tensor:
+        """label (B,) -> (B, 2 width)."""
+        level = label.log() if self.log else label
+        phase = level[:, None] * self.weight * (2 * math.pi)
+        return torch.cat([phase.sin(), phase.cos()], dim=1)
+
+
+class Fir(nn.Module):
+    """Resampling by two with the filter [1, 3, 3, 1] per axis (Karras et al. 2020), zeros outside.
+
+    ``margin`` leaves so many more pixels on every side, for a convolution that follows.
+    """
+
+    def __init__(self, channels: int, way: Resampling, margin: int = 0) -> None:
+        super().__init__()
+        self.way, self.margin = way, margin
+        taps = torch.tensor([1.0, 3.0, 3.0, 1.0]) / (8 if way == "down" else 4)
+        self.register_buffer(
+            "taps", torch.outer(taps, taps).expand(channels, 1, 4, 4).contiguous(), persistent=False
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        taps = self.get_buffer("taps").to(x.dtype)
+        if self.way == "down":
+            return F.conv2d(x, taps, stride=2, padding=1 + self.margin, groups=x.shape[1])
+        if x.device.type == "cpu" and x.dtype == torch.bfloat16:
+            # the host has no kernel for this in bfloat16: by way of float32 it takes a fortieth of the time
+            with torch.autocast("cpu", enabled=False):
+                return self._up(x.float(), self.get_buffer("taps")).to(x.dtype)
+        return self._up(x, taps)
+
+    def _up(self, x: Tensor, taps: Tensor) -> Tensor:
+        return F.conv_transpose2d(x, taps, stride=2, padding=1 - self.margin, groups=x.shape[1])
+
+
+class Plain(nn.Module):
+    """Resampling by two by the mean of four pixels, or by repeating one."""
+
+    def __init__(self, way: Resampling) -> None:
+        super().__init__()
+        self.way = way
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.avg_pool2d(x, 2) if self.way == "down" else F.interpolate(x, scale_factor=2.0)
+
+
+class ConvDown(nn.Module):
+    """Halving by a strided 3x3 convolution: padded on the right and below alone (Ho et al.), on all sides
+    (``even``: Nichol & Dhariwal), or after a FIR filter (``fir``)."""
+
+    def __init__(self, c_in: int, c_out: int, *, fir: bool = False, even: bool = False) -> None:
+        super().__init__()
+        # FIR at full resolution, two more pixels on every side than the strided convolution eats
+        self.fir = FirBlur(c_in) if fir else None
+        self.even = even
+        self.conv = nn.Conv2d(c_in, c_out, 3, stride=2, padding=1 if even else 0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.fir is not None:
+            x = self.fir(x)
+        elif not self.even:
+            x = F.pad(x, (0, 1, 0, 1))
+        y: Tensor = self.conv(x)
+        return y
+
+
+class FirBlur(nn.Module):
+    """The filter [1, 3, 3, 1] at full resolution, (H, W) -> (H + 1, W + 1)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        taps = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
+        self.register_buffer(
+            "taps", torch.outer(taps, taps).expand(channels, 1, 4, 4).contiguous(), persistent=False
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.get_buffer("taps").to(x.dtype), padding=2, groups=x.shape[1])
+
+
+class ConvUp(nn.Module):
+    """Doubling, then a 3x3 convolution; ``fir`` doubles by the FIR filter."""
+
+    def __init__(self, c_in: int, c_out: int, *, fir: bool = False) -> None:
+        super().__init__()
+        self.grow = Fir(c_in, "up", margin=1) if fir else Plain("up")
+        self.conv = nn.Conv2d(c_in, c_out, 3, padding=0 if fir else 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.conv(self.grow(x))
+        return y
+
+
+class Attention(nn.Module):
+    """Self-attention over pixels, ``x + proj(softmax(q k^T / sqrt(d)) v)``, times ``gain``."""
+
+    def __init__(self, channels: int, *, heads: int, groups: int, eps: float, gain: float) -> None:
+        super().__init__()
+        self.heads, self.gain = heads, gain
+        self.norm = GroupNorm(groups, channels, eps=eps)
+        self.qkv = nn.Linear(channels, 3 * channels)
+        self.proj = nn.Linear(channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        b, c, height, width = x.shape
+        rows = self.norm(x).permute(0, 2, 3, 1).reshape(b, height * width, c)
+        qkv = self.qkv(rows).view(b, height * width, 3, self.heads, c // self.heads)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        a = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(b, height * width, c)
+        a = self.proj(a).view(b, height, width, c).permute(0, 3, 1, 2)
+        y: Tensor = x + a
+        return y * self.gain if self.gain != 1 else y
+
+
+class Block(nn.Module):
+    """Residual block: norm, silu, convolution, noise embedding, norm, silu, convolution, plus the shortcut.
+
+    The embedding is added after the first convolution, or (``modulate``) scales and shifts the second norm's
+    output. ``way`` resamples both branches (BigGAN). The sum is times ``gain``.
+    """
+
+    def __init__(
+        self,
+        c_in: int,
+        c_out: int,
+        c_emb: int,
+        *,
+        groups: tuple[int, int],
+        eps: float,
+        gain: float,
+        modulate: bool = False,
+        resample: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        self.gain, self.modulate = gain, modulate
+        self.norm0 = GroupNorm(groups[0], c_in, eps=eps)
+        self.conv0 = nn.Conv2d(c_in, c_out, 3, padding=1)
+        self.embed = nn.Linear(c_emb, 2 * c_out if modulate else c_out)
+        self.norm1 = GroupNorm(groups[1], c_out, eps=eps)
+        self.conv1 = nn.Conv2d(c_out, c_out, 3, padding=1)
+        self.resample = resample
+        self.skip = nn.Conv2d(c_in, c_out, 1) if c_in != c_out or resample is not None else None
+
+    def forward(self, x: Tensor, emb: Tensor) -> Tensor:
+        """x (B, c_in, H, W), ``emb`` (B or 1, c_emb), already activated."""
+        h = F.silu(self.norm0(x))
+        if self.resample is not None:
+            h, x = self.resample(h), self.resample(x)
+        h = self.conv0(h)
+        shift = self.embed(emb)[:, :, None, None]
+        if self.modulate:
+            scale, shift = shift.chunk(2, dim=1)
+            h = self.norm1(h) * (1 + scale) + shift
+        else:
+            h = self.norm1(h + shift)
+        h = self.conv1(F.silu(h))
+        x = h + (x if self.skip is None else self.skip(x))
+        return x * self.gain if self.gain != 1 else x

@@ -1,0 +1,271 @@
+"""One file over HTTP(S): taken up where it stopped, and under its own name only once all of it has come."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+import urllib3
+
+from bench.errors import BenchError
+
+CHUNK = 1 << 16
+"""Bytes per read; what a cut loses at most."""
+
+TIMEOUTS = (10.0, 30.0)
+"""Seconds to connect in, and for which a server may be silent."""
+
+PAUSES = (0.5, 1.0, 2.0, 4.0)
+"""Seconds before each further try."""
+
+STRIDE = 1 << 20
+"""Bytes that a try must bring in for the tries to be counted anew."""
+
+_BUSY = (408, 425, 429, 500, 502, 503, 504)
+_SPAN = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
+
+
+class Listener:
+    """Told how an installation goes; this one says nothing."""
+
+    def at(self, file: str, done: int, total: int | None) -> None:
+        """So many bytes of the file are here, of ``total`` where that is known."""
+
+    def working(self, text: str) -> None:
+        """What takes a while now, with no bytes to count."""
+
+    def notice(self, text: str) -> None:
+        """A lasting line on something out of the ordinary."""
+
+
+class AnotherFile(BenchError):
+    """The server has a file of another size."""
+
+
+class _Cut(Exception):
+    """A try that failed for a reason that may pass."""
+
+
+class _Part:
+    """What has come of a file: ``.part`` beside it, and ``.json`` that says of which URL and state of it."""
+
+    def __init__(self, target: Path) -> None:
+        self.path = target.with_name(f"{target.name}.part")
+        self.note_path = target.with_name(f"{target.name}.json")
+
+    @property
+    def size(self) -> int:
+        return self.path.stat().st_size if self.path.exists() else 0
+
+    def note(self) -> dict[str, Any]:
+        try:
+            found = json.loads(self.note_path.read_text())
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def begin(self, note: dict[str, Any]) -> None:
+        """From nothing. In this order a kill in between leaves no bytes under another state's note."""
+        with writing(self.path):
+            self.path.write_bytes(b"")
+            self.note_path.write_text(json.dumps(note))
+
+    def clear(self) -> None:
+        self.path.unlink(missing_ok=True)
+        self.note_path.unlink(missing_ok=True)
+
+
+def fetch(url: str, target: Path, size: int | None, sha256: str | None, listener: Listener) -> None:
+    """Bring the file at ``url`` to ``target``; its hash is the caller's to check.
+
+    ``size`` and ``sha256`` are what is known of it. A cut connection is taken up some times; `BenchError`
+    where that does not help, where the server refuses, or has another file. A call after a failure or
+    a kill goes on where it stopped if the server can tell that its file is the same, or the hash can.
+    """
+    part = _Part(target)
+    if target.exists():
+        if part.note().get("url") == url:
+            return
+        target.unlink()
+    best, failures = part.size, 0
+    while True:
+        try:
+            _attempt(url, part, size, sha256, listener)
+            break
+        except _Cut as cut:
+            if part.size >= best + STRIDE:
+                best, failures = part.size, 0
+            if failures == len(PAUSES):
+                raise BenchError(f"{cut}; run the same command again: it goes on where it stopped") from cut
+            listener.notice(f"{cut}; trying again")
+            time.sleep(PAUSES[failures])
+            failures += 1
+    with writing(target):
+        sync(part.path)
+        part.path.rename(target)
+
+
+def forget(target: Path) -> None:
+    """Remove what `fetch` brought."""
+    target.unlink(missing_ok=True)
+    _Part(target).clear()
+
+
+def _attempt(url: str, part: _Part, size: int | None, sha256: str | None, listener: Listener) -> None:
+    note, have = part.note(), part.size
+    validator = note.get("validator")
+    if note.get("url") != url or not (validator or sha256):
+        have = 0
+    if have and have == note.get("total"):
+        return
+    headers = {"Accept-Encoding": "identity", "User-Agent": "sampler-bench"}
+    if have:
+        headers["Range"] = f"bytes={have}-"
+        if validator:
+            headers["If-Range"] = validator
+    with _answer(url, headers) as response:
+        code = response.status_code
+        if have and (code == 416 or (code == 206 and not _goes_on(response, note, have))):
+            part.clear()
+            return _attempt(url, part, size, sha256, listener)
+        if code in _BUSY:
+            raise _Cut(f"{url} answers {code} {response.reason}")
+        if code != 200 and not (have and code == 206):
+            raise BenchError(f"{url} answers {code} {response.reason}")
+        if code == 200:
+            have, note = 0, _first_note(response, url)
+            if _is_page(response, note["total"], size):
+                part.clear()
+                raise BenchError(f"{url} answers with a web page (to log in, perhaps), not with the file")
+            if size is not None and note["total"] not in (None, size):
+                part.clear()
+                raise AnotherFile(f"{url} has a file of {note['total']} bytes, not of {size}")
+            part.begin(note)
+        _receive(response, part, have, note["total"], size, listener)
+
+
+def _answer(url: str, headers: dict[str, str]) -> requests.Response:
+    try:
+        return requests.get(url, headers=headers, stream=True, timeout=TIMEOUTS)
+    except requests.exceptions.SSLError as error:
+        raise BenchError(f"{url} can't be reached safely: {_root(error)}") from error
+    except (requests.ConnectionError, requests.Timeout) as error:
+        raise _Cut(f"{urlsplit(url).netloc} can't be reached: {_root(error)}") from error
+    except requests.RequestException as error:
+        raise BenchError(f"{url} can't be fetched: {_root(error)}") from error
+
+
+def _receive(
+    response: requests.Response,
+    part: _Part,
+    have: int,
+    total: int | None,
+    size: int | None,
+    listener: Listener,
+) -> None:
+    """Append what comes to the part."""
+    limit = total if total is not None else size
+    host = urlsplit(response.url).netloc
+    name = part.path.name.removesuffix(".part")
+    # undecoded: a server that packs the file unasked fails the hash, and ranges count packed bytes
+    chunks = response.raw.stream(CHUNK, decode_content=False)
+    with writing(part.path), part.path.open("ab", buffering=0) as out:
+        while True:
+            listener.at(name, have, limit)
+            try:
+                chunk = next(chunks, b"")
+            except urllib3.exceptions.HTTPError as error:
+                silent = isinstance(error, urllib3.exceptions.ReadTimeoutError)
+                what = "went silent" if silent else "broke off"
+                of = f" of {limit}" if limit is not None else ""
+                raise _Cut(f"{host} {what} after {have}{of} bytes") from error
+            if not chunk:
+                break
+            have += len(chunk)
+            if limit is not None and have > limit:
+                part.clear()
+                raise BenchError(f"{response.url} sends more than the {limit} bytes that it should")
+            _put(out, chunk)
+    if total is not None and have < total:
+        raise _Cut(f"{host} broke off after {have} of {total} bytes")
+
+
+def _put(out: Any, chunk: bytes) -> None:
+    rest = memoryview(chunk)
+    while rest:
+        rest = rest[out.write(rest) :]
+
+
+def _first_note(response: requests.Response, url: str) -> dict[str, Any]:
+    length = response.headers.get("Content-Length", "")
+    return {
+        "url": url,
+        "validator": _validator(response),
+        "total": int(length) if length.isdigit() else None,
+    }
+
+
+def _validator(response: requests.Response) -> str | None:
+    """What If-Range takes: a strong ETag, else the date of the last change."""
+    etag = response.headers.get("ETag", "")
+    return etag if etag.startswith('"') else response.headers.get("Last-Modified")
+
+
+def _goes_on(response: requests.Response, note: dict[str, Any], have: int) -> bool:
+    """Whether a partial answer begins where we stopped, in the same state of the file."""
+    span = _SPAN.fullmatch(response.headers.get("Content-Range", ""))
+    if span is None or int(span[1]) != have:
+        return False
+    if span[2] != "*" and note.get("total") not in (None, int(span[2])):
+        return False
+    return _validator(response) in (None, note.get("validator"))
+
+
+def _is_page(response: requests.Response, total: int | None, size: int | None) -> bool:
+    """Whether the answer is a page for people."""
+    kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    return kind in ("text/html", "application/xhtml+xml") and (size is None or total != size)
+
+
+def is_full(error: OSError) -> bool:
+    """Whether it is for want of room."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def _root(error: BaseException) -> str:
+    """The innermost reason, without the objects that libraries print."""
+    while error.__context__ is not None:
+        error = error.__context__
+    return getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """An `OSError` becomes a `BenchError` that says what could not be written and what to do."""
+    try:
+        yield
+    except OSError as error:
+        roomier = "make room, or set BENCH_CACHE to a roomier folder"
+        remedy = roomier if is_full(error) else "set BENCH_CACHE to a folder that can be"
+        reason = error.strerror or str(error)
+        raise BenchError(
+            f"{path} could not be written ({reason}): {remedy}, then run the same command again"
+        ) from error
+
+
+def sync(path: Path) -> None:
+    """Have a file's or folder's content on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

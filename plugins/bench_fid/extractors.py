@@ -1,0 +1,92 @@
+"""Extractors that need no download: a small classifier's features, and the pixels themselves."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench import BenchError, Extractor, Features, Tensor
+from bench.cache import check_file, hashed
+from bench.paths import REGISTRY
+
+if TYPE_CHECKING:
+    from bench.features import Extract
+
+CHUNK = 250
+"""Images at once: the activations of more don't stay in the cache."""
+
+
+def require(images: Tensor, name: str) -> None:
+    """`BenchError` where images are not 3x32x32."""
+    if tuple(images.shape[1:]) != (3, 32, 32):
+        raise BenchError(f"{name} takes 3x32x32 images, not {'x'.join(map(str, images.shape[1:]))}")
+
+
+class Cifar10FeaturesExtractor(Extractor):
+    """The 64 penultimate activations of ``cifar10-features``, a small classifier of CIFAR-10."""
+
+    name = "cifar10-features"
+    width = 64
+
+    def _file(self) -> Path:
+        card_path = REGISTRY / "features" / "cifar10-features.toml"
+        try:
+            card = tomllib.loads(card_path.read_text())
+        except OSError as error:
+            raise BenchError(
+                f"{self.name}: its card {card_path} is missing; restore it from the project"
+            ) from error
+        (file,) = card["files"]
+        path = card_path.parent / str(file["name"])
+        check_file(path, file["bytes"], file["sha256"], self.name, "restore it from the project")
+        return path
+
+    def check(self) -> None:
+        self._file()
+
+    def provenance(self) -> dict[str, str]:
+        return {self.name: hashed(self._file())}
+
+    def reference(self, dataset: str) -> Path | None:
+        path = REGISTRY / "stats" / f"{dataset}_{self.name}.npz"
+        return path if path.is_file() else None
+
+    def load(self, device: Any) -> Extract:
+        import torch
+        from safetensors.torch import load_file
+
+        from bench_fid.network import Cifar10Features
+
+        network = Cifar10Features()
+        tensors = {k: v.float() for k, v in load_file(self._file()).items()}
+        network.load_state_dict(network.state_dict() | tensors)
+        network = network.eval().requires_grad_(False).to(device)
+        network = network.to(memory_format=torch.channels_last)
+
+        def extract(images: Tensor) -> Features:
+            require(images, self.name)
+            rows, probabilities = [], []
+            for part in images.split(CHUNK):
+                features = network.features(part.to(device))
+                rows.append(features.cpu())
+                probabilities.append(network.head(features.relu()).softmax(1).cpu())
+            return Features(torch.cat(rows), torch.cat(probabilities))
+
+        return extract
+
+
+class Pixels(Extractor):
+    """The 3072 values of a 32x32 image on [0, 1]."""
+
+    name = "pixels"
+    width = 3072
+
+    def load(self, device: Any) -> Extract:
+        del device
+
+        def extract(images: Tensor) -> Features:
+            require(images, self.name)
+            return Features(images.flatten(1).float() / 255)
+
+        return extract

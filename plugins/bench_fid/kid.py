@@ -1,0 +1,86 @@
+"""Kernel distance between features of samples and of a data set. KID is the one on Inception's."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench import Array, Features, MeasuredFeatures, Reading, param
+from bench_fid.rows import Kept, RowMetric
+
+MOST = 50_000
+"""Rows kept."""
+
+
+class KID(RowMetric):
+    """Squared maximum mean discrepancy with the kernel ``(x.y / d + 1)^3``, unbiased (Bińkowski et al. 2018,
+    eq. 4), the mean over random subsets; can come out below zero.
+
+    Keeps features of at most 50,000 samples, 4 d bytes each. The error is that of the mean over disjoint
+    subsets, of which there are n / subset_size; none where there is one. It takes the reference's rows as
+    drawn anew each time and the other subsets as of no help: rather too large than too small.
+    """
+
+    name = "kid"
+    least = 1000
+    bias = "none"
+
+    subsets: int = param(default=100, low=1, help="random subsets that it is the mean over")
+    subset_size: int = param(default=1000, low=2, help="rows of each side in a subset")
+
+    def begin(self) -> MeasuredFeatures:
+        return _Kernel(self.rows(), self.subsets, self.subset_size)
+
+
+class _Kernel(MeasuredFeatures):
+    def __init__(self, reference: Array, subsets: int, size: int) -> None:
+        self._reference, self._subsets, self._size = reference, subsets, size
+        self._kept = Kept(MOST)
+
+    def add(self, features: Features) -> None:
+        self._kept.add(features)
+
+    def result(self) -> Reading:
+        rows = self._kept.rows(2, KID.name)
+        size = min(self._size, len(rows), len(self._reference))
+        values = over_subsets(rows, self._reference, self._subsets, size)
+        disjoint = values[: len(rows) // size]
+        error = float(disjoint.std(ddof=1)) / len(disjoint) ** 0.5 if len(disjoint) > 1 else None
+        details = {
+            "subsets": self._subsets,
+            "subset_size": size,
+            "std_over_subsets": float(values.std()),
+            "disjoint_subsets": len(disjoint),
+            "rows": len(rows),
+            "reference_rows": len(self._reference),
+        }
+        return Reading(float(values.mean()), self._kept.n, error, details=details)
+
+
+def over_subsets(x: Array, y: Array, subsets: int, size: int, seed: int = 0) -> Array:
+    """`squared_mmd` of random subsets of ``size`` rows of x (n, d) and of y (m, d).
+
+    Subsets are cut from random orders of the rows, n / size of each: the first n / size are disjoint.
+    """
+    rng = np.random.default_rng(seed)
+    parts_x, parts_y = (_parts(len(rows), size, subsets, rng) for rows in (x, y))
+    return np.array([squared_mmd(x[i], y[j]) for i, j in zip(parts_x, parts_y, strict=True)])
+
+
+def _parts(n: int, size: int, count: int, rng: np.random.Generator) -> list[NDArray[np.int64]]:
+    found: list[NDArray[np.int64]] = []
+    while len(found) < count:
+        order = rng.permutation(n)
+        found += [order[i * size : (i + 1) * size] for i in range(n // size)]
+    return found[:count]
+
+
+def squared_mmd(x: Array, y: Array) -> float:
+    """``mean k(x_i, x_j) + mean k(y_i, y_j) - 2 mean k(x_i, y_j)``, the first two over i != j.
+
+    Unbiased (Gretton et al. 2012, lemma 6), k the cubic kernel. Rows x (n, d), y (m, d), two at least.
+    """
+    n, m, d = len(x), len(y), x.shape[1]
+    xx, yy, xy = ((a @ b.T / d + 1) ** 3 for a, b in ((x, x), (y, y), (x, y)))
+    within = (xx.sum() - np.trace(xx)) / (n * (n - 1)) + (yy.sum() - np.trace(yy)) / (m * (m - 1))
+    return float(within - 2 * xy.mean())

@@ -1,0 +1,148 @@
+"""EDM-preconditioned networks in safetensors, and the way there from EDM's pickles (Karras et al. 2022)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench import BenchError, Card, Reader
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from bench.checkpoints.layers import Block
+    from bench.checkpoints.unet import UNet
+    from bench_readers.layout import View
+
+BLOCK = {
+    "norm0": "norm0",
+    "conv0": "conv0",
+    "embed": "affine",
+    "norm1": "norm1",
+    "conv1": "conv1",
+    "skip": "skip",
+}
+
+
+class EDM(Reader):
+    """Our own safetensors, tensors by our names; a card's ``architecture`` is ``unet`` or ``tiny``.
+
+    A ``.pkl`` of EDM's is turned into one when it is installed: only its tensors are taken, and nothing that
+    it holds is run.
+    """
+
+    name = "edm"
+
+    def prepare(self, card: Card, folder: Path) -> None:
+        source = folder / card.files[0].name
+        if source.suffix != ".pkl":
+            return
+        from safetensors.torch import save_file
+
+        from bench_readers.layout import load
+        from bench_readers.pickles import persistent_tensors
+
+        try:
+            found, _ = persistent_tensors(source)
+        except BenchError as error:
+            raise BenchError(str(error).replace(str(source), source.name)) from error
+        network: Any = build(card)
+        filters = {k: t for k, t in found.items() if k.endswith(".resample_filter")}
+        taps = 4 if network.config.fir else 2
+        for name, tensor in filters.items():
+            if tensor.shape != (1, 1, taps, taps):
+                raise BenchError(f"{name!r} resamples by {tensor.shape[-1]} taps, not {taps}")
+        # the augmentation's embedding is for training: sampling leaves it out
+        load(views(network), found, known=[*filters, "model.map_augment.weight"])
+        tensors = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+        save_file(tensors, weights(card, folder))
+        source.unlink()
+
+    def read(self, card: Card, folder: Path) -> nn.Module:
+        from bench_readers.files import safetensors_file
+        from bench_readers.layout import load
+
+        network = build(card)
+        load(network.state_dict().items(), safetensors_file(weights(card, folder)))
+        return network
+
+
+def weights(card: Card, folder: Path) -> Path:
+    """The safetensors file of a card."""
+    return (folder / card.files[0].name).with_suffix(".safetensors")
+
+
+def build(card: Card) -> nn.Module:
+    """The card's network, untrained."""
+    from bench.checkpoints.tiny import TinyUNet
+    from bench.checkpoints.unet import UNet, UNetConfig
+
+    values = {k: v for k, v in card.network.items() if k != "sigma_data"}
+    architecture = values.pop("architecture", None)
+    if architecture == "unet":
+        return UNet(UNetConfig.read(values))
+    if architecture != "tiny":
+        raise BenchError(f"its card's [network] has architecture {architecture!r}, not 'unet' or 'tiny'")
+    try:
+        return TinyUNet(**values)
+    except TypeError as error:
+        raise BenchError(f"its card's [network] does not fit: {error}") from error
+
+
+def views(network: UNet) -> Iterator[View]:
+    """Every parameter of ``network`` under its name in EDM's pickles."""
+    from bench.checkpoints.layers import Fourier
+    from bench_readers.layout import named
+
+    model, size = "model", network.config.size
+    if isinstance(network.noise, Fourier):
+        yield f"{model}.map_noise.freqs", network.noise.weight.detach()
+    if network.classes is not None:
+        yield from named(f"{model}.map_label", network.classes)
+    yield from named(f"{model}.map_layer0", network.embed0)
+    yield from named(f"{model}.map_layer1", network.embed1)
+    yield from named(f"{model}.enc.{size}x{size}_conv", network.stem)
+    for i, down in enumerate(network.down):
+        here, below = size >> i, size >> (i + 1)
+        prefix = f"{model}.enc.{here}x{here}"
+        for j, layer in enumerate(down.blocks):  # type: ignore[arg-type]
+            attention = down.attention[j] if len(down.attention) else None  # type: ignore[index,arg-type]
+            yield from _block(f"{prefix}_block{j}", layer, attention)
+        if down.shrink is not None:
+            prefix = f"{model}.enc.{below}x{below}"
+            yield from _block(f"{prefix}_down", down.shrink)  # type: ignore[arg-type]
+            if down.pyramid is not None:
+                yield from named(f"{prefix}_aux_residual", down.pyramid.conv)  # type: ignore[union-attr,arg-type]
+    for i, up in reversed(list(enumerate(reversed(network.up)))):
+        here, above = size >> i, size << 1 >> i
+        prefix = f"{model}.dec.{here}x{here}"
+        if i == len(network.up) - 1:
+            yield from _block(f"{prefix}_in0", network.middle[0], network.middle_attention)  # type: ignore[arg-type]
+            yield from _block(f"{prefix}_in1", network.middle[1])  # type: ignore[arg-type]
+        last = len(up.blocks) - 1  # type: ignore[arg-type]
+        for j, layer in enumerate(up.blocks):  # type: ignore[arg-type]
+            attention = up.attention[0] if len(up.attention) and j == last else None  # type: ignore[index,arg-type]
+            yield from _block(f"{prefix}_block{j}", layer, attention)
+        if up.grow is not None:
+            yield from _block(f"{model}.dec.{above}x{above}_up", up.grow)  # type: ignore[arg-type]
+    assert network.norm is not None
+    assert network.out is not None
+    yield from named(f"{model}.dec.{size}x{size}_aux_norm", network.norm)
+    yield from named(f"{model}.dec.{size}x{size}_aux_conv", network.out)
+
+
+def _block(prefix: str, ours: Block, attention: Any = None) -> Iterator[View]:
+    from bench_readers.layout import Merged, block, named
+
+    yield from block(prefix, ours, BLOCK)
+    if attention is None:
+        return
+    yield from named(f"{prefix}.norm2", attention.norm)
+    weight, bias = attention.qkv.weight.detach(), attention.qkv.bias.detach()
+    # published channel by channel, query, key and value beside each other
+    c = len(weight) // 3
+    yield f"{prefix}.qkv.weight", Merged(weight.view(3, c, c, 1, 1).transpose(0, 1))
+    yield f"{prefix}.qkv.bias", Merged(bias.view(3, c).t())
+    yield f"{prefix}.proj.weight", attention.proj.weight.detach()[:, :, None, None]
+    yield f"{prefix}.proj.bias", attention.proj.bias.detach()

@@ -1,0 +1,97 @@
+"""How published files name what our `UNet` holds: tensors as views, so that one table reads and writes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from bench import BenchError
+from bench.checkpoints.layers import Attention, Block
+from bench.errors import printable
+
+
+class Merged(NamedTuple):
+    """A view whose first ``dims`` dimensions are one in the published tensor."""
+
+    view: Tensor
+    dims: int = 2
+
+    @property
+    def shape(self) -> torch.Size:
+        """The published shape."""
+        sizes = self.view.shape
+        return torch.Size((sizes[: self.dims].numel(), *sizes[self.dims :]))
+
+    def copy_(self, tensor: Tensor) -> None:
+        """Take the published tensor in."""
+        self.view.copy_(tensor.reshape(self.view.shape))
+
+
+View = tuple[str, Tensor | Merged]
+"""A published name and a view of our tensor, of the published shape."""
+
+
+def named(prefix: str, module: nn.Module) -> Iterator[View]:
+    """A layer whose tensors are published as they are: weight, bias."""
+    for name, parameter in module.named_parameters(recurse=False):
+        yield f"{prefix}.{name}", parameter.detach()
+
+
+def block(prefix: str, ours: Block, names: Mapping[str, str]) -> Iterator[View]:
+    """A residual block, in the order of ``names``: ours to published."""
+    for own, published in names.items():
+        layer = getattr(ours, own)
+        if layer is not None:
+            yield from named(f"{prefix}.{published}", layer)
+
+
+def thirds(ours: Attention) -> list[tuple[Tensor, Tensor]]:
+    """Weight (C, C) and bias (C,) of query, key and value."""
+    weights, biases = ours.qkv.weight.detach().chunk(3), ours.qkv.bias.detach().chunk(3)
+    return list(zip(weights, biases, strict=True))
+
+
+def tensors(found: Any) -> dict[str, Tensor]:
+    """What a file holds, where that is a bare state dict."""
+    if isinstance(found, dict) and all(
+        isinstance(k, str) and isinstance(t, Tensor) for k, t in found.items()
+    ):
+        return found
+    raise BenchError("it is not a bare state dict: tensors by name and nothing else")
+
+
+def load(views: Iterable[View], found: Mapping[str, Tensor], known: Iterable[str] = ()) -> None:
+    """Copy every tensor of ``found`` into the view of its name; `BenchError` for any missing, surplus,
+    misshapen or non-float one. Names in ``known`` are no part of the network and may be there."""
+    expected = dict(views)
+    missing = [name for name in expected if name not in found]
+    surplus = [name for name in found if name not in expected and name not in set(known)]
+    if missing or surplus:
+        kinds = [("lacks", missing), ("has", surplus)]
+        told = [f"{verb} {_some(names)}" for verb, names in kinds if names]
+        raise BenchError(f"its tensors are of another network: it {' and '.join(told)}")
+    for name, view in expected.items():
+        tensor = found[name]
+        if tensor.shape != view.shape:
+            raise BenchError(f"tensor {name!r} has shape {tuple(tensor.shape)}, not {tuple(view.shape)}")
+        if tensor.dtype not in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
+            raise BenchError(f"tensor {name!r} is of type {tensor.dtype}, not float")
+        if not bool(tensor.isfinite().all()):
+            raise BenchError(f"tensor {name!r} has values that are not finite")
+        view.copy_(tensor)
+
+
+def load_list(views: Iterable[View], found: list[Tensor]) -> None:
+    """As `load`, of an unnamed list in the order of ``views``."""
+    expected = list(views)
+    if len(found) != len(expected):
+        raise BenchError(f"its list has {len(found)} tensors, its network {len(expected)}")
+    load(expected, {name: tensor for (name, _), tensor in zip(expected, found, strict=True)})
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return f"{printable(repr(names[0]))}{more}"

@@ -1,0 +1,74 @@
+"""The benchmarks that take minutes, or a GPU, run at all: on tiny networks, uncompiled, on the CPU."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from bench.checkpoints.unet import UNet, UNetConfig
+from tests.benchmarks import networks
+
+TINY = UNetConfig(size=8, width=32, multipliers=(1,), blocks=1, attention=())
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    def same(call: Callable[..., Any], *, dynamic: bool) -> Callable[..., Any]:
+        assert not dynamic
+        return call
+
+    monkeypatch.setattr(torch, "compile", same)
+    monkeypatch.setattr(torch.compiler, "reset", lambda: None)
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_networks_on_the_cpu(tmp_path: Path) -> None:
+    networks.on_cpu(tmp_path, TINY, batch=2, rounds=1)
+    found = rows(tmp_path / "networks-cpu.csv")
+    assert [row["variant"] for row in found] == [variant.name for variant in networks.ON_CPU]
+    assert all(float(row["evaluations_per_s"]) > 0 for row in found)
+    assert found[0]["ratio"] == "1.00"
+    assert (tmp_path / "networks-cpu.png").stat().st_size > 0
+
+
+def test_networks_as_on_a_gpu(tmp_path: Path) -> None:
+    tiny = {"tiny": TINY}
+    networks.on_gpu(tmp_path, tiny, batches=(1, 2), steps=1, rounds=1, size=16, device=CPU)
+    found = rows(tmp_path / "networks-gpu.csv")
+    told = [(row["batch"], row["variant"]) for row in found]
+    assert told == [(batch, variant.name) for batch in "12" for variant in networks.ON_GPU]
+    assert all(float(row["tflop_per_s"]) > 0 and float(row["matrix_tflop_per_s"]) > 0 for row in found)
+
+
+@pytest.mark.parametrize("variant", networks.ON_CPU[:2], ids=lambda variant: variant.name)
+def test_memory_formats(variant: networks.Variant) -> None:
+    """NCHW stays NCHW inside, and channels-last channels-last."""
+    seen: list[torch.Tensor] = []
+
+    def look(module: torch.nn.Module, _: Any, y: torch.Tensor) -> None:
+        if isinstance(module, torch.nn.Conv2d):
+            seen.append(y)
+
+    model = networks.load(TINY, variant, CPU)
+    with torch.nn.modules.module.register_module_forward_hook(look):
+        networks.once(model, variant, torch.empty(2, 3, 8, 8), 1)
+    assert seen
+    assert all(y.is_contiguous() != variant.channels_last for y in seen)
+
+
+def test_counted_work() -> None:
+    """Of a network without blocks to speak of: its convolutions by hand are nearly all there is."""
+    with torch.device("meta"):
+        layers = [m for m in UNet(TINY).modules() if isinstance(m, torch.nn.Conv2d)]
+    by_hand = sum(2 * layer.weight.numel() * 8 * 8 for layer in layers)
+    assert by_hand <= networks.flops(TINY, CPU) < 1.1 * by_hand
