@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from bench.errors import BenchError, NotFiniteError, StoreError
 from bench.measure import metric_facts, readings
 from bench.params import Plugin
+from bench.sampling import PartError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -262,10 +263,11 @@ def _failed(cell: Cell, store: Store, listener: Listener, error: Exception, reru
     """The record of a failed cell. A finished one stays on disk: what failed is one metric more."""
     said = " ".join(f"{error}".split())
     plain = isinstance(error, BenchError | NotFiniteError)
+    origin = _origin(cell, error)
     log = store.write_log(cell.fingerprint, "".join(traceback.format_exception(error)))
     record = _header(cell) | {
         "status": "failed",
-        "reason": said if plain else f"{type(error).__name__}: {said}",
+        "reason": (said if plain else f"{type(error).__name__}: {said}") + origin,
         "log": str(log),
     }
     before = store.read_record(cell.fingerprint)
@@ -273,6 +275,18 @@ def _failed(cell: Cell, store: Store, listener: Listener, error: Exception, reru
         store.write_record(record)
     listener.cell_done(cell, record, cached=False)
     return record
+
+
+def _origin(cell: Cell, error: Exception) -> str:
+    """Whose code it was that failed, where it was that of the cell's predictor, corrector or solver."""
+    parts = {id(getattr(cell.sampler, role)): entry for role, entry in cell.entries.items() if role != "sde"}
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        entry = parts.get(id(frame.f_locals.get("self")))
+        if entry is None and isinstance(error, PartError):
+            entry = parts.get(id(error.part))
+        if entry is not None:
+            return f" ({entry.kind[:-1]} {entry.name} of {entry.distribution} {entry.version})"
+    return ""
 
 
 def _header(cell: Cell) -> dict[str, Any]:
@@ -333,9 +347,8 @@ def _measure(cell: Cell, store: Store) -> dict[str, Any]:
 
 
 def _exact(cell: Cell) -> dict[str, float]:
-    """The exact value of ``fd_dct`` where theory has it: `bench.exact.known` on the Gaussian checkpoint."""
-    from bench.exact import exact_fd_dct, known
+    """The exact value of ``fd_dct`` where theory has it: on the Gaussian checkpoint."""
+    from bench.exact import exact_fd_dct
 
-    if cell.card.format != "gaussian" or not known(cell.sampler):
-        return {}
-    return {"fd_dct": exact_fd_dct(cell.card, cell.sampler)}
+    found = exact_fd_dct(cell.card, cell.sampler) if cell.card.format == "gaussian" else None
+    return {} if found is None else {"fd_dct": found}

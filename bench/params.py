@@ -75,6 +75,14 @@ class Plugin(ABC):
         ]
 
     @classmethod
+    def member(cls, name: str) -> type[Self]:
+        """The plugin called ``family:name``, of a class that is registered as ``family:<…>``.
+
+        `BenchError` where there is no such member, or what it needs is not installed.
+        """
+        raise BenchError(f"{cls.name} has no member {name!r}")
+
+    @classmethod
     def build(cls, given: Mapping[str, Any]) -> Self:
         """Make the plugin from ``given``; texts (from the command line) are read by the field's type."""
         known = {p.name for p in cls.parameters()}

@@ -20,7 +20,7 @@ from bench.errors import BenchError, did_you_mean
 from bench.metrics import Metric
 from bench.params import Plugin
 from bench.plugins import Entry, Registry, registry
-from bench.sampling import Sampler, Solver, check_denoise
+from bench.sampling import Sampler, Solver, check_denoise, default_denoise
 from bench.suites import ROLES, Place, Suite, expand
 
 if TYPE_CHECKING:
@@ -127,21 +127,23 @@ class Cell:
             how += "" if s.grid != "polynomial" or s.rho == 7 else f" rho {s.rho:g}"
             how += "" if s.order == "corrector_first" else f", {s.order.replace('_', ' ')}"
             how += "" if s.label_scales is None else f", labels of {s.label_scales} scales"
-        if s.denoise != ("mean" if s.solver is None else "tweedie"):
+        if s.denoise != default_denoise(s.solver):
             how += f", denoise {s.denoise}"
         how += "" if self.precision == "fp32" else f", {self.precision}"
         return f"{self.card.name} · {_named(s.sde)} · {how} · seed {self.seed}"
 
     @property
     def planned_nfe(self) -> int | None:
-        """Score calls per sample if every step makes one; None for solvers. What a run reports is counted."""
+        """Score calls per sample as declared; None where not known beforehand. A run's own are counted."""
         s = self.sampler
+        last = s.denoise == "tweedie"
         if s.solver is not None:
-            return None
+            calls = s.solver.nfe()
+            return None if calls is None else calls + last
         moves = s.corrector.calls if s.corrector is not None else 0
         scales = s.steps if s.order == "corrector_first" else s.steps - 1
-        predicts = s.predictor is not None and not s.predictor.idle
-        return s.steps * predicts + scales * moves + (s.denoise == "tweedie")
+        predicts = 0 if s.predictor is None or s.predictor.idle else s.predictor.nfe(s.steps)
+        return None if predicts is None else predicts + scales * moves + last
 
 
 def _named(plugin: Plugin) -> str:
@@ -352,7 +354,7 @@ def _samplers(
         if names.get("predictor") == "none" and names.get("corrector") == "none":
             raise BenchError("a run without predictor and without corrector does nothing: give one of them")
         parts = {role: build(role, name) for role, name in names.items()}
-        denoise = settings.denoise or ("tweedie" if settings.solver else "mean")
+        denoise = settings.denoise or default_denoise(parts.get("solver"))
         check_denoise(parts.get("solver"), denoise)
         sampler = Sampler(
             **parts,

@@ -171,8 +171,16 @@ class Registry:
         return [e for name in self.names(kind) for e in self.entries[kind, name]]
 
     def get(self, kind: str, name: str) -> Entry:
-        """The entry of that kind and name; `BenchError` where there is none or more than one."""
+        """The entry of that kind and name; `BenchError` where there is none or more than one.
+
+        ``family:member`` is looked up as the member of a `Plugin` registered as ``family:<…>``.
+        """
         found = self.entries.get((kind, name), [])
+        family, colon, member = name.partition(":")
+        if not found and colon:
+            for entry in self.of_kind(kind):
+                if entry.name.startswith(f"{family}:<") and not member.startswith("<"):
+                    found.append(dataclasses.replace(entry, name=name, thing=entry.thing.member(member)))
         if not found:
             broken = "; ".join(p.message for p in self.problems)
             listing = "bench checkpoints list" if kind == "checkpoints" else f"bench list {kind}"
@@ -180,6 +188,10 @@ class Registry:
             raise BenchError(message + (f"; {broken}" if broken else ""))
         if len(found) > 1:
             raise BenchError(_clash(kind, name, found))
+        if ":<" in name:
+            raise BenchError(
+                f"{name} stands for many {kind}: put a name in place of {name.partition(':')[2]}"
+            )
         return found[0]
 
     def build(self, kind: str, name: str, given: dict[str, Any]) -> Any:
@@ -210,7 +222,29 @@ def _collect(found: list[Entry], kind: str, distribution: str, version: str, thi
         raise TypeError(
             f"{name!r} does not define {', '.join(sorted(getattr(thing, '__abstractmethods__', ())))}"
         )
+    else:
+        _check_interface(role, thing)
     found.append(Entry(kind, name, thing, distribution, version))
+
+
+def _check_interface(role: type, thing: type) -> None:
+    """Refuse a class whose methods can't be called as this version of bench calls its role's."""
+    for name, method in inspect.getmembers(role, inspect.isfunction):
+        own = getattr(thing, name)
+        if name.startswith("_") or own is method or not inspect.isfunction(own):
+            continue
+        asked = inspect.signature(method)
+        given = [
+            p for p in asked.parameters.values() if p.kind is not p.KEYWORD_ONLY and p.default is p.empty
+        ]
+        named = {p.name: None for p in asked.parameters.values() if p.kind is p.KEYWORD_ONLY}
+        try:
+            inspect.signature(own).bind(*given, **named)
+        except TypeError as error:
+            raise TypeError(
+                f"{thing.__name__}.{name}{inspect.signature(own)} was written for another version of bench, "
+                f"which calls {name}({', '.join(asked.parameters)})"
+            ) from error
 
 
 def roles() -> dict[str, type]:

@@ -34,7 +34,37 @@ class Update(NamedTuple):
     state: Any = None
 
 
-class Predictor(Plugin):
+class SamplerPart(Plugin):
+    """What predictors, correctors and solvers declare of themselves; ``bench check`` holds them to it."""
+
+    @property
+    def couples_batch(self) -> bool:
+        """Whether a sample depends on the others of its batch (through a norm over it, a shared step)."""
+        return False
+
+    @property
+    def linear(self) -> bool:
+        """Whether the result is a sum of x, scores and noises with factors that depend on none of them.
+
+        On Gaussian data the moments of what it samples are then known exactly (`bench.exact`).
+        """
+        return False
+
+    @property
+    def convergence_order(self) -> float | None:
+        """The power of the step that its error falls with; None: not declared."""
+        return None
+
+
+class PartError(BenchError):
+    """A predictor, corrector or solver broke its duties."""
+
+    def __init__(self, part: SamplerPart, what: str) -> None:
+        super().__init__(f"{part.name} {what}")
+        self.part = part
+
+
+class Predictor(SamplerPart):
     """One reverse step, from a scale to the next less noisy one.
 
     ``step`` must not change ``x`` in place, draws noise from ``noise`` alone, and calls ``score`` as
@@ -43,6 +73,10 @@ class Predictor(Plugin):
 
     idle: ClassVar[bool] = False
     """True for a predictor that leaves x where it is: a run passes it over."""
+
+    def nfe(self, steps: int) -> int | None:
+        """Score calls of a run over so many scales, one each by default; None: not known beforehand."""
+        return steps
 
     @property
     def needs_variance(self) -> bool:
@@ -62,7 +96,7 @@ class Predictor(Plugin):
 class LinearPredictor(Predictor):
     """A predictor that is linear in x, score and noise: ``x' = a x + b score + c z``.
 
-    Being so declared, its moments on Gaussian data are known in closed form (`bench.exact`).
+    Its moments on Gaussian data follow from a recursion (`bench.exact`).
     """
 
     @property
@@ -86,7 +120,7 @@ class LinearPredictor(Predictor):
         return Update(add(mean, z, alpha=c, out=z), mean)
 
 
-class Corrector(Plugin):
+class Corrector(SamplerPart):
     """``steps`` moves at one noise scale that leave its marginal nearly unchanged."""
 
     @property
@@ -116,18 +150,24 @@ class LangevinLike(Corrector):
         """The step e at ``scale``."""
 
 
-class Solver(Plugin):
+class Solver(SamplerPart):
     """Integrates from the prior to ``sde.eps`` by itself.
 
     ``follows_flow``: whether it tends to the probability flow as its tolerance falls; on Gaussian data
-    its samples then have a known limit (`bench.exact`).
+    its samples then have a known limit (`bench.exact`). ``ends_clean``: whether it ends on clean data by
+    itself, so that no denoising step is added.
     """
 
     follows_flow: ClassVar[bool] = False
+    ends_clean: ClassVar[bool] = False
+
+    def nfe(self) -> int | None:
+        """Score calls of a run; None: not known beforehand."""
+        return None
 
     @abstractmethod
     def solve(self, x: Tensor, sde: SDE, score: ScoreFunction, noise: Noise) -> Tensor:
-        """x (B, ...) at T -> state at eps."""
+        """x (B, ...) at T -> state at eps (clean data if ``ends_clean``)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -206,8 +246,10 @@ class Sampler:
                 on_step(calls, None, calls)
 
         score.on_call = called
+        given = x
         x = self.solver.solve(x, self.sde, score, noise)
         score.on_call = None
+        _same_kind(self.solver, given, x)
         _watch(watch, x, "at the solver's end")
         return x
 
@@ -223,22 +265,36 @@ class Sampler:
         plan = self.scales()
         moves = self.corrector.calls if self.corrector is not None else 0
         before = self.order == "corrector_first"
-        mean, state = x, None
+        given, mean, state = x, x, None
         for done, scale in enumerate(plan, 1):
             if before and self.corrector is not None:
                 for move in range(moves):
                     x, mean, _ = self.corrector.step(x, scale, score, corrector_noise)
+                    _same_kind(self.corrector, given, x, mean)
                     _watch(watch, x, f"in corrector move {move + 1} at step {done} of {len(plan)}")
             if self.predictor is not None and not self.predictor.idle:
                 x, mean, state = self.predictor.step(x, scale, score, predictor_noise, state)
+                _same_kind(self.predictor, given, x, mean)
                 _watch(watch, x, f"in the predictor at step {done} of {len(plan)}")
             if not before and self.corrector is not None and done < len(plan):
                 for move in range(moves):
                     x, mean, _ = self.corrector.step(x, plan[done], score, corrector_noise)
+                    _same_kind(self.corrector, given, x, mean)
                     _watch(watch, x, f"in corrector move {move + 1} after step {done} of {len(plan)}")
             if on_step is not None:
                 on_step(done, len(plan), score.calls)
         return mean if self.denoise == "mean" else x
+
+
+def _same_kind(part: SamplerPart, given: Tensor, *left: Tensor) -> None:
+    """Refuse a state of another shape, precision or device: it would be broadcast or promoted unseen."""
+    for x in left:
+        if x.shape != given.shape or x.dtype != given.dtype or x.device != given.device:
+            raise PartError(part, f"was given {_kind(given)} and left {_kind(x)}")
+
+
+def _kind(x: Tensor) -> str:
+    return f"{tuple(x.shape)} {x.dtype} on {x.device}"
 
 
 def _watch(watch: bool, x: Tensor, where: str) -> None:
@@ -270,7 +326,16 @@ def streams(
     return tuple(stream(role) for role in roles)
 
 
+def default_denoise(solver: Solver | None) -> Denoise:
+    """What ends a run unless told: the last step's mean; of a solver, a call at eps where it needs it."""
+    if solver is None:
+        return "mean"
+    return "none" if solver.ends_clean else "tweedie"
+
+
 def check_denoise(solver: Solver | None, denoise: Denoise) -> None:
-    """Refuse ``mean`` where there is no step to take the mean of."""
+    """Refuse ``mean`` where there is no step to take the mean of, ``tweedie`` where data is clean."""
+    if solver is not None and solver.ends_clean and denoise != "none":
+        raise BenchError(f"{solver.name} ends on clean data by itself: it takes --denoise none alone")
     if solver is not None and denoise == "mean":
         raise BenchError("--denoise mean needs a predictor or corrector; a solver takes tweedie or none")

@@ -51,6 +51,7 @@ class Scale(Level):
     none is published) and ``posterior`` the standard deviation of x_{i-1} given x_i and x_0 on it,
     ``g_back sqrt(v_{i-1} / v_i)`` with ``v_i = a_back^2 v_{i-1} + g_back^2``; ``alpha_back``, ``sigma_back``
     are that chain's own marginal at this scale. The last scale's next level is t = 0, clean data.
+    ``steps`` is the number of scales of the run, whatever its grid.
     """
 
     dt: float = 0.0
@@ -67,6 +68,12 @@ class Scale(Level):
     posterior: float = 0.0
     alpha_back: float = 1.0
     sigma_back: float = 0.0
+    steps: int = dataclasses.field(default=1, kw_only=True)
+
+    @property
+    def last(self) -> bool:
+        """Whether the step from here ends on clean data."""
+        return self.sigma_next == 0
 
 
 class SDE(Plugin):
@@ -222,6 +229,6 @@ def scales(sde: SDE, steps: int, kind: GridKind = "uniform", rho: float = 7.0) -
     columns += [np.cumprod(a_back), sigma_back]
     rows = np.stack([np.broadcast_to(c, t.shape) for c in columns], axis=1).tolist()
     return [
-        Scale(t_, al, si, i if uniform else None, steps if uniform else None, *rest)
+        Scale(t_, al, si, i if uniform else None, steps if uniform else None, *rest, steps=steps)
         for i, (t_, al, si, *rest) in reversed(list(enumerate(rows)))
     ]

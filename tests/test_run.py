@@ -247,14 +247,16 @@ def test_a_failing_cell_is_a_row_and_the_others_go_on(run: Run) -> None:
     assert found["reverse_diffusion"]["status"] == "finished"
     assert found["breaks"]["status"] == found["raises"]["status"] == "failed"
     assert "NaN or infinite in the predictor at step 7 of 40" in found["breaks"]["reason"]
-    assert found["raises"]["reason"] == "ValueError: no such step at all"
+    assert found["raises"]["reason"] == ("ValueError: no such step at all (predictor raises of breaking 1)")
     for name in ("breaks", "raises"):
         log = Path(found[name]["log"]).read_text()
         assert log.startswith("Traceback (most recent call last):")
         assert found[name]["log"] in out
         assert found[name]["reason"] in out
     assert {row["predictor"]: row["status"] for row in table()} == {k: r["status"] for k, r in found.items()}
-    assert {row["predictor"]: row["reason"] for row in table()}["raises"] == "ValueError: no such step at all"
+    assert {row["predictor"]: row["reason"] for row in table()}["raises"] == (
+        "ValueError: no such step at all (predictor raises of breaking 1)"
+    )
     assert len(batches()) == 1
 
 

@@ -19,6 +19,10 @@ class _ProbabilityFlow(Solver):
 
     tol: float = param(default=1e-5, help="absolute and relative tolerance", above=0)
 
+    @property
+    def couples_batch(self) -> bool:
+        return True
+
     @staticmethod
     def velocity(x: Tensor, t: float, sde: SDE, score: ScoreFunction) -> Tensor:
         """Right-hand side at (x, t); x (B, ...)."""

@@ -37,6 +37,10 @@ class Langevin(_Langevin):
 
     norm: Literal["batch", "sqrt_d", "sample"] = param(default="batch", help="how |z| and |s| are taken")
 
+    @property
+    def couples_batch(self) -> bool:
+        return self.norm != "sample"
+
     def size(self, scale: Scale, noise_norm: Any, score_norm: Any) -> Any:
         assert self.snr is not None
         return 2 * scale.shrink * self.snr**2 * (noise_norm / score_norm) ** 2

@@ -13,7 +13,13 @@ from typing import Any, Literal
 from bench import SDE, LinearPredictor, Noise, Scale, ScoreFunction, Tensor, Update, param
 
 
-class EulerMaruyama(LinearPredictor):
+class _FirstOrder(LinearPredictor):
+    @property
+    def convergence_order(self) -> float:
+        return 1.0
+
+
+class EulerMaruyama(_FirstOrder):
     """Euler-Maruyama on the reverse SDE (eq. 6): ``x' = x - (f x - g^2 s) dt + g sqrt(dt) z``."""
 
     name = "euler_maruyama"
@@ -28,7 +34,7 @@ class EulerMaruyama(LinearPredictor):
         return 1 - scale.drift * dt, scale.diffusion**2 * dt, scale.diffusion * math.sqrt(dt)
 
 
-class ReverseDiffusion(LinearPredictor):
+class ReverseDiffusion(_FirstOrder):
     """Reverse diffusion (eq. 46): ``x' = x - f(x) + g^2 s + g z``, with the forward chain's f and g."""
 
     name = "reverse_diffusion"
@@ -37,7 +43,7 @@ class ReverseDiffusion(LinearPredictor):
         return 2 - scale.a, scale.g**2, scale.g
 
 
-class ProbabilityFlow(LinearPredictor):
+class ProbabilityFlow(_FirstOrder):
     """Probability flow (eq. 47): ``x' = x - f(x) + g^2 s / 2``; no noise."""
 
     name = "probability_flow"
@@ -46,7 +52,7 @@ class ProbabilityFlow(LinearPredictor):
         return 2 - scale.a, 0.5 * scale.g**2, 0.0
 
 
-class Ancestral(LinearPredictor):
+class Ancestral(_FirstOrder):
     """Ancestral sampling (eq. 4 for VP, appendix F for VE): ``x' = (x + g^2 s) / a + c z``.
 
     The mean is the exact E[x_{i-1} | x_i] of a forward step ``x_i = a x_{i-1} + g z``. c is one of
