@@ -1,0 +1,1 @@
+"""Samplers of other libraries, unchanged: ``diffusers:<SchedulerClass>``, ``kdiffusion:<function>``."""

@@ -1,0 +1,1 @@
+"""Fast deterministic samplers: DDIM, Heun, DPM-Solver++, UniPC, DEIS, iPNDM."""
