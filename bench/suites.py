@@ -63,7 +63,7 @@ class CellGroup(BaseModel):
 class Suite(BaseModel):
     """A named set of cells. ``layout`` says how its table is laid out:
 
-    * ``grid``: rows by columns per SDE, as the paper's Table 1;
+    * ``grid``: rows by columns per SDE, as the paper's Table 1 (with ``x`` drawn as curves);
     * ``curve``: the metric along ``x`` (a setting or parameter: nfe, snr), a curve per row;
     * ``list``: a line per cell.
 

@@ -14,6 +14,7 @@ from bench.cli.compare import compare_command
 from bench.cli.fid import fid_command
 from bench.cli.listing import list_command, show_command
 from bench.cli.measure import measure_command
+from bench.cli.new import new_command
 from bench.cli.run import run_command
 from bench.cli.stats import stats_command
 from bench.cli.table import table_command
@@ -34,6 +35,7 @@ def cli() -> None:
     bench list predictors
     bench show langevin
     bench checkpoints list
+    bench new predictor my-sampler
     """
 
 
@@ -46,6 +48,7 @@ cli.add_command(stats_command)
 cli.add_command(checkpoints_command)
 cli.add_command(list_command)
 cli.add_command(show_command)
+cli.add_command(new_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -204,7 +204,8 @@ def _refuse_idle(given: dict[str, Any], chosen: Settings) -> None:
     idle = [name for name in ("steps", "grid", "rho", "order") if name in given]
     if chosen.solver and idle:
         raise BenchError(
-            f"--{idle[0]} has no meaning for a solver, which chooses its own steps: leave it out"
+            f"--{idle[0]} has no meaning for a solver, which makes its own steps: leave it out "
+            "(bench show NAME tells a solver's own parameters)"
         )
     if "rho" in given and chosen.grid != "polynomial":
         raise BenchError("--rho belongs to the polynomial grid: give --grid polynomial")

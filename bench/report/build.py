@@ -41,7 +41,7 @@ def build(manifest: Mapping[str, Any], store: Store, metric: str, to: Path, *, p
     cells = frame.over_seeds(rows, metric)
     cells["seconds_per_sample"] = 1 / cells["pace"]
     # along a curve a row has many steps: its best says nothing
-    best = manifest["layout"] == "grid"
+    best = manifest["layout"] == "grid" and manifest["x"] is None
     cells["best"] = frame.best_per_row(cells, lower=lower) & best
     heading = tables.title(manifest, metric)
     quantity = next((row["quantity"].upper() for row in manifest["published"]), "")
@@ -66,13 +66,13 @@ def build(manifest: Mapping[str, Any], store: Store, metric: str, to: Path, *, p
             said = "Shown: the Pareto front, cells that none beats at as many network calls or fewer."
         else:
             kept, said = cells[frame.best_of_curve(cells, lower=lower)], "Shown: the best of each curve."
-        shown = tables.listing(kept, metric)
+        shown = tables.listing(kept, metric, quantity)
         notes = [f"{said} All are in {metric}.md.", *notes]
     else:
-        shown = tables.listing(cells, metric)
+        shown = tables.listing(cells, metric, quantity)
     csv("cells.csv", rows, None)  # every bit of the values
     csv(f"{metric}.csv", tables.wide_csv(cells, manifest, metric))
-    full = shown if layout != "curve" else tables.listing(cells, metric)
+    full = shown if layout != "curve" else tables.listing(cells, metric, quantity)
     write(folder / f"{metric}.md", tables.markdown(heading, *full, notes).encode())
     write(folder / f"{metric}.tex", tables.latex(heading, *full, notes).encode())
     csv("cost.csv", tables.costs(cells))
@@ -80,7 +80,7 @@ def build(manifest: Mapping[str, Any], store: Store, metric: str, to: Path, *, p
     if plots and cells["mean"].notna().any():
         _plots(manifest, cells, metric, quantity, heading, folder, write, csv, lower=lower)
     complete = bool((cells["seeds"] == cells["planned"]).all())
-    return Built(heading, shown, tables.listing(cells, metric), notes, folder, files, complete)
+    return Built(heading, shown, tables.listing(cells, metric, quantity), notes, folder, files, complete)
 
 
 def _plots(
@@ -97,20 +97,22 @@ def _plots(
 ) -> None:
     from bench.report import plots
 
-    if manifest["layout"] == "grid":
+    if manifest["layout"] == "grid" and manifest["x"] is None:
         kept = [c for c in PLOTTED if c != "x"]
         csv(f"{metric}-plot.csv", cells[[*kept, "published", "published_std"]])
         plots.save(plots.grid(cells, metric, quantity, heading), folder / f"{metric}-plot", write)
         return
-    x = manifest["x"] if manifest["layout"] == "curve" else "nfe"
+    x = "nfe" if manifest["layout"] == "list" else manifest["x"]
     axes = {"nfe": "network calls per sample (NFE)", "seconds_per_sample": "seconds per sample"}
     if x not in ("nfe", None):
         axes = {"x": str(x)}
     for column, label in axes.items():
         lined = cells if column == "x" else cells.assign(front=frame.pareto(cells, column, lower=lower))
         name = f"{metric}-{'seconds' if column == 'seconds_per_sample' else x if column == 'x' else column}"
-        csv(f"{name}.csv", lined[[*PLOTTED, *(["front"] if "front" in lined else [])]])
-        plots.save(plots.curve(lined, column, label, metric, heading), folder / name, write)
+        shown = quantity if quantity != "NFE" else ""
+        kept = [*PLOTTED, *(["published"] if shown else []), *(["front"] if "front" in lined else [])]
+        csv(f"{name}.csv", lined[kept])
+        plots.save(plots.curve(lined, column, label, metric, heading, shown), folder / name, write)
 
 
 def _notes(cells: pd.DataFrame, rows: pd.DataFrame, metric: str, manifest: Mapping[str, Any]) -> list[str]:
@@ -121,13 +123,14 @@ def _notes(cells: pd.DataFrame, rows: pd.DataFrame, metric: str, manifest: Mappi
         notes.append(f"Mean ± standard deviation over {seeds} seeds.")
     else:
         notes.append("One seed: there is no spread, and no best is marked.")
-    if (cells["seeds"] > 1).any() and manifest["layout"] == "grid":
+    if (cells["seeds"] > 1).any() and manifest["layout"] == "grid" and manifest["x"] is None:
         notes.append("Bold: the best of its row, where it beats the next by more than the two's spread.")
     if cells["exact"].notna().any():
         text = "Exact: from closed-form moments, free of sampling noise"
         solved = ((rows["solver"] != "") & rows["exact"].notna()).any()
         notes.append(text + ("; of a solver, its limit at tolerance 0." if solved else "."))
-    ranked = [row for row in manifest["published"] if row["quantity"] != "nfe"]
+    # along x the order is mostly that of the cost
+    ranked = [row for row in manifest["published"] if row["quantity"] != "nfe" and manifest["x"] is None]
     for agreement in frame.rank_agreement(cells) if ranked else ():
         exact = agreement["tau_exact"]
         also = "" if exact is None else f"; of the exact values {exact:.2f}"

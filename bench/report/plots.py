@@ -65,7 +65,7 @@ def styles(rows: list[str]) -> dict[str, dict[str, Any]]:
         colour = COLOURS[i % len(COLOURS)]
         found[row] = {
             "color": colour,
-            "marker": MARKERS[i % len(MARKERS)],
+            "marker": MARKERS[(i + i // len(COLOURS)) % len(MARKERS)],
             "linestyle": DASHES[j % len(DASHES)],
             "markerfacecolor": colour if j == 0 else "white",
         }
@@ -113,9 +113,10 @@ def _between(axis: Axis) -> Formatter:
     return FuncFormatter(label)
 
 
-def curve(cells: pd.DataFrame, x: str, label: str, metric: str, heading: str) -> Figure:
+def curve(cells: pd.DataFrame, x: str, label: str, metric: str, heading: str, quantity: str = "") -> Figure:
     """The metric along ``x``, a panel per SDE and a curve per row: mean, band of one std over seeds,
-    exact values as small crosses, and the Pareto front where cells have ``front``."""
+    exact values as small crosses, and the Pareto front where cells have ``front``; published figures, called
+    ``quantity``, in panels below."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -123,12 +124,17 @@ def curve(cells: pd.DataFrame, x: str, label: str, metric: str, heading: str) ->
         cells = cells[cells["mean"].notna()]
         sdes = list(dict.fromkeys(cells["sde"]))
         rows = list(dict.fromkeys(cells["row"]))
-        figure = Figure(figsize=(1.4 + 4.6 * len(sdes), 5.6))
+        both = bool(quantity) and bool(cells["published"].notna().any())
+        width = 1.4 + 4.6 * len(sdes)
+        figure = Figure(figsize=(max(width, 7.0) if both else width, 8.0 if both else 5.6))
         look = styles(rows)
-        panels = np.atleast_1d(figure.subplots(1, len(sdes), sharey=True))
-        value_axis(panels[0], cells, metric)
+        shape = {"height_ratios": [3, 2]} if both else {}
+        panels = figure.subplots(
+            1 + both, len(sdes), sharex=both, sharey="row", squeeze=False, gridspec_kw=shape
+        )
+        value_axis(panels[0, 0], cells, metric)
         extra: dict[str, Any] = {}
-        for axes, sde in zip(panels, sdes, strict=True):
+        for j, (axes, sde) in enumerate(zip(panels[0], sdes, strict=True)):
             panel = cells[cells["sde"] == sde]
             axes.set_xscale("log")
             axes.xaxis.set_major_formatter("{x:g}")
@@ -148,9 +154,23 @@ def curve(cells: pd.DataFrame, x: str, label: str, metric: str, heading: str) ->
                 )
                 extra["Pareto front"] = drawn
             axes.set_title(sde, fontsize=10)
-            axes.set_xlabel(label)
+            panels[-1, j].set_xlabel(label)
+            if both:
+                _published(panels[1, j], panel, x, look, f"published {quantity}" if j == 0 else "")
         _arrange(figure, heading, _entries(look) | extra)
         return figure
+
+
+def _published(
+    axes: Axes, panel: pd.DataFrame, x: str, look: Mapping[str, dict[str, Any]], label: str
+) -> None:
+    for row, line in panel[panel["published"].notna()].groupby("row", sort=False):
+        line = line.sort_values(x)
+        axes.plot(line[x], line["published"], markersize=4, linewidth=1.2, **look[str(row)])
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(_between(axes.yaxis))
+    axes.set_ylabel(label)
 
 
 def _entries(look: Mapping[str, dict[str, Any]]) -> dict[str, Any]:

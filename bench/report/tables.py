@@ -108,9 +108,9 @@ def _value(cell: pd.Series[Any]) -> str:
     return f"*{text}*{seeds}" if cell["best"] else text + seeds
 
 
-def listing(cells: pd.DataFrame, metric: str) -> tuple[list[str], list[list[str]]]:
+def listing(cells: pd.DataFrame, metric: str, quantity: str = "") -> tuple[list[str], list[list[str]]]:
     """A line per cell: where it stands, value, exact value, NFE and pace."""
-    header = ["sde", "row", "column", metric, "exact", "NFE", "published NFE", "samples/s"]
+    header = ["sde", "row", "column", metric, "exact", "NFE", f"published {quantity}", "samples/s"]
     rows = [
         [
             cell["sde"],

@@ -1,0 +1,33 @@
+"""``bench new``: a plugin's package, ready to be installed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from bench import scaffold
+from bench.errors import BenchError, did_you_mean, printable
+from bench.plugins import registry
+
+
+@click.command("new")
+@click.argument("role", metavar="|".join(scaffold.ROLES))
+@click.argument("name")
+def new_command(role: str, name: str) -> None:
+    """Write a package with a working plugin of that role into the new folder NAME, to be changed into yours.
+
+    \b
+    bench new predictor my-sampler
+    pip install -e ./my-sampler
+    bench check my_sampler
+    """
+    if role not in scaffold.ROLES:
+        raise BenchError(f"unknown role {printable(role)!r}{did_you_mean(role, scaffold.ROLES)}")
+    files = scaffold.create(role, name, Path(), registry())
+    for path in files:
+        click.echo(f"  {path}")
+    module = scaffold.module_name(name)
+    click.echo(f"\nThe {role} is in {files[1]}, a working example to be changed into yours. Next:\n")
+    for command in (f"pip install -e ./{name}", f"bench check {module}", scaffold.first_run(role, name)):
+        click.echo(f"  {command}")

@@ -1,0 +1,32 @@
+"""DDIM (Song, Meng and Ermon 2021)."""
+
+from __future__ import annotations
+
+import math
+
+from bench import LinearPredictor, Scale, param
+
+
+class DDIM(LinearPredictor):
+    """``x' = alpha' D + sqrt(sigma'^2 - c^2) eps + c z`` (eq. 12), with D the expected data, eps the noise.
+
+    ``c = eta (sigma' / sigma) sqrt(sigma^2 - (alpha / alpha')^2 sigma'^2)`` (eq. 16), here of the exact
+    transition between the scales of any SDE. eta = 0 is exact where D is constant: the probability flow by
+    an exponential integrator of first order; eta = 1 is ancestral sampling with the posterior's variance.
+    """
+
+    name = "ddim"
+
+    eta: float = param(default=0.0, help="share of ancestral sampling's noise: 0 none", low=0, high=1)
+
+    @property
+    def convergence_order(self) -> float:
+        return 1.0
+
+    def coefficients(self, scale: Scale) -> tuple[float, float, float]:
+        shrink = scale.alpha / scale.alpha_next
+        added = max(scale.sigma**2 - (shrink * scale.sigma_next) ** 2, 0.0)
+        c = self.eta * scale.sigma_next / scale.sigma * math.sqrt(added)
+        kept = math.sqrt(max(scale.sigma_next**2 - c**2, 0.0))
+        # D = (x + sigma^2 s) / alpha, eps = -sigma s
+        return 1 / shrink, scale.sigma**2 / shrink - kept * scale.sigma, c

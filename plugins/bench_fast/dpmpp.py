@@ -1,0 +1,84 @@
+"""DPM-Solver++ in its multistep forms (Lu et al. 2022, "DPM-Solver++", sections 3 and 4)."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+
+from bench import Noise, Predictor, Scale, ScoreFunction, Tensor, Update
+from bench_fast.history import History, Past, combine, data, log_snr, log_snr_next, remembered
+
+
+class _Multistep(Predictor):
+    """``x' = sigma' / sigma x - alpha' (e^-h - 1) D + ...``: exact where the expected data D is constant.
+
+    With ``h = lambda' - lambda``; what follows extrapolates D in lambda by its past values. The last step
+    is D itself.
+    """
+
+    name = "dpmpp"
+    points = 1
+
+    @property
+    def convergence_order(self) -> float:
+        return float(self.points)
+
+    @property
+    def linear(self) -> bool:
+        return True
+
+    def step(
+        self, x: Tensor, scale: Scale, score: ScoreFunction, noise: Noise, state: History | None
+    ) -> Update:
+        clean = data(x, score(x, scale), scale)
+        if scale.last:
+            return Update(clean, clean)
+        history = remembered(Past(scale, clean), state, self.points)
+        h = log_snr_next(scale) - log_snr(scale)
+        past = [log_snr(one.level) for one in history]
+        weights = self.weights(h, [(a - b) / h for a, b in zip(past[:-1], past[1:], strict=True)])
+        terms = [(scale.alpha_next * w, one.output) for w, one in zip(weights, history, strict=True)]
+        x = combine((scale.sigma_next / scale.sigma, x), *terms)
+        return Update(x, x, history)
+
+    @abstractmethod
+    def weights(self, h: float, r: list[float]) -> list[float]:
+        """Factors of alpha' D and of its past values; r are the past steps over h, newest first."""
+
+
+class DPMpp2M(_Multistep):
+    """DPM-Solver++(2M) (Algorithm 2): ``x' = sigma' / sigma x - alpha' (e^-h - 1) [D + (D - D_1) / (2 r)]``."""
+
+    name = "dpmpp_2m"
+    points = 2
+
+    def weights(self, h: float, r: list[float]) -> list[float]:
+        first = -math.expm1(-h)
+        if not r:
+            return [first]
+        return [first * (1 + 1 / (2 * r[0])), -first / (2 * r[0])]
+
+
+class DPMpp3M(_Multistep):
+    """DPM-Solver++(3M): D by the parabola in lambda through its last three values, integrated exactly but for
+    the first two moments (appendix; begins with 1M and 2M).
+
+    ``x' = sigma' / sigma x - alpha' (e^-h - 1) D + alpha' phi_1 D' - alpha' phi_2 D''`` with
+    ``phi_1 = (e^-h - 1) / h + 1``, ``phi_2 = (e^-h - 1 + h) / h^2 - 1/2``, and D', D'' the divided differences,
+    times h and h^2.
+    """
+
+    name = "dpmpp_3m"
+    points = 3
+
+    def weights(self, h: float, r: list[float]) -> list[float]:
+        if len(r) < 2:
+            return DPMpp2M.weights(DPMpp2M(), h, r)
+        first = -math.expm1(-h)
+        phi_1 = 1 - first / h
+        phi_2 = (h - first) / h**2 - 0.5
+        # D' = d_0 + r_0 / (r_0 + r_1) (d_0 - d_1), D'' = (d_0 - d_1) / (r_0 + r_1), of d_i = (D_i - D_i+1) / r_i
+        total = r[0] + r[1]
+        of_d0 = phi_1 * (1 + r[0] / total) - phi_2 / total
+        of_d1 = -phi_1 * r[0] / total + phi_2 / total
+        return [first + of_d0 / r[0], -of_d0 / r[0] + of_d1 / r[1], -of_d1 / r[1]]
