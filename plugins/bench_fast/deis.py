@@ -9,14 +9,14 @@ from typing import Literal
 import numpy as np
 
 from bench import SDE, Array, Noise, Predictor, Scale, ScoreFunction, Tensor, Update, param
-from bench_fast.history import History, Past, combine, remembered
+from bench_fast.history import History, Past, combine, data, remembered
 
 
 class DEIS(Predictor):
-    """AB-DEIS: ``x' / alpha' = x / alpha + sum_j C_j eps_j``, ``C_j = int_rho^rho' l_j drho`` (eq. 14 and 15).
+    """``x' / alpha' = x / alpha + sum_j C_j eps_j``, ``C_j = int_rho^rho' l_j drho`` (AB-DEIS, eq. 14, 15).
 
     l_j are Lagrange's polynomials through the times of this and the last predictions, in t (tAB-DEIS) or in
-    ln rho; begins with as many as there are. In ln rho the last step, to rho = 0, takes one.
+    ln rho; begins with as many as there are. The last step, to rho = 0, is the expected data.
     """
 
     name = "deis"
@@ -37,12 +37,14 @@ class DEIS(Predictor):
     def step(
         self, x: Tensor, scale: Scale, score: ScoreFunction, noise: Noise, state: History | None
     ) -> Update:
-        eps = score(x, scale).mul_(-scale.sigma)
-        history = remembered(Past(scale, eps), state, self.order)
-        known = history[:1] if scale.last and self.variable == "log_rho" else history
-        nodes = tuple((one.level.t, one.level.sigma / one.level.alpha) for one in known)
+        s = score(x, scale)
+        if scale.last:
+            clean = data(x, s, scale)
+            return Update(clean, clean)
+        history = remembered(Past(scale, s.mul(-scale.sigma)), state, self.order)
+        nodes = tuple((one.level.t, one.level.sigma / one.level.alpha) for one in history)
         weights = integrals(score.sde, nodes, scale.sigma_next / scale.alpha_next, self.variable)
-        terms = [(scale.alpha_next * w, one.output) for w, one in zip(weights, known, strict=True)]
+        terms = [(scale.alpha_next * w, one.output) for w, one in zip(weights, history, strict=True)]
         x = combine((scale.alpha_next / scale.alpha, x), *terms)
         return Update(x, x, history)
 
@@ -61,8 +63,6 @@ def integrals(
         rho = start + (end - start) * (place + 1) / 2
         u, known = sde.time_at(np.log(rho)), np.array([t for t, _ in nodes])
         weight = weight * (end - start) / 2
-    elif len(nodes) == 1:
-        return [end - start]
     else:
         low, high = math.log(start), math.log(end)
         u, known = low + (high - low) * (place + 1) / 2, np.log([rho for _, rho in nodes])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from abc import abstractmethod
+from typing import Literal
 
-from bench import Noise, Predictor, Scale, ScoreFunction, Tensor, Update
+from bench import Noise, Predictor, Scale, ScoreFunction, Tensor, Update, param
 from bench_fast.history import History, Past, combine, data, log_snr, log_snr_next, remembered
 
 
@@ -36,7 +38,7 @@ class _Multistep(Predictor):
         history = remembered(Past(scale, clean), state, self.points)
         h = log_snr_next(scale) - log_snr(scale)
         past = [log_snr(one.level) for one in history]
-        weights = self.weights(h, [(a - b) / h for a, b in zip(past[:-1], past[1:], strict=True)])
+        weights = self.weights(h, [(a - b) / h for a, b in itertools.pairwise(past)])
         terms = [(scale.alpha_next * w, one.output) for w, one in zip(weights, history, strict=True)]
         x = combine((scale.sigma_next / scale.sigma, x), *terms)
         return Update(x, x, history)
@@ -47,38 +49,51 @@ class _Multistep(Predictor):
 
 
 class DPMpp2M(_Multistep):
-    """DPM-Solver++(2M) (Algorithm 2): ``x' = sigma' / sigma x - alpha' (e^-h - 1) [D + (D - D_1) / (2 r)]``."""
+    """``x' = sigma' / sigma x - alpha' (e^-h - 1) [D + (D - D_1) / (2 r)]`` (2M, Algorithm 2)."""
 
     name = "dpmpp_2m"
     points = 2
 
     def weights(self, h: float, r: list[float]) -> list[float]:
-        first = -math.expm1(-h)
-        if not r:
-            return [first]
-        return [first * (1 + 1 / (2 * r[0])), -first / (2 * r[0])]
+        return second_order(h, r)
 
 
 class DPMpp3M(_Multistep):
-    """DPM-Solver++(3M): D by the parabola in lambda through its last three values, integrated exactly but for
-    the first two moments (appendix; begins with 1M and 2M).
+    """DPM-Solver++(3M): D and its first two differences in lambda (appendix); begins with 1M and 2M.
 
-    ``x' = sigma' / sigma x - alpha' (e^-h - 1) D + alpha' phi_1 D' - alpha' phi_2 D''`` with
-    ``phi_1 = (e^-h - 1) / h + 1``, ``phi_2 = (e^-h - 1 + h) / h^2 - 1/2``, and D', D'' the divided differences,
-    times h and h^2.
+        x' = sigma' / sigma x - alpha' (e^-h - 1) D + alpha' phi_1 D' - alpha' phi_2 D'',
+        phi_1 = (e^-h - 1) / h + 1,  phi_2 = (e^-h - 1 + h) / h^2 - 1 / 2.
+
+    D' is the slope, times h, of the parabola through the last three values; D'' as published (and in every
+    library) is its divided difference, half of the second derivative that belongs there, so that the error
+    falls at order 2 in the end. ``taylor`` puts the derivative in its place: order 3.
     """
 
     name = "dpmpp_3m"
     points = 3
 
+    second: Literal["published", "taylor"] = param(
+        default="published", help="D'': the divided difference, as published, or the second derivative"
+    )
+
+    @property
+    def convergence_order(self) -> float:
+        return 2.0 if self.second == "published" else 3.0
+
     def weights(self, h: float, r: list[float]) -> list[float]:
         if len(r) < 2:
-            return DPMpp2M.weights(DPMpp2M(), h, r)
+            return second_order(h, r)
         first = -math.expm1(-h)
         phi_1 = 1 - first / h
-        phi_2 = (h - first) / h**2 - 0.5
-        # D' = d_0 + r_0 / (r_0 + r_1) (d_0 - d_1), D'' = (d_0 - d_1) / (r_0 + r_1), of d_i = (D_i - D_i+1) / r_i
+        phi_2 = ((h - first) / h**2 - 0.5) * (1 if self.second == "published" else 2)
+        # of d_i = (D_i - D_i+1) / r_i: D'' = (d_0 - d_1) / (r_0 + r_1), D' = d_0 + r_0 D''
         total = r[0] + r[1]
         of_d0 = phi_1 * (1 + r[0] / total) - phi_2 / total
         of_d1 = -phi_1 * r[0] / total + phi_2 / total
         return [first + of_d0 / r[0], -of_d0 / r[0] + of_d1 / r[1], -of_d1 / r[1]]
+
+
+def second_order(h: float, r: list[float]) -> list[float]:
+    """Weights of DPM-Solver++(2M), or (1M) where there is no past value yet."""
+    first = -math.expm1(-h)
+    return [first * (1 + 1 / (2 * r[0])), -first / (2 * r[0])] if r else [first]

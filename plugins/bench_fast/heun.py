@@ -14,9 +14,9 @@ from bench import SDE, Level, Noise, Predictor, Scale, ScoreFunction, Tensor, Up
 class Heun(Predictor):
     """``dy / drho = (y - D) / rho = eps`` by Heun's method, after a raise of the noise (Algorithm 2).
 
-    The noise is raised from rho to ``(1 + gamma) rho``, ``gamma = min(s_churn / N, sqrt(2) - 1)``, where rho lies
-    between s_tmin and s_tmax, and never above the prior's; without churn it is Algorithm 1. The last step,
-    to rho = 0, is Euler's: N steps make 2 N - 1 calls.
+    The noise is raised from rho to ``(1 + gamma) rho``, ``gamma = min(s_churn / N, sqrt(2) - 1)``, where rho
+    lies between s_tmin and s_tmax, and never above the prior's; without churn it is Algorithm 1. The last
+    step, to rho = 0, is Euler's: N steps make 2 N - 1 calls.
     """
 
     name = "heun"

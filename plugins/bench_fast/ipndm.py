@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench import Noise, Predictor, Scale, ScoreFunction, Tensor, Update, param
-from bench_fast.history import History, Past, combine, remembered
+from bench_fast.history import History, Past, combine, data, remembered
 
 WEIGHTS = (
     (1.0,),
@@ -17,8 +17,10 @@ WEIGHTS = (
 class IPNDM(Predictor):
     """``x' / alpha' = x / alpha + (rho' - rho) sum_j w_j eps_j``, w of Adams and Bashforth's method.
 
-    The weights are those of even steps whatever the grid's: on an uneven one the order is 1. Begins with as
-    many predictions as there are (Zhang and Chen 2023, appendix on iPNDM), where PNDM took Runge-Kutta steps.
+    The weights are those of even steps in rho whatever the grid's. Where its steps shrink smoothly, as on the
+    logsnr grid, the error's first two orders are those of DDIM times the steps' relative change, itself of
+    the order of a step: second order in all. Begins with as many predictions as there are (Zhang and Chen
+    2023, appendix), where PNDM took Runge-Kutta steps; the last step is the expected data.
     """
 
     name = "ipndm"
@@ -31,13 +33,16 @@ class IPNDM(Predictor):
 
     @property
     def convergence_order(self) -> float:
-        return 1.0
+        return min(self.order, 2.0)
 
     def step(
         self, x: Tensor, scale: Scale, score: ScoreFunction, noise: Noise, state: History | None
     ) -> Update:
-        eps = score(x, scale).mul_(-scale.sigma)
-        history = remembered(Past(scale, eps), state, self.order)
+        s = score(x, scale)
+        if scale.last:
+            clean = data(x, s, scale)
+            return Update(clean, clean)
+        history = remembered(Past(scale, s.mul(-scale.sigma)), state, self.order)
         change = scale.sigma_next - scale.alpha_next / scale.alpha * scale.sigma
         weights = WEIGHTS[len(history) - 1]
         terms = [(change * w, one.output) for w, one in zip(weights, history, strict=True)]

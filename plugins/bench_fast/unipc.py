@@ -12,16 +12,18 @@ from bench_fast.history import History, Past, combine, data, log_snr, log_snr_ne
 
 
 class UniPC(Predictor):
-    """UniP-p: ``x' = sigma' / sigma x - alpha' (e^-h - 1) D - alpha' B sum_k a_k (D_k - D) / r_k`` (Algorithm 6).
+    """UniP-p (Algorithm 6), then UniC-p (Algorithm 5) once the network was called where it leads.
+
+        x' = sigma' / sigma x - alpha' (e^-h - 1) D - alpha' B sum_k a_k (D_k - D) / r_k.
 
     D_k are past values of the expected data, ``r_k = (lambda_k - lambda) / h``, B is -h (bh1) or e^-h - 1
-    (bh2) and a solves the order conditions (eq. 5). UniC-p (Algorithm 5) takes the value at the new point
-    in, with r = 1, and coefficients c; here, once the network was called there, as the difference that it
-    makes to the state,
+    (bh2) and a solves the order conditions (eq. 5). UniC takes the value at the new point in, with r = 1
+    and coefficients c; here as the difference that it makes to the state,
 
         x += -alpha B [sum_k (c_k - a_k) (D_k - D) / r_k + c (D_new - D)],
 
-    so that a corrector's moves in between are kept. Begins at order 1; the last step is D.
+    so that a corrector's moves in between are kept. It raises the order by one. Begins at p = 1; the last
+    step is D.
     """
 
     name = "unipc"
@@ -110,5 +112,4 @@ class UniPC(Predictor):
 
 def _solved(r: Array, conditions: Array) -> Array:
     """a with ``sum_k a_k r_k^i = condition_i+1``, i = 0, 1, ..."""
-    found: Array = np.linalg.solve(np.vander(r, increasing=True).T, conditions)
-    return found
+    return np.asarray(np.linalg.solve(np.vander(r, increasing=True).T, conditions), dtype=np.float64)
