@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import gc
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from bench import Predictor, Sampler, ScoreFunction, Tensor
+from bench import Noise, Predictor, Sampler, ScoreFunction, Tensor
 from bench.exact import moments, response_moments
 from bench.plugins import registry
 from bench.sampling import streams
+from bench.sde import GridKind
 from tests.analytic import gaussian, sde
 
 FAST: list[tuple[str, dict[str, Any]]] = [
@@ -30,6 +31,8 @@ FAST: list[tuple[str, dict[str, Any]]] = [
     ("ipndm", {}),
 ]
 LAWS = ("ve", "vp", "subvp", "vp_cosine", "ve_exp")
+GRIDS: list[tuple[int, GridKind]] = [(1, "logsnr"), (2, "polynomial"), (3, "logsnr"), (5, "polynomial")]
+GRIDS += [(30, "uniform")]
 MU = np.array([[0.4, -0.5, 0.2], [0.3, -1.0, 0.0]])
 LAM = np.array([[0.01, 0.3, 1.0], [4.0, 0.05, 2.0]])
 MODEL = gaussian(MU, LAM)
@@ -43,11 +46,15 @@ def build(name: str, parameters: dict[str, Any]) -> Predictor:
 def run(sampler: Sampler, batch: int = 4, rows: slice = slice(None)) -> tuple[Tensor, int]:
     """Samples (of ``rows`` of the batch, with their own noise) in float64, and the score calls."""
     like = torch.empty(batch, *MU.shape, dtype=torch.float64)
-    prior, *noises = streams(0, 0, "cpu")
+    prior, predictor, corrector = (partial(_rows, noise, like, rows) for noise in streams(0, 0, "cpu"))
     score = ScoreFunction(MODEL, sampler.sde)
-    kept = [lambda x, noise=noise: noise(like)[rows].clone() for noise in noises]
     with torch.no_grad():
-        return sampler.run(prior(like)[rows], score, *kept), score.calls
+        return sampler.run(prior(like), score, predictor, corrector), score.calls
+
+
+def _rows(noise: Noise, like: Tensor, rows: slice, x: Tensor) -> Tensor:
+    del x
+    return noise(like)[rows].clone()
 
 
 @pytest.mark.parametrize(("name", "parameters"), FAST)
@@ -58,15 +65,8 @@ def test_few_steps_on_every_grid_with_and_without_a_corrector(
     langevin = registry().build("correctors", "langevin", {"snr": 0.1})
     predictor = build(name, parameters)
     for corrector in (None, langevin):
-        for steps, grid in (
-            (1, "logsnr"),
-            (2, "polynomial"),
-            (3, "logsnr"),
-            (5, "polynomial"),
-            (30, "uniform"),
-        ):
-            kept: Any = grid
-            sampler = Sampler(sde(law), predictor, corrector, steps=steps, grid=kept)
+        for steps, grid in GRIDS:
+            sampler = Sampler(sde(law), predictor, corrector, steps=steps, grid=grid)
             x, calls = run(sampler)
             assert x.isfinite().all()
             assert calls == (predictor.nfe(steps) or 0) + (steps if corrector else 0)
@@ -153,10 +153,9 @@ def test_no_noise_is_drawn_where_none_belongs(name: str, parameters: dict[str, A
         return torch.zeros_like(x)
 
     sampler = Sampler(sde("vp"), build(name, parameters), steps=6, grid="polynomial")
+    score = ScoreFunction(gaussian(MU, LAM, torch.float32), sampler.sde)
     with torch.no_grad():
-        sampler.run(
-            torch.ones(2, *MU.shape), ScoreFunction(gaussian(MU, LAM, torch.float32), sde("vp")), noise, noise
-        )
+        sampler.run(torch.ones(2, *MU.shape), score, noise, noise)
     assert (drawn > 0) == ("eta" in parameters or "s_churn" in parameters)
 
 
@@ -184,7 +183,6 @@ def test_history_is_handed_on_and_bounded(name: str, parameters: dict[str, Any],
     assert lengths == [min(i, kept) for i in range(1, 12)]
     # and in no other place: nothing of the run hangs on the object
     assert vars(predictor) == predictor.values()
-    gc.collect()
 
 
 def test_a_correctors_moves_are_kept_by_unipc() -> None:
@@ -202,7 +200,8 @@ def test_a_correctors_moves_are_kept_by_unipc() -> None:
         sde = sampler.sde
 
         def __call__(self, y: Tensor, level: Any) -> Tensor:
-            return score(x, level) - (y - x) / level.sigma**2
+            found: Tensor = score(x, level) - (y - x) / level.sigma**2
+            return found
 
     plain, _, _ = predictor.step(x, scales[1], score, torch.zeros_like, state)
     moved, _, _ = predictor.step(x + 0.5, scales[1], Shifted(), torch.zeros_like, state)  # type: ignore[arg-type]

@@ -64,8 +64,8 @@ class DPMpp3M(_Multistep):
         x' = sigma' / sigma x - alpha' (e^-h - 1) D + alpha' phi_1 D' - alpha' phi_2 D'',
         phi_1 = (e^-h - 1) / h + 1,  phi_2 = (e^-h - 1 + h) / h^2 - 1 / 2.
 
-    D' is the slope, times h, of the parabola through the last three values; D'' as published (and in every
-    library) is its divided difference, half of the second derivative that belongs there, so that the error
+    D' is the slope, times h, of the parabola through the last three values; D'' as published (and in
+    diffusers) is its divided difference, half of the second derivative that belongs there, so that the error
     falls at order 2 in the end. ``taylor`` puts the derivative in its place: order 3.
     """
 
