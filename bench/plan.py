@@ -5,11 +5,9 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
-import inspect
 import itertools
 import json
 from importlib import metadata
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ValidationError
@@ -21,6 +19,7 @@ from bench.metrics import Metric
 from bench.params import Plugin
 from bench.plugins import Entry, Registry, registry
 from bench.sampling import Sampler, Solver, check_denoise, default_denoise
+from bench.sourcehash import core_hash, plugin_hash
 from bench.suites import ROLES, Place, Suite, expand
 
 if TYPE_CHECKING:
@@ -61,7 +60,7 @@ class Cell:
             "compile": self.compile,
             "device": device_kind(self.device),
             "torch": _version("torch"),
-            "code": _core_hash(),
+            "code": core_hash(),
         }
         if sampler.solver is None:
             found |= {"steps": sampler.steps, "grid": sampler.grid, "order": sampler.order}
@@ -166,31 +165,13 @@ def _part(entry: Entry, plugin: Plugin) -> dict[str, Any]:
         "parameters": plugin.values(),
         "distribution": entry.distribution,
         "version": entry.version,
-        "code": _source_hash(type(plugin)),
+        "code": plugin_hash(type(plugin)),
     } | ({"libraries": libraries} if libraries else {})
 
 
 @functools.cache
 def _version(distribution: str) -> str:
     return metadata.version(distribution)
-
-
-@functools.cache
-def _source_hash(cls: type) -> str:
-    """Hash of the module that defines a plugin: an edit without a new version is a new sampler."""
-    try:
-        return hashlib.sha256(Path(inspect.getfile(cls)).read_bytes()).hexdigest()[:16]
-    except (OSError, TypeError):
-        return "unknown"
-
-
-@functools.cache
-def _core_hash() -> str:
-    """Hash of the core's files that decide numbers."""
-    here = Path(__file__).parent
-    files = [here / f"{name}.py" for name in ("basis", "exact", "sampling", "score", "sde")]
-    files += sorted((here / "checkpoints").glob("*.py"))
-    return hashlib.sha256(b"\0".join(f.read_bytes() for f in files)).hexdigest()[:16]
 
 
 @functools.cache
