@@ -129,6 +129,8 @@ class _Streamed(Measured):
         self._extract, self._inner = extract, inner
 
     def add(self, images: Tensor) -> None:
+        if not bool(images.isfinite().all()):
+            raise BenchError("samples are NaN or infinite")
         self._inner.add(self._extract(images))
 
     def result(self) -> Reading:

@@ -66,6 +66,8 @@ class Metric(Plugin):
     least: ClassVar[int] = 2
     bias: ClassVar[str] = ""
     """What is known of the value's bias at n samples, in a few words."""
+    order_matters: ClassVar[bool] = False
+    """Whether the value depends on the order of the samples, as one that is taken over splits of them."""
 
     @property
     def label(self) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import click
 
 from bench.cli.bars import Lines
+from bench.cli.check import check_command
 from bench.cli.checkpoints import checkpoints_command
 from bench.cli.compare import compare_command
 from bench.cli.fid import fid_command
@@ -36,6 +37,7 @@ def cli() -> None:
     bench show langevin
     bench checkpoints list
     bench new predictor my-sampler
+    bench check my_sampler
     """
 
 
@@ -49,10 +51,11 @@ cli.add_command(checkpoints_command)
 cli.add_command(list_command)
 cli.add_command(show_command)
 cli.add_command(new_command)
+cli.add_command(check_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point. Exit status: 0 done, 1 a cell failed, 2 a mistake in the command, 130 stopped."""
+    """Entry point. Exit status: 0 done, 1 a cell or check failed, 2 a mistake in the command, 130 stopped."""
     if arguments is None and hasattr(signal, "SIGPIPE"):
         # a reader that leaves (`bench list | head`) ends us as it does any program, not as a failed cell
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)

@@ -23,6 +23,7 @@ class ClassifierScore(FeatureMetric):
     direction = "higher"
     least = 5000
     bias = "downwards, about as splits/n (the entropy of a mean over few samples is too small)"
+    order_matters = True
 
     splits: int = param(default=10, low=1, help="consecutive parts of the samples that it is the mean over")
 

@@ -1,0 +1,126 @@
+"""Whether an SDE's functions belong together, and whether sampling it backwards gives the data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from bench.plugins import registry
+from bench.sde import SDE, Array, time_grid
+from bench.testing.duties import parameters
+from bench.testing.probe import changed
+from bench.testing.report import Finding, Point, guarded, judged
+
+
+def sdes(sde: SDE) -> Iterator[Finding | Point]:
+    """All checks."""
+    yield from guarded("parameters", lambda: parameters(sde))
+    yield from guarded("float64 arrays", lambda: arrays(sde))
+    yield from guarded("moment equations", lambda: equations(sde))
+    yield from guarded("noise grows", lambda: monotone(sde))
+    yield from guarded("prior", lambda: prior(sde))
+    yield from guarded("chain", lambda: chain(sde))
+    yield from guarded("sampled backwards", lambda: backwards(sde))
+
+
+def _times(sde: SDE, count: int = 41) -> Array:
+    return np.linspace(max(sde.eps, 0.02 * sde.end), 0.98 * sde.end, count)
+
+
+def arrays(sde: SDE) -> Iterator[Finding]:
+    """All four functions take and return float64 arrays, one value at a time or many."""
+    t, odd = _times(sde), []
+    for name in ("drift", "diffusion", "alpha", "sigma"):
+        whole = getattr(sde, name)(t)
+        single = np.array([float(getattr(sde, name)(np.asarray(one))) for one in t])
+        if np.asarray(whole).dtype != np.float64 or np.shape(whole) != t.shape:
+            odd.append(f"{name} gives {np.asarray(whole).dtype} of shape {np.shape(whole)}")
+        elif not np.allclose(whole, single, rtol=1e-12):
+            odd.append(f"{name} of many times is not that of each")
+    yield judged(
+        "float64 arrays", not odd, odd[0] if odd else "four functions", "float64, of the times' shape"
+    )
+
+
+def equations(sde: SDE) -> Iterator[Finding]:
+    """``d ln alpha / dt = f`` and ``d sigma^2 / dt = 2 f sigma^2 + g^2``, in integrals over 40 pieces.
+
+    The right-hand sides by Gauss-Legendre quadrature of 20 points: there is no step to choose.
+    """
+    t = _times(sde)
+    place, weight = np.polynomial.legendre.leggauss(20)
+    low, high = t[:-1, None], t[1:, None]
+    u = low + (high - low) * (place + 1) / 2
+    w = weight * (high - low) / 2
+    f, g = sde.drift(u), sde.diffusion(u)
+    drift = (w * f).sum(axis=1)
+    alpha, sigma = np.log(sde.alpha(t)), sde.sigma(t) ** 2
+    off_alpha = np.abs(np.diff(alpha) - drift).max() / max(np.abs(np.diff(alpha)).max(), 1e-3)
+    grown = (w * (2 * f * sde.sigma(u) ** 2 + g**2)).sum(axis=1)
+    off_sigma = float((np.abs(np.diff(sigma) - grown) / sigma[1:]).max())
+    said = f"off by {off_alpha:.1e} in ln alpha, {off_sigma:.1e} in sigma^2"
+    # a schedule with corners (vp_cosine's, of 4000 pieces) leaves a quadrature error
+    yield judged(
+        "moment equations",
+        off_alpha < 1e-3 and off_sigma < 1e-3,
+        said,
+        "alpha and sigma follow from f and g (1e-3)",
+        alpha=float(off_alpha),
+        sigma=off_sigma,
+    )
+
+
+def monotone(sde: SDE) -> Iterator[Finding]:
+    """sigma / alpha rises strictly; alpha begins at one."""
+    t = np.linspace(sde.eps, sde.end, 1001)
+    ratio = sde.sigma(t) / sde.alpha(t)
+    start = float(sde.alpha(np.asarray(0.0)))
+    rises = bool((np.diff(ratio) > 0).all())
+    said = f"sigma / alpha from {ratio[0]:.2e} to {ratio[-1]:.2e}, alpha(0) = {start:g}"
+    said = said if rises else "sigma / alpha falls somewhere"
+    yield judged("noise grows", rises and abs(start - 1) < 1e-9, said, "strictly; alpha(0) = 1")
+
+
+def prior(sde: SDE) -> Iterator[Finding]:
+    """The prior's deviation against the marginal's at T, of data of variance 1/4 of its range's square."""
+    low, high = sde.data_range
+    level = sde.at(sde.end)
+    exact = float(np.hypot(level.alpha * (high - low) / 2, level.sigma))
+    ratio = sde.prior_std / exact
+    yield judged(
+        "prior",
+        abs(ratio - 1) < 0.05,
+        f"{ratio:.4f} of the marginal's deviation at T",
+        "within 5 %",
+        ratio=ratio,
+    )
+
+
+def chain(sde: SDE) -> Iterator[Finding]:
+    """The discrete chain of 4000 scales, begun at the first one's marginal, keeps to the marginals.
+
+    Published chains do so up to their offsets of a scale or of eps: within 2 % from a quarter of the way on.
+    """
+    count = 4000
+    t = time_grid(sde, count)
+    a, g = sde.chain(t, count)
+    found = [float(sde.sigma(t[:1])[0]) ** 2]
+    for a_i, g_i in zip(a[1:], g[1:], strict=True):
+        found.append(float(a_i) ** 2 * found[-1] + float(g_i) ** 2)
+    kept = slice(count // 4, None)
+    off = float(np.abs(np.sqrt(found[kept]) / sde.sigma(t)[kept] - 1).max())
+    yield judged("chain", off < 0.02, f"deviation off by {off:.1e} at {count} scales", "within 2 %", off=off)
+
+
+def backwards(sde: SDE) -> Iterator[Finding]:
+    """Euler-Maruyama and DDIM on it, on Gaussian data from the exact marginal at T: first order."""
+    from bench.testing.convergence import error_of
+
+    told, good = [], True
+    for name, noisy in (("euler_maruyama", True), ("ddim", False)):
+        part = registry().build("predictors", name, {})
+        errors = [error_of(part, changed(sde), n, noisy=noisy)[0] for n in (100, 400)]
+        good &= errors[1] < 0.5 * errors[0] and errors[1] < 0.1
+        told.append(f"{name} {errors[1]:.1e} at 400 steps, {errors[0]:.1e} at 100")
+    yield judged("sampled backwards", good, "; ".join(told), "error falls with the step, below 0.1")
