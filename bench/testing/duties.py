@@ -29,6 +29,7 @@ def duties(part: Part, sdes: Sequence[SDE]) -> Iterator[Finding]:
     yield from guarded("batch", lambda: batch(part, sdes[0]))
     yield from guarded("network calls", lambda: calls(part, sdes[0]))
     if not isinstance(part, Solver):
+        yield from guarded("asked at its level", lambda: levels(part, sdes))
         yield from guarded("mean without the noise", lambda: noiseless_mean(part, sdes))
 
 
@@ -193,6 +194,28 @@ def calls(part: Part, sde: SDE) -> Iterator[Finding]:
             wrong.append(f"{counted} calls at {steps} steps, {declared} declared")
     said = wrong[0] if wrong else f"{', '.join(told)} calls at 1, 2, 7 steps"
     yield judged("network calls", not wrong, said, "as many as declared")
+
+
+def levels(part: Part, sdes: Sequence[SDE]) -> Iterator[Finding]:
+    """Where a step asks the network at the very state that it was given, it is at that state's noise level.
+
+    An index off by one here leaves a first-order method one, with a larger error: no limit would tell.
+    """
+    wrong, seen = [], 0
+    for sde in sdes:
+        ran = run(part, sde, 4, prior(2))
+        assert isinstance(ran.model, Watched)
+        for x, scale, calls in ran.probe.given:
+            for call in calls:
+                asked, level = ran.model.questions[call]
+                if torch.equal(asked, x):
+                    seen += 1
+                    same = level.sigma * scale.alpha == level.alpha * scale.sigma
+                    wrong += (
+                        [] if same else [f"{sde.name}: a state of t = {scale.t:.3g} at t = {level.t:.3g}"]
+                    )
+    said = wrong[0] if wrong else f"in {seen} calls" if seen else "no call at the state itself"
+    yield judged("asked at its level", not wrong, said, "the state's own noise level")
 
 
 def noiseless_mean(part: Part, sdes: Sequence[SDE]) -> Iterator[Finding]:

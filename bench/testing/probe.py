@@ -58,9 +58,12 @@ class Watched(Model):
         self.model = MixtureModel(truth(checkpoint, sde), "cpu", dtype, colour=None, range_=sde.data_range)
         self.shape = SHAPE
         self.asked: set[tuple[Any, ...]] = set()
+        self.questions: list[tuple[Tensor, Level]] = []
 
     def score(self, x: Tensor, level: Level) -> Tensor:
         self.asked.add(kind(x))
+        if len(self.questions) < 64:
+            self.questions.append((x.clone(), level))
         return self.model.score(x, level)
 
     def images(self, x: Tensor) -> Tensor:
@@ -95,6 +98,8 @@ class Probe:
         self.changed_in_place = False
         self.last: tuple[Tensor, Scale, Any] | None = None
         """What the last step, to clean data, was given."""
+        self.given: list[tuple[Tensor, Scale, range]] = []
+        """What each step was given, and the numbers of its score calls."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.part, name)
@@ -108,8 +113,10 @@ class Probe:
         """As the part's own; a corrector has no state."""
         if scale.last and state:
             self.last = (x.clone(), scale, state[0])
-        before = x.clone()
+        before, calls = x.clone(), score.calls
         found = self.part.step(x, scale, score, noise, *state)
+        if len(self.given) < 32:
+            self.given.append((before, scale, range(calls, score.calls)))
         self.changed_in_place |= not torch.equal(before, x)
         self.kinds |= {kind(one) for one in (found[0], found[1], *tensors(found[2:]))}
         return cast(Update, found)
