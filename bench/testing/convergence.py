@@ -39,7 +39,7 @@ from bench.testing.report import Finding, Point, guarded, judged
 
 STEPS = (14, 20, 28, 40, 57, 80, 113, 160, 226, 320, 452)
 """Step counts, each sqrt(2) of the one before."""
-SAMPLED_STEPS = (20, 80, 160)
+SAMPLED_STEPS = (20, 80)
 """Those where moments are sampled: no order can be told, and it takes longer."""
 WINDOW = 5
 """Points, a factor of four in steps, that a slope is fitted to."""
@@ -78,7 +78,7 @@ def error_of(part: Part, sde: SDE, steps: int, *, noisy: bool) -> tuple[float, i
 
     Without noise: root mean square of the distance to the exact flow, per sample and coordinate, over the
     marginal's deviation. With noise: the same of means and deviations; exactly, by unit impulses, where the
-    sampler is linear; else of 4096 samples, with their sampling error in it.
+    sampler is linear; else of 1024 samples, with their sampling error in it.
     """
     part = with_steps(part, steps)
     if not noisy:
@@ -134,7 +134,7 @@ def _by_impulses(part: Part, sde: SDE, steps: int) -> tuple[float, int]:
 
 
 def _by_samples(part: Part, sde: SDE, steps: int) -> tuple[float, int]:
-    _, given = _start(sde, 4096)
+    _, given = _start(sde, 1024)
     ran = run(part, sde, steps, given)
     x = judged_state(part, ran).numpy()
     mean, variance = _target(part, sde)
@@ -221,7 +221,7 @@ def order(part: Part, sde: SDE, *, noisy: bool) -> Iterator[Finding]:
         if declared is not None and slope is not None and slope.order >= least:
             break  # finer steps would change nothing
     steps = steps[: len(errors)]
-    last = max(160, steps[-1])
+    last = steps[-1] if sampled else max(160, steps[-1])
     end = error_of(part, sde, last, noisy=noisy)[0]
     numbers = {"steps": list(steps), "errors": errors, "at_own_end": end, "declared": declared}
     slope = None if sampled else fitted(steps, errors, 0.1) or fitted(steps, errors, 2 * ROUGH)
