@@ -1,0 +1,150 @@
+"""``diffusers:<SchedulerClass>``: a scheduler of the diffusers library, unchanged, as a solver."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import math
+import warnings
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from bench import SDE, BenchError, Level, Noise, ScoreFunction, Solver, Tensor, param
+from bench.errors import did_you_mean
+from bench_adapters.common import entropy, level_at, member_of, need, seeded, settings
+
+TRAINED = 1000
+UNFIT = {
+    "LCMScheduler": "it needs a network distilled for it",
+    "TCDScheduler": "it needs a network distilled for it",
+    "RePaintScheduler": "it fills in images",
+    "DDIMInverseScheduler": "it runs from data to noise",
+    "DPMSolverMultistepInverseScheduler": "it runs from data to noise",
+    "CogVideoXDDIMScheduler": "it shifts the noise levels for its own network",
+    "CogVideoXDPMScheduler": "it shifts the noise levels for its own network",
+}
+OWN = ("trained_betas", "num_train_timesteps", "prediction_type")
+
+
+class Diffusers(Solver):
+    """A diffusers scheduler on any SDE, in its own loop: scale_model_input, network, step.
+
+    At the level ``rho = sigma / alpha``, ``z = x / sqrt(alpha^2 + sigma^2)`` is a variance-preserving state
+    of ``alpha_bar = 1 / (1 + rho^2)``. The scheduler is given the betas of the 1000 levels at times evenly
+    spread from eps to T, spaces its steps among them by its own rules, and is told ``eps = -sigma s``, the
+    network being asked at the level of its timestep (between two, ln rho is linear). It ends on clean data.
+    """
+
+    name = "diffusers:<SchedulerClass>"
+    libraries = ("diffusers",)
+    ends_clean = True
+    scheduler: ClassVar[str] = ""
+
+    steps: int = param(default=20, help="the scheduler's num_inference_steps", low=1, high=TRAINED)
+    config: str = param(
+        default="", help="more of the scheduler's settings: solver_order=3,use_karras_sigmas=true"
+    )
+
+    @classmethod
+    @functools.cache
+    def member(cls, name: str) -> type[Self]:
+        need("diffusers", "diffusers")
+        made = _class(name)
+        if name in UNFIT or "trained_betas" not in inspect.signature(made.__init__).parameters:
+            why = UNFIT.get(name, "it takes no noise schedule")
+            raise BenchError(f"diffusers:{name} can't sample these networks: {why}")
+        return member_of(cls, name, "scheduler")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.scheduler:
+            self._settings()
+
+    def nfe(self) -> int | None:
+        betas = np.linspace(1e-4, 0.02, TRAINED)
+        return len(self._made(betas.tolist()).timesteps)
+
+    def solve(self, x: Tensor, sde: SDE, score: ScoreFunction, noise: Noise) -> Tensor:
+        ratios = _ratios(sde)
+        made = self._made(_betas(ratios))
+        level = sde.at(sde.end)
+        sample = x * (float(made.init_noise_sigma) / math.hypot(level.alpha, level.sigma))
+        with seeded(entropy(noise, x) if _draws(self) else 0, x) as generator, _quiet():
+            for t in made.timesteps:
+                scaled = made.scale_model_input(sample, t)
+                level = _level(sde, ratios, float(t))
+                state = scaled * math.hypot(level.alpha, level.sigma)
+                eps = score(state.to(x.dtype), level) * -level.sigma
+                sample = _stepped(made, eps, t, sample, generator).to(x.dtype)
+        return sample
+
+    def _settings(self) -> dict[str, Any]:
+        known = set(inspect.signature(_class(self.scheduler).__init__).parameters) - {"self", *OWN}
+        return settings(self.config, known, self.name)
+
+    def _made(self, betas: list[float]) -> Any:
+        """The scheduler on a noise schedule, with its timesteps set."""
+        cls = _class(self.scheduler)
+        known = inspect.signature(cls.__init__).parameters
+        plain = {"prediction_type": "epsilon", "clip_sample": False, "thresholding": False}
+        given = {k: v for k, v in plain.items() if k in known} | self._settings()
+        try:
+            with _quiet():
+                made = cls(trained_betas=betas, num_train_timesteps=len(betas), **given)
+                made.set_timesteps(self.steps)
+        except (ValueError, TypeError, NotImplementedError, ImportError) as error:
+            raise BenchError(f"{self.name}: {' '.join(str(error).split())}") from error
+        return made
+
+
+def _class(name: str) -> Any:
+    with _quiet():
+        import diffusers
+
+        known = [n for n in dir(diffusers) if n.endswith("Scheduler")]
+        if name not in known:
+            raise BenchError(f"diffusers has no scheduler {name!r}{did_you_mean(name, known, 'its manual')}")
+        return getattr(diffusers, name)
+
+
+def _quiet() -> warnings.catch_warnings:
+    """What the library warns of itself is not our users'."""
+    return warnings.catch_warnings(action="ignore")
+
+
+def _ratios(sde: SDE) -> np.ndarray[Any, np.dtype[np.float64]]:
+    t = np.linspace(sde.eps, sde.end, TRAINED)
+    found: np.ndarray[Any, np.dtype[np.float64]] = sde.sigma(t) / sde.alpha(t)
+    return found
+
+
+def _betas(ratios: np.ndarray[Any, np.dtype[np.float64]]) -> list[float]:
+    kept = 1 / (1 + ratios**2)
+    return [float(b) for b in 1 - kept / np.concatenate([[1.0], kept[:-1]])]
+
+
+def _level(sde: SDE, ratios: np.ndarray[Any, np.dtype[np.float64]], t: float) -> Level:
+    return level_at(sde, math.exp(np.interp(t, np.arange(TRAINED), np.log(ratios))))
+
+
+def _stepped(made: Any, eps: Tensor, t: Any, sample: Tensor, generator: Any) -> Tensor:
+    given = {"generator": generator} if "generator" in inspect.signature(made.step).parameters else {}
+    found: Tensor = made.step(eps, t, sample, **given).prev_sample
+    return found
+
+
+@functools.cache
+def _draws(solver: Diffusers) -> bool:
+    """Whether the scheduler draws noise: its generator, or torch's own, has moved after a run on nothing."""
+    import torch
+
+    x = torch.zeros(1, 1, 2, 2)
+    made = solver._made(np.linspace(1e-4, 0.02, TRAINED).tolist())
+    with seeded(0, x) as generator, _quiet():
+        before = generator.get_state(), torch.random.get_rng_state()
+        for t in made.timesteps:
+            made.scale_model_input(x, t)
+            x = _stepped(made, torch.zeros_like(x), t, x, generator)
+        after = generator.get_state(), torch.random.get_rng_state()
+    return not all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
