@@ -152,6 +152,12 @@ def predict(state: Moments, case: Case, i: int, times: Array) -> None:
         g2 = law.squared_diffusion(t)
         state.update(t, 1 - law.drift(t) * dt, g2 * dt, g2 * dt)
         return
+    if case.predictor == "ddim":
+        # x' = alpha' E[x0 | x] + sigma' E[noise | x]; t = 0 is clean data: alpha = 1, sigma = 0
+        alpha, sigma = law.alpha(t), law.sigma(t)
+        alpha_, sigma_ = (law.alpha(below), law.sigma(below)) if i else (1.0, 0.0)
+        state.update(t, alpha_ / alpha, alpha_ * sigma**2 / alpha - sigma_ * sigma, 0.0)
+        return
     beta = law.beta_min / n + i / (n - 1) * (law.beta_max - law.beta_min) / n
     sigmas = [law.sigma_min * (law.sigma_max / law.sigma_min) ** (k / (n - 1)) for k in (i - 1, i)]
     if i == 0:
