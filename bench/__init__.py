@@ -17,6 +17,8 @@ from bench.params import Plugin, param
 from bench.plugins import Register, hookimpl
 from bench.sampling import (
     Corrector,
+    Field,
+    FlowSolver,
     LangevinLike,
     LinearPredictor,
     Noise,
@@ -27,6 +29,7 @@ from bench.sampling import (
 )
 from bench.score import Denoiser, Model, ScoreFunction
 from bench.sde import SDE, Array, Level, Scale
+from bench.tasks import Condition, Task, Work
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,12 +43,15 @@ __all__ = [
     "Array",
     "BenchError",
     "Card",
+    "Condition",
     "Corrector",
     "Denoiser",
     "Executor",
     "Extractor",
     "FeatureMetric",
     "Features",
+    "Field",
+    "FlowSolver",
     "Job",
     "LangevinLike",
     "Level",
@@ -64,8 +70,10 @@ __all__ = [
     "Scale",
     "ScoreFunction",
     "Solver",
+    "Task",
     "Tensor",
     "Update",
+    "Work",
     "hookimpl",
     "param",
 ]

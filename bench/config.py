@@ -26,6 +26,8 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     checkpoint: Names = ["cifar10-tiny"]
+    task: str = "generate"
+    data: str | None = None
     sde: list[str] = []
     predictor: Names = ["reverse_diffusion"]
     corrector: Names = ["none"]
@@ -54,7 +56,7 @@ SELECTIONS = ("checkpoint", "sde", "predictor", "corrector", "solver", "metric")
 """Settings that are lists; a single name may stand for a list of one."""
 
 SAMPLER_SETTINGS = (
-    *("sde", "predictor", "corrector", "solver", "steps"),
+    *("task", "sde", "predictor", "corrector", "solver", "steps"),
     *("grid", "rho", "order", "denoise", "label_scales"),
 )
 """Settings that make a sampler: a suite sets its own."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.basis import from_basis, white
+from bench.basis import from_basis, to_basis, white
 from bench.sampling import LangevinLike, LinearPredictor, Noise, Sampler
 from bench.score import Model, ScoreFunction
 from bench.sde import Array, Level, Scale
@@ -70,13 +70,53 @@ class MixtureModel(Model):
     def score(self, x: Tensor, level: Level) -> Tensor:
         import torch
 
-        precision = (self._variance * level.alpha**2).add_(level.sigma**2).reciprocal_()
-        centre = precision * (level.alpha * self._mean)
-        flat = x.flatten(1)
+        precision, centre, flat = self._at(x, level)
         if len(precision) == 1:
             return torch.addcmul(centre, flat, precision, value=-1).view_as(x)
         r = torch.softmax(self._log_posterior(flat, precision, centre, level), dim=1)
         return torch.addcmul(r @ centre, flat, r @ precision, value=-1).view_as(x)
+
+    def score_and_divergence(self, x: Tensor, level: Level) -> tuple[Tensor, Tensor]:
+        """Of a mixture ``div s = sum_k r_k (div s_k + |s_k|^2) - |s|^2`` with the components' scores s_k."""
+        import torch
+
+        precision, centre, flat = self._at(x, level)
+        score = self.score(x, level)
+        if len(precision) == 1:
+            return score, -precision.sum().expand(len(x))
+        squares = (centre**2).sum(1) - 2 * flat @ (centre * precision).T + (flat**2) @ (precision**2).T
+        r = torch.softmax(self._log_posterior(flat, precision, centre, level), dim=1)
+        return score, (r * (squares - precision.sum(1))).sum(1) - (score.flatten(1) ** 2).sum(1)
+
+    def log_components(self, x: Tensor, level: Level) -> Tensor:
+        """``ln (weight_k p_k(x))`` of each component at a level, (B, K), in nats; x (B, *shape).
+
+        Their log-sum-exp is the log-density of the marginal, their softmax the posterior of the components.
+        """
+        precision, centre, flat = self._at(x, level)
+        constant = 0.5 * flat.shape[1] * math.log(2 * math.pi)
+        return self._log_posterior(flat, precision, centre, level) - constant
+
+    def component_score(self, x: Tensor, level: Level, chosen: Tensor) -> Tensor:
+        """Score of one component for each row, ``chosen`` (B,) integers; x (B, *shape), result alike."""
+        precision, centre, flat = self._at(x, level)
+        return (centre[chosen] - flat * precision[chosen]).view_as(x)
+
+    def _at(self, x: Tensor, level: Level) -> tuple[Tensor, Tensor, Tensor]:
+        """Precisions (K, D) and ``alpha mean precision`` of the components at a level; x as rows."""
+        precision = (self._variance * level.alpha**2).add_(level.sigma**2).reciprocal_()
+        return precision, precision * (level.alpha * self._mean), x.flatten(1)
+
+    def draw(self, count: int, noise: Noise) -> Tensor:
+        """Draws (count, *shape) of the data distribution, by a random stream."""
+        import torch
+
+        x = torch.empty((count, *self.shape), dtype=self._mean.dtype, device=self._mean.device)
+        below = 0.5 * (1 + torch.erf(noise(x[:, 0, 0, 0]) / math.sqrt(2)))
+        bounds = torch.softmax(self._log_weight, 0).cumsum(0)[:-1].contiguous()
+        component = torch.searchsorted(bounds, below)
+        z = noise(x).flatten(1)
+        return torch.addcmul(self._mean[component], z, self._variance[component].sqrt()).view_as(x)
 
     def _log_posterior(self, flat: Tensor, precision: Tensor, centre: Tensor, level: Level) -> Tensor:
         constant = (
@@ -99,6 +139,11 @@ class MixtureModel(Model):
         low, high = self.range
         pixels = x if self.colour is None else from_basis(x, self.colour)
         return (pixels - low) / (high - low)
+
+    def states(self, images: Tensor) -> Tensor:
+        low, high = self.range
+        pixels = images.to(self._mean.dtype) * (high - low) + low
+        return pixels if self.colour is None else to_basis(pixels, self.colour)
 
 
 def on_range(data: Mixture, range_: tuple[float, float], colour: Array) -> Mixture:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from bench.errors import BenchError, NotFiniteError, StoreError
-from bench.measure import metric_facts, readings
+from bench.measure import metric_facts, readings, with_exact
 from bench.params import Plugin
 from bench.sampling import PartError
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from bench.plan import Cell
+    from bench.cell import Cell
     from bench.sampling import OnStep
     from bench.score import Model
     from bench.store import Store
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 Rerun = Literal["missing", "failed", "all"]
 """Which cells to run: those never run; those and the failed ones; all of them anew."""
+
+PICTURED = 64
+"""Samples that a record's picture is made of, at least."""
 
 CSV_EVERY = 20.0
 """Seconds between updates of runs.csv while a plan runs; it is made anew at the end too."""
@@ -105,33 +108,42 @@ def _model(cell: Cell, size: int) -> tuple[Model, float]:
     return model, time.perf_counter() - begun
 
 
-def sample(job: Job, on_step: OnStep | None = None) -> tuple[Tensor, dict[str, Any]]:
-    """Sample one batch: images (B, C, H, W) float32 on the host, and its facts (NFE, seconds).
+def sample(job: Job, on_step: OnStep | None = None) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Make one batch: what its task leaves, on the host (floats as float32), and its facts (NFE, seconds).
 
-    Raises `NotFiniteError`, naming the step, where samples are not finite.
+    Raises `NotFiniteError`, naming the step, where it is not finite.
     """
     import torch
 
-    from bench.sampling import streams
+    from bench.inputs import task_images
+    from bench.sampling import stream
     from bench.score import Clock, ScoreFunction
+    from bench.tasks import Work
 
     cell = job.cell
     device = torch.device(cell.device)
     model, warm = _model(cell, job.size)
-    like = torch.empty((job.size, *model.shape), device=device)
     labels = cell.sampler.labels()
+    images = task_images(cell, job.index, job.size, model, device)
 
-    def run(told: Any, *, watch: bool) -> tuple[Tensor, ScoreFunction]:
-        prior, predictor, corrector = streams(cell.seed, job.index, device)
+    def run(told: Any, *, watch: bool) -> tuple[dict[str, Tensor], ScoreFunction]:
         score = ScoreFunction(model, cell.sampler.sde, Clock(device), labels)
+        noise = functools.cache(lambda role: stream(cell.seed, job.index, role, device))
+        first = job.index * cell.batch_size
+        work = Work(cell.sampler, score, device, job.size, first, images, noise, told, watch)
         with torch.no_grad():
-            return cell.sampler.run(prior(like), score, predictor, corrector, told, watch=watch), score
+            return cell.task.run(work), score
 
     begun = time.perf_counter()
-    x, score = run(on_step, watch=False)
-    images = model.images(x).float().cpu()
+    made, score = run(on_step, watch=False)
+    left = {name: (t.float() if t.is_floating_point() else t).cpu() for name, t in made.items()}
     seconds = time.perf_counter() - begun
-    if not bool(images.isfinite().all()):
+    for name in cell.task.leaves:
+        if name not in left or len(left[name]) != job.size:
+            raise BenchError(
+                f"the task {cell.task.name} left no {name}, a row for each of {job.size} samples"
+            )
+    if not all(bool(tensor.isfinite().all()) for tensor in left.values()):
         run(None, watch=True)
         raise NotFiniteError("in the last conversion to images")
     assert score.clock is not None
@@ -141,7 +153,7 @@ def sample(job: Job, on_step: OnStep | None = None) -> tuple[Tensor, dict[str, A
         "network_seconds": score.clock.seconds(),
         "warm_seconds": warm,
     }
-    return images, facts
+    return left, facts
 
 
 def run_plan(
@@ -224,8 +236,8 @@ def _advance(
                 busy[name] = job
                 return
             if not there(job) and recorded() is None:
-                images, facts = sample(job, functools.partial(listener.step, job.index))
-                fresh.add(store.write_batch(cell.key, job.index, job.size, images, facts))
+                left, facts = sample(job, functools.partial(listener.step, job.index))
+                fresh.add(store.write_batch(cell.key, job.index, job.size, left, facts))
         listener.batch_done(job.index)
 
     try:
@@ -299,6 +311,7 @@ def _header(cell: Cell) -> dict[str, Any]:
         "status": "finished",
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "samples": cell.samples,
+        "leaves": list(cell.task.leaves),
         "planned_nfe": cell.planned_nfe,
         "identity": cell.identity,
         "provenance": provenance(),
@@ -319,21 +332,25 @@ def _measure(cell: Cell, store: Store) -> dict[str, Any]:
     from bench.report.images import grid_png
 
     seconds = network = calls = warm = 0.0
-    first: list[Tensor] = []
-    batches = []
+    first: list[dict[str, Tensor]] = []
+    batches: list[dict[str, Any]] = []
+    exact = _exact(cell)
 
-    def seen(images: Tensor, facts: dict[str, Any]) -> None:
+    def seen(left: dict[str, Tensor], facts: dict[str, Any]) -> None:
         nonlocal seconds, network, calls, warm
+        size = cell.batches[len(batches)][1]
         seconds += facts["seconds"]
         network += facts["network_seconds"]
         warm += facts["warm_seconds"]
-        calls += facts["nfe"] * len(images)
-        batches.append({"size": len(images)} | {k: facts[k] for k in ("nfe", "seconds", "network_seconds")})
-        if sum(map(len, first)) < 64:
-            first.append(images[:64])
+        calls += facts["nfe"] * size
+        for name in left.keys() - set(cell.task.leaves):
+            label = name.removeprefix("exact_")
+            exact[label] = exact.get(label, 0.0) + float(left[name].double().sum()) / cell.samples
+        if sum(batch["size"] for batch in batches) < PICTURED:
+            first.append(left)
+        batches.append({"size": size} | {k: facts[k] for k in ("nfe", "seconds", "network_seconds")})
 
-    exact = _exact(cell)
-    found = readings(cell.metrics, store, cell.key, cell.batches, torch.device(cell.device), exact, seen)
+    found = readings(cell.metrics, store, cell.key, cell.batches, torch.device(cell.device), seen)
     nfe = calls / cell.samples
     cost = {
         "nfe": int(nfe) if nfe == int(nfe) else nfe,
@@ -342,13 +359,18 @@ def _measure(cell: Cell, store: Store) -> dict[str, Any]:
         "network_share": network / seconds,
         "warm_seconds": warm,
     }
-    picture = store.write_image(cell.fingerprint, grid_png(torch.cat(first)[:64]))
-    return {"metrics": found, "exact": exact, "cost": cost, "batches": batches, "picture": str(picture)}
+    measured = {"metrics": with_exact(found, exact), "exact": exact, "cost": cost, "batches": batches}
+    pictured = cell.task.picture({name: torch.cat([left[name] for left in first]) for name in first[0]})
+    if pictured is None:
+        return measured
+    return measured | {"picture": str(store.write_image(cell.fingerprint, grid_png(*pictured)))}
 
 
 def _exact(cell: Cell) -> dict[str, float]:
     """The exact value of ``fd_dct`` where theory has it: on the Gaussian checkpoint."""
     from bench.exact import exact_fd_dct
 
+    if not cell.task.unconditional:
+        return {}
     found = exact_fd_dct(cell.card, cell.sampler) if cell.card.format == "gaussian" else None
     return {} if found is None else {"fd_dct": found}

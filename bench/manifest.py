@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError
+from bench.metrics import slug
 
 if TYPE_CHECKING:
-    from bench.plan import Cell
+    from bench.cell import Cell
     from bench.suites import Place, Suite
 
 PUBLISHED = ("sde", "row", "column", "quantity", "value", "std", "source")
@@ -27,6 +28,7 @@ def manifests(
     found: dict[str, dict[str, Any]] = {}
     for place, cell in planned:
         parts = [cell.card.name, str(cell.samples)]
+        parts += [slug(Path(cell.data.name).stem)] if cell.data is not None else []
         parts += [f"steps-x{scale:g}"] if scale != 1 else []
         parts += [cell.precision] if cell.precision != "fp32" else []
         parts += ["compiled"] if cell.compile else []

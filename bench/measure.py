@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from bench.store import Store
 
-Seen = Callable[["Tensor", dict[str, Any]], None]
+Seen = Callable[[dict[str, "Tensor"], dict[str, Any]], None]
 
 
 def metric_facts(metric: Metric) -> dict[str, Any]:
@@ -27,7 +27,6 @@ def readings(
     key: str,
     batches: Sequence[tuple[int, int]],
     device: device,
-    exact: dict[str, float],
     seen: Seen | None = None,
 ) -> dict[str, dict[str, Any]]:
     """The metrics of the stored batches, as a record has them; ``seen`` is shown every batch.
@@ -39,8 +38,8 @@ def readings(
         stored = store.read_batch(key, index, size)
         if stored is None:
             raise BenchError(f"batch {index} of {key} vanished or is damaged: run the same command again")
-        for _, measured in begun:
-            measured.add(stored[0])
+        for metric, measured in begun:
+            measured.add(*(stored[0][name] for name in metric.reads))
         if seen is not None:
             seen(*stored)
     found: dict[str, dict[str, Any]] = {}
@@ -58,6 +57,9 @@ def readings(
             "leave_one_out": measured.leave_one_out(),
             "with": metric_facts(metric),
         }
-        if metric.label in exact:
-            found[metric.label]["exact"] = exact[metric.label]
     return found
+
+
+def with_exact(found: dict[str, dict[str, Any]], exact: Mapping[str, float]) -> dict[str, dict[str, Any]]:
+    """Readings with the exact value beside each that has one."""
+    return {k: v | ({"exact": exact[k]} if k in exact else {}) for k, v in found.items()}

@@ -33,11 +33,14 @@ class Reading:
 
 
 class Measured(ABC):
-    """A measurement under way: images stream in, a `Reading` comes out."""
+    """A measurement under way: samples stream in, a `Reading` comes out."""
 
     @abstractmethod
-    def add(self, images: Tensor) -> None:
-        """Take in images (B, C, H, W) on [0, 1], not clipped, float32."""
+    def add(self, images: Tensor, /) -> None:
+        """Take in images (B, C, H, W) on [0, 1], not clipped, float32.
+
+        Or what else `Metric.reads` names, of several a tensor for each: ``add(self, *left)``.
+        """
 
     @abstractmethod
     def result(self) -> Reading:
@@ -66,6 +69,8 @@ class Metric(Plugin):
     least: ClassVar[int] = 2
     bias: ClassVar[str] = ""
     """What is known of the value's bias at n samples, in a few words."""
+    reads: ClassVar[tuple[str, ...]] = ("images",)
+    """What it takes in of what a run's task leaves per sample (`Task.leaves`)."""
     order_matters: ClassVar[bool] = False
     """Whether the value depends on the order of the samples, as one that is taken over splits of them."""
 

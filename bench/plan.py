@@ -2,186 +2,25 @@
 
 from __future__ import annotations
 
-import dataclasses
-import functools
-import hashlib
 import itertools
-import json
-from importlib import metadata
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from bench.cell import Cell
 from bench.checkpoints.cards import Card
-from bench.config import SAMPLER_SETTINGS, Precision, Settings, complaint
+from bench.config import SAMPLER_SETTINGS, Settings, complaint
 from bench.errors import BenchError, did_you_mean
 from bench.metrics import Metric
-from bench.params import Plugin
-from bench.plugins import Entry, Registry, registry
-from bench.sampling import Sampler, Solver, check_denoise, default_denoise
-from bench.sourcehash import core_hash, plugin_hash
+from bench.plugins import Entry, Registry
+from bench.sampling import Sampler, check_denoise, default_denoise
 from bench.suites import ROLES, Place, Suite, expand
+from bench.tasks import Task, check_task
 
 if TYPE_CHECKING:
     import torch
 
-
-@dataclasses.dataclass(frozen=True)
-class Cell:
-    """One entry of a table: checkpoint x sampler x samples x seed, with the metrics to take.
-
-    ``key`` is the fingerprint of all that decides a batch's numbers and names its folder of samples;
-    ``fingerprint`` adds the number of samples and names the record.
-    """
-
-    card: Card
-    sampler: Sampler
-    entries: dict[str, Entry]
-    metrics: tuple[Metric, ...]
-    samples: int
-    batch_size: int
-    seed: int
-    device: str
-    precision: Precision
-    compile: bool
-
-    @functools.cached_property
-    def identity(self) -> dict[str, Any]:
-        """All that decides the numbers of a batch, as plain data."""
-        sampler = self.sampler
-        parts = {role: _part(self.entries[role], getattr(sampler, role)) for role in self.entries}
-        found: dict[str, Any] = {
-            "checkpoint": {"name": self.card.name, **self.card.deciding()} | self._reading,
-            **parts,
-            "denoise": sampler.denoise,
-            "batch_size": self.batch_size,
-            "seed": self.seed,
-            "precision": self.precision,
-            "compile": self.compile,
-            "device": device_kind(self.device),
-            "torch": _version("torch"),
-            "code": core_hash(),
-        }
-        if sampler.solver is None:
-            found |= {"steps": sampler.steps, "grid": sampler.grid, "order": sampler.order}
-            found |= {"rho": sampler.rho} if sampler.grid == "polynomial" else {}
-            found |= {} if sampler.label_scales is None else {"label_scales": sampler.label_scales}
-        return found
-
-    @functools.cached_property
-    def convention(self) -> Literal["exact", "published", "rescaled"]:
-        """Whether a network is asked as it was published, or on another SDE than its own."""
-        if self.card.exact:
-            return "exact"
-        if self.card.sde is None:
-            return "published"
-        from bench.checkpoints.load import follows_convention
-
-        return "published" if follows_convention(self.card, self.sampler.sde) else "rescaled"
-
-    @property
-    def _reading(self) -> dict[str, Any]:
-        """How a network's file is read, and by what convention the network is asked."""
-        if self.card.exact:
-            return {}
-        try:
-            entry = registry().get("readers", self.card.format)
-            reader = entry.thing.build(self.card.parameters.get("reader", {}))
-        except BenchError as error:
-            raise BenchError(f"checkpoint {self.card.name}: {error}") from error
-        return {"reader": _part(entry, reader), "convention": self.convention}
-
-    @functools.cached_property
-    def key(self) -> str:
-        """Name of the folder of samples: 16 hexadecimal digits of `identity`'s hash."""
-        return _digest(self.identity)
-
-    @functools.cached_property
-    def fingerprint(self) -> str:
-        """Name of the record: `key` with the number of samples."""
-        return _digest(self.identity | {"samples": self.samples})
-
-    @functools.cached_property
-    def sampler_digest(self) -> str:
-        """As `fingerprint`, whatever the seed: cells that differ in it alone are repeats."""
-        return _digest({k: v for k, v in self.identity.items() if k != "seed"} | {"samples": self.samples})
-
-    @property
-    def batches(self) -> list[tuple[int, int]]:
-        """(index, size) of every batch."""
-        full, rest = divmod(self.samples, self.batch_size)
-        return [(i, self.batch_size) for i in range(full)] + ([(full, rest)] if rest else [])
-
-    @property
-    def title(self) -> str:
-        """What the cell is, in a line: all that was not left at its default is in it."""
-        s = self.sampler
-        names = [
-            _named(p) for p in (s.solver, s.predictor, s.corrector) if p is not None and p.name != "none"
-        ]
-        how = " + ".join(names)
-        if s.solver is None:
-            how += f", {s.steps} steps"
-            how += "" if s.grid == "uniform" else f", {s.grid} grid"
-            how += "" if s.grid != "polynomial" or s.rho == 7 else f" rho {s.rho:g}"
-            how += "" if s.order == "corrector_first" else f", {s.order.replace('_', ' ')}"
-            how += "" if s.label_scales is None else f", labels of {s.label_scales} scales"
-        if s.denoise != default_denoise(s.solver):
-            how += f", denoise {s.denoise}"
-        how += "" if self.precision == "fp32" else f", {self.precision}"
-        return f"{self.card.name} · {_named(s.sde)} · {how} · seed {self.seed}"
-
-    @property
-    def planned_nfe(self) -> int | None:
-        """Score calls per sample as declared; None where not known beforehand. A run's own are counted."""
-        s = self.sampler
-        last = s.denoise == "tweedie"
-        if s.solver is not None:
-            calls = s.solver.nfe()
-            return None if calls is None else calls + last
-        moves = s.corrector.calls if s.corrector is not None else 0
-        scales = s.steps if s.order == "corrector_first" else s.steps - 1
-        predicts = 0 if s.predictor is None or s.predictor.idle else s.predictor.nfe(s.steps)
-        return None if predicts is None else predicts + scales * moves + last
-
-
-def _named(plugin: Plugin) -> str:
-    """A plugin's name with the parameters that differ from their defaults; a solver's always with its own."""
-    defaults = {p.name: p.default for p in plugin.parameters()}
-    shown = isinstance(plugin, Solver)
-    values = {k: v for k, v in plugin.values().items() if shown or v != defaults[k]}
-    texts = [f"{k}={v:g}" if isinstance(v, float) else f"{k}={v}" for k, v in values.items()]
-    return f"{plugin.name} ({', '.join(texts)})" if texts else plugin.name
-
-
-def _digest(plain: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _part(entry: Entry, plugin: Plugin) -> dict[str, Any]:
-    libraries = {name: _version(name) for name in plugin.libraries}
-    return {
-        "name": entry.name,
-        "parameters": plugin.values(),
-        "distribution": entry.distribution,
-        "version": entry.version,
-        "code": plugin_hash(type(plugin)),
-    } | ({"libraries": libraries} if libraries else {})
-
-
-@functools.cache
-def _version(distribution: str) -> str:
-    return metadata.version(distribution)
-
-
-@functools.cache
-def device_kind(device: str) -> str:
-    """The kind of device, on which the same command gives the same bits."""
-    import torch
-
-    if device.startswith("cuda"):
-        return f"cuda {torch.cuda.get_device_name(device)}"
-    return f"cpu {torch.backends.cpu.get_cpu_capability()}" if device == "cpu" else device
+    from bench.sources import Images
 
 
 def choose_device(wanted: str) -> torch.device:
@@ -203,14 +42,26 @@ def choose_device(wanted: str) -> torch.device:
     return device
 
 
+def for_task(settings: Settings, registry: Registry) -> Settings:
+    """The settings with the solver of a task that needs one, where no sampler was chosen."""
+    task = registry.get("tasks", settings.task).thing
+    chosen = {"predictor", "corrector", "solver"} & settings.model_fields_set
+    if not task.follows_flow or chosen - ({"corrector"} if settings.corrector == ["none"] else set()):
+        return settings
+    return settings.model_copy(update={"solver": ["rk45"]})
+
+
 def make_plan(settings: Settings, registry: Registry) -> list[Cell]:
     """Every cell that the settings expand to, checked; `BenchError` for what makes no sense."""
+    settings = for_task(settings, registry)
     device = choose_device(settings.device)
     if settings.precision == "tf32" and device.type != "cuda":
         raise BenchError("--precision tf32 is a GPU's: take fp32 or bf16 on this device")
     registry.get("executors", settings.executor)
     if settings.label_scales is not None and (settings.solver or settings.grid != "uniform"):
         raise BenchError("--label-scales belongs to a predictor or corrector with --grid uniform")
+    task: Task = registry.build("tasks", settings.task, settings.parameters.get("task", {}))
+    images = _data(settings, task)
     absent = {"predictor", "corrector"} if settings.solver else {"solver"}
     for role in settings.parameters:
         if role not in (*ROLES, "metric"):
@@ -225,11 +76,15 @@ def make_plan(settings: Settings, registry: Registry) -> list[Cell]:
             raise BenchError(
                 f"checkpoint {card.name}: its card names the unknown metric {card.metric!r}{known}"
             )
-        names = _once(settings.metric) or [card.metric]
+        if task.takes_data:
+            _check_data(images, card, task, settings)
+        names = _once(settings.metric) or list(task.metrics) or [card.metric]
         metrics = build_metrics(registry, names, settings.parameters.get("metric", {}))
         for metric in metrics:
+            _check_reads(metric, task)
             metric.provenance()
-        for sampler, entries in _samplers(settings, registry, card, sde):
+        for sampler, entries in _samplers(settings, registry, card, sde, task):
+            check_task(task, card, sampler)
             if sampler.solver is None:
                 sampler.scales()
                 sampler.labels()
@@ -237,6 +92,7 @@ def make_plan(settings: Settings, registry: Registry) -> list[Cell]:
                 cells.append(
                     Cell(
                         card=card,
+                        task=task,
                         sampler=sampler,
                         entries=entries,
                         metrics=metrics,
@@ -246,9 +102,48 @@ def make_plan(settings: Settings, registry: Registry) -> list[Cell]:
                         device=str(device),
                         precision=settings.precision,
                         compile=settings.compile,
+                        data=images,
                     )
                 )
     return cells
+
+
+def _data(settings: Settings, task: Task) -> Images | None:
+    """The images that a task is to work on; `BenchError` where it takes none, or there are too few."""
+    if not task.takes_data:
+        if settings.data is not None:
+            raise BenchError(f"the task {task.name} takes no images: leave out --data")
+        return None
+    if settings.data is None:
+        return None
+    from bench.sources import open_images
+
+    images = open_images(settings.data, results=settings.out.expanduser())
+    needed = -(-settings.samples // task.per_image)
+    if images.n < needed:
+        most = images.n * task.per_image
+        raise BenchError(f"{settings.data} holds {images.n} images, {needed} are asked for: --samples {most}")
+    return images
+
+
+def _check_data(images: Images | None, card: Card, task: Task, settings: Settings) -> None:
+    if images is None and not card.exact:
+        raise BenchError(
+            f"the task {task.name} works on images: give --data (a folder, an .npz, a run, or a data set's "
+            "name such as cifar10-test)"
+        )
+    if min(settings.batch_size, settings.samples) % task.per_image:
+        raise BenchError(f"--batch-size must be a multiple of the {task.per_image} samples made of an image")
+    if images is not None and tuple(images.shape) != tuple(card.shape):
+        sizes = ["x".join(map(str, shape)) for shape in (images.shape, card.shape)]
+        raise BenchError(f"{images.name} is of {sizes[0]} images, {card.name} takes {sizes[1]}")
+
+
+def _check_reads(metric: Metric, task: Task) -> None:
+    for name in metric.reads:
+        if name not in task.leaves:
+            others = f": it leaves {', '.join(task.leaves)}"
+            raise BenchError(f"{metric.name} reads {name}, which the task {task.name} does not leave{others}")
 
 
 def plan_suite(
@@ -262,7 +157,7 @@ def plan_suite(
     metric = settings.parameters.get("metric")
     found = []
     for place, chosen in expand(name, suite, scale):
-        lists = {k: [v] for k, v in chosen.items() if k in ROLES}
+        lists = {k: [v] for k, v in chosen.items() if k in ROLES and k != "task"}
         if "solver" not in lists:
             lists = {"corrector": ["none"]} | lists
         parameters = chosen.get("parameters", {}) | ({"metric": metric} if metric else {})
@@ -310,14 +205,15 @@ def _once(names: list[str]) -> list[str]:
 
 
 def _samplers(
-    settings: Settings, registry: Registry, card: Card, sde: str
+    settings: Settings, registry: Registry, card: Card, sde: str, task: Task
 ) -> list[tuple[Sampler, dict[str, Entry]]]:
     def build(role: str, name: str) -> Any:
         chosen = getattr(settings, role) or [name]
         given = _shared_out(registry, role, chosen, settings.parameters.get(role, {}))[name]
         known = {p.name for p in registry.get(f"{role}s", name).thing.parameters()}
         published = card.parameters.get(role, {}) if sde == card.sde else {}
-        own = {k: v for k, v in published.items() if k in known}
+        defaults = dict(task.sde_defaults) if role == "sde" else {}
+        own = {k: v for k, v in (defaults | published).items() if k in known}
         return registry.build(f"{role}s", name, own | given)
 
     chosen: list[dict[str, str]]
@@ -335,7 +231,9 @@ def _samplers(
         if names.get("predictor") == "none" and names.get("corrector") == "none":
             raise BenchError("a run without predictor and without corrector does nothing: give one of them")
         parts = {role: build(role, name) for role, name in names.items()}
-        denoise = settings.denoise or default_denoise(parts.get("solver"))
+        if task.follows_flow and settings.denoise not in (None, "none"):
+            raise BenchError(f"the task {task.name} has no denoising step: leave out --denoise")
+        denoise = "none" if task.follows_flow else settings.denoise or default_denoise(parts.get("solver"))
         check_denoise(parts.get("solver"), denoise)
         sampler = Sampler(
             **parts,
@@ -348,6 +246,7 @@ def _samplers(
         )
         if sampler.predictor is not None and sampler.predictor.needs_variance:
             _refuse_without_variance(card, sampler)
+        names = {"task": task.name} | names
         found.append((sampler, {role: registry.get(f"{role}s", name) for role, name in names.items()}))
     return found
 

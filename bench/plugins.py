@@ -32,6 +32,7 @@ Register = Callable[[Any], None]
 """``register(thing)``: a role's class with a ``name``, or for checkpoints a card."""
 
 KINDS = (
+    "tasks",
     "sdes",
     "predictors",
     "correctors",
@@ -49,6 +50,10 @@ CARDS = "bench.toml"
 
 class Hooks:
     """The hooks; each is handed ``register`` and calls it once per thing."""
+
+    @hookspec
+    def register_tasks(self, register: Register) -> None:
+        """Register subclasses of `bench.Task`."""
 
     @hookspec
     def register_sdes(self, register: Register) -> None:
@@ -252,6 +257,7 @@ def roles() -> dict[str, type]:
     import bench
 
     return {
+        "tasks": bench.Task,
         "sdes": bench.SDE,
         "predictors": bench.Predictor,
         "correctors": bench.Corrector,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
@@ -15,11 +16,19 @@ from bench.sde import SDE, GridKind, Level, Scale, label_levels, scales
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from bench.tasks import Condition
+
 Noise = Callable[["Tensor"], "Tensor"]
 """``noise(x)``: a fresh standard normal draw shaped as x, from the run's own stream; yours to overwrite."""
 
 OnStep = Callable[[int, int | None, int], None]
 """``on_step(done, total, calls)``: scales done, of how many, and score calls so far."""
+
+Field = Callable[[float, "Tensor"], "Tensor"]
+"""``field(t, y)``: the right-hand side dy/dt of an ODE at (t, y), y (B, ...)."""
+
+CLEAN = Level(0.0, 1.0, 0.0)
+"""The level of clean data."""
 
 Order = Literal["corrector_first", "predictor_first"]
 Denoise = Literal["mean", "tweedie", "none"]
@@ -170,6 +179,32 @@ class Solver(SamplerPart):
         """x (B, ...) at T -> state at eps (clean data if ``ends_clean``)."""
 
 
+class FlowSolver(Solver):
+    """A solver of ODEs: it follows the probability flow either way, and what is carried along with it.
+
+    ``dx/dt = f(t) x - g(t)^2 score(x, t) / 2`` (Song et al. 2021, eq. 13).
+    """
+
+    follows_flow = True
+
+    @abstractmethod
+    def integrate(self, field: Field, y: Tensor, start: float, end: float) -> Tensor:
+        """y (B, ...) at ``start`` -> at ``end``, which may lie before it; t stays between the two."""
+
+    def solve(self, x: Tensor, sde: SDE, score: ScoreFunction, noise: Noise) -> Tensor:
+        del noise
+        return self.integrate(lambda t, y: velocity(y, t, sde, score(y, t)), x, sde.end, sde.eps)
+
+
+def velocity(x: Tensor, t: float, sde: SDE, score: Tensor) -> Tensor:
+    """The probability flow's dx/dt at (x, t) with its score; both (B, ...)."""
+    import numpy as np
+
+    time = np.asarray(t)
+    drift, diffusion = float(sde.drift(time)), float(sde.diffusion(time))
+    return (x * drift).add_(score, alpha=-0.5 * diffusion**2)
+
+
 @dataclasses.dataclass(frozen=True)
 class Sampler:
     """A predictor and a corrector on a time grid, or a solver; see `run`.
@@ -217,23 +252,30 @@ class Sampler:
         on_step: OnStep | None = None,
         *,
         watch: bool = False,
+        condition: Condition | None = None,
+        condition_noise: Noise | None = None,
     ) -> Tensor:
         """Standard normal ``prior`` (B, ...) -> samples, shaped alike.
 
         ``on_step(done, total, calls)`` is told of every scale (of a solver: every call, total None). With
         ``watch`` every step is checked and `NotFiniteError` names the first that went wrong; this
-        stops the device at each step, so runs do it only to explain a failure.
+        stops the device at each step, so runs do it only to explain a failure. A ``condition`` guides every
+        score and is put into the state after every step, by ``condition_noise``.
         """
         x = prior * self.sde.prior_std
+        score.guidance = None if condition is None else condition.guide
+        put_in = None
+        if condition is not None:
+            put_in = functools.partial(condition.project, noise=condition_noise or predictor_noise)
         if self.solver is not None:
             x = self._solve(x, score, predictor_noise, on_step, watch)
         else:
-            x = self._predict_correct(x, score, predictor_noise, corrector_noise, on_step, watch)
+            x = self._predict_correct(x, score, predictor_noise, corrector_noise, on_step, watch, put_in)
         if self.denoise == "tweedie":
             level = self.sde.at(self.sde.eps)
             x = (x + level.sigma**2 * score(x, level)) / level.alpha
             _watch(watch, x, "in the denoising step")
-        return x
+        return x if put_in is None else put_in(x, x, CLEAN)[0]
 
     def _solve(
         self, x: Tensor, score: ScoreFunction, noise: Noise, on_step: OnStep | None, watch: bool
@@ -261,26 +303,37 @@ class Sampler:
         corrector_noise: Noise,
         on_step: OnStep | None,
         watch: bool,
+        put_in: Callable[[Tensor, Tensor, Level], tuple[Tensor, Tensor]] | None,
     ) -> Tensor:
         plan = self.scales()
+        ends: list[Level] = [*plan[1:], CLEAN]
         moves = self.corrector.calls if self.corrector is not None else 0
         before = self.order == "corrector_first"
         given, mean, state = x, x, None
+
+        def moved(part: SamplerPart, update: Update, level: Level, where: str) -> Update:
+            """A step's update, checked, with the condition put in at the level that it led to."""
+            _same_kind(part, given, update.x, update.mean)
+            if put_in is not None:
+                update = Update(*put_in(update.x, update.mean, level), update.state)
+            _watch(watch, update.x, where)
+            return update
+
         for done, scale in enumerate(plan, 1):
             if before and self.corrector is not None:
                 for move in range(moves):
-                    x, mean, _ = self.corrector.step(x, scale, score, corrector_noise)
-                    _same_kind(self.corrector, given, x, mean)
-                    _watch(watch, x, f"in corrector move {move + 1} at step {done} of {len(plan)}")
+                    update = self.corrector.step(x, scale, score, corrector_noise)
+                    where = f"in corrector move {move + 1} at step {done} of {len(plan)}"
+                    x, mean, _ = moved(self.corrector, update, scale, where)
             if self.predictor is not None and not self.predictor.idle:
-                x, mean, state = self.predictor.step(x, scale, score, predictor_noise, state)
-                _same_kind(self.predictor, given, x, mean)
-                _watch(watch, x, f"in the predictor at step {done} of {len(plan)}")
+                update = self.predictor.step(x, scale, score, predictor_noise, state)
+                where = f"in the predictor at step {done} of {len(plan)}"
+                x, mean, state = moved(self.predictor, update, ends[done - 1], where)
             if not before and self.corrector is not None and done < len(plan):
                 for move in range(moves):
-                    x, mean, _ = self.corrector.step(x, plan[done], score, corrector_noise)
-                    _same_kind(self.corrector, given, x, mean)
-                    _watch(watch, x, f"in corrector move {move + 1} after step {done} of {len(plan)}")
+                    update = self.corrector.step(x, plan[done], score, corrector_noise)
+                    where = f"in corrector move {move + 1} after step {done} of {len(plan)}"
+                    x, mean, _ = moved(self.corrector, update, plan[done], where)
             if on_step is not None:
                 on_step(done, len(plan), score.calls)
         return mean if self.denoise == "mean" else x
@@ -305,7 +358,12 @@ def _watch(watch: bool, x: Tensor, where: str) -> None:
 def streams(
     seed: int, batch: int, device: Any, roles: Sequence[str] = ("prior", "predictor", "corrector")
 ) -> Any:
-    """Random streams of one batch, one per role, each from (seed, batch, role) alone.
+    """The random streams of one batch, one per role (`stream`)."""
+    return tuple(stream(seed, batch, role, device) for role in roles)
+
+
+def stream(seed: int, batch: int, role: str, device: Any) -> Noise:
+    """The random stream of one role of one batch, from (seed, batch, role) alone.
 
     The prior's depends on nothing else, so that all samplers start from the same noise and can be
     compared in pairs.
@@ -313,17 +371,14 @@ def streams(
     import numpy as np
     import torch
 
-    def stream(role: str) -> Noise:
-        entropy = np.random.SeedSequence([seed, batch, *role.encode()])
-        generator = torch.Generator(device=device)
-        generator.manual_seed(int(entropy.generate_state(1, np.uint64)[0] >> np.uint64(1)))
+    entropy = np.random.SeedSequence([seed, batch, *role.encode()])
+    generator = torch.Generator(device=device)
+    generator.manual_seed(int(entropy.generate_state(1, np.uint64)[0] >> np.uint64(1)))
 
-        def noise(x: Tensor) -> Tensor:
-            return torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+    def noise(x: Tensor) -> Tensor:
+        return torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
 
-        return noise
-
-    return tuple(stream(role) for role in roles)
+    return noise
 
 
 def default_denoise(solver: Solver | None) -> Denoise:

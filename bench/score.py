@@ -32,9 +32,17 @@ class Model(ABC):
         """Score, and the learned variance's place v in [0, 1] between the reverse step's two bounds."""
         raise BenchError("the checkpoint has no learned variance (on this SDE)")
 
+    def score_and_divergence(self, x: Tensor, level: Level) -> tuple[Tensor, Tensor]:
+        """Score and its divergence ``sum_i d score_i / d x_i`` (B,), where it is known in closed form."""
+        raise BenchError("the divergence of this checkpoint's score is not known in closed form")
+
     @abstractmethod
     def images(self, x: Tensor) -> Tensor:
         """States as images (B, C, H, W) on [0, 1], not clipped."""
+
+    def states(self, images: Tensor) -> Tensor:
+        """Images (B, C, H, W) on [0, 1] as states: the inverse of `images`."""
+        raise BenchError("this checkpoint's model takes no images in")
 
 
 class Denoiser(Model):
@@ -70,6 +78,10 @@ class Denoiser(Model):
     def images(self, x: Tensor) -> Tensor:
         low, high = self.run_range
         return (x - low) / (high - low)
+
+    def states(self, images: Tensor) -> Tensor:
+        low, high = self.run_range
+        return images * (high - low) + low
 
 
 class Clock:
@@ -113,7 +125,8 @@ class ScoreFunction:
 
     ``calls`` is the NFE per sample: a call evaluates each sample of the batch once. ``on_call(x, calls)``
     is told of every call before it is made. With ``labels``, one level per scale of the uniform grid, the
-    model is asked at the label's level in place of the scale's own.
+    model is asked at the label's level in place of the scale's own. ``guidance(x, level)``, where it is set
+    and not None, is added to the score.
     """
 
     def __init__(
@@ -125,14 +138,26 @@ class ScoreFunction:
         self.labels = labels
         self.calls = 0
         self.on_call: Callable[[Tensor, int], None] | None = None
+        self.guidance: Callable[[Tensor, Level], Tensor | None] | None = None
 
     def __call__(self, x: Tensor, at: Level | float) -> Tensor:
         """The score at x (B, ...)."""
-        return self._asked(self.model.score, x, at)
+        return self._guided(self._asked(self.model.score, x, at), x, at)
 
     def with_variance(self, x: Tensor, at: Level | float) -> tuple[Tensor, Tensor]:
         """The score and the learned variance, in one call (`Model.score_and_variance`)."""
-        return self._asked(self.model.score_and_variance, x, at)
+        score, variance = self._asked(self.model.score_and_variance, x, at)
+        return self._guided(score, x, at), variance
+
+    def with_divergence(self, x: Tensor, at: Level | float) -> tuple[Tensor, Tensor]:
+        """The score and its exact divergence, in one call (`Model.score_and_divergence`)."""
+        return self._asked(self.model.score_and_divergence, x, at)
+
+    def _guided(self, score: Tensor, x: Tensor, at: Level | float) -> Tensor:
+        if self.guidance is None:
+            return score
+        guide = self.guidance(x, at if isinstance(at, Level) else self.sde.at(at))
+        return score if guide is None else score + guide
 
     def _asked(self, ask: Callable[[Tensor, Level], T], x: Tensor, at: Level | float) -> T:
         level = at if isinstance(at, Level) else self.sde.at(at)

@@ -14,7 +14,7 @@ from pathlib import Path
 def core_hash() -> str:
     """Of the core's files that decide numbers."""
     here = Path(__file__).parent
-    files = [here / f"{name}.py" for name in ("basis", "exact", "sampling", "score", "sde")]
+    files = [here / f"{name}.py" for name in ("basis", "exact", "sampling", "score", "sde", "tasks")]
     return _digest([*files, *sorted((here / "checkpoints").glob("*.py"))])
 
 

@@ -280,7 +280,9 @@ class _Run(Images):
         stored = self.store.read_batch(self.record["key"], index, self._sizes[index])
         if stored is None:
             raise BenchError(f"{self.files[index]} is damaged: the command that made the run makes it again")
-        return stored[0]
+        if "images" not in stored[0]:
+            raise BenchError(f"run {self.record['fingerprint']} left no images: its task is another")
+        return stored[0]["images"]
 
     def sizes(self) -> list[int]:
         return list(self._sizes)

@@ -18,7 +18,7 @@ import os
 import secrets
 import tempfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 
 # fmt: off
 COLUMNS = (
-    "fingerprint", "status", "title", "checkpoint", "sde", "predictor", "corrector", "solver", "steps",
-    "grid", "rho", "order", "denoise", "tol", "snr", "parameters", "samples", "batch_size", "seed", "nfe",
-    "metric", "value", "error", "exact", "note", "samples_per_second", "network_share", "seconds", "device",
-    "precision", "compile", "torch", "created", "commit", "dirty", "reason",
+    "fingerprint", "status", "title", "task", "checkpoint", "sde", "predictor", "corrector", "solver",
+    "steps", "grid", "rho", "order", "denoise", "tol", "snr", "parameters", "samples", "batch_size", "seed",
+    "nfe", "metric", "value", "error", "exact", "note", "samples_per_second", "network_share", "seconds",
+    "device", "precision", "compile", "torch", "created", "commit", "dirty", "reason",
 )
 # fmt: on
 
@@ -115,21 +115,23 @@ class Store:
         """File of one batch of samples."""
         return self.root / "samples" / key / f"{index:05d}-{size}.safetensors"
 
-    def write_batch(self, key: str, index: int, size: int, images: Tensor, facts: dict[str, Any]) -> Path:
-        """Put a batch of images (B, C, H, W) float32 on disk, whole or not at all; its path."""
+    def write_batch(
+        self, key: str, index: int, size: int, left: Mapping[str, Tensor], facts: dict[str, Any]
+    ) -> Path:
+        """Put what a task left of a batch, a row per sample, on disk, whole or not at all; its path."""
         from safetensors.torch import save
 
-        images = images.contiguous()
+        whole = {name: tensor.contiguous() for name, tensor in sorted(left.items())}
         text = json.dumps(facts)
-        note = {"facts": text, "crc32": _checksum(images, text)}
+        note = {"facts": text, "crc32": _checksum(whole, text)}
         path = self.batch_path(key, index, size)
         with _writing(path):
             path.parent.mkdir(exist_ok=True)
-        _put(path, save({"images": images}, metadata=note))
+        _put(path, save(whole, metadata=note))
         return path
 
-    def read_batch(self, key: str, index: int, size: int) -> tuple[Tensor, dict[str, Any]] | None:
-        """A batch and its facts; None where it is missing.
+    def read_batch(self, key: str, index: int, size: int) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """A batch's tensors by name, and its facts; None where it is missing.
 
         A damaged file is told of and, where the store writes, removed, to be made again.
         """
@@ -138,10 +140,11 @@ class Store:
         path = self.batch_path(key, index, size)
         try:
             with safe_open(path, framework="pt") as handle:
-                images: Tensor = handle.get_tensor("images")
+                left: dict[str, Tensor] = {name: handle.get_tensor(name) for name in sorted(handle.keys())}
                 note = handle.metadata()
-            if len(images) == size and note["crc32"] == _checksum(images, note["facts"]):
-                return images, json.loads(note["facts"])
+            sizes = {len(tensor) for tensor in left.values()}
+            if sizes == {size} and note["crc32"] == _checksum(left, note["facts"]):
+                return left, json.loads(note["facts"])
         except FileNotFoundError:
             return None
         except (SafetensorError, KeyError, TypeError, ValueError):
@@ -274,7 +277,8 @@ def rows(record: dict[str, Any]) -> list[dict[str, Any]]:
     identity, provenance = record["identity"], record["provenance"]
     cost = record.get("cost", {})
     parts = {
-        role: identity.get(role, {}) for role in ("checkpoint", "sde", "predictor", "corrector", "solver")
+        role: identity.get(role, {})
+        for role in ("task", "checkpoint", "sde", "predictor", "corrector", "solver")
     }
     common = (
         record | identity | provenance | cost | {role: part.get("name", "") for role, part in parts.items()}
@@ -288,8 +292,11 @@ def rows(record: dict[str, Any]) -> list[dict[str, Any]]:
     return [common | {"metric": name} | reading for name, reading in readings.items()]
 
 
-def _checksum(images: Tensor, facts: str) -> str:
-    return f"{zlib.crc32(facts.encode(), zlib.crc32(images.numpy().tobytes())):08x}"
+def _checksum(left: Mapping[str, Tensor], facts: str) -> str:
+    found = 0
+    for tensor in left.values():
+        found = zlib.crc32(tensor.numpy().tobytes(), found)
+    return f"{zlib.crc32(facts.encode(), found):08x}"
 
 
 def _put(path: Path, content: bytes) -> None:

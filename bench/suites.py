@@ -31,7 +31,7 @@ _TAKEN = ("samples", "records", "logs", "images", "suites")
 """Folders of a store, beside which a suite's tables stand."""
 
 Layout = Literal["grid", "curve", "list"]
-ROLES = ("sde", "predictor", "corrector", "solver")
+ROLES = ("task", "sde", "predictor", "corrector", "solver")
 STEPPED = ("steps", "label_scales")
 """What --steps-scale multiplies."""
 
@@ -45,6 +45,7 @@ class CellGroup(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    task: str | list[str] | None = None
     sde: str | list[str] = "vp"
     predictor: str | list[str] | None = None
     corrector: str | list[str] | None = None

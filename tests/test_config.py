@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from bench import BenchError, hookimpl
+from bench.cell import Cell
 from bench.checkpoints.cards import Card
 from bench.cli import main
 from bench.config import Settings, settings
 from bench.paths import REGISTRY, SHIPPED_TOML
-from bench.plan import Cell, make_plan
+from bench.plan import make_plan
 from bench.plugins import Entry, Registry, registry
 
 QUICK = {"checkpoint": ["gaussian-cifar10"], "steps": 30, "samples": 64, "batch_size": 16, "device": "cpu"}

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from bench import SDE, Level, Model, Sampler, ScoreFunction, Solver, Tensor
+from bench import SDE, Level, Model, Noise, Sampler, ScoreFunction, Solver, Tensor
 from bench.plugins import registry
+from bench.sampling import velocity
 from bench_ode.solvers import ScipyRK45
 from tests.analytic import RECORDED, recorded, recorded_model, relative, sde, tensor
 
@@ -46,8 +47,11 @@ class Recorded32(ScipyRK45):
 
     name = "recorded32"
 
+    def solve(self, x: Tensor, sde: SDE, score: ScoreFunction, noise: Noise) -> Tensor:
+        return self.integrate(lambda t, y: self.slope(y, t, sde, score), x, sde.end, sde.eps)
+
     @staticmethod
-    def velocity(x: Tensor, t: float, sde: SDE, score: ScoreFunction) -> Tensor:
+    def slope(x: Tensor, t: float, sde: SDE, score: ScoreFunction) -> Tensor:
         score.calls += 1
         time = torch.full((len(x), 1, 1, 1), t, dtype=torch.float32)
         mu, s0 = tensor("mu").float(), float(recorded()["s0"])
@@ -126,8 +130,8 @@ def test_right_hand_side(name: str, t: float) -> None:
     """
     law, x = law_of(name), tensor(f"ode/{name}/z")
     score = ScoreFunction(recorded_model(), law)
-    ours = ScipyRK45.velocity(x, t, law, score)
-    difference = (Recorded32.velocity(x.float(), t, law, score).double() - ours).abs().max()
+    ours = velocity(x, t, law, score(x, t))
+    difference = (Recorded32.slope(x.float(), t, law, score).double() - ours).abs().max()
     term = (x * float(law.drift(np.asarray(t)))).abs().max()
     assert float(difference / torch.maximum(term, ours.abs().max())) < 20 * 1.2e-7
 

@@ -45,7 +45,7 @@ def recorded(root: Path, batches: list[torch.Tensor], fingerprint: str = "012345
     """A store with one run of these batches."""
     store = Store(root)
     for i, batch in enumerate(batches):
-        store.write_batch("key" + fingerprint, i, len(batch), batch, {})
+        store.write_batch("key" + fingerprint, i, len(batch), {"images": batch}, {})
     record = {
         "fingerprint": fingerprint,
         "key": "key" + fingerprint,

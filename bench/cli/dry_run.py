@@ -12,7 +12,7 @@ from bench.cli.console import duration
 from bench.execute import missing_metrics
 
 if TYPE_CHECKING:
-    from bench.plan import Cell
+    from bench.cell import Cell
     from bench.store import Store
 
 
@@ -57,7 +57,7 @@ def dry_run_report(cells: list[Cell], store: Store, rerun: str) -> None:
 
 
 def _pace_key(identity: Mapping[str, Any]) -> tuple[Any, ...]:
-    stages = (identity.get(role, {}).get("name") for role in ("predictor", "corrector", "solver"))
+    stages = (identity.get(role, {}).get("name") for role in ("predictor", "corrector", "solver", "task"))
     return (identity["checkpoint"]["name"], identity["device"], identity["precision"], *stages)
 
 
@@ -76,7 +76,7 @@ def _paces(records: Iterable[dict[str, Any]]) -> dict[tuple[Any, ...], float]:
 
 def _known_nfe(cell: Cell, records: Iterable[dict[str, Any]]) -> float | None:
     """What a solver took on the same checkpoint in earlier records; None where there are none."""
-    roles = ("checkpoint", "sde", "solver", "denoise")
+    roles = ("task", "checkpoint", "sde", "solver", "denoise")
     found = [
         record["cost"]["nfe"]
         for record in records

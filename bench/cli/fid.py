@@ -179,9 +179,9 @@ class _Foreign(Store):
         super().__init__(Path(), writes=False)
         self._batches = batches
 
-    def read_batch(self, key: str, index: int, size: int) -> tuple[Tensor, dict[str, Any]] | None:
+    def read_batch(self, key: str, index: int, size: int) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         images = next(self._batches, None)
-        return None if images is None else (images, {})
+        return None if images is None else ({"images": images}, {})
 
 
 def _readings(images: Images, asked: Sequence[Asked], on: device, bars: Bars) -> dict[str, dict[str, Any]]:
@@ -193,14 +193,14 @@ def _readings(images: Images, asked: Sequence[Asked], on: device, bars: Bars) ->
     doing, done = f"measuring {images.name}", 0
     bars(doing, 0, images.n)
 
-    def seen(batch: Tensor, _: dict[str, Any]) -> None:
+    def seen(batch: dict[str, Tensor], _: dict[str, Any]) -> None:
         nonlocal done
-        done += len(batch)
+        done += len(batch["images"])
         bars(doing, done, images.n)
 
     store = _Foreign(iter(images))
     taken = [one.taken for one in asked]
-    found = readings(taken, store, images.name, list(enumerate(images.sizes())), on, {}, seen)
+    found = readings(taken, store, images.name, list(enumerate(images.sizes())), on, seen)
     made = {}
     for one in asked:
         reading = found[one.taken.label]

@@ -45,8 +45,8 @@ WIDE = 120
 @click.argument("kind", type=str, required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print plain JSON.")
 def list_command(kind: str | None, as_json: bool) -> None:
-    """List what is registered: sdes, predictors, correctors, solvers, metrics, checkpoints, executors,
-    suites."""
+    """List what is registered: tasks, sdes, predictors, correctors, solvers, metrics, checkpoints,
+    executors, suites."""
     listed = (*KINDS, "suites")
     if kind is not None:
         kind = kind if kind in listed else f"{kind}s"

@@ -14,7 +14,7 @@ from bench.cli.console import console
 from bench.cli.run import plugin_parameters
 from bench.config import settings
 from bench.errors import BenchError, StoreError, did_you_mean
-from bench.measure import metric_facts, readings
+from bench.measure import metric_facts, readings, with_exact
 from bench.plugins import registry
 
 if TYPE_CHECKING:
@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from bench.metrics import Metric
     from bench.store import Store
 
-OUTCOMES = ("measured", "had", "bare", "failed")
-"""What becomes of a record: measured now, has all metrics, its samples are gone, a metric fails."""
+OUTCOMES = ("measured", "had", "bare", "unfit", "failed")
+"""What becomes of a record: measured now, has all metrics, its samples are gone, its task left nothing that
+the metrics read, a metric fails."""
 
 
 @click.command("measure")
@@ -93,7 +94,7 @@ def measure_command(
 
 
 def batches(record: dict[str, Any]) -> list[tuple[int, int]]:
-    """(index, size) of every batch of a record's samples, as `bench.plan.Cell.batches`."""
+    """(index, size) of every batch of a record's samples, as `bench.cell.Cell.batches`."""
     size = record["identity"]["batch_size"]
     full, rest = divmod(record["samples"], size)
     return [(i, size) for i in range(full)] + ([(full, rest)] if rest else [])
@@ -139,13 +140,18 @@ def _measured(
 ) -> str:
     """Take what a record lacks and write it anew; which of `OUTCOMES` came of it."""
 
+    left = record.get("leaves", ["images"])
+    fit = [m for m in metrics if set(m.reads) <= set(left)]
+
     def lacking(held: dict[str, Any]) -> list[Metric]:
-        return [m for m in metrics if held["metrics"].get(m.label, {}).get("with") != wanted[m.label]]
+        return [m for m in fit if held["metrics"].get(m.label, {}).get("with") != wanted[m.label]]
 
     def bare(held: dict[str, Any]) -> bool:
         key = held.get("key")
         return key is None or not all(store.batch_path(key, *batch).exists() for batch in batches(held))
 
+    if not fit:
+        return "unfit"
     if not lacking(record):
         return "had"
     if bare(record):
@@ -176,7 +182,8 @@ def _take(
     """Readings by name, and what was wrong with the metrics that failed."""
     exact = record.get("exact", {})
     try:
-        return readings(metrics, store, record["key"], batches(record), device, exact), {}
+        found = readings(metrics, store, record["key"], batches(record), device)
+        return with_exact(found, exact), {}
     except StoreError:
         raise
     except Exception as error:

@@ -15,7 +15,7 @@ from bench.execute import Listener
 from bench.report.summary import notes, summary_rows
 
 if TYPE_CHECKING:
-    from bench.plan import Cell
+    from bench.cell import Cell
     from bench.store import Store
 
 LIVE, PLAIN = 0.1, 15.0

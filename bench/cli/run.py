@@ -19,7 +19,7 @@ from bench.plugins import Registry, registry
 from bench.suites import Place, Suite, resolved
 
 if TYPE_CHECKING:
-    from bench.plan import Cell
+    from bench.cell import Cell
     from bench.store import Store
 
 
@@ -31,6 +31,10 @@ def _selection(name: str, help: str) -> Decorator:
 
 
 @click.command("run")
+@click.option("--task", metavar="NAME", help="What is done with the sampler; default: generate.")
+@click.option(
+    "--data", metavar="SOURCE", help="Images of a task that works on some: folder, .npz, run, or data set."
+)
 @_selection("sde", "Forward SDE: vp, ve, subvp, …; default: the checkpoint's own. Selections multiply out.")
 @_selection("predictor", "Predictor, or none.")
 @_selection("corrector", "Corrector, or none.")
@@ -120,8 +124,11 @@ def run_command(
     elif steps_scale is not None or only:
         raise BenchError("--steps-scale and --only belong to a suite: give --suite")
     chosen, name = settings(given, profile)
+    from bench.plan import for_task, make_plan, plan_suite
+
+    if suite is None:
+        chosen = for_task(chosen, found)
     _refuse_idle(given, chosen)
-    from bench.plan import make_plan, plan_suite
     from bench.store import Store
 
     scale = 1.0 if steps_scale is None else steps_scale

@@ -1,0 +1,141 @@
+"""Roles Task and Condition: what a run does with a sampler, and what changes the sampler's steps."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from bench.errors import BenchError
+from bench.params import Plugin
+from bench.sampling import FlowSolver, Noise, OnStep, Sampler
+from bench.score import Model, ScoreFunction
+from bench.sde import Level
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from bench.checkpoints.cards import Card
+
+
+class Condition:
+    """What a sampler's steps heed besides the score. Of one batch; the loop calls its two methods.
+
+    A subclass overrides one or both; the inherited ones do nothing.
+    """
+
+    def guide(self, x: Tensor, level: Level) -> Tensor | None:
+        """What is added to the score at x (B, ...): ``grad log p_t(y | x)`` (Song et al. 2021, eq. 14)."""
+        del x, level
+        return None
+
+    def project(self, x: Tensor, mean: Tensor, level: Level, noise: Noise) -> tuple[Tensor, Tensor]:
+        """State and mean (B, ...) after a move that led to ``level``, with what is known put in.
+
+        A run's last call is at clean data, ``alpha = 1, sigma = 0``. Nothing is changed in place.
+        """
+        del level, noise
+        return x, mean
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """One batch of a task: ``size`` samples, the first of which is number ``first`` of its cell.
+
+    ``images`` (size, C, H, W) on [0, 1] are those that the task works on, one per sample; None where it takes
+    none. ``noise(role)`` is the batch's random stream of that role, the same one whenever it is asked for.
+    """
+
+    sampler: Sampler
+    score: ScoreFunction
+    device: Any
+    size: int
+    first: int
+    images: Tensor | None
+    noise: Callable[[str], Noise]
+    on_step: OnStep | None = None
+    watch: bool = False
+
+    @property
+    def model(self) -> Model:
+        """The loaded checkpoint."""
+        return self.score.model
+
+    def prior(self) -> Tensor:
+        """Standard normal noise (size, ...), the same for every sampler and task."""
+        import torch
+
+        return self.noise("prior")(torch.empty((self.size, *self.model.shape), device=self.device))
+
+    def states(self) -> Tensor:
+        """The task's images as states (size, ...)."""
+        assert self.images is not None
+        return self.model.states(self.images)
+
+    def sample(self, condition: Condition | None = None) -> Tensor:
+        """The sampler's run from the prior: states (size, ...)."""
+        return self.sampler.run(
+            self.prior(),
+            self.score,
+            self.noise("predictor"),
+            self.noise("corrector"),
+            self.on_step,
+            watch=self.watch,
+            condition=condition,
+            condition_noise=self.noise("condition"),
+        )
+
+
+class Task(Plugin):
+    """What a run does with a sampler: `run` makes one batch, named tensors with a row per sample.
+
+    ``leaves`` names them; metrics say by `Metric.reads` which they take in. ``metrics`` are taken unless
+    others are asked for; none stands for the checkpoint's own. ``takes_data``: it works on images
+    (``--data``). ``follows_flow``: it integrates the probability flow by a `FlowSolver`, and no denoising
+    step ends it.
+    ``unconditional``: its images are the sampler's own, whose moments `bench.exact` may know.
+    ``sde_defaults``: values of the SDE's parameters where the user gives none.
+    """
+
+    leaves: ClassVar[tuple[str, ...]] = ("images",)
+    metrics: ClassVar[tuple[str, ...]] = ()
+    takes_data: ClassVar[bool] = False
+    follows_flow: ClassVar[bool] = False
+    unconditional: ClassVar[bool] = False
+    sde_defaults: ClassVar[Mapping[str, Any]] = {}
+
+    @property
+    def per_image(self) -> int:
+        """Samples that are made of each image."""
+        return 1
+
+    def check(self, card: Card, sampler: Sampler) -> None:
+        """`BenchError` where the sampler or the checkpoint can't do it."""
+
+    @abstractmethod
+    def run(self, work: Work) -> dict[str, Tensor]:
+        """One batch: a tensor (size, ...) for each name of ``leaves``.
+
+        A tensor ``exact_NAME`` besides is the truth of NAME per sample, where it is known: its mean becomes
+        the exact value of the metric so called.
+        """
+
+    def picture(self, left: Mapping[str, Tensor]) -> tuple[Tensor, int] | None:
+        """Images (n, C, H, W) on [0, 1] of the record's picture, and its columns; None: no picture.
+
+        ``left`` are the cell's first 64 samples, or more. Default: a square of the images.
+        """
+        if "images" not in left:
+            return None
+        images = left["images"][:64]
+        return images, math.ceil(math.sqrt(len(images)))
+
+
+def check_task(task: Task, card: Card, sampler: Sampler) -> None:
+    """`BenchError` where task, checkpoint and sampler don't go together."""
+    if task.follows_flow and not isinstance(sampler.solver, FlowSolver):
+        given = next(p.name for p in (sampler.solver, sampler.predictor, sampler.corrector) if p is not None)
+        raise BenchError(f"{task.name} follows the probability flow: give --solver rk45, not {given}")
+    task.check(card, sampler)
