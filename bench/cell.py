@@ -49,8 +49,7 @@ class Cell:
     def identity(self) -> dict[str, Any]:
         """All that decides the numbers of a batch, as plain data."""
         sampler = self.sampler
-        chosen = {role: self.task if role == "task" else getattr(sampler, role) for role in self.entries}
-        parts = {role: _part(self.entries[role], plugin) for role, plugin in chosen.items()}
+        parts = {role: _part(entry, self.plugin(role)) for role, entry in self.entries.items()}
         found: dict[str, Any] = {
             "checkpoint": {"name": self.card.name, **self.card.deciding()} | self._reading,
             **parts,
@@ -71,6 +70,11 @@ class Cell:
             kept = ("kind", "n", "sha256", "decoder")
             facts = {"kind": "draws"} if self.data is None else self.data.facts()
             found["data"] = {k: v for k, v in facts.items() if k in kept}
+        return found
+
+    def plugin(self, role: str) -> Plugin:
+        """What plays a role of `entries`."""
+        found: Plugin = self.task if role == "task" else getattr(self.sampler, role)
         return found
 
     @functools.cached_property

@@ -290,15 +290,14 @@ def _failed(cell: Cell, store: Store, listener: Listener, error: Exception, reru
 
 
 def _origin(cell: Cell, error: Exception) -> str:
-    """Whose code it was that failed, where it was that of the cell's predictor, corrector or solver."""
-    parts = {id(getattr(cell.sampler, role)): entry for role, entry in cell.entries.items() if role != "sde"}
-    for frame, _ in traceback.walk_tb(error.__traceback__):
-        entry = parts.get(id(frame.f_locals.get("self")))
-        if entry is None and isinstance(error, PartError):
-            entry = parts.get(id(error.part))
-        if entry is not None:
-            return f" ({entry.kind[:-1]} {entry.name} of {entry.distribution} {entry.version})"
-    return ""
+    """Whose code it was that failed, where it was that of one of the cell's plugins: the innermost."""
+    parts = {id(cell.plugin(role)): entry for role, entry in cell.entries.items() if role != "sde"}
+    frames = (frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__))
+    at_fault = [error.part] if isinstance(error, PartError) else [one for one in frames if id(one) in parts]
+    if not at_fault or id(at_fault[-1]) not in parts:
+        return ""
+    entry = parts[id(at_fault[-1])]
+    return f" ({entry.kind[:-1]} {entry.name} of {entry.distribution} {entry.version})"
 
 
 def _header(cell: Cell) -> dict[str, Any]:
