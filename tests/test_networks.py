@@ -183,6 +183,36 @@ def test_bfloat16_stays_near(configuration: str) -> None:
     assert float((full - half).norm() / full.norm()) < 30**0.5 * 2**-8
 
 
+class Halving(torch.nn.Module):
+    """A network that is compiled in no time."""
+
+    def forward(self, x: Tensor, label: Tensor) -> Tensor:
+        return x / 2 + label
+
+
+def test_every_size_of_batch_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Past 8 compilations torch goes on uncompiled, with a warning; a run must not."""
+    sizes: list[int] = []
+
+    def backend(graph: torch.fx.GraphModule, inputs: list[Tensor]) -> Any:
+        sizes.append(max(len(x) for x in inputs))
+        return graph.forward
+
+    compiled = torch.compile
+    monkeypatch.setattr(
+        torch, "compile", lambda network, **given: compiled(network, backend=backend, **given)
+    )
+    monkeypatch.setattr("bench.checkpoints.load.read_network", lambda _: Halving())
+    torch._dynamo.reset()
+    card = files.card("ddpm_vp", files.FOLDER, "ddpm_vp.pth")
+    model = load_model(card, sde("vp"), CPU, compile=True)
+    with torch.no_grad():
+        for size in (*range(1, 11), 1, 10):
+            model.score(torch.zeros(size, 3, 32, 32), sde("vp").at(0.5))
+    torch._dynamo.reset()
+    assert sizes == list(range(1, 11))
+
+
 def test_compiled_agrees(tmp_path: Path) -> None:
     """Compiled and not, within 1e-3, as a model is run."""
     given = {"width": 32, "multipliers": [1], "blocks": 1, "attention": []}
