@@ -129,6 +129,7 @@ class Cell:
         if s.denoise != default_denoise(s.solver):
             how += f", denoise {s.denoise}"
         how += "" if self.precision == "fp32" else f", {self.precision}"
+        how += ", compiled" if self.compile else ""
         return f"{self.card.name} · {_named(s.sde)} · {how} · seed {self.seed}"
 
     @property
