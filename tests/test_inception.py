@@ -242,6 +242,18 @@ def test_offline_one_line_says_what_goes_where(tmp_path: Path, mode: str) -> Non
         assert "fd_cifar10 needs no download" in line
 
 
+def test_what_is_tried_again_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(bench.fetch, "PAUSES", (0.0, 0.0))
+    with pytest.raises(BenchError, match="can't be fetched"):
+        extractor("clean").check()
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 2
+    assert all(line.startswith("127.0.0.1:1 can't be reached: ") for line in told)
+    assert all(line.endswith("; trying again") for line in told)
+
+
 def test_offline_without_statistics(tmp_path: Path) -> None:
     with pytest.raises(BenchError) as raised:
         reference.find("cifar10-train", extractor("legacy_tensorflow"))
