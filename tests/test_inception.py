@@ -313,6 +313,20 @@ def test_weights_are_fetched_whole_and_taken_up_again(
     assert list((tmp_path / "empty" / "partial").iterdir()) == []
 
 
+def test_clean_fids_statistics_have_no_rows_and_the_remedy_names_the_mode(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "stats").mkdir()
+    (tmp_path / "inception").symlink_to(folder / "inception")
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path))
+    np.savez(tmp_path / "stats" / "cifar10_clean_train_32.npz", mu=np.zeros(2048), sigma=np.eye(2048))
+    metric = registry().build("metrics", "kid", {"mode": "clean"})
+    with pytest.raises(BenchError) as raised:
+        metric.provenance()
+    command = "bench stats build cifar10-train --extractor inception --mode clean"
+    assert str(raised.value).endswith(f"have no rows: {command} makes some that have")
+
+
 def test_statistics_are_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = "cifar10_clean_test_32.npz"
     np.savez(tmp_path / file, mu=np.zeros(2048), sigma=np.eye(2048))
