@@ -12,7 +12,7 @@ from rich.table import Table
 
 from bench.cli.console import console, duration
 from bench.execute import Listener
-from bench.report.summary import notes, summary_rows
+from bench.report.summary import fits, notes, summary_rows
 
 if TYPE_CHECKING:
     from bench.plan import Cell
@@ -119,7 +119,8 @@ def report(records: Sequence[dict[str, Any]], store: Store, *, table: bool = Tru
             for column in columns:
                 drawn.add_row(column, escape(row[column]))
             out.print(drawn)
-    for note in notes(records):
+    told = fits(records[0].get("metrics", {})) if table and len(records) == 1 else []
+    for note in [*told, *notes(records)]:
         out.print(escape(note), soft_wrap=True)
     failed = [r for r in records if r["status"] == "failed"]
     for record in failed:
