@@ -138,6 +138,7 @@ class Cell:
         if s.denoise != default_denoise(s.solver):
             how += f", denoise {s.denoise}"
         how += "" if self.precision == "fp32" else f", {self.precision}"
+        how += ", compiled" if self.compile else ""
         what = "" if self.task.unconditional else f"{_named(self.task)} · "
         of = "" if self.data is None else f" · of {self.data.name}"
         return f"{what}{self.card.name} · {_named(s.sde)} · {how}{of} · seed {self.seed}"

@@ -92,8 +92,16 @@ def find(
         raise BenchError(f"reference {name!r} is neither a file, a folder or a run, nor a data set{known}")
     raise BenchError(
         f"there are no statistics of {dataset} for the extractor {extractor.label}: "
-        f"bench stats build {dataset} --extractor {extractor.name}"
+        f"{building(dataset, extractor)}"
     )
+
+
+def building(name: str, extractor: Extractor) -> str:
+    """The command that makes statistics of a data set, or, where ``name`` is none, of images."""
+    from bench.sources import dataset_name
+
+    what, mode = dataset_name(name) or "IMAGES -o FILE.npz", extractor.values().get("mode")
+    return f"bench stats build {what} --extractor {extractor.name}" + (f" --mode {mode}" if mode else "")
 
 
 def _of_images(images: Images, extractor: Extractor, device: device | None, rounding: Rounding) -> Path:

@@ -36,14 +36,19 @@ Seen = Callable[[int], None]
 Notice = Callable[[str], None]
 """Told what is out of the ordinary, in a line."""
 
-DATASETS = {
-    "cifar10-train": ("CIFAR10", True),
-    "cifar10-test": ("CIFAR10", False),
-    "cifar100-train": ("CIFAR100", True),
-    "cifar100-test": ("CIFAR100", False),
+DATASETS: dict[str, tuple[str, dict[str, Any]]] = {
+    "cifar10-train": ("CIFAR10", {"train": True}),
+    "cifar10-test": ("CIFAR10", {"train": False}),
+    "cifar100-train": ("CIFAR100", {"train": True}),
+    "cifar100-test": ("CIFAR100", {"train": False}),
+    "svhn-train": ("SVHN", {"split": "train"}),
+    "svhn-test": ("SVHN", {"split": "test"}),
+    "stl10-train": ("STL10", {"split": "train"}),
+    "stl10-test": ("STL10", {"split": "test"}),
+    "stl10-unlabeled": ("STL10", {"split": "unlabeled"}),
 }
-"""Data sets by name: torchvision's class, and whether it is its training part."""
-ALIASES = {"cifar10": "cifar10-train", "cifar100": "cifar100-train"}
+"""Data sets by name: torchvision's class, and what it calls the part."""
+ALIASES = {"cifar10": "cifar10-train", "cifar100": "cifar100-train", "svhn": "svhn-train"}
 GREY = ("mnist", "fashion-mnist", "kmnist", "emnist", "qmnist", "usps")
 WHAT = "a folder of images, an .npz of images, a run's fingerprint or record, or a data set"
 
@@ -365,22 +370,21 @@ def _dataset(name: str, notice: Notice | None) -> Bytes:
     """All of a data set's images (n, H, W, 3)."""
     from torchvision import datasets
 
-    made, train = DATASETS[name]
+    made, part = DATASETS[name]
     kind, folder = getattr(datasets, made), cache.root() / "datasets"
     try:
-        found: Bytes = kind(folder, train=train, download=False).data
-        return found
+        found = kind(folder, **part, download=False)
     except RuntimeError:  # it is not there, or not whole
-        pass
-    if notice is not None:
-        notice(f"{name} is not here: fetching {kind.url} into {folder}")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        found = kind(folder, train=train, download=True).data
-    except (OSError, RuntimeError) as error:
-        said = " ".join(f"{error}".split())
-        raise BenchError(
-            f"{name} is not here and can't be fetched ({said}): "
-            f"put {kind.filename} of {kind.url} into {folder}"
-        ) from error
-    return found
+        url, file = kind.split_list[part["split"]][:2] if made == "SVHN" else (kind.url, kind.filename)
+        if notice is not None:
+            notice(f"{name} is not here: fetching {url} into {folder}")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            found = kind(folder, **part, download=True)
+        except (OSError, RuntimeError) as error:
+            said = " ".join(f"{error}".split())
+            raise BenchError(
+                f"{name} is not here and can't be fetched ({said}): put {file} of {url} into {folder}"
+            ) from error
+    data: Bytes = found.data  # with channels last, or first
+    return data if data.shape[3] == 3 else np.ascontiguousarray(data.transpose(0, 2, 3, 1))

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from bench.checkpoints.unet import UNet, UNetConfig
-from tests.benchmarks import networks
+from tests.benchmarks import fid, networks
 
 TINY = UNetConfig(size=8, width=32, multipliers=(1,), blocks=1, attention=())
 CPU = torch.device("cpu")
@@ -72,3 +72,12 @@ def test_counted_work() -> None:
         layers = [m for m in UNet(TINY).modules() if isinstance(m, torch.nn.Conv2d)]
     by_hand = sum(2 * layer.weight.numel() * 8 * 8 for layer in layers)
     assert by_hand <= networks.flops(TINY, CPU) < 1.1 * by_hand
+
+
+def test_distances(tmp_path: Path) -> None:
+    """The value is clean-fid's, whatever the rank."""
+    fid.distances(tmp_path, width=64)
+    found = rows(tmp_path / "fid-distance.csv")
+    assert [row["covariances"] for row in found] == list(fid.CASES)
+    assert all(float(row["relative_difference"]) < 1e-6 for row in found)
+    assert all(float(row["ratio"]) > 0 for row in found)

@@ -98,7 +98,7 @@ def test_the_list_folds_nowhere_and_cuts_neither_fid_nor_state(
         fid = entry.thing.published.get("fid")
         assert line.startswith(entry.name if width >= 80 else entry.name[:10])
         assert re.search(
-            rf"{re.escape(str('' if fid is None else fid))} .*(shipped|pull|by hand|installed) *$", line
+            rf"{'' if fid is None else f'{fid:.2f}'} .*(shipped|pull|by hand|installed) *$", line
         )
     assert capsys.readouterr().err == ""
 

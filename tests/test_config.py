@@ -188,6 +188,8 @@ def test_all_that_decides_the_numbers_is_in_the_fingerprint() -> None:
     for (a, x), (b, y) in itertools.combinations(zip(CHANGES, cells, strict=True), 2):
         assert x.key != y.key, f"{a} and {b}"
         assert x.fingerprint != y.fingerprint, f"{a} and {b}"
+    titles = {c.title for c in cells}
+    assert len(titles) == len(cells) - 1  # the size of a batch is in none
     again = [one(**change) for change in CHANGES]
     assert [(c.key, c.fingerprint) for c in again] == [(c.key, c.fingerprint) for c in cells]
 

@@ -16,7 +16,7 @@ from bench.cli import main
 from bench.metrics import frechet_distance
 from bench.plugins import registry
 from bench.reference import Reference
-from bench.report.summary import over_samples
+from bench.report.summary import fits, over_samples
 from bench_fid.extrapolation import Rows, bootstrapped, distance_to, extrapolated, fit, sizes
 from bench_fid.frechet import FrechetDistance
 
@@ -172,6 +172,15 @@ def test_a_spread_over_samples_is_not_called_one_over_seeds() -> None:
     assert over_samples([{"value": 2.0, "error": None}]) == ""
 
 
+def test_the_fit_is_told_in_a_line() -> None:
+    points = [(n, 2.0 - 30.0 / n) for n in (10, 20, 40, 80)]
+    details = {"extrapolated": fit(points).plain(), "at_n": points[-1][1]}
+    told = fits({"fid": {"n": 80, "details": {}}, "fid_inf": {"n": 80, "value": 2.0, "details": details}})
+    assert len(told) == 1
+    assert told[0].startswith("fid_inf: 2 - 30 / n, fitted to 4 sizes from n = 10 to 80: R^2 1, standard")
+    assert told[0].endswith("at n = 80 it is 1.625")
+
+
 @pytest.fixture
 def bench(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -198,14 +207,20 @@ def test_extrapolate_is_a_flag_of_run_and_of_measure(bench: Callable[..., str]) 
     out = bench(*small, "--metric", "fd_cifar10", "-P", "metric.bootstrap=40")
     assert "95 % bootstrap interval over samples" in out
     assert "standard error over samples" in out
-    assert "1 measured" in bench("measure", "--device", "cpu", "--metric", "fd_cifar10", "--extrapolate")
+    out = bench("measure", "--device", "cpu", "--metric", "fd_cifar10", "--extrapolate")
+    assert "1 measured" in out
+    (value,) = [line.split()[-2] for line in out.splitlines() if line.endswith(" †")]
+    assert float(value) > 0
+    assert "† fd_cifar10_inf: n below 4 d = 256, where the fit in 1/n is not straight: read it as" in out
     (path,) = Path("results/records").iterdir()
     found = json.loads(path.read_text())["metrics"]
     assert found["fd_cifar10_inf"]["details"]["at_n"] == found["fd_cifar10"]["value"]
     assert found["fd_cifar10_inf"]["n"] == 24
     assert found["fd_cifar10_inf"]["note"]
     assert found["fd_cifar10"]["error"] == found["fd_cifar10"]["details"]["bootstrap"]["sd"]
-    bench(*small, "--metric", "fd_cifar10", "--extrapolate", "--out", "other")
+    out = bench(*small, "--metric", "fd_cifar10", "--extrapolate", "--out", "other")
+    at_n = found["fd_cifar10"]["value"]
+    assert [line for line in out.splitlines() if line.endswith(f"at n = 24 it is {at_n:.4g}")]
     (path,) = Path("other/records").iterdir()
     assert json.loads(path.read_text())["metrics"] == {"fd_cifar10_inf": found["fd_cifar10_inf"]}
     out = bench(*RUN, "--metric", "fd_dct", "--extrapolate", status=2)

@@ -242,6 +242,18 @@ def test_offline_one_line_says_what_goes_where(tmp_path: Path, mode: str) -> Non
         assert "fd_cifar10 needs no download" in line
 
 
+def test_what_is_tried_again_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(bench.fetch, "PAUSES", (0.0, 0.0))
+    with pytest.raises(BenchError, match="can't be fetched"):
+        extractor("clean").check()
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 2
+    assert all(line.startswith("127.0.0.1:1 can't be reached: ") for line in told)
+    assert all(line.endswith("; trying again") for line in told)
+
+
 def test_offline_without_statistics(tmp_path: Path) -> None:
     with pytest.raises(BenchError) as raised:
         reference.find("cifar10-train", extractor("legacy_tensorflow"))
@@ -299,6 +311,20 @@ def test_weights_are_fetched_whole_and_taken_up_again(
         assert len(served.asked) == 2
     assert f"fetching {TORCHSCRIPT}" in capsys.readouterr().err
     assert list((tmp_path / "empty" / "partial").iterdir()) == []
+
+
+def test_clean_fids_statistics_have_no_rows_and_the_remedy_names_the_mode(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "stats").mkdir()
+    (tmp_path / "inception").symlink_to(folder / "inception")
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path))
+    np.savez(tmp_path / "stats" / "cifar10_clean_train_32.npz", mu=np.zeros(2048), sigma=np.eye(2048))
+    metric = registry().build("metrics", "kid", {"mode": "clean"})
+    with pytest.raises(BenchError) as raised:
+        metric.provenance()
+    command = "bench stats build cifar10-train --extractor inception --mode clean"
+    assert str(raised.value).endswith(f"have no rows: {command} makes some that have")
 
 
 def test_statistics_are_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -168,6 +168,6 @@ def test_bad_features_are_refused_in_one_line(name: str, tmp_path: Path) -> None
         metric(name, extractor="inceptoin").provenance()
     bare = Reference(np.zeros(64), np.eye(64), None, {}, "")
     write(tmp_path / "bare.npz", bare)
-    with pytest.raises(BenchError, match="have no rows: bench stats build") as said:
+    with pytest.raises(BenchError, match=r"have no rows: bench stats build IMAGES -o FILE\.npz") as said:
         metric(name, reference=str(tmp_path / "bare.npz"), **SMALL).provenance()
     assert "\n" not in str(said.value)

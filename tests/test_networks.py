@@ -10,10 +10,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from scipy import signal
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from bench.checkpoints.cards import Card
-from bench.checkpoints.layers import ConvDown, ConvUp, Fir
+from bench.checkpoints.layers import Attention, Block, ConvDown, ConvUp, Fir, GroupNorm
 from bench.checkpoints.load import load_model, read_network
 from bench.checkpoints.unet import PUBLISHED, UNet, UNetConfig
 from bench.paths import REGISTRY
@@ -67,6 +69,8 @@ def test_recorded_files_load(name: str) -> None:
         ("ncsnpp", 62_693_251),
         ("ncsnpp_continuous", 62_758_787),
         ("ncsnpp_deep_continuous", 107_586_947),
+        # as the continuous one, but for the first layer of the embedding: 512 x 128, not 512 x 256
+        ("ncsnpp_deep", 107_586_947 - 512 * 128),
     ],
 )
 def test_published_sizes(configuration: str, count: int) -> None:
@@ -169,6 +173,50 @@ def test_traced_whole(configuration: str) -> None:
     torch._dynamo.reset()
 
 
+@pytest.mark.parametrize("configuration", ["ddpm", "ncsnpp_continuous", "iddpm", "edm_vp"])
+def test_channels_last_throughout_and_nothing_made_per_call(configuration: str) -> None:
+    """No layer falls back to contiguous memory; no table or index is made in a call."""
+    network = random_network(configuration=configuration, **SMALL).to(memory_format=torch.channels_last)
+    fell: list[str] = []
+    seen: set[str] = set()
+
+    def look(layer: torch.nn.Module, given: tuple[Any, ...], y: Tensor) -> None:
+        images = [t for t in (*given, y) if isinstance(t, Tensor) and t.ndim == 4]
+        if not all(t.is_contiguous(memory_format=torch.channels_last) for t in images):
+            fell.append(type(layer).__name__)
+
+    class Ops(TorchDispatchMode):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            seen.add(func.overloadpacket.__name__)
+            return func(*args, **kwargs or {})
+
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d | GroupNorm | Block | Attention | Fir):
+            layer.register_forward_hook(look)
+    x = torch.randn(2, 3, 32, 32).contiguous(memory_format=torch.channels_last)
+    label = torch.tensor([3.0])
+    with torch.no_grad(), Ops():  # type: ignore[no-untyped-call]
+        network(x, label)
+    assert fell == []
+    assert "convolution" in seen  # it saw the network
+    made = {"arange", "linspace", "zeros", "ones", "full", "eye", "scalar_tensor", "lift_fresh", "empty"}
+    assert not made & seen
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_group_norm_adds_up_in_float32(layout: torch.memory_format) -> None:
+    """Of numbers far from nought: sums in bfloat16 would be off by their mean's rounding, 30 * 2^-9 here."""
+    torch.manual_seed(0)
+    norm = GroupNorm(16, 64, eps=1e-6)
+    x = (torch.randn(2, 64, 32, 32) + 30).bfloat16().contiguous(memory_format=layout)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        y = norm(x)
+    expected = F.group_norm(x.double(), 16, eps=1e-6)
+    assert y.dtype == torch.bfloat16
+    # bfloat16 rounds the result, and up to three terms on the way to it, by 2^-9
+    assert float((y - expected).abs().max() / expected.abs().max()) < 4 * 2**-9
+
+
 @pytest.mark.parametrize("configuration", ["ddpm", "ncsnpp_continuous"])
 def test_bfloat16_stays_near(configuration: str) -> None:
     name = {"ddpm": "ddpm_vp", "ncsnpp_continuous": "ncsnpp_ve_continuous"}[configuration]
@@ -181,6 +229,36 @@ def test_bfloat16_stays_near(configuration: str) -> None:
     assert not torch.equal(full, half)
     # bf16 keeps 8 bits: 2^-8 a layer, some thirty layers adding up as their root
     assert float((full - half).norm() / full.norm()) < 30**0.5 * 2**-8
+
+
+class Halving(nn.Module):
+    """A network that is compiled in no time."""
+
+    def forward(self, x: Tensor, label: Tensor) -> Tensor:
+        return x / 2 + label
+
+
+def test_every_size_of_batch_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Past 8 compilations torch goes on uncompiled, with a warning; a run must not."""
+    sizes: list[int] = []
+
+    def backend(graph: torch.fx.GraphModule, inputs: list[Tensor]) -> Any:
+        sizes.append(max(len(x) for x in inputs))
+        return graph.forward
+
+    compiled = torch.compile
+    monkeypatch.setattr(
+        torch, "compile", lambda network, **given: compiled(network, backend=backend, **given)
+    )
+    monkeypatch.setattr("bench.checkpoints.load.read_network", lambda _: Halving())
+    torch._dynamo.reset()
+    card = files.card("ddpm_vp", files.FOLDER, "ddpm_vp.pth")
+    model = load_model(card, sde("vp"), CPU, compile=True)
+    with torch.no_grad():
+        for size in (*range(1, 11), 1, 10):
+            model.score(torch.zeros(size, 3, 32, 32), sde("vp").at(0.5))
+    torch._dynamo.reset()
+    assert sizes == list(range(1, 11))
 
 
 def test_compiled_agrees(tmp_path: Path) -> None:

@@ -42,6 +42,7 @@ def toml(card: dict[str, Any]) -> str:
     plain = {k: v for k, v in card.items() if not isinstance(v, dict) and k != "files" and v is not None}
     (file,) = card["files"]
     tables = {"[files]": {k: v for k, v in file.items() if v is not None}, "network": card["network"]}
+    tables |= {f"parameters.{role}": values for role, values in card["parameters"].items()}
     lines = [f"{k} = {json.dumps(v)}" for k, v in plain.items()]
     for table, values in tables.items():
         lines += [f"[{table}]", *(f"{k} = {json.dumps(v)}" for k, v in values.items())]
@@ -94,6 +95,32 @@ def test_labels_of_a_discrete_checkpoint_make_another_run() -> None:
     first, second = records()
     assert first["metrics"]["fd_cifar10"]["value"] != second["metrics"]["fd_cifar10"]["value"]
     assert {r["identity"].get("label_scales") for r in (first, second)} == {None, 30}
+
+
+def test_cards_that_differ_in_how_a_file_is_read_are_two_checkpoints(folder: Path) -> None:
+    """In one command, one after the other: the last weights are not the average that was loaded before."""
+    raw = files.card(
+        "ddpm_vp", folder / "cards", "ddpm_vp.pth", name="raw", parameters={"reader": {"weights": "raw"}}
+    )
+    (folder / "cards" / "raw.toml").write_text(toml(raw.model_dump(mode="json", by_alias=True)))
+    registry.cache_clear()
+    assert bench("run", "--checkpoint", "ddpm-vp", "--checkpoint", "raw", *SMALL) == 0
+    values = {r["identity"]["checkpoint"]["name"]: r["metrics"]["fd_cifar10"]["value"] for r in records()}
+    assert bench("run", "--checkpoint", "raw", *SMALL, "--rerun", "all") == 0
+    again = {r["identity"]["checkpoint"]["name"]: r["metrics"]["fd_cifar10"]["value"] for r in records()}
+    assert values == again
+    assert values["raw"] != values["ddpm-vp"]
+
+
+def test_the_levels_a_network_was_trained_on_make_another_run(folder: Path) -> None:
+    """On another SDE too, where they are no parameters of the run's."""
+    path = folder / "cards" / "ddpm_vp.toml"
+    plain = path.read_text()
+    for beta_max in ("20.0", "19.0"):
+        path.write_text(f"{plain}[parameters.sde]\nbeta_max = {beta_max}\n")
+        registry.cache_clear()
+        assert bench("run", "--checkpoint", "ddpm-vp", "--sde", "ve", *SMALL) == 0
+    assert len(records()) == 2
 
 
 def test_bfloat16_is_another_run_near_by() -> None:

@@ -188,8 +188,9 @@ def _python(code: str, **pipes: Any) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, "-c", code, *WHOLE], env=environment, text=True, **pipes)
 
 
-def _kill_at_work(forks: subprocess.Popen[str], log: Path, delay: float) -> int:
-    """Start the command, let it sample for ``delay`` seconds, kill it; its exit status."""
+def _kill_at_work(forks: subprocess.Popen[str], log: Path, root: Path, batches: int, delay: float) -> int:
+    """Start the command, kill it ``delay`` seconds after it stored so many new batches; its exit status."""
+    wanted = min(len(_files(root)) + batches, 11)  # of twelve: it must not be waited for in vain
     assert forks.stdin is not None
     assert forks.stdout is not None
     forks.stdin.write(f"{log}\n")
@@ -197,7 +198,7 @@ def _kill_at_work(forks: subprocess.Popen[str], log: Path, delay: float) -> int:
     child = int(forks.stdout.readline())
     deadline = time.monotonic() + 60
     # the line that is printed last before the first batch
-    while "loading" not in (log.read_text() if log.exists() else ""):
+    while "loading" not in (log.read_text() if log.exists() else "") or len(_files(root)) < wanted:
         assert time.monotonic() < deadline, "the command does not begin to sample"
         time.sleep(0.002)
     time.sleep(delay)
@@ -215,20 +216,20 @@ def test_killed_at_ten_random_moments_and_resumed(tmp_path: Path) -> None:
     run(*LONG, "--samples", "64", "--out", "warm")
     begun = time.monotonic()
     run(*LONG, "--samples", "768", "--out", "whole")
-    whole = time.monotonic() - begun
+    batch = (time.monotonic() - begun) / 12
     expected = images("whole")
     assert len(expected) == 12
 
-    # on average a tenth of the run, a little more than a batch: kills find it at work, half a batch is lost
+    # after none or one more batch, in the middle of the next: by its progress, whatever the machine's load
     draws = random.Random(0)
-    moments = [draws.uniform(0, 0.2) * whole for _ in range(KILLS)]
+    moments = [(draws.randint(0, 1), draws.uniform(0, 0.9) * batch) for _ in range(KILLS)]
     root = Path("killed", "samples")
     before: dict[str, int] = {}
     forks = _python(FORKS, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     with forks:
         for kill, moment in enumerate(moments):
             log = tmp_path / f"{kill}.log"
-            status = _kill_at_work(forks, log, moment)
+            status = _kill_at_work(forks, log, root, *moment)
             after = _files(root)
             assert status == -signal.SIGKILL or len(after) == len(expected), log.read_text()
             assert before.items() <= after.items(), "a finished batch was lost or made again"

@@ -17,7 +17,7 @@ from PIL import Image
 
 from bench import BenchError
 from bench.metrics import to_uint8
-from bench.sources import Bytes, Images, open_images
+from bench.sources import DATASETS, Bytes, Images, open_images
 from bench.store import Store
 
 
@@ -285,6 +285,38 @@ def test_a_data_set_in_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert np.array_equal(np.concatenate([back(train), back(test)]), images)
     assert train.decoder.startswith("torchvision ")
     assert train.sha256() != test.sha256()
+
+
+def test_data_sets_whose_files_have_other_axes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SVHN has the image last, STL-10 the channel first and columns before rows; torchvision reads."""
+    from scipy.io import savemat
+    from torchvision.datasets import STL10, SVHN
+
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path))
+    root = tmp_path / "datasets"
+    (root / "stl10_binary").mkdir(parents=True)
+    numbers, large = pixels(5, 32), pixels(4, 96)
+    savemat(root / "test_32x32.mat", {"X": numbers.transpose(1, 2, 3, 0), "y": np.ones((5, 1), np.uint8)})
+    (root / "stl10_binary" / "test_X.bin").write_bytes(large.transpose(0, 3, 2, 1).tobytes())
+    (root / "stl10_binary" / "test_y.bin").write_bytes(bytes([1] * 4))
+    for kind in (SVHN, STL10):
+        monkeypatch.setattr(kind, "_check_integrity", lambda _: True)
+    for name, expected in {"svhn-test": numbers, "stl10-test": large}.items():
+        found = open_images(name)
+        assert (found.name, found.n, found.shape[0]) == (name, len(expected), 3)
+        assert np.array_equal(back(found), expected)
+
+
+@pytest.mark.parametrize("name", sorted(DATASETS))
+def test_every_data_set_offline_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    def offline(*_: object, **__: object) -> None:
+        raise urllib.error.URLError("no network")
+
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path))
+    monkeypatch.setattr("urllib.request.urlopen", offline)
+    assert refused(name).startswith(f"{name} is not here and can't be fetched (<urlopen error no network>)")
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])

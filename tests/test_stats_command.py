@@ -166,6 +166,7 @@ def test_stopped_leaves_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch, c
         (("a", "-o", "x.npz", *FEATURES, "--mode", "clean"), "colours has no modes"),
         (("a", "-o", "x.npz", "--extractor", "spoilt"), "features are NaN or infinite"),
         (("nowhere", "-o", "x.npz", *FEATURES), "'nowhere' is neither a file or folder nor a data set"),
+        (("nowhere", "-o", "x.npz"), "'nowhere' is neither"),  # before Inception is asked for
         (("one", "-o", "x.npz", *FEATURES), "one holds one image"),
         (("x.npz", "-o", "y.npz", *FEATURES), "there is no x.npz"),
     ],

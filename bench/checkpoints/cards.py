@@ -27,6 +27,9 @@ being 0 (stretched to 1000 where the network has another number of scales) or th
 ROLES = ("sde", "predictor", "corrector", "solver", "metric", "reader")
 """Roles that a card may give parameters of."""
 
+LOADING = ("sde", "reader")
+"""Those whose parameters decide what is loaded: which weights, and of what levels a network is asked."""
+
 Side = Annotated[int, Field(ge=1, le=8192)]
 
 
@@ -190,6 +193,7 @@ class Card(BaseModel):
         """What of the card decides a score: the files' hashes and how they are read."""
         keys = {"format", "shape", "data_range", "network", "sde", "scales", "predicts", "labels"}
         found: dict[str, Any] = self.model_dump(mode="json", include=keys | {"learned_variance"})
+        found["parameters"] = {role: self.parameters[role] for role in LOADING if role in self.parameters}
         return found | {"sha256": self.digest()}
 
 

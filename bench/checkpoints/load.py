@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 
 from bench.checkpoints.cards import Card
 from bench.checkpoints.convention import NetworkModel, is_native
@@ -23,6 +23,9 @@ from bench.sde import SDE
 
 if TYPE_CHECKING:
     from bench.sde import Array
+
+COMPILATIONS = 256
+"""Networks and sizes of batches that one process may compile."""
 
 
 def mixture(card: Card) -> tuple[Mixture, Array]:
@@ -103,5 +106,15 @@ def load_model(
         for layer in network.modules():
             if isinstance(layer, nn.Conv2d | nn.Linear):
                 layer.to(torch.bfloat16)
-    call = torch.compile(network, dynamic=False) if compile else network
+    call = _compiled(network) if compile else network
     return NetworkModel(call, card, sde, own_sde(card), bf16=precision == "bf16")
+
+
+def _compiled(network: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
+    """``network``, compiled for each size of batch that it meets."""
+    import torch._dynamo.config as dynamo
+
+    # a run may meet more networks and sizes than torch's 8, past which it goes on uncompiled
+    dynamo.recompile_limit = max(dynamo.recompile_limit, COMPILATIONS)
+    found: Callable[[Tensor, Tensor], Tensor] = torch.compile(network, dynamic=False)
+    return found

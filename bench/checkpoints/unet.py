@@ -128,6 +128,7 @@ PUBLISHED: dict[str, UNetConfig] = {
     "ddpmpp": _DDPMPP,
     "ddpmpp_deep": dataclasses.replace(_DDPMPP, blocks=8),
     "ncsnpp": _NCSNPP,
+    "ncsnpp_deep": dataclasses.replace(_NCSNPP, blocks=8),
     "ncsnpp_continuous": dataclasses.replace(_NCSNPP, embedding="fourier_log"),
     "ncsnpp_deep_continuous": dataclasses.replace(_NCSNPP, blocks=8, embedding="fourier_log"),
     "iddpm": UNetConfig(
@@ -144,7 +145,12 @@ PUBLISHED: dict[str, UNetConfig] = {
     "edm_vp": dataclasses.replace(_DDPMPP, multipliers=(2, 2, 2)),
     "edm_ve": dataclasses.replace(_NCSNPP, multipliers=(2, 2, 2), embedding="fourier"),
 }
-"""The published CIFAR-10 networks. VE's take ``centre = true``; cards say so."""
+"""The published CIFAR-10 networks, by architecture: the SDE, and whether time is continuous, are the card's.
+
+``ddpm`` serves VE, VP and sub-VP; ``ddpmpp`` VP and sub-VP; ``ncsnpp`` VE's discrete levels and all of VP and
+sub-VP; ``ncsnpp_continuous`` is VE's, told the logarithm of sigma. Networks of VE take ``centre = true``;
+cards say so.
+"""
 
 
 class Down(nn.Module):

@@ -75,10 +75,13 @@ def list_checkpoints(as_json: bool) -> None:
     table.add_column("size", justify="right", no_wrap=True)
     table.add_column("state", no_wrap=True)
     for row in rows:
-        fid = "" if row["fid"] is None else printable(str(row["fid"]), 8)
+        fid = row["fid"]
+        fid = "" if fid is None else f"{fid:.2f}" if isinstance(fid, float) else str(fid)
         levels = row["noise_levels"].replace(" discrete", "").replace("continuous", "cont.")
         sde = printable(row["sde"] or "any", 40)
-        table.add_row(row["name"], escape(sde), levels, escape(fid), amount(row["bytes"]), row["state"])
+        table.add_row(
+            row["name"], escape(sde), levels, escape(printable(fid, 8)), amount(row["bytes"]), row["state"]
+        )
     out.print(table)
     out.print("\nFID as published; bench checkpoints show NAME tells more", style="dim")
     for problem in problems:

@@ -216,7 +216,7 @@ def _show(images: Images, readings: dict[str, dict[str, Any]]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from bench.report.summary import over_samples
+    from bench.report.summary import fits, over_samples
 
     out = console()
     channels, height, width = images.shape
@@ -233,6 +233,8 @@ def _show(images: Images, readings: dict[str, dict[str, Any]]) -> None:
         against += f" ({n} images)" if n else ""
         table.add_row(*map(escape, (label, value, str(reading["n"]), reading["direction"], against)))
     out.print(table)
+    for line in fits(readings):
+        out.print(escape(line), soft_wrap=True)
     for label, reading in readings.items():
         if reading["note"]:
             bias = f" (bias: {reading['bias']})" if reading["bias"] else ""

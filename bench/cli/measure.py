@@ -217,6 +217,7 @@ class _Screen:
 
     def __init__(self, records: int) -> None:
         self.records, self.begun = records, 0
+        self.notes: dict[str, None] = {}
         self.console = console()
         self.status = self.console.status("") if self.console.is_terminal else None
 
@@ -245,7 +246,13 @@ class _Screen:
 
     def measured(self, title: str, taken: dict[str, Any]) -> None:
         """A record has its metrics."""
-        values = ", ".join(f"{name} {reading['value']:.4g}" for name, reading in taken.items())
+        from bench.report.summary import notes
+
+        values = ", ".join(
+            f"{name} {reading['value']:.4g}{' †' if reading['note'] else ''}"
+            for name, reading in taken.items()
+        )
+        self.notes |= dict.fromkeys(notes([{"status": "finished", "metrics": taken}]))
         self._line(f"[green]done   [/] {_escaped(title)}: {_escaped(values)}")
 
     def failed(self, title: str, name: str, error: Exception, log: Path) -> None:
@@ -255,7 +262,9 @@ class _Screen:
         self._line(f"[red]failed[/]  {_escaped(f'{title}: {name}: {reason}, log {log}')}")
 
     def summary(self, counts: dict[str, int], metrics: list[str]) -> None:
-        """How many records came to what."""
+        """What the daggers stand for, and how many records came to what."""
+        for note in self.notes:
+            self._line(_escaped(note))
         self._line(
             f"{counts['measured']} measured, {counts['had']} had it already, "
             f"{counts['bare']} without samples on disk, {counts['failed']} failed"

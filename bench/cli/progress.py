@@ -12,7 +12,7 @@ from rich.table import Table
 
 from bench.cli.console import console, duration
 from bench.execute import Listener
-from bench.report.summary import notes, summary_rows
+from bench.report.summary import fits, notes, summary_rows
 
 if TYPE_CHECKING:
     from bench.cell import Cell
@@ -51,22 +51,27 @@ class Progress(Listener):
         place = f"cell {self.behind + 1} of {self.cells} · " if self.cells > 1 else ""
         self.title = place + cell.title
         self.batches, self.cached, self.finished = batches, cached, 0
-        self.begun = time.monotonic()
+        self.first: tuple[float, float] | None = None
         if 0 < cached < batches:
             self.console.print(f"resuming {escape(cell.title)}: {cached} of {batches} batches are on disk")
-        self._say(f"{self.title} · {'loading' if cached < batches else 'measuring'}")
+        loading = "loading and compiling" if cell.compile else "loading"
+        self._say(f"{self.title} · {loading if cached < batches else 'measuring'}")
 
     def step(self, batch: int, done: int, total: int | None, calls: int) -> None:
         now = time.monotonic()
+        ours = self.finished + (done / total if total else 0)
+        # before the first step it was loaded, compiled and warmed up, which tells nothing of the others
+        since, behind = self.first = self.first or (now, ours)
         if now - self.said < (LIVE if self.live is not None else PLAIN):
             return
         text = f"{self.title} · batch {self.cached + self.finished + 1} of {self.batches}"
         if total is None:
             text += f" · NFE {calls}"
         else:
-            ours = self.finished + done / total
-            left = (now - self.begun) / ours * (self.batches - self.cached - ours)
-            text += f" · step {done} of {total} · NFE {calls} · {duration(left)} left"
+            text += f" · step {done} of {total} · NFE {calls}"
+            if ours > behind:
+                left = (now - since) / (ours - behind) * (self.batches - self.cached - ours)
+                text += f" · {duration(left)} left"
         self._say(text)
 
     def batch_done(self, batch: int) -> None:
@@ -114,7 +119,8 @@ def report(records: Sequence[dict[str, Any]], store: Store, *, table: bool = Tru
             for column in columns:
                 drawn.add_row(column, escape(row[column]))
             out.print(drawn)
-    for note in notes(records):
+    told = fits(records[0].get("metrics", {})) if table and len(records) == 1 else []
+    for note in [*told, *notes(records)]:
         out.print(escape(note), soft_wrap=True)
     failed = [r for r in records if r["status"] == "failed"]
     for record in failed:

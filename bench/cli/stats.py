@@ -76,7 +76,6 @@ def build_command(
         raise BenchError(f"where to? -o FILE.npz says where the statistics of {source} go")
     target = reference.dataset_file(str(dataset), chosen) if output is None else output.expanduser()
     _check(target, source)
-    chosen.check()
     from bench.cli.bars import Bars
     from bench.plan import choose_device
 
@@ -84,6 +83,7 @@ def build_command(
     try:
         with Bars() as bars:
             images = open_images(source, results=out.expanduser(), notice=bars.line)
+            chosen.check()  # may fetch a network: not before the images are there
             if images.note:
                 bars.line(f"{images.name}: {images.note}")
             found = reference.measure_images(images, chosen, on, rounding, f"measuring {source}")

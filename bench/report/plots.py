@@ -55,17 +55,22 @@ def save(figure: Figure, stem: Path, write: Callable[[Path, bytes], None]) -> li
 
 
 def styles(rows: list[str]) -> dict[str, dict[str, Any]]:
-    """Colour and marker by what stands before the first comma of a row's name, dashes by the rest."""
+    """Colour and marker by what stands before the first comma of a row's name, dashes by the rest.
+
+    Where there is no rest, dashes and white marks tell names of the same colour apart.
+    """
     heads = list(dict.fromkeys(row.partition(", ")[0] for row in rows))
     tails = list(dict.fromkeys(row.partition(", ")[2] for row in rows))
     found = {}
     for row in rows:
         head, _, tail = row.partition(", ")
         i, j = heads.index(head), tails.index(tail)
-        colour = COLOURS[i % len(COLOURS)]
+        again, i = divmod(i, len(COLOURS))
+        j = again if len(tails) == 1 else j
+        colour = COLOURS[i]
         found[row] = {
             "color": colour,
-            "marker": MARKERS[(i + i // len(COLOURS)) % len(MARKERS)],
+            "marker": MARKERS[(i + again) % len(MARKERS)],
             "linestyle": DASHES[j % len(DASHES)],
             "markerfacecolor": colour if j == 0 else "white",
         }
@@ -133,6 +138,7 @@ def curve(cells: pd.DataFrame, x: str, label: str, metric: str, heading: str, qu
             1 + both, len(sdes), sharex=both, sharey="row", squeeze=False, gridspec_kw=shape
         )
         value_axis(panels[0, 0], cells, metric)
+        shade = 0.13 * min(1.0, 4 / len(rows)) if rows else 0.0
         extra: dict[str, Any] = {}
         for j, (axes, sde) in enumerate(zip(panels[0], sdes, strict=True)):
             panel = cells[cells["sde"] == sde]
@@ -143,7 +149,7 @@ def curve(cells: pd.DataFrame, x: str, label: str, metric: str, heading: str, qu
                 line, style = line.sort_values(x), look[str(row)]
                 axes.plot(line[x], line["mean"], markersize=4, linewidth=1.2, **style)
                 low, high = line["mean"] - line["std"], line["mean"] + line["std"]
-                axes.fill_between(line[x], low, high, color=style["color"], alpha=0.13, linewidth=0)
+                axes.fill_between(line[x], low, high, color=style["color"], alpha=shade, linewidth=0)
                 if line["exact"].notna().any():
                     (exact,) = axes.plot(line[x], line["exact"], "x", color="black", markersize=3.2, zorder=4)
                     extra["exact value"] = exact
@@ -154,6 +160,9 @@ def curve(cells: pd.DataFrame, x: str, label: str, metric: str, heading: str, qu
                 )
                 extra["Pareto front"] = drawn
             axes.set_title(sde, fontsize=10)
+            if axes.get_yscale() == "log":  # a band that reaches nought is not followed down
+                shown = cells[["mean", "exact"]].to_numpy()
+                axes.set_ylim(bottom=0.5 * float(np.nanmin(shown[shown > 0])))
             panels[-1, j].set_xlabel(label)
             if both:
                 _published(panels[1, j], panel, x, look, f"published {quantity}" if j == 0 else "")
@@ -178,9 +187,10 @@ def _entries(look: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     from matplotlib.lines import Line2D
 
     entries: dict[str, Any] = {}
+    tails = any(", " in row for row in look)
     for row, style in look.items():
-        plain = {k: v for k, v in style.items() if k in ("color", "marker")}
-        entries.setdefault(row.partition(", ")[0], Line2D([], [], linestyle="-", markersize=5, **plain))
+        plain = {k: v for k, v in style.items() if k in ("color", "marker")} if tails else style
+        entries.setdefault(row.partition(", ")[0], Line2D([], [], markersize=5, **plain))
     for row, style in look.items():
         tail = row.partition(", ")[2]
         if tail:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,23 @@ def over_samples(readings: Sequence[dict[str, Any]]) -> str:
     if interval and len(readings) == 1:
         text += f", 95 % bootstrap interval over samples {interval['low']:.4g} to {interval['high']:.4g}"
     return text
+
+
+def fits(metrics: Mapping[str, dict[str, Any]]) -> list[str]:
+    """The straight lines behind values at infinitely many samples, of readings by metric."""
+    lines = []
+    for name, reading in metrics.items():
+        line = reading.get("details", {}).get("extrapolated")
+        if line is None:
+            continue
+        slope = f"{'-' if line['slope'] < 0 else '+'} {abs(line['slope']):.3g} / n"
+        points = line["points"]
+        lines.append(
+            f"{name}: {line['value']:.4g} {slope}, fitted to {len(points)} sizes from n = {points[0][0]} to "
+            f"{points[-1][0]}: R^2 {line['r2']:.3g}, standard error of the fit {line['fit_error']:.2g}; "
+            f"at n = {reading['n']} it is {reading['details']['at_n']:.4g}"
+        )
+    return lines
 
 
 def summary_rows(records: Sequence[dict[str, Any]]) -> list[dict[str, str]]:

@@ -216,7 +216,7 @@ def _full_precision(device: Any) -> Iterator[None]:
 
 
 class _Spoken(Listener):
-    """A line on standard error when a file begins to come, and every ten seconds."""
+    """A line on standard error when a file begins to come, every ten seconds, and when a try fails."""
 
     said = -1e9
 
@@ -225,6 +225,9 @@ class _Spoken(Listener):
             of = f" of {total / 1e6:.1f}" if total is not None else ""
             print(f"fetching {file}: {done / 1e6:.1f}{of} MB", file=sys.stderr)
             self.said = time.monotonic()
+
+    def notice(self, text: str) -> None:
+        print(text, file=sys.stderr)
 
 
 def _address() -> str:

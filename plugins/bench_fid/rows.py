@@ -11,7 +11,7 @@ import numpy as np
 from bench import Array, BenchError, FeatureMetric, Features, Metric, param
 from bench.features import Extractor, Rounding, find_extractor
 from bench.metrics import slug
-from bench.reference import Reference, Reservoir, find, read
+from bench.reference import Reference, Reservoir, building, find, read
 
 Mode = Literal["legacy_tensorflow", "clean", "legacy_pytorch"]
 
@@ -69,7 +69,7 @@ class RowMetric(FeatureMetric):
         if rows is None or len(rows) < 2:
             raise BenchError(
                 f"{self.name} compares single images, and the statistics of {self.reference} have no rows: "
-                f"bench stats build {self.reference} --extractor {extractor.name} makes some that have"
+                f"{building(self.reference, extractor)} makes some that have"
             )
         return rows
 

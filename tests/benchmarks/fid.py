@@ -2,11 +2,15 @@
 
     python -m tests.benchmarks.fid results/reference
     python -m tests.benchmarks.fid results/reference 10000
+    OMP_NUM_THREADS=1 python -m tests.benchmarks.fid --distances results/reference
 
-times both on the same two folders of PNGs (2,000 images each unless said otherwise), mode ``clean``, the
-same network (random weights: `tests.inception_stand_in`), cores and number of workers, and writes
-fid-speed.csv; streams 50,000 rows of 2048 features in batches of two sizes and orders, and 1,000, and writes
-fid-moments.csv: how far their moments are from two passes of numpy, and the most memory a process had.
+The first two time both on the same two folders of PNGs (2,000 images each unless said otherwise), mode
+``clean``, the same network (random weights: `tests.inception_stand_in`), cores and number of workers, and
+write fid-speed.csv; stream 50,000 rows of 2048 features in batches of two sizes and orders, and 1,000,
+and write fid-moments.csv: how far their moments are from two passes of numpy, and the most memory a
+process had. The third times the distance alone, against clean-fid's by scipy's matrix square root, for
+covariances of full rank and of less, and writes fid-distance.csv. Its seconds are the process's own, of
+one thread, so that other work on the machine does not tell.
 """
 
 from __future__ import annotations
@@ -38,6 +42,14 @@ from tests.inception_stand_in import (
     save_png,
     save_torchscript,
 )
+from tests.test_moments import features
+
+CASES = {
+    "full rank": (5000, 4.0),
+    "full rank, variances over 8 decades": (5000, 8.0),
+    "fewer samples than features": (1000, 4.0),
+}
+"""Covariances: samples that they are of, and decades that the features' variances span."""
 
 CPU = torch.device("cpu")
 CORES = len(os.sched_getaffinity(0))
@@ -47,15 +59,15 @@ WIDTH = 2048
 class Clock:
     """Calls a function and adds up the seconds it takes."""
 
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self.function, self.seconds = function, 0.0
+    def __init__(self, function: Callable[..., Any], now: Callable[[], float] = time.perf_counter) -> None:
+        self.function, self.now, self.seconds = function, now, 0.0
 
     def __call__(self, *given: Any, **named: Any) -> Any:
-        begun = time.perf_counter()
+        begun = self.now()
         try:
             return self.function(*given, **named)
         finally:
-            self.seconds += time.perf_counter() - begun
+            self.seconds += self.now() - begun
 
 
 def clean_fids(one: Path, two: Path, network: Any) -> tuple[float, float, float]:
@@ -124,6 +136,30 @@ def speed(folder: Path, n: int) -> None:
     print((folder / "fid-speed.csv").read_text())
 
 
+def distances(folder: Path, width: int = WIDTH) -> None:
+    """Write ``folder / fid-distance.csv``."""
+    from cleanfid import fid
+
+    with (folder / "fid-distance.csv").open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(
+            ["covariances", "features", "seconds", "clean_fid_seconds", "ratio", "relative_difference"]
+        )
+        for case, (n, decades) in CASES.items():
+            n = n * width // WIDTH
+            sides = [features(n, width, seed, decades) * (1 + 0.2 * seed) for seed in (0, 1)]
+            (m, c), (m_, c_) = [(x.mean(axis=0), np.cov(x.T)) for x in sides]
+            mine, theirs = (Clock(f, time.process_time) for f in (frechet_distance, fid.frechet_distance))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                value, value_ = float(mine(m, c, m_, c_)), float(theirs(m, c, m_, c_))
+            ratio = theirs.seconds / max(mine.seconds, 1e-9)
+            seconds = [f"{x:.2f}" for x in (mine.seconds, theirs.seconds, ratio)]
+            writer.writerow([case, width, *seconds, f"{abs(value / value_ - 1):.1e}"])
+            file.flush()
+    print((folder / "fid-distance.csv").read_text())
+
+
 def blocks(n: int, batch: int, backwards: bool) -> Iterator[Array]:
     """Rows as of Inception, positive and correlated, the same whatever the batches: made 1,000 at a time."""
     mean = np.abs(np.random.default_rng(0).normal(size=WIDTH))
@@ -184,6 +220,8 @@ if __name__ == "__main__":
     if sys.argv[1] == "--peak":
         streamed(int(sys.argv[2]), 500, False)
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    elif sys.argv[1] == "--distances":
+        distances(Path(sys.argv[2]))
     else:
         moments(Path(sys.argv[1]), 50_000)
         speed(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 2000)
