@@ -268,6 +268,7 @@ class _Screen:
         self._line(
             f"{counts['measured']} measured, {counts['had']} had it already, "
             f"{counts['bare']} without samples on disk, {counts['failed']} failed"
+            + (f", {counts['unfit']} of tasks that leave nothing to measure so" if counts["unfit"] else "")
         )
         if counts["bare"]:
             flags = " ".join(f"--metric {name}" for name in metrics)
