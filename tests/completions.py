@@ -20,6 +20,7 @@ from tests.analytic import sde
 SDES = ("ve", "vp", "subvp")
 
 
+@functools.cache
 def thinned(side: int) -> tuple[Mixture, Array]:
     """`gaussian-cifar10`'s lowest ``side`` x ``side`` coefficients, and its colours; images on [0, 1].
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 import math
 
@@ -11,22 +10,16 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from bench import Array, LangevinLike, LinearPredictor, Sampler, Tensor
-from bench.basis import from_basis
-from bench.exact import Mixture, on_range
+from bench import Array, Sampler, Tensor
 from bench_tasks.conditional import Completions, conditional
 from bench_tasks.known import Completion
 from tests.completions import pc, pixels, small_gaussian, task, thinned, work
+from tests.replacement import replaced, rotation
 
 SIDE = 4
 SHAPE = (3, SIDE, SIDE)
 D = 3 * SIDE * SIDE
 GIVEN = {"inpaint": {"mask": "box"}, "colorize": {}}
-
-
-@functools.cache
-def small() -> tuple[Mixture, Array]:
-    return thinned(SIDE)
 
 
 def completion(name: str) -> Completion:
@@ -36,19 +29,12 @@ def completion(name: str) -> Completion:
     return found
 
 
-def rotation(axes: Array) -> Array:
-    """(D, D): from coefficients to decoupled pixels, channel by channel."""
-    _, colour = small()
-    images = from_basis(torch.eye(D, dtype=torch.float64).view(D, *SHAPE), colour).numpy()
-    return np.asarray(np.einsum("dc,bchw->bdhw", axes, images).reshape(D, D).T)
-
-
 def moments(name: str) -> tuple[Array, NDArray[np.bool_], Array, Array, Array]:
     """Rotation, which are known, their coefficients (regression of unknown on known), the conditional
     covariance and the pixels' mean, by the covariance's Schur complement."""
     axes, mask = completion(name).part(SHAPE)
-    r, known = rotation(axes), mask.ravel() > 0
-    data, _ = small()
+    r, known = rotation(axes, SIDE), mask.ravel() > 0
+    data, _ = thinned(SIDE)
     covariance = (r * data.variance[0].ravel()) @ r.T
     slope = np.linalg.solve(covariance[np.ix_(known, known)], covariance[np.ix_(known, ~known)]).T
     rest = covariance[np.ix_(~known, ~known)] - slope @ covariance[np.ix_(known, ~known)]
@@ -62,7 +48,7 @@ def draws(
     true standard deviations."""
     axes, mask = completion(name).part(SHAPE)
     r, known, slope, rest, mean = moments(name)
-    data, _ = small()
+    data, _ = thinned(SIDE)
     w = mean + rng.standard_normal((images, D)) * np.sqrt(data.variance[0].ravel()) @ r.T
     completed = w.repeat(each, axis=0)
     noise = rng.standard_normal((images * each, len(rest))) @ np.linalg.cholesky(rest).T
@@ -77,7 +63,7 @@ def draws(
 
 
 def measured(left: dict[str, Tensor], batch: int = 400) -> Completions:
-    found = Completions(*small())
+    found = Completions(*thinned(SIDE))
     for start in range(0, len(left["images"]), batch):
         part = slice(start, start + batch)
         found.add(*(left[k][part] for k in ("images", "original", "known", "axes")))
@@ -86,7 +72,7 @@ def measured(left: dict[str, Tensor], batch: int = 400) -> Completions:
 
 @pytest.mark.parametrize("name", GIVEN)
 def test_the_conditional_distribution_is_that_of_the_schur_complement(name: str) -> None:
-    data, colour = small()
+    data, colour = thinned(SIDE)
     axes, mask = completion(name).part(SHAPE)
     r, known, slope, rest, _ = moments(name)
     found = conditional(data.variance[0], colour, axes, mask > 0)
@@ -145,54 +131,6 @@ def test_leave_one_out_is_without_the_group() -> None:
     assert found.leave_one_out()[0] == pytest.approx(rest.result().value, rel=1e-9)
 
 
-def exact(sampler: Sampler, name: str) -> float:
-    """``conditional_fd`` of replacement, without sampling noise: a recursion, written from the equations.
-
-    Given the known data y of an image x0, the state has the mean ``M (x0 - mu) + c`` and a covariance S,
-    whatever x0: x0 enters through its known part alone, Q x0. With v = alpha^2 lam + sigma^2 a step maps x to
-    ``a x + b (alpha mu - x) / v + c z``, and what follows it to ``(1 - Q) x + Q (alpha x0 + sigma z)``.
-    """
-    low, high = sampler.sde.data_range
-    data, colour = small()
-    moved = on_range(data, (low, high), colour)
-    mu, lam = moved.mean[0].ravel(), moved.variance[0].ravel()
-    axes, mask = completion(name).part(SHAPE)
-    known = rotation(axes)[mask.ravel() > 0]
-    q, one = known.T @ known, np.eye(D)
-    m, c, s = np.zeros((D, D)), np.zeros(D), one * sampler.sde.prior_std**2
-
-    def step(alpha: float, sigma: float, a: float, b: float) -> None:
-        nonlocal m, c, s
-        v = alpha**2 * lam + sigma**2
-        kept = a - b / v
-        m, c, s = kept[:, None] * m, kept * c + b * alpha * mu / v, kept[:, None] * s * kept
-
-    def put_in(alpha: float, sigma: float) -> None:
-        nonlocal m, c, s
-        m, c = (one - q) @ m + alpha * q, (one - q) @ c + alpha * q @ mu
-        s = (one - q) @ s @ (one - q) + sigma**2 * q
-
-    predictor, corrector = sampler.predictor, sampler.corrector
-    assert isinstance(predictor, LinearPredictor)
-    for scale in sampler.scales():
-        for _ in range(0 if corrector is None else corrector.calls):
-            assert isinstance(corrector, LangevinLike)
-            e = corrector.size(scale, None, None)
-            step(scale.alpha, scale.sigma, 1.0, e)
-            s = s + 2 * e * one
-            put_in(scale.alpha, scale.sigma)
-        a, b, g = predictor.coefficients(scale)
-        step(scale.alpha, scale.sigma, a, b)
-        # a run ends on the mean: its last noise is left out
-        s = s if scale.last else s + g**2 * one
-        put_in(scale.alpha_next, scale.sigma_next)
-    truth = conditional(moved.variance[0], colour, axes, mask > 0)
-    mean_off = (truth.gain @ m * np.sqrt(lam)) ** 2
-    shift = mean_off.sum() + ((truth.gain @ (c - mu)) ** 2).sum()
-    v = np.einsum("ij,jk,ik->i", truth.gain, s, truth.gain)
-    return float(shift + ((np.sqrt(v) - np.sqrt(truth.variance)) ** 2).sum()) / (high - low) ** 2
-
-
 def run(sde: str, moves: int) -> Sampler:
     if not moves:
         return pc(sde, steps=20)
@@ -203,7 +141,7 @@ def run(sde: str, moves: int) -> Sampler:
 @pytest.mark.parametrize("sde", ["ve", "vp", "subvp"])
 def test_more_corrector_steps_lower_the_bias(sde: str, name: str) -> None:
     """By the recursion: no sampling noise. Without a corrector the bias is a fair share of all there is."""
-    found = [exact(run(sde, moves), name) for moves in (0, 1, 2, 4, 8)]
+    found = [replaced(run(sde, moves), completion(name), SIDE) for moves in (0, 1, 2, 4, 8)]
     assert all(after < before for before, after in itertools.pairwise(found)), found
     assert found[-1] < 0.5 * found[0]
 
@@ -219,14 +157,14 @@ def test_what_is_sampled_has_the_bias_of_the_recursion(name: str, sde: str, move
     left = completion(name).run(work(sampler, model, originals, 4))
     reading = measured(left, batch=6000).result()
     assert reading.error is not None
-    truth = exact(sampler, name)
+    truth = replaced(sampler, completion(name), SIDE)
     assert abs(reading.value - truth) < 4 * reading.error, (reading.value, truth)
     assert reading.error < 0.25 * truth
 
 
 def test_what_it_does_not_take_is_told() -> None:
     left = draws("inpaint", 4, 3, np.random.default_rng(4))
-    found = Completions(*small())
+    found = Completions(*thinned(SIDE))
     given = [left[k] for k in ("images", "original", "known", "axes")]
     with pytest.raises(Exception, match="takes 3x4x4 images, not 3x8x8"):
         found.add(pixels(np.random.default_rng(0), 2, 8), *given[1:])
