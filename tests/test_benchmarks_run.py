@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from bench.checkpoints.unet import UNet, UNetConfig
-from tests.benchmarks import networks
+from tests.benchmarks import networks, replacement
+from tests.completions import SDES
 
 TINY = UNetConfig(size=8, width=32, multipliers=(1,), blocks=1, attention=())
 CPU = torch.device("cpu")
@@ -72,3 +73,12 @@ def test_counted_work() -> None:
         layers = [m for m in UNet(TINY).modules() if isinstance(m, torch.nn.Conv2d)]
     by_hand = sum(2 * layer.weight.numel() * 8 * 8 for layer in layers)
     assert by_hand <= networks.flops(TINY, CPU) < 1.1 * by_hand
+
+
+def test_replacement(tmp_path: Path) -> None:
+    replacement.write(tmp_path, side=4, moves=(0, 2), steps=(10,))
+    found = rows(tmp_path / "replacement.csv")
+    assert [(row["task"], row["sde"]) for row in found] == [
+        (name, sde) for name in replacement.GIVEN for sde in SDES
+    ]
+    assert all(float(row["2 moves"]) < float(row["0 moves"]) for row in found)
