@@ -15,7 +15,6 @@ from bench.errors import did_you_mean
 Mask = NDArray[np.bool_]
 NAMES = ("left", "box", "random:0.5")
 SUFFIXES = (".png", ".npy")
-WHAT = "left, box, random:p, or a PNG or .npy of the images' size"
 
 
 def known_pixels(mask: str, height: int, width: int) -> Mask:
@@ -69,7 +68,7 @@ def _named(mask: str, height: int, width: int) -> Mask:
         chosen = np.random.default_rng(0).permutation(known.size)[: round(p * known.size)]
         known.flat[chosen] = True
     else:
-        raise BenchError(f"unknown mask {mask!r}{did_you_mean(mask, NAMES)}: take {WHAT}")
+        raise BenchError(f"unknown mask {mask!r}{did_you_mean(mask, NAMES)}; or give a PNG or .npy file")
     return known
 
 
