@@ -78,7 +78,7 @@ def make_plan(settings: Settings, registry: Registry) -> list[Cell]:
             )
         if task.takes_data:
             _check_data(images, card, task, settings)
-        names = _once(settings.metric) or list(task.metrics) or [card.metric]
+        names = _once(settings.metric) or list(task.metrics_on(card)) or [card.metric]
         metrics = build_metrics(registry, names, settings.parameters.get("metric", {}))
         for metric in metrics:
             _check_reads(metric, task)
@@ -132,8 +132,9 @@ def _check_data(images: Images | None, card: Card, task: Task, settings: Setting
             f"the task {task.name} works on images: give --data (a folder, an .npz, a run, or a data set's "
             "name such as cifar10-test)"
         )
-    if min(settings.batch_size, settings.samples) % task.per_image:
-        raise BenchError(f"--batch-size must be a multiple of the {task.per_image} samples made of an image")
+    for flag, size in (("--samples", settings.samples), ("--batch-size", settings.batch_size)):
+        if size % task.per_image and (flag == "--samples" or size < settings.samples):
+            raise BenchError(f"{flag} must be a multiple of the {task.per_image} samples made of an image")
     if images is not None and tuple(images.shape) != tuple(card.shape):
         sizes = ["x".join(map(str, shape)) for shape in (images.shape, card.shape)]
         raise BenchError(f"{images.name} is of {sizes[0]} images, {card.name} takes {sizes[1]}")

@@ -275,7 +275,7 @@ class Sampler:
             level = self.sde.at(self.sde.eps)
             x = (x + level.sigma**2 * score(x, level)) / level.alpha
             _watch(watch, x, "in the denoising step")
-        return x if put_in is None else put_in(x, x, CLEAN)[0]
+        return x if put_in is None else put_in(x, CLEAN)
 
     def _solve(
         self, x: Tensor, score: ScoreFunction, noise: Noise, on_step: OnStep | None, watch: bool
@@ -303,7 +303,7 @@ class Sampler:
         corrector_noise: Noise,
         on_step: OnStep | None,
         watch: bool,
-        put_in: Callable[[Tensor, Tensor, Level], tuple[Tensor, Tensor]] | None,
+        put_in: Callable[[Tensor, Level], Tensor] | None,
     ) -> Tensor:
         plan = self.scales()
         ends: list[Level] = [*plan[1:], CLEAN]
@@ -315,7 +315,7 @@ class Sampler:
             """A step's update, checked, with the condition put in at the level that it led to."""
             _same_kind(part, given, update.x, update.mean)
             if put_in is not None:
-                update = Update(*put_in(update.x, update.mean, level), update.state)
+                update = update._replace(x=put_in(update.x, level))
             _watch(watch, update.x, where)
             return update
 

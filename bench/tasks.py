@@ -31,13 +31,14 @@ class Condition:
         del x, level
         return None
 
-    def project(self, x: Tensor, mean: Tensor, level: Level, noise: Noise) -> tuple[Tensor, Tensor]:
-        """State and mean (B, ...) after a move that led to ``level``, with what is known put in.
+    def project(self, x: Tensor, level: Level, noise: Noise) -> Tensor:
+        """The state x (B, ...) after a move that led to ``level``, with what is known put in.
 
-        A run's last call is at clean data, ``alpha = 1, sigma = 0``. Nothing is changed in place.
+        A run's last call is on its result, at clean data, ``alpha = 1, sigma = 0``. Nothing is changed in
+        place.
         """
         del level, noise
-        return x, mean
+        return x
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,6 +111,11 @@ class Task(Plugin):
     def per_image(self) -> int:
         """Samples that are made of each image."""
         return 1
+
+    def metrics_on(self, card: Card) -> tuple[str, ...]:
+        """The metrics that are taken on a checkpoint unless others are asked for; default: ``metrics``."""
+        del card
+        return self.metrics
 
     def check(self, card: Card, sampler: Sampler) -> None:
         """`BenchError` where the sampler or the checkpoint can't do it."""

@@ -26,11 +26,14 @@ from bench.sampling import streams
 
 BASE = ("--device", "cpu", "--batch-size", "8")
 GAUSSIAN = ("--checkpoint", "gaussian-cifar10")
+KNOWN = ("--metric", "known_error")
 SAMPLERS = {
     "predictor": (*GAUSSIAN, "--steps", "30"),
     "pc": (*GAUSSIAN, "--steps", "30", "--corrector", "langevin"),
     "ve pc": (*GAUSSIAN, "--steps", "12", "--sde", "ve", "--corrector", "langevin"),
     "solver": (*GAUSSIAN, "--solver", "rk45", "--tol", "1e-2"),
+    "inpaint": (*GAUSSIAN, "--task", "inpaint", "--steps", "6", "--corrector", "langevin", *KNOWN),
+    "colorize": (*GAUSSIAN, "--task", "colorize", "--steps", "6", "--sde", "ve", *KNOWN),
     "mixture": ("--steps", "30", "--corrector", "annealed_langevin", "--checkpoint", "gmm-cifar10"),
 }
 

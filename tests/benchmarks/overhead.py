@@ -20,9 +20,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from bench import Level, Model, Sampler, ScoreFunction
+from bench import Level, Model, Noise, Sampler, ScoreFunction, Update
 from bench.plugins import registry
 from bench.sampling import streams
+
+Loop = Callable[[tuple[int, ...], int], Callable[[], Tensor]]
+"""A run over states of a size, of so many steps, ready to be called."""
 
 SIZES = [(batch, 3, side, side) for side in (8, 32) for batch in (16, 64, 256)]
 ALLOWED = {8: 3.0, 32: 1.3}
@@ -62,6 +65,29 @@ def step_loop(size: tuple[int, ...], steps: int) -> Callable[[], Tensor]:
     return lambda: pc.run(prior, ScoreFunction(model, pc.sde), predictor, corrector)
 
 
+def plain(pc: Sampler, prior: Tensor, score: ScoreFunction, predictor: Noise, corrector: Noise) -> Tensor:
+    """What `Sampler.run` does, a corrector's moves first, without checks, conditions or anyone to tell."""
+    assert pc.predictor is not None
+    assert pc.corrector is not None
+    x = prior * pc.sde.prior_std
+    update = Update(x, x)
+    for scale in pc.scales():
+        for _ in range(pc.corrector.calls):
+            x = pc.corrector.step(x, scale, score, corrector).x
+        update = pc.predictor.step(x, scale, score, predictor, update.state)
+        x = update.x
+    return update.mean
+
+
+def plain_loop(size: tuple[int, ...], steps: int) -> Callable[[], Tensor]:
+    """As `step_loop`, by `plain`."""
+    pc = sampler(steps)
+    _, predictor, corrector = streams(0, 0, torch.device("cpu"))
+    prior = torch.randn(size)
+    model = Free(torch.randn(size) * 1e-3)
+    return lambda: plain(pc, prior, ScoreFunction(model, pc.sde), predictor, corrector)
+
+
 def floor_loop(size: tuple[int, ...], steps: int) -> Callable[[], Tensor]:
     """``steps`` times two normal draws and two fused passes: one elementwise kernel over three tensors."""
     generator = torch.Generator().manual_seed(0)
@@ -89,10 +115,10 @@ class Cost(NamedTuple):
     ratio: float
 
 
-def step_cost(size: tuple[int, ...], rounds: int = 31) -> Cost:
-    """Ours against the floor, in alternation, so that noise of the machine meets both."""
+def step_cost(size: tuple[int, ...], rounds: int = 31, against: Loop = floor_loop) -> Cost:
+    """Ours against the floor (or the plain loop), in alternation, so that noise of the machine meets both."""
     steps = 100 if size[2] == 8 else 25
-    loops = (step_loop(size, steps), floor_loop(size, steps))
+    loops = (step_loop(size, steps), against(size, steps))
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(rounds + 1):
         for loop, found in zip(loops, times, strict=True):
@@ -159,6 +185,9 @@ def main() -> None:
             row = [*size, f"{cost.step:.1f}", f"{cost.floor:.1f}", f"{cost.ratio:.2f}", ALLOWED[size[2]]]
             writer.writerow([*row, torch.get_num_threads()])
             print(*row)
+    for size in SIZES:
+        ratio = step_cost(size, against=plain_loop).ratio
+        print(f"a run without a condition against a plain loop over its steps, {size}: {ratio:.3f}")
     print("share of time in cifar10-tiny's network at batch 64:", f"{network_share():.3f}")
     for steps in (50, 500):
         tensors, python = peak_memory(steps)

@@ -25,6 +25,14 @@ def test_floor(benchmark: BenchmarkFixture, size: tuple[int, ...]) -> None:
     benchmark(overhead.floor_loop(size, 25))
 
 
+@pytest.mark.parametrize("size", overhead.SIZES, ids=lambda s: "x".join(map(str, s)))
+def test_plain(benchmark: BenchmarkFixture, size: tuple[int, ...]) -> None:
+    """A plain loop over a run's steps; ``ratio`` is the run's, with its hooks and no condition."""
+    benchmark.extra_info["ratio"] = overhead.step_cost(size, rounds=5, against=overhead.plain_loop).ratio
+    benchmark.group = f"step {size}"
+    benchmark(overhead.plain_loop(size, 25))
+
+
 def test_network_share(benchmark: BenchmarkFixture) -> None:
     """Share of time in cifar10-tiny's network at batch 64."""
     benchmark.extra_info["share"] = benchmark.pedantic(overhead.network_share, rounds=1)

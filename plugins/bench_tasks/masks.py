@@ -1,0 +1,126 @@
+"""Masks: which pixels of an image are known."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench import BenchError
+from bench.errors import did_you_mean
+
+Mask = NDArray[np.bool_]
+NAMES = ("left", "box", "random:0.5")
+SUFFIXES = (".png", ".npy")
+
+
+def known_pixels(mask: str, height: int, width: int) -> Mask:
+    """The mask of that name or file, (height, width), True where a pixel is known; `BenchError` in a line.
+
+    ``left``: the left half. ``box``: all but a box in the middle of half the height and width. ``random:p``:
+    a share p of the pixels, drawn once and for all.
+    """
+    path = _file(mask)
+    known = _named(mask, height, width) if path is None else _read(path)
+    if known.shape != (height, width):
+        sizes = ["x".join(map(str, shape[::-1])) for shape in (known.shape, (height, width))]
+        raise BenchError(f"the mask {mask} is {sizes[0]} pixels, the images are {sizes[1]}")
+    if known.all() or not known.any():
+        less = (
+            "everything: there is nothing to fill in" if known.all() else "nothing: that is --task generate"
+        )
+        raise BenchError(f"the mask {mask} knows {less}")
+    return known
+
+
+def said(mask: str) -> str:
+    """A mask's name for records: of a file with its hash, whatever folder it lies in."""
+    path = _file(mask)
+    return mask if path is None else f"{path.name} {hashlib.sha256(_bytes(path)).hexdigest()[:16]}"
+
+
+def _file(mask: str) -> Path | None:
+    """The file that a mask is; None for one that has a name."""
+    path = Path(mask).expanduser()
+    return path if path.suffix.lower() in SUFFIXES else None
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BenchError(f"the mask {path} can't be read: {error.strerror}") from error
+
+
+def _named(mask: str, height: int, width: int) -> Mask:
+    known = np.zeros((height, width), dtype=np.bool_)
+    name, _, share = mask.partition(":")
+    if mask == "left":
+        known[:, : width // 2] = True
+    elif mask == "box":
+        known[:] = True
+        known[height // 4 : height - height // 4, width // 4 : width - width // 4] = False
+    elif name == "random":
+        p = _share(share)
+        chosen = np.random.default_rng(0).permutation(known.size)[: round(p * known.size)]
+        known.flat[chosen] = True
+    else:
+        raise BenchError(f"unknown mask {mask!r}{did_you_mean(mask, NAMES)}; or give a PNG or .npy file")
+    return known
+
+
+def _share(text: str) -> float:
+    try:
+        p = float(text)
+    except ValueError:
+        p = float("nan")
+    if not 0 < p < 1:
+        raise BenchError(f"a random mask's share of known pixels must lie between 0 and 1, not {text!r}")
+    return p
+
+
+def _read(path: Path) -> Mask:
+    """A file of two values, of which the greater one is known."""
+    content = _bytes(path)
+    found = _png(path, content) if path.suffix.lower() == ".png" else _npy(path, content)
+    greatest = found.max(initial=0)
+    if found.ndim != 2 or not np.isin(found, (0, greatest)).all():
+        raise BenchError(
+            f"the mask {path} must be black and white (height, width): 0 where unknown and 1, 255 or True "
+            "where known"
+        )
+    return np.asarray(found > 0, dtype=np.bool_)
+
+
+def _png(path: Path, content: bytes) -> NDArray[Any]:
+    import io
+
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
+            if image.mode not in ("1", "L", "RGB"):
+                raise BenchError(f"the mask {path} is {image.mode}: save it in black and white")
+            found = np.array(image)
+    except BenchError:
+        raise
+    except Exception as error:  # what a decoder may raise on foreign bytes has no end
+        said = " ".join(f"{error}".split()).partition(" <_io")[0]
+        raise BenchError(f"the mask {path} is no PNG, or damaged: {said}") from error
+    alike = found.ndim == 3 and (found == found[..., :1]).all()
+    return found[..., 0] if alike else found
+
+
+def _npy(path: Path, content: bytes) -> NDArray[Any]:
+    import io
+
+    try:
+        found = np.load(io.BytesIO(content), allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise BenchError(f"the mask {path} is no .npy, or damaged: {error}") from error
+    if not isinstance(found, np.ndarray) or found.dtype.kind not in "biuf":
+        raise BenchError(f"the mask {path} must be an array of numbers or truth values")
+    return found
