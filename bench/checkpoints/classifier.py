@@ -109,7 +109,7 @@ def load_noisy_classifier(device: torch.device | str = "cpu", card: Path = CARD)
     try:
         classifier = NoisyClassifier(**network)
         classifier.load_state_dict({k: v.float() for k, v in load_file(path).items()})
-    except (SafetensorError, RuntimeError, TypeError) as error:
+    except (SafetensorError, RuntimeError, TypeError, ValueError) as error:
         first = str(error).splitlines()[0]
         raise BenchError(f"{path} does not hold the network of {card.name}: {first}") from error
     return classifier.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)
