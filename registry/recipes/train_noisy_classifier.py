@@ -260,7 +260,7 @@ def main() -> None:
     parser.add_argument("--evaluate", action="store_true", help="train nothing: evaluate what is shipped")
     parser.add_argument("--out", type=Path, default=CARD.parent, help="folder for weights and card")
     parser.add_argument("--figures", type=Path, default=FIGURES, help="folder for the CSV and its plot")
-    parser.add_argument("--steps", type=int, default=3400)
+    parser.add_argument("--steps", type=int, default=3200)
     parser.add_argument("--decay", type=int, default=1400, help="last steps, over which the rate falls to 0")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--rate", type=float, default=2e-3)
