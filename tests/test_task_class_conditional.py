@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from scipy import stats
 
 from bench import SDE, Array, BenchError, Measured, Sampler, ScoreFunction, Work
 from bench.basis import from_basis
-from bench.checkpoints.load import mixture
+from bench.checkpoints.classifier import load_noisy_classifier
+from bench.checkpoints.load import classifier_path, load_model, mixture
 from bench.cli import main
 from bench.config import Settings
 from bench.exact import Mixture, MixtureModel, gaussian_moments
@@ -25,7 +27,7 @@ from bench.plugins import registry
 from bench.sampling import stream
 from bench.testing import probe
 from bench_tasks.class_conditional import ClassConditional, Guided
-from bench_tasks.class_metrics import ComponentShare, FdComponent, _Distance, _Share
+from bench_tasks.class_metrics import BY_CLASS, ComponentShare, FdComponent, _by_class, _Distance, _Share
 from tests.analytic import RECORDED, sde
 
 P = 1e-4
@@ -214,8 +216,6 @@ def test_labels_go_on_through_the_batches() -> None:
 
 def test_exact_value_stands_beside_the_measured(tmp_path: Path) -> None:
     """``fd_component`` within four of its errors of the moments' recursion, through the command line."""
-    import json
-
     out = tmp_path / "results"
     arguments = [*RUN, *EXACT, "--grid", "polynomial", "--steps", "20", "--samples", "1000", "--batch-size"]
     with pytest.raises(SystemExit) as stopped:
@@ -322,6 +322,63 @@ def test_one_clear_line(
     (line,) = capsys.readouterr().err.splitlines()
     assert said in line
     assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("name", RECORDED)
+@pytest.mark.parametrize("t", [0.1, 0.6])
+def test_classifier_of_a_network_is_asked_on_its_own_range(name: str, t: float) -> None:
+    """Directional derivatives of ``ln p(y | x)``, the state moved to [-1, 1] by hand, in float64."""
+    made = sde(name)
+    card = registry().get("checkpoints", "cifar10-tiny").thing
+    network = load_model(card, made, torch.device("cpu"))
+    assert network.classes == 10
+    classifier = load_noisy_classifier(card=classifier_path(card)).double()
+    generator = torch.Generator().manual_seed(6)
+    at, (low, high) = made.at(t), made.data_range
+    x0, z, way = torch.rand(3, 4, *card.shape, generator=generator, dtype=torch.float64)
+    x = at.alpha * (low + (high - low) * x0) + at.sigma * z
+    labels = torch.tensor([0, 3, 3, 9])
+
+    def log_posterior(x: torch.Tensor) -> torch.Tensor:
+        y = 2 * (x / at.alpha - low) / (high - low) - 1
+        sigma = torch.tensor([2 * at.sigma / (high - low) / at.alpha], dtype=torch.float64)
+        return classifier.logits(y, sigma).log_softmax(1)[range(4), labels]
+
+    step = 1e-5
+    with torch.no_grad():
+        found = network.class_gradient(x.float(), at, labels)
+        wanted = (log_posterior(x + step * way) - log_posterior(x - step * way)) / (2 * step)
+    along = (found.double() * way).flatten(1).sum(1)
+    # float32: a derivative is a sum of 3072 terms
+    error = 1e-5 * (found.double().abs() * way).flatten(1).sum(1)
+    assert ((along - wanted).abs() < error + 1e-6 * wanted.abs()).all()
+    assert found.dtype == torch.float32
+    assert not found.requires_grad
+
+
+def test_network_is_guided_from_the_command_line(tmp_path: Path) -> None:
+    """Two samples of one class, both metrics; the classifier is in the fingerprint."""
+    out = tmp_path / "results"
+    arguments = [*RUN[:-1], "2", "--checkpoint", "cifar10-tiny", "--grid", "polynomial", "--steps", "3"]
+    with pytest.raises(SystemExit) as stopped:
+        main([*arguments, "-P", "task.label=3", "-P", "task.scale=2", "--device", "cpu", "--out", str(out)])
+    assert stopped.value.code == 0
+    (path,) = (out / "records").glob("*.json")
+    record = json.loads(path.read_text())
+    assert set(record["metrics"]) == {"class_share", "fd_class"}
+    assert record["metrics"]["fd_class"]["note"] == "fewer than 100 samples of a class"
+    assert record["cost"]["nfe"] == 3
+    assert list(record["identity"]["files"]) == ["cifar10-noisy-classifier"]
+
+
+def test_reference_by_class_is_of_the_whole_training_set() -> None:
+    """5,000 images a class, whose means average to those of the shipped statistics."""
+    mean, variance = _by_class(BY_CLASS)
+    assert mean.shape == variance.shape == (10, 64)
+    with np.load(BY_CLASS.with_name("cifar10-train_cifar10-features.npz")) as whole:
+        np.testing.assert_allclose(mean.mean(0), whole["mu"], rtol=1e-4, atol=1e-4)
+    with pytest.raises(BenchError, match="missing or damaged: restore it from the project"):
+        _by_class(BY_CLASS.with_name("nothing.npz"))
 
 
 def test_metric_of_labels_needs_a_task_that_leaves_them(

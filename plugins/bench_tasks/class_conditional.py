@@ -63,6 +63,13 @@ class ClassConditional(Task):
             total += frechet(*found, moved.mean[k], moved.variance[k]) / (high - low) ** 2
         return {"fd_component": total / len(chosen)}
 
+    def provenance(self, card: Card) -> dict[str, str]:
+        """The classifier's card names its weights by their hash."""
+        from bench.cache import hashed
+        from bench.checkpoints.load import classifier_path
+
+        return {} if card.exact else {str(card.classifier): hashed(classifier_path(card))}
+
     def run(self, work: Work) -> dict[str, Tensor]:
         import torch
 
@@ -96,10 +103,13 @@ class Guided(Condition):
 
 def classes(card: Card) -> int:
     """How many classes a checkpoint's classifier tells apart; `BenchError` where it has none."""
-    from bench.checkpoints.load import mixture
+    from bench.checkpoints.classifier import load_noisy_classifier
+    from bench.checkpoints.load import classifier_path, mixture
 
     if card.format == "mixture":
         return len(mixture(card)[0].weight)
+    if card.classifier is not None:
+        return int(load_noisy_classifier(card=classifier_path(card)).config["classes"])
     raise BenchError(
         f"checkpoint {card.name} has no classifier to guide it to a class: take {MIXTURE}, or one whose card "
         "names a classifier (cifar10-tiny)"
