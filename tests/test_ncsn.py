@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 from functools import cache
 from pathlib import Path
@@ -12,13 +13,16 @@ import torch
 from scipy.optimize import minimize_scalar
 
 from bench import Sampler, ScoreFunction
+from bench.checkpoints.load import mixture
 from bench.config import Settings, suites
+from bench.exact import exact_fd_dct, moments, on_range
 from bench.plan import plan_suite
 from bench.plugins import registry
 from bench.suites import resolved
 from bench.testing.probe import ended
 from tests.analytic import gaussian, relative
 
+REFERENCE = Path(__file__).parents[1] / "results" / "reference" / "ncsn" / "gaussian-cifar10-512"
 SEEDS = 3
 DIMENSION = (1, 2, 3)
 
@@ -90,3 +94,25 @@ def test_ncsnv2s_step_is_the_best_of_its_theory() -> None:
 
     best = minimize_scalar(left, bounds=(1e-3, 0.5), method="bounded").x
     assert 2 * sampler.corrector.values()["snr"] ** 2 == pytest.approx(best, rel=0.05)
+
+
+def test_committed_table_agrees_with_theory() -> None:
+    """Each value within four of its errors of the moments' recursion, which is computed anew."""
+    card = registry().get("checkpoints", "gaussian-cifar10").thing
+    with (REFERENCE / "cells.csv").open(newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    assert len(rows) == len(samplers())
+    for row in rows:
+        exact = exact_fd_dct(card, samplers()[row["row"], row["column"].removeprefix("denoise ")])
+        assert float(row["exact"]) == pytest.approx(exact, rel=1e-6)
+        assert abs(float(row["value"]) - float(row["exact"])) < 4 * float(row["error"])
+
+
+def test_noise_of_one_does_not_find_the_brightness() -> None:
+    """From N(0, 1), NCSN's ten scales leave more than 99 % of the distance in the mean grey level."""
+    data, colour = mixture(registry().get("checkpoints", "gaussian-cifar10").thing)
+    images = on_range(data, (0.0, 1.0), colour)
+    mean, variance = images.mean[0], images.variance[0]
+    found, spread = moments(samplers()["NCSN", "none"], mean, variance)
+    parts = (found - mean) ** 2 + (np.sqrt(spread) - np.sqrt(variance)) ** 2
+    assert parts[0, 0, 0] > 0.99 * parts.sum()
