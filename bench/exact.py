@@ -62,7 +62,7 @@ class MixtureModel(Model):
         self.data = data
         self.colour = colour
         self.range = range_
-        count = len(data.weight)
+        self.classes = count = len(data.weight)
         self._mean = torch.from_numpy(data.mean.reshape(count, -1)).to(device, dtype)
         self._variance = torch.from_numpy(data.variance.reshape(count, -1)).to(device, dtype)
         self._log_weight = torch.from_numpy(np.log(data.weight)).to(device, dtype)
@@ -101,6 +101,10 @@ class MixtureModel(Model):
         """Score of one component for each row, ``chosen`` (B,) integers; x (B, *shape), result alike."""
         precision, centre, flat = self._at(x, level)
         return (centre[chosen] - flat * precision[chosen]).view_as(x)
+
+    def class_gradient(self, x: Tensor, level: Level, labels: Tensor) -> Tensor:
+        """A class is a component, so that by Bayes' rule ``grad ln p(k | x) = s_k - s``."""
+        return self.component_score(x, level, labels).sub_(self.score(x, level))
 
     def _at(self, x: Tensor, level: Level) -> tuple[Tensor, Tensor, Tensor]:
         """Precisions (K, D) and ``alpha mean precision`` of the components at a level; x as rows."""

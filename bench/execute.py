@@ -333,7 +333,7 @@ def _measure(cell: Cell, store: Store) -> dict[str, Any]:
     seconds = network = calls = warm = 0.0
     first: list[dict[str, Tensor]] = []
     batches: list[dict[str, Any]] = []
-    exact = _exact(cell)
+    exact = dict(cell.task.exact(cell.card, cell.sampler))
 
     def seen(left: dict[str, Tensor], facts: dict[str, Any]) -> None:
         nonlocal seconds, network, calls, warm
@@ -363,13 +363,3 @@ def _measure(cell: Cell, store: Store) -> dict[str, Any]:
     if pictured is None:
         return measured
     return measured | {"picture": str(store.write_image(cell.fingerprint, grid_png(*pictured)))}
-
-
-def _exact(cell: Cell) -> dict[str, float]:
-    """The exact value of ``fd_dct`` where theory has it: on the Gaussian checkpoint."""
-    from bench.exact import exact_fd_dct
-
-    if not cell.task.unconditional:
-        return {}
-    found = exact_fd_dct(cell.card, cell.sampler) if cell.card.format == "gaussian" else None
-    return {} if found is None else {"fd_dct": found}

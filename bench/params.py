@@ -108,9 +108,14 @@ def _hints(cls: type[Plugin]) -> dict[str, Any]:
 def _type_name(hint: Any) -> str:
     if typing.get_origin(hint) is Literal:
         return "|".join(str(a) for a in typing.get_args(hint))
-    if isinstance(hint, types.UnionType):
+    if _is_union(hint):
         return " or ".join(_type_name(a) for a in typing.get_args(hint))
     return "none" if hint is types.NoneType else str(getattr(hint, "__name__", hint))
+
+
+def _is_union(hint: Any) -> bool:
+    """``int | None``, and ``int | Literal["all"]``, which Python makes a `typing.Union` of."""
+    return typing.get_origin(hint) in (types.UnionType, typing.Union)
 
 
 def _range(field: dataclasses.Field[Any]) -> str:
@@ -123,7 +128,7 @@ def _range(field: dataclasses.Field[Any]) -> str:
 
 
 def _checked(field: dataclasses.Field[Any], hint: Any, value: Any, owner: str) -> Any:
-    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    options = typing.get_args(hint) if _is_union(hint) else (hint,)
     for option in options:
         converted = _convert(option, value)
         if converted is not _WRONG:

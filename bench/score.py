@@ -19,10 +19,12 @@ T = TypeVar("T")
 class Model(ABC):
     """A loaded checkpoint, bound to a device and to the data range of a run.
 
-    ``shape`` is the shape of one state without the batch.
+    ``shape`` is the shape of one state without the batch; ``classes`` how many classes `class_gradient` tells
+    apart.
     """
 
     shape: tuple[int, ...]
+    classes: int = 0
 
     @abstractmethod
     def score(self, x: Tensor, level: Level) -> Tensor:
@@ -35,6 +37,10 @@ class Model(ABC):
     def score_and_divergence(self, x: Tensor, level: Level) -> tuple[Tensor, Tensor]:
         """Score and its divergence ``sum_i d score_i / d x_i`` (B,), where it is known in closed form."""
         raise BenchError("the divergence of this checkpoint's score is not known in closed form")
+
+    def class_gradient(self, x: Tensor, level: Level, labels: Tensor) -> Tensor:
+        """``grad_x ln p_t(y | x)`` at a level for labels y (B,), integers; x (B, *shape), result alike."""
+        raise BenchError("this checkpoint has no classifier")
 
     @abstractmethod
     def images(self, x: Tensor) -> Tensor:

@@ -93,10 +93,10 @@ class Task(Plugin):
     """What a run does with a sampler: `run` makes one batch, named tensors with a row per sample.
 
     ``leaves`` names them; metrics say by `Metric.reads` which they take in. ``metrics`` are taken unless
-    others are asked for; none stands for the checkpoint's own. ``takes_data``: it works on images
+    others are asked for, on any checkpoint (`metrics_on`). ``takes_data``: it works on images
     (``--data``). ``follows_flow``: it integrates the probability flow by a `FlowSolver`, and no denoising
     step ends it.
-    ``unconditional``: its images are the sampler's own, whose moments `bench.exact` may know.
+    ``unconditional``: its images are the sampler's own, and titles pass over its name.
     ``sde_defaults``: values of the SDE's parameters where the user gives none.
     """
 
@@ -119,6 +119,21 @@ class Task(Plugin):
 
     def check(self, card: Card, sampler: Sampler) -> None:
         """`BenchError` where the sampler or the checkpoint can't do it."""
+
+    def metrics_on(self, card: Card) -> tuple[str, ...]:
+        """Names of the metrics taken unless others are asked for; none: the checkpoint's own."""
+        del card
+        return self.metrics
+
+    def exact(self, card: Card, sampler: Sampler) -> dict[str, float]:
+        """What metrics, by label, are in truth for the sampler on the checkpoint, where theory knows it."""
+        del card, sampler
+        return {}
+
+    def provenance(self, card: Card) -> dict[str, str]:
+        """Hashes of the files that decide a batch besides the checkpoint's."""
+        del card
+        return {}
 
     @abstractmethod
     def run(self, work: Work) -> dict[str, Tensor]:

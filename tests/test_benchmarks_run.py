@@ -11,12 +11,8 @@ import pytest
 import torch
 
 from bench.checkpoints.unet import UNet, UNetConfig
-<<<<<<< HEAD
-from tests.benchmarks import fid, networks
-=======
-from tests.benchmarks import networks, replacement
+from tests.benchmarks import fid, networks, replacement
 from tests.completions import SDES
->>>>>>> wt-t7d
 
 TINY = UNetConfig(size=8, width=32, multipliers=(1,), blocks=1, attention=())
 CPU = torch.device("cpu")
@@ -79,7 +75,6 @@ def test_counted_work() -> None:
     assert by_hand <= networks.flops(TINY, CPU) < 1.1 * by_hand
 
 
-<<<<<<< HEAD
 def test_distances(tmp_path: Path) -> None:
     """The value is clean-fid's, whatever the rank."""
     fid.distances(tmp_path, width=64)
@@ -87,7 +82,8 @@ def test_distances(tmp_path: Path) -> None:
     assert [row["covariances"] for row in found] == list(fid.CASES)
     assert all(float(row["relative_difference"]) < 1e-6 for row in found)
     assert all(float(row["ratio"]) > 0 for row in found)
-=======
+
+
 def test_replacement(tmp_path: Path) -> None:
     replacement.write(tmp_path, side=4, moves=(0, 2), steps=(10,))
     found = rows(tmp_path / "replacement.csv")
@@ -95,4 +91,3 @@ def test_replacement(tmp_path: Path) -> None:
         (name, sde) for name in replacement.GIVEN for sde in SDES
     ]
     assert all(float(row["2 moves"]) < float(row["0 moves"]) for row in found)
->>>>>>> wt-t7d

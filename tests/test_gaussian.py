@@ -13,9 +13,9 @@ from scipy import stats
 
 from bench import Array, LinearPredictor, Sampler, ScoreFunction
 from bench.exact import Mixture, MixtureModel, frechet, moments
+from bench.metrics import fd_diagonal
 from bench.plugins import registry
 from bench.sampling import streams
-from bench_fid.dct import fd_diagonal
 from tests import closed_form
 from tests.analytic import gaussian
 from tests.closed_form import Case

@@ -60,6 +60,7 @@ class Card(BaseModel):
     ``data_range``. ``sde`` is the SDE it was trained on, the default of its runs; ``scales`` the number of
     noise levels where they were discrete. ``parameters`` are plugin parameters by role that its runs take
     where the user gives none and the SDE is its own. ``network`` is the network's configuration.
+    ``classifier`` names a classifier of noisy images of the same data, by which runs can be guided.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -81,6 +82,7 @@ class Card(BaseModel):
     predicts: Predicts | None = None
     labels: Labels | None = None
     learned_variance: bool = False
+    classifier: str | None = Field(default=None, pattern=r"^[a-z0-9][a-z0-9._-]*$")
     parameters: dict[str, dict[str, Any]] = {}
     network: dict[str, Any] = {}
     training: dict[str, Any] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 
@@ -10,6 +11,8 @@ import torch
 from torch import Tensor
 
 from bench.checkpoints.cards import Card
+from bench.checkpoints.classifier import NoisyClassifier
+from bench.errors import BenchError
 from bench.score import Denoiser
 from bench.sde import SDE, Array, Level, time_grid
 
@@ -99,7 +102,7 @@ class NetworkModel(Denoiser):
 
     ``own`` is the SDE it was trained on (None for EDM's denoisers). Where the run's SDE is the same, the
     published convention is followed; on any other the network is a denoiser at the level of equal
-    ``sigma / alpha`` (`Denoiser`).
+    ``sigma / alpha`` (`Denoiser`). ``classifier`` loads the one that guides it, where there is one.
     """
 
     def __init__(
@@ -110,6 +113,7 @@ class NetworkModel(Denoiser):
         own: SDE | None,
         *,
         bf16: bool,
+        classifier: Callable[[], NoisyClassifier] | None = None,
     ) -> None:
         super().__init__(card.shape, card.data_range, run.data_range)
         self.card = card
@@ -118,6 +122,7 @@ class NetworkModel(Denoiser):
         self._nearest: dict[float, tuple[float, float, float]] = {}
         self._network = call
         self._bf16 = bf16
+        self._load_classifier = classifier
 
     def _call(self, x: Tensor, label: float) -> Tensor:
         where = torch.full((1,), label, device=x.device, dtype=torch.float32)
@@ -148,6 +153,32 @@ class NetworkModel(Denoiser):
         output = self._call(x, label)
         # published on [-1, 1] (Nichol & Dhariwal 2021, eq. 15)
         return self._scaled_score(output, sigma) / sigma, (output[:, self.shape[0] :] + 1) / 2
+
+    @functools.cached_property
+    def _classifier(self) -> NoisyClassifier:
+        if self._load_classifier is None:
+            raise BenchError(f"checkpoint {self.card.name} has no classifier")
+        return self._load_classifier()
+
+    @property
+    def classes(self) -> int:  # type: ignore[override]
+        """Those of the card's classifier."""
+        return int(self._classifier.config["classes"])
+
+    def class_gradient(self, x: Tensor, level: Level, labels: Tensor) -> Tensor:
+        """By the card's classifier, in float32, at the level of equal ``sigma / alpha`` on its own range.
+
+        It is given ``y = gain x / alpha + shift``, so that ``grad_x = gain / alpha grad_y``.
+        """
+        low, high = self.run_range
+        gain = 2 / (high - low)
+        sigma = torch.full((1,), gain * level.sigma / level.alpha, device=x.device)
+        with torch.enable_grad():
+            y = (x.detach().float() * (gain / level.alpha) - (1 + gain * low)).requires_grad_()
+            logits = self._classifier.logits(y, sigma)
+            chosen = logits.log_softmax(1).gather(1, labels[:, None]).sum()
+            (gradient,) = torch.autograd.grad(chosen, y)
+        return gradient.mul_(gain / level.alpha).to(x.dtype)
 
     def denoise(self, x: Tensor, sigma: float) -> Tensor:
         if self._convention is None:

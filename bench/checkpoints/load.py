@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,11 +14,13 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from bench.checkpoints.cards import Card
+from bench.checkpoints.classifier import load_noisy_classifier
 from bench.checkpoints.convention import NetworkModel, is_native
 from bench.checkpoints.edm import EDMDenoiser
 from bench.config import Precision
 from bench.errors import BenchError
 from bench.exact import Mixture, MixtureModel, on_range
+from bench.paths import REGISTRY
 from bench.plugins import registry
 from bench.score import Model
 from bench.sde import SDE
@@ -107,7 +111,15 @@ def load_model(
             if isinstance(layer, nn.Conv2d | nn.Linear):
                 layer.to(torch.bfloat16)
     call = _compiled(network) if compile else network
-    return NetworkModel(call, card, sde, own_sde(card), bf16=precision == "bf16")
+    guide = None if card.classifier is None else partial(load_noisy_classifier, device, classifier_path(card))
+    return NetworkModel(call, card, sde, own_sde(card), bf16=precision == "bf16", classifier=guide)
+
+
+def classifier_path(card: Card) -> Path:
+    """The card of the noisy classifier that guides a checkpoint's runs; `BenchError` without one."""
+    if card.classifier is None:
+        raise BenchError(f"checkpoint {card.name} has no classifier")
+    return REGISTRY / "classifiers" / f"{card.classifier}.toml"
 
 
 def _compiled(network: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 
 from bench import Array, BenchError, Card, Measured, Metric, Reading, Tensor
 from bench.basis import to_basis
-from bench.metrics import groups
+from bench.metrics import fd_diagonal, groups
 from bench.paths import REGISTRY
 
 
@@ -75,24 +74,3 @@ class _CoefficientDistance(Measured):
         value, error = fd_diagonal(self.sum / max(self.n, 1), self.squares, self.n, self.variance)
         # the plug-in error means nothing while variances are guesses
         return Reading(value, self.n, error if self.n >= FdDct.least else None)
-
-
-def fd_diagonal(offset: Array, squares: Array, n: int, variance: Array) -> tuple[float, float]:
-    """Unbiased diagonal Fréchet distance to variances ``variance``, and its standard error.
-
-    ``offset`` is the sample mean and ``squares`` the sum of squares, both about the reference mean.
-    The error is the delta method's for normal coefficients, plug-in.
-    """
-    if n < 2:
-        raise BenchError(f"fd_dct needs at least 2 samples, not {n}")
-    v = (squares - n * offset**2) / (n - 1)
-    c4 = math.sqrt(2 / (n - 1)) * math.exp(math.lgamma(n / 2) - math.lgamma((n - 1) / 2))
-    sd = np.sqrt(v)
-    value = offset**2 - v / n + v + variance - 2 * np.sqrt(variance) * sd / c4
-    # squares of what is estimated come out too large by their own variance, which is taken off; half the
-    # spread at equality is the floor of what is left
-    shift = offset**2 - v / n
-    stretch = (1 - np.sqrt(variance) / np.maximum(sd, 1e-300)) ** 2 - 0.5 / (n - 1)
-    spread = 4 * shift * v / n + stretch * 2 * v**2 / (n - 1) + 2.5 * v**2 / n**2
-    error = math.sqrt(max(float(spread.sum()), float((1.25 * v**2 / n**2).sum())))
-    return float(value.sum()), error

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 
 def describe(path: Path) -> str:
@@ -46,3 +47,15 @@ def load(path: Path, split: str) -> tuple[Tensor, Tensor]:
         ]
     )
     return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), labels
+
+
+def augment(images: Tensor, generator: torch.Generator, most: int = 4) -> Tensor:
+    """Flip half of a uint8 batch and shift each image by up to ``most`` pixels, edges reflected."""
+    b = len(images)
+    flip = torch.rand(b, generator=generator) < 0.5
+    images = torch.where(flip[:, None, None, None], images.flip(3), images)
+    padded = F.pad(images.float(), (most, most, most, most), mode="reflect")
+    dy, dx = torch.randint(0, 2 * most + 1, (2, b), generator=generator)
+    rows = (dy[:, None] + torch.arange(32))[:, None, :, None]
+    columns = (dx[:, None] + torch.arange(32))[:, None, None, :]
+    return padded[torch.arange(b)[:, None, None, None], torch.arange(3)[None, :, None, None], rows, columns]

@@ -44,6 +44,7 @@ def main() -> None:
         "recipe": "registry/recipes/train_tiny.py, registry/recipes/export_tiny.py",
         "author": "sampler-bench",
         "metric": "fd_cifar10",
+        "classifier": "cifar10-noisy-classifier",
         "network": {"architecture": "tiny"} | network.config | {"sigma_data": SIGMA_DATA},
         "training": {
             "steps": state["step"],

@@ -19,19 +19,7 @@ from torch.nn import functional as F
 
 from bench_fid.network import Cifar10Features
 from cards import CARDS, write_card
-from cifar10 import describe, load
-
-
-def augment(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Flip half of a uint8 batch and shift each image by up to 4 pixels, edges reflected."""
-    b = len(images)
-    flip = torch.rand(b, generator=generator) < 0.5
-    images = torch.where(flip[:, None, None, None], images.flip(3), images)
-    padded = F.pad(images.float(), (4, 4, 4, 4), mode="reflect")
-    dy, dx = torch.randint(0, 9, (2, b), generator=generator)
-    rows = (dy[:, None] + torch.arange(32))[:, None, :, None]
-    columns = (dx[:, None] + torch.arange(32))[:, None, None, :]
-    return padded[torch.arange(b)[:, None, None, None], torch.arange(3)[None, :, None, None], rows, columns]
+from cifar10 import augment, describe, load
 
 
 def accuracy(model: Cifar10Features, images: Tensor, labels: Tensor) -> float:
