@@ -22,8 +22,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from bench.cell import Cell
+    from bench.checkpoints.cards import Card
+    from bench.config import Precision
     from bench.sampling import OnStep
     from bench.score import Model
+    from bench.sde import SDE
     from bench.store import Store
 
 
@@ -108,6 +111,23 @@ def _model(cell: Cell, size: int) -> tuple[Model, float]:
     return model, time.perf_counter() - begun
 
 
+@functools.lru_cache(maxsize=1)
+def _loaded(card: Card, sde: SDE, device: str, precision: Precision, compile: bool) -> Model:
+    import torch
+
+    from bench.checkpoints.load import load_model
+
+    return load_model(card, sde, torch.device(device), precision=precision, compile=compile)
+
+
+def _beside(cell: Cell, name: str) -> Model:
+    """Another checkpoint than the cell's, as the cell's own is loaded."""
+    from bench.plugins import registry
+
+    card = registry().get("checkpoints", name).thing
+    return _loaded(card, cell.sampler.sde, cell.device, cell.precision, cell.compile)
+
+
 def sample(job: Job, on_step: OnStep | None = None) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Make one batch: what its task leaves, on the host (floats as float32), and its facts (NFE, seconds).
 
@@ -130,7 +150,8 @@ def sample(job: Job, on_step: OnStep | None = None) -> tuple[dict[str, Tensor], 
         score = ScoreFunction(model, cell.sampler.sde, Clock(device), labels)
         noise = functools.cache(lambda role: stream(cell.seed, job.index, role, device))
         first = job.index * cell.batch_size
-        work = Work(cell.sampler, score, device, job.size, first, images, noise, told, watch)
+        load = functools.partial(_beside, cell)
+        work = Work(cell.sampler, score, device, job.size, first, images, noise, told, watch, load)
         with torch.no_grad():
             return cell.task.run(work), score
 
