@@ -22,11 +22,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from bench.cell import Cell
-    from bench.checkpoints.cards import Card
-    from bench.config import Precision
     from bench.sampling import OnStep
     from bench.score import Model
-    from bench.sde import SDE
     from bench.store import Store
 
 
@@ -77,6 +74,7 @@ class Listener:
 
 
 _LOADED: dict[str, Model] = {}
+_BESIDE: dict[str, Model] = {}
 _WARM: set[int] = set()
 """The batch sizes that the loaded model was called with."""
 
@@ -111,21 +109,20 @@ def _model(cell: Cell, size: int) -> tuple[Model, float]:
     return model, time.perf_counter() - begun
 
 
-@functools.lru_cache(maxsize=1)
-def _loaded(card: Card, sde: SDE, device: str, precision: Precision, compile: bool) -> Model:
+def _beside(cell: Cell, name: str) -> Model:
+    """Another checkpoint than the cell's, loaded as its own is, and kept until another is asked for."""
     import torch
 
     from bench.checkpoints.load import load_model
-
-    return load_model(card, sde, torch.device(device), precision=precision, compile=compile)
-
-
-def _beside(cell: Cell, name: str) -> Model:
-    """Another checkpoint than the cell's, as the cell's own is loaded."""
     from bench.plugins import registry
 
-    card = registry().get("checkpoints", name).thing
-    return _loaded(card, cell.sampler.sde, cell.device, cell.precision, cell.compile)
+    card, sde = registry().get("checkpoints", name).thing, cell.sampler.sde
+    key = f"{card.deciding()} {sde} {cell.device} {cell.precision} {cell.compile}"
+    if key not in _BESIDE:
+        _BESIDE.clear()
+        device = torch.device(cell.device)
+        _BESIDE[key] = load_model(card, sde, device, precision=cell.precision, compile=cell.compile)
+    return _BESIDE[key]
 
 
 def sample(job: Job, on_step: OnStep | None = None) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -134,8 +134,8 @@ class Task(Plugin):
     def check_data(self, data: Images | None, samples: int, batch_size: int) -> None:
         """`BenchError` where it can't work on such images (None: draws), or not in such batches."""
 
-    def provenance(self) -> dict[str, str]:
-        """Hashes of the files besides the checkpoint's that decide what it leaves."""
+    def provenance(self) -> dict[str, Any]:
+        """What decides what it leaves besides parameters, sampler and checkpoint: hashes of files."""
         return {}
 
     @abstractmethod

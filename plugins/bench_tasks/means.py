@@ -29,6 +29,14 @@ class BitsPerDim(_PerImage):
     bias = "the solver's error; none by the probes"
 
 
+class RoundTrip(_PerImage):
+    """Root mean square over pixels between images and what their latents decode to, as a share of the data
+    range, the mean over images."""
+
+    name = "round_trip"
+    reads = ("round_trip",)
+
+
 class _Mean(Measured):
     def __init__(self, name: str) -> None:
         self.name = name
