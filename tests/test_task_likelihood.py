@@ -18,7 +18,7 @@ from bench import Array, BenchError, Level, Model, ScoreFunction, Tensor
 from bench.cli import main
 from bench.plugins import registry
 from bench.sampling import velocity
-from bench.testing import probe
+from bench.testing import check, probe
 from bench_tasks.likelihood import dequantised, estimated_flow, exact_flow, of_bytes
 from tests.analytic import RECORDED, recorded, recorded_model, relative, tensor
 from tests.flows import draws, law, marginal_variances, pushed, task, thin, work
@@ -282,8 +282,12 @@ def test_refused_in_a_line(bench: Run, arguments: tuple[str, ...], said: str) ->
     assert not Path("results").exists()
 
 
-def test_probes_are_nested() -> None:
-    """More probes keep the first: only what is added differs."""
+def test_bench_check_says_what_it_can_not_check() -> None:
+    with pytest.raises(BenchError, match="bits_per_dim reads bits_per_dim of a task"):
+        check("bits_per_dim")
+
+
+def test_as_many_probes_as_asked_for() -> None:
     chosen = law("ve")
     model = thin(chosen)
     x = draws(model, 2)
