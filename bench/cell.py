@@ -66,8 +66,9 @@ class Cell:
             found |= {"steps": sampler.steps, "grid": sampler.grid, "order": sampler.order}
             found |= {"rho": sampler.rho} if sampler.grid == "polynomial" else {}
             found |= {} if sampler.label_scales is None else {"label_scales": sampler.label_scales}
-        files = self.task.provenance(self.card)
-        found |= {"files": files} if files else {}
+        rests_on = self.task.provenance(self.card)
+        if rests_on:
+            found["task"]["provenance"] = rests_on
         if self.task.takes_data:
             kept = ("kind", "n", "sha256", "decoder")
             facts = {"kind": "draws"} if self.data is None else self.data.facts()
@@ -137,7 +138,7 @@ class Cell:
             how += "" if s.grid != "polynomial" or s.rho == 7 else f" rho {s.rho:g}"
             how += "" if s.order == "corrector_first" else f", {s.order.replace('_', ' ')}"
             how += "" if s.label_scales is None else f", labels of {s.label_scales} scales"
-        if s.denoise != default_denoise(s.solver):
+        if s.denoise != default_denoise(s.solver) and not self.task.follows_flow:
             how += f", denoise {s.denoise}"
         how += "" if self.precision == "fp32" else f", {self.precision}"
         how += ", compiled" if self.compile else ""

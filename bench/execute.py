@@ -74,6 +74,7 @@ class Listener:
 
 
 _LOADED: dict[str, Model] = {}
+_BESIDE: dict[str, Model] = {}
 _WARM: set[int] = set()
 """The batch sizes that the loaded model was called with."""
 
@@ -108,6 +109,22 @@ def _model(cell: Cell, size: int) -> tuple[Model, float]:
     return model, time.perf_counter() - begun
 
 
+def _beside(cell: Cell, name: str) -> Model:
+    """Another checkpoint than the cell's, loaded as its own is, and kept until another is asked for."""
+    import torch
+
+    from bench.checkpoints.load import load_model
+    from bench.plugins import registry
+
+    card, sde = registry().get("checkpoints", name).thing, cell.sampler.sde
+    key = f"{card.deciding()} {sde} {cell.device} {cell.precision} {cell.compile}"
+    if key not in _BESIDE:
+        _BESIDE.clear()
+        device = torch.device(cell.device)
+        _BESIDE[key] = load_model(card, sde, device, precision=cell.precision, compile=cell.compile)
+    return _BESIDE[key]
+
+
 def sample(job: Job, on_step: OnStep | None = None) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Make one batch: what its task leaves, on the host (floats as float32), and its facts (NFE, seconds).
 
@@ -130,7 +147,8 @@ def sample(job: Job, on_step: OnStep | None = None) -> tuple[dict[str, Tensor], 
         score = ScoreFunction(model, cell.sampler.sde, Clock(device), labels)
         noise = functools.cache(lambda role: stream(cell.seed, job.index, role, device))
         first = job.index * cell.batch_size
-        work = Work(cell.sampler, score, device, job.size, first, images, noise, told, watch)
+        load = functools.partial(_beside, cell)
+        work = Work(cell.sampler, score, device, job.size, first, images, noise, told, watch, load)
         with torch.no_grad():
             return cell.task.run(work), score
 

@@ -267,8 +267,10 @@ class Sampler:
         put_in = None
         if condition is not None:
             put_in = functools.partial(condition.project, noise=condition_noise or predictor_noise)
-        if self.solver is not None:
-            x = self._solve(x, score, predictor_noise, on_step, watch)
+        if (solver := self.solver) is not None:
+            x = self.solved(
+                lambda x: solver.solve(x, self.sde, score, predictor_noise), x, score, on_step, watch
+            )
         else:
             x = self._predict_correct(x, score, predictor_noise, corrector_noise, on_step, watch, put_in)
         if self.denoise == "tweedie":
@@ -277,23 +279,23 @@ class Sampler:
             _watch(watch, x, "in the denoising step")
         return x if put_in is None else put_in(x, CLEAN)
 
-    def _solve(
-        self, x: Tensor, score: ScoreFunction, noise: Noise, on_step: OnStep | None, watch: bool
+    def solved(
+        self, by: Callable[..., Tensor], x: Tensor, score: ScoreFunction, told: OnStep | None, watch: bool
     ) -> Tensor:
+        """``by(x)`` of the solver, its calls ``told`` and watched as `run` says."""
         assert self.solver is not None
 
         def called(x: Tensor, calls: int) -> None:
             _watch(watch, x, f"before network call {calls} of the solver")
-            if on_step is not None:
-                on_step(calls, None, calls)
+            if told is not None:
+                told(calls, None, calls)
 
         score.on_call = called
-        given = x
-        x = self.solver.solve(x, self.sde, score, noise)
+        left = by(x)
         score.on_call = None
-        _same_kind(self.solver, given, x)
-        _watch(watch, x, "at the solver's end")
-        return x
+        _same_kind(self.solver, x, left)
+        _watch(watch, left, "at the solver's end")
+        return left
 
     def _predict_correct(
         self,

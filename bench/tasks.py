@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from bench.errors import BenchError
 from bench.params import Plugin
-from bench.sampling import FlowSolver, Noise, OnStep, Sampler
+from bench.sampling import Field, FlowSolver, Noise, OnStep, Sampler
 from bench.score import Model, ScoreFunction
 from bench.sde import Level
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from bench.checkpoints.cards import Card
+    from bench.sources import Images
 
 
 class Condition:
@@ -47,6 +48,7 @@ class Work:
 
     ``images`` (size, C, H, W) on [0, 1] are those that the task works on, one per sample; None where it takes
     none. ``noise(role)`` is the batch's random stream of that role, the same one whenever it is asked for.
+    ``load(name)`` is another checkpoint on the run's SDE, device and precision (`under`).
     """
 
     sampler: Sampler
@@ -58,6 +60,7 @@ class Work:
     noise: Callable[[str], Noise]
     on_step: OnStep | None = None
     watch: bool = False
+    load: Callable[[str], Model] | None = None
 
     @property
     def model(self) -> Model:
@@ -87,6 +90,20 @@ class Work:
             condition=condition,
             condition_noise=self.noise("condition"),
         )
+
+    def integrate(self, field: Field, y: Tensor, start: float, end: float) -> Tensor:
+        """y (size, ...) at time ``start`` -> at ``end``, along ``field`` by the run's `FlowSolver`."""
+        solver = self.sampler.solver
+        assert isinstance(solver, FlowSolver)
+        return self.sampler.solved(
+            lambda y: solver.integrate(field, y, start, end), y, self.score, self.on_step, self.watch
+        )
+
+    def under(self, checkpoint: str) -> Work:
+        """The same work under another checkpoint, whose calls its own ``score`` counts."""
+        assert self.load is not None
+        score = ScoreFunction(self.load(checkpoint), self.score.sde, self.score.clock)
+        return dataclasses.replace(self, score=score)
 
 
 class Task(Plugin):
@@ -120,18 +137,16 @@ class Task(Plugin):
     def check(self, card: Card, sampler: Sampler) -> None:
         """`BenchError` where the sampler or the checkpoint can't do it."""
 
-    def metrics_on(self, card: Card) -> tuple[str, ...]:
-        """Names of the metrics taken unless others are asked for; none: the checkpoint's own."""
-        del card
-        return self.metrics
+    def check_data(self, data: Images | None, samples: int, batch_size: int) -> None:
+        """`BenchError` where it can't work on such images (None: draws), or not in such batches."""
 
     def exact(self, card: Card, sampler: Sampler) -> dict[str, float]:
         """What metrics, by label, are in truth for the sampler on the checkpoint, where theory knows it."""
         del card, sampler
         return {}
 
-    def provenance(self, card: Card) -> dict[str, str]:
-        """Hashes of the files that decide a batch besides the checkpoint's."""
+    def provenance(self, card: Card) -> dict[str, Any]:
+        """What decides a batch besides parameters, sampler and the checkpoint: hashes of files."""
         del card
         return {}
 

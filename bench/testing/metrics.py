@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 
+from bench.errors import BenchError
 from bench.metrics import Metric, Reading, groups
 from bench.plugins import registry
 from bench.testing.duties import parameters
@@ -19,6 +20,9 @@ COUNT = 128
 
 def metrics(metric: Metric) -> Iterator[Finding]:
     """All checks; `BenchError` where the data that it needs is not there."""
+    if metric.reads != ("images",):
+        said = f"{metric.name} reads {', '.join(metric.reads)} of a task"
+        raise BenchError(f"{said}: bench check knows the truth of metrics of images alone")
     metric.provenance()
     yield from guarded("parameters", lambda: parameters(metric))
     yield from guarded("declared", lambda: declared(metric))
@@ -110,8 +114,6 @@ def left_out(metric: Metric) -> Iterator[Finding]:
 
 def bad_input(metric: Metric) -> Iterator[Finding]:
     """NaN in a sample is refused, and so is a result of no samples."""
-    from bench.errors import BenchError
-
     told = []
     for name, batches in (("NaN", [torch.full((4, 3, 32, 32), float("nan"))]), ("no samples", [])):
         try:

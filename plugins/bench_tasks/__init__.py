@@ -5,24 +5,28 @@ from bench import Register, hookimpl
 
 @hookimpl
 def register_tasks(register: Register) -> None:
-    from bench_tasks.colorize import Colorize
     from bench_tasks.class_conditional import ClassConditional
+    from bench_tasks.colorize import Colorize
+    from bench_tasks.encode import Encode
     from bench_tasks.generate import Generate
+    from bench_tasks.identifiability import Identifiability
     from bench_tasks.inpaint import Inpaint
+    from bench_tasks.interpolate import Interpolate
+    from bench_tasks.likelihood import Likelihood
 
-    register(Generate)
-    register(Inpaint)
-    register(Colorize)
+    for task in (Generate, Likelihood, Encode, Identifiability, Interpolate, Inpaint, Colorize):
+        register(task)
     register(ClassConditional)
 
 
 @hookimpl
 def register_metrics(register: Register) -> None:
-    from bench_tasks.conditional import ConditionalFd, KnownError
-
-    register(ConditionalFd)
-    register(KnownError)
     from bench_tasks.class_metrics import ClassShare, ComponentShare, FdClass, FdComponent
+    from bench_tasks.conditional import ConditionalFd, KnownError
+    from bench_tasks.latents import LatentCorrelation, LatentDifference, LatentFD
+    from bench_tasks.means import BitsPerDim, RoundTrip
 
-    for metric in (ClassShare, ComponentShare, FdClass, FdComponent):
+    for metric in (BitsPerDim, RoundTrip, LatentFD, LatentCorrelation, LatentDifference):
+        register(metric)
+    for metric in (ConditionalFd, KnownError, ClassShare, ComponentShare, FdClass, FdComponent):
         register(metric)

@@ -1,0 +1,71 @@
+"""Images between images, by their latents."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from bench import BenchError, Task, Tensor, Work, param
+from bench_tasks.flow import decoded, encoded
+
+if TYPE_CHECKING:
+    from bench.sources import Images
+
+
+class Interpolate(Task):
+    """Decoded latents on the great circle from one image's latent a to the next one's b (Song et al. 2021,
+    section 4.3; Shoemake 1985):
+
+        z(w) = temperature (sin((1 - w) theta) a + sin(w theta) b) / sin(theta),   w from 0 to 1,
+
+    theta the angle between a and b. A row of ``points`` images for each image of a batch, from it to the next
+    one, the last one's to the first. At temperature 1 a row's ends are the images themselves, as `encode`
+    decodes them.
+    """
+
+    name = "interpolate"
+    takes_data = True
+    follows_flow = True
+    sde_defaults: ClassVar[dict[str, Any]] = {"eps": 1e-5}
+
+    points: int = param(default=8, help="images of a row, its two ends among them", low=2, high=64)
+    temperature: float = param(default=1.0, help="what latents are multiplied by", above=0, high=10)
+
+    @property
+    def per_image(self) -> int:
+        return self.points
+
+    def check_data(self, data: Images | None, samples: int, batch_size: int) -> None:
+        rest = samples % batch_size
+        if samples % self.points or min(batch_size, rest or batch_size) < 2 * self.points:
+            raise BenchError(
+                f"interpolate needs whole rows of {self.points} and two or more of them in each batch: take "
+                f"multiples of {2 * self.points} for --samples and --batch-size"
+            )
+
+    def run(self, work: Work) -> dict[str, Tensor]:
+        import torch
+
+        assert work.images is not None
+        a = encoded(work.model.states(work.images[:: self.points]), work)
+        b = a.roll(-1, 0)
+        ways = torch.linspace(0, 1, self.points, dtype=torch.float64).tolist()
+        z = torch.stack([spherical(a, b, way) for way in ways], dim=1).flatten(0, 1)
+        return {"images": work.model.images(decoded(self.temperature * z, work))}
+
+    def picture(self, left: Mapping[str, Tensor]) -> tuple[Tensor, int]:
+        return left["images"][: max(64 // self.points, 2) * self.points], self.points
+
+
+def spherical(a: Tensor, b: Tensor, way: float) -> Tensor:
+    """The point at ``way`` in [0, 1] of the arc from a to b (B, ...): a at 0, b at 1."""
+    import torch
+
+    flat_a, flat_b = (z.flatten(1).double() for z in (a, b))
+    cosine = (flat_a * flat_b).sum(1) / (flat_a.norm(dim=1) * flat_b.norm(dim=1))
+    angle = cosine.clamp(-1, 1).acos()[:, None]
+    near = angle < 1e-4  # where the arc is a line to float's precision
+    sine = torch.where(near, torch.ones_like(angle), angle.sin())
+    part_a = torch.where(near, 1 - way + 0 * angle, ((1 - way) * angle).sin() / sine)
+    part_b = torch.where(near, way + 0 * angle, (way * angle).sin() / sine)
+    return (part_a * flat_a + part_b * flat_b).to(a.dtype).view_as(a)

@@ -1,0 +1,180 @@
+"""Bits/dim by the probability flow and the instantaneous change of variables."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from bench import SDE, BenchError, Card, Sampler, ScoreFunction, Task, Tensor, Work, param
+from bench.exact import MixtureModel
+from bench.sampling import velocity
+
+if TYPE_CHECKING:
+    from bench.sources import Images
+
+
+class Likelihood(Task):
+    """Bits/dim of images (Song et al. 2021, eq. 39 and appendix D.2):
+
+        log p(x) = log prior(x(T)) + int_eps^T div v(x(t), t) dt,   dx/dt = v(x, t),   x(eps) = x,
+
+    v the probability flow's velocity. Images are taken as states at eps: this is the density at
+    eps, not at 0, and on VE, whose noise at eps is sigma_min already, the two differ. The divergence is
+    ``e^T (dv/dx) e``, the mean over probes e of zero mean and unit covariance, drawn once per image (Skilling
+    1989, Hutchinson 1990), or exact where the score is closed-form. A counted evaluation is one call of the
+    network and, for each probe, one product with its Jacobian.
+
+    8-bit images are dequantised, (k + u) / 256 with u uniform on [0, 1). In bits per dimension of pixels 0 to
+    255 whatever the SDE's data range: ``-log2 p(x) / D + 8 - log2(high - low)``.
+    """
+
+    name = "likelihood"
+    leaves = ("bits_per_dim",)
+    metrics = ("bits_per_dim",)
+    takes_data = True
+    follows_flow = True
+    sde_defaults: ClassVar[dict[str, Any]] = {"eps": 1e-5}
+
+    divergence: Literal["estimate", "exact"] = param(
+        default="estimate", help="by probes, or in closed form on exact checkpoints"
+    )
+    probe: Literal["rademacher", "gaussian"] = param(default="rademacher", help="what probes are drawn from")
+    probes: int = param(default=1, help="probes per image", low=1, high=1000)
+    dequantise: Literal["auto", "uniform", "none"] = param(
+        default="auto", help="noise of one grey level; auto: on 8-bit images, not on floats"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.divergence == "exact" and (self.probe, self.probes) != ("rademacher", 1):
+            raise BenchError("an exact divergence takes no probes: leave out task.probe and task.probes")
+
+    def check(self, card: Card, sampler: Sampler) -> None:
+        if self.divergence == "exact" and not card.exact:
+            raise BenchError(
+                f"the divergence of {card.name}'s score is not known in closed form: "
+                "leave out -P task.divergence=exact"
+            )
+
+    def check_data(self, data: Images | None, samples: int, batch_size: int) -> None:
+        if self.dequantise == "uniform" and (data is None or data.kind == "run"):
+            what = "draws of an exact checkpoint" if data is None else f"the samples of {data.name}"
+            raise BenchError(f"{what} are no 8-bit images: leave out -P task.dequantise=uniform")
+
+    def run(self, work: Work) -> dict[str, Tensor]:
+        images = work.images
+        assert images is not None
+        if self.dequantise == "uniform" or (self.dequantise == "auto" and of_bytes(images)):
+            images = dequantised(images, work)
+        x, sde = work.model.states(images), work.sampler.sde
+        log_p, latent = self.log_density(x, work)
+        left = {"bits_per_dim": bits_per_dim(log_p, sde, x[0].numel())}
+        if isinstance(work.model, MixtureModel):
+            exact = exact_log_density(x, latent, work)
+            left["exact_bits_per_dim"] = bits_per_dim(exact, sde, x[0].numel())
+        return left
+
+    def log_density(self, x: Tensor, work: Work) -> tuple[Tensor, Tensor]:
+        """``log p(x)`` (B,), in nats, and the latents x(T); x (B, ...) states at eps."""
+        sde, score = work.sampler.sde, work.score
+        if self.divergence == "exact":
+            flow = exact_flow(sde, score)
+        else:
+            noise = work.noise("probe")
+            probes = [noise(x) for _ in range(self.probes)]
+            if self.probe == "rademacher":
+                probes = [(2 * (e > 0) - 1).to(x.dtype) for e in probes]
+            flow = estimated_flow(sde, score, probes)
+
+        def field(t: float, y: Tensor) -> Tensor:
+            v, divergence = flow(t, y[:, :-1].view_as(x))
+            return joined(v, divergence)
+
+        y = work.integrate(field, joined(x, x.new_zeros(len(x))), sde.eps, sde.end)
+        latent = y[:, :-1].view_as(x)
+        return log_prior(latent, sde) + y[:, -1], latent
+
+
+Flow = Callable[[float, Tensor], tuple[Tensor, Tensor]]
+"""``flow(t, x)``: velocity (B, ...) and its divergence (B,)."""
+
+
+def exact_flow(sde: SDE, score: ScoreFunction) -> Flow:
+    """The velocity, and its divergence from the score's own."""
+
+    def flow(t: float, x: Tensor) -> tuple[Tensor, Tensor]:
+        s, divergence = score.with_divergence(x, t)
+        dimension = divergence.new_full(divergence.shape, x[0].numel())
+        # v = f x - g^2 s / 2, and so div v = f D - g^2 div s / 2
+        return velocity(x, t, sde, s), velocity(dimension, t, sde, divergence)
+
+    return flow
+
+
+def estimated_flow(sde: SDE, score: ScoreFunction, probes: list[Tensor]) -> Flow:
+    """The velocity, and the mean of ``e^T (dv/dx) e`` over probes e (B, ...)."""
+    import torch
+
+    def flow(t: float, x: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.enable_grad():
+            x = x.detach().requires_grad_()
+            v = velocity(x, t, sde, score(x, t))
+        divergence = x.new_zeros(len(x))
+        with score.clock or nullcontext():
+            for e in probes:
+                (product,) = torch.autograd.grad(v, x, e, retain_graph=e is not probes[-1])
+                divergence += (product * e).flatten(1).sum(1)
+        return v.detach(), divergence / len(probes)
+
+    return flow
+
+
+def joined(x: Tensor, number: Tensor) -> Tensor:
+    """x (B, ...) as rows with a number (B,) behind each: (B, D + 1)."""
+    import torch
+
+    return torch.cat([x.flatten(1), number[:, None]], dim=1)
+
+
+def log_prior(latent: Tensor, sde: SDE) -> Tensor:
+    """``log N(x(T); 0, prior_std^2 I)`` (B,), in nats and float64."""
+    z = latent.flatten(1).double() / sde.prior_std
+    constant = z.shape[1] * (0.5 * math.log(2 * math.pi) + math.log(sde.prior_std))
+    return -0.5 * (z**2).sum(1) - constant
+
+
+def exact_log_density(x: Tensor, latent: Tensor, work: Work) -> Tensor:
+    """What ``log p(x)`` is in truth on an exact checkpoint, (B,) in nats.
+
+    The marginal's at eps; and as runs have the prior in place of the marginal at T, the ratio of the two at
+    x(T). It varies so little with x(T) that the solver's error there does not show.
+    """
+    import torch
+
+    assert isinstance(work.model, MixtureModel)
+    model = MixtureModel(work.model.data, x.device, torch.float64, colour=None, range_=work.model.range)
+    sde = work.sampler.sde
+
+    def marginal(x: Tensor, t: float) -> Tensor:
+        return model.log_components(x.double(), sde.at(t)).logsumexp(1)
+
+    return marginal(x, sde.eps) + log_prior(latent, sde) - marginal(latent, sde.end)
+
+
+def bits_per_dim(log_p: Tensor, sde: SDE, dimension: int) -> Tensor:
+    """Log-densities of states, in nats, in bits per dimension of pixels 0 to 255."""
+    low, high = sde.data_range
+    return log_p / (-math.log(2) * dimension) + (8 - math.log2(high - low))
+
+
+def of_bytes(images: Tensor) -> bool:
+    """Whether images on [0, 1] are bytes k as k / 255."""
+    return bool(((images * 255).round() / 255 == images).all())
+
+
+def dequantised(images: Tensor, work: Work) -> Tensor:
+    """Bytes k as (k + u) / 256, u uniform on [0, 1)."""
+    z = work.noise("dequantise")(images)
+    return (images * 255 + (1 + (z / math.sqrt(2)).erf()) / 2) / 256

@@ -1,0 +1,59 @@
+"""Metrics that are the mean of a number per image."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from bench import Array, BenchError, Measured, Metric, Reading, Tensor
+from bench.metrics import groups
+
+
+class _PerImage(Metric):
+    name = "per_image"
+
+    def start(self, device: Any) -> Measured:
+        del device
+        return _Mean(self.name)
+
+
+class BitsPerDim(_PerImage):
+    """Negative log2-likelihood per dimension of pixels 0 to 255, the mean over images.
+
+    The error is that over images: of estimates it takes in what the probes add.
+    """
+
+    name = "bits_per_dim"
+    reads = ("bits_per_dim",)
+    bias = "the solver's error; none by the probes"
+
+
+class RoundTrip(_PerImage):
+    """Root mean square over pixels between images and what their latents decode to, as a share of the data
+    range, the mean over images."""
+
+    name = "round_trip"
+    reads = ("round_trip",)
+
+
+class _Mean(Measured):
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.batches: list[Array] = []
+
+    def add(self, values: Tensor) -> None:
+        self.batches.append(values.double().cpu().numpy())
+
+    def leave_one_out(self) -> list[float]:
+        everyone = range(len(self.batches))
+        rest = ([self.batches[i] for i in everyone if i not in part] for part in groups(len(self.batches)))
+        return [float(np.concatenate(left).mean()) for left in rest]
+
+    def result(self) -> Reading:
+        if not self.batches:
+            raise BenchError(f"{self.name} needs a number of at least one image")
+        values = np.concatenate(self.batches)
+        error = float(values.std(ddof=1)) / len(values) ** 0.5 if len(values) > 1 else None
+        spread = {"least": float(values.min()), "greatest": float(values.max())}
+        return Reading(float(values.mean()), len(values), error, details=spread)
