@@ -319,7 +319,7 @@ def test_show_json_holds_what_the_plugin_says(
         assert {e["name"] for e in shown} == {name}
         for entry in shown:
             if entry["kind"] != "checkpoints":
-                thing: type[Plugin] = own_registry.get(entry["kind"], name).thing
+                thing: type[Plugin] = own_registry.entries[entry["kind"], name][0].thing
                 assert [(p["name"], p["default"]) for p in entry["parameters"]] == [
                     (p.name, p.default) for p in thing.parameters()
                 ]
