@@ -1,8 +1,12 @@
-"""Settings of the property tests: the same examples every time in CI, new ones elsewhere."""
+"""Settings of all tests: one thread where several processes share the cores, and the property tests'
+examples, the same every time in CI, new ones elsewhere."""
 
 from __future__ import annotations
 
 import os
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # before torch is imported
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from hypothesis import settings
 

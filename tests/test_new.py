@@ -15,6 +15,8 @@ import pytest
 from bench import scaffold
 from bench.cli import main
 from bench.plugins import Registry, registry
+from bench.testing import assert_conforms
+from tests.benchmarks import authoring
 
 
 def new(role: str, name: str) -> int:
@@ -134,6 +136,18 @@ def test_what_cannot_be_is_told_in_a_line(
     assert message.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
     assert not list((tmp_path / "taken").iterdir())
+
+
+def test_the_readmes_sampler_is_what_it_says(tmp_path: Path) -> None:
+    """Its code and its suite, as they stand there; the benchmark `authoring` goes the whole way."""
+    (tmp_path / "my_sampler.py").write_text(authoring.block("my_sampler.py"))
+    made = module(tmp_path / "my_sampler.py")
+    found = Registry()
+    found.load(made, "my-sampler", "0.1.0")
+    assert found.all_problems() == []
+    assert_conforms(found.get("predictors", "my_sampler").thing, sdes=("vp",))
+    suite = tomllib.loads(authoring.block("bench.toml"))["suites"]["mine"]
+    assert suite["cells"][0]["predictor"][0] == "my_sampler"
 
 
 def test_the_worked_example_is_such_a_package() -> None:

@@ -134,6 +134,10 @@ def show_command(name: str, as_json: bool) -> None:
     """Show everything of that NAME: its equation, parameters with their ranges, where it comes from."""
     found = registry()
     entries = [e for kind in KINDS for e in found.of_kind(kind) if e.name == name]
+    family, colon, _ = name.partition(":")
+    if colon and not entries:
+        families = [kind for kind in KINDS if any(n.startswith(f"{family}:<") for n in found.names(kind))]
+        entries = [found.get(kind, name) for kind in families]
     suites = [suite for suite in suite_facts() if suite["name"] == name]
     if suites and not entries:
         click.echo(json.dumps(suites[0], indent=1) if as_json else _suite_text(suites[0]))

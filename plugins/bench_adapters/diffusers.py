@@ -5,16 +5,17 @@ from __future__ import annotations
 import functools
 import inspect
 import math
-import warnings
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from bench import SDE, BenchError, Level, Noise, ScoreFunction, Solver, Tensor, param
 from bench.errors import did_you_mean
-from bench_adapters.common import entropy, level_at, member_of, need, seeded, settings
+from bench_adapters.common import entropy, level_at, member_of, need, options, quiet, random, seeded, settings
 
 TRAINED = 1000
+LOWEST = 3e-3
+"""Of sigma / alpha, what the schedules begin with: their ``alpha_bar``, in float32, is below 1."""
 UNFIT = {
     "LCMScheduler": "it needs a network distilled for it",
     "TCDScheduler": "it needs a network distilled for it",
@@ -23,8 +24,13 @@ UNFIT = {
     "DPMSolverMultistepInverseScheduler": "it runs from data to noise",
     "CogVideoXDDIMScheduler": "it shifts the noise levels for its own network",
     "CogVideoXDPMScheduler": "it shifts the noise levels for its own network",
+    "IPNDMScheduler": "its noise levels are its own (ipndm is the same method)",
 }
-OWN = ("trained_betas", "num_train_timesteps", "prediction_type")
+FIXED = (
+    "trained_betas", "beta_start", "beta_end", "beta_schedule", "rescale_betas_zero_snr",
+    "num_train_timesteps", "prediction_type", "use_flow_sigmas", "flow_shift", "use_dynamic_shifting",
+    "time_shift_type",
+)  # fmt: skip
 
 
 class Diffusers(Solver):
@@ -32,8 +38,11 @@ class Diffusers(Solver):
 
     At the level ``rho = sigma / alpha``, ``z = x / sqrt(alpha^2 + sigma^2)`` is a variance-preserving state
     of ``alpha_bar = 1 / (1 + rho^2)``. The scheduler is given the betas of the 1000 levels at times evenly
-    spread from eps to T, spaces its steps among them by its own rules, and is told ``eps = -sigma s``, the
-    network being asked at the level of its timestep (between two, ln rho is linear). It ends on clean data.
+    spread from eps (or from rho = 0.003, if later) to T, spaces its steps among them by its own rules, and is
+    told ``eps = -sigma s``, the network being asked at the level of its timestep (between two, ln rho is
+    linear). It ends on clean data. The spacing ``leading``, some schedulers' default, leaves out the highest
+    levels and is inexact for it; ``config=timestep_spacing=trailing`` begins at T (for DDIM take steps that
+    divide 1000).
     """
 
     name = "diffusers:<SchedulerClass>"
@@ -49,28 +58,30 @@ class Diffusers(Solver):
     @classmethod
     @functools.cache
     def member(cls, name: str) -> type[Self]:
-        need("diffusers", "diffusers")
         made = _class(name)
         if name in UNFIT or "trained_betas" not in inspect.signature(made.__init__).parameters:
             why = UNFIT.get(name, "it takes no noise schedule")
             raise BenchError(f"diffusers:{name} can't sample these networks: {why}")
-        return member_of(cls, name, "scheduler")
+        return member_of(cls, name, "scheduler", options(made.__init__, FIXED))
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.scheduler:
-            self._settings()
+            self.nfe()  # a wrong setting is told at once
+
+    @property
+    def couples_batch(self) -> bool:
+        return _draws(self)  # from one generator for the batch
 
     def nfe(self) -> int | None:
-        betas = np.linspace(1e-4, 0.02, TRAINED)
-        return len(self._made(betas.tolist()).timesteps)
+        return len(self._made(PLAIN).timesteps)
 
     def solve(self, x: Tensor, sde: SDE, score: ScoreFunction, noise: Noise) -> Tensor:
         ratios = _ratios(sde)
         made = self._made(_betas(ratios))
         level = sde.at(sde.end)
         sample = x * (float(made.init_noise_sigma) / math.hypot(level.alpha, level.sigma))
-        with seeded(entropy(noise, x) if _draws(self) else 0, x) as generator, _quiet():
+        with seeded(entropy(noise, x) if _draws(self) else 0, x) as generator, quiet():
             for t in made.timesteps:
                 scaled = made.scale_model_input(sample, t)
                 level = _level(sde, ratios, float(t))
@@ -79,42 +90,40 @@ class Diffusers(Solver):
                 sample = _stepped(made, eps, t, sample, generator).to(x.dtype)
         return sample
 
-    def _settings(self) -> dict[str, Any]:
-        known = set(inspect.signature(_class(self.scheduler).__init__).parameters) - {"self", *OWN}
-        return settings(self.config, known, self.name)
-
     def _made(self, betas: list[float]) -> Any:
         """The scheduler on a noise schedule, with its timesteps set."""
         cls = _class(self.scheduler)
         known = inspect.signature(cls.__init__).parameters
         plain = {"prediction_type": "epsilon", "clip_sample": False, "thresholding": False}
-        given = {k: v for k, v in plain.items() if k in known} | self._settings()
+        given = {k: v for k, v in plain.items() if k in known}
+        given |= settings(self.config, cls.__init__, FIXED, self.name)
         try:
-            with _quiet():
+            with quiet():
                 made = cls(trained_betas=betas, num_train_timesteps=len(betas), **given)
                 made.set_timesteps(self.steps)
-        except (ValueError, TypeError, NotImplementedError, ImportError) as error:
+        except Exception as error:
             raise BenchError(f"{self.name}: {' '.join(str(error).split())}") from error
         return made
 
 
-def _class(name: str) -> Any:
-    with _quiet():
-        import diffusers
+PLAIN = [float(beta) for beta in np.linspace(1e-4, 0.02, TRAINED)]
+"""Any schedule: for what does not depend on it."""
 
-        known = [n for n in dir(diffusers) if n.endswith("Scheduler")]
-        if name not in known:
-            raise BenchError(f"diffusers has no scheduler {name!r}{did_you_mean(name, known, 'its manual')}")
+
+def _class(name: str) -> Any:
+    diffusers = need("diffusers", "diffusers")
+    diffusers.utils.logging.set_verbosity_error()
+    known = [n for n in dir(diffusers) if n.endswith("Scheduler")]
+    if name not in known:
+        near = did_you_mean(f"{name.removesuffix('Scheduler')}Scheduler", known, "its manual")
+        raise BenchError(f"diffusers has no scheduler {name!r}{near}")
+    with quiet():
         return getattr(diffusers, name)
 
 
-def _quiet() -> warnings.catch_warnings:
-    """What the library warns of itself is not our users'."""
-    return warnings.catch_warnings(action="ignore")
-
-
 def _ratios(sde: SDE) -> np.ndarray[Any, np.dtype[np.float64]]:
-    t = np.linspace(sde.eps, sde.end, TRAINED)
+    (lowest,) = sde.time_at(np.array([math.log(LOWEST)]))
+    t = np.linspace(max(sde.eps, lowest), sde.end, TRAINED)
     found: np.ndarray[Any, np.dtype[np.float64]] = sde.sigma(t) / sde.alpha(t)
     return found
 
@@ -136,15 +145,15 @@ def _stepped(made: Any, eps: Tensor, t: Any, sample: Tensor, generator: Any) -> 
 
 @functools.cache
 def _draws(solver: Diffusers) -> bool:
-    """Whether the scheduler draws noise: its generator, or torch's own, has moved after a run on nothing."""
+    """Whether the scheduler's result depends on noise."""
     import torch
 
-    x = torch.zeros(1, 1, 2, 2)
-    made = solver._made(np.linspace(1e-4, 0.02, TRAINED).tolist())
-    with seeded(0, x) as generator, _quiet():
-        before = generator.get_state(), torch.random.get_rng_state()
-        for t in made.timesteps:
-            made.scale_model_input(x, t)
-            x = _stepped(made, torch.zeros_like(x), t, x, generator)
-        after = generator.get_state(), torch.random.get_rng_state()
-    return not all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+    def run(seed: int) -> Tensor:
+        x, made = torch.zeros(1, 1, 2, 2), solver._made(PLAIN)
+        with seeded(seed, x) as generator, quiet():
+            for t in made.timesteps:
+                made.scale_model_input(x, t)
+                x = _stepped(made, torch.zeros_like(x), t, x, generator)
+        return x
+
+    return random(run)

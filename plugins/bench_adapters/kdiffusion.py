@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import functools
 import inspect
-import warnings
+from collections.abc import Sequence
 from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
 
 from bench import SDE, BenchError, Noise, ScoreFunction, Solver, Tensor, param
 from bench.errors import did_you_mean
-from bench.sde import scales
-from bench_adapters.common import entropy, level_at, member_of, need, seeded, settings
+from bench.sde import time_grid
+from bench_adapters.common import entropy, level_at, member_of, need, options, quiet, random, seeded, settings
 
 GIVEN = ("model", "x", "sigmas", "extra_args", "callback", "disable", "noise_sampler")
 
@@ -19,7 +21,7 @@ class KDiffusion(Solver):
     """A k-diffusion sampler on any SDE, in its own coordinates ``y = x / alpha``, ``rho = sigma / alpha``.
 
     Its model is the denoiser ``(x + sigma^2 s) / alpha`` at the level of rho, its sigmas are the schedule's,
-    from T to eps and then zero: it ends on clean data. Noise comes from the run's own stream.
+    from T to eps and then zero: it ends on clean data. Its noise is its own, seeded from the run's.
     """
 
     name = "kdiffusion:<function>"
@@ -37,47 +39,76 @@ class KDiffusion(Solver):
     @classmethod
     @functools.cache
     def member(cls, name: str) -> type[Self]:
-        need("k_diffusion", "kdiffusion")
         name = name.removeprefix("sample_")
         made = _function(name)
         if "sigmas" not in inspect.signature(made).parameters:
             raise BenchError(f"kdiffusion:{name} makes its own noise levels: take one that is given sigmas")
-        return member_of(cls, name, "function")
+        return member_of(cls, name, "function", options(made, GIVEN))
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.function:
-            self._settings()
+            self.settings()  # a wrong one is told at once
+
+    @property
+    def couples_batch(self) -> bool:
+        return self._draws()
+
+    def nfe(self) -> int | None:
+        return _tried(self)[0]
 
     def solve(self, x: Tensor, sde: SDE, score: ScoreFunction, noise: Noise) -> Tensor:
-        import torch
-
-        function, given = _function(self.function), self._settings()
-        ratios = [s.sigma / s.alpha for s in scales(sde, self.steps, self.schedule, self.rho)]
-        sigmas = torch.tensor([*ratios, 0.0], dtype=x.dtype, device=x.device)
-        takes_noise = "noise_sampler" in inspect.signature(function).parameters
-        if takes_noise:
-            given["noise_sampler"] = lambda *_: noise(x)
+        t = time_grid(sde, self.steps, self.schedule, self.rho)[::-1]
+        ratios = (sde.sigma(t) / sde.alpha(t)).tolist()
 
         def model(y: Tensor, sigma: Tensor) -> Tensor:
             level = level_at(sde, float(sigma[0]))
             s = score(y * level.alpha, level)
             return (y * level.alpha).add_(s, alpha=level.sigma**2).div_(level.alpha)
 
-        seed = entropy(noise, x) if not takes_noise and given.get("s_churn", 0) else 0
-        with seeded(seed, x), warnings.catch_warnings(action="ignore"):
-            found: Tensor = function(model, x / sde.at(sde.end).alpha, sigmas, disable=True, **given)
+        return self.sample(
+            model, x / sde.at(sde.end).alpha, ratios, entropy(noise, x) if self._draws() else 0
+        )
+
+    def sample(self, model: Any, y: Tensor, ratios: Sequence[float], seed: int) -> Tensor:
+        """The function on noise levels, to which zero is added."""
+        sigmas = y.new_tensor([*ratios, 0.0])
+        with seeded(seed, y), quiet():
+            found: Tensor = _function(self.function)(model, y, sigmas, disable=True, **self.settings())
         return found
 
-    def _settings(self) -> dict[str, Any]:
-        known = set(inspect.signature(_function(self.function)).parameters) - set(GIVEN)
-        return settings(self.config, known, self.name)
+    def settings(self) -> dict[str, Any]:
+        """``config``, read."""
+        return settings(self.config, _function(self.function), GIVEN, self.name)
+
+    def _draws(self) -> bool:
+        return _tried(self)[1] or bool(self.settings().get("s_churn"))
+
+
+@functools.cache
+def _tried(solver: KDiffusion) -> tuple[int, bool]:
+    """The function's calls of its model, and whether its result depends on noise."""
+    import torch
+
+    calls = 0
+
+    def model(y: Tensor, _: Tensor) -> Tensor:  # a constant would be the answer, whatever the noise
+        nonlocal calls
+        calls += 1
+        return y / 2
+
+    def run(seed: int) -> Tensor:
+        nonlocal calls
+        calls = 0
+        levels = np.geomspace(80, 0.002, solver.steps).tolist()  # any
+        return solver.sample(model, torch.zeros(1, 1, 2, 2), levels, seed)
+
+    drawn = random(run)
+    return calls, drawn
 
 
 def _function(name: str) -> Any:
-    with warnings.catch_warnings(action="ignore"):
-        from k_diffusion import sampling
-
+    sampling = need("k_diffusion.sampling", "kdiffusion")
     known = [n.removeprefix("sample_") for n in dir(sampling) if n.startswith("sample_")]
     if name not in known:
         raise BenchError(f"k-diffusion has no sampler {name!r}{did_you_mean(name, known)}")

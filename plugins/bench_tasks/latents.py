@@ -8,8 +8,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from bench import Array, BenchError, Measured, Metric, Reading, Tensor
-from bench.metrics import groups
-from bench_fid.dct import fd_diagonal
+from bench.metrics import fd_diagonal, groups
 
 GROUPS = 16
 
