@@ -126,7 +126,7 @@ def test_list_tells_what_is_here_and_how_the_rest_is_had(bench: Bench) -> None:
     (Path(found["one"]["folder"]) / "one.bin").write_bytes(BODY[:-1])
     assert rows(bench)["one"]["state"] == "damaged"
     _, out, _ = bench("list")
-    assert re.search(r"two +vp +cont\. +2\.5 +300 kB +installed", out)
+    assert re.search(r"two +vp +cont\. +2\.50 +300 kB +installed", out)
 
 
 def test_list_tells_of_the_shipped_ones(capsys: pytest.CaptureFixture[str]) -> None:

@@ -162,7 +162,7 @@ def curve(cells: pd.DataFrame, x: str, label: str, metric: str, heading: str, qu
             axes.set_title(sde, fontsize=10)
             if axes.get_yscale() == "log":  # a band that reaches nought is not followed down
                 shown = cells[["mean", "exact"]].to_numpy()
-                axes.set_ylim(bottom=0.5 * float(np.nanmin(shown[shown > 0])))
+                axes.set_ylim(bottom=max(axes.get_ylim()[0], 0.5 * float(np.nanmin(shown[shown > 0]))))
             panels[-1, j].set_xlabel(label)
             if both:
                 _published(panels[1, j], panel, x, look, f"published {quantity}" if j == 0 else "")
