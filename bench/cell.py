@@ -66,8 +66,9 @@ class Cell:
             found |= {"steps": sampler.steps, "grid": sampler.grid, "order": sampler.order}
             found |= {"rho": sampler.rho} if sampler.grid == "polynomial" else {}
             found |= {} if sampler.label_scales is None else {"label_scales": sampler.label_scales}
-        files = self.task.provenance(self.card)
-        found |= {"files": files} if files else {}
+        rests_on = self.task.provenance(self.card)
+        if rests_on:
+            found["task"]["provenance"] = rests_on
         if self.task.takes_data:
             kept = ("kind", "n", "sha256", "decoder")
             facts = {"kind": "draws"} if self.data is None else self.data.facts()

@@ -78,7 +78,7 @@ def make_plan(settings: Settings, registry: Registry) -> list[Cell]:
             )
         if task.takes_data:
             _check_data(images, card, task, settings)
-        names = _once(settings.metric) or list(task.metrics_on(card)) or [card.metric]
+        names = _once(settings.metric) or list(task.judged_by(card)) or [card.metric]
         metrics = build_metrics(registry, names, settings.parameters.get("metric", {}))
         for metric in metrics:
             _check_reads(metric, task)

@@ -92,7 +92,7 @@ class Task(Plugin):
     """What a run does with a sampler: `run` makes one batch, named tensors with a row per sample.
 
     ``leaves`` names them; metrics say by `Metric.reads` which they take in. ``metrics`` are taken unless
-    others are asked for, on any checkpoint (`metrics_on`). ``takes_data``: it works on images
+    others are asked for; none stands for the checkpoint's own. ``takes_data``: it works on images
     (``--data``). ``follows_flow``: it integrates the probability flow by a `FlowSolver`, and no denoising
     step ends it.
     ``unconditional``: its images are the sampler's own, and titles pass over its name.
@@ -114,8 +114,8 @@ class Task(Plugin):
     def check(self, card: Card, sampler: Sampler) -> None:
         """`BenchError` where the sampler or the checkpoint can't do it."""
 
-    def metrics_on(self, card: Card) -> tuple[str, ...]:
-        """Names of the metrics taken unless others are asked for; none: the checkpoint's own."""
+    def judged_by(self, card: Card) -> tuple[str, ...]:
+        """The metrics that are taken on a checkpoint unless others are asked for; default: ``metrics``."""
         del card
         return self.metrics
 
@@ -125,7 +125,7 @@ class Task(Plugin):
         return {}
 
     def provenance(self, card: Card) -> dict[str, str]:
-        """Hashes of the files that decide a batch besides the checkpoint's."""
+        """What decides what it leaves besides parameters, sampler and checkpoint: hashes of files."""
         del card
         return {}
 

@@ -36,7 +36,7 @@ class ClassConditional(Task):
                 f"{card.name} has no class {self.label}: {self.name}.label must be 0 to {count - 1}, or all"
             )
 
-    def metrics_on(self, card: Card) -> tuple[str, ...]:
+    def judged_by(self, card: Card) -> tuple[str, ...]:
         """On the exact checkpoint by its components, else by an independent classifier."""
         if card.exact:
             return ("component_share", "fd_component") if card.name == MIXTURE else ()
