@@ -16,6 +16,7 @@ from scipy import stats
 
 from bench import SDE, Array, BenchError, Measured, Sampler, ScoreFunction, Work
 from bench.basis import from_basis
+from bench.cache import hashed
 from bench.checkpoints.classifier import load_noisy_classifier
 from bench.checkpoints.load import classifier_path, load_model, mixture
 from bench.cli import main
@@ -23,6 +24,7 @@ from bench.config import Settings
 from bench.exact import Mixture, MixtureModel, gaussian_moments
 from bench.execute import Job, sample
 from bench.params import Plugin
+from bench.paths import REGISTRY
 from bench.plan import make_plan
 from bench.plugins import registry
 from bench.sampling import stream
@@ -370,7 +372,8 @@ def test_network_is_guided_from_the_command_line(tmp_path: Path) -> None:
     assert set(record["metrics"]) == {"class_share", "fd_class"}
     assert record["metrics"]["fd_class"]["note"] == "fewer than 100 samples of a class"
     assert record["cost"]["nfe"] == 3
-    assert list(record["identity"]["task"]["provenance"]) == ["cifar10-noisy-classifier"]
+    weights = REGISTRY / "classifiers" / "cifar10-noisy-classifier.safetensors"
+    assert record["identity"]["task"]["provenance"] == {weights.stem: hashed(weights)}
 
 
 def test_reference_by_class_is_of_the_whole_training_set() -> None:
