@@ -110,7 +110,7 @@ class Task(Plugin):
     """What a run does with a sampler: `run` makes one batch, named tensors with a row per sample.
 
     ``leaves`` names them; metrics say by `Metric.reads` which they take in. ``metrics`` are taken unless
-    others are asked for, on any checkpoint (`metrics_on`). ``takes_data``: it works on images
+    others are asked for; none stands for the checkpoint's own. ``takes_data``: it works on images
     (``--data``). ``follows_flow``: it integrates the probability flow by a `FlowSolver`, and no denoising
     step ends it.
     ``unconditional``: its images are the sampler's own, and titles pass over its name.

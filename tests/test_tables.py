@@ -20,6 +20,7 @@ from rich.console import Console
 from scipy import stats
 
 from bench.cli import main
+from bench.report import plots
 from bench.report.frame import best_per_row, kendall_tau, pareto
 from bench.report.tables import latex, markdown, number
 from bench.store import Store
@@ -350,3 +351,15 @@ def test_names_cannot_break_the_tables() -> None:
     assert r"\textbf{x\_1}" in tex
     assert r"a\textbackslash{}b" in tex
     assert r"\textasciitilde{}\textasciicircum{}\&\#\{\}" in tex
+
+
+def test_a_curve_shows_its_nought() -> None:
+    """An abscissa of 0 has a place and a label of its own; without one the axis is log, as ever."""
+    for x, scale in (([0.0, 0.5, 1.0], "symlog"), ([0.5, 1.0, 2.0], "log")):
+        cells = pd.DataFrame({"x": x, "mean": [1.0, 2.0, 3.0], "sde": "vp", "row": "ddim"})
+        cells = cells.assign(std=np.nan, exact=np.nan, error=np.nan, published=np.nan)
+        (axes,) = plots.curve(cells, "x", "scale", "fd", "").axes
+        low, high = axes.get_xlim()
+        assert (axes.get_xscale(), low <= x[0], x[-1] <= high) == (scale, True, True)
+        if scale == "symlog":
+            assert axes.get_xticks().tolist() == x

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import functools
 import json
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from scipy import stats
 
 from bench import SDE, Array, BenchError, Measured, Sampler, ScoreFunction, Work
 from bench.basis import from_basis
+from bench.cache import hashed
 from bench.checkpoints.classifier import load_noisy_classifier
 from bench.checkpoints.load import classifier_path, load_model, mixture
 from bench.cli import main
@@ -22,6 +24,7 @@ from bench.config import Settings
 from bench.exact import Mixture, MixtureModel, gaussian_moments
 from bench.execute import Job, sample
 from bench.params import Plugin
+from bench.paths import REGISTRY
 from bench.plan import make_plan
 from bench.plugins import registry
 from bench.sampling import stream
@@ -31,6 +34,7 @@ from bench_tasks.class_metrics import BY_CLASS, ComponentShare, FdComponent, _by
 from tests.analytic import RECORDED, sde
 
 P = 1e-4
+REFERENCE = Path(__file__).parents[1] / "results" / "reference" / "conditional" / "gmm-cifar10-2000"
 RUN = ("run", "--task", "class_conditional", "--sde", "vp", "--predictor", "ddim", "--samples", "4")
 EXACT = ("--checkpoint", "gmm-cifar10")
 BASE: dict[str, Any] = {
@@ -368,7 +372,8 @@ def test_network_is_guided_from_the_command_line(tmp_path: Path) -> None:
     assert set(record["metrics"]) == {"class_share", "fd_class"}
     assert record["metrics"]["fd_class"]["note"] == "fewer than 100 samples of a class"
     assert record["cost"]["nfe"] == 3
-    assert list(record["identity"]["files"]) == ["cifar10-noisy-classifier"]
+    weights = REGISTRY / "classifiers" / "cifar10-noisy-classifier.safetensors"
+    assert record["identity"]["task"]["provenance"] == {weights.stem: hashed(weights)}
 
 
 def test_reference_by_class_is_of_the_whole_training_set() -> None:
@@ -390,3 +395,17 @@ def test_metric_of_labels_needs_a_task_that_leaves_them(
     assert stopped.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "component_share reads labels, which the task generate does not leave" in line
+
+
+def test_committed_table_agrees_with_theory() -> None:
+    """On the mixture: what has an exact value is within four errors of it; unguided, a tenth is right."""
+    with (REFERENCE / "cells.csv").open(newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    exact = [row for row in rows if row["exact"]]
+    unguided = [row for row in rows if row["metric"] == "component_share" and row["x"] == "0.0"]
+    assert (len(rows), len(exact), len(unguided)) == (36, 3, 3)
+    for row in exact:
+        assert abs(float(row["value"]) - float(row["exact"])) < 4 * float(row["error"])
+    for row in unguided:
+        n = int(row["samples"])
+        assert stats.binomtest(round(float(row["value"]) * n), n, 0.1).pvalue > P

@@ -142,9 +142,7 @@ def curve(cells: pd.DataFrame, x: str, label: str, metric: str, heading: str, qu
         extra: dict[str, Any] = {}
         for j, (axes, sde) in enumerate(zip(panels[0], sdes, strict=True)):
             panel = cells[cells["sde"] == sde]
-            axes.set_xscale("log")
-            axes.xaxis.set_major_formatter("{x:g}")
-            axes.xaxis.set_minor_formatter(_between(axes.xaxis))
+            _abscissa(axes, panel[x])
             for row, line in panel.groupby("row", sort=False):
                 line, style = line.sort_values(x), look[str(row)]
                 axes.plot(line[x], line["mean"], markersize=4, linewidth=1.2, **style)
@@ -168,6 +166,21 @@ def curve(cells: pd.DataFrame, x: str, label: str, metric: str, heading: str, qu
                 _published(panels[1, j], panel, x, look, f"published {quantity}" if j == 0 else "")
         _arrange(figure, heading, _entries(look) | extra)
         return figure
+
+
+def _abscissa(axes: Axes, values: pd.Series[float]) -> None:
+    """Log; where a value is nought, linear up to the smallest that is not."""
+    from matplotlib.ticker import FixedLocator, NullLocator
+
+    if len(values) and (values == 0).any() and (values > 0).any():
+        axes.set_xscale("symlog", linthresh=float(values[values > 0].min()), linscale=0.4)
+        axes.xaxis.set_major_locator(FixedLocator(sorted(set(values))))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter("{x:g}")
+        return
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(_between(axes.xaxis))
 
 
 def _published(
