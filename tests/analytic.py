@@ -2,6 +2,7 @@
 
 ``fixtures/samplers.npz`` is cut down from the recording: each noise is kept once (``noise/{index}``,
 ``traj/noise/{corrector}``), and of the runs whose steps act on each sample alone two samples of four.
+``likelihood/`` is whole, its probes (plus or minus one) as int8.
 """
 
 from __future__ import annotations
