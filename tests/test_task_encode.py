@@ -268,12 +268,12 @@ def test_a_network_beside_the_gaussian(bench: Run) -> None:
         ),
         (("identifiability", *GAUSSIAN), "gaussian-cifar10 would be set beside itself: give another"),
         (("identifiability", *GAUSSIAN, "-P", "task.other=gmm-cifar"), "unknown checkpoint 'gmm-cifar'"),
-        (("interpolate", *GAUSSIAN, "--samples", "12"), "--batch-size must be a multiple of the 8 samples"),
+        (("interpolate", *GAUSSIAN, "--samples", "12"), "--samples must be a multiple of the 8 samples"),
         (
-            ("interpolate", *GAUSSIAN, "--samples", "20", "--batch-size", "16"),
+            ("interpolate", *GAUSSIAN, "--samples", "24", "--batch-size", "16"),
             "multiples of 16 for --samples and --batch-size",
         ),
-        (("interpolate", *GAUSSIAN, "--samples", "8"), "two or more of them in each batch"),
+        (("interpolate", *GAUSSIAN, "--samples", "8"), "two or more rows of 8 in each batch"),
         (("interpolate", *GAUSSIAN, "-P", "task.points=1"), "interpolate.points must be >= 2"),
         (
             ("interpolate", *GAUSSIAN, "--data", "images.npz", "--samples", "48"),
