@@ -119,8 +119,12 @@ def test_grey_is_the_first_of_three_orthogonal_axes() -> None:
 def test_a_colourless_image_is_what_is_known_of_it() -> None:
     sampler = pc("vp", steps=2)
     originals = pixels(np.random.default_rng(3), 2, 4)
-    left = task("colorize").run(work(sampler, small_gaussian(sampler.sde, 4), originals, 2))
-    assert torch.allclose(left["masked"], left["original"].mean(dim=1, keepdim=True).expand(-1, 3, -1, -1))
+    colorize = task("colorize", completions=2)
+    left = colorize.run(work(sampler, small_gaussian(sampler.sde, 4), originals, 2))
+    picture = colorize.picture(left)
+    assert picture is not None
+    grey = originals.mean(dim=1, keepdim=True).expand(-1, 3, -1, -1)
+    assert torch.allclose(picture[0][1::4], grey)
 
 
 def test_masks() -> None:
@@ -162,10 +166,21 @@ def test_a_picture_has_a_row_for_each_image() -> None:
     for row in range(2):
         mine = slice(3 * row, 3 * row + 3)
         assert torch.equal(images[5 * row], left["original"][3 * row])
-        assert torch.equal(images[5 * row + 1], left["masked"][3 * row])
+        assert bool((images[5 * row + 1][..., 2:] == 0.5).all())
+        assert torch.equal(images[5 * row + 1][..., :2], originals[row][..., :2])
         assert torch.equal(images[5 * row + 2 : 5 * row + 5], left["images"][mine])
-    assert bool((left["masked"][:, :, :, 2:] == 0.5).all())
-    assert torch.equal(left["masked"][..., :2], left["original"][..., :2])
+
+
+@pytest.mark.parametrize(("completions", "count"), [(3, 66), (5, 100), (70, 140)])
+def test_a_picture_has_whole_rows_alone(completions: int, count: int) -> None:
+    """Of 64 samples or a few less, or of one image whose completions are more."""
+    shape = (3, 2, 2)
+    left = {name: torch.zeros(count, *shape) for name in ("images", "original")}
+    left |= {"known": torch.ones(count, *shape, dtype=torch.bool), "axes": torch.eye(3).expand(count, 3, 3)}
+    picture = task("inpaint", completions=completions).picture(left)
+    assert picture is not None
+    rows = max(64 // completions, 1)
+    assert (len(picture[0]), picture[1]) == (rows * (completions + 2), completions + 2)
 
 
 @pytest.fixture

@@ -60,7 +60,7 @@ class Replace(Condition):
 class Completion(Task):
     """Images of which a part is known, several completions of each, by replacement (`Replace`)."""
 
-    leaves = ("images", "original", "masked", "known", "axes")
+    leaves = ("images", "original", "known", "axes")
     takes_data = True
 
     completions: int = param(default=4, help="completions of each image", low=2)
@@ -102,7 +102,6 @@ class Completion(Task):
         return {
             "images": work.model.images(x),
             "original": original,
-            "masked": self.drawn(part(original), mask),
             "known": rows(mask.bool()),
             "axes": rows(axes),
         }
@@ -111,9 +110,14 @@ class Completion(Task):
         """A row for each image: the original, what is known of it, its completions."""
         from torch import cat
 
-        of_image = slice(None, 64, self.completions)
-        completions = left["images"][:64].unflatten(0, (-1, self.completions))
-        first = [left[name][of_image].unsqueeze(1) for name in ("original", "masked")]
+        rows = max(64 // self.completions, 1)
+        completions, originals = (
+            left[name][: rows * self.completions].unflatten(0, (-1, self.completions))
+            for name in ("images", "original")
+        )
+        original, mask = originals[:, 0], left["known"][0].to(originals.dtype)
+        masked = self.drawn(KnownPart(left["axes"][0], mask)(original), mask)
+        first = [one.unsqueeze(1) for one in (original, masked)]
         return cat([*first, completions], dim=1).flatten(0, 1), 2 + self.completions
 
 
