@@ -185,6 +185,9 @@ def test_bytes_are_dequantised_and_floats_are_not() -> None:
     k = torch.randint(0, 256, (4, *probe.SHAPE), generator=torch.Generator().manual_seed(0))
     images = k.float() / 255
     assert of_bytes(images)
+    # a GPU multiplies by the reciprocal
+    assert not torch.equal(k * np.float32(1 / 255), images)
+    assert of_bytes(k * np.float32(1 / 255))
     assert not of_bytes(model.images(draws(model, 4)))
     made = dequantised(images, work(chosen, model, images))
     u = made.double() * 256 - k

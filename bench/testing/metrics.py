@@ -26,8 +26,6 @@ def metrics(metric: Metric) -> Iterator[Finding]:
     metric.provenance()
     yield from guarded("parameters", lambda: parameters(metric))
     yield from guarded("declared", lambda: declared(metric))
-    if metric.reads != ("images",):
-        return  # what it reads is a task's, and unknown here
     yield from guarded("order of batches", lambda: order(metric))
     yield from guarded("worse samples", lambda: worse(metric))
     yield from guarded("leave one out", lambda: left_out(metric))
