@@ -10,7 +10,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any, Literal
 
 from bench.checkpoints.cards import Card
-from bench.config import Precision
+from bench.config import DEFAULT_TASK, Precision
 from bench.errors import BenchError
 from bench.metrics import Metric
 from bench.params import Plugin
@@ -142,7 +142,7 @@ class Cell:
             how += f", denoise {s.denoise}"
         how += "" if self.precision == "fp32" else f", {self.precision}"
         how += ", compiled" if self.compile else ""
-        what = "" if self.task.unconditional else f"{_named(self.task)} · "
+        what = "" if self.task.name == DEFAULT_TASK else f"{_named(self.task)} · "
         of = "" if self.data is None else f" · of {self.data.name}"
         return f"{what}{self.card.name} · {_named(s.sde)} · {how}{of} · seed {self.seed}"
 

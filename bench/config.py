@@ -15,6 +15,7 @@ from bench.sde import GridKind
 from bench.suites import CellGroup, Suite
 
 Precision = Literal["fp32", "tf32", "bf16"]
+DEFAULT_TASK = "generate"
 
 
 Names = Annotated[list[str], Field(min_length=1)]
@@ -26,7 +27,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     checkpoint: Names = ["cifar10-tiny"]
-    task: str = "generate"
+    task: str = DEFAULT_TASK
     data: str | None = None
     sde: list[str] = []
     predictor: Names = ["reverse_diffusion"]

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from bench.sampling import OnStep
     from bench.score import Model
     from bench.store import Store
+    from bench.tasks import Task, Work
 
 
 Rerun = Literal["missing", "failed", "all"]
@@ -75,19 +76,15 @@ class Listener:
 
 _LOADED: dict[str, Model] = {}
 _BESIDE: dict[str, Model] = {}
-_WARM: set[int] = set()
-"""The batch sizes that the loaded model was called with."""
+_WARM: set[tuple[Task, int]] = set()
+"""The tasks that the loaded model was called by, each with the sizes of batches."""
 
 
-def _model(cell: Cell, size: int) -> tuple[Model, float]:
-    """The cell's loaded checkpoint, kept while cells follow each other on it, and the warm-up's seconds.
-
-    A network, and anything on a GPU, is called once on each size of batch before it is timed.
-    """
+def _model(cell: Cell) -> Model:
+    """The cell's loaded checkpoint, kept while cells follow each other on it."""
     import torch
 
     from bench.checkpoints.load import load_model
-    from bench.score import ScoreFunction
 
     sde, device = cell.sampler.sde, torch.device(cell.device)
     key = f"{cell.card.deciding()} {sde} {cell.device} {cell.precision} {cell.compile}"
@@ -98,15 +95,22 @@ def _model(cell: Cell, size: int) -> tuple[Model, float]:
             tf32 = cell.precision == "tf32"
             torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
         _LOADED[key] = load_model(cell.card, sde, device, precision=cell.precision, compile=cell.compile)
-    model = _LOADED[key]
-    if size in _WARM or (cell.card.exact and device.type != "cuda"):
-        return model, 0.0
+    return _LOADED[key]
+
+
+def _warmed(task: Task, work: Work) -> float:
+    """The warm-up's seconds: `Task.warm` on each size of batch, before it is timed."""
+    import torch
+
+    if (task, work.size) in _WARM:
+        return 0.0
     begun = time.perf_counter()
-    # as the run calls it: what is compiled knows the difference
     with torch.no_grad():
-        ScoreFunction(model, sde)(torch.zeros((size, *model.shape), device=device), sde.end).sum().item()
-    _WARM.add(size)
-    return model, time.perf_counter() - begun
+        task.warm(work)
+    if work.device.type == "cuda":
+        torch.cuda.synchronize(work.device)
+    _WARM.add((task, work.size))
+    return time.perf_counter() - begun
 
 
 def _beside(cell: Cell, name: str) -> Model:
@@ -139,36 +143,39 @@ def sample(job: Job, on_step: OnStep | None = None) -> tuple[dict[str, Tensor], 
 
     cell = job.cell
     device = torch.device(cell.device)
-    model, warm = _model(cell, job.size)
+    model = _model(cell)
     labels = cell.sampler.labels()
     images = task_images(cell, job.index, job.size, model, device)
 
-    def run(told: Any, *, watch: bool) -> tuple[dict[str, Tensor], ScoreFunction]:
+    def work(told: OnStep | None = None, *, watch: bool = False) -> Work:
         score = ScoreFunction(model, cell.sampler.sde, Clock(device), labels)
         noise = functools.cache(lambda role: stream(cell.seed, job.index, role, device))
         first = job.index * cell.batch_size
         load = functools.partial(_beside, cell)
-        work = Work(cell.sampler, score, device, job.size, first, images, noise, told, watch, load)
-        with torch.no_grad():
-            return cell.task.run(work), score
+        return Work(cell.sampler, score, device, job.size, first, images, noise, told, watch, load)
 
+    def run(work: Work) -> dict[str, Tensor]:
+        with torch.no_grad():
+            return cell.task.run(work)
+
+    warm, ours = _warmed(cell.task, work()), work(on_step)
     begun = time.perf_counter()
-    made, score = run(on_step, watch=False)
+    made = run(ours)
     left = {name: (t.float() if t.is_floating_point() else t).cpu() for name, t in made.items()}
     seconds = time.perf_counter() - begun
-    for name in cell.task.leaves:
+    for name in {*cell.task.leaves, *left}:
         if name not in left or len(left[name]) != job.size:
             raise BenchError(
                 f"the task {cell.task.name} left no {name}, a row for each of {job.size} samples"
             )
     if not all(bool(tensor.isfinite().all()) for tensor in left.values()):
-        run(None, watch=True)
+        run(work(watch=True))
         raise NotFiniteError("in the last conversion to images")
-    assert score.clock is not None
+    assert ours.score.clock is not None
     facts = {
-        "nfe": score.calls,
+        "nfe": ours.score.calls,
         "seconds": seconds,
-        "network_seconds": score.clock.seconds(),
+        "network_seconds": ours.score.clock.seconds(),
         "warm_seconds": warm,
     }
     return left, facts

@@ -112,16 +112,13 @@ class Task(Plugin):
     ``leaves`` names them; metrics say by `Metric.reads` which they take in. ``metrics`` are taken unless
     others are asked for; none stands for the checkpoint's own. ``takes_data``: it works on images
     (``--data``). ``follows_flow``: it integrates the probability flow by a `FlowSolver`, and no denoising
-    step ends it.
-    ``unconditional``: its images are the sampler's own, and titles pass over its name.
-    ``sde_defaults``: values of the SDE's parameters where the user gives none.
+    step ends it. ``sde_defaults``: values of the SDE's parameters where the user gives none.
     """
 
     leaves: ClassVar[tuple[str, ...]] = ("images",)
     metrics: ClassVar[tuple[str, ...]] = ()
     takes_data: ClassVar[bool] = False
     follows_flow: ClassVar[bool] = False
-    unconditional: ClassVar[bool] = False
     sde_defaults: ClassVar[Mapping[str, Any]] = {}
 
     @property
@@ -149,6 +146,13 @@ class Task(Plugin):
         """What decides a batch besides parameters, sampler and the checkpoint: hashes of files."""
         del card
         return {}
+
+    def warm(self, work: Work) -> None:
+        """Call once all that `run` calls, before it is timed: first calls load, compile and choose.
+
+        Default: the score.
+        """
+        work.score(work.prior(), work.score.sde.end)
 
     @abstractmethod
     def run(self, work: Work) -> dict[str, Tensor]:

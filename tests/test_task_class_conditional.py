@@ -208,11 +208,35 @@ def test_scale_0_is_generate_bit_for_bit(monkeypatch: pytest.MonkeyPatch) -> Non
     assert made[1]["labels"].tolist() == [0, 1, 2, 3]
 
 
+def test_the_classifier_is_warmed_up_where_it_guides(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[int]] = []
+
+    def gradient(*given: torch.Tensor) -> torch.Tensor:
+        asked.append(given[-1].tolist())
+        return torch.zeros_like(given[1])
+
+    monkeypatch.setattr(MixtureModel, "class_gradient", gradient)
+    vp = sde("vp")
+    score = ScoreFunction(model("vp"), vp)
+    given = Work(Sampler(vp), score, torch.device("cpu"), 3, 6, None, lambda _: lambda x: x.double().zero_())
+    for scale in (0.0, 2.0):
+        ClassConditional(scale=scale).warm(given)
+    assert asked == [[6, 7, 8]]
+
+
+def test_the_exact_value_is_of_one_level() -> None:
+    """None where the network is asked at another level than its gradient's."""
+    given = BASE | {"task": "class_conditional", "corrector": ["none"], "steps": 40, "grid": "uniform"}
+    for label_scales, known in ((None, True), (20, False)):
+        (cell,) = make_plan(Settings(**given | {"label_scales": label_scales}), registry())
+        assert bool(cell.task.exact(cell.card, cell.sampler)) is known
+
+
 def test_labels_go_on_through_the_batches() -> None:
-    given = BASE | {"task": "class_conditional", "samples": 14, "batch_size": 7}
+    given = BASE | {"task": "class_conditional", "samples": 17, "batch_size": 7}
     (cell,) = make_plan(Settings(**given), registry())
     labels = [sample(Job(cell, index, size))[0]["labels"].tolist() for index, size in cell.batches]
-    assert labels == [[0, 1, 2, 3, 4, 5, 6], [7, 8, 9, 0, 1, 2, 3]]
+    assert labels == [[0, 1, 2, 3, 4, 5, 6], [7, 8, 9, 0, 1, 2, 3], [4, 5, 6]]
 
 
 def test_exact_value_stands_beside_the_measured(tmp_path: Path) -> None:

@@ -41,6 +41,21 @@ class Counted(Model):
         return images
 
 
+def test_the_warm_up_differentiates() -> None:
+    """What is compiled for a gradient is another program."""
+    seen: list[bool] = []
+
+    class Told(Counted):
+        def score(self, x: Tensor, level: Level) -> Tensor:
+            seen.append(x.requires_grad)
+            return super().score(x, level)
+
+    model = recorded_model()
+    with torch.no_grad():
+        task("likelihood").warm(work(law("vp"), Told(model), tensor("likelihood/vp/data")))
+    assert seen == [True]
+
+
 @pytest.mark.parametrize("name", RECORDED)
 def test_the_recorded_runs(name: str) -> None:
     """With the recorded probe, bits/dim and latents within 1e-3; calls within one step of the recorded."""
@@ -186,8 +201,9 @@ def test_bytes_are_dequantised_and_floats_are_not() -> None:
     images = k.float() / 255
     assert of_bytes(images)
     # a GPU multiplies by the reciprocal
-    assert not torch.equal(k * np.float32(1 / 255), images)
-    assert of_bytes(k * np.float32(1 / 255))
+    as_on_a_gpu = k * torch.tensor(1 / 255)
+    assert not torch.equal(as_on_a_gpu, images)
+    assert of_bytes(as_on_a_gpu)
     assert not of_bytes(model.images(draws(model, 4)))
     made = dequantised(images, work(chosen, model, images))
     u = made.double() * 256 - k

@@ -23,6 +23,10 @@ RUN = ("run", "--device", "cpu", "--checkpoint", "gaussian-cifar10", "--grid", "
 SMALL = ("--samples", "12", "--batch-size", "4")
 
 
+WARMED: list[int] = []
+"""The sizes of the batches that the task was warmed up for."""
+
+
 class Copies(Task):
     """Leaves each image, its mean times a gain, and the sample's number; draws nothing."""
 
@@ -42,6 +46,9 @@ class Copies(Task):
     def check(self, card: Card, sampler: Sampler) -> None:
         if sampler.corrector is not None and sampler.corrector.calls:
             raise BenchError("copies has no use for a corrector")
+
+    def warm(self, work: Work) -> None:
+        WARMED.append(work.size)
 
     def run(self, work: Work) -> dict[str, Tensor]:
         assert work.images is not None
@@ -186,6 +193,31 @@ def test_metrics_are_held_to_what_a_task_leaves(bench: Bench) -> None:
     assert "1 of tasks that leave nothing to measure so" in bench("measure", "--metric", "fd_dct")
     bench(*RUN, *SMALL)
     assert "1 measured, 0 had it already" in bench("measure", "--metric", "fd_cifar10")
+
+
+def test_each_size_of_batch_is_warmed_up_once(bench: Bench) -> None:
+    WARMED.clear()
+    for gain in ("3", "3", "4"):
+        bench(*RUN, "--samples", "10", "--batch-size", "4", "--task", "copies", "-P", f"task.gain={gain}")
+    assert WARMED == [4, 2, 4, 2]
+
+
+def test_a_lost_batch_is_made_again_to_the_bit(bench: Bench) -> None:
+    copies = (*RUN, *SMALL, "--task", "copies")
+    bench(*copies)
+    lost = sorted(Path("results/samples").glob("*/*.safetensors"))[1]
+    before = {path: load_file(path) for path in lost.parent.iterdir()}
+    metrics = only_record()["metrics"]
+    lost.unlink()
+    bench(*copies, "--rerun", "failed", "--seed", "1")  # other images in between
+    records = {json.loads(path.read_text())["key"]: path for path in Path("results/records").iterdir()}
+    record = records[lost.parent.name]
+    record.unlink()
+    bench(*copies)
+    assert {path: load_file(path).keys() for path in before} == {p: b.keys() for p, b in before.items()}
+    for path, batch in before.items():
+        assert all(torch.equal(batch[name], again) for name, again in load_file(path).items())
+    assert json.loads(record.read_text())["metrics"] == metrics
 
 
 def test_a_task_that_forgets_rows_fails_by_name(bench: Bench) -> None:

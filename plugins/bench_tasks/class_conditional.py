@@ -52,6 +52,8 @@ class ClassConditional(Task):
         coupled = sampler.corrector is not None and sampler.corrector.couples_batch
         if card.name != MIXTURE or self.scale != 1 or (coupled and self.label == "all"):
             return {}
+        if sampler.label_scales is not None:  # score and gradient are of two levels then
+            return {}
         data, colour = mixture(card)
         low, high = sampler.sde.data_range
         moved = on_range(data, (low, high), colour)
@@ -74,12 +76,21 @@ class ClassConditional(Task):
         (file,) = tomllib.loads(classifier_path(card).read_text())["files"]
         return {str(card.classifier): str(file["sha256"])}
 
-    def run(self, work: Work) -> dict[str, Tensor]:
+    def warm(self, work: Work) -> None:
+        super().warm(work)
+        if self.scale > 0:
+            sde = work.sampler.sde
+            Guided(work.model, self.labels(work), self.scale).guide(work.prior(), sde.at(sde.end))
+
+    def labels(self, work: Work) -> Tensor:
+        """The class of each sample of a batch, (size,)."""
         import torch
 
         numbers = torch.arange(work.first, work.first + work.size, device=work.device)
-        count = work.model.classes
-        labels = numbers % count if self.label == "all" else torch.full_like(numbers, self.label)
+        return numbers % work.model.classes if self.label == "all" else torch.full_like(numbers, self.label)
+
+    def run(self, work: Work) -> dict[str, Tensor]:
+        labels = self.labels(work)
         condition = Guided(work.model, labels, self.scale) if self.scale > 0 else None
         return {"images": work.model.images(work.sample(condition)), "labels": labels}
 

@@ -10,7 +10,6 @@ class Generate(Task):
     """Images from the prior by the sampler: what a generative model is for."""
 
     name = "generate"
-    unconditional = True
 
     def exact(self, card: Card, sampler: Sampler) -> dict[str, float]:
         """The moments of a sampler's own images are known on the Gaussian checkpoint."""

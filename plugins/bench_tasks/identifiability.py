@@ -44,6 +44,10 @@ class Identifiability(Task):
         del card
         return {self.other: self.card.deciding()}
 
+    def warm(self, work: Work) -> None:
+        super().warm(work)
+        super().warm(work.under(self.other))
+
     def run(self, work: Work) -> dict[str, Tensor]:
         other = work.under(self.other)
         z, z_other = (as_images(encoded(w.states(), w), w) for w in (work, other))

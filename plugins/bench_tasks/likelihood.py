@@ -76,17 +76,24 @@ class Likelihood(Task):
             left["exact_bits_per_dim"] = bits_per_dim(exact, sde, x[0].numel())
         return left
 
-    def log_density(self, x: Tensor, work: Work) -> tuple[Tensor, Tensor]:
-        """``log p(x)`` (B,), in nats, and the latents x(T); x (B, ...) states at eps."""
+    def warm(self, work: Work) -> None:
+        x = work.prior()
+        self.flow(x, work)(work.sampler.sde.end, x)
+
+    def flow(self, x: Tensor, work: Work) -> Flow:
+        """The velocity and its divergence, by probes shaped as x."""
         sde, score = work.sampler.sde, work.score
         if self.divergence == "exact":
-            flow = exact_flow(sde, score)
-        else:
-            noise = work.noise("probe")
-            probes = [noise(x) for _ in range(self.probes)]
-            if self.probe == "rademacher":
-                probes = [(2 * (e > 0) - 1).to(x.dtype) for e in probes]
-            flow = estimated_flow(sde, score, probes)
+            return exact_flow(sde, score)
+        noise = work.noise("probe")
+        probes = [noise(x) for _ in range(self.probes)]
+        if self.probe == "rademacher":
+            probes = [(2 * (e > 0) - 1).to(x.dtype) for e in probes]
+        return estimated_flow(sde, score, probes)
+
+    def log_density(self, x: Tensor, work: Work) -> tuple[Tensor, Tensor]:
+        """``log p(x)`` (B,), in nats, and the latents x(T); x (B, ...) states at eps."""
+        sde, flow = work.sampler.sde, self.flow(x, work)
 
         def field(t: float, y: Tensor) -> Tensor:
             v, divergence = flow(t, y[:, :-1].view_as(x))
