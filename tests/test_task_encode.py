@@ -117,7 +117,18 @@ def test_latents_beside_each_other() -> None:
     assert 0.5 < found.error / spread < 2
     assert abs(found.details["shuffled"]) < 4 / math.sqrt(n * d)
     assert found.details["quantiles"]["5%"] < found.value < found.details["quantiles"]["95%"]
+    for name in ("latent_correlation", "latent_difference"):
+        # whatever the batches, and to numpy's own figures
+        whole, parts = reading(name, x, y), reading(name, x, y, parts=7)
+        assert parts.value == pytest.approx(whole.value, rel=1e-12)
+        assert parts.error == pytest.approx(whole.error, rel=1e-9)
+        assert parts.details["shuffled"] == pytest.approx(whole.details["shuffled"], rel=1e-9)
+    a, b = (z.flatten(1).double().numpy() for z in (x, y))
+    for other, told in ((b, found.value), (np.roll(b, -1, axis=0), found.details["shuffled"])):
+        by_hand = [np.corrcoef(a[:, j], other[:, j])[0, 1] for j in range(d)]
+        assert told == pytest.approx(np.mean(by_hand), rel=1e-9)
     difference = reading("latent_difference", x, y)
+    assert difference.value == pytest.approx(np.sqrt(((a - b) ** 2).mean(0)).mean(), rel=1e-12)
     assert difference.error is not None
     assert abs(difference.value - math.sqrt(0.4)) < 4 * difference.error + 0.4 / n
     assert difference.details["shuffled"] == pytest.approx(math.sqrt(2), rel=0.02)
@@ -140,9 +151,11 @@ def test_identifiability_of_two_gaussians() -> None:
         return other
 
     given = work(chosen, model, x, 1e-8, load=load)
+    both = task("identifiability", other="gmm-cifar10")
     with torch.no_grad():
-        left = task("identifiability", other="gmm-cifar10").run(given)
-    assert asked == ["gmm-cifar10"]
+        both.warm(work(chosen, model, x, load=load))
+        assert asked == ["gmm-cifar10"]
+        left = both.run(given)
     np.testing.assert_allclose(left["latents"].numpy(), pushed(chosen, x.numpy()), atol=1e-4)
     low, high = chosen.at(chosen.eps), chosen.at(chosen.end)
     v_low, v_high = (level.alpha**2 * wider.variance + level.sigma**2 for level in (low, high))

@@ -8,9 +8,10 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from bench import Array, BenchError, Measured, Metric, Reading, Tensor
-from bench.metrics import fd_diagonal, groups
+from bench.metrics import fd_diagonal
 
 GROUPS = 16
+"""Parts of the images, each of which the jackknife leaves out."""
 
 
 class LatentFD(Metric):
@@ -59,20 +60,24 @@ class _Beside(Metric):
     """A number per coordinate of two checkpoints' latents, the mean over coordinates.
 
     In details: the same of shuffled images, each beside the next one, and quantiles over coordinates of both.
-    The error is a jackknife's over images. Keeps all latents: 8 bytes per coordinate and image.
+    The error is a jackknife's over sixteen parts of the images. Memory: some sums per coordinate.
     """
 
     name = "beside"
     reads = ("latents", "other_latents")
-    least = 16
+    least = GROUPS
 
     @abstractmethod
-    def per_coordinate(self, x: Array, y: Array) -> Array:
-        """Latents (n, D) of the same images -> (D,)."""
+    def terms(self, x: Array, y: Array) -> list[Array]:
+        """What is summed over images, of latents (n, D) of the same ones: arrays (n, D)."""
+
+    @abstractmethod
+    def value(self, sums: Array, n: int) -> Array:
+        """The number per coordinate (D,) from the sums (terms, D) over n images."""
 
     def start(self, device: Any) -> Measured:
         del device
-        return _Kept(self)
+        return _Sums(self)
 
 
 class LatentCorrelation(_Beside):
@@ -82,10 +87,13 @@ class LatentCorrelation(_Beside):
     name = "latent_correlation"
     direction: ClassVar[Literal["lower", "higher"]] = "higher"
 
-    def per_coordinate(self, x: Array, y: Array) -> Array:
-        x, y = x - x.mean(axis=0), y - y.mean(axis=0)
-        both = np.sqrt((x**2).sum(axis=0) * (y**2).sum(axis=0))
-        found: Array = (x * y).sum(axis=0) / np.maximum(both, np.finfo(float).tiny)
+    def terms(self, x: Array, y: Array) -> list[Array]:
+        return [x, y, x * x, y * y, x * y]
+
+    def value(self, sums: Array, n: int) -> Array:
+        x, y, xx, yy, xy = sums / n
+        both = np.sqrt(np.maximum((xx - x * x) * (yy - y * y), 0.0))
+        found: Array = (xy - x * y) / np.maximum(both, np.finfo(float).tiny)
         return found
 
 
@@ -95,27 +103,47 @@ class LatentDifference(_Beside):
 
     name = "latent_difference"
 
-    def per_coordinate(self, x: Array, y: Array) -> Array:
-        found: Array = np.sqrt(((x - y) ** 2).mean(axis=0))
+    def terms(self, x: Array, y: Array) -> list[Array]:
+        return [(x - y) ** 2]
+
+    def value(self, sums: Array, n: int) -> Array:
+        found: Array = np.sqrt(sums[0] / n)
         return found
 
 
-class _Kept(Measured):
+class _Sums(Measured):
+    """`_Beside` under way: image i counts in part i mod `GROUPS`, and the last one is beside the first."""
+
     def __init__(self, metric: _Beside) -> None:
         self.metric = metric
-        self.batches: list[tuple[Array, Array]] = []
+        self.n = 0
+        self.parts: list[Array | float] = [0.0] * GROUPS
+        self.shuffled: Array | float = 0.0
+        self.first: Array = np.zeros(0)
+        self.last: Array = np.zeros(0)
+
+    def _summed(self, x: Array, y: Array) -> Array:
+        return np.stack([term.sum(axis=0) for term in self.metric.terms(x, y)])
 
     def add(self, *left: Tensor) -> None:
-        latents, others = (z.flatten(1).cpu().numpy() for z in left)
-        self.batches.append((latents, others))
+        x, y = (z.flatten(1).double().cpu().numpy() for z in left)
+        for part in range(min(GROUPS, len(x))):
+            self.parts[(self.n + part) % GROUPS] += self._summed(x[part::GROUPS], y[part::GROUPS])
+        if self.n:
+            self.shuffled += self._summed(self.last, y[:1])
+        else:
+            self.first = y[:1].copy()
+        self.shuffled += self._summed(x[:-1], y[1:])
+        self.last = x[-1:].copy()
+        self.n += len(x)
 
     def result(self) -> Reading:
-        n = sum(len(x) for x, _ in self.batches)
+        n, value = self.n, self.metric.value
         if n < 3:
             raise BenchError(f"{self.metric.name} needs at least 3 images, not {n}")
-        x, y = (np.concatenate(side).astype(np.float64) for side in zip(*self.batches, strict=True))
-        found = self.metric.per_coordinate(x, y)
-        shuffled = self.metric.per_coordinate(x, np.roll(y, 1, axis=0))
+        total = np.asarray(sum(self.parts))
+        found = value(total, n)
+        shuffled = value(self.shuffled + self._summed(self.last, self.first), n)
         details = {
             "shuffled": float(shuffled.mean()),
             "quantiles": quantiles(found),
@@ -123,10 +151,10 @@ class _Kept(Measured):
         }
         error = None
         if n >= self.metric.least:
-            parts = groups(n, GROUPS)
-            left = [self.metric.per_coordinate(*(np.delete(z, p, axis=0) for z in (x, y))) for p in parts]
-            means = np.array([one.mean() for one in left])
-            error = float(np.sqrt((len(parts) - 1) * means.var()))
+            counts = [len(range(part, n, GROUPS)) for part in range(GROUPS)]
+            left = zip(self.parts, counts, strict=True)
+            means = np.array([value(total - part, n - count).mean() for part, count in left])
+            error = float(np.sqrt((GROUPS - 1) * means.var()))
         return Reading(float(found.mean()), n, error, details=details)
 
 
