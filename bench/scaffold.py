@@ -13,7 +13,7 @@ from bench import __version__
 from bench.errors import BenchError
 from bench.plugins import Registry
 
-ROLES = ("predictor", "corrector", "solver", "sde", "metric", "executor")
+ROLES = ("predictor", "corrector", "solver", "sde", "metric", "executor", "task")
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*([_-][A-Za-z0-9]+)*")
@@ -25,6 +25,7 @@ _TRY = {
     "sde": "bench run --checkpoint gaussian-cifar10 --sde $module --predictor ancestral --steps 100",
     "metric": "bench run --checkpoint gaussian-cifar10 --metric $module --steps 100",
     "executor": "bench run --checkpoint gaussian-cifar10 --executor $module --steps 100",
+    "task": "bench run --checkpoint gaussian-cifar10 --task $module",
 }
 """A first command for a plugin of each role."""
 

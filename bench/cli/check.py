@@ -32,7 +32,7 @@ MARKS = {"pass": "[green]pass[/]", "fail": "[bold red]FAIL[/]", "info": "[dim]in
 def check_command(
     name: str, role: str | None, parameter: tuple[str, ...], sde: tuple[str, ...], out: Path, as_json: bool
 ) -> int:
-    """Check the predictor, corrector, solver, SDE, metric or executor NAME against what its role promises.
+    """Check NAME (predictor, corrector, solver, SDE, metric, executor, task) against what its role promises.
 
     Samplers run on data whose truth is known, seconds on a CPU: shapes, randomness, declared network calls,
     convergence and its order, cost. Exit status 1 where a check failed.

@@ -20,11 +20,12 @@ from bench.params import Plugin
 from bench.plugins import Registry, registry
 from bench.sampling import Corrector, Predictor, SamplerPart, Solver
 from bench.sde import SDE
+from bench.tasks import Task
 from bench.testing.report import Finding, Point, Report
 
 __all__ = ["SDES", "Finding", "Point", "Report", "assert_conforms", "check", "look_up", "role_of"]
 
-ROLES = ("predictor", "corrector", "solver", "sde", "metric", "executor")
+ROLES = ("predictor", "corrector", "solver", "sde", "metric", "executor", "task")
 SDES = ("ve", "vp", "subvp")
 """The SDEs that samplers are checked on unless told."""
 
@@ -35,6 +36,7 @@ _BASES: dict[str, type] = {
     "sde": SDE,
     "metric": Metric,
     "executor": Executor,
+    "task": Task,
 }
 
 
@@ -109,6 +111,10 @@ def _found(plugin: Plugin, sdes: Sequence[str]) -> Iterator[Finding | Point]:
         from bench.testing.executors import executors
 
         yield from executors(plugin)
+    elif isinstance(plugin, Task):
+        from bench.testing.tasks import tasks
+
+        yield from tasks(plugin)
 
 
 def _of_sampler(part: Any, sdes: Sequence[SDE]) -> Iterator[Finding | Point]:
