@@ -26,6 +26,7 @@ from bench.sampling import (
     Sampler,
     Solver,
     Update,
+    velocity,
 )
 from bench.score import Denoiser, Model, ScoreFunction
 from bench.sde import SDE, Array, Level, Scale
@@ -76,4 +77,5 @@ __all__ = [
     "Work",
     "hookimpl",
     "param",
+    "velocity",
 ]

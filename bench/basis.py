@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,21 +27,33 @@ def dct_matrix(n: int) -> Array:
     return np.asarray(matrix, dtype=np.float64)
 
 
-def to_basis(images: Tensor, colour: Array) -> Tensor:
+@cache
+def _dct(n: int, device: Any, dtype: Any) -> Tensor:
+    """`dct_matrix` on a device: put there once, as each copy makes the host wait for it."""
+    import torch
+
+    return torch.from_numpy(dct_matrix(n)).to(device, dtype)
+
+
+def to_basis(images: Tensor, colour: Array | Tensor) -> Tensor:
     """Images (B, C, H, W) -> coefficients (B, C, H, W); ``colour`` (C, C) orthogonal."""
     return _apply(images, colour, transpose=False)
 
 
-def from_basis(coefficients: Tensor, colour: Array) -> Tensor:
+def from_basis(coefficients: Tensor, colour: Array | Tensor) -> Tensor:
     """Inverse of `to_basis`."""
     return _apply(coefficients, colour, transpose=True)
 
 
-def _apply(x: Tensor, colour: Array, *, transpose: bool) -> Tensor:
+def _apply(x: Tensor, colour: Array | Tensor, *, transpose: bool) -> Tensor:
     import torch
 
-    matrices = (colour, dct_matrix(x.shape[2]), dct_matrix(x.shape[3]))
-    c, rows, columns = (torch.from_numpy(m.T if transpose else m).to(x.device, x.dtype) for m in matrices)
+    matrices = (
+        torch.as_tensor(colour).to(x.device, x.dtype),
+        _dct(x.shape[2], x.device, x.dtype),
+        _dct(x.shape[3], x.device, x.dtype),
+    )
+    c, rows, columns = (m.T if transpose else m for m in matrices)
     planes = torch.einsum("dc,bchw->bdhw", c, x)
     return rows @ planes @ columns.T
 

@@ -60,7 +60,7 @@ class MixtureModel(Model):
 
         self.shape = data.mean.shape[1:]
         self.data = data
-        self.colour = colour
+        self.colour = None if colour is None else torch.from_numpy(colour).to(device, dtype)
         self.range = range_
         self.classes = count = len(data.weight)
         self._mean = torch.from_numpy(data.mean.reshape(count, -1)).to(device, dtype)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from bench import Tensor, Work
-from bench.sampling import velocity
+from bench import Tensor, Work, velocity
 
 
 def encoded(x: Tensor, work: Work) -> Tensor:

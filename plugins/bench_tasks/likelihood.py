@@ -7,9 +7,8 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from bench import SDE, BenchError, Card, Sampler, ScoreFunction, Task, Tensor, Work, param
+from bench import SDE, BenchError, Card, Sampler, ScoreFunction, Task, Tensor, Work, param, velocity
 from bench.exact import MixtureModel
-from bench.sampling import velocity
 
 if TYPE_CHECKING:
     from bench.sources import Images
