@@ -75,6 +75,15 @@ class GlobalNoise(Halves):
         return {name: t + torch.randn_like(t) for name, t in super().run(work).items()}
 
 
+class OnTheHost(Halves):
+    """Makes a tensor wherever torch likes."""
+
+    name = "on_the_host"
+
+    def run(self, work: Work) -> dict[str, Tensor]:
+        return {name: t * torch.ones(3, 1, 1) for name, t in super().run(work).items()}
+
+
 class Unread(Halves):
     """Is measured by what it does not leave."""
 
@@ -118,6 +127,7 @@ def test_a_sound_task_passes() -> None:
         (NotFinite, {"rows"}),
         (InPlace, {"rows"}),
         (GlobalNoise, {"same seed, same bits"}),
+        (OnTheHost, {"device"}),
         (Unread, {"metrics"}),
         (NoRows, {"picture"}),
     ],

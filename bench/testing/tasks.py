@@ -32,6 +32,7 @@ def tasks(task: Task) -> Iterator[Finding]:
     yield from guarded("warm-up", lambda: warm(task, card, sampler))
     yield from guarded("rows", lambda: rows(task, card, sampler))
     yield from guarded("same seed, same bits", lambda: determined(task, card, sampler))
+    yield from guarded("device", lambda: device(task, card, sampler))
     yield from guarded("picture", lambda: picture(task, card, sampler))
 
 
@@ -40,7 +41,7 @@ def _ground(task: Task) -> tuple[Card, Sampler]:
     found = registry()
     sde = cast(SDE, found.build("sdes", "vp", dict(task.sde_defaults)))
     if task.follows_flow:
-        sampler = Sampler(sde, solver=found.build("solvers", "rk45", {"tol": 1e-2}), denoise="none")
+        sampler = Sampler(sde, solver=found.build("solvers", "scipy_rk45", {"tol": 1e-2}), denoise="none")
     else:
         predictor = found.build("predictors", "reverse_diffusion", {})
         sampler = Sampler(sde, predictor=predictor, steps=10, grid="polynomial")
@@ -130,6 +131,18 @@ def determined(task: Task, card: Card, sampler: Sampler) -> Iterator[Finding]:
     other = [name for name, t in found[0].items() if not torch.equal(t, found[1][name])]
     said = f"{other[0]} is another the second time" if other else "same bits"
     yield judged("same seed, same bits", not other, said, "one seed, one result")
+
+
+def device(task: Task, card: Card, sampler: Sampler) -> Iterator[Finding]:
+    """No tensor is made on torch's default device: on a GPU's run that would be the host's."""
+    work, said = _work(task, card, sampler), "as it was given"
+    try:
+        with torch.device("meta"):
+            lost = [name for name, t in _left(task, work).items() if t.device != work.device]
+        said = f"{lost[0]} is on another" if lost else said
+    except (RuntimeError, NotImplementedError) as error:
+        lost, said = ["all"], f"a tensor is made without a device: {error}".splitlines()[0]
+    yield judged("device", not lost, said, "tensors are made on work.device")
 
 
 def picture(task: Task, card: Card, sampler: Sampler) -> Iterator[Finding]:

@@ -49,7 +49,7 @@ class Interpolate(Task):
         assert work.images is not None
         a = encoded(work.model.states(work.images[:: self.points]), work)
         b = a.roll(-1, 0)
-        ways = torch.linspace(0, 1, self.points, dtype=torch.float64).tolist()
+        ways = [k / (self.points - 1) for k in range(self.points)]
         z = torch.stack([spherical(a, b, way) for way in ways], dim=1).flatten(0, 1)
         return {"images": work.model.images(decoded(self.temperature * z, work))}
 
