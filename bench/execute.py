@@ -168,9 +168,10 @@ def sample(job: Job, on_step: OnStep | None = None) -> tuple[dict[str, Tensor], 
             raise BenchError(
                 f"the task {cell.task.name} left no {name}, a row for each of {job.size} samples"
             )
-    if not all(bool(tensor.isfinite().all()) for tensor in left.values()):
+    bad = [name for name, tensor in left.items() if not bool(tensor.isfinite().all())]
+    if bad:
         run(work(watch=True))
-        raise NotFiniteError("in the last conversion to images")
+        raise NotFiniteError(f"in {bad[0]}, after the last step")
     assert ours.score.clock is not None
     facts = {
         "nfe": ours.score.calls,

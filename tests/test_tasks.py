@@ -225,6 +225,11 @@ def test_a_task_that_forgets_rows_fails_by_name(bench: Bench) -> None:
     assert "the task copies left no brightness, a row for each of 4 samples" in out
 
 
+def test_what_is_not_finite_is_named(bench: Bench) -> None:
+    out = bench(*RUN, *SMALL, "--task", "copies", "-P", "task.gain=1e39", status=1)
+    assert "samples became NaN or infinite in brightness, after the last step" in out
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
