@@ -67,7 +67,8 @@ def make_plan(settings: Settings, registry: Registry) -> list[Cell]:
         if role not in (*ROLES, "metric"):
             raise BenchError(f"unknown role {role!r} in a parameter{did_you_mean(role, (*ROLES, 'metric'))}")
         if role in absent:
-            raise BenchError(f"a parameter of a {role} was given, but the run has none")
+            how = "leave out --solver" if role != "solver" else "give --solver"
+            raise BenchError(f"a parameter of a {role} was given, but the run has none: {how}")
     cells = []
     for card, sde in _pairs(settings, registry):
         card.check()
@@ -76,9 +77,6 @@ def make_plan(settings: Settings, registry: Registry) -> list[Cell]:
             raise BenchError(
                 f"checkpoint {card.name}: its card names the unknown metric {card.metric!r}{known}"
             )
-        if task.takes_data:
-            _check_data(images, card, task, settings)
-            task.check_data(images, settings.samples, min(settings.batch_size, settings.samples))
         names = _once(settings.metric) or list(task.metrics_on(card)) or [card.metric]
         metrics = build_metrics(registry, names, settings.parameters.get("metric", {}))
         for metric in metrics:
@@ -86,6 +84,7 @@ def make_plan(settings: Settings, registry: Registry) -> list[Cell]:
             metric.provenance()
         for sampler, entries in _samplers(settings, registry, card, sde, task):
             check_task(task, card, sampler)
+            _check_batches(images, card, task, settings)
             if sampler.solver is None:
                 sampler.scales()
                 sampler.labels()
@@ -127,18 +126,20 @@ def _data(settings: Settings, task: Task) -> Images | None:
     return images
 
 
-def _check_data(images: Images | None, card: Card, task: Task, settings: Settings) -> None:
-    if images is None and not card.exact:
+def _check_batches(images: Images | None, card: Card, task: Task, settings: Settings) -> None:
+    if task.takes_data and images is None and not card.exact:
         raise BenchError(
             f"the task {task.name} works on images: give --data (a folder, an .npz, a run, or a data set's "
-            "name such as cifar10-test)"
+            "name such as cifar10-test), or --checkpoint gaussian-cifar10, which has draws of its own"
         )
-    for flag, size in (("--samples", settings.samples), ("--batch-size", settings.batch_size)):
-        if size % task.per_image and (flag == "--samples" or size < settings.samples):
-            raise BenchError(f"{flag} must be a multiple of the {task.per_image} samples made of an image")
     if images is not None and tuple(images.shape) != tuple(card.shape):
         sizes = ["x".join(map(str, shape)) for shape in (images.shape, card.shape)]
         raise BenchError(f"{images.name} is of {sizes[0]} images, {card.name} takes {sizes[1]}")
+    batch_size = min(settings.batch_size, settings.samples)
+    task.check_batches(card, images, settings.samples, batch_size)
+    for flag, size in (("--samples", settings.samples), ("--batch-size", batch_size)):
+        if size % task.per_image:
+            raise BenchError(f"{flag} must be a multiple of the {task.per_image} samples made of an image")
 
 
 def _check_reads(metric: Metric, task: Task) -> None:
@@ -184,7 +185,8 @@ def _shared_out(
     known = {name: {p.name for p in registry.get(f"{role}s", name).thing.parameters()} for name in names}
     everyone = set().union(*known.values())
     for key in given.keys() - everyone:
-        takes = did_you_mean(key, everyone) if everyone else " (it has no parameters)"
+        how = f": give --{role}" if names == ["none"] else ""
+        takes = did_you_mean(key, everyone) if everyone else f" (it has no parameters){how}"
         raise BenchError(f"{role} {', '.join(names)} has no parameter {key!r}{takes}")
     return {name: {k: v for k, v in given.items() if k in known[name]} for name in names}
 

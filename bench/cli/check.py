@@ -35,7 +35,8 @@ def check_command(
     """Check NAME (predictor, corrector, solver, SDE, metric, executor, task) against what its role promises.
 
     Samplers run on data whose truth is known, seconds on a CPU: shapes, randomness, declared network calls,
-    convergence and its order, cost. Exit status 1 where a check failed.
+    convergence and its order, cost. Exit status: 0 all passed, 1 a check failed, 2 a mistake in the command,
+    130 stopped.
     """
     from bench.testing import SDES, check, look_up
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.console import duration
+from bench.cli.console import count, duration
 from bench.execute import missing_metrics
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def dry_run_report(cells: list[Cell], store: Store, rerun: str) -> None:
             if rerun == "all" or not store.batch_path(cell.key, i, size).exists()
         )
         if runs:
-            pace = paces.get(_pace_key(cell.identity)) or paces.get(_pace_key(cell.identity)[:3])
+            pace = paces.get(_pace_key(cell.identity)) or paces.get(_pace_key(cell.identity)[:4])
             total += (nfe or 0) * left
             unknown += nfe is None or pace is None
             seconds += 0 if nfe is None or pace is None else nfe * left * pace
@@ -49,29 +49,40 @@ def dry_run_report(cells: list[Cell], store: Store, rerun: str) -> None:
         if why:
             click.echo(f"            stale: there is a record, but {why}")
     expected = f"; about {duration(seconds)} by earlier records" if seconds else ""
-    expected += f", {unknown} cells of unknown time aside" if seconds and unknown else ""
-    click.echo(
-        f"to run: {total:.0f} network evaluations (samples x NFE), adaptive solvers aside{expected}; "
-        "nothing was run"
-    )
+    if unknown and seconds:
+        expected += f", {count(unknown, 'cell')} of unknown time aside"
+    elif unknown:
+        expected = "; no earlier record tells how long it takes"
+    adaptive = any(cell.planned_nfe is None for cell in cells)
+    aside = ", adaptive solvers aside" if adaptive else ""
+    click.echo(f"to run: {total:.0f} network evaluations (samples x NFE){aside}{expected}; nothing was run")
 
 
 def _pace_key(identity: Mapping[str, Any]) -> tuple[Any, ...]:
-    stages = (identity.get(role, {}).get("name") for role in ("predictor", "corrector", "solver", "task"))
-    return (identity["checkpoint"]["name"], identity["device"], identity["precision"], *stages)
+    roles = ("task", "predictor", "corrector", "solver")
+    task, *stages = (identity.get(role, {}).get("name") for role in roles)
+    return (identity["checkpoint"]["name"], identity["device"], identity["precision"], task, *stages)
 
 
 def _paces(records: Iterable[dict[str, Any]]) -> dict[tuple[Any, ...], float]:
-    """Seconds per network evaluation of one sample, by checkpoint, device, precision and sampler."""
-    found: dict[tuple[Any, ...], list[float]] = {}
+    """Seconds per network evaluation of one sample, by checkpoint, device, precision, task and sampler.
+
+    Of those records that made the most evaluations a batch, within a factor of two: in small ones what is
+    done once takes the time.
+    """
+    found: dict[tuple[Any, ...], list[tuple[float, float]]] = {}
     for record in records:
         if record["status"] == "finished":
             cost = record["cost"]
-            pace = cost["seconds"] / (record["samples"] * cost["nfe"])
+            made = record["samples"] * cost["nfe"]
+            batch = min(record["samples"], record["identity"]["batch_size"]) * cost["nfe"]
             key = _pace_key(record["identity"])
-            for part in (key, key[:3]):
-                found.setdefault(part, []).append(pace)
-    return {key: statistics.median(paces) for key, paces in found.items()}
+            for part in (key, key[:4]):
+                found.setdefault(part, []).append((batch, cost["seconds"] / made))
+    return {
+        key: statistics.median(pace for batch, pace in paces if 2 * batch >= max(paces)[0])
+        for key, paces in found.items()
+    }
 
 
 def _known_nfe(cell: Cell, records: Iterable[dict[str, Any]]) -> float | None:

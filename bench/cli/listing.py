@@ -45,8 +45,8 @@ WIDE = 120
 @click.argument("kind", type=str, required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print plain JSON.")
 def list_command(kind: str | None, as_json: bool) -> None:
-    """List what is registered: tasks, sdes, predictors, correctors, solvers, metrics, checkpoints,
-    executors, suites."""
+    """List what is registered: tasks, sdes, predictors, correctors, solvers, metrics, extractors,
+    checkpoints, readers, executors, suites."""
     listed = (*KINDS, "suites")
     if kind is not None:
         kind = kind if kind in listed else f"{kind}s"
@@ -162,5 +162,6 @@ def _entry_text(entry: Entry) -> str:
         text += "\n\n" + _judged(entry)
     for p in entry.thing.parameters():
         limits = f", {p.range}" if p.range else ""
-        text += f"\n\n  -P {entry.kind[:-1]}.{p.name}={_text(p.default)}  ({p.type}{limits})\n      {p.help}"
+        text += f"\n\n  -P {entry.kind[:-1]}.{p.name}={_text(p.default)}  ({p.type}{limits})\n"
+        text += click.wrap_text(p.help, 79, "      ", "      ")
     return text

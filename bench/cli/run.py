@@ -11,7 +11,7 @@ import click
 
 from bench.cli.console import count
 from bench.cli.dry_run import dry_run_report
-from bench.config import SAMPLER_SETTINGS, Settings, settings, suites
+from bench.config import DEFAULT_TASK, SAMPLER_SETTINGS, Settings, settings, suites
 from bench.errors import BenchError
 from bench.execute import Rerun
 from bench.manifest import manifests
@@ -31,7 +31,9 @@ def _selection(name: str, help: str) -> Decorator:
 
 
 @click.command("run")
-@click.option("--task", metavar="NAME", help="What is done with the sampler; default: generate.")
+@click.option(
+    "--task", metavar="NAME", help="What is done with the sampler; default: generate. bench list tasks."
+)
 @click.option(
     "--data", metavar="SOURCE", help="Images of a task that works on some: folder, .npz, run, or data set."
 )
@@ -44,7 +46,7 @@ def _selection(name: str, help: str) -> Decorator:
 @click.option(
     "--profile", metavar="NAME", help="Profile of bench.toml: quick (default), paper, exact, or yours."
 )
-@click.option("--suite", metavar="NAME", help="Run a suite's cells: table1, nfe, snr, memoir, or yours.")
+@click.option("--suite", metavar="NAME", help="Run a suite's cells; bench list suites shows them.")
 @click.option(
     "--only",
     multiple=True,
@@ -128,7 +130,6 @@ def run_command(
 
     if suite is None:
         chosen = for_task(chosen, found)
-    _refuse_idle(given, chosen)
     from bench.store import Store
 
     scale = 1.0 if steps_scale is None else steps_scale
@@ -141,6 +142,7 @@ def run_command(
         plans = manifests(suite, asked, planned, scale)
     else:
         cells = make_plan(chosen, found)
+    _refuse_idle(given, chosen)
     said: list[str] = []
     store = Store(chosen.out.expanduser(), writes=not dry_run, notice=said.append)
     _header(cells, chosen, name, store, suite, said=profile is None)
@@ -224,7 +226,7 @@ def plugin_parameters(texts: tuple[str, ...], short: dict[str, Any]) -> dict[str
     for text in texts:
         key, equals, value = text.partition("=")
         if not equals or key.count(".") != 1:
-            raise BenchError(f"-P takes ROLE.NAME=VALUE, not {text!r}")
+            raise BenchError(f"-P takes ROLE.NAME=VALUE, not {text!r} (say corrector.snr=0.16)")
         pairs.append((key, value))
     found: dict[str, dict[str, Any]] = {}
     for key, value in pairs:
@@ -241,7 +243,7 @@ def _header(
     what = f"{', '.join(chosen.checkpoint)}, {chosen.samples} samples"
     what += "" if chosen.solver or suite else f", {chosen.steps} steps"
     click.echo(f"profile {name}: {what}, on {cells[0].device} in {chosen.precision}")
-    if said and name == "quick":
+    if said and name == "quick" and chosen.task == DEFAULT_TASK:
         click.echo("the paper's setting: --profile paper (1000 steps, 50,000 samples, 5 seeds; wants a GPU)")
     for line in sorted({_rescaled(cell) for cell in cells if cell.convention == "rescaled"}):
         click.echo(line)

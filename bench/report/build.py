@@ -67,7 +67,7 @@ def build(manifest: Mapping[str, Any], store: Store, metric: str, to: Path, *, p
         else:
             kept, said = cells[frame.best_of_curve(cells, lower=lower)], "Shown: the best of each curve."
         shown = tables.listing(kept, metric, quantity)
-        notes = [f"{said} All are in {metric}.md.", *notes]
+        notes = [f"{said} All are in {metric}.md.", *notes] if len(kept) else notes
     else:
         shown = tables.listing(cells, metric, quantity)
     csv("cells.csv", rows, None)  # every bit of the values
@@ -150,6 +150,7 @@ def _notes(cells: pd.DataFrame, rows: pd.DataFrame, metric: str, manifest: Mappi
     notes += _left_out(rows[rows["metric"] == metric], metric, manifest["suite"])
     reasons = [c for _, c in cells.iterrows() if c["reason"]]
     notes += [f"failed: {c['sde']} {c['row']} {c['column']}: {c['reason']}" for c in reasons[:5]]
+    notes += [f"failed: {len(reasons) - 5} more; cells.csv has them all."] if len(reasons) > 5 else []
     spread = cells["error"].median()
     if not math.isnan(spread):
         error = number(float(spread))

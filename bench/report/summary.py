@@ -85,4 +85,11 @@ def notes(records: Sequence[dict[str, Any]]) -> list[str]:
         for name, reading in record["metrics"].items()
         if reading["note"]
     }
-    return sorted(found)
+    below = {
+        f"{name} below nought: its bias is taken off, so that near nought noise may bring it there"
+        for record in records
+        if record["status"] == "finished"
+        for name, reading in record["metrics"].items()
+        if reading["value"] < 0 and reading["bias"].startswith("none")
+    }
+    return sorted(found) + sorted(below)

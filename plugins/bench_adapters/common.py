@@ -28,7 +28,10 @@ def need(module: str, family: str) -> Any:
             return importlib.import_module(module)
     except Exception as error:
         said = " ".join(f"{type(error).__name__}: {error}".split())
-        raise BenchError(f"{family}: {said}: pip install 'sampler-bench[{family}]'") from error
+        if isinstance(error, ModuleNotFoundError) and error.name == module:
+            said = "it is not installed"
+        how = f"pip install 'sampler-bench[{family}]', in a clone pip install -e '.[{family}]'"
+        raise BenchError(f"{family} needs {module}: {said}: {how}") from error
 
 
 @contextlib.contextmanager

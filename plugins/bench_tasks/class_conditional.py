@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from bench import BenchError, Card, Condition, Level, Model, Sampler, Task, Tensor, Work, param
 from bench.exact import frechet, gaussian_moments, on_range
 from bench_tasks.class_metrics import MIXTURE
+
+if TYPE_CHECKING:
+    from bench.sources import Images
 
 
 class ClassConditional(Task):
@@ -25,7 +28,10 @@ class ClassConditional(Task):
 
     scale: float = param(default=1.0, help="factor of the classifier's gradient", low=0)
     label: int | Literal["all"] = param(
-        default="all", help="a class's index; all: sample number i is of class i mod their number", low=0
+        default="all",
+        help="a class's index (of CIFAR-10 0 is airplane, then automobile, bird, cat, deer, dog, frog, "
+        "horse, ship, truck); all: sample number i is of class i mod their number",
+        low=0,
     )
 
     def check(self, card: Card, sampler: Sampler) -> None:
@@ -35,6 +41,11 @@ class ClassConditional(Task):
             raise BenchError(
                 f"{card.name} has no class {self.label}: {self.name}.label must be 0 to {count - 1}, or all"
             )
+
+    def check_batches(self, card: Card, data: Images | None, samples: int, batch_size: int) -> None:
+        least = 2 * classes(card) if self.label == "all" else 2
+        if samples < least:
+            raise BenchError(f"{samples} samples are fewer than 2 of each class: --samples {least} or more")
 
     def metrics_on(self, card: Card) -> tuple[str, ...]:
         """On the exact checkpoint by its components, else by an independent classifier."""
