@@ -17,6 +17,8 @@ from bench.sde import Array
 if TYPE_CHECKING:
     from torch import Tensor, device
 
+    from bench.tasks import Task
+
 
 @dataclasses.dataclass(frozen=True)
 class Reading:
@@ -82,6 +84,9 @@ class Metric(Plugin):
         """
         defaults = {p.name: p.default for p in self.parameters()}
         return "-".join([self.name, *(slug(v) for k, v in self.values().items() if v != defaults[k])])
+
+    def check(self, task: Task, samples: int) -> None:
+        """`BenchError` where it has no value on so few samples of a task: before they are made."""
 
     @abstractmethod
     def start(self, device: device) -> Measured:

@@ -85,6 +85,8 @@ def make_plan(settings: Settings, registry: Registry) -> list[Cell]:
         for sampler, entries in _samplers(settings, registry, card, sde, task):
             check_task(task, card, sampler)
             _check_batches(images, card, task, settings)
+            for metric in metrics:
+                metric.check(task, settings.samples)
             if sampler.solver is None:
                 sampler.scales()
                 sampler.labels()
@@ -136,7 +138,8 @@ def _check_batches(images: Images | None, card: Card, task: Task, settings: Sett
         sizes = ["x".join(map(str, shape)) for shape in (images.shape, card.shape)]
         raise BenchError(f"{images.name} is of {sizes[0]} images, {card.name} takes {sizes[1]}")
     batch_size = min(settings.batch_size, settings.samples)
-    task.check_batches(card, images, settings.samples, batch_size)
+    if task.takes_data:
+        task.check_data(images, settings.samples, batch_size)
     for flag, size in (("--samples", settings.samples), ("--batch-size", batch_size)):
         if size % task.per_image:
             raise BenchError(f"{flag} must be a multiple of the {task.per_image} samples made of an image")

@@ -134,9 +134,8 @@ class Task(Plugin):
     def check(self, card: Card, sampler: Sampler) -> None:
         """`BenchError` where the sampler or the checkpoint can't do it."""
 
-    def check_batches(self, card: Card, data: Images | None, samples: int, batch_size: int) -> None:
-        """`BenchError` where it can't work on such images (None: draws, if it takes any), so many samples, or
-        such batches."""
+    def check_data(self, data: Images | None, samples: int, batch_size: int) -> None:
+        """`BenchError` where it can't work on such images (None: draws), or not in such batches."""
 
     def exact(self, card: Card, sampler: Sampler) -> dict[str, float]:
         """What metrics, by label, are in truth for the sampler on the checkpoint, where theory knows it."""

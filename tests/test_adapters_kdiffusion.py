@@ -201,5 +201,5 @@ def test_without_the_library_the_remedy_is_told(capsys: pytest.CaptureFixture[st
     for command in (("show",), ("run", "--solver"), ("check",)):
         assert bench(*command, "kdiffusion:heun") == 2
         said = capsys.readouterr().err
-        assert "No module named 'k_diffusion': pip install 'sampler-bench[kdiffusion]'" in said
+        assert "needs k_diffusion: it is not installed: pip install 'sampler-bench[kdiffusion]'" in said
         assert said.count("\n") == 1

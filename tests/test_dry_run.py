@@ -131,7 +131,7 @@ def test_expected_time_is_that_of_earlier_records(dry: Bench, bench: Bench) -> N
     out = dry(
         *SMALL, "--checkpoint", "gmm-cifar10", "--seed", "1"
     )  # half of the cells on a checkpoint never run
-    assert "; about 24 min 00 s by earlier records, 1 cells of unknown time aside" in out
+    assert "; about 24 min 00 s by earlier records, 1 cell of unknown time aside" in out
 
 
 def test_the_pace_is_the_samplers_own_where_it_was_run(dry: Bench, bench: Bench) -> None:
@@ -210,3 +210,17 @@ def test_a_suite_leaves_no_trace(dry: Bench) -> None:
     assert len(cells(out)) == 4
     assert f"to run: {2 * 16 * (30 + 40)} network evaluations" in out
     assert [p.name for p in Path().iterdir()] == ["bench.toml"]
+
+
+def test_small_records_and_other_tasks_tell_no_pace(dry: Bench, bench: Bench) -> None:
+    again = (*SMALL, "--seed", "1")
+    assert "; no earlier record tells how long it takes" in dry(*again)
+    bench(*SMALL, "--task", "colorize")
+    assert "; no earlier record tells how long it takes" in dry(*again)
+    bench(*SMALL)
+    bench(*SMALL, "--samples", "2", "--batch-size", "2")
+    for path in Path("results/records").iterdir():
+        found = json.loads(path.read_text())
+        seconds = {16: 480.0, 2: 120000.0}[found["samples"]]  # 1 s a call, and 2000 s
+        path.write_text(json.dumps(found | {"cost": found["cost"] | {"seconds": seconds}}))
+    assert "; about 8 min 00 s by earlier records" in dry(*again)

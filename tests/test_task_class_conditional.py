@@ -43,6 +43,7 @@ BASE: dict[str, Any] = {
     "samples": 4,
     "batch_size": 4,
     "device": "cpu",
+    "metric": ["fd_dct"],
 }
 
 
@@ -270,6 +271,7 @@ def test_exact_value_stands_beside_the_measured(tmp_path: Path) -> None:
         ((*EXACT, "-P", "task.scale=inf"), "class_conditional.scale must be >= 0, not 'inf'"),
         ((*EXACT, "-P", "task.guidance=2"), "class_conditional has no parameter 'guidance'"),
         ((*EXACT, "--data", "x.npz"), "the task class_conditional takes no images: leave out --data"),
+        (EXACT, "fd_component needs 2 samples or more of each class: --samples 20 or more, not 4"),
         (
             ("--checkpoint", "gaussian-cifar10"),
             "checkpoint gaussian-cifar10 has no classifier to guide it to a",

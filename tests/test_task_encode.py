@@ -280,8 +280,12 @@ def test_a_network_beside_the_gaussian(bench: Run) -> None:
             "encode follows the probability flow: give --solver rk45, not ancestral",
         ),
         (("identifiability", *GAUSSIAN), "gaussian-cifar10 would be set beside itself: give another"),
+        (
+            ("identifiability", *GAUSSIAN, "-P", "task.other=gmm-cifar10", "--samples", "2"),
+            "latent_correlation needs 3 images or more: --samples 3 or more, not 2",
+        ),
         (("identifiability", *GAUSSIAN, "-P", "task.other=gmm-cifar"), "unknown checkpoint 'gmm-cifar'"),
-        (("interpolate", *GAUSSIAN, "--samples", "12"), "--samples must be a multiple of the 8 samples"),
+        (("interpolate", *GAUSSIAN, "--samples", "12"), "multiples of 16 for --samples and --batch-size"),
         (
             ("interpolate", *GAUSSIAN, "--samples", "24", "--batch-size", "16"),
             "multiples of 16 for --samples and --batch-size",

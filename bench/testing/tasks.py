@@ -50,7 +50,7 @@ def _ground(task: Task) -> tuple[Card, Sampler]:
         card = cast(Card, found.get("checkpoints", name).thing)
         try:
             check_task(task, card, sampler)
-            task.check_batches(card, None, 64 * task.per_image, 64 * task.per_image)
+            task.check_data(None, 4 * task.per_image, 4 * task.per_image)
         except BenchError as error:
             refused = f"{error}"
             continue

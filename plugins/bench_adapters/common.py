@@ -28,10 +28,10 @@ def need(module: str, family: str) -> Any:
             return importlib.import_module(module)
     except Exception as error:
         said = " ".join(f"{type(error).__name__}: {error}".split())
-        if isinstance(error, ModuleNotFoundError) and error.name == module:
+        if isinstance(error, ModuleNotFoundError) and module.startswith(error.name or "?"):
             said = "it is not installed"
         how = f"pip install 'sampler-bench[{family}]', in a clone pip install -e '.[{family}]'"
-        raise BenchError(f"{family} needs {module}: {said}: {how}") from error
+        raise BenchError(f"{family} needs {module.partition('.')[0]}: {said}: {how}") from error
 
 
 @contextlib.contextmanager

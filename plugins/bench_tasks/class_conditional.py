@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from bench import BenchError, Card, Condition, Level, Model, Sampler, Task, Tensor, Work, param
 from bench.exact import frechet, gaussian_moments, on_range
 from bench_tasks.class_metrics import MIXTURE
-
-if TYPE_CHECKING:
-    from bench.sources import Images
 
 
 class ClassConditional(Task):
@@ -41,11 +38,6 @@ class ClassConditional(Task):
             raise BenchError(
                 f"{card.name} has no class {self.label}: {self.name}.label must be 0 to {count - 1}, or all"
             )
-
-    def check_batches(self, card: Card, data: Images | None, samples: int, batch_size: int) -> None:
-        least = 2 * classes(card) if self.label == "all" else 2
-        if samples < least:
-            raise BenchError(f"{samples} samples are fewer than 2 of each class: --samples {least} or more")
 
     def metrics_on(self, card: Card) -> tuple[str, ...]:
         """On the exact checkpoint by its components, else by an independent classifier."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench import Array, BenchError, Card, Measured, Metric, Reading, Tensor
+from bench import Array, BenchError, Card, Measured, Metric, Reading, Task, Tensor
 from bench.basis import to_basis
 from bench.features import find_extractor, shared
 from bench.metrics import fd_diagonal, groups
@@ -20,6 +20,7 @@ from bench.paths import REGISTRY
 MIXTURE = "gmm-cifar10"
 EXTRACTOR = "cifar10-features"
 BY_CLASS = REGISTRY / "stats" / "cifar10-train-by-class_cifar10-features.npz"
+CLASSES = 10
 LOWEST = (slice(None), slice(None), slice(0, 8), slice(0, 8))
 """The 8 x 8 lowest frequencies of each plane."""
 
@@ -86,7 +87,18 @@ class ComponentShare(_ClassMetric):
         return {MIXTURE: _mixture_card().files[0].sha256 or ""}
 
 
-class FdClass(_ClassMetric):
+class _ByClass(_ClassMetric):
+    """A distance of each class to its own data; there are ten of them, here and on CIFAR-10."""
+
+    def check(self, task: Task, samples: int) -> None:
+        least = 2 * CLASSES if task.values().get("label") == "all" else 2
+        if samples < least:
+            raise BenchError(
+                f"{self.name} needs 2 samples or more of each class: --samples {least} or more, not {samples}"
+            )
+
+
+class FdClass(_ByClass):
     """Fréchet distance of each class's samples to its own training images, per feature, mean over classes.
 
     ``sum_j (m_j - mu_j)^2 + (s_j - sd_j)^2`` over the 64 features of ``cifar10-features`` without the 1/n
@@ -109,7 +121,7 @@ class FdClass(_ClassMetric):
         return find_extractor(EXTRACTOR).provenance() | {"cifar10-train-by-class": hashed(BY_CLASS)}
 
 
-class FdComponent(_ClassMetric):
+class FdComponent(_ByClass):
     """Fréchet distance of each component's samples to that component of ``gmm-cifar10``, per coefficient.
 
     The mean over the components; images on [0, 1]. As `fd_dct`, without the 1/n bias, which vanishes at

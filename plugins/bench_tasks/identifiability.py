@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from bench import BenchError, Card, Sampler, Task, Tensor, Work, param
 from bench.plugins import registry
 from bench_tasks.flow import encoded
-
-if TYPE_CHECKING:
-    from bench.sources import Images
 
 
 class Identifiability(Task):
@@ -42,10 +39,6 @@ class Identifiability(Task):
         if self.card.shape != card.shape:
             sizes = ["x".join(map(str, shape)) for shape in (self.card.shape, card.shape)]
             raise BenchError(f"task.other: {self.other} takes {sizes[0]} images, {card.name} {sizes[1]}")
-
-    def check_batches(self, card: Card, data: Images | None, samples: int, batch_size: int) -> None:
-        if samples < 3:
-            raise BenchError(f"a correlation needs 3 images or more, not {samples}: raise --samples")
 
     def provenance(self, card: Card) -> dict[str, Any]:
         del card

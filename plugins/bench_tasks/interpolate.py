@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from bench import BenchError, Card, Task, Tensor, Work, param
+from bench import BenchError, Task, Tensor, Work, param
 from bench_tasks.flow import decoded, encoded
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Interpolate(Task):
     def per_image(self) -> int:
         return self.points
 
-    def check_batches(self, card: Card, data: Images | None, samples: int, batch_size: int) -> None:
+    def check_data(self, data: Images | None, samples: int, batch_size: int) -> None:
         rest = samples % batch_size
         if samples % self.points or min(batch_size, rest or batch_size) < 2 * self.points:
             raise BenchError(

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from bench import Array, BenchError, Measured, Metric, Reading, Tensor
+from bench import Array, BenchError, Measured, Metric, Reading, Task, Tensor
 from bench.metrics import fd_diagonal
 
 GROUPS = 16
@@ -74,6 +74,10 @@ class _Beside(Metric):
     @abstractmethod
     def value(self, sums: Array, n: int) -> Array:
         """The number per coordinate (D,) from the sums (terms, D) over n images."""
+
+    def check(self, task: Task, samples: int) -> None:
+        if samples < 3:
+            raise BenchError(f"{self.name} needs 3 images or more: --samples 3 or more, not {samples}")
 
     def start(self, device: Any) -> Measured:
         del device

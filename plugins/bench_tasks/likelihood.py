@@ -57,7 +57,7 @@ class Likelihood(Task):
                 "leave out -P task.divergence=exact"
             )
 
-    def check_batches(self, card: Card, data: Images | None, samples: int, batch_size: int) -> None:
+    def check_data(self, data: Images | None, samples: int, batch_size: int) -> None:
         if self.dequantise == "uniform" and (data is None or data.kind == "run"):
             what = "draws of an exact checkpoint" if data is None else f"the samples of {data.name}"
             raise BenchError(f"{what} are no 8-bit images: leave out -P task.dequantise=uniform")
