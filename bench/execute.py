@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from bench.cell import Cell
+    from bench.checkpoints.cards import Card
     from bench.sampling import OnStep
     from bench.score import Model
     from bench.store import Store
@@ -81,21 +82,26 @@ _WARM: set[tuple[Task, int]] = set()
 
 
 def _model(cell: Cell) -> Model:
-    """The cell's loaded checkpoint, kept while cells follow each other on it."""
+    """The cell's checkpoint, kept while cells follow each other on it."""
+    return _loaded(cell, cell.card, _LOADED)
+
+
+def _loaded(cell: Cell, card: Card, kept: dict[str, Model]) -> Model:
+    """A checkpoint as the cell asks for it; ``kept`` holds the last one. A new one is not warm."""
     import torch
 
     from bench.checkpoints.load import load_model
 
     sde, device = cell.sampler.sde, torch.device(cell.device)
-    key = f"{cell.card.deciding()} {sde} {cell.device} {cell.precision} {cell.compile}"
-    if key not in _LOADED:
-        _LOADED.clear()
+    key = f"{card.deciding()} {sde} {cell.device} {cell.precision} {cell.compile}"
+    if key not in kept:
+        kept.clear()
         _WARM.clear()
         if device.type == "cuda":
             tf32 = cell.precision == "tf32"
             torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
-        _LOADED[key] = load_model(cell.card, sde, device, precision=cell.precision, compile=cell.compile)
-    return _LOADED[key]
+        kept[key] = load_model(card, sde, device, precision=cell.precision, compile=cell.compile)
+    return kept[key]
 
 
 def _warmed(task: Task, work: Work) -> float:
@@ -114,19 +120,10 @@ def _warmed(task: Task, work: Work) -> float:
 
 
 def _beside(cell: Cell, name: str) -> Model:
-    """Another checkpoint than the cell's, loaded as its own is, and kept until another is asked for."""
-    import torch
-
-    from bench.checkpoints.load import load_model
+    """Another checkpoint than the cell's, kept until yet another is asked for."""
     from bench.plugins import registry
 
-    card, sde = registry().get("checkpoints", name).thing, cell.sampler.sde
-    key = f"{card.deciding()} {sde} {cell.device} {cell.precision} {cell.compile}"
-    if key not in _BESIDE:
-        _BESIDE.clear()
-        device = torch.device(cell.device)
-        _BESIDE[key] = load_model(card, sde, device, precision=cell.precision, compile=cell.compile)
-    return _BESIDE[key]
+    return _loaded(cell, registry().get("checkpoints", name).thing, _BESIDE)
 
 
 def sample(job: Job, on_step: OnStep | None = None) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -368,7 +365,9 @@ def _measure(cell: Cell, store: Store) -> dict[str, Any]:
         network += facts["network_seconds"]
         warm += facts["warm_seconds"]
         calls += facts["nfe"] * size
-        for name in left.keys() - set(cell.task.leaves):
+        for name in left:
+            if not name.startswith("exact_"):
+                continue
             label = name.removeprefix("exact_")
             exact[label] = exact.get(label, 0.0) + float(left[name].double().sum()) / cell.samples
         if sum(batch["size"] for batch in batches) < PICTURED:

@@ -14,27 +14,25 @@ import numpy as np
 import pytest
 import torch
 
-from bench import SDE, BenchError, ScoreFunction, Solver, Tensor
-from bench.cli import main
+from bench import SDE, BenchError, Solver, Tensor
 from bench.exact import response_moments
 from bench.plugins import registry
-from bench.sampling import Sampler, streams
-from bench.testing.probe import MIXTURE, Stream, Watched, ended, prior, run
-from tests.analytic import gaussian, sde
+from bench.sampling import Sampler
+from bench.testing.probe import MIXTURE, Watched, ended, prior, run
+from tests import adapted
+from tests.adapted import LAM, MU, bench, check_noise, check_refused, sample
+from tests.analytic import sde
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     diffusers = pytest.importorskip("diffusers", reason="diffusers, a test dependency, is not installed")
 
 LAWS = ("vp", "ve", "subvp")
-MU = np.linspace(-0.5, 0.5, 64).reshape(1, 8, 8)
-LAM = np.geomspace(0.05, 2.0, 64).reshape(1, 8, 8)
 SCHEDULERS = [name for name in dir(diffusers) if name.endswith("Scheduler")]
 
 
 def build(scheduler: str, **parameters: Any) -> Solver:
-    made: Solver = registry().build("solvers", f"diffusers:{scheduler}", parameters)
-    return made
+    return adapted.build(f"diffusers:{scheduler}", **parameters)
 
 
 def level_of(law: str, index: int) -> SDE:
@@ -43,16 +41,6 @@ def level_of(law: str, index: int) -> SDE:
     lowest = float(chosen.time_at(np.array([math.log(3e-3)]))[0])
     start = max(chosen.eps, lowest)
     return ended(chosen, start + index / 999 * (chosen.end - start))
-
-
-def sample(solver: Solver, law: str, batch: int, seed: int = 0) -> tuple[Tensor, int]:
-    """Samples of the Gaussian, in float64, and the score calls."""
-    chosen = sde(law)
-    start, noise, other = streams(seed, 0, "cpu")
-    score = ScoreFunction(gaussian(MU, LAM), chosen)
-    with torch.no_grad():
-        x = start(torch.empty(batch, *MU.shape, dtype=torch.float64))
-        return Sampler(chosen, solver=solver, denoise="none").run(x, score, noise, other), score.calls
 
 
 # steps that put diffusers' timesteps on our uniform grid of as many steps: 27 intervals of 37 in 999, 40s
@@ -176,14 +164,7 @@ def test_those_that_run_and_those_that_can_not() -> None:
 )
 def test_noise_is_drawn_where_it_matters(scheduler: str, config: str, drawn: bool) -> None:
     solver = build(scheduler, steps=5, config=config)
-    assert solver.couples_batch is drawn
-    results = []
-    for seed in (0, 0, 1):
-        stream = Stream(seed)
-        results.append(run(solver, sde("vp"), 5, prior(2), noise=stream).x)
-        assert stream.drawn == drawn
-    assert torch.equal(results[0], results[1])
-    assert torch.equal(results[0], results[2]) is not drawn
+    check_noise(solver, drawn=drawn)
 
 
 def test_the_librarys_settings_are_its_own() -> None:
@@ -216,10 +197,7 @@ def test_the_librarys_settings_are_its_own() -> None:
     ],
 )  # fmt: skip
 def test_mistakes_are_told_in_a_line(name: str, parameters: dict[str, Any], said: str) -> None:
-    with pytest.raises(BenchError) as error:
-        build(name, **parameters)
-    assert said in str(error.value)
-    assert "\n" not in str(error.value)
+    check_refused(f"diffusers:{name}", parameters, said)
 
 
 def test_a_library_that_is_not_there_is_told_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -231,12 +209,6 @@ def test_a_library_that_is_not_there_is_told_with_its_remedy(monkeypatch: pytest
     # and all else goes on
     assert "diffusers:<SchedulerClass>" in registry().names("solvers")
     assert registry().build("solvers", "rk45", {}).name == "rk45"
-
-
-def bench(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as stopped:
-        main(list(arguments))
-    return int(stopped.value.code or 0)
 
 
 SUITE = """

@@ -14,21 +14,20 @@ import numpy as np
 import pytest
 import torch
 
-from bench import BenchError, ScoreFunction, Solver, Tensor
-from bench.cli import main
+from bench import BenchError, Solver, Tensor
 from bench.exact import response_moments
 from bench.plugins import registry
-from bench.sampling import Sampler, streams
-from bench.testing.probe import MIXTURE, Stream, Watched, prior, run
-from tests.analytic import gaussian, sde
+from bench.sampling import Sampler
+from bench.testing.probe import MIXTURE, Watched, prior, run
+from tests import adapted
+from tests.adapted import LAM, MU, bench, check_noise, check_refused, sample
+from tests.analytic import sde
 
 HERE = importlib.util.find_spec("k_diffusion") is not None
 needed = pytest.mark.skipif(
     not HERE, reason="k-diffusion is not installed; .ci/run has an environment for it"
 )
 
-MU = np.linspace(-0.5, 0.5, 64).reshape(1, 8, 8)
-LAM = np.geomspace(0.05, 2.0, 64).reshape(1, 8, 8)
 GIVEN_LEVELS = [
     "dpm_2", "dpm_2_ancestral", "dpmpp_2m", "dpmpp_2m_sde", "dpmpp_2s_ancestral", "dpmpp_3m_sde", "dpmpp_sde",
     "euler", "euler_ancestral", "heun", "lms",
@@ -36,18 +35,7 @@ GIVEN_LEVELS = [
 
 
 def build(function: str, **parameters: Any) -> Solver:
-    made: Solver = registry().build("solvers", f"kdiffusion:{function}", parameters)
-    return made
-
-
-def sample(solver: Solver, law: str, batch: int, seed: int = 0) -> tuple[Tensor, int]:
-    """Samples of the Gaussian, in float64, and the score calls."""
-    chosen = sde(law)
-    start, noise, other = streams(seed, 0, "cpu")
-    score = ScoreFunction(gaussian(MU, LAM), chosen)
-    with torch.no_grad():
-        x = start(torch.empty(batch, *MU.shape, dtype=torch.float64))
-        return Sampler(chosen, solver=solver, denoise="none").run(x, score, noise, other), score.calls
+    return adapted.build(f"kdiffusion:{function}", **parameters)
 
 
 @needed
@@ -142,14 +130,7 @@ def test_each_runs(name: str) -> None:
 )
 def test_noise_is_drawn_where_it_matters(name: str, config: str, drawn: bool) -> None:
     solver = build(name, steps=5, config=config)
-    assert solver.couples_batch is drawn
-    results = []
-    for seed in (0, 0, 1):
-        stream = Stream(seed)
-        results.append(run(solver, sde("vp"), 5, prior(2), noise=stream).x)
-        assert stream.drawn == drawn
-    assert torch.equal(results[0], results[1])
-    assert torch.equal(results[0], results[2]) is not drawn
+    check_noise(solver, drawn=drawn)
 
 
 @needed
@@ -165,21 +146,12 @@ def test_noise_is_drawn_where_it_matters(name: str, config: str, drawn: bool) ->
     ],
 )
 def test_mistakes_are_told_in_a_line(name: str, parameters: dict[str, Any], said: str) -> None:
-    with pytest.raises(BenchError) as error:
-        build(name, **parameters)
-    assert said in str(error.value)
-    assert "\n" not in str(error.value)
+    check_refused(f"kdiffusion:{name}", parameters, said)
 
 
 @needed
 def test_the_prefix_of_the_function_may_stand_or_not() -> None:
     assert registry().get("solvers", "kdiffusion:sample_heun").thing.name == "kdiffusion:heun"
-
-
-def bench(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as stopped:
-        main(list(arguments))
-    return int(stopped.value.code or 0)
 
 
 @needed

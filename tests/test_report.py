@@ -49,6 +49,15 @@ def test_failed_cells_have_no_row_and_daggers_are_explained() -> None:
     assert [n.startswith("† fd: n below 1000") for n in notes([failed, flagged])] == [True]
 
 
+@pytest.mark.parametrize(
+    ("value", "bias", "said"), [(-0.1, "none", 1), (0.1, "none", 0), (-0.1, "upwards", 0)]
+)
+def test_a_value_below_nought_is_explained_where_its_bias_is_taken_off(
+    value: float, bias: str, said: int
+) -> None:
+    assert sum("fd below nought" in note for note in notes([record(0, value, bias=bias)])) == said
+
+
 def titles(**changes: Any) -> list[str]:
     base: dict[str, Any] = {"checkpoint": ["gaussian-cifar10"], "samples": 8, "steps": 30}
     return [cell.title for cell in make_plan(Settings(**(base | changes)), registry())]

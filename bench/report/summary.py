@@ -90,6 +90,6 @@ def notes(records: Sequence[dict[str, Any]]) -> list[str]:
         for record in records
         if record["status"] == "finished"
         for name, reading in record["metrics"].items()
-        if reading["value"] < 0 and reading["bias"].startswith("none")
+        if reading["value"] < 0 and reading.get("bias", "").startswith("none")
     }
     return sorted(found) + sorted(below)

@@ -23,15 +23,16 @@ Kind = TypeVar("Kind", bound=Solver)
 
 def need(module: str, family: str) -> Any:
     """The library's module; `BenchError` where it is not installed, or can't be imported."""
+    library = module.partition(".")[0]
     try:
         with quiet():
             return importlib.import_module(module)
     except Exception as error:
         said = " ".join(f"{type(error).__name__}: {error}".split())
-        if isinstance(error, ModuleNotFoundError) and module.startswith(error.name or "?"):
+        if isinstance(error, ModuleNotFoundError) and error.name == library:
             said = "it is not installed"
         how = f"pip install 'sampler-bench[{family}]', in a clone pip install -e '.[{family}]'"
-        raise BenchError(f"{family} needs {module.partition('.')[0]}: {said}: {how}") from error
+        raise BenchError(f"{family} needs {library}: {said}: {how}") from error
 
 
 @contextlib.contextmanager
