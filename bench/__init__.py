@@ -1,47 +1,96 @@
-"""``bench``: samplers of score-based generative models, measured. What a plugin author needs is here.
+"""``bench``: measures samplers of score-based generative models. This is the whole public API.
 
-Nothing imported here loads torch: ``Tensor`` is a name for annotations.
+Names load on first use, so that ``import bench`` and ``bench --help`` do not import torch. A plugin imports
+from ``bench`` alone; every other module is private, whatever its name.
 """
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
-from bench.checkpoints.cards import Card
-from bench.checkpoints.readers import Reader
-from bench.errors import BenchError
-from bench.execute import Executor, Job
-from bench.features import Extractor, FeatureMetric, Features, MeasuredFeatures
-from bench.metrics import Measured, Metric, Reading
-from bench.params import Plugin, param
-from bench.plugins import Register, hookimpl
-from bench.sampling import (
-    Corrector,
-    Field,
-    FlowSolver,
-    LangevinLike,
-    LinearPredictor,
-    Noise,
-    Predictor,
-    Sampler,
-    Solver,
-    Update,
-    velocity,
-)
-from bench.score import Denoiser, Model, ScoreFunction
-from bench.sde import SDE, Array, Level, Scale
-from bench.tasks import Condition, Task, Work
-
 if TYPE_CHECKING:
-    from torch import Tensor
-else:
-    Tensor = Any
+    from bench.checkpoints.cards import Card as Card
+    from bench.checkpoints.readers import Reader as Reader
+    from bench.diffusion.condition import Condition as Condition
+    from bench.diffusion.levels import NoiseLevel as NoiseLevel
+    from bench.diffusion.levels import Step as Step
+    from bench.diffusion.model import Denoiser as Denoiser
+    from bench.diffusion.model import Model as Model
+    from bench.diffusion.noise import Noise as Noise
+    from bench.diffusion.prediction import Prediction as Prediction
+    from bench.diffusion.roles import Corrector as Corrector
+    from bench.diffusion.roles import Field as Field
+    from bench.diffusion.roles import FlowSolver as FlowSolver
+    from bench.diffusion.roles import LangevinLike as LangevinLike
+    from bench.diffusion.roles import LinearPredictor as LinearPredictor
+    from bench.diffusion.roles import Predictor as Predictor
+    from bench.diffusion.roles import Solver as Solver
+    from bench.diffusion.roles import Update as Update
+    from bench.diffusion.roles import velocity as velocity
+    from bench.diffusion.sampler import Sampler as Sampler
+    from bench.diffusion.sde import SDE as SDE
+    from bench.engine.executor import Executor as Executor
+    from bench.engine.executor import Job as Job
+    from bench.errors import BenchError as BenchError
+    from bench.metrics.features import Extractor as Extractor
+    from bench.metrics.features import FeatureMetric as FeatureMetric
+    from bench.metrics.features import Features as Features
+    from bench.metrics.features import FeatureState as FeatureState
+    from bench.metrics.role import Metric as Metric
+    from bench.metrics.role import MetricResult as MetricResult
+    from bench.metrics.role import MetricState as MetricState
+    from bench.params import Plugin as Plugin
+    from bench.params import param as param
+    from bench.plugins.hookspecs import Register as Register
+    from bench.plugins.hookspecs import hookimpl as hookimpl
+    from bench.tasks.role import BatchContext as BatchContext
+    from bench.tasks.role import Task as Task
+    from bench.testing import assert_conforms as assert_conforms
+    from bench.types import Array as Array
+    from bench.types import Tensor as Tensor
 
 __version__ = "0.1.0"
+
+_EXPORTS = {
+    "bench.checkpoints.cards": ("Card",),
+    "bench.checkpoints.readers": ("Reader",),
+    "bench.diffusion.condition": ("Condition",),
+    "bench.diffusion.levels": ("NoiseLevel", "Step"),
+    "bench.diffusion.model": ("Denoiser", "Model"),
+    "bench.diffusion.noise": ("Noise",),
+    "bench.diffusion.prediction": ("Prediction",),
+    "bench.diffusion.roles": (
+        "Corrector",
+        "Field",
+        "FlowSolver",
+        "LangevinLike",
+        "LinearPredictor",
+        "Predictor",
+        "Solver",
+        "Update",
+        "velocity",
+    ),
+    "bench.diffusion.sampler": ("Sampler",),
+    "bench.diffusion.sde": ("SDE",),
+    "bench.engine.executor": ("Executor", "Job"),
+    "bench.errors": ("BenchError",),
+    "bench.metrics.features": ("Extractor", "FeatureMetric", "FeatureState", "Features"),
+    "bench.metrics.role": ("Metric", "MetricResult", "MetricState"),
+    "bench.params": ("Plugin", "param"),
+    "bench.plugins.hookspecs": ("Register", "hookimpl"),
+    "bench.tasks.role": ("BatchContext", "Task"),
+    "bench.testing": ("assert_conforms",),
+    "bench.types": ("Array", "Tensor"),
+}
+"""Public names by the module that defines them."""
+
+_MODULES = {name: module for module, names in _EXPORTS.items() for name in names}
 
 __all__ = [
     "SDE",
     "Array",
+    "BatchContext",
     "BenchError",
     "Card",
     "Condition",
@@ -50,32 +99,45 @@ __all__ = [
     "Executor",
     "Extractor",
     "FeatureMetric",
+    "FeatureState",
     "Features",
     "Field",
     "FlowSolver",
     "Job",
     "LangevinLike",
-    "Level",
     "LinearPredictor",
-    "Measured",
-    "MeasuredFeatures",
     "Metric",
+    "MetricResult",
+    "MetricState",
     "Model",
     "Noise",
+    "NoiseLevel",
     "Plugin",
+    "Prediction",
     "Predictor",
     "Reader",
-    "Reading",
     "Register",
     "Sampler",
-    "Scale",
-    "ScoreFunction",
     "Solver",
+    "Step",
     "Task",
     "Tensor",
     "Update",
-    "Work",
+    "assert_conforms",
     "hookimpl",
     "param",
     "velocity",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use."""
+    if name not in _MODULES:
+        raise AttributeError(f"module 'bench' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_MODULES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

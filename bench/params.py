@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import re
 import types
 import typing
 from abc import ABC
@@ -173,3 +174,9 @@ def _convert(hint: Any, value: Any) -> Any:
     except (ValueError, OverflowError):
         pass
     return _WRONG
+
+
+def slug(value: Any) -> str:
+    """A parameter's value as part of a file name: letters, digits, dot, underscore."""
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    return re.sub(r"[^A-Za-z0-9.]+", "_", text).strip("_")

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import torch
 
-from bench.checkpoints.unet import UNet, UNetConfig
+from bench.checkpoints.networks.unet import UNet, UNetConfig
 from tests.benchmarks import fid, networks, replacement
-from tests.completions import SDES
+from tests.support.completions import SDES
 
 TINY = UNetConfig(size=8, width=32, multipliers=(1,), blocks=1, attention=())
 CPU = torch.device("cpu")

@@ -11,10 +11,13 @@ import torch
 from torch import Tensor
 
 from bench.checkpoints.cards import Card
-from bench.checkpoints.classifier import NoisyClassifier
+from bench.checkpoints.networks.classifier import NoisyClassifier
+from bench.diffusion.grid import time_grid
+from bench.diffusion.levels import NoiseLevel
+from bench.diffusion.model import Denoiser
+from bench.diffusion.sde import SDE
 from bench.errors import BenchError
-from bench.score import Denoiser
-from bench.sde import SDE, Array, Level, time_grid
+from bench.types import Array
 
 
 class Convention:
@@ -31,15 +34,15 @@ class Convention:
         self.card = card
         self.sde = sde
         self.tables: dict[int, tuple[Array, Array]] = {}
-        self.known: dict[Level, tuple[float, float]] = {}
+        self.known: dict[NoiseLevel, tuple[float, float]] = {}
 
-    def at(self, level: Level) -> tuple[float, float]:
+    def at(self, level: NoiseLevel) -> tuple[float, float]:
         """(label, sigma) of a level; computed once."""
         if level not in self.known:
             self.known[level] = self._at(level)
         return self.known[level]
 
-    def _at(self, level: Level) -> tuple[float, float]:
+    def _at(self, level: NoiseLevel) -> tuple[float, float]:
         if self.card.labels == "time":
             return 999 * level.t, level.sigma
         if self.card.labels == "sigma":
@@ -138,14 +141,14 @@ class NetworkModel(Denoiser):
             return output
         return output * (sigma if self.card.predicts == "score" else -1.0)
 
-    def score(self, x: Tensor, level: Level) -> Tensor:
+    def score(self, x: Tensor, level: NoiseLevel) -> Tensor:
         if not self.native:
             return super().score(x, level)
         assert self._convention is not None
         label, sigma = self._convention.at(level)
         return self._scaled_score(self._call(x, label), sigma) / sigma
 
-    def score_and_variance(self, x: Tensor, level: Level) -> tuple[Tensor, Tensor]:
+    def score_and_variance(self, x: Tensor, level: NoiseLevel) -> tuple[Tensor, Tensor]:
         if not (self.native and self.card.learned_variance):
             return super().score_and_variance(x, level)
         assert self._convention is not None
@@ -165,7 +168,7 @@ class NetworkModel(Denoiser):
         """Those of the card's classifier."""
         return int(self._classifier.config["classes"])
 
-    def class_gradient(self, x: Tensor, level: Level, labels: Tensor) -> Tensor:
+    def class_gradient(self, x: Tensor, level: NoiseLevel, labels: Tensor) -> Tensor:
         """By the card's classifier, in float32, at the level of equal ``sigma / alpha`` on its own range.
 
         It is given ``y = gain x / alpha + shift``, so that ``grad_x = gain / alpha grad_y``.

@@ -9,46 +9,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from bench.checkpoints.cards import Card
-from bench.checkpoints.classifier import load_noisy_classifier
 from bench.checkpoints.convention import NetworkModel, is_native
-from bench.checkpoints.edm import EDMDenoiser
-from bench.config import Precision
+from bench.checkpoints.exact import mixture
+from bench.checkpoints.networks.classifier import load_noisy_classifier
+from bench.checkpoints.networks.edm import EDMDenoiser
+from bench.closed_form.mixture import MixtureModel, on_range
+from bench.diffusion.model import Model
+from bench.diffusion.sde import SDE
 from bench.errors import BenchError
-from bench.exact import Mixture, MixtureModel, on_range
-from bench.paths import REGISTRY
-from bench.plugins import registry
-from bench.score import Model
-from bench.sde import SDE
+from bench.files import REGISTRY
+from bench.plugins.registry import registry
+from bench.types import Precision
 
 if TYPE_CHECKING:
-    from bench.sde import Array
+    pass
+
 
 COMPILATIONS = 256
 """Networks and sizes of batches that one process may compile."""
-
-
-def mixture(card: Card) -> tuple[Mixture, Array]:
-    """Data distribution on [0, 1] and colour rotation of an exact checkpoint."""
-    card.check()
-    path = card.folder / card.files[0].name
-    try:
-        found = {name: t.double().numpy() for name, t in load_file(path).items()}
-    except SafetensorError as error:
-        raise BenchError(f"checkpoint {card.name}: {path} is not a safetensors file: {error}") from error
-    count = len(found.get("weight", ()))
-    shapes = {"weight": (count,), "mean": (count, *card.shape), "variance": (count, *card.shape)}
-    shapes["colour"] = (card.shape[0], card.shape[0])
-    for name, shape in shapes.items():
-        if name not in found or found[name].shape != shape:
-            raise BenchError(f"checkpoint {card.name}: {path} has no tensor {name!r} of shape {shape}")
-    if not (found["variance"] > 0).all() or not (found["weight"] > 0).all():
-        raise BenchError(f"checkpoint {card.name}: {path} has weights or variances that are not positive")
-    return Mixture(found["weight"] / found["weight"].sum(), found["mean"], found["variance"]), found["colour"]
 
 
 def read_network(card: Card) -> nn.Module:

@@ -20,7 +20,7 @@ from bench.cli.run import run_command
 from bench.cli.stats import stats_command
 from bench.cli.table import table_command
 from bench.errors import BenchError, printable
-from bench.reference import watching
+from bench.metrics.reference import watching
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.reference import Watch, watching
+from bench.metrics.reference import Watch, watching
 
 if TYPE_CHECKING:
     from rich.progress import Progress

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from bench import cache
 from bench.cli.console import amount
 from bench.errors import BenchError, printable
-from bench.plugins import Entry
+from bench.plugins.registry import Entry
 
 if TYPE_CHECKING:
     from bench.checkpoints.cards import Card
@@ -46,7 +46,7 @@ def _levels(card: Card) -> str:
 
 def row(entry: Entry) -> dict[str, Any]:
     """A checkpoint in short, as plain data."""
-    from bench.install import state
+    from bench.checkpoints.install.installer import state
 
     card: Card = entry.thing
     return {

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench.errors import BenchError, printable
-from bench.plugins import registry
+from bench.plugins.registry import registry
 
 if TYPE_CHECKING:
     from bench.testing import Finding, Report
@@ -48,7 +48,7 @@ def check_command(
         report = check(plugin, sdes=sde or SDES, on_finding=lambda finding: say(finding.name))
     files = []
     if report.points:
-        from bench.report import check_plot
+        from bench.testing import plot as check_plot
 
         files = check_plot.write(report.points, report.name, out)
     if as_json:

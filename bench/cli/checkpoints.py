@@ -11,7 +11,7 @@ import click
 from bench.cli import cards
 from bench.cli.console import amount, count
 from bench.errors import BenchError, printable
-from bench.plugins import registry
+from bench.plugins.registry import registry
 
 if TYPE_CHECKING:
     from bench.checkpoints.cards import Card
@@ -106,8 +106,8 @@ def pull_checkpoints(names: tuple[str, ...]) -> int:
     down and holds from there on. Exit status: 0 all are here, 1 one could not be had (the others went
     on), 2 a mistake in the command, 130 stopped.
     """
+    from bench.checkpoints.install.installer import pull, refuse_unfetchable, state
     from bench.cli.fetching import Fetching
-    from bench.install import pull, refuse_unfetchable, state
 
     wanted = [_card(name) for name in dict.fromkeys(names)]
     for card in wanted:
@@ -152,8 +152,8 @@ def import_checkpoint(path: Path, name: str) -> int:
 
     They are copied into the cache. The same again changes nothing.
     """
+    from bench.checkpoints.install.installer import import_files
     from bench.cli.fetching import Fetching
-    from bench.install import import_files
 
     card = _card(name)
     try:
@@ -176,7 +176,7 @@ def verify_checkpoints(names: tuple[str, ...]) -> int:
 
     Exit status: 0 all are as they must be, 1 one is not, or is not here.
     """
-    from bench.install import state, verify
+    from bench.checkpoints.install.installer import state, verify
 
     found = registry()
     wanted: list[Card] = [_card(name) for name in dict.fromkeys(names)]

@@ -14,8 +14,8 @@ from bench.cli.console import console, count
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
-    from bench.report.compare import Limit, Row
-    from bench.report.pairing import Pair, Pairing, Side
+    from bench.reporting.compare.comparison import Limit, Row
+    from bench.reporting.compare.pairing import Pair, Pairing, Side
 
 
 @click.command("compare")
@@ -54,9 +54,9 @@ def compare_command(
     where it has none, the difference alone decides. A cell that failed in B alone breaks it too.
     Exit status: 0, 1 a limit is broken, 2 a mistake.
     """
-    from bench.report.compare import Limit, compare, shared_metrics
-    from bench.report.pairing import pair
-    from bench.report.sides import read_side
+    from bench.reporting.compare.comparison import Limit, compare, shared_metrics
+    from bench.reporting.compare.pairing import pair
+    from bench.reporting.compare.sides import read_side
 
     asked = [Limit.read(text) for text in limits]
     sides = (read_side(a, out.expanduser()), read_side(b, out.expanduser()))
@@ -87,7 +87,7 @@ def _show(
     from rich.markup import escape
     from rich.table import Table
 
-    from bench.report.compare import overall, remarks
+    from bench.reporting.compare.comparison import overall, remarks
 
     out = console()
 
@@ -150,7 +150,7 @@ def _left_out(pairing: Pairing) -> dict[str, list[str]]:
 
 
 def _texts(row: Row) -> dict[str, str]:
-    from bench.report.compare import ratios
+    from bench.reporting.compare.comparison import ratios
 
     estimate, dagger = row.estimate, " †" if row.note else ""
     nfe, speed = ratios(row.pair)
@@ -195,7 +195,7 @@ def _by(row: Row) -> str:
 def _plain(
     sides: Sequence[Side], pairing: Pairing, rows: Sequence[Row], checked: Sequence[tuple[Limit, list[Row]]]
 ) -> dict[str, Any]:
-    from bench.report.compare import overall, ratios, remarks
+    from bench.reporting.compare.comparison import overall, ratios, remarks
 
     nfe, speed = overall(pairing.pairs)
     cells = []

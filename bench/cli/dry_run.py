@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench.cli.console import count, duration
-from bench.execute import missing_metrics
+from bench.engine.loop import missing_metrics
 
 if TYPE_CHECKING:
-    from bench.cell import Cell
-    from bench.store import Store
+    from bench.results.run_spec import RunSpec
+    from bench.results.store import Store
 
 
-def dry_run_report(cells: list[Cell], store: Store, rerun: str) -> None:
+def dry_run_report(cells: list[RunSpec], store: Store, rerun: str) -> None:
     """Print the plan, cell by cell, and what is to be done in all; nothing is run."""
     records = store.records()
     paces = _paces(records)
@@ -85,7 +85,7 @@ def _paces(records: Iterable[dict[str, Any]]) -> dict[tuple[Any, ...], float]:
     }
 
 
-def _known_nfe(cell: Cell, records: Iterable[dict[str, Any]]) -> float | None:
+def _known_nfe(cell: RunSpec, records: Iterable[dict[str, Any]]) -> float | None:
     """What a solver took on the same checkpoint in earlier records; None where there are none."""
     roles = ("task", "checkpoint", "sde", "solver", "denoise")
     found = [
@@ -103,7 +103,7 @@ def _same(a: Mapping[str, Any], b: Mapping[str, Any], role: str) -> bool:
     return bool(x == y)
 
 
-def _stale(cell: Cell, records: Iterable[dict[str, Any]]) -> str:
+def _stale(cell: RunSpec, records: Iterable[dict[str, Any]]) -> str:
     """How the record of the same title and samples differs that comes nearest; nothing if there is none."""
     now = _flat(cell.identity)
     reasons: list[list[str]] = []

@@ -17,8 +17,8 @@ from rich.progress import (
 from rich.status import Status
 
 from bench.cli.console import amount, console
+from bench.download import Listener
 from bench.errors import printable
-from bench.fetch import Listener
 
 PLAIN = 15.0
 """Seconds between plain lines."""

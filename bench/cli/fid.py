@@ -12,17 +12,17 @@ import click
 
 from bench.cli.console import console
 from bench.cli.run import plugin_parameters
-from bench.config import settings
 from bench.errors import BenchError
-from bench.plugins import registry
-from bench.store import Store
+from bench.plan.settings import settings
+from bench.plugins.registry import registry
+from bench.results.store import Store
 
 if TYPE_CHECKING:
     from torch import Tensor, device
 
     from bench.cli.bars import Bars
-    from bench.metrics import Metric
-    from bench.sources import Images
+    from bench.data.images import Images
+    from bench.metrics.role import Metric
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,9 +94,9 @@ def fid_command(
     chosen, _ = settings(flags)
     metrics = _built(names, chosen.parameters.get("metric", {}))
     from bench.cli.bars import Bars
-    from bench.plan import choose_device
-    from bench.reference import hashed
-    from bench.sources import open_images
+    from bench.devices import choose_device
+    from bench.metrics.reference import hashed
+    from bench.plan.sources import open_images
 
     on = choose_device(chosen.device)
     try:
@@ -119,8 +119,8 @@ def fid_command(
 
 def _built(names: list[str], given: dict[str, Any]) -> list[Metric]:
     """The metrics; a reference goes to those that take one, and is refused for one that has another."""
-    from bench.plan import build_metrics
-    from bench.sources import dataset_name
+    from bench.data.datasets import dataset_name
+    from bench.plan.planning import build_metrics
 
     found = registry()
     for problem in found.problems:
@@ -143,7 +143,7 @@ def _built(names: list[str], given: dict[str, Any]) -> list[Metric]:
 
 def _fixed(metric: Metric) -> str:
     """What a metric without the parameter ``reference`` is measured against; empty where it needs nothing."""
-    from bench.features import FeatureMetric
+    from bench.metrics.features import FeatureMetric
 
     if isinstance(metric, FeatureMetric):
         named = getattr(metric, "reference_name", None)
@@ -153,8 +153,8 @@ def _fixed(metric: Metric) -> str:
 
 def _resolved(metric: Metric, on: device, results: Path) -> Asked:
     """The metric with its reference found, or measured."""
-    from bench import reference
-    from bench.features import FeatureMetric
+    from bench.metrics import reference
+    from bench.metrics.features import FeatureMetric
 
     if not isinstance(metric, FeatureMetric):
         return Asked(metric, metric, metric.label, _fixed(metric))
@@ -186,7 +186,7 @@ class _Foreign(Store):
 
 def _readings(images: Images, asked: Sequence[Asked], on: device, bars: Bars) -> dict[str, dict[str, Any]]:
     """Every metric's reading of the images, with what it was taken against."""
-    from bench.measure import readings
+    from bench.engine.measuring import readings
 
     if images.note:
         bars.line(f"{images.name}: {images.note}")
@@ -216,7 +216,7 @@ def _show(images: Images, readings: dict[str, dict[str, Any]]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from bench.report.summary import fits, over_samples
+    from bench.reporting.summary import fits, over_samples
 
     out = console()
     channels, height, width = images.shape

@@ -10,7 +10,8 @@ import click
 
 from bench.cli import cards
 from bench.errors import BenchError, did_you_mean, printable
-from bench.plugins import KINDS, Entry, registry
+from bench.plugins.hookspecs import KINDS
+from bench.plugins.registry import Entry, registry
 
 
 def facts(entry: Entry) -> dict[str, Any]:
@@ -25,7 +26,7 @@ def facts(entry: Entry) -> dict[str, Any]:
     if entry.kind == "checkpoints":
         return found | {"card": entry.thing.model_dump(mode="json", by_alias=True)}
     if entry.kind == "metrics":
-        found |= {k: getattr(entry.thing, k) for k in ("direction", "least", "bias")}
+        found |= {k: getattr(entry.thing, k) for k in ("direction", "min_samples", "bias")}
     keys = ("name", "type", "default", "help", "range")
     return found | {"parameters": [{k: getattr(p, k) for k in keys} for p in entry.thing.parameters()]}
 
@@ -90,8 +91,8 @@ def list_command(kind: str | None, as_json: bool) -> None:
 
 def suite_facts() -> list[dict[str, Any]]:
     """The suites of the shipped bench.toml and of the folder's own, as plain data."""
-    from bench.config import suites
-    from bench.suites import expand, resolved
+    from bench.plan.settings import suites
+    from bench.plan.suites import expand, resolved
 
     named = suites()
     whole = {name: resolved(name, named) for name in named}
@@ -102,8 +103,8 @@ def suite_facts() -> list[dict[str, Any]]:
 
 
 def _suite_text(suite: dict[str, Any]) -> str:
-    from bench.config import suites
-    from bench.suites import expand, resolved
+    from bench.plan.settings import suites
+    from bench.plan.suites import expand, resolved
 
     cells = expand(suite["name"], resolved(suite["name"], suites()))
     lines = [f"suite {suite['name']}, {suite['cells']} cells", f"  {suite['about']}", ""]
@@ -114,7 +115,7 @@ def _suite_text(suite: dict[str, Any]) -> str:
 def _judged(entry: Entry) -> str:
     """How a metric's values are to be read."""
     told = facts(entry)
-    lines = [f"{told['direction']} is better", f"flagged (†) below {told['least']} samples"]
+    lines = [f"{told['direction']} is better", f"flagged (†) below {told['min_samples']} samples"]
     lines += [f"bias: {told['bias']}"] if told["bias"] else []
     return "\n".join(f"  {line}" for line in lines)
 

@@ -12,16 +12,16 @@ import click
 
 from bench.cli.console import console
 from bench.cli.run import plugin_parameters
-from bench.config import settings
+from bench.engine.measuring import metric_facts, readings, with_exact
 from bench.errors import BenchError, StoreError, did_you_mean
-from bench.measure import metric_facts, readings, with_exact
-from bench.plugins import registry
+from bench.plan.settings import settings
+from bench.plugins.registry import registry
 
 if TYPE_CHECKING:
     from torch import device as Device
 
-    from bench.metrics import Metric
-    from bench.store import Store
+    from bench.metrics.role import Metric
+    from bench.results.store import Store
 
 OUTCOMES = ("measured", "had", "bare", "unfit", "failed")
 """What becomes of a record: measured now, has all metrics, its samples are gone, its task left nothing that
@@ -60,15 +60,15 @@ def measure_command(
     given = {"device": device, "out": out}
     flags = {"metric": list(dict.fromkeys(metric)), "parameters": own}
     chosen, _ = settings(flags | {k: v for k, v in given.items() if v is not None})
-    from bench.plan import build_metrics
+    from bench.plan.planning import build_metrics
 
     metrics = list(build_metrics(found, list(flags["metric"]), chosen.parameters.get("metric", {})))
     wanted = {one.label: metric_facts(one) for one in metrics}
     root = chosen.out.expanduser()
     if not (root / "records").is_dir():
         raise BenchError(f"there are no results in {root}: make some by bench run, or choose another --out")
-    from bench.plan import choose_device
-    from bench.store import Store
+    from bench.devices import choose_device
+    from bench.results.store import Store
 
     on = choose_device(chosen.device)
     said: list[str] = []
@@ -94,7 +94,7 @@ def measure_command(
 
 
 def batches(record: dict[str, Any]) -> list[tuple[int, int]]:
-    """(index, size) of every batch of a record's samples, as `bench.cell.Cell.batches`."""
+    """(index, size) of every batch of a record's samples, as `bench.results.run_spec.RunSpec.batches`."""
     size = record["identity"]["batch_size"]
     full, rest = divmod(record["samples"], size)
     return [(i, size) for i in range(full)] + ([(full, rest)] if rest else [])
@@ -140,8 +140,8 @@ def _measured(
 ) -> str:
     """Take what a record lacks and write it anew; which of `OUTCOMES` came of it."""
 
-    left = record.get("leaves", ["images"])
-    fit = [m for m in metrics if set(m.reads) <= set(left)]
+    left = record.get("outputs", ["images"])
+    fit = [m for m in metrics if set(m.inputs) <= set(left)]
 
     def lacking(held: dict[str, Any]) -> list[Metric]:
         return [m for m in fit if held["metrics"].get(m.label, {}).get("with") != wanted[m.label]]
@@ -246,7 +246,7 @@ class _Screen:
 
     def measured(self, title: str, taken: dict[str, Any]) -> None:
         """A record has its metrics."""
-        from bench.report.summary import notes
+        from bench.reporting.summary import notes
 
         values = ", ".join(
             f"{name} {reading['value']:.4g}{' †' if reading['note'] else ''}"

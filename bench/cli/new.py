@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from bench import scaffold
 from bench.errors import BenchError, did_you_mean, printable
-from bench.plugins import registry
+from bench.plugins.registry import registry
+from bench.testing import scaffold
 
 
 @click.command("new")

@@ -11,12 +11,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from bench.cli.console import console, duration
-from bench.execute import Listener
-from bench.report.summary import fits, notes, summary_rows
+from bench.engine.listener import Listener
+from bench.reporting.summary import fits, notes, summary_rows
 
 if TYPE_CHECKING:
-    from bench.cell import Cell
-    from bench.store import Store
+    from bench.results.run_spec import RunSpec
+    from bench.results.store import Store
 
 LIVE, PLAIN = 0.1, 15.0
 """Seconds between updates: on a terminal, and of plain lines where there is none."""
@@ -44,10 +44,10 @@ class Progress(Listener):
         """A lasting line on what was found amiss in the store."""
         self.console.print(f"[yellow]notice[/]  {escape(text)}", soft_wrap=True)
 
-    def waiting(self, cell: Cell) -> None:
+    def waiting(self, cell: RunSpec) -> None:
         self._say(f"{cell.title} · waiting for another process that is at work on it")
 
-    def cell_started(self, cell: Cell, cached: int, batches: int) -> None:
+    def cell_started(self, cell: RunSpec, cached: int, batches: int) -> None:
         place = f"cell {self.behind + 1} of {self.cells} · " if self.cells > 1 else ""
         self.title = place + cell.title
         self.batches, self.cached, self.finished = batches, cached, 0
@@ -79,7 +79,7 @@ class Progress(Listener):
         if self.live is not None and self.cached + self.finished == self.batches:
             self._say(f"{self.title} · measuring")
 
-    def cell_done(self, cell: Cell, record: dict[str, Any], *, cached: bool) -> None:
+    def cell_done(self, cell: RunSpec, record: dict[str, Any], *, cached: bool) -> None:
         self.behind += 1
         if record["status"] == "failed":
             self.console.print(
@@ -128,8 +128,8 @@ def report(records: Sequence[dict[str, Any]], store: Store, *, table: bool = Tru
     out.print(f"{len(records) - len(failed)} finished, {len(failed)} failed")
     for record in records[:1] if len(records) == 1 else ():
         out.print(f"  record  {escape(str(store.record_path(record['fingerprint'])))}", soft_wrap=True)
-        if "picture" in record:
-            out.print(f"  samples {escape(record['picture'])}", soft_wrap=True)
+        if "preview" in record:
+            out.print(f"  samples {escape(record['preview'])}", soft_wrap=True)
     if len(records) > 1:
         out.print(
             f"  records {escape(str(store.root / 'records'))}, samples {escape(str(store.root / 'images'))}"

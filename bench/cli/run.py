@@ -11,16 +11,16 @@ import click
 
 from bench.cli.console import count
 from bench.cli.dry_run import dry_run_report
-from bench.config import DEFAULT_TASK, SAMPLER_SETTINGS, Settings, settings, suites
+from bench.engine.loop import Rerun
 from bench.errors import BenchError
-from bench.execute import Rerun
-from bench.manifest import manifests
-from bench.plugins import Registry, registry
-from bench.suites import Place, Suite, resolved
+from bench.plan.settings import DEFAULT_TASK, SAMPLER_SETTINGS, Settings, settings, suites
+from bench.plan.suites import Place, Suite, resolved
+from bench.plugins.registry import Registry, registry
+from bench.results.manifest import manifests
 
 if TYPE_CHECKING:
-    from bench.cell import Cell
-    from bench.store import Store
+    from bench.results.run_spec import RunSpec
+    from bench.results.store import Store
 
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -126,11 +126,11 @@ def run_command(
     elif steps_scale is not None or only:
         raise BenchError("--steps-scale and --only belong to a suite: give --suite")
     chosen, name = settings(given, profile)
-    from bench.plan import for_task, make_plan, plan_suite
+    from bench.plan.planning import for_task, make_plan, plan_suite
 
     if suite is None:
         chosen = for_task(chosen, found)
-    from bench.store import Store
+    from bench.results.store import Store
 
     scale = 1.0 if steps_scale is None else steps_scale
     if not 0 < scale <= 100:
@@ -154,7 +154,7 @@ def run_command(
     for plan in plans:
         store.write_suite(plan)
     from bench.cli.progress import Progress, report
-    from bench.execute import run_plan
+    from bench.engine.loop import run_plan
 
     executor = found.build("executors", chosen.executor, {})
     with Progress(len(cells)) as listener:
@@ -168,7 +168,7 @@ def run_command(
     return int(any(r["status"] == "failed" for r in records))
 
 
-def _matching(planned: list[tuple[Place, Cell]], patterns: tuple[str, ...]) -> list[Cell]:
+def _matching(planned: list[tuple[Place, RunSpec]], patterns: tuple[str, ...]) -> list[RunSpec]:
     names = {str(place) for place, _ in planned}
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in names):
@@ -238,7 +238,7 @@ def plugin_parameters(texts: tuple[str, ...], short: dict[str, Any]) -> dict[str
 
 
 def _header(
-    cells: list[Cell], chosen: Settings, name: str, store: Store, suite: str | None, *, said: bool
+    cells: list[RunSpec], chosen: Settings, name: str, store: Store, suite: str | None, *, said: bool
 ) -> None:
     what = f"{', '.join(chosen.checkpoint)}, {chosen.samples} samples"
     what += "" if chosen.solver or suite else f", {chosen.steps} steps"
@@ -259,7 +259,7 @@ def _header(
         click.echo(f"{calls:.3g} network evaluations in all (samples x NFE), adaptive solvers aside")
 
 
-def _rescaled(cell: Cell) -> str:
+def _rescaled(cell: RunSpec) -> str:
     """What a network was trained on, where the run's SDE is another."""
     from bench.checkpoints.load import own_sde
 

@@ -12,7 +12,7 @@ import click
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
-    from bench.features import Extractor
+    from bench.metrics.features import Extractor
 
 
 @click.group("stats")
@@ -67,8 +67,9 @@ def build_command(
     card: how many images, their hash, the decoder, the extractor with its mode. A file that is there is
     replaced once the new one is whole. Exit status: 0 done, 2 a mistake, 130 stopped.
     """
-    from bench import reference
-    from bench.sources import dataset_name, open_images
+    from bench.data.datasets import dataset_name
+    from bench.metrics import reference
+    from bench.plan.sources import open_images
 
     chosen = _extractor(extractor, mode)
     dataset = dataset_name(source)
@@ -77,7 +78,7 @@ def build_command(
     target = reference.dataset_file(str(dataset), chosen) if output is None else output.expanduser()
     _check(target, source)
     from bench.cli.bars import Bars
-    from bench.plan import choose_device
+    from bench.devices import choose_device
 
     on = choose_device(device)
     try:
@@ -99,7 +100,7 @@ def build_command(
 
 
 def _extractor(name: str, mode: str | None) -> Extractor:
-    from bench.features import find_extractor
+    from bench.metrics.features import find_extractor
 
     chosen = find_extractor(name, **({} if mode is None else {"mode": mode}))
     if mode is not None and "mode" not in chosen.values():
@@ -125,7 +126,7 @@ def _check(target: Path, source: str) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print plain JSON.")
 def show_command(file: Path, as_json: bool) -> None:
     """Show what a statistics FILE holds, and its card."""
-    from bench.reference import read_any
+    from bench.metrics.reference import read_any
 
     path = file.expanduser()
     if not path.is_file():

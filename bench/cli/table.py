@@ -11,7 +11,7 @@ from bench.cli.console import console
 from bench.errors import BenchError, did_you_mean
 
 if TYPE_CHECKING:
-    from bench.store import Store
+    from bench.results.store import Store
 
 
 @click.command("table")
@@ -36,8 +36,8 @@ def table_command(
     TO/SUITE/NAME/ and prints the table. Cells that were not run are shown as missing.
     Exit status: 0 all cells are there, 1 some are missing or failed, 2 a mistake in the command.
     """
-    from bench.report.build import build
-    from bench.store import Store
+    from bench.reporting.build import build
+    from bench.results.store import Store
 
     out = out.expanduser()
     said: list[str] = []

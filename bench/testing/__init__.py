@@ -13,14 +13,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from bench.diffusion.roles import Corrector, Predictor, SamplerPart, Solver
+from bench.diffusion.sde import SDE
+from bench.engine.executor import Executor
 from bench.errors import BenchError, did_you_mean
-from bench.execute import Executor
-from bench.metrics import Metric
+from bench.metrics.role import Metric
 from bench.params import Plugin
-from bench.plugins import Registry, registry
-from bench.sampling import Corrector, Predictor, SamplerPart, Solver
-from bench.sde import SDE
-from bench.tasks import Task
+from bench.plugins.registry import Registry, registry
+from bench.tasks.role import Task
 from bench.testing.report import Finding, Point, Report
 
 __all__ = ["SDES", "Finding", "Point", "Report", "assert_conforms", "check", "look_up", "role_of"]

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench.plugins import registry
-from bench.sampling import Solver
-from bench.sde import SDE, Array
+from bench.diffusion.roles import Solver
+from bench.diffusion.sde import SDE
+from bench.plugins.registry import registry
 from bench.testing.probe import (
     MIXTURE,
     SHAPE,
@@ -36,6 +36,7 @@ from bench.testing.probe import (
     with_steps,
 )
 from bench.testing.report import Finding, Point, guarded, judged
+from bench.types import Array
 
 STEPS = (14, 20, 28, 40, 57, 80, 113, 160, 226, 320, 452)
 """Step counts, each sqrt(2) of the one before."""

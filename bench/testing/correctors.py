@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 
-from bench.sampling import Corrector
-from bench.score import ScoreFunction
-from bench.sde import SDE
+from bench.diffusion.prediction import Prediction
+from bench.diffusion.roles import Corrector
+from bench.diffusion.sde import SDE
 from bench.testing.probe import GAUSSIAN, Stream, Watched, marginal, prior, sampler
 from bench.testing.report import Finding, guarded, judged
 
@@ -41,7 +41,7 @@ def invariance(part: Corrector, sde: SDE) -> Iterator[Finding]:
         mean, variance = (torch.from_numpy(one) for one in marginal(sde, scale))
         x = mean + variance.sqrt() * prior(BATCH, seed=31)
         with torch.no_grad():
-            update = own.step(x, scale, ScoreFunction(Watched(GAUSSIAN, sde), sde), Stream(32))
+            update = own.step(x, scale, Prediction(Watched(GAUSSIAN, sde), sde), Stream(32))
         y, moved = (x - mean) / variance.sqrt(), (update.mean - mean) / variance.sqrt()
         kept = ((y - y.mean(0)) * (moved - moved.mean(0))).sum(0) / ((y - y.mean(0)) ** 2).sum(0)
         # a corrector that takes norms over each sample scatters its pull; its mean is what the marginal sees

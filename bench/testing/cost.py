@@ -10,10 +10,11 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from bench.plugins import registry
-from bench.sampling import Corrector, Sampler
-from bench.score import ScoreFunction
-from bench.sde import SDE
+from bench.diffusion.prediction import Prediction
+from bench.diffusion.roles import Corrector
+from bench.diffusion.sampler import Sampler
+from bench.diffusion.sde import SDE
+from bench.plugins.registry import registry
 from bench.testing.probe import Free, Part, Stream, sampler, with_steps
 from bench.testing.report import Finding, judged
 
@@ -54,7 +55,7 @@ class _Live(TorchDispatchMode):
 def _run(part: Part, sde: SDE, steps: int, batch: int) -> Sampler:
     made = sampler(with_steps(part, steps), sde, steps)
     x = torch.ones(batch, *IMAGE)
-    score = ScoreFunction(Free(torch.zeros(batch, *IMAGE)), sde)
+    score = Prediction(Free(torch.zeros(batch, *IMAGE)), sde)
     with torch.no_grad():
         made.run(x, score, Stream(), Stream(1))
     return made

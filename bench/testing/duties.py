@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from bench.diffusion.roles import Corrector, Predictor, Solver
+from bench.diffusion.sde import SDE
 from bench.params import Plugin
-from bench.sampling import Corrector, Predictor, Solver
-from bench.sde import SDE
 from bench.testing import probe
 from bench.testing.probe import GAUSSIAN, MIXTURE, Part, Stream, Watched, changed, prior, run, with_steps
 from bench.testing.report import Finding, guarded, judged
@@ -246,6 +246,6 @@ def noiseless_mean(part: Part, sdes: Sequence[SDE]) -> Iterator[Finding]:
 
 
 def _score(sde: SDE) -> Any:
-    from bench.score import ScoreFunction
+    from bench.diffusion.prediction import Prediction
 
-    return ScoreFunction(Watched(GAUSSIAN, sde), sde)
+    return Prediction(Watched(GAUSSIAN, sde), sde)

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
-from bench.execute import Executor, Job
+from bench.engine.executor import Executor, Job
 from bench.testing.duties import parameters
 from bench.testing.report import Finding, guarded, judged
 

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 
 from bench.errors import BenchError
-from bench.metrics import Metric, Reading, groups
-from bench.plugins import registry
+from bench.metrics.moments import groups
+from bench.metrics.role import Metric, MetricResult
+from bench.plugins.registry import registry
 from bench.testing.duties import parameters
 from bench.testing.report import Finding, guarded, judged
 
@@ -20,8 +21,8 @@ COUNT = 128
 
 def metrics(metric: Metric) -> Iterator[Finding]:
     """All checks; `BenchError` where the data that it needs is not there."""
-    if metric.reads != ("images",):
-        said = f"{metric.name} reads {', '.join(metric.reads)} of a task"
+    if metric.inputs != ("images",):
+        said = f"{metric.name} reads {', '.join(metric.inputs)} of a task"
         raise BenchError(f"{said}: bench check knows the truth of metrics of images alone")
     metric.provenance()
     yield from guarded("parameters", lambda: parameters(metric))
@@ -47,12 +48,12 @@ def images(noise: float = 0.0) -> torch.Tensor:
     return x + noise * torch.randn(x.shape, generator=generator)
 
 
-def reading(metric: Metric, batches: Sequence[torch.Tensor]) -> Reading:
+def reading(metric: Metric, batches: Sequence[torch.Tensor]) -> MetricResult:
     """The metric on these batches."""
     measured = metric.start(torch.device("cpu"))
     for batch in batches:
-        measured.add(batch.clone())
-    return measured.result()
+        measured.update(batch.clone())
+    return measured.compute()
 
 
 def declared(metric: Metric) -> Iterator[Finding]:
@@ -60,12 +61,12 @@ def declared(metric: Metric) -> Iterator[Finding]:
     wrong = []
     if metric.direction not in ("lower", "higher"):
         wrong.append(f"direction is {metric.direction!r}")
-    if metric.least < 1:
-        wrong.append(f"least is {metric.least}")
+    if metric.min_samples < 1:
+        wrong.append(f"least is {metric.min_samples}")
     if not metric.label or not all(c.isalnum() or c in "._-" for c in metric.label):
         wrong.append(f"label {metric.label!r} can't be a column's or a file's name")
     json.dumps(metric.provenance())
-    said = f"{metric.direction} is better, from {metric.least} samples"
+    said = f"{metric.direction} is better, from {metric.min_samples} samples"
     yield judged("declared", not wrong, wrong[0] if wrong else said, "direction, least, label, provenance")
 
 
@@ -99,7 +100,7 @@ def left_out(metric: Metric) -> Iterator[Finding]:
     batches = images().split(16)
     measured = metric.start(torch.device("cpu"))
     for batch in batches:
-        measured.add(batch.clone())
+        measured.update(batch.clone())
     offered = measured.leave_one_out()
     if not offered:
         yield Finding("leave one out", "info", "not offered: bench compare pairs its seeds alone")

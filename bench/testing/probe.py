@@ -10,12 +10,18 @@ from typing import Any, TypeVar, cast
 import numpy as np
 import torch
 
-from bench.exact import Mixture, MixtureModel, on_range
+from bench.closed_form.mixture import Mixture, MixtureModel, on_range
+from bench.diffusion.grid import GridKind
+from bench.diffusion.levels import NoiseLevel, Step
+from bench.diffusion.model import Model
+from bench.diffusion.noise import Noise
+from bench.diffusion.prediction import Prediction
+from bench.diffusion.roles import Corrector, Predictor, Solver, Update
+from bench.diffusion.sampler import Sampler
+from bench.diffusion.sde import SDE
 from bench.params import Plugin
-from bench.plugins import registry
-from bench.sampling import Corrector, Noise, Predictor, Sampler, Solver, Update
-from bench.score import Model, ScoreFunction
-from bench.sde import SDE, Array, GridKind, Level, Scale
+from bench.plugins.registry import registry
+from bench.types import Array
 
 Tensor = torch.Tensor
 P = TypeVar("P", bound=Plugin)
@@ -27,7 +33,7 @@ SHAPE = (3, 8, 8)
 
 @functools.cache
 def _data(checkpoint: str, low: float, high: float) -> Mixture:
-    from bench.checkpoints.load import mixture
+    from bench.checkpoints.exact import mixture
 
     found, colour = mixture(registry().get("checkpoints", checkpoint).thing)
     whole = on_range(found, (low, high), colour)
@@ -45,7 +51,7 @@ def gaussian(sde: SDE) -> tuple[Array, Array]:
     return found.mean[0], found.variance[0]
 
 
-def marginal(sde: SDE, level: Level) -> tuple[Array, Array]:
+def marginal(sde: SDE, level: NoiseLevel) -> tuple[Array, Array]:
     """Mean and variance of the Gaussian data at a level."""
     mean, variance = gaussian(sde)
     return level.alpha * mean, level.alpha**2 * variance + level.sigma**2
@@ -58,9 +64,9 @@ class Watched(Model):
         self.model = MixtureModel(truth(checkpoint, sde), "cpu", dtype, colour=None, range_=sde.data_range)
         self.shape = SHAPE
         self.asked: set[tuple[Any, ...]] = set()
-        self.questions: list[tuple[Tensor, Level]] = []
+        self.questions: list[tuple[Tensor, NoiseLevel]] = []
 
-    def score(self, x: Tensor, level: Level) -> Tensor:
+    def score(self, x: Tensor, level: NoiseLevel) -> Tensor:
         self.asked.add(kind(x))
         if len(self.questions) < 64:
             self.questions.append((x.clone(), level))
@@ -77,7 +83,7 @@ class Free(Model):
         self.shape = tuple(answer.shape[1:])
         self.answer = answer
 
-    def score(self, x: Tensor, level: Level) -> Tensor:
+    def score(self, x: Tensor, level: NoiseLevel) -> Tensor:
         return self.answer
 
     def images(self, x: Tensor) -> Tensor:
@@ -96,9 +102,9 @@ class Probe:
         self.part = part
         self.kinds: set[tuple[Any, ...]] = set()
         self.changed_in_place = False
-        self.last: tuple[Tensor, Scale, Any] | None = None
+        self.last: tuple[Tensor, Step, Any] | None = None
         """What the last step, to clean data, was given."""
-        self.given: list[tuple[Tensor, Scale, range]] = []
+        self.given: list[tuple[Tensor, Step, range]] = []
         """What each step was given, and the numbers of its score calls."""
 
     def __getattr__(self, name: str) -> Any:
@@ -109,22 +115,22 @@ class Probe:
         self.part = self.part.resolve(sde)
         return self
 
-    def step(self, x: Tensor, scale: Scale, score: ScoreFunction, noise: Noise, *state: Any) -> Update:
+    def step(self, x: Tensor, step: Step, p: Prediction, noise: Noise, *state: Any) -> Update:
         """As the part's own; a corrector has no state."""
-        if scale.last and state:
-            self.last = (x.clone(), scale, state[0])
-        before, calls = x.clone(), score.calls
-        found = self.part.step(x, scale, score, noise, *state)
+        if step.last and state:
+            self.last = (x.clone(), step, state[0])
+        before, calls = x.clone(), p.calls
+        found = self.part.step(x, step, p, noise, *state)
         if len(self.given) < 32:
-            self.given.append((before, scale, range(calls, score.calls)))
+            self.given.append((before, step, range(calls, p.calls)))
         self.changed_in_place |= not torch.equal(before, x)
         self.kinds |= {kind(one) for one in (found[0], found[1], *tensors(found[2:]))}
         return cast(Update, found)
 
-    def solve(self, x: Tensor, sde: SDE, score: ScoreFunction, noise: Noise) -> Tensor:
+    def solve(self, x: Tensor, sde: SDE, p: Prediction, noise: Noise) -> Tensor:
         """As the solver's own."""
         before = x.clone()
-        found = self.part.solve(x, sde, score, noise)
+        found = self.part.solve(x, sde, p, noise)
         self.changed_in_place |= not torch.equal(before, x)
         self.kinds.add(kind(found))
         return cast(Tensor, found)
@@ -193,12 +199,12 @@ def run(
     probe = Probe(part)
     stream = Stream() if noise is None else noise
     model = model or Watched(GAUSSIAN, sde, prior.dtype)
-    score = ScoreFunction(model, sde)
+    p = Prediction(model, sde)
     other = stream if isinstance(part, Corrector) else Stream(1)
     first = Stream(2) if isinstance(part, Corrector) else stream
     with torch.no_grad():
-        x = sampler(probe, sde, steps, grid).run(prior.clone(), score, first, other)
-    return Ran(x, score.calls, getattr(stream, "drawn", 0), probe, model)
+        x = sampler(probe, sde, steps, grid).run(prior.clone(), p, first, other)
+    return Ran(x, p.calls, getattr(stream, "drawn", 0), probe, model)
 
 
 def prior(batch: int, dtype: torch.dtype = torch.float64, seed: int = 5) -> Tensor:

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from bench.sde import SDE, Array, time_grid
+from bench.diffusion.grid import time_grid
+from bench.diffusion.sde import SDE
 from bench.testing.duties import parameters
 from bench.testing.report import Finding, guarded, judged
+from bench.types import Array
 
 
 def sdes(sde: SDE) -> Iterator[Finding]:

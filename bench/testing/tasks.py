@@ -9,14 +9,15 @@ from typing import cast
 import torch
 
 from bench.checkpoints.cards import Card
+from bench.closed_form.mixture import MixtureModel
+from bench.diffusion.noise import stream
+from bench.diffusion.prediction import Prediction
+from bench.diffusion.sampler import Sampler
+from bench.diffusion.sde import SDE
 from bench.errors import BenchError
-from bench.exact import MixtureModel
-from bench.metrics import Metric
-from bench.plugins import registry
-from bench.sampling import Sampler, stream
-from bench.score import ScoreFunction
-from bench.sde import SDE
-from bench.tasks import Task, Work, check_task
+from bench.metrics.role import Metric
+from bench.plugins.registry import registry
+from bench.tasks.role import BatchContext, Task, check_task
 from bench.testing.duties import parameters
 from bench.testing.probe import GAUSSIAN, MIXTURE, truth
 from bench.testing.report import Finding, guarded, judged
@@ -33,7 +34,7 @@ def tasks(task: Task) -> Iterator[Finding]:
     yield from guarded("rows", lambda: rows(task, card, sampler))
     yield from guarded("same seed, same bits", lambda: determined(task, card, sampler))
     yield from guarded("device", lambda: device(task, card, sampler))
-    yield from guarded("picture", lambda: picture(task, card, sampler))
+    yield from guarded("preview", lambda: preview(task, card, sampler))
 
 
 def _ground(task: Task) -> tuple[Card, Sampler]:
@@ -60,7 +61,7 @@ def _ground(task: Task) -> tuple[Card, Sampler]:
     )
 
 
-def _work(task: Task, card: Card, sampler: Sampler) -> Work:
+def _work(task: Task, card: Card, sampler: Sampler) -> BatchContext:
     """The second batch of four images, of which each has as many samples as the task makes of one."""
     sde, size = sampler.sde, 4 * task.per_image
 
@@ -73,11 +74,11 @@ def _work(task: Task, card: Card, sampler: Sampler) -> Work:
     if task.takes_data:
         drawn = model.images(model.draw(4, stream(0, 1, "data", "cpu")))
         images = drawn.repeat_interleave(task.per_image, dim=0)
-    score = ScoreFunction(model, sde)
-    return Work(sampler, score, torch.device("cpu"), size, size, images, noise, load=load)
+    prediction = Prediction(model, sde)
+    return BatchContext(sampler, prediction, torch.device("cpu"), size, size, images, noise, load=load)
 
 
-def _left(task: Task, work: Work) -> Left:
+def _left(task: Task, work: BatchContext) -> Left:
     with torch.no_grad():
         return task.run(work)
 
@@ -85,8 +86,10 @@ def _left(task: Task, work: Work) -> Left:
 def metrics(task: Task, card: Card) -> Iterator[Finding]:
     """The metrics that it is measured by read what it leaves."""
     names = task.metrics_on(card) or (card.metric,)
-    known = {name: cast(Metric, registry().build("metrics", name, {})).reads for name in names}
-    lost = [f"{name} reads {one}" for name, reads in known.items() for one in reads if one not in task.leaves]
+    known = {name: cast(Metric, registry().build("metrics", name, {})).inputs for name in names}
+    lost = [
+        f"{name} reads {one}" for name, reads in known.items() for one in reads if one not in task.outputs
+    ]
     yield judged("metrics", not lost, lost[0] if lost else ", ".join(names), "read what the task leaves")
 
 
@@ -96,7 +99,10 @@ def warm(task: Task, card: Card, sampler: Sampler) -> Iterator[Finding]:
     with torch.no_grad():
         task.warm(work)
     yield judged(
-        "warm-up", work.score.calls > 0, f"{work.score.calls} network calls", "the network is called"
+        "warm-up",
+        work.prediction.calls > 0,
+        f"{work.prediction.calls} network calls",
+        "the network is called",
     )
 
 
@@ -105,11 +111,11 @@ def rows(task: Task, card: Card, sampler: Sampler) -> Iterator[Finding]:
     work = _work(task, card, sampler)
     before = None if work.images is None else work.images.clone()
     left = _left(task, work)
-    wrong = [f"no {name}" for name in task.leaves if name not in left]
+    wrong = [f"no {name}" for name in task.outputs if name not in left]
     wrong += [
         f"{name} is neither declared nor an exact_…"
         for name in left
-        if name not in task.leaves and not name.startswith("exact_")
+        if name not in task.outputs and not name.startswith("exact_")
     ]
     wrong += [f"{len(t)} rows of {name}, not {work.size}" for name, t in left.items() if len(t) != work.size]
     wrong += [f"{name} is not finite" for name, t in left.items() if not bool(t.isfinite().all())]
@@ -145,17 +151,17 @@ def device(task: Task, card: Card, sampler: Sampler) -> Iterator[Finding]:
     yield judged("device", not lost, said, "tensors are made on work.device")
 
 
-def picture(task: Task, card: Card, sampler: Sampler) -> Iterator[Finding]:
+def preview(task: Task, card: Card, sampler: Sampler) -> Iterator[Finding]:
     """Of few samples, and of more than a picture shows: images, in whole rows."""
     left = _left(task, _work(task, card, sampler))
     for copies in (1, 17):
         many = {name: torch.cat([t] * copies) for name, t in left.items()}
-        made = task.picture(many)
+        made = task.preview(many)
         if made is None:
             continue
         images, columns = made
         if images.dim() != 4 or images.shape[1] not in (1, 3) or columns < 1 or not len(images):
             said = f"{tuple(images.shape)} in {columns} columns"
-            yield judged("picture", False, said, "images (n, C, H, W), and columns")
+            yield judged("preview", False, said, "images (n, C, H, W), and columns")
             return
-    yield judged("picture", True, "none" if task.picture(left) is None else "images", "images, or none")
+    yield judged("preview", True, "none" if task.preview(left) is None else "images", "images, or none")

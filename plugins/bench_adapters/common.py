@@ -15,7 +15,7 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from bench import SDE, BenchError, Level, Noise, Solver, Tensor
+from bench import SDE, BenchError, Noise, NoiseLevel, Solver, Tensor
 from bench.errors import did_you_mean
 
 Kind = TypeVar("Kind", bound=Solver)
@@ -89,7 +89,7 @@ def settings(text: str, call: Any, fixed: Collection[str], owner: str) -> dict[s
 
 
 @functools.lru_cache(maxsize=8192)
-def level_at(sde: SDE, ratio: float) -> Level:
+def level_at(sde: SDE, ratio: float) -> NoiseLevel:
     """The SDE's level where ``sigma / alpha`` is ``ratio``, within its own range."""
     ends = np.array([sde.eps, sde.end])
     low, high = np.log(sde.sigma(ends) / sde.alpha(ends))

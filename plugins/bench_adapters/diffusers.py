@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from bench import SDE, BenchError, Level, Noise, ScoreFunction, Solver, Tensor, param
+from bench import SDE, BenchError, Noise, NoiseLevel, Prediction, Solver, Tensor, param
 from bench.errors import did_you_mean
 from bench_adapters.common import entropy, level_at, member_of, need, options, quiet, random, seeded, settings
 
@@ -76,7 +76,7 @@ class Diffusers(Solver):
     def nfe(self) -> int | None:
         return len(self._made(PLAIN).timesteps)
 
-    def solve(self, x: Tensor, sde: SDE, score: ScoreFunction, noise: Noise) -> Tensor:
+    def solve(self, x: Tensor, sde: SDE, p: Prediction, noise: Noise) -> Tensor:
         ratios = _ratios(sde)
         made = self._made(_betas(ratios))
         level = sde.at(sde.end)
@@ -86,7 +86,7 @@ class Diffusers(Solver):
                 scaled = made.scale_model_input(sample, t)
                 level = _level(sde, ratios, float(t))
                 state = scaled * math.hypot(level.alpha, level.sigma)
-                eps = score(state.to(x.dtype), level) * -level.sigma
+                eps = p.score(state.to(x.dtype), level) * -level.sigma
                 sample = _stepped(made, eps, t, sample, generator).to(x.dtype)
         return sample
 
@@ -133,7 +133,7 @@ def _betas(ratios: np.ndarray[Any, np.dtype[np.float64]]) -> list[float]:
     return [float(b) for b in 1 - kept / np.concatenate([[1.0], kept[:-1]])]
 
 
-def _level(sde: SDE, ratios: np.ndarray[Any, np.dtype[np.float64]], t: float) -> Level:
+def _level(sde: SDE, ratios: np.ndarray[Any, np.dtype[np.float64]], t: float) -> NoiseLevel:
     return level_at(sde, math.exp(np.interp(t, np.arange(TRAINED), np.log(ratios))))
 
 

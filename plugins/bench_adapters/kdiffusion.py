@@ -9,9 +9,9 @@ from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
-from bench import SDE, BenchError, Noise, ScoreFunction, Solver, Tensor, param
+from bench import SDE, BenchError, Noise, Prediction, Solver, Tensor, param
+from bench.diffusion.grid import time_grid
 from bench.errors import did_you_mean
-from bench.sde import time_grid
 from bench_adapters.common import entropy, level_at, member_of, need, options, quiet, random, seeded, settings
 
 GIVEN = ("model", "x", "sigmas", "extra_args", "callback", "disable", "noise_sampler")
@@ -57,13 +57,13 @@ class KDiffusion(Solver):
     def nfe(self) -> int | None:
         return _tried(self)[0]
 
-    def solve(self, x: Tensor, sde: SDE, score: ScoreFunction, noise: Noise) -> Tensor:
+    def solve(self, x: Tensor, sde: SDE, p: Prediction, noise: Noise) -> Tensor:
         t = time_grid(sde, self.steps, self.schedule, self.rho)[::-1]
         ratios = (sde.sigma(t) / sde.alpha(t)).tolist()
 
         def model(y: Tensor, sigma: Tensor) -> Tensor:
             level = level_at(sde, float(sigma[0]))
-            s = score(y * level.alpha, level)
+            s = p.score(y * level.alpha, level)
             return (y * level.alpha).add_(s, alpha=level.sigma**2).div_(level.alpha)
 
         return self.sample(

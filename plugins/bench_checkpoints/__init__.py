@@ -6,7 +6,7 @@ from bench import Register, hookimpl
 @hookimpl
 def register_checkpoints(register: Register) -> None:
     from bench import Card
-    from bench.paths import REGISTRY
+    from bench.files import REGISTRY
 
     for path in sorted((REGISTRY / "cards").glob("*.toml")):
         register(Card.read(path))

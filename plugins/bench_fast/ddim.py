@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from bench import LinearPredictor, Scale, param
+from bench import LinearPredictor, Step, param
 
 
 class DDIM(LinearPredictor):
@@ -23,10 +23,10 @@ class DDIM(LinearPredictor):
     def convergence_order(self) -> float:
         return 1.0
 
-    def coefficients(self, scale: Scale) -> tuple[float, float, float]:
-        shrink = scale.alpha / scale.alpha_next
-        added = max(scale.sigma**2 - (shrink * scale.sigma_next) ** 2, 0.0)
-        c = self.eta * scale.sigma_next / scale.sigma * math.sqrt(added)
-        kept = math.sqrt(max(scale.sigma_next**2 - c**2, 0.0))
+    def coefficients(self, step: Step) -> tuple[float, float, float]:
+        alpha_ratio = step.alpha / step.alpha_next
+        added = max(step.sigma**2 - (alpha_ratio * step.sigma_next) ** 2, 0.0)
+        c = self.eta * step.sigma_next / step.sigma * math.sqrt(added)
+        kept = math.sqrt(max(step.sigma_next**2 - c**2, 0.0))
         # D = (x + sigma^2 s) / alpha, eps = -sigma s
-        return 1 / shrink, scale.sigma**2 / shrink - kept * scale.sigma, c
+        return 1 / alpha_ratio, step.sigma**2 / alpha_ratio - kept * step.sigma, c

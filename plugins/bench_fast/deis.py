@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from bench import SDE, Array, Noise, Predictor, Scale, ScoreFunction, Tensor, Update, param
+from bench import SDE, Array, Noise, Prediction, Predictor, Step, Tensor, Update, param
 from bench_fast.history import History, Past, combine, data, remembered
 
 
@@ -34,18 +34,16 @@ class DEIS(Predictor):
     def convergence_order(self) -> float:
         return float(self.order)
 
-    def step(
-        self, x: Tensor, scale: Scale, score: ScoreFunction, noise: Noise, state: History | None
-    ) -> Update:
-        s = score(x, scale)
-        if scale.last:
-            clean = data(x, s, scale)
+    def step(self, x: Tensor, step: Step, p: Prediction, noise: Noise, state: History | None) -> Update:
+        s = p.score(x, step)
+        if step.last:
+            clean = data(x, s, step)
             return Update(clean, clean)
-        history = remembered(Past(scale, s.mul(-scale.sigma)), state, self.order)
+        history = remembered(Past(step, s.mul(-step.sigma)), state, self.order)
         nodes = tuple((one.level.t, one.level.sigma / one.level.alpha) for one in history)
-        weights = integrals(score.sde, nodes, scale.sigma_next / scale.alpha_next, self.variable)
-        terms = [(scale.alpha_next * w, one.output) for w, one in zip(weights, history, strict=True)]
-        x = combine((scale.alpha_next / scale.alpha, x), *terms)
+        weights = integrals(p.sde, nodes, step.sigma_next / step.alpha_next, self.variable)
+        terms = [(step.alpha_next * w, one.output) for w, one in zip(weights, history, strict=True)]
+        x = combine((step.alpha_next / step.alpha, x), *terms)
         return Update(x, x, history)
 
 

@@ -7,7 +7,7 @@ import math
 from abc import abstractmethod
 from typing import Literal
 
-from bench import Noise, Predictor, Scale, ScoreFunction, Tensor, Update, param
+from bench import Noise, Prediction, Predictor, Step, Tensor, Update, param
 from bench_fast.history import History, Past, combine, data, log_snr, log_snr_next, remembered
 
 
@@ -29,18 +29,16 @@ class _Multistep(Predictor):
     def linear(self) -> bool:
         return True
 
-    def step(
-        self, x: Tensor, scale: Scale, score: ScoreFunction, noise: Noise, state: History | None
-    ) -> Update:
-        clean = data(x, score(x, scale), scale)
-        if scale.last:
+    def step(self, x: Tensor, step: Step, p: Prediction, noise: Noise, state: History | None) -> Update:
+        clean = data(x, p.score(x, step), step)
+        if step.last:
             return Update(clean, clean)
-        history = remembered(Past(scale, clean), state, self.points)
-        h = log_snr_next(scale) - log_snr(scale)
+        history = remembered(Past(step, clean), state, self.points)
+        h = log_snr_next(step) - log_snr(step)
         past = [log_snr(one.level) for one in history]
         weights = self.weights(h, [(a - b) / h for a, b in itertools.pairwise(past)])
-        terms = [(scale.alpha_next * w, one.output) for w, one in zip(weights, history, strict=True)]
-        x = combine((scale.sigma_next / scale.sigma, x), *terms)
+        terms = [(step.alpha_next * w, one.output) for w, one in zip(weights, history, strict=True)]
+        x = combine((step.sigma_next / step.sigma, x), *terms)
         return Update(x, x, history)
 
     @abstractmethod

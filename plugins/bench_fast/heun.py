@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bench import SDE, Level, Noise, Predictor, Scale, ScoreFunction, Tensor, Update, param
+from bench import SDE, Noise, NoiseLevel, Prediction, Predictor, Step, Tensor, Update, param
 
 
 class Heun(Predictor):
@@ -37,39 +37,39 @@ class Heun(Predictor):
     def nfe(self, steps: int) -> int:
         return 2 * steps - 1
 
-    def step(self, x: Tensor, scale: Scale, score: ScoreFunction, noise: Noise, state: Any) -> Update:
-        at, rho = self.raised(score.sde, scale), scale.sigma / scale.alpha
+    def step(self, x: Tensor, step: Step, p: Prediction, noise: Noise, state: Any) -> Update:
+        at, rho = self.raised(p.sde, step), step.sigma / step.alpha
         if at.sigma / at.alpha > rho:
             spread = at.alpha * math.sqrt((at.sigma / at.alpha) ** 2 - rho**2)
             z = noise(x).mul_(self.s_noise * spread)
-            x = z.add_(x, alpha=at.alpha / scale.alpha)
-        rho, rho_next = at.sigma / at.alpha, scale.sigma_next / scale.alpha_next
+            x = z.add_(x, alpha=at.alpha / step.alpha)
+        rho, rho_next = at.sigma / at.alpha, step.sigma_next / step.alpha_next
 
         # Euler's step: y' = y + (rho' - rho) eps, and eps = -sigma s
-        eps = score(x, at).mul_(-at.sigma)
-        ahead = x.mul(scale.alpha_next / at.alpha).add_(eps, alpha=scale.alpha_next * (rho_next - rho))
-        if scale.last:
+        eps = p.score(x, at).mul_(-at.sigma)
+        ahead = x.mul(step.alpha_next / at.alpha).add_(eps, alpha=step.alpha_next * (rho_next - rho))
+        if step.last:
             return Update(ahead, ahead)
 
         # by the mean of the slopes at both ends
-        index = None if scale.index is None else scale.index - 1
-        after = Level(scale.t_next, scale.alpha_next, scale.sigma_next, index, scale.count)
-        eps_next = score(ahead, after).mul_(-scale.sigma_next)
-        half = 0.5 * scale.alpha_next * (rho_next - rho)
+        index = None if step.index is None else step.index - 1
+        after = NoiseLevel(step.t_next, step.alpha_next, step.sigma_next, index, step.count)
+        eps_next = p.score(ahead, after).mul_(-step.sigma_next)
+        half = 0.5 * step.alpha_next * (rho_next - rho)
         x = ahead.add(eps_next, alpha=half).sub_(eps, alpha=half)
         return Update(x, x)
 
-    def raised(self, sde: SDE, scale: Scale) -> Level:
+    def raised(self, sde: SDE, step: Step) -> NoiseLevel:
         """The level that the noise is raised to before the step."""
-        rho = scale.sigma / scale.alpha
-        gamma = min(self.s_churn / scale.steps, math.sqrt(2) - 1)
+        rho = step.sigma / step.alpha
+        gamma = min(self.s_churn / step.steps, math.sqrt(2) - 1)
         if gamma == 0 or not self.s_tmin <= rho <= self.s_tmax:
-            return scale
+            return step
         return level_at(sde, (1 + gamma) * rho)
 
 
 @functools.lru_cache(maxsize=4096)
-def level_at(sde: SDE, rho: float) -> Level:
+def level_at(sde: SDE, rho: float) -> NoiseLevel:
     """The level where ``sigma / alpha`` is ``rho``, or T's, if that is below."""
     (t,) = sde.time_at(np.array([math.log(rho)]))
     return sde.at(float(t))

@@ -8,13 +8,13 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from bench import Level, Scale, Tensor
+from bench import NoiseLevel, Step, Tensor
 
 
 class Past(NamedTuple):
     """A prediction of the network (B, ...) and the level it was made at."""
 
-    level: Level
+    level: NoiseLevel
     output: Tensor
 
 
@@ -27,19 +27,19 @@ def remembered(new: Past, history: History | None, most: int) -> History:
     return (new, *(history or ())[: most - 1])
 
 
-def data(x: Tensor, s: Tensor, level: Level) -> Tensor:
+def data(x: Tensor, s: Tensor, level: NoiseLevel) -> Tensor:
     """``D = (x + sigma^2 s) / alpha``: the expected clean data."""
     return x.add(s, alpha=level.sigma**2).div_(level.alpha)
 
 
-def log_snr(level: Level) -> float:
+def log_snr(level: NoiseLevel) -> float:
     """lambda, half the logarithmic signal-to-noise ratio."""
     return math.log(level.alpha / level.sigma)
 
 
-def log_snr_next(scale: Scale) -> float:
-    """lambda where the step from ``scale`` leads, not of the last one, where it is infinite."""
-    return math.log(scale.alpha_next / scale.sigma_next)
+def log_snr_next(step: Step) -> float:
+    """lambda where the step from ``step`` leads, not of the last one, where it is infinite."""
+    return math.log(step.alpha_next / step.sigma_next)
 
 
 def combine(*terms: tuple[float, Tensor]) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench import Noise, Predictor, Scale, ScoreFunction, Tensor, Update, param
+from bench import Noise, Prediction, Predictor, Step, Tensor, Update, param
 from bench_fast.history import History, Past, combine, data, remembered
 
 WEIGHTS = (
@@ -35,16 +35,14 @@ class IPNDM(Predictor):
     def convergence_order(self) -> float:
         return min(self.order, 2.0)
 
-    def step(
-        self, x: Tensor, scale: Scale, score: ScoreFunction, noise: Noise, state: History | None
-    ) -> Update:
-        s = score(x, scale)
-        if scale.last:
-            clean = data(x, s, scale)
+    def step(self, x: Tensor, step: Step, p: Prediction, noise: Noise, state: History | None) -> Update:
+        s = p.score(x, step)
+        if step.last:
+            clean = data(x, s, step)
             return Update(clean, clean)
-        history = remembered(Past(scale, s.mul(-scale.sigma)), state, self.order)
-        change = scale.sigma_next - scale.alpha_next / scale.alpha * scale.sigma
+        history = remembered(Past(step, s.mul(-step.sigma)), state, self.order)
+        change = step.sigma_next - step.alpha_next / step.alpha * step.sigma
         weights = WEIGHTS[len(history) - 1]
         terms = [(change * w, one.output) for w, one in zip(weights, history, strict=True)]
-        x = combine((scale.alpha_next / scale.alpha, x), *terms)
+        x = combine((step.alpha_next / step.alpha, x), *terms)
         return Update(x, x, history)

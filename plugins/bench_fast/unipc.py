@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from bench import Array, Noise, Predictor, Scale, ScoreFunction, Tensor, Update, param
+from bench import Array, Noise, Prediction, Predictor, Step, Tensor, Update, param
 from bench_fast.history import History, Past, combine, data, log_snr, log_snr_next, remembered
 
 
@@ -41,25 +41,23 @@ class UniPC(Predictor):
     def convergence_order(self) -> float:
         return self.order + 1.0
 
-    def step(
-        self, x: Tensor, scale: Scale, score: ScoreFunction, noise: Noise, state: History | None
-    ) -> Update:
-        clean = data(x, score(x, scale), scale)
-        if scale.last:
+    def step(self, x: Tensor, step: Step, p: Prediction, noise: Noise, state: History | None) -> Update:
+        clean = data(x, p.score(x, step), step)
+        if step.last:
             return Update(clean, clean)
-        here = log_snr(scale)
+        here = log_snr(step)
         if state is not None:
-            x = self.corrected(x, scale, here, clean, state)
-        history = remembered(Past(scale, clean), state, self.order)
-        h = log_snr_next(scale) - here
+            x = self.corrected(x, step, here, clean, state)
+        history = remembered(Past(step, clean), state, self.order)
+        h = log_snr_next(step) - here
         weights = self.differences(h, history, self.predicting(h, history))
         first = -math.expm1(-h)
-        terms = [(scale.alpha_next * w, one.output) for w, one in zip(weights, history, strict=True)]
-        terms[0] = (terms[0][0] + scale.alpha_next * first, clean)
-        x = combine((scale.sigma_next / scale.sigma, x), *terms)
+        terms = [(step.alpha_next * w, one.output) for w, one in zip(weights, history, strict=True)]
+        terms[0] = (terms[0][0] + step.alpha_next * first, clean)
+        x = combine((step.sigma_next / step.sigma, x), *terms)
         return Update(x, x, history)
 
-    def corrected(self, x: Tensor, scale: Scale, here: float, clean: Tensor, history: History) -> Tensor:
+    def corrected(self, x: Tensor, step: Step, here: float, clean: Tensor, history: History) -> Tensor:
         """x with UniC's correction, from what the step that led here knew and D at its end."""
         h = here - log_snr(history[0].level)
         *c, last = self.correcting(h, history)
@@ -67,8 +65,8 @@ class UniPC(Predictor):
         weights = self.differences(h, history, change)
         new = -self.scale_of(h) * last
         weights[0] -= new
-        terms = [(scale.alpha * w, one.output) for w, one in zip(weights, history, strict=True)]
-        return combine((1.0, x), (scale.alpha * new, clean), *terms)
+        terms = [(step.alpha * w, one.output) for w, one in zip(weights, history, strict=True)]
+        return combine((1.0, x), (step.alpha * new, clean), *terms)
 
     def differences(self, h: float, history: History, factors: Array) -> list[float]:
         """Weights on D and its past values of ``-B sum_k factor_k (D_k - D) / r_k``."""

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from bench import Array, BenchError, Card, Measured, Metric, Reading, Tensor
-from bench.basis import to_basis
-from bench.metrics import fd_diagonal, groups
-from bench.paths import REGISTRY
+from bench import Array, BenchError, Card, Metric, MetricResult, MetricState, Tensor
+from bench.closed_form.dct import to_basis
+from bench.files import REGISTRY
+from bench.metrics.frechet import fd_diagonal
+from bench.metrics.moments import groups
 
 
 class FdDct(Metric):
@@ -22,10 +23,10 @@ class FdDct(Metric):
     """
 
     name = "fd_dct"
-    least = 100
+    min_samples = 100
     bias = "none where the coefficients are normal"
 
-    def start(self, device: Any) -> Measured:
+    def start(self, device: Any) -> MetricState:
         del device
         return _CoefficientDistance()
 
@@ -37,9 +38,9 @@ def _reference_card() -> Card:
     return Card.read(REGISTRY / "cards" / "gaussian-cifar10.toml")
 
 
-class _CoefficientDistance(Measured):
+class _CoefficientDistance(MetricState):
     def __init__(self) -> None:
-        from bench.checkpoints.load import mixture
+        from bench.checkpoints.exact import mixture
 
         data, self.colour = mixture(_reference_card())
         self.mean, self.variance = data.mean[0].ravel(), data.variance[0].ravel()
@@ -48,7 +49,7 @@ class _CoefficientDistance(Measured):
         self.squares: Array = np.zeros_like(self.mean)
         self.batches: list[tuple[int, Array, Array]] = []
 
-    def add(self, images: Tensor) -> None:
+    def update(self, images: Tensor) -> None:
         if images[0].numel() != self.mean.size:
             raise BenchError(f"fd_dct takes 3x32x32 images, not {'x'.join(map(str, images.shape[1:]))}")
         # sums are taken about the reference mean: no cancellation
@@ -70,7 +71,7 @@ class _CoefficientDistance(Measured):
             found.append(fd_diagonal(total / n, squares, n, self.variance)[0])
         return found
 
-    def result(self) -> Reading:
+    def compute(self) -> MetricResult:
         value, error = fd_diagonal(self.sum / max(self.n, 1), self.squares, self.n, self.variance)
         # the plug-in error means nothing while variances are guesses
-        return Reading(value, self.n, error if self.n >= FdDct.least else None)
+        return MetricResult(value, self.n, error if self.n >= FdDct.min_samples else None)

@@ -12,7 +12,7 @@ from bench import BenchError, Extractor, Features, Tensor, cache
 from bench.cache import hashed
 
 if TYPE_CHECKING:
-    from bench.features import Extract
+    from bench.metrics.features import Extract
 
 FILES = ("config.json", "model.safetensors")
 SIDE = 224

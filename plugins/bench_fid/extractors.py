@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from bench import BenchError, Extractor, Features, Tensor
 from bench.cache import check_file, hashed
-from bench.paths import REGISTRY
+from bench.files import REGISTRY
 
 if TYPE_CHECKING:
-    from bench.features import Extract
+    from bench.metrics.features import Extract
 
 CHUNK = 250
 """Images at once: the activations of more don't stay in the cache."""

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import Array, BenchError
-from bench.metrics import Moments, frechet_distance
+from bench.metrics.frechet import frechet_distance
+from bench.metrics.moments import Moments
 
 SIZES = 15
 """Sample sizes that the line is fitted to."""

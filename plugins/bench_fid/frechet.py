@@ -7,10 +7,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bench import BenchError, FeatureMetric, Features, MeasuredFeatures, Reading, param
-from bench.features import Extractor, find_extractor
-from bench.metrics import Moments, frechet_distance, groups
-from bench.reference import Reference
+from bench import BenchError, FeatureMetric, Features, FeatureState, MetricResult, param
+from bench.metrics.features import Extractor, find_extractor
+from bench.metrics.frechet import frechet_distance
+from bench.metrics.moments import Moments, groups
+from bench.metrics.reference import Reference
 from bench_fid.extrapolation import Rows, bootstrapped, distance_to, extrapolated
 from bench_fid.rows import statistics
 
@@ -59,14 +60,14 @@ class Frechet(FeatureMetric):
         """The reference statistics."""
         return statistics(self.reference_name(), self.source(), self.rounding)
 
-    def begin(self) -> MeasuredFeatures:
+    def begin(self) -> FeatureState:
         return FrechetDistance(self.against(), extrapolate=self.extrapolate, bootstrap=self.bootstrap)
 
     def provenance(self) -> dict[str, str]:
         return super().provenance() | {self.reference_name(): self.against().sha256}
 
 
-class FrechetDistance(MeasuredFeatures):
+class FrechetDistance(FeatureState):
     """Moments under way; memory O(d^2), and the same per group of batches for the jackknife at small d.
 
     Features (n, d) are kept, as float32, where the limit or replicates are asked for, and only there.
@@ -81,7 +82,7 @@ class FrechetDistance(MeasuredFeatures):
         # a batch's moments are d^2 numbers: kept where all of a run's are no more than some samples
         self._small = len(reference.mean) <= 256
 
-    def add(self, features: Features) -> None:
+    def update(self, features: Features) -> None:
         rows = features.rows.double().numpy()
         self.moments.add(rows)
         if self._kept is not None:
@@ -91,11 +92,11 @@ class FrechetDistance(MeasuredFeatures):
             batch.add(rows)
             self.batches.append(batch)
 
-    def result(self) -> Reading:
+    def compute(self) -> MetricResult:
         value = self._distance(self.moments)
         n, d = self.moments.n, len(self.reference.mean)
         if self._kept is None:
-            return Reading(value, n)
+            return MetricResult(value, n)
         rows = np.concatenate(self._kept)
         self._kept = [rows]
         distance = distance_to(self.reference.mean, self.reference.covariance)
@@ -112,7 +113,7 @@ class FrechetDistance(MeasuredFeatures):
             limit = (lambda part: extrapolated(part, distance).value) if self.extrapolate else distance
             details["bootstrap"] = bootstrapped(rows, limit, value, self.bootstrap)
             error = details["bootstrap"]["sd"]
-        return Reading(value, n, error, note, details)
+        return MetricResult(value, n, error, note, details)
 
     def leave_one_out(self) -> list[float]:
         # empty for the limit: its random subsets would make noise of the difference that a batch makes
@@ -138,7 +139,7 @@ class FID(Frechet):
     """
 
     name = "fid"
-    least = 10_000
+    min_samples = 10_000
 
     mode: Literal["legacy_tensorflow", "clean", "legacy_pytorch"] = param(
         default="legacy_tensorflow", help="network and resizing"
@@ -156,7 +157,7 @@ class FD(Frechet):
     """The Fréchet distance on any extractor's features; its label carries the extractor's name."""
 
     name = "fd"
-    least = 1000
+    min_samples = 1000
 
     extractor: str = param(default="pixels", help="extractor of features; see bench list extractors")
     reference: str = param(default="cifar10-train", help="data set, or a statistics file (.npz)")
@@ -184,7 +185,7 @@ class FdCifar10(Frechet):
     """
 
     name = "fd_cifar10"
-    least = 1000
+    min_samples = 1000
 
     def source(self) -> Extractor:
         return find_extractor("cifar10-features")

@@ -16,10 +16,10 @@ import numpy as np
 
 from bench import Array, BenchError, Extractor, Features, Tensor, param
 from bench.cache import hashed, root
-from bench.fetch import Listener, fetch, forget, writing
+from bench.download import Listener, fetch, forget, writing
 
 if TYPE_CHECKING:
-    from bench.features import Extract
+    from bench.metrics.features import Extract
 
 Mode = Literal["legacy_tensorflow", "clean", "legacy_pytorch"]
 

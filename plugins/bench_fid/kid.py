@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from bench import Array, Features, MeasuredFeatures, Reading, param
+from bench import Array, Features, FeatureState, MetricResult, param
 from bench_fid.rows import Kept, RowMetric
 
 MOST = 50_000
@@ -22,25 +22,25 @@ class KID(RowMetric):
     """
 
     name = "kid"
-    least = 1000
+    min_samples = 1000
     bias = "none"
 
     subsets: int = param(default=100, low=1, help="random subsets that it is the mean over")
     subset_size: int = param(default=1000, low=2, help="rows of each side in a subset")
 
-    def begin(self) -> MeasuredFeatures:
+    def begin(self) -> FeatureState:
         return _Kernel(self.rows(), self.subsets, self.subset_size)
 
 
-class _Kernel(MeasuredFeatures):
+class _Kernel(FeatureState):
     def __init__(self, reference: Array, subsets: int, size: int) -> None:
         self._reference, self._subsets, self._size = reference, subsets, size
         self._kept = Kept(MOST)
 
-    def add(self, features: Features) -> None:
-        self._kept.add(features)
+    def update(self, features: Features) -> None:
+        self._kept.update(features)
 
-    def result(self) -> Reading:
+    def compute(self) -> MetricResult:
         rows = self._kept.rows(2, KID.name)
         size = min(self._size, len(rows), len(self._reference))
         values = over_subsets(rows, self._reference, self._subsets, size)
@@ -54,7 +54,7 @@ class _Kernel(MeasuredFeatures):
             "rows": len(rows),
             "reference_rows": len(self._reference),
         }
-        return Reading(float(values.mean()), self._kept.n, error, details=details)
+        return MetricResult(float(values.mean()), self._kept.n, error, details=details)
 
 
 def over_subsets(x: Array, y: Array, subsets: int, size: int, seed: int = 0) -> Array:

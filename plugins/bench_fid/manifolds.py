@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bench import Array, BenchError, Features, MeasuredFeatures, Reading, param
+from bench import Array, BenchError, Features, FeatureState, MetricResult, param
 from bench_fid.rows import Kept, RowMetric
 
 CHUNK = 500
@@ -23,7 +23,7 @@ class Manifolds(RowMetric):
     """
 
     direction = "higher"
-    least = 10_000
+    min_samples = 10_000
     bias = "depends on n of both sides (equal distributions stay below 1): compare at equal n alone"
 
     k: int = param(default=3, low=1, help="neighbours that a ball reaches to")
@@ -36,7 +36,7 @@ class Manifolds(RowMetric):
         if self.most <= self.k:
             raise BenchError(f"{self.name}.most must be more than its k, which is {self.k}, not {self.most}")
 
-    def begin(self) -> MeasuredFeatures:
+    def begin(self) -> FeatureState:
         rows = self.rows()
         if len(rows) <= self.k:
             raise BenchError(
@@ -66,22 +66,22 @@ class Recall(Manifolds):
     name = "recall"
 
 
-class _Shares(MeasuredFeatures):
+class _Shares(FeatureState):
     def __init__(self, reference: Array, name: str, k: int, most: int) -> None:
         self._reference, self._name, self._k = reference, name, k
         self._kept = Kept(most)
 
-    def add(self, features: Features) -> None:
-        self._kept.add(features)
+    def update(self, features: Features) -> None:
+        self._kept.update(features)
 
-    def result(self) -> Reading:
+    def compute(self) -> MetricResult:
         rows = self._kept.rows(self._k + 1, self._name)
         both = precision_and_recall(rows, self._reference, self._k)
         details = {"k": self._k, "rows": len(rows), "reference_rows": len(self._reference)}
         if self._name == Recall.name:
-            return Reading(both.recall, self._kept.n, details=details)
+            return MetricResult(both.recall, self._kept.n, details=details)
         p = both.precision
-        return Reading(p, self._kept.n, (p * (1 - p) / len(rows)) ** 0.5, details=details)
+        return MetricResult(p, self._kept.n, (p * (1 - p) / len(rows)) ** 0.5, details=details)
 
 
 class Shares(NamedTuple):

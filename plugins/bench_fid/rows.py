@@ -9,9 +9,9 @@ from typing import Literal
 import numpy as np
 
 from bench import Array, BenchError, FeatureMetric, Features, Metric, param
-from bench.features import Extractor, Rounding, find_extractor
-from bench.metrics import slug
-from bench.reference import Reference, Reservoir, building, find, read
+from bench.metrics.features import Extractor, Rounding, find_extractor
+from bench.metrics.reference import Reference, Reservoir, building, find, read
+from bench.params import slug
 
 Mode = Literal["legacy_tensorflow", "clean", "legacy_pytorch"]
 
@@ -86,7 +86,7 @@ class Kept:
         self.n = 0
         self._reservoir = Reservoir(most)
 
-    def add(self, features: Features) -> None:
+    def update(self, features: Features) -> None:
         """Take in a batch; `BenchError` where a value is not finite."""
         rows = features.rows.float().numpy()
         if not np.isfinite(rows).all():

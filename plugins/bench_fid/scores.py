@@ -7,8 +7,8 @@ from typing import Literal
 
 import numpy as np
 
-from bench import Array, BenchError, FeatureMetric, Features, MeasuredFeatures, Reading, param
-from bench.features import Extractor, find_extractor
+from bench import Array, BenchError, FeatureMetric, Features, FeatureState, MetricResult, param
+from bench.metrics.features import Extractor, find_extractor
 from bench_fid.rows import labelled
 
 
@@ -21,7 +21,7 @@ class ClassifierScore(FeatureMetric):
     """
 
     direction = "higher"
-    least = 5000
+    min_samples = 5000
     bias = "downwards, about as splits/n (the entropy of a mean over few samples is too small)"
     order_matters = True
 
@@ -31,7 +31,7 @@ class ClassifierScore(FeatureMetric):
     def label(self) -> str:
         return labelled(self)
 
-    def begin(self) -> MeasuredFeatures:
+    def begin(self) -> FeatureState:
         return _Verdicts(self.name, self.source().name, self.splits)
 
 
@@ -76,12 +76,12 @@ class ClassScore(ClassifierScore):
         return find_extractor(self.extractor)
 
 
-class _Verdicts(MeasuredFeatures):
+class _Verdicts(FeatureState):
     def __init__(self, name: str, extractor: str, splits: int) -> None:
         self._name, self._extractor, self._splits = name, extractor, splits
         self._kept: list[Array] = []
 
-    def add(self, features: Features) -> None:
+    def update(self, features: Features) -> None:
         if features.probabilities is None:
             raise BenchError(
                 f"{self._name} needs probabilities of classes, which the extractor {self._extractor} has not"
@@ -90,7 +90,7 @@ class _Verdicts(MeasuredFeatures):
             raise BenchError("probabilities of classes are NaN or infinite")
         self._kept.append(features.probabilities.float().numpy())
 
-    def result(self) -> Reading:
+    def compute(self) -> MetricResult:
         n = sum(len(part) for part in self._kept)
         if n < 2 * self._splits:
             raise BenchError(
@@ -103,7 +103,7 @@ class _Verdicts(MeasuredFeatures):
         values = np.array([score(part) for part in parts])
         error = float(values.std(ddof=1)) / len(values) ** 0.5 if len(values) > 1 else None
         details = {"splits": self._splits, "std_over_splits": float(values.std())}
-        return Reading(float(values.mean()), n, error, details=details)
+        return MetricResult(float(values.mean()), n, error, details=details)
 
 
 def score(probabilities: Array) -> float:

@@ -14,8 +14,8 @@ from bench.errors import printable
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from bench.checkpoints.layers import Attention
-    from bench.checkpoints.unet import UNet, UNetConfig
+    from bench.checkpoints.networks.layers import Attention
+    from bench.checkpoints.networks.unet import UNet, UNetConfig
     from bench_readers.layout import View
 
 BLOCK = {
@@ -94,7 +94,7 @@ class Diffusers(Reader):
     name = "diffusers"
 
     def read(self, card: Card, folder: Path) -> UNet:
-        from bench.checkpoints.unet import UNet
+        from bench.checkpoints.networks.unet import UNet
         from bench_readers.files import safetensors_file, torch_file
         from bench_readers.layout import load, tensors
 
@@ -162,7 +162,7 @@ def _refuse(key: str, value: Any, why: str) -> NoReturn:
 
 def configuration(given: Mapping[str, Any], card: Card) -> UNetConfig:
     """Our configuration of the network that config.json describes; `BenchError` where we have none."""
-    from bench.checkpoints.unet import UNetConfig
+    from bench.checkpoints.networks.unet import UNetConfig
 
     for key, value in given.items():
         if key not in DEFAULTS:
@@ -324,7 +324,7 @@ def _agree(card: Card, c: Mapping[str, Any], size: int, *, skip: bool) -> None:
 
 def views(network: UNet, attention: tuple[str, ...] = ATTENTION[0]) -> Iterator[View]:
     """Every parameter of ``network`` under its published name; ``attention`` names the matrices of one."""
-    from bench.checkpoints.layers import Block, Fourier
+    from bench.checkpoints.networks.layers import Block, Fourier
     from bench_readers.layout import block, named
 
     def level(prefix: str, ours: Any) -> Iterator[View]:

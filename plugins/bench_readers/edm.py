@@ -11,8 +11,8 @@ from bench import BenchError, Card, Reader
 if TYPE_CHECKING:
     from torch import nn
 
-    from bench.checkpoints.layers import Block
-    from bench.checkpoints.unet import UNet
+    from bench.checkpoints.networks.layers import Block
+    from bench.checkpoints.networks.unet import UNet
     from bench_readers.layout import View
 
 BLOCK = {
@@ -75,8 +75,8 @@ def weights(card: Card, folder: Path) -> Path:
 
 def build(card: Card) -> nn.Module:
     """The card's network, untrained."""
-    from bench.checkpoints.tiny import TinyUNet
-    from bench.checkpoints.unet import UNet, UNetConfig
+    from bench.checkpoints.networks.tiny import TinyUNet
+    from bench.checkpoints.networks.unet import UNet, UNetConfig
 
     values = {k: v for k, v in card.network.items() if k != "sigma_data"}
     architecture = values.pop("architecture", None)
@@ -92,7 +92,7 @@ def build(card: Card) -> nn.Module:
 
 def views(network: UNet) -> Iterator[View]:
     """Every parameter of ``network`` under its name in EDM's pickles."""
-    from bench.checkpoints.layers import Fourier
+    from bench.checkpoints.networks.layers import Fourier
     from bench_readers.layout import named
 
     model, size = "model", network.config.size

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from bench import BenchError, Card, Reader
 
 if TYPE_CHECKING:
-    from bench.checkpoints.layers import Attention
-    from bench.checkpoints.unet import UNet, UNetConfig
+    from bench.checkpoints.networks.layers import Attention
+    from bench.checkpoints.networks.unet import UNet, UNetConfig
     from bench_readers.layout import View
 
 BLOCK = {
@@ -35,7 +35,7 @@ class ImprovedDiffusion(Reader):
     name = "improved_diffusion"
 
     def read(self, card: Card, folder: Path) -> UNet:
-        from bench.checkpoints.unet import UNet, UNetConfig
+        from bench.checkpoints.networks.unet import UNet, UNetConfig
         from bench_readers.files import torch_file
         from bench_readers.layout import load, tensors
 
@@ -47,7 +47,7 @@ class ImprovedDiffusion(Reader):
 
 
 def _check(config: UNetConfig) -> None:
-    from bench.checkpoints.unet import PUBLISHED
+    from bench.checkpoints.networks.unet import PUBLISHED
 
     for key in FIXED:
         given, right = getattr(config, key), getattr(PUBLISHED["iddpm"], key)
@@ -61,7 +61,7 @@ def views(network: UNet) -> Iterator[View]:
 
     def stage(prefix: str, *layers: Any) -> Iterator[View]:
         """What follows on each other in one of the published network's blocks; None leaves no gap."""
-        from bench.checkpoints.layers import Attention, Block, ConvDown, ConvUp
+        from bench.checkpoints.networks.layers import Attention, Block, ConvDown, ConvUp
 
         for i, layer in enumerate(layer for layer in layers if layer is not None):
             if isinstance(layer, Block):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from bench import BenchError
-from bench.checkpoints.layers import Attention, Block
+from bench.checkpoints.networks.layers import Attention, Block
 from bench.errors import printable
 
 

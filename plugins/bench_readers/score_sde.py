@@ -12,8 +12,8 @@ from bench import BenchError, Card, Reader, param
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from bench.checkpoints.layers import Attention
-    from bench.checkpoints.unet import UNet
+    from bench.checkpoints.networks.layers import Attention
+    from bench.checkpoints.networks.unet import UNet
     from bench_readers.layout import View
 
 BLOCK = {
@@ -39,7 +39,7 @@ class ScoreSDE(Reader):
     )
 
     def read(self, card: Card, folder: Path) -> UNet:
-        from bench.checkpoints.unet import UNet, UNetConfig
+        from bench.checkpoints.networks.unet import UNet, UNetConfig
         from bench_readers.files import torch_file
         from bench_readers.layout import load, load_list
 
@@ -97,7 +97,7 @@ def _parts(found: Any) -> tuple[dict[str, Tensor], list[Tensor]]:
 
 def views(network: UNet) -> Iterator[View]:
     """Every parameter of ``network`` under its published name, in the published order."""
-    from bench.checkpoints.layers import Attention, Block, ConvDown, ConvUp, Fourier
+    from bench.checkpoints.networks.layers import Attention, Block, ConvDown, ConvUp, Fourier
     from bench_readers.layout import block, named
 
     count = itertools.count()

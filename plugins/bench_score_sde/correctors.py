@@ -6,7 +6,7 @@ import dataclasses
 import math
 from typing import Any, Literal, Self
 
-from bench import SDE, Corrector, LangevinLike, Noise, Scale, ScoreFunction, Tensor, Update, param
+from bench import SDE, Corrector, LangevinLike, Noise, Prediction, Step, Tensor, Update, param
 
 
 class _Langevin(LangevinLike):
@@ -15,7 +15,7 @@ class _Langevin(LangevinLike):
     snr: float | None = param(
         default=None, help="signal-to-noise ratio r; none takes the published best of the SDE", low=0
     )
-    steps: int = param(default=1, help="moves per noise scale", low=1)
+    steps: int = param(default=1, help="moves per noise step", low=1)
 
     @property
     def calls(self) -> int:
@@ -41,26 +41,26 @@ class Langevin(_Langevin):
     def couples_batch(self) -> bool:
         return self.norm != "sample"
 
-    def size(self, scale: Scale, noise_norm: Any, score_norm: Any) -> Any:
+    def size(self, step: Step, noise_norm: Any, score_norm: Any) -> Any:
         assert self.snr is not None
-        return 2 * scale.shrink * self.snr**2 * (noise_norm / score_norm) ** 2
+        return 2 * step.alpha_ratio * self.snr**2 * (noise_norm / score_norm) ** 2
 
-    def step(self, x: Tensor, scale: Scale, score: ScoreFunction, noise: Noise) -> Update:
+    def step(self, x: Tensor, step: Step, p: Prediction, noise: Noise) -> Update:
         from torch import addcmul
         from torch.linalg import vector_norm
 
-        s, z = score(x, scale), noise(x)
+        s, z = p.score(x, step), noise(x)
         each = tuple(range(1, x.dim()))
         if self.norm == "sample":
             e = self.size(
-                scale, vector_norm(z, dim=each, keepdim=True), vector_norm(s, dim=each, keepdim=True)
+                step, vector_norm(z, dim=each, keepdim=True), vector_norm(s, dim=each, keepdim=True)
             )
         else:
             # sums over the batch for means: the batch size cancels
             noise_norm = (
                 len(x) * math.sqrt(x[0].numel()) if self.norm == "sqrt_d" else vector_norm(z, dim=each).sum()
             )
-            e = self.size(scale, noise_norm, vector_norm(s, dim=each).sum())
+            e = self.size(step, noise_norm, vector_norm(s, dim=each).sum())
         mean = x.addcmul(s, e)
         return Update(addcmul(mean, z, (2 * e).sqrt_(), out=z), mean)
 
@@ -70,14 +70,14 @@ class AnnealedLangevin(_Langevin):
 
     name = "annealed_langevin"
 
-    def size(self, scale: Scale, noise_norm: Any = None, score_norm: Any = None) -> float:
+    def size(self, step: Step, noise_norm: Any = None, score_norm: Any = None) -> float:
         del noise_norm, score_norm
         assert self.snr is not None
-        return 2 * scale.shrink * (self.snr * scale.sigma) ** 2
+        return 2 * step.alpha_ratio * (self.snr * step.sigma) ** 2
 
-    def step(self, x: Tensor, scale: Scale, score: ScoreFunction, noise: Noise) -> Update:
-        e = self.size(scale)
-        mean = x.add(score(x, scale), alpha=e)
+    def step(self, x: Tensor, step: Step, p: Prediction, noise: Noise) -> Update:
+        e = self.size(step)
+        mean = x.add(p.score(x, step), alpha=e)
         return Update(noise(x).mul_(math.sqrt(2 * e)).add_(mean), mean)
 
 
@@ -86,6 +86,6 @@ class NoCorrector(Corrector):
 
     name = "none"
 
-    def step(self, x: Tensor, scale: Scale, score: ScoreFunction, noise: Noise) -> Update:
-        del scale, score, noise
+    def step(self, x: Tensor, step: Step, p: Prediction, noise: Noise) -> Update:
+        del step, p, noise
         return Update(x, x)

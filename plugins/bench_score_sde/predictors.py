@@ -1,6 +1,6 @@
-"""The paper's predictors: one reverse step from scale i to i-1 (Song et al. 2021, appendix E and F).
+"""The paper's predictors: one reverse step from step i to i-1 (Song et al. 2021, appendix E and F).
 
-Written with the scale's ``a`` and ``g`` of the forward chain ``x_i = a x_{i-1} + g z``, so that the
+Written with the step's ``a`` and ``g`` of the forward chain ``x_i = a x_{i-1} + g z``, so that the
 forward move is ``f(x) = (a - 1) x`` and the reverse one subtracts it.
 """
 
@@ -10,7 +10,7 @@ import dataclasses
 import math
 from typing import Any, Literal
 
-from bench import SDE, LinearPredictor, Noise, Scale, ScoreFunction, Tensor, Update, param
+from bench import SDE, LinearPredictor, Noise, Prediction, Step, Tensor, Update, param
 
 
 class _FirstOrder(LinearPredictor):
@@ -29,9 +29,9 @@ class EulerMaruyama(_FirstOrder):
         help="step in time: the grid's own spacing, or 1/steps whatever the spacing, as the published code",
     )
 
-    def coefficients(self, scale: Scale) -> tuple[float, float, float]:
-        dt = scale.dt if self.dt == "grid" or scale.count is None else 1 / scale.count
-        return 1 - scale.drift * dt, scale.diffusion**2 * dt, scale.diffusion * math.sqrt(dt)
+    def coefficients(self, step: Step) -> tuple[float, float, float]:
+        dt = step.dt if self.dt == "grid" or step.count is None else 1 / step.count
+        return 1 - step.drift * dt, step.diffusion**2 * dt, step.diffusion * math.sqrt(dt)
 
 
 class ReverseDiffusion(_FirstOrder):
@@ -39,8 +39,8 @@ class ReverseDiffusion(_FirstOrder):
 
     name = "reverse_diffusion"
 
-    def coefficients(self, scale: Scale) -> tuple[float, float, float]:
-        return 2 - scale.a, scale.g**2, scale.g
+    def coefficients(self, step: Step) -> tuple[float, float, float]:
+        return 2 - step.a, step.g**2, step.g
 
 
 class ProbabilityFlow(_FirstOrder):
@@ -48,8 +48,8 @@ class ProbabilityFlow(_FirstOrder):
 
     name = "probability_flow"
 
-    def coefficients(self, scale: Scale) -> tuple[float, float, float]:
-        return 2 - scale.a, 0.5 * scale.g**2, 0.0
+    def coefficients(self, step: Step) -> tuple[float, float, float]:
+        return 2 - step.a, 0.5 * step.g**2, 0.0
 
 
 class Ancestral(_FirstOrder):
@@ -86,26 +86,31 @@ class Ancestral(_FirstOrder):
     def linear(self) -> bool:
         return not self.clip and not self.needs_variance
 
-    def coefficients(self, scale: Scale) -> tuple[float, float, float]:
-        a, g = scale.a_back, scale.g_back
-        return 1 / a, g**2 / a, g if self.variance == "forward" else scale.posterior
+    def coefficients(self, step: Step) -> tuple[float, float, float]:
+        a, g = step.ancestral_mean, step.ancestral_std
+        return 1 / a, g**2 / a, g if self.variance == "forward" else step.posterior
 
-    def step(self, x: Tensor, scale: Scale, score: ScoreFunction, noise: Noise, state: Any) -> Update:
+    def step(self, x: Tensor, step: Step, p: Prediction, noise: Noise, state: Any) -> Update:
         if self.linear:
-            return super().step(x, scale, score, noise, state)
-        s, v = score.with_variance(x, scale) if self.needs_variance else (score(x, scale), None)
+            return super().step(x, step, p, noise, state)
+        s, v = p.score_and_variance(x, step) if self.needs_variance else (p.score(x, step), None)
         # E[x_{i-1} | x_i, x_0] at the predicted x_0: as the linear step, but x_0 may be clipped
-        a, g, alpha, sigma = scale.a_back, scale.g_back, scale.alpha_back, scale.sigma_back
+        a, g, alpha, sigma = (
+            step.ancestral_mean,
+            step.ancestral_std,
+            step.ancestral_alpha,
+            step.ancestral_sigma,
+        )
         clean = s.mul(sigma**2).add_(x).div_(alpha)
         if self.clip:
-            clean = clean.clamp_(*score.sde.data_range)
-        before = (scale.posterior / g) ** 2  # v_{i-1} / v_i
+            clean = clean.clamp_(*p.sde.data_range)
+        before = (step.posterior / g) ** 2  # v_{i-1} / v_i
         mean = x.mul(a * before).add_(clean, alpha=alpha / a * g**2 / sigma**2)
         if v is None:
-            return Update(noise(x).mul_(self.coefficients(scale)[2]).add_(mean), mean)
-        if scale.posterior == 0:
+            return Update(noise(x).mul_(self.coefficients(step)[2]).add_(mean), mean)
+        if step.posterior == 0:
             return Update(mean, mean)
-        low, high = math.log(scale.posterior), math.log(g)
+        low, high = math.log(step.posterior), math.log(g)
         return Update(noise(x).mul_(v.mul(high - low).add_(low).exp_()).add_(mean), mean)
 
 
@@ -115,5 +120,5 @@ class NoPredictor(LinearPredictor):
     name = "none"
     idle = True
 
-    def coefficients(self, scale: Scale) -> tuple[float, float, float]:
+    def coefficients(self, step: Step) -> tuple[float, float, float]:
         return 1.0, 0.0, 0.0

@@ -122,7 +122,7 @@ class VP(_LinearBeta):
         beta = self._betas(count)
         return np.sqrt(1 - beta), np.sqrt(beta)
 
-    def shrink(self, t: Array, t_next: Array, count: int) -> Array:
+    def alpha_ratio(self, t: Array, t_next: Array, count: int) -> Array:
         """``1 - beta_i``, as published."""
         del t, t_next
         return 1 - self._betas(count)

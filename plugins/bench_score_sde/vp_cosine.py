@@ -23,7 +23,7 @@ class VPCosine(SDE):
     name = "vp_cosine"
     best_snr = 0.01
     ancestral_noise: ClassVar[Literal["posterior", "forward"]] = "posterior"
-    least: ClassVar[float] = 1e-3
+    min_samples: ClassVar[float] = 1e-3
 
     scales: int = param(default=4000, help="T, the scales of the trained chain", low=2, high=1e6)
     s: float = param(
@@ -45,7 +45,7 @@ class VPCosine(SDE):
         """Times 0, 1/T, ..., 1 and ln alpha there."""
         t = np.arange(self.scales + 1) / self.scales
         square = np.cos((t + self.s) / (1 + self.s) * math.pi / 2) ** 2
-        ratio = np.maximum(square[1:] / square[:-1], self.least)
+        ratio = np.maximum(square[1:] / square[:-1], self.min_samples)
         return t, np.concatenate([[0.0], np.cumsum(np.log(ratio)) / 2])
 
     def alpha(self, t: Array) -> Array:

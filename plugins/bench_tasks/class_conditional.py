@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from bench import BenchError, Card, Condition, Level, Model, Sampler, Task, Tensor, Work, param
-from bench.exact import frechet, gaussian_moments, on_range
+from bench import BatchContext, BenchError, Card, Condition, Model, NoiseLevel, Sampler, Task, Tensor, param
+from bench.closed_form.mixture import on_range
+from bench.closed_form.moments import frechet, gaussian_moments
 from bench_tasks.class_metrics import MIXTURE
 
 
@@ -21,7 +22,7 @@ class ClassConditional(Task):
     """
 
     name = "class_conditional"
-    leaves = ("images", "labels")
+    outputs = ("images", "labels")
 
     scale: float = param(default=1.0, help="factor of the classifier's gradient", low=0)
     label: int | Literal["all"] = param(
@@ -50,7 +51,7 @@ class ClassConditional(Task):
 
         Not where a corrector's step hangs on norms over a batch of several classes.
         """
-        from bench.checkpoints.load import mixture
+        from bench.checkpoints.exact import mixture
 
         coupled = sampler.corrector is not None and sampler.corrector.couples_batch
         if card.name != MIXTURE or self.scale != 1 or (coupled and self.label == "all"):
@@ -79,25 +80,25 @@ class ClassConditional(Task):
         (file,) = tomllib.loads(classifier_path(card).read_text())["files"]
         return {str(card.classifier): str(file["sha256"])}
 
-    def warm(self, work: Work) -> None:
+    def warm(self, work: BatchContext) -> None:
         super().warm(work)
         if self.scale > 0:
             sde = work.sampler.sde
             Guided(work.model, self.labels(work), self.scale).guide(work.prior(), sde.at(sde.end))
 
-    def labels(self, work: Work) -> Tensor:
+    def labels(self, work: BatchContext) -> Tensor:
         """The class of each sample of a batch, (size,)."""
         import torch
 
         numbers = torch.arange(work.first, work.first + work.size, device=work.device)
         return numbers % work.model.classes if self.label == "all" else torch.full_like(numbers, self.label)
 
-    def run(self, work: Work) -> dict[str, Tensor]:
+    def run(self, work: BatchContext) -> dict[str, Tensor]:
         labels = self.labels(work)
         condition = Guided(work.model, labels, self.scale) if self.scale > 0 else None
         return {"images": work.model.images(work.sample(condition)), "labels": labels}
 
-    def picture(self, left: Mapping[str, Tensor]) -> tuple[Tensor, int]:
+    def preview(self, left: Mapping[str, Tensor]) -> tuple[Tensor, int]:
         """A row for each class, of eight images at most; of one class a square."""
         import torch
 
@@ -115,14 +116,15 @@ class Guided(Condition):
     def __init__(self, model: Model, labels: Tensor, scale: float) -> None:
         self.model, self.labels, self.scale = model, labels, scale
 
-    def guide(self, x: Tensor, level: Level) -> Tensor:
+    def guide(self, x: Tensor, level: NoiseLevel) -> Tensor:
         return self.model.class_gradient(x, level, self.labels).mul_(self.scale)
 
 
 def classes(card: Card) -> int:
     """How many classes a checkpoint's classifier tells apart; `BenchError` where it has none."""
-    from bench.checkpoints.classifier import load_noisy_classifier
-    from bench.checkpoints.load import classifier_path, mixture
+    from bench.checkpoints.exact import mixture
+    from bench.checkpoints.load import classifier_path
+    from bench.checkpoints.networks.classifier import load_noisy_classifier
 
     if card.format == "mixture":
         return len(mixture(card)[0].weight)

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench import Array, BenchError, Card, Measured, Metric, Reading, Task, Tensor
-from bench.basis import to_basis
-from bench.features import find_extractor, shared
-from bench.metrics import fd_diagonal, groups
-from bench.paths import REGISTRY
+from bench import Array, BenchError, Card, Metric, MetricResult, MetricState, Task, Tensor
+from bench.closed_form.dct import to_basis
+from bench.files import REGISTRY
+from bench.metrics.features import find_extractor, shared
+from bench.metrics.frechet import fd_diagonal
+from bench.metrics.moments import groups
 
 MIXTURE = "gmm-cifar10"
 EXTRACTOR = "cifar10-features"
@@ -26,7 +27,7 @@ LOWEST = (slice(None), slice(None), slice(0, 8), slice(0, 8))
 
 
 class _ClassMetric(Metric):
-    reads = ("images", "labels")
+    inputs = ("images", "labels")
 
 
 class ClassShare(_ClassMetric):
@@ -38,9 +39,9 @@ class ClassShare(_ClassMetric):
 
     name = "class_share"
     direction = "higher"
-    least = 100
+    min_samples = 100
 
-    def start(self, device: Any) -> Measured:
+    def start(self, device: Any) -> MetricState:
         extract = shared(find_extractor(EXTRACTOR), device, "round")
 
         def verdict(images: Tensor) -> NDArray[np.int64]:
@@ -65,13 +66,13 @@ class ComponentShare(_ClassMetric):
 
     name = "component_share"
     direction = "higher"
-    least = 100
+    min_samples = 100
 
-    def start(self, device: Any) -> Measured:
+    def start(self, device: Any) -> MetricState:
         import torch
 
-        from bench.checkpoints.load import mixture
-        from bench.exact import Mixture, MixtureModel
+        from bench.checkpoints.exact import mixture
+        from bench.closed_form.mixture import Mixture, MixtureModel
 
         del device
         data, colour = mixture(_mixture_card())
@@ -110,7 +111,7 @@ class FdClass(_ByClass):
     name = "fd_class"
     bias = "none where the features of a class are normal"
 
-    def start(self, device: Any) -> Measured:
+    def start(self, device: Any) -> MetricState:
         extract = shared(find_extractor(EXTRACTOR), device, "round")
         return _Distance(lambda images: extract(images).rows.double().numpy(), *_by_class(BY_CLASS))
 
@@ -131,8 +132,8 @@ class FdComponent(_ByClass):
     name = "fd_component"
     bias = "none where the coefficients are normal"
 
-    def start(self, device: Any) -> Measured:
-        from bench.checkpoints.load import mixture
+    def start(self, device: Any) -> MetricState:
+        from bench.checkpoints.exact import mixture
 
         del device
         data, colour = mixture(_mixture_card())
@@ -161,7 +162,7 @@ def _by_class(path: Path) -> tuple[Array, Array]:
         raise BenchError(f"{path} is missing or damaged: restore it from the project") from error
 
 
-class _Share(Measured):
+class _Share(MetricState):
     """``verdict`` gives each image a class; hits and numbers are counted by label and batch."""
 
     def __init__(self, verdict: Callable[[Tensor], NDArray[np.int64]]) -> None:
@@ -169,7 +170,7 @@ class _Share(Measured):
         self.batches: list[tuple[int, int]] = []
         self.by_label: dict[int, list[int]] = {}
 
-    def add(self, images: Tensor, labels: Tensor) -> None:  # type: ignore[override]
+    def update(self, images: Tensor, labels: Tensor) -> None:  # type: ignore[override]
         wanted = labels.numpy()
         right = self.verdict(images) == wanted
         self.batches.append((int(right.sum()), len(right)))
@@ -178,11 +179,11 @@ class _Share(Measured):
             counts[0] += int(right[wanted == k].sum())
             counts[1] += int((wanted == k).sum())
 
-    def result(self) -> Reading:
+    def compute(self) -> MetricResult:
         hits, n = (sum(column) for column in zip(*self.batches, strict=True))
         p = hits / n
         by_label = {str(k): hits / n for k, (hits, n) in sorted(self.by_label.items())}
-        return Reading(p, n, math.sqrt(p * (1 - p) / n), details={"by_label": by_label})
+        return MetricResult(p, n, math.sqrt(p * (1 - p) / n), details={"by_label": by_label})
 
     def leave_one_out(self) -> list[float]:
         hits, n = (sum(column) for column in zip(*self.batches, strict=True))
@@ -190,7 +191,7 @@ class _Share(Measured):
         return [(hits - sum(h for h, _ in some)) / (n - sum(k for _, k in some)) for some in left]
 
 
-class _Distance(Measured):
+class _Distance(MetricState):
     """`fd_diagonal` of each label's rows to that label's mean and variance (classes, d)."""
 
     def __init__(self, rows: Callable[[Tensor], Array], mean: Array, variance: Array) -> None:
@@ -198,7 +199,7 @@ class _Distance(Measured):
         self.n = np.zeros(len(mean), dtype=np.int64)
         self.sum, self.squares = np.zeros_like(mean), np.zeros_like(mean)
 
-    def add(self, images: Tensor, labels: Tensor) -> None:  # type: ignore[override]
+    def update(self, images: Tensor, labels: Tensor) -> None:  # type: ignore[override]
         wanted = labels.numpy()
         if wanted.max() >= len(self.mean):
             raise BenchError(
@@ -212,7 +213,7 @@ class _Distance(Measured):
             self.sum[k] += x.sum(axis=0)
             self.squares[k] += (x**2).sum(axis=0)
 
-    def result(self) -> Reading:
+    def compute(self) -> MetricResult:
         there = np.flatnonzero(self.n)
         least = int(self.n[there].min())
         if least < 2:
@@ -223,7 +224,7 @@ class _Distance(Measured):
         ]
         values, errors = np.array(found).T
         few = least < 100
-        return Reading(
+        return MetricResult(
             float(values.mean()),
             int(self.n.sum()),
             None if few else float(np.sqrt((errors**2).sum())) / len(there),

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench import Array, BenchError, Card, Measured, Metric, Reading, Tensor
-from bench.basis import from_basis, to_basis
-from bench.exact import Mixture
-from bench.metrics import groups
-from bench.paths import REGISTRY
+from bench import Array, BenchError, Card, Metric, MetricResult, MetricState, Tensor
+from bench.closed_form.dct import from_basis, to_basis
+from bench.closed_form.mixture import Mixture
+from bench.files import REGISTRY
+from bench.metrics.moments import groups
 from bench_tasks.known import turned
 
 READS = ("images", "original", "known", "axes")
@@ -27,25 +27,25 @@ class KnownError(Metric):
     """
 
     name = "known_error"
-    reads = READS
-    least = 1
+    inputs = READS
+    min_samples = 1
 
-    def start(self, device: Any) -> Measured:
+    def start(self, device: Any) -> MetricState:
         del device
         return _Deviation()
 
 
-class _Deviation(Measured):
+class _Deviation(MetricState):
     def __init__(self) -> None:
         self.n, self.largest = 0, 0.0
 
-    def add(self, images: Tensor, original: Tensor, known: Tensor, axes: Tensor) -> None:  # type: ignore[override]
+    def update(self, images: Tensor, original: Tensor, known: Tensor, axes: Tensor) -> None:  # type: ignore[override]
         off = turned(axes[0].double(), images.double() - original.double())
         self.n += len(images)
         self.largest = max(self.largest, float((off * known).abs().max()))
 
-    def result(self) -> Reading:
-        return Reading(self.largest, self.n)
+    def compute(self) -> MetricResult:
+        return MetricResult(self.largest, self.n)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,13 +92,13 @@ class ConditionalFd(Metric):
     """
 
     name = "conditional_fd"
-    reads = READS
-    least = 100
+    inputs = READS
+    min_samples = 100
     bias = "none where the completions are normal"
 
-    def start(self, device: Any) -> Measured:
+    def start(self, device: Any) -> MetricState:
         del device
-        from bench.checkpoints.load import mixture
+        from bench.checkpoints.exact import mixture
 
         return Completions(*mixture(_card()))
 
@@ -122,7 +122,7 @@ def _kept(shape: tuple[int, ...], variance: bytes, colour: bytes, axes: bytes, k
     )
 
 
-class Completions(Measured):
+class Completions(MetricState):
     """`ConditionalFd` under way, on a Gaussian of one component on [0, 1] in the basis of ``colour``.
 
     Memory: four bytes per axis and image.
@@ -136,7 +136,7 @@ class Completions(Measured):
         self.batches: list[tuple[Array, Any]] = []
         """Of each image the squared distance of its mean (n,), and the variances about it (n, u)."""
 
-    def add(self, images: Tensor, original: Tensor, known: Tensor, axes: Tensor) -> None:  # type: ignore[override]
+    def update(self, images: Tensor, original: Tensor, known: Tensor, axes: Tensor) -> None:  # type: ignore[override]
         shape = self.data.variance.shape[1:]
         if tuple(images.shape[1:]) != shape:
             sizes = ["x".join(map(str, s)) for s in (shape, images.shape[1:])]
@@ -170,12 +170,12 @@ class Completions(Measured):
             found.append(self._over(rest)[0])
         return found
 
-    def result(self) -> Reading:
+    def compute(self) -> MetricResult:
         if self.truth is None:
             raise BenchError("conditional_fd needs completions")
         value, error, parts = self._over(self.batches)
         n = self.each * sum(len(squares) for squares, _ in self.batches)
-        return Reading(value, n, error if n >= ConditionalFd.least else None, details=parts)
+        return MetricResult(value, n, error if n >= ConditionalFd.min_samples else None, details=parts)
 
     def _over(self, batches: list[tuple[Array, Any]]) -> tuple[float, float, dict[str, float]]:
         """The value over these batches, its standard error, and what it consists of."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from bench import Task, Tensor, Work
+from bench import BatchContext, Task, Tensor
 from bench_tasks.flow import decoded, encoded
 
 
@@ -21,13 +21,13 @@ class Encode(Task):
     """
 
     name = "encode"
-    leaves = ("latents", "images", "round_trip")
+    outputs = ("latents", "images", "round_trip")
     metrics = ("round_trip", "latent_fd")
     takes_data = True
     follows_flow = True
     sde_defaults: ClassVar[dict[str, Any]] = {"eps": 1e-5}
 
-    def run(self, work: Work) -> dict[str, Tensor]:
+    def run(self, work: BatchContext) -> dict[str, Tensor]:
         assert work.images is not None
         z = encoded(work.states(), work)
         images = work.model.images(decoded(z, work))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bench import Card, Sampler, Task, Tensor, Work
-from bench.exact import exact_fd_dct
+from bench import BatchContext, Card, Sampler, Task, Tensor
+from bench.checkpoints.exact import exact_fd_dct
 
 
 class Generate(Task):
@@ -16,5 +16,5 @@ class Generate(Task):
         found = exact_fd_dct(card, sampler) if card.format == "gaussian" else None
         return {} if found is None else {"fd_dct": found}
 
-    def run(self, work: Work) -> dict[str, Tensor]:
+    def run(self, work: BatchContext) -> dict[str, Tensor]:
         return {"images": work.model.images(work.sample())}

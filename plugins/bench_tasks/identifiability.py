@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from bench import BenchError, Card, Sampler, Task, Tensor, Work, param
-from bench.plugins import registry
+from bench import BatchContext, BenchError, Card, Sampler, Task, Tensor, param
+from bench.plugins.registry import registry
 from bench_tasks.flow import encoded
 
 
@@ -18,7 +18,7 @@ class Identifiability(Task):
     """
 
     name = "identifiability"
-    leaves = ("latents", "other_latents")
+    outputs = ("latents", "other_latents")
     metrics = ("latent_correlation", "latent_difference")
     takes_data = True
     follows_flow = True
@@ -44,18 +44,18 @@ class Identifiability(Task):
         del card
         return {self.other: self.card.deciding()}
 
-    def warm(self, work: Work) -> None:
+    def warm(self, work: BatchContext) -> None:
         super().warm(work)
         super().warm(work.under(self.other))
 
-    def run(self, work: Work) -> dict[str, Tensor]:
+    def run(self, work: BatchContext) -> dict[str, Tensor]:
         other = work.under(self.other)
         z, z_other = (as_images(encoded(w.states(), w), w) for w in (work, other))
-        work.score.calls += other.score.calls
+        work.prediction.calls += other.prediction.calls
         return {"latents": z, "other_latents": z_other}
 
 
-def as_images(z: Tensor, work: Work) -> Tensor:
+def as_images(z: Tensor, work: BatchContext) -> Tensor:
     """Latents (B, ...) turned into the coordinates of images, their scale kept."""
     import torch
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from bench import BenchError, Task, Tensor, Work, param
+from bench import BatchContext, BenchError, Task, Tensor, param
 from bench_tasks.flow import decoded, encoded
 
 if TYPE_CHECKING:
-    from bench.sources import Images
+    from bench.data.images import Images
 
 
 class Interpolate(Task):
@@ -43,7 +43,7 @@ class Interpolate(Task):
                 f"{2 * self.points} for --samples and --batch-size"
             )
 
-    def run(self, work: Work) -> dict[str, Tensor]:
+    def run(self, work: BatchContext) -> dict[str, Tensor]:
         import torch
 
         assert work.images is not None
@@ -53,7 +53,7 @@ class Interpolate(Task):
         z = torch.stack([spherical(a, b, way) for way in ways], dim=1).flatten(0, 1)
         return {"images": work.model.images(decoded(self.temperature * z, work))}
 
-    def picture(self, left: Mapping[str, Tensor]) -> tuple[Tensor, int]:
+    def preview(self, left: Mapping[str, Tensor]) -> tuple[Tensor, int]:
         return left["images"][: max(64 // self.points, 2) * self.points], self.points
 
 

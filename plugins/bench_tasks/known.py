@@ -7,7 +7,20 @@ import functools
 from abc import abstractmethod
 from collections.abc import Mapping
 
-from bench import Array, BenchError, Card, Condition, Level, Model, Noise, Sampler, Task, Tensor, Work, param
+from bench import (
+    Array,
+    BatchContext,
+    BenchError,
+    Card,
+    Condition,
+    Model,
+    Noise,
+    NoiseLevel,
+    Sampler,
+    Task,
+    Tensor,
+    param,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +64,7 @@ class Replace(Condition):
         self.black = model.states(original.new_zeros(original[:1].shape))
         self.image_of_zero = model.images(self.y.new_zeros(self.y[:1].shape))
 
-    def project(self, x: Tensor, level: Level, noise: Noise) -> Tensor:
+    def project(self, x: Tensor, level: NoiseLevel, noise: Noise) -> Tensor:
         missing = noise(x).mul_(level.sigma).add_(self.y, alpha=level.alpha).sub_(x)
         known = self.part(self.model.images(missing) - self.image_of_zero)
         return x + (self.model.states(known) - self.black)
@@ -60,7 +73,7 @@ class Replace(Condition):
 class Completion(Task):
     """Images of which a part is known, several completions of each, by replacement (`Replace`)."""
 
-    leaves = ("images", "original", "known", "axes")
+    outputs = ("images", "original", "known", "axes")
     takes_data = True
 
     completions: int = param(default=4, help="completions of each image", low=2)
@@ -88,7 +101,7 @@ class Completion(Task):
     def drawn(self, known: Tensor, mask: Tensor) -> Tensor:
         """The known part (B, C, H, W) as a person is to see it."""
 
-    def run(self, work: Work) -> dict[str, Tensor]:
+    def run(self, work: BatchContext) -> dict[str, Tensor]:
         from torch import from_numpy
 
         original = work.images
@@ -106,7 +119,7 @@ class Completion(Task):
             "axes": rows(axes),
         }
 
-    def picture(self, left: Mapping[str, Tensor]) -> tuple[Tensor, int]:
+    def preview(self, left: Mapping[str, Tensor]) -> tuple[Tensor, int]:
         """A row for each image: the original, what is known of it, its completions."""
         from torch import cat
 

@@ -7,8 +7,8 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from bench import Array, BenchError, Measured, Metric, Reading, Task, Tensor
-from bench.metrics import fd_diagonal
+from bench import Array, BenchError, Metric, MetricResult, MetricState, Task, Tensor
+from bench.metrics.frechet import fd_diagonal
 
 GROUPS = 16
 """Parts of the images, each of which the jackknife leaves out."""
@@ -23,22 +23,22 @@ class LatentFD(Metric):
     """
 
     name = "latent_fd"
-    reads = ("latents",)
-    least = 100
+    inputs = ("latents",)
+    min_samples = 100
     bias = "none where the coordinates are normal"
 
-    def start(self, device: Any) -> Measured:
+    def start(self, device: Any) -> MetricState:
         del device
         return _AgainstPrior()
 
 
-class _AgainstPrior(Measured):
+class _AgainstPrior(MetricState):
     def __init__(self) -> None:
         self.n = 0
         self.sum: Array = np.zeros(0)
         self.squares: Array = np.zeros(0)
 
-    def add(self, latents: Tensor) -> None:
+    def update(self, latents: Tensor) -> None:
         z = latents.flatten(1).double().cpu().numpy()
         if not self.n:
             self.sum, self.squares = np.zeros(z.shape[1]), np.zeros(z.shape[1])
@@ -46,14 +46,16 @@ class _AgainstPrior(Measured):
         self.sum += z.sum(axis=0)
         self.squares += (z**2).sum(axis=0)
 
-    def result(self) -> Reading:
+    def compute(self) -> MetricResult:
         if self.n < 2:
             raise BenchError(f"latent_fd needs at least 2 images, not {self.n}")
         value, error = fd_diagonal(self.sum / self.n, self.squares, self.n, np.ones_like(self.sum))
         d = self.sum.size
         details = {"mean_square": float(self.squares.sum() / (self.n * d))}
         # the plug-in error means nothing while variances are guesses
-        return Reading(value / d, self.n, error / d if self.n >= LatentFD.least else None, details=details)
+        return MetricResult(
+            value / d, self.n, error / d if self.n >= LatentFD.min_samples else None, details=details
+        )
 
 
 class _Beside(Metric):
@@ -64,8 +66,8 @@ class _Beside(Metric):
     """
 
     name = "beside"
-    reads = ("latents", "other_latents")
-    least = GROUPS
+    inputs = ("latents", "other_latents")
+    min_samples = GROUPS
 
     @abstractmethod
     def terms(self, x: Array, y: Array) -> list[Array]:
@@ -79,7 +81,7 @@ class _Beside(Metric):
         if samples < 3:
             raise BenchError(f"{self.name} needs 3 images or more: --samples 3 or more, not {samples}")
 
-    def start(self, device: Any) -> Measured:
+    def start(self, device: Any) -> MetricState:
         del device
         return _Sums(self)
 
@@ -115,7 +117,7 @@ class LatentDifference(_Beside):
         return found
 
 
-class _Sums(Measured):
+class _Sums(MetricState):
     """`_Beside` under way: image i counts in part i mod `GROUPS`, and the last one is beside the first."""
 
     def __init__(self, metric: _Beside) -> None:
@@ -129,7 +131,7 @@ class _Sums(Measured):
     def _summed(self, x: Array, y: Array) -> Array:
         return np.stack([term.sum(axis=0) for term in self.metric.terms(x, y)])
 
-    def add(self, *left: Tensor) -> None:
+    def update(self, *left: Tensor) -> None:
         x, y = (z.flatten(1).double().cpu().numpy() for z in left)
         for part in range(min(GROUPS, len(x))):
             self.parts[(self.n + part) % GROUPS] += self._summed(x[part::GROUPS], y[part::GROUPS])
@@ -141,7 +143,7 @@ class _Sums(Measured):
         self.last = x[-1:].copy()
         self.n += len(x)
 
-    def result(self) -> Reading:
+    def compute(self) -> MetricResult:
         n, value = self.n, self.metric.value
         if n < 3:
             raise BenchError(f"{self.metric.name} needs at least 3 images, not {n}")
@@ -154,12 +156,12 @@ class _Sums(Measured):
             "shuffled_quantiles": quantiles(shuffled),
         }
         error = None
-        if n >= self.metric.least:
+        if n >= self.metric.min_samples:
             counts = [len(range(part, n, GROUPS)) for part in range(GROUPS)]
             left = zip(self.parts, counts, strict=True)
             means = np.array([value(total - part, n - count).mean() for part, count in left])
             error = float(np.sqrt((GROUPS - 1) * means.var()))
-        return Reading(float(found.mean()), n, error, details=details)
+        return MetricResult(float(found.mean()), n, error, details=details)
 
 
 def quantiles(values: Array) -> dict[str, float]:

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from bench import SDE, BenchError, Card, Sampler, ScoreFunction, Task, Tensor, Work, param, velocity
-from bench.exact import MixtureModel
+from bench import SDE, BatchContext, BenchError, Card, Prediction, Sampler, Task, Tensor, param, velocity
+from bench.closed_form.mixture import MixtureModel
 
 if TYPE_CHECKING:
-    from bench.sources import Images
+    from bench.data.images import Images
 
 
 class Likelihood(Task):
@@ -30,7 +30,7 @@ class Likelihood(Task):
     """
 
     name = "likelihood"
-    leaves = ("bits_per_dim",)
+    outputs = ("bits_per_dim",)
     metrics = ("bits_per_dim",)
     takes_data = True
     follows_flow = True
@@ -62,7 +62,7 @@ class Likelihood(Task):
             what = "draws of an exact checkpoint" if data is None else f"the samples of {data.name}"
             raise BenchError(f"{what} are no 8-bit images: leave out -P task.dequantise=uniform")
 
-    def run(self, work: Work) -> dict[str, Tensor]:
+    def run(self, work: BatchContext) -> dict[str, Tensor]:
         images = work.images
         assert images is not None
         if self.dequantise == "uniform" or (self.dequantise == "auto" and of_bytes(images)):
@@ -75,22 +75,22 @@ class Likelihood(Task):
             left["exact_bits_per_dim"] = bits_per_dim(exact, sde, x[0].numel())
         return left
 
-    def warm(self, work: Work) -> None:
+    def warm(self, work: BatchContext) -> None:
         x = work.prior()
         self.flow(x, work)(work.sampler.sde.end, x)
 
-    def flow(self, x: Tensor, work: Work) -> Flow:
+    def flow(self, x: Tensor, work: BatchContext) -> Flow:
         """The velocity and its divergence, by probes shaped as x."""
-        sde, score = work.sampler.sde, work.score
+        sde, p = work.sampler.sde, work.prediction
         if self.divergence == "exact":
-            return exact_flow(sde, score)
+            return exact_flow(sde, p)
         noise = work.noise("probe")
         probes = [noise(x) for _ in range(self.probes)]
         if self.probe == "rademacher":
             probes = [(2 * (e > 0) - 1).to(x.dtype) for e in probes]
-        return estimated_flow(sde, score, probes)
+        return estimated_flow(sde, p, probes)
 
-    def log_density(self, x: Tensor, work: Work) -> tuple[Tensor, Tensor]:
+    def log_density(self, x: Tensor, work: BatchContext) -> tuple[Tensor, Tensor]:
         """``log p(x)`` (B,), in nats, and the latents x(T); x (B, ...) states at eps."""
         sde, flow = work.sampler.sde, self.flow(x, work)
 
@@ -107,11 +107,11 @@ Flow = Callable[[float, Tensor], tuple[Tensor, Tensor]]
 """``flow(t, x)``: velocity (B, ...) and its divergence (B,)."""
 
 
-def exact_flow(sde: SDE, score: ScoreFunction) -> Flow:
+def exact_flow(sde: SDE, p: Prediction) -> Flow:
     """The velocity, and its divergence from the score's own."""
 
     def flow(t: float, x: Tensor) -> tuple[Tensor, Tensor]:
-        s, divergence = score.with_divergence(x, t)
+        s, divergence = p.score_and_divergence(x, t)
         dimension = divergence.new_full(divergence.shape, x[0].numel())
         # v = f x - g^2 s / 2, and so div v = f D - g^2 div s / 2
         return velocity(x, t, sde, s), velocity(dimension, t, sde, divergence)
@@ -119,16 +119,16 @@ def exact_flow(sde: SDE, score: ScoreFunction) -> Flow:
     return flow
 
 
-def estimated_flow(sde: SDE, score: ScoreFunction, probes: list[Tensor]) -> Flow:
+def estimated_flow(sde: SDE, p: Prediction, probes: list[Tensor]) -> Flow:
     """The velocity, and the mean of ``e^T (dv/dx) e`` over probes e (B, ...)."""
     import torch
 
     def flow(t: float, x: Tensor) -> tuple[Tensor, Tensor]:
         with torch.enable_grad():
             x = x.detach().requires_grad_()
-            v = velocity(x, t, sde, score(x, t))
+            v = velocity(x, t, sde, p.score(x, t))
         divergence = x.new_zeros(len(x))
-        with score.clock or nullcontext():
+        with p.clock or nullcontext():
             for e in probes:
                 (product,) = torch.autograd.grad(v, x, e, retain_graph=e is not probes[-1])
                 divergence += (product * e).flatten(1).sum(1)
@@ -151,7 +151,7 @@ def log_prior(latent: Tensor, sde: SDE) -> Tensor:
     return -0.5 * (z**2).sum(1) - constant
 
 
-def exact_log_density(x: Tensor, latent: Tensor, work: Work) -> Tensor:
+def exact_log_density(x: Tensor, latent: Tensor, work: BatchContext) -> Tensor:
     """What ``log p(x)`` is in truth on an exact checkpoint, (B,) in nats.
 
     The marginal's at eps; and as runs have the prior in place of the marginal at T, the ratio of the two at
@@ -181,7 +181,7 @@ def of_bytes(images: Tensor) -> bool:
     return bool(((scaled - scaled.round()).abs() < 1e-4).all())
 
 
-def dequantised(images: Tensor, work: Work) -> Tensor:
+def dequantised(images: Tensor, work: BatchContext) -> Tensor:
     """Bytes k as (k + u) / 256, u uniform on [0, 1)."""
     z = work.noise("dequantise")(images)
     return (images * 255 + (1 + (z / math.sqrt(2)).erf()) / 2) / 256

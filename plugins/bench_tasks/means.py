@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from bench import Array, BenchError, Measured, Metric, Reading, Tensor
-from bench.metrics import groups
+from bench import Array, BenchError, Metric, MetricResult, MetricState, Tensor
+from bench.metrics.moments import groups
 
 
 class _PerImage(Metric):
     name = "per_image"
 
-    def start(self, device: Any) -> Measured:
+    def start(self, device: Any) -> MetricState:
         del device
         return _Mean(self.name)
 
@@ -25,7 +25,7 @@ class BitsPerDim(_PerImage):
     """
 
     name = "bits_per_dim"
-    reads = ("bits_per_dim",)
+    inputs = ("bits_per_dim",)
     bias = "the solver's error; none by the probes"
 
 
@@ -34,15 +34,15 @@ class RoundTrip(_PerImage):
     range, the mean over images."""
 
     name = "round_trip"
-    reads = ("round_trip",)
+    inputs = ("round_trip",)
 
 
-class _Mean(Measured):
+class _Mean(MetricState):
     def __init__(self, name: str) -> None:
         self.name = name
         self.batches: list[Array] = []
 
-    def add(self, values: Tensor) -> None:
+    def update(self, values: Tensor) -> None:
         self.batches.append(values.double().cpu().numpy())
 
     def leave_one_out(self) -> list[float]:
@@ -50,10 +50,10 @@ class _Mean(Measured):
         rest = ([self.batches[i] for i in everyone if i not in part] for part in groups(len(self.batches)))
         return [float(np.concatenate(left).mean()) for left in rest]
 
-    def result(self) -> Reading:
+    def compute(self) -> MetricResult:
         if not self.batches:
             raise BenchError(f"{self.name} needs a number of at least one image")
         values = np.concatenate(self.batches)
         error = float(values.std(ddof=1)) / len(values) ** 0.5 if len(values) > 1 else None
         spread = {"least": float(values.min()), "greatest": float(values.max())}
-        return Reading(float(values.mean()), len(values), error, details=spread)
+        return MetricResult(float(values.mean()), len(values), error, details=spread)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bench import SDE, BenchError, Noise, ScoreFunction, Solver, Tensor, param
+from bench import SDE, BenchError, Noise, Prediction, Solver, Tensor, param
 
 CACHE = 8
 """Pieces of the path that are kept: memory stays bounded, and a run that goes forward needs no more."""
@@ -45,7 +45,7 @@ class TorchSDE(Solver):
             return None
         return 4 * self.steps if self.method == "srk" else self.steps
 
-    def solve(self, x: Tensor, sde: SDE, score: ScoreFunction, noise: Noise) -> Tensor:
+    def solve(self, x: Tensor, sde: SDE, p: Prediction, noise: Noise) -> Tensor:
         import torch
         from torchsde import BrownianInterval, sdeint
 
@@ -69,7 +69,7 @@ class TorchSDE(Solver):
             warnings.filterwarnings("ignore", message="Numerical solution is not guaranteed")
             try:
                 found = sdeint(
-                    _Reverse(self, sde, score, tuple(x.shape)),
+                    _Reverse(self, sde, p, tuple(x.shape)),
                     flat,
                     ends,
                     bm=path,
@@ -108,8 +108,8 @@ class _Reverse:
     noise_type = "diagonal"
     sde_type = "ito"
 
-    def __init__(self, solver: TorchSDE, sde: SDE, score: ScoreFunction, shape: tuple[int, ...]) -> None:
-        self.solver, self.sde, self.score, self.shape = solver, sde, score, shape
+    def __init__(self, solver: TorchSDE, sde: SDE, p: Prediction, shape: tuple[int, ...]) -> None:
+        self.solver, self.sde, self.p, self.shape = solver, sde, p, shape
         self.known: list[tuple[float, Tensor, Tensor]] = []
 
     def f(self, u: Any, y: Tensor) -> Tensor:
@@ -121,7 +121,7 @@ class _Reverse:
         t, pace = self.solver.place(self.sde, at)
         time = np.asarray(t)
         g = float(self.sde.diffusion(time))
-        s = self.score(y.view(self.shape), t).flatten(1)
+        s = self.p.score(y.view(self.shape), t).flatten(1)
         drift = (y * (-float(self.sde.drift(time)) * pace)).add_(s, alpha=g**2 * pace)
         self.known = [(at, y, drift), *self.known[:3]]
         return drift

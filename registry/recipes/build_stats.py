@@ -2,7 +2,7 @@
 
     python registry/recipes/build_stats.py --data cifar10_jpeg.npz
 
-writes ``registry/stats/cifar10-train_cifar10-features.npz`` (`bench.reference`), 10,000 rows among it, and
+writes ``registry/stats/cifar10-train_cifar10-features.npz`` (`bench.metrics.reference`), 10,000 rows among it, and
 ``cifar10-train-by-class_cifar10-features.npz``, each class's mean and variance per feature (of ``fd_class``).
 """
 
@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bench import reference
-from bench.features import find_extractor
+from bench.metrics import reference
+from bench.metrics.features import find_extractor
 from cifar10 import describe, load
 
 STATS = Path(__file__).resolve().parent.parent / "stats"

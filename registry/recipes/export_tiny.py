@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from bench.checkpoints.tiny import TinyUNet
+from bench.checkpoints.networks.tiny import TinyUNet
 from cards import CARDS, write_card
 from train_tiny import SIGMA_DATA
 

@@ -2,7 +2,7 @@
 
     python registry/recipes/fit_exact.py --data DATA
 
-Images on [0, 1] go into the DCT and colour-PCA basis (`bench.basis`). The Gaussian takes mean and
+Images on [0, 1] go into the DCT and colour-PCA basis (`bench.closed_form.dct`). The Gaussian takes mean and
 variance of each of the 3072 coefficients. The mixture takes 10 components by k-means on the 8x8
 lowest frequencies of each colour plane, then a few rounds of expectation-maximisation with diagonal
 covariances over all coefficients; a component's variance is the fitted one plus a thousandth of the
@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bench.basis import to_basis
-from bench.exact import Mixture, MixtureModel
-from bench.sde import Array
+from bench.closed_form.dct import to_basis
+from bench.closed_form.mixture import Mixture, MixtureModel
+from bench.types import Array
 from cards import CARDS, write_card
 from cifar10 import describe, load
 

@@ -17,9 +17,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench import FeatureMetric, reference
-from bench.features import find_extractor
-from bench.plugins import registry
+from bench import FeatureMetric
+from bench.metrics import reference
+from bench.metrics.features import find_extractor
+from bench.plugins.registry import registry
 from cifar10 import describe, load
 
 CPU = torch.device("cpu")
@@ -42,10 +43,10 @@ def read(metrics: list[FeatureMetric], images: Tensor, against: int) -> list[dic
     for part in images.split(1000):
         floats = part.float() / 255
         for measured in begun:
-            measured.add(floats)
+            measured.update(floats)
     rows = []
     for metric, measured in zip(metrics, begun, strict=True):
-        found = measured.result()
+        found = measured.compute()
         print(f"{metric.label}: {found}", flush=True)
         alone = metric.name == "class_score"
         rows.append(

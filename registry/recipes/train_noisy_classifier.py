@@ -29,8 +29,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bench.checkpoints.classifier import CARD, NoisyClassifier, load_noisy_classifier
-from bench.store import replace_file
+from bench.checkpoints.networks.classifier import CARD, NoisyClassifier, load_noisy_classifier
+from bench.files import replace_file
 from cards import CARDS, write_card
 from cifar10 import augment, describe, load
 
@@ -176,7 +176,7 @@ def plot(rows: Sequence[dict[str, Any]]) -> bytes:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    from bench.report.plots import COLOURS, MARKERS, STYLE
+    from bench.reporting.plots import COLOURS, MARKERS, STYLE
 
     sigma, blob = [row["sigma"] for row in rows], io.BytesIO()
     blind = {"accuracy": rows[0]["guess"], "cross_entropy": math.log(10)}

@@ -21,8 +21,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from bench.checkpoints.edm import EDMDenoiser
-from bench.checkpoints.tiny import TinyUNet
+from bench.checkpoints.networks.edm import EDMDenoiser
+from bench.checkpoints.networks.tiny import TinyUNet
 from cifar10 import describe, load
 
 SIGMA_DATA = 0.5

@@ -17,11 +17,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bench import Card, Sampler, ScoreFunction
-from bench.checkpoints.load import load_model, mixture
-from bench.exact import moments, on_range
-from bench.plugins import registry
-from bench.sampling import streams
+from bench import Card, Prediction, Sampler
+from bench.checkpoints.exact import mixture
+from bench.checkpoints.load import load_model
+from bench.closed_form.mixture import on_range
+from bench.closed_form.moments import moments
+from bench.diffusion.noise import streams
+from bench.plugins.registry import registry
 
 STEPS, SAMPLES, SNR = 60, 2048, 0.16
 
@@ -47,7 +49,7 @@ def main() -> None:
             for index in range(SAMPLES // batch):
                 prior, predictor, corrector = streams(0, index, device)
                 start = prior(torch.empty(batch, *model.shape))
-                x = sampler.run(start, ScoreFunction(model, sampler.sde), predictor, corrector)
+                x = sampler.run(start, Prediction(model, sampler.sde), predictor, corrector)
                 total += ((x.double().numpy() - mean) ** 2).sum(axis=0)
             ratio = total / SAMPLES / variance
             error = math.sqrt(2 / (SAMPLES * variance.size))

@@ -31,18 +31,19 @@ import numpy as np
 import torch
 
 from bench import Array
-from bench.features import find_extractor
-from bench.metrics import Moments, frechet_distance
-from bench.reference import Reference, measure
-from bench.sources import open_images
-from tests.inception_stand_in import (
+from bench.metrics.features import find_extractor
+from bench.metrics.frechet import frechet_distance
+from bench.metrics.moments import Moments
+from bench.metrics.reference import Reference, measure
+from bench.plan.sources import open_images
+from tests.metrics.test_moments import features
+from tests.support.inception_stand_in import (
     clean_fid_features,
     clean_fid_network,
     pictures,
     save_png,
     save_torchscript,
 )
-from tests.test_moments import features
 
 CASES = {
     "full rank": (5000, 4.0),

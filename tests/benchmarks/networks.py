@@ -26,12 +26,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench import Model, ScoreFunction
+from bench import Model, Prediction
 from bench.checkpoints.cards import Card
 from bench.checkpoints.load import load_model
-from bench.checkpoints.unet import PUBLISHED, UNet, UNetConfig
-from bench.config import Precision
-from bench.sampling import streams
+from bench.checkpoints.networks.unet import PUBLISHED, UNet, UNetConfig
+from bench.diffusion.noise import streams
+from bench.types import Precision
 from tests.benchmarks.overhead import sampler
 
 CALLS = 2000
@@ -121,7 +121,7 @@ def once(model: Model, variant: Variant, like: Tensor, steps: int) -> tuple[floa
     allow(variant.precision)
     pc = dataclasses.replace(sampler(steps), grid="polynomial")  # which may be as short as one likes
     prior, predictor, corrector = streams(0, 0, like.device)
-    score = ScoreFunction(model, pc.sde)
+    score = Prediction(model, pc.sde)
     x, begun = prior(like), wait(like.device)
     pc.run(x, score, predictor, corrector)
     return wait(like.device) - begun, score.calls
@@ -268,7 +268,7 @@ def plot(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    from bench.report.plots import COLOURS, STYLE
+    from bench.reporting.plots import COLOURS, STYLE
 
     first = rows[0]
     threads = f"{first['threads']} CPU thread{'s' if int(first['threads']) > 1 else ''}"

@@ -20,9 +20,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from bench import Level, Model, Noise, Sampler, ScoreFunction, Update
-from bench.plugins import registry
-from bench.sampling import streams
+from bench import Model, Noise, NoiseLevel, Prediction, Sampler, Update
+from bench.diffusion.noise import streams
+from bench.plugins.registry import registry
 
 Loop = Callable[[tuple[int, ...], int], Callable[[], Tensor]]
 """A run over states of a size, of so many steps, ready to be called."""
@@ -38,7 +38,7 @@ class Free(Model):
         self.shape = tuple(answer.shape[1:])
         self.answer = answer
 
-    def score(self, x: Tensor, level: Level) -> Tensor:
+    def score(self, x: Tensor, level: NoiseLevel) -> Tensor:
         return self.answer
 
     def images(self, x: Tensor) -> Tensor:
@@ -62,10 +62,10 @@ def step_loop(size: tuple[int, ...], steps: int) -> Callable[[], Tensor]:
     _, predictor, corrector = streams(0, 0, torch.device("cpu"))
     prior = torch.randn(size)
     model = Free(torch.randn(size) * 1e-3)
-    return lambda: pc.run(prior, ScoreFunction(model, pc.sde), predictor, corrector)
+    return lambda: pc.run(prior, Prediction(model, pc.sde), predictor, corrector)
 
 
-def plain(pc: Sampler, prior: Tensor, score: ScoreFunction, predictor: Noise, corrector: Noise) -> Tensor:
+def plain(pc: Sampler, prior: Tensor, p: Prediction, predictor: Noise, corrector: Noise) -> Tensor:
     """What `Sampler.run` does, a corrector's moves first, without checks, conditions or anyone to tell."""
     assert pc.predictor is not None
     assert pc.corrector is not None
@@ -73,8 +73,8 @@ def plain(pc: Sampler, prior: Tensor, score: ScoreFunction, predictor: Noise, co
     update = Update(x, x)
     for scale in pc.scales():
         for _ in range(pc.corrector.calls):
-            x = pc.corrector.step(x, scale, score, corrector).x
-        update = pc.predictor.step(x, scale, score, predictor, update.state)
+            x = pc.corrector.step(x, scale, p, corrector).x
+        update = pc.predictor.step(x, scale, p, predictor, update.state)
         x = update.x
     return update.mean
 
@@ -85,7 +85,7 @@ def plain_loop(size: tuple[int, ...], steps: int) -> Callable[[], Tensor]:
     _, predictor, corrector = streams(0, 0, torch.device("cpu"))
     prior = torch.randn(size)
     model = Free(torch.randn(size) * 1e-3)
-    return lambda: plain(pc, prior, ScoreFunction(model, pc.sde), predictor, corrector)
+    return lambda: plain(pc, prior, Prediction(model, pc.sde), predictor, corrector)
 
 
 def floor_loop(size: tuple[int, ...], steps: int) -> Callable[[], Tensor]:
@@ -133,7 +133,7 @@ def step_cost(size: tuple[int, ...], rounds: int = 31, against: Loop = floor_loo
 def peak_memory(steps: int, batch: int = 64) -> tuple[int, int]:
     """Most bytes of live tensors, and of Python objects, during a run, beyond what was there before.
 
-    Python's grow by the plan of the run: one `bench.Scale` of floats per step, below a kilobyte.
+    Python's grow by the plan of the run: one `bench.Step` of floats per step, below a kilobyte.
     """
     from torch.profiler import ProfilerActivity, profile
 
@@ -155,9 +155,10 @@ def peak_memory(steps: int, batch: int = 64) -> tuple[int, int]:
 
 def network_share(batch: int = 64, steps: int = 4) -> float:
     """Share of a predictor-corrector batch's time that is spent in ``cifar10-tiny``'s network."""
-    from bench.config import settings
-    from bench.execute import Job, sample
-    from bench.plan import make_plan
+    from bench.engine.batch import sample
+    from bench.engine.executor import Job
+    from bench.plan.planning import make_plan
+    from bench.plan.settings import settings
 
     flags = {
         "checkpoint": ["cifar10-tiny"],

@@ -17,8 +17,8 @@ from pathlib import Path
 from bench import Sampler
 from bench_tasks.conditional import conditional
 from bench_tasks.known import Completion
-from tests.completions import SDES, pc, task, thinned
-from tests.replacement import replaced
+from tests.support.completions import SDES, pc, task, thinned
+from tests.support.replacement import replaced
 
 SIDE, SNR = 8, 0.16
 MOVES = (0, 1, 2, 4, 8)

@@ -21,9 +21,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.checkpoints.load import load_model, mixture
+from bench.checkpoints.exact import mixture
+from bench.checkpoints.load import load_model
 from bench.cli import main
-from bench.plugins import registry
+from bench.plugins.registry import registry
 
 SEEDS, SAMPLES = 5, 2000
 TINY = "--checkpoint cifar10-tiny --predictor ancestral --grid polynomial --steps 50 --precision bf16"
@@ -49,8 +50,8 @@ def value(metric: str, images: Tensor, rounding: Literal["round", "truncate"] | 
     given = {} if rounding is None else {"rounding": rounding}
     measured = registry().build("metrics", metric, given).start(CPU)
     for part in images.split(500):
-        measured.add(part)
-    return float(measured.result().value)
+        measured.update(part)
+    return float(measured.compute().value)
 
 
 def exact(checkpoint: str) -> list[Row]:

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from bench.store import Store
-from tests.made_up import fill, manifest
+from bench.results.store import Store
+from tests.support.made_up import fill, manifest
 
 
 @pytest.mark.parametrize("records", [1, 1000])

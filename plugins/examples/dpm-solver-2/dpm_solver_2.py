@@ -11,12 +11,12 @@ import numpy as np
 from bench import (
     SDE,
     BenchError,
-    Level,
     Noise,
+    NoiseLevel,
+    Prediction,
     Predictor,
     Register,
-    Scale,
-    ScoreFunction,
+    Step,
     Tensor,
     Update,
     hookimpl,
@@ -55,19 +55,19 @@ class DPMSolver2(Predictor):
     def nfe(self, steps: int) -> int:
         return 2 * steps - 1
 
-    def step(self, x: Tensor, scale: Scale, score: ScoreFunction, noise: Noise, state: Any) -> Update:
-        if scale.last:
-            clean = (x + scale.sigma**2 * score(x, scale)) / scale.alpha
+    def step(self, x: Tensor, step: Step, p: Prediction, noise: Noise, state: Any) -> Update:
+        if step.last:
+            clean = (x + step.sigma**2 * p.score(x, step)) / step.alpha
             return Update(clean, clean)
-        between = level_between(score.sde, scale, self.r)
-        h = log_ratio(scale.alpha_next, scale.sigma_next) - log_ratio(scale.alpha, scale.sigma)
+        between = level_between(p.sde, step, self.r)
+        h = log_ratio(step.alpha_next, step.sigma_next) - log_ratio(step.alpha, step.sigma)
 
-        eps = -scale.sigma * score(x, scale)
-        u = between.alpha / scale.alpha * x - between.sigma * math.expm1(self.r * h) * eps
-        eps_between = -between.sigma * score(u, between)
+        eps = -step.sigma * p.score(x, step)
+        u = between.alpha / step.alpha * x - between.sigma * math.expm1(self.r * h) * eps
+        eps_between = -between.sigma * p.score(u, between)
 
         slope = eps + (eps_between - eps) / (2 * self.r)
-        x = scale.alpha_next / scale.alpha * x - scale.sigma_next * math.expm1(h) * slope
+        x = step.alpha_next / step.alpha * x - step.sigma_next * math.expm1(h) * slope
         return Update(x, x)
 
 
@@ -77,10 +77,10 @@ def log_ratio(alpha: float, sigma: float) -> float:
 
 
 @functools.lru_cache(maxsize=4096)
-def level_between(sde: SDE, scale: Scale, r: float) -> Level:
+def level_between(sde: SDE, step: Step, r: float) -> NoiseLevel:
     """The noise level at the share r of a step, counted in lambda; host arithmetic, once for all batches."""
-    start = log_ratio(scale.alpha, scale.sigma)
-    end = log_ratio(scale.alpha_next, scale.sigma_next)
+    start = log_ratio(step.alpha, step.sigma)
+    end = log_ratio(step.alpha_next, step.sigma_next)
     (t,) = sde.time_at(np.array([-(start + r * (end - start))]))
     return sde.at(float(t))
 

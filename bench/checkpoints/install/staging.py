@@ -1,0 +1,103 @@
+"""Checkpoints on their way into the cache: one process at a time for each, moved in whole.
+
+CACHE/staging/NAME/       what is being installed; of no use to a later call
+CACHE/aside/NAME/         what is being replaced
+CACHE/locks/NAME.lock     who may write any of it
+
+What a killed process left in the first two the next installation clears away, of whichever checkpoint.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from bench import cache
+from bench.download import Listener, sync, writing
+
+
+@contextmanager
+def alone(name: str, listener: Listener) -> Iterator[Path]:
+    """Hold a checkpoint's lock; yields an empty folder, and clears away what killed processes left."""
+    from filelock import FileLock, Timeout
+
+    path = _lock_path(name)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            listener.notice(f"{name}: waiting for another process that is installing it")
+            lock.acquire()
+    staged = cache.root() / "staging" / name
+    try:
+        with writing(staged):
+            _clear(name)
+            _clear_others(name)
+            staged.mkdir(parents=True)
+        yield staged
+    finally:
+        _remove(staged)
+        lock.release()
+
+
+def _lock_path(name: str) -> Path:
+    return cache.root() / "locks" / f"{name}.lock"
+
+
+def _clear(name: str) -> None:
+    """Put back what a killed process moved aside, and take away what else it left; the lock must be held."""
+    staged, aside = (cache.root() / kind / name for kind in ("staging", "aside"))
+    place = cache.folder(name)
+    if aside.exists() and not place.exists():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        aside.rename(place)
+    for left in (staged, aside):
+        _remove(left)
+
+
+def _clear_others(name: str) -> None:
+    """The same for every other checkpoint that no process has the lock of."""
+    from filelock import FileLock
+
+    areas = (cache.root() / kind for kind in ("staging", "aside"))
+    for other in {path.name for area in areas for path in area.glob("*")} - {name}:
+        with suppress(OSError), FileLock(_lock_path(other)).acquire(timeout=0):  # Timeout is an OSError
+            _clear(other)
+
+
+def move_in(staged: Path, name: str) -> Path:
+    """The folder in its place by one rename, what was there before out of the way by another."""
+    place, aside = cache.folder(name), cache.root() / "aside" / name
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if place.exists():
+        aside.parent.mkdir(parents=True, exist_ok=True)
+        place.rename(aside)
+    try:
+        staged.rename(place)
+    except OSError:
+        if aside.exists():
+            aside.rename(place)
+        raise
+    sync(place.parent)
+    _remove(aside)
+    return place
+
+
+def _remove(path: Path) -> None:
+    if path.is_symlink():
+        path.unlink()
+    else:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def link(source: Path, target: Path) -> None:
+    """The same file under a second name, or a copy where that can't be."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)

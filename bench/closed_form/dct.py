@@ -1,0 +1,65 @@
+"""The basis that diagonalises small images well: 2-D DCT of space times a rotation of colour.
+
+Both are orthonormal, so standard normal noise stays standard normal and whole runs can stay in the
+basis. ``coefficients = colour @ image``, then the DCT-II of each plane.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bench.types import Array
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@cache
+def dct_matrix(n: int) -> Array:
+    """Orthonormal DCT-II, (n, n): row k is ``sqrt(2/n) cos(pi (j + 1/2) k / n)``, row 0 over sqrt(2)."""
+    j = np.arange(n)
+    matrix = math.sqrt(2 / n) * np.cos(np.pi * (j + 0.5) * j[:, None] / n)
+    matrix[0] /= math.sqrt(2)
+    return np.asarray(matrix, dtype=np.float64)
+
+
+@cache
+def _dct(n: int, device: Any, dtype: Any) -> Tensor:
+    """`dct_matrix` on a device: put there once, as each copy makes the host wait for it."""
+    import torch
+
+    return torch.from_numpy(dct_matrix(n)).to(device, dtype)
+
+
+def to_basis(images: Tensor, colour: Array | Tensor) -> Tensor:
+    """Images (B, C, H, W) -> coefficients (B, C, H, W); ``colour`` (C, C) orthogonal."""
+    return _apply(images, colour, transpose=False)
+
+
+def from_basis(coefficients: Tensor, colour: Array | Tensor) -> Tensor:
+    """Inverse of `to_basis`."""
+    return _apply(coefficients, colour, transpose=True)
+
+
+def _apply(x: Tensor, colour: Array | Tensor, *, transpose: bool) -> Tensor:
+    import torch
+
+    matrices = (
+        torch.as_tensor(colour).to(x.device, x.dtype),
+        _dct(x.shape[2], x.device, x.dtype),
+        _dct(x.shape[3], x.device, x.dtype),
+    )
+    c, rows, columns = (m.T if transpose else m for m in matrices)
+    planes = torch.einsum("dc,bchw->bdhw", c, x)
+    return rows @ planes @ columns.T
+
+
+def white(shape: tuple[int, ...], colour: Array) -> Array:
+    """Coefficients of the image that is one everywhere: only the DC of each plane is not zero."""
+    ones = np.zeros(shape)
+    ones[:, 0, 0] = colour.sum(axis=1) * math.sqrt(shape[1] * shape[2])
+    return ones

@@ -1,0 +1,150 @@
+"""Gaussian mixtures: data distributions whose score is known in closed form."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bench.closed_form.dct import from_basis, to_basis, white
+from bench.diffusion.levels import NoiseLevel
+from bench.diffusion.model import Model
+from bench.diffusion.noise import Noise
+from bench.types import Array
+
+if TYPE_CHECKING:
+    from torch import Tensor, device, dtype
+
+
+@dataclasses.dataclass(frozen=True)
+class Mixture:
+    """``sum_k weight_k N(mean_k, diag(variance_k))``; weight (K,), mean and variance (K, *shape)."""
+
+    weight: Array
+    mean: Array
+    variance: Array
+
+    def mapped(self, gain: float, shift: Array | float) -> Mixture:
+        """The distribution of ``gain x + shift``."""
+        return Mixture(self.weight, gain * self.mean + shift, gain**2 * self.variance)
+
+
+class MixtureModel(Model):
+    """Score of a Gaussian mixture, in the coordinates in which its covariances are diagonal.
+
+    At a level, component k is N(alpha mean_k, v_k) with ``v_k = alpha^2 variance_k + sigma^2``, and
+
+        score(x) = sum_k r_k(x) (alpha mean_k - x) / v_k,
+
+    r the posterior of the components. Memory: two (K, D) tables on the device.
+    """
+
+    def __init__(
+        self,
+        data: Mixture,
+        device: device | str,
+        dtype: dtype,
+        *,
+        colour: Array | None,
+        range_: tuple[float, float],
+    ) -> None:
+        import torch
+
+        self.shape = data.mean.shape[1:]
+        self.data = data
+        self.colour = None if colour is None else torch.from_numpy(colour).to(device, dtype)
+        self.range = range_
+        self.classes = count = len(data.weight)
+        self._mean = torch.from_numpy(data.mean.reshape(count, -1)).to(device, dtype)
+        self._variance = torch.from_numpy(data.variance.reshape(count, -1)).to(device, dtype)
+        self._log_weight = torch.from_numpy(np.log(data.weight)).to(device, dtype)
+
+    def score(self, x: Tensor, level: NoiseLevel) -> Tensor:
+        import torch
+
+        precision, centre, flat = self._at(x, level)
+        if len(precision) == 1:
+            return torch.addcmul(centre, flat, precision, value=-1).view_as(x)
+        r = torch.softmax(self._log_posterior(flat, precision, centre, level), dim=1)
+        return torch.addcmul(r @ centre, flat, r @ precision, value=-1).view_as(x)
+
+    def score_and_divergence(self, x: Tensor, level: NoiseLevel) -> tuple[Tensor, Tensor]:
+        """Of a mixture ``div s = sum_k r_k (div s_k + |s_k|^2) - |s|^2`` with the components' scores s_k."""
+        import torch
+
+        precision, centre, flat = self._at(x, level)
+        score = self.score(x, level)
+        if len(precision) == 1:
+            return score, -precision.sum().expand(len(x))
+        squares = (centre**2).sum(1) - 2 * flat @ (centre * precision).T + (flat**2) @ (precision**2).T
+        r = torch.softmax(self._log_posterior(flat, precision, centre, level), dim=1)
+        return score, (r * (squares - precision.sum(1))).sum(1) - (score.flatten(1) ** 2).sum(1)
+
+    def log_components(self, x: Tensor, level: NoiseLevel) -> Tensor:
+        """``ln (weight_k p_k(x))`` of each component at a level, (B, K), in nats; x (B, *shape).
+
+        Their log-sum-exp is the log-density of the marginal, their softmax the posterior of the components.
+        """
+        precision, centre, flat = self._at(x, level)
+        constant = 0.5 * flat.shape[1] * math.log(2 * math.pi)
+        return self._log_posterior(flat, precision, centre, level) - constant
+
+    def component_score(self, x: Tensor, level: NoiseLevel, chosen: Tensor) -> Tensor:
+        """Score of one component for each row, ``chosen`` (B,) integers; x (B, *shape), result alike."""
+        precision, centre, flat = self._at(x, level)
+        return (centre[chosen] - flat * precision[chosen]).view_as(x)
+
+    def class_gradient(self, x: Tensor, level: NoiseLevel, labels: Tensor) -> Tensor:
+        """A class is a component, so that by Bayes' rule ``grad ln p(k | x) = s_k - s``."""
+        return self.component_score(x, level, labels).sub_(self.score(x, level))
+
+    def _at(self, x: Tensor, level: NoiseLevel) -> tuple[Tensor, Tensor, Tensor]:
+        """Precisions (K, D) and ``alpha mean precision`` of the components at a level; x as rows."""
+        precision = (self._variance * level.alpha**2).add_(level.sigma**2).reciprocal_()
+        return precision, precision * (level.alpha * self._mean), x.flatten(1)
+
+    def draw(self, count: int, noise: Noise) -> Tensor:
+        """Draws (count, *shape) of the data distribution, by a random stream."""
+        import torch
+
+        x = torch.empty((count, *self.shape), dtype=self._mean.dtype, device=self._mean.device)
+        below = 0.5 * (1 + torch.erf(noise(x[:, 0, 0, 0]) / math.sqrt(2)))
+        bounds = torch.softmax(self._log_weight, 0).cumsum(0)[:-1].contiguous()
+        component = torch.searchsorted(bounds, below)
+        z = noise(x).flatten(1)
+        return torch.addcmul(self._mean[component], z, self._variance[component].sqrt()).view_as(x)
+
+    def _log_posterior(self, flat: Tensor, precision: Tensor, centre: Tensor, level: NoiseLevel) -> Tensor:
+        constant = (
+            self._log_weight + 0.5 * precision.log().sum(1) - 0.5 * level.alpha * (centre * self._mean).sum(1)
+        )
+        return flat @ centre.T - 0.5 * (flat**2) @ precision.T + constant
+
+    def component(self, x: Tensor) -> Tensor:
+        """Most likely component of clean states x (B, *shape); (B,) integers.
+
+        Of samples that keep noise it says little: what noise is left may exceed a component's smallest
+        variances, and then their sum decides.
+        """
+        precision = self._variance.reciprocal()
+        return self._log_posterior(
+            x.flatten(1), precision, precision * self._mean, NoiseLevel(0.0, 1.0, 0.0)
+        ).argmax(1)
+
+    def images(self, x: Tensor) -> Tensor:
+        low, high = self.range
+        pixels = x if self.colour is None else from_basis(x, self.colour)
+        return (pixels - low) / (high - low)
+
+    def states(self, images: Tensor) -> Tensor:
+        low, high = self.range
+        pixels = images.to(self._mean.dtype) * (high - low) + low
+        return pixels if self.colour is None else to_basis(pixels, self.colour)
+
+
+def on_range(data: Mixture, range_: tuple[float, float], colour: Array) -> Mixture:
+    """A mixture of images on [0, 1], in the DCT basis, moved to the data range of a run."""
+    low, high = range_
+    return data.mapped(high - low, low * white(data.mean.shape[1:], colour))

@@ -1,0 +1,85 @@
+"""Time grids: the times that a sampler visits."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Literal
+
+import numpy as np
+
+from bench.diffusion.levels import NoiseLevel, Step
+from bench.diffusion.sde import SDE
+from bench.errors import BenchError
+from bench.types import Array
+
+GridKind = Literal["uniform", "logsnr", "polynomial"]
+
+
+def time_grid(sde: SDE, steps: int, kind: GridKind = "uniform", rho: float = 7.0) -> Array:
+    """Times of a run's scales, ascending: ``t[0] = eps``, ``t[-1] = T``; shape (steps,).
+
+    * ``uniform``: evenly spaced in t, as published.
+    * ``logsnr``: evenly spaced in ``ln(sigma / alpha)``.
+    * ``polynomial``: ``(sigma / alpha)^(1 / rho)`` evenly spaced (Karras et al. 2022, eq. 5).
+    """
+    if steps < 1:
+        raise BenchError(f"steps must be at least 1, not {steps}")
+    if steps == 1:
+        return np.array([sde.end])
+    if kind == "uniform":
+        return sde.snap(np.linspace(sde.eps, sde.end, steps), steps)
+    ends = np.array([sde.eps, sde.end])
+    low, high = np.log(sde.sigma(ends) / sde.alpha(ends))
+    if kind == "logsnr":
+        ratio = np.linspace(low, high, steps)
+    else:
+        ratio = rho * np.log(np.linspace(np.exp(low / rho), np.exp(high / rho), steps))
+    t = sde.time_at(ratio)
+    t[0], t[-1] = ends
+    return t
+
+
+def label_levels(sde: SDE, steps: int, known: int) -> list[NoiseLevel]:
+    """The levels that a network of ``known`` scales is asked at on the uniform grid of ``steps`` scales.
+
+    Scale i is given the label ``floor(i known / steps)``: of half as many scales, floor(i / 2), the
+    rounding interpolation of Song et al. (2021), Table 4. Shape (steps,), from the smallest noise.
+    """
+    if known > steps:
+        raise BenchError(f"label_scales ({known}) must not exceed steps ({steps})")
+    t = time_grid(sde, known)
+    levels = [dataclasses.replace(sde.at(float(t[k])), index=k, count=known) for k in range(known)]
+    return [levels[i * known // steps] for i in range(steps)]
+
+
+def scales(sde: SDE, steps: int, kind: GridKind = "uniform", rho: float = 7.0) -> list[Step]:
+    """A run's scales from the noisiest to the cleanest, every coefficient computed once.
+
+    On the uniform grid the chain is the published one; on any other it is the exact transition.
+    """
+    t = time_grid(sde, steps, kind, rho)
+    t_next = np.concatenate([[0.0], t[:-1]])
+    alpha_next = np.concatenate([[1.0], sde.alpha(t[:-1])])
+    sigma_next = np.concatenate([[0.0], sde.sigma(t[:-1])])
+    uniform = kind == "uniform"
+    if uniform:
+        a, g = sde.chain(t, steps)
+        alpha_ratio = sde.alpha_ratio(t, t_next, steps)
+        ancestral_mean, ancestral_std = sde.ancestral_chain(t, t_next, steps)
+    else:
+        ancestral_mean, ancestral_std = a, g = sde.transition(t, t_next)
+        alpha_ratio = a**2
+    posterior, ancestral_sigma, v = np.zeros_like(t), np.zeros_like(t), 0.0
+    for i in range(steps):
+        below, v = v, ancestral_mean[i] ** 2 * v + ancestral_std[i] ** 2
+        posterior[i] = ancestral_std[i] * math.sqrt(below / v)
+        ancestral_sigma[i] = math.sqrt(v)
+    columns = [t, sde.alpha(t), sde.sigma(t), t - t_next, t_next, alpha_next, sigma_next]
+    columns += [sde.drift(t), sde.diffusion(t), a, g, alpha_ratio, ancestral_mean, ancestral_std, posterior]
+    columns += [np.cumprod(ancestral_mean), ancestral_sigma]
+    rows = np.stack([np.broadcast_to(c, t.shape) for c in columns], axis=1).tolist()
+    return [
+        Step(t_, al, si, i if uniform else None, steps if uniform else None, *rest, steps=steps)
+        for i, (t_, al, si, *rest) in reversed(list(enumerate(rows)))
+    ]

@@ -1,0 +1,110 @@
+"""The one progress channel: typed events from every room to one display.
+
+A function that takes long accepts ``emit`` and calls it with events; the default, `silent`, ignores them.
+The command line and notebooks draw them; programs may collect them in a list.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Literal
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Notice:
+    """A lasting line about something out of the ordinary; the work goes on."""
+
+    text: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Working:
+    """A phase without a count that may take long (compiling, converting); the next event ends it."""
+
+    text: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Advance:
+    """``done`` of ``total`` units of a phase are complete; ``total`` is None where it is unknown."""
+
+    phase: str
+    done: int
+    total: int | None
+    unit: Literal["images", "bytes", "checks"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RunStarted:
+    """A run begins: ``cached`` of its ``batches`` are on disk."""
+
+    fingerprint: str
+    title: str
+    cached: int
+    batches: int
+    compile: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class StepDone:
+    """``done`` of ``total`` steps of a batch are complete after ``calls`` network calls per sample.
+
+    A solver has no number of steps in advance: ``total`` is None.
+    """
+
+    fingerprint: str
+    batch: int
+    done: int
+    total: int | None
+    calls: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class BatchDone:
+    """A batch is on disk."""
+
+    fingerprint: str
+    batch: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RunWaiting:
+    """Another process works on the run's batches; this one waits for it."""
+
+    fingerprint: str
+    title: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RunMeasuring:
+    """All batches of a run are on disk; its metrics are computed."""
+
+    fingerprint: str
+    title: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RunDone:
+    """A run is recorded, or its record was on disk (``cached``).
+
+    ``values`` are its metrics by label; ``reason`` says why it failed and is empty otherwise.
+    """
+
+    fingerprint: str
+    title: str
+    status: Literal["finished", "failed"]
+    cached: bool
+    values: dict[str, float]
+    nfe: float | None
+    reason: str = ""
+
+
+Event = Notice | Working | Advance | RunStarted | StepDone | BatchDone | RunWaiting | RunMeasuring | RunDone
+Emit = Callable[[Event], None]
+"""``emit(event)``: reports an event; must not raise."""
+
+
+def silent(event: Event) -> None:
+    """Ignore an event."""
+    del event

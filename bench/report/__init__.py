@@ -1,1 +1,0 @@
-"""Tables and pictures, from records and stored samples alone."""

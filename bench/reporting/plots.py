@@ -1,0 +1,297 @@
+"""Plots of a suite's table, each drawn from a frame that is written beside it as CSV.
+
+Colours are Okabe and Ito's (2008), told apart by colour-blind readers too; markers differ as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import Formatter
+
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
+MARKERS = "osD^vP*X"
+DASHES: tuple[Any, ...] = ("-", (0, (4, 2)), (0, (1, 1.5)), (0, (5, 1, 1, 1)))
+STYLE: Any = {
+    "font.size": 9,
+    "text.parse_math": False,  # names are not formulas
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#DDDDDD",
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "svg.hashsalt": "bench",
+    "svg.fonttype": "none",
+    "figure.dpi": 100,
+    "savefig.dpi": 130,
+}
+
+
+def save(figure: Figure, stem: Path, write: Callable[[Path, bytes], None]) -> list[Path]:
+    """PNG and SVG of a figure, the same bytes each time."""
+    import io
+
+    import matplotlib as mpl
+
+    paths = []
+    for kind, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
+        out = io.BytesIO()
+        with mpl.rc_context(STYLE):
+            figure.savefig(out, format=kind, metadata=metadata)
+        paths.append(stem.with_name(f"{stem.name}.{kind}"))
+        write(paths[-1], out.getvalue())
+    return paths
+
+
+def styles(rows: list[str]) -> dict[str, dict[str, Any]]:
+    """Colour and marker by what stands before the first comma of a row's name, dashes by the rest.
+
+    Where there is no rest, dashes and white marks tell names of the same colour apart.
+    """
+    heads = list(dict.fromkeys(row.partition(", ")[0] for row in rows))
+    tails = list(dict.fromkeys(row.partition(", ")[2] for row in rows))
+    found = {}
+    for row in rows:
+        head, _, tail = row.partition(", ")
+        i, j = heads.index(head), tails.index(tail)
+        again, i = divmod(i, len(COLOURS))
+        j = again if len(tails) == 1 else j
+        colour = COLOURS[i]
+        found[row] = {
+            "color": colour,
+            "marker": MARKERS[(i + again) % len(MARKERS)],
+            "linestyle": DASHES[j % len(DASHES)],
+            "markerfacecolor": colour if j == 0 else "white",
+        }
+    return found
+
+
+def value_axis(axes: Axes, cells: pd.DataFrame, metric: str) -> None:
+    """Log where all values are positive; else linear around nought, as the label says.
+
+    An unbiased estimate can come out at or below nought; the linear part is as wide as the spread there.
+    """
+    from matplotlib.ticker import FuncFormatter
+
+    values = cells["mean"].dropna()
+    if len(values) and (values > 0).all():
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(FuncFormatter(_plain))
+        axes.yaxis.set_minor_formatter(_between(axes.yaxis))
+        axes.set_ylabel(metric)
+        return
+    spread = cells["std"].fillna(cells["error"]).median()
+    width = 10.0 ** np.round(np.log10(spread)) if spread > 0 else 1.0
+    axes.set_yscale("symlog", linthresh=width)
+    axes.yaxis.set_major_formatter(FuncFormatter(_plain))
+    axes.set_ylabel(f"{metric} (linear below {width:g})")
+
+
+def _plain(value: float, place: int | None = None) -> str:
+    """``0.01``, ``100``, ``1e6``: a tick's label without a formula to be set."""
+    del place
+    text = f"{value:g}"
+    return text.replace("e+0", "e").replace("e-0", "e-")
+
+
+def _between(axis: Axis) -> Formatter:
+    """Labels of a log axis's minor ticks, where fewer than two decades are seen."""
+    from matplotlib.ticker import FuncFormatter
+
+    def label(value: float, place: int | None = None) -> str:
+        del place
+        low, high = axis.get_view_interval()
+        shown = "23457" if high < 10 * low else "25" if high < 100 * low else ""
+        return _plain(value) if f"{value:.0e}"[0] in shown else ""
+
+    return FuncFormatter(label)
+
+
+def curve(cells: pd.DataFrame, x: str, label: str, metric: str, heading: str, quantity: str = "") -> Figure:
+    """The metric along ``x``, a panel per SDE and a curve per row: mean, band of one std over seeds,
+    exact values as small crosses, and the Pareto front where cells have ``front``; published figures, called
+    ``quantity``, in panels below."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context(STYLE):
+        cells = cells[cells["mean"].notna()]
+        sdes = list(dict.fromkeys(cells["sde"]))
+        rows = list(dict.fromkeys(cells["row"]))
+        both = bool(quantity) and bool(cells["published"].notna().any())
+        width = 1.4 + 4.6 * len(sdes)
+        figure = Figure(figsize=(max(width, 7.0) if both else width, 8.0 if both else 5.6))
+        look = styles(rows)
+        shape = {"height_ratios": [3, 2]} if both else {}
+        panels = figure.subplots(
+            1 + both, len(sdes), sharex=both, sharey="row", squeeze=False, gridspec_kw=shape
+        )
+        value_axis(panels[0, 0], cells, metric)
+        shade = 0.13 * min(1.0, 4 / len(rows)) if rows else 0.0
+        extra: dict[str, Any] = {}
+        for j, (axes, sde) in enumerate(zip(panels[0], sdes, strict=True)):
+            panel = cells[cells["sde"] == sde]
+            _abscissa(axes, panel[x])
+            for row, line in panel.groupby("row", sort=False):
+                line, style = line.sort_values(x), look[str(row)]
+                axes.plot(line[x], line["mean"], markersize=4, linewidth=1.2, **style)
+                low, high = line["mean"] - line["std"], line["mean"] + line["std"]
+                axes.fill_between(line[x], low, high, color=style["color"], alpha=shade, linewidth=0)
+                if line["exact"].notna().any():
+                    (exact,) = axes.plot(line[x], line["exact"], "x", color="black", markersize=3.2, zorder=4)
+                    extra["exact value"] = exact
+            front = panel[panel["front"]].sort_values(x) if "front" in panel else panel[:0]
+            if len(front) > 1:
+                (drawn,) = axes.step(
+                    front[x], front["mean"], where="post", color="#888888", linewidth=4, alpha=0.35, zorder=0
+                )
+                extra["Pareto front"] = drawn
+            axes.set_title(sde, fontsize=10)
+            if axes.get_yscale() == "log":  # a band that reaches nought is not followed down
+                shown = cells[["mean", "exact"]].to_numpy()
+                axes.set_ylim(bottom=max(axes.get_ylim()[0], 0.5 * float(np.nanmin(shown[shown > 0]))))
+            panels[-1, j].set_xlabel(label)
+            if both:
+                _published(panels[1, j], panel, x, look, f"published {quantity}" if j == 0 else "")
+        _arrange(figure, heading, _entries(look) | extra)
+        return figure
+
+
+def _abscissa(axes: Axes, values: pd.Series[float]) -> None:
+    """Log; where a value is nought, linear up to the smallest that is not."""
+    from matplotlib.ticker import FixedLocator, NullLocator
+
+    if len(values) and (values == 0).any() and (values > 0).any():
+        axes.set_xscale("symlog", linthresh=float(values[values > 0].min()), linscale=0.4)
+        axes.xaxis.set_major_locator(FixedLocator(sorted(set(values))))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter("{x:g}")
+        return
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(_between(axes.xaxis))
+
+
+def _published(
+    axes: Axes, panel: pd.DataFrame, x: str, look: Mapping[str, dict[str, Any]], label: str
+) -> None:
+    for row, line in panel[panel["published"].notna()].groupby("row", sort=False):
+        line = line.sort_values(x)
+        axes.plot(line[x], line["published"], markersize=4, linewidth=1.2, **look[str(row)])
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(_between(axes.yaxis))
+    axes.set_ylabel(label)
+
+
+def _entries(look: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """A legend's lines: colours and markers by name, then dashes by what they stand for."""
+    from matplotlib.lines import Line2D
+
+    entries: dict[str, Any] = {}
+    tails = any(", " in row for row in look)
+    for row, style in look.items():
+        plain = {k: v for k, v in style.items() if k in ("color", "marker")} if tails else style
+        entries.setdefault(row.partition(", ")[0], Line2D([], [], markersize=5, **plain))
+    for row, style in look.items():
+        tail = row.partition(", ")[2]
+        if tail:
+            fill = "#555555" if style["markerfacecolor"] != "white" else "white"
+            plain = {"color": "#555555", "marker": "o", "markersize": 4.5, "markerfacecolor": fill}
+            entries.setdefault(tail, Line2D([], [], linestyle=style["linestyle"], **plain))
+    return entries
+
+
+def _arrange(figure: Figure, heading: str, entries: Mapping[str, Any]) -> None:
+    """Heading above, legend below, and the panels in what is left, in inches: a search for the layout
+    would take as long as the drawing."""
+    import textwrap
+
+    width, height = figure.get_size_inches()
+    names = list(entries)
+    # a name takes 0.075 inches a letter, its line 0.7
+    columns = int(width / (0.7 + 0.075 * max(map(len, names))))
+    columns = max(1, min(len(names), 5, columns))
+    lines = textwrap.wrap(heading, int(width * 13))
+    figure.suptitle("\n".join(lines), fontsize=9, y=1 - 0.06 / height, va="top")
+    drawn = [entries[name] for name in names]
+    figure.legend(drawn, names, loc="lower center", ncols=columns, handlelength=3.2)
+    figure.subplots_adjust(
+        left=0.85 / width,
+        right=1 - 0.12 / width,
+        top=1 - (0.32 + 0.15 * len(lines)) / height,
+        bottom=(0.72 + 0.175 * -(-len(names) // columns)) / height,
+        wspace=0.06,
+        hspace=0.08,
+    )
+
+
+def grid(cells: pd.DataFrame, metric: str, quantity: str, heading: str) -> Figure:
+    """A table's values, a panel per SDE, the published ones below: a place per column, a mark per row."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context(STYLE):
+        sdes = list(dict.fromkeys(cells.loc[cells["mean"].notna(), "sde"]))
+        columns = list(dict.fromkeys(cells["column"]))
+        look = styles(list(dict.fromkeys(cells["row"])))
+        both = bool(cells["published"].notna().any())
+        figure = Figure(figsize=(1.2 + 4.4 * len(sdes), 6.6 if both else 4.4))
+        panels = np.atleast_2d(figure.subplots(1 + both, len(sdes), sharex=True, sharey="row", squeeze=False))
+        value_axis(panels[0, 0], cells, metric)
+        handles: dict[str, Any] = {}
+        for j, sde in enumerate(sdes):
+            panel = cells[cells["sde"] == sde]
+            _dots(panels[0, j], panel, columns, look, "mean", "std", handles)
+            panels[0, j].set_title(sde, fontsize=10)
+            if both:
+                _dots(panels[1, j], panel, columns, look, "published", "published_std", handles)
+                panels[1, j].set_yscale("log")
+                panels[1, j].set_ylabel(f"{quantity} in the paper" if j == 0 else "")
+                panels[1, j].yaxis.set_major_formatter("{x:g}")
+                panels[1, j].yaxis.set_minor_formatter("{x:g}")
+            bottom = panels[-1, j]
+            bottom.set_xticks(range(len(columns)), [c.replace(" ", "\n") for c in columns])
+        exact = {name: handles.pop(name) for name in list(handles) if name == "exact value"}
+        _arrange(figure, heading, handles | exact)
+        return figure
+
+
+def _dots(
+    axes: Axes,
+    panel: pd.DataFrame,
+    columns: list[str],
+    look: Mapping[str, dict[str, Any]],
+    value: str,
+    spread: str,
+    handles: dict[str, Any],
+) -> None:
+    rows = list(dict.fromkeys(panel["row"]))
+    for row in rows:
+        line = panel[(panel["row"] == row) & panel[value].notna()]
+        at = []
+        for column in line["column"]:
+            there = set(panel.loc[panel["column"] == column, "row"])
+            beside = [name for name in rows if name in there]
+            shift = 0.5 * (beside.index(row) - (len(beside) - 1) / 2) / len(beside)
+            at.append(columns.index(column) + shift)
+        style = {k: v for k, v in look[row].items() if k != "linestyle"}
+        drawn = axes.errorbar(
+            at, line[value], yerr=line[spread].fillna(0), linestyle="none", markersize=5, capsize=2, **style
+        )
+        handles.setdefault(row, drawn)
+        if value == "mean" and line["exact"].notna().any():
+            (exact,) = axes.plot(at, line["exact"], "_", color="black", markersize=11, zorder=3)
+            handles.setdefault("exact value", exact)

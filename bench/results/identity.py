@@ -1,0 +1,121 @@
+"""Identity: everything that decides the numbers of a run, as typed plain data; its hash is the fingerprint."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, JsonValue
+
+
+class Strict(BaseModel):
+    """Base of everything that is stored: immutable, no unknown keys, no conversions, no NaN or infinity."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class PluginIdentity(Strict):
+    """A plugin as a run used it: name, parameters, and the code that defines it.
+
+    ``code`` is the hash of its source (`bench.plan.source_hash`), ``libraries`` the versions of the
+    distributions it declares or imports, ``files`` the hashes of the files it declares, ``provenance`` what
+    else decides its numbers.
+    """
+
+    name: str
+    parameters: dict[str, JsonValue] = {}
+    distribution: str
+    version: str
+    code: str
+    libraries: dict[str, str] = {}
+    files: dict[str, str] = {}
+    provenance: dict[str, JsonValue] = {}
+
+
+class CheckpointIdentity(Strict):
+    """What of a checkpoint decides a score: its files' hash, its convention, and how its files are read."""
+
+    name: str
+    format: str
+    shape: tuple[int, ...]
+    data_range: tuple[float, float]
+    sha256: str
+    network: dict[str, JsonValue] = {}
+    sde: str | None = None
+    scales: int | None = None
+    predicts: str | None = None
+    labels: str | None = None
+    learned_variance: bool = False
+    parameters: dict[str, dict[str, JsonValue]] = {}
+    reader: PluginIdentity | None = None
+    convention: Literal["exact", "published", "rescaled"]
+
+
+class DataIdentity(Strict):
+    """The images that a task works on; ``kind`` is ``draws`` where the exact checkpoint draws them."""
+
+    kind: str
+    name: str = ""
+    n: int | None = None
+    sha256: str = ""
+    decoder: str = ""
+
+
+class Identity(Strict):
+    """Everything that decides the numbers of a batch.
+
+    ``code`` is the hash of the core's modules that compute. Fields of the grid are None for a solver.
+    """
+
+    checkpoint: CheckpointIdentity
+    task: PluginIdentity
+    sde: PluginIdentity
+    predictor: PluginIdentity | None = None
+    corrector: PluginIdentity | None = None
+    solver: PluginIdentity | None = None
+    steps: int | None = None
+    grid: str | None = None
+    rho: float | None = None
+    order: str | None = None
+    label_scales: int | None = None
+    denoise: str
+    data: DataIdentity | None = None
+    batch_size: int
+    seed: int
+    precision: str
+    compile: bool
+    device: str
+    torch: str
+    code: str
+
+    def plugins(self) -> dict[str, PluginIdentity]:
+        """The plugins by role, without those that the run does not have."""
+        roles = {
+            "task": self.task,
+            "sde": self.sde,
+            "predictor": self.predictor,
+            "corrector": self.corrector,
+            "solver": self.solver,
+        }
+        return {role: plugin for role, plugin in roles.items() if plugin is not None}
+
+    def cell(self, samples: int) -> str:
+        """Digest of the settings that make a cell of a table: equal for all seeds, devices and versions.
+
+        Two runs of one cell and one seed measure the same thing; they may differ in batch size, device,
+        versions and code.
+        """
+        settings: dict[str, JsonValue] = {
+            role: [plugin.name, plugin.parameters] for role, plugin in self.plugins().items()
+        }
+        keys = ("steps", "grid", "rho", "order", "label_scales", "denoise", "precision", "compile")
+        settings |= {key: getattr(self, key) for key in keys}
+        data = None if self.data is None else [self.data.kind, self.data.sha256]
+        return digest(settings | {"checkpoint": self.checkpoint.name, "data": data, "samples": samples})
+
+
+def digest(plain: JsonValue) -> str:
+    """16 hexadecimal digits of the SHA-256 of plain data as canonical JSON."""
+    text = json.dumps(plain, sort_keys=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

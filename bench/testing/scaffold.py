@@ -1,0 +1,77 @@
+"""What ``bench new`` writes: an installable package with one plugin, from the templates beside this file."""
+
+from __future__ import annotations
+
+import importlib.util
+import keyword
+import re
+import string
+import tempfile
+from pathlib import Path
+
+from bench import __version__
+from bench.errors import BenchError
+from bench.plugins.registry import Registry
+
+ROLES = ("predictor", "corrector", "solver", "sde", "metric", "executor", "task")
+
+_TEMPLATES = Path(__file__).parent / "templates"
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*([_-][A-Za-z0-9]+)*")
+
+_TRY = {
+    "predictor": "bench run --checkpoint gaussian-cifar10 --predictor $module --steps 100",
+    "corrector": "bench run --checkpoint gaussian-cifar10 --corrector $module --steps 100",
+    "solver": "bench run --checkpoint gaussian-cifar10 --solver $module",
+    "sde": "bench run --checkpoint gaussian-cifar10 --sde $module --predictor ancestral --steps 100",
+    "metric": "bench run --checkpoint gaussian-cifar10 --metric $module --steps 100",
+    "executor": "bench run --checkpoint gaussian-cifar10 --executor $module --steps 100",
+    "task": "bench run --checkpoint gaussian-cifar10 --task $module",
+}
+"""A first command for a plugin of each role."""
+
+
+def module_name(name: str) -> str:
+    """The module and plugin name of a distribution called ``name``."""
+    return name.replace("-", "_").lower()
+
+
+def first_run(role: str, name: str) -> str:
+    """A command that uses the new plugin."""
+    return string.Template(_TRY[role]).substitute(module=module_name(name))
+
+
+def create(role: str, name: str, folder: Path, registry: Registry) -> list[Path]:
+    """Write the package into the new ``folder``/``name``; the files' paths.
+
+    `BenchError` where the name can't be a module's, is taken, or the folder exists.
+    """
+    module = module_name(name)
+    if not _NAME.fullmatch(name) or keyword.iskeyword(module):
+        raise BenchError(
+            f"{name!r} can't be a plugin's name: take letters and digits, joined by - or _, a letter first"
+        )
+    if registry.entries.get((f"{role}s", module)):
+        owner = registry.entries[f"{role}s", module][0].distribution
+        raise BenchError(f"there is a {role} {module!r} already, of {owner}: take another name")
+    if importlib.util.find_spec(module) is not None:
+        raise BenchError(f"there is a Python module {module!r} already: take another name")
+    target = folder / name
+    if target.exists():
+        raise BenchError(f"{target} exists already: take another name, or remove it")
+    title = "".join(part.capitalize() for part in re.split("[-_]", name))
+    words = {"name": name, "module": module, "title": title, "role": role, "version": __version__}
+    words["try_it"] = f"    {first_run(role, name)}"
+    files = {
+        "pyproject.toml": "pyproject.toml",
+        f"{module}.py": f"{role}.py",
+        f"test_{module}.py": "test.py",
+        "README.md": "README.md",
+    }
+    with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=folder) as begun:
+        made = Path(begun) / name
+        made.mkdir()
+        for file, template in files.items():
+            text = (_TEMPLATES / f"{template}.txt").read_text()
+            (made / file).write_text(string.Template(text).substitute(words))
+        made.rename(target)
+    return [target / file for file in files]

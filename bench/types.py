@@ -1,0 +1,25 @@
+"""Types shared by all rooms. Nothing here imports torch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from torch import Tensor as Tensor
+else:
+    Tensor = Any
+
+Array = NDArray[np.float64]
+"""A NumPy array of float64."""
+
+Precision = Literal["fp32", "tf32", "bf16"]
+"""What a network computes in."""
+
+JSONValue: TypeAlias = "None | bool | int | float | str | list[JSONValue] | dict[str, JSONValue]"
+"""What JSON can hold."""
+
+JSONObject: TypeAlias = "dict[str, JSONValue]"
+"""A JSON object."""

@@ -1,0 +1,109 @@
+"""The cards of published CIFAR-10 checkpoints: which there are, how to get them, what their papers say."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.checkpoints.cards import Card
+from bench.files import REGISTRY
+
+CARDS = {path.stem: Card.read(path) for path in sorted((REGISTRY / "cards").glob("*.toml"))}
+
+SCORE_SDE = {
+    # name after "score-sde-": sde, labels, configuration
+    "ve-ncsnpp": ("ve", "index_down", "ncsnpp"),
+    "ve-ncsnpp-continuous": ("ve", "sigma", "ncsnpp_continuous"),
+    "ve-ncsnpp-deep-continuous": ("ve", "sigma", "ncsnpp_deep_continuous"),
+    "vp-ddpm": ("vp", "index", "ddpm"),
+    "vp-ddpm-continuous": ("vp", "time", "ddpm"),
+    "vp-ddpmpp": ("vp", "index", "ddpmpp"),
+    "vp-ddpmpp-continuous": ("vp", "time", "ddpmpp"),
+    "vp-ddpmpp-deep-continuous": ("vp", "time", "ddpmpp_deep"),
+    "subvp-ddpm-continuous": ("subvp", "time", "ddpm"),
+    "subvp-ddpmpp-continuous": ("subvp", "time", "ddpmpp"),
+    "subvp-ddpmpp-deep-continuous": ("subvp", "time", "ddpmpp_deep"),
+}
+"""The CIFAR-10 rows of the README of yang-song/score_sde_pytorch."""
+
+PULLED = {
+    "ddpm-cifar10-32",
+    "edm-cifar10-cond-vp",
+    "edm-cifar10-cond-ve",
+    "edm-cifar10-uncond-vp",
+    "edm-cifar10-uncond-ve",
+    "iddpm-cifar10-uncond",
+    "iddpm-cifar10-uncond-vlb",
+}
+"""Checkpoints whose files a program can fetch."""
+
+PUBLISHED = {
+    # Song et al. 2021, tables 1 (vp-ddpm, ancestral P1000), 2 and 3: fid, inception_score, fid_ode, nll
+    "score-sde-ve-ncsnpp": (2.45, 9.73, None, None),
+    "score-sde-ve-ncsnpp-continuous": (2.38, 9.83, None, None),
+    "score-sde-ve-ncsnpp-deep-continuous": (2.20, 9.89, None, None),
+    "score-sde-vp-ddpm": (3.24, None, 3.37, 3.28),
+    "score-sde-vp-ddpm-continuous": (None, None, 3.69, 3.21),
+    "score-sde-vp-ddpmpp": (2.78, 9.64, None, None),
+    "score-sde-vp-ddpmpp-continuous": (2.55, 9.58, 3.93, 3.16),
+    "score-sde-vp-ddpmpp-deep-continuous": (2.41, 9.68, 3.08, 3.13),
+    "score-sde-subvp-ddpm-continuous": (None, None, 3.56, 3.05),
+    "score-sde-subvp-ddpmpp-continuous": (2.61, 9.56, 3.16, 3.02),
+    "score-sde-subvp-ddpmpp-deep-continuous": (2.41, 9.57, 2.92, 2.99),
+    # Ho et al. 2020; Karras et al. 2022, table 2
+    "ddpm-cifar10-32": (3.17, 9.46, None, None),
+    "edm-cifar10-uncond-vp": (1.97, None, None, None),
+    "edm-cifar10-uncond-ve": (1.98, None, None, None),
+}
+
+
+def test_every_published_checkpoint_has_its_card_under_its_own_name() -> None:
+    assert {name: card.name for name, card in CARDS.items()} == {name: name for name in CARDS}
+    assert {name for name, card in CARDS.items() if not card.shipped} == (
+        {f"score-sde-{name}" for name in SCORE_SDE} | PULLED
+    )
+
+
+@pytest.mark.parametrize("name", sorted(SCORE_SDE))
+def test_score_sde_cards_follow_the_conventions_of_their_sde(name: str) -> None:
+    card = CARDS[f"score-sde-{name}"]
+    sde, labels, configuration = SCORE_SDE[name]
+    ve = sde == "ve"
+    assert (card.sde, card.labels, card.network["configuration"]) == (sde, labels, configuration)
+    assert card.predicts == ("scaled_score" if ve else "noise")
+    assert card.data_range == ((0.0, 1.0) if ve else (-1.0, 1.0))
+    assert card.network.get("centre", False) is ve
+    assert card.scales == (1000 if card.discrete else None)
+    bounds = {"sigma_min": 0.01, "sigma_max": 50.0} if ve else {"beta_min": 0.1, "beta_max": 20.0}
+    assert card.parameters["sde"] == bounds
+
+
+@pytest.mark.parametrize("name", sorted({f"score-sde-{name}" for name in SCORE_SDE} | PULLED))
+def test_card_says_how_to_get_its_files(name: str) -> None:
+    card = CARDS[name]
+    assert card.contradiction() == ""
+    assert card.licence
+    assert card.shape == (3, 32, 32)
+    for file in card.files:
+        assert file.url is not None
+        assert file.url.startswith("https://")
+        assert file.browser == file.url.startswith("https://drive.google.com/")
+        assert file.browser or file.url.endswith("/" + file.name)
+    advice = card.how_to_get()
+    if name in PULLED:
+        assert advice == f"bench checkpoints pull {name}"
+    else:
+        assert f"fetch {card.files[0].name} from {card.files[0].url}, " in advice
+        assert advice.endswith(f"bench checkpoints import FILE --card {name}")
+
+
+def test_no_two_cards_lead_to_the_same_file() -> None:
+    urls = [file.url for card in CARDS.values() for file in card.files if file.url]
+    assert len(set(urls)) == len(urls)
+
+
+@pytest.mark.parametrize("name", sorted(PUBLISHED))
+def test_figures_are_those_of_the_paper(name: str) -> None:
+    found = CARDS[name].published
+    keys = ("fid", "inception_score", "fid_ode", "nll")
+    assert tuple(found.get(key) for key in keys) == PUBLISHED[name]
+    assert found["source"]

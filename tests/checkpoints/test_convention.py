@@ -1,0 +1,291 @@
+"""Labels and scalings of published networks: what they are asked, and what is made of their answer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from bench import SDE, BenchError, Card, Prediction, Sampler
+from bench.checkpoints.convention import NetworkModel
+from bench.closed_form.moments import moments
+from bench.diffusion.grid import scales
+from bench.diffusion.noise import streams
+from bench.plugins.registry import registry
+from tests.support.analytic import gaussian, sde
+
+SHAPE = (3, 4, 4)
+FIELDS: dict[str, Any] = {
+    "name": "made",
+    "summary": "made up",
+    "format": "edm",
+    "shape": SHAPE,
+    "files": [{"name": "none"}],
+    "licence": "none",
+    "author": "nobody",
+    "data": "none",
+    "metric": "fd_dct",
+}
+KINDS: dict[str, dict[str, Any]] = {
+    "ve": {"sde": "ve", "labels": "sigma", "predicts": "scaled_score"},
+    "ve, score": {"sde": "ve", "labels": "sigma", "predicts": "score"},
+    "vp": {"sde": "vp", "labels": "time", "predicts": "noise"},
+    "subvp": {"sde": "subvp", "labels": "time", "predicts": "noise"},
+    "ve, discrete": {"sde": "ve", "labels": "index_down", "predicts": "scaled_score", "scales": 1000},
+    "vp, discrete": {"sde": "vp", "labels": "index", "predicts": "noise", "scales": 1000},
+    "cosine": {
+        "sde": "vp_cosine",
+        "labels": "index",
+        "predicts": "noise",
+        "scales": 4000,
+        "learned_variance": True,
+    },
+}
+
+
+def card(kind: str) -> Card:
+    ve = KINDS[kind]["sde"] == "ve"
+    return Card(**FIELDS, **KINDS[kind], data_range=(0.0, 1.0) if ve else (-1.0, 1.0))
+
+
+def model(kind: str, run: SDE, network: Callable[[Tensor, Tensor], Tensor]) -> NetworkModel:
+    made = card(kind)
+    assert made.sde is not None
+    return NetworkModel(network, made, run, sde(made.sde), bf16=False)
+
+
+class Recorder:
+    """A network that notes its labels and answers ones."""
+
+    def __init__(self, outputs: int = 3) -> None:
+        self.labels: list[float] = []
+        self.outputs = outputs
+
+    def __call__(self, x: Tensor, label: Tensor) -> Tensor:
+        self.labels.append(float(label))
+        return torch.ones(len(x), self.outputs, *x.shape[2:])
+
+
+def asked(kind: str, steps: int, label_scales: int | None = None, grid: Any = "uniform") -> list[float]:
+    """The labels of a whole run, from the first step on."""
+    made = card(kind)
+    assert made.sde is not None
+    recorder = Recorder(6 if made.learned_variance else 3)
+    sampler = Sampler(
+        sde(made.sde),
+        registry().build("predictors", "reverse_diffusion", {}),
+        steps=steps,
+        label_scales=label_scales,
+        grid=grid,
+    )
+    score = Prediction(model(kind, sampler.sde, recorder), sampler.sde, labels=sampler.labels())
+    prior, noise, _ = streams(0, 0, "cpu")
+    sampler.run(prior(torch.empty(1, *SHAPE)), score, noise, noise)
+    return recorder.labels
+
+
+def test_continuous_labels() -> None:
+    t = np.linspace(1, 1e-3, 40)
+    np.testing.assert_allclose(asked("vp", 40), 999 * t, rtol=1e-6)
+    np.testing.assert_allclose(asked("subvp", 40), 999 * t, rtol=1e-6)
+    t = np.linspace(1, 1e-5, 40)
+    np.testing.assert_allclose(asked("ve", 40), 0.01 * 5000**t, rtol=1e-6)
+
+
+def test_discrete_labels_at_the_trained_scales() -> None:
+    """P1000: integers, from the largest noise on; VE counts it as nought."""
+    np.testing.assert_array_equal(asked("vp, discrete", 1000), np.arange(1000)[::-1])
+    np.testing.assert_array_equal(asked("ve, discrete", 1000), np.arange(1000))
+    np.testing.assert_allclose(asked("cosine", 4000), np.arange(4000)[::-1] / 4)
+
+
+@pytest.mark.parametrize("kind", ["vp, discrete", "ve, discrete"])
+def test_discrete_labels_at_twice_as_many_scales(kind: str) -> None:
+    """P2000: i/2 by linear interpolation (Table 1), floor(i/2) by rounding (Table 4)."""
+    i = np.arange(2000) if kind.startswith("ve") else np.arange(2000)[::-1]
+    np.testing.assert_array_equal(asked(kind, 2000), i / 2)
+    np.testing.assert_array_equal(asked(kind, 2000, label_scales=1000), i // 2)
+
+
+def test_discrete_labels_at_twice_the_cosine_scales() -> None:
+    i = np.arange(8000)[::-1]
+    np.testing.assert_allclose(asked("cosine", 8000), i / 2 / 4, rtol=1e-6)
+    np.testing.assert_allclose(asked("cosine", 8000, label_scales=4000), i // 2 / 4, rtol=1e-6)
+
+
+def test_strided_subsequences() -> None:
+    """``steps`` of 4000 scales: evenly spread and rounded, the first and the last among them; beta anew."""
+    kept = [round(k * 3999 / 249) for k in range(250)]
+    np.testing.assert_allclose(asked("cosine", 250)[::-1], [k / 4 for k in kept])
+    f = [math.cos((t / 4000 + 0.008) / 1.008 * math.pi / 2) ** 2 for t in range(4001)]
+    products = np.cumprod([1 - min(1 - f[t + 1] / f[t], 0.999) for t in range(4000)])[kept]
+    betas = 1 - products / np.concatenate([[1.0], products[:-1]])
+    plan = scales(sde("vp_cosine"), 250)[::-1]
+    np.testing.assert_allclose([s.g**2 for s in plan], betas, rtol=1e-9)
+    np.testing.assert_allclose([s.a**2 for s in plan], 1 - betas, rtol=1e-6, atol=1e-12)
+    np.testing.assert_allclose([s.ancestral_alpha**2 for s in plan], products, rtol=1e-9)
+
+
+def test_halved_betas() -> None:
+    """P2000 on VP: the chain of half the betas, and its sigma divides the network's answer."""
+    betas = np.linspace(0.1 / 2000, 20 / 2000, 2000)
+    plan = scales(sde("vp"), 2000)[::-1]
+    np.testing.assert_allclose([s.g**2 for s in plan], betas, rtol=1e-12)
+    sigma = np.sqrt(1 - np.cumprod(1 - betas))
+    made = model("vp, discrete", sde("vp"), Recorder())
+    x = torch.zeros(1, *SHAPE)
+    for i in (0, 1, 1000, 1999):
+        found = made.score(x, plan[i])
+        np.testing.assert_allclose(found.numpy(), -1 / sigma[i], rtol=1e-6)
+
+
+def test_off_the_grid_discrete_labels_are_the_published_ones() -> None:
+    """t (N - 1) with the trained sigma just below (VP); the nearest scale (VE)."""
+    trained = np.sqrt(1 - np.cumprod(1 - np.linspace(1e-4, 0.02, 1000)))
+    sigmas = np.geomspace(50, 0.01, 1000)
+    for t in (0.0123, 0.5, 0.98765):
+        recorder = Recorder()
+        found = model("vp, discrete", sde("vp"), recorder).score(torch.zeros(1, *SHAPE), sde("vp").at(t))
+        np.testing.assert_allclose(found.numpy(), -1 / trained[int(999 * t)], rtol=1e-5)
+        found = model("ve, discrete", sde("ve"), recorder).score(torch.zeros(1, *SHAPE), sde("ve").at(t))
+        np.testing.assert_allclose(found.numpy(), 1 / sigmas[round(999 * (1 - t))], rtol=1e-5)
+        np.testing.assert_allclose(recorder.labels, [999 * t, round(999 * (1 - t))], rtol=1e-6)
+
+
+MU, VARIANCE = 0.3, 0.04
+"""Mean and variance of every pixel, on [-1, 1]."""
+
+
+def exact(kind: str) -> Callable[[Tensor, Tensor], Tensor]:
+    """The network that a training without end would give on Gaussian data, in the card's convention."""
+    made = card(kind)
+    law = sde(made.sde or "")
+    mu, variance = (MU, VARIANCE) if made.data_range[0] == -1 else ((MU + 1) / 2, VARIANCE / 4)
+    count = made.scales or 1
+    a = law.chain(np.linspace(law.eps, 1, count), count)[0] if made.discrete else np.ones(1)
+
+    def network(x: Tensor, label: Tensor) -> Tensor:
+        told = float(label)
+        if made.labels == "time":
+            level = law.at(told / 999)
+            alpha, sigma = level.alpha, level.sigma
+        elif made.labels == "sigma":
+            alpha, sigma = 1.0, told
+        elif made.labels == "index_down":
+            alpha, sigma = 1.0, 0.01 * 5000 ** (1 - told / 999)
+        else:
+            at = told * count / 1000
+            alpha = float(np.exp(np.interp(at, np.arange(count), np.log(np.cumprod(a)))))
+            sigma = math.sqrt(1 - alpha**2)
+        score = (alpha * mu - x) / (alpha**2 * variance + sigma**2)
+        answer = {"noise": -sigma * score, "scaled_score": sigma * score, "score": score}[made.predicts or ""]
+        return torch.cat([answer, torch.zeros_like(answer)], dim=1) if made.learned_variance else answer
+
+    return network
+
+
+@pytest.mark.parametrize("run", ["ve", "vp", "subvp"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_network_serves_every_sde(kind: str, run: str) -> None:
+    """On exact networks the score of any SDE is the Gaussian's; a discrete one is asked between scales."""
+    law = sde(run)
+    made = model(kind, law, exact(kind))
+    assert made.native == (run == KINDS[kind]["sde"])
+    low, high = law.data_range
+    half = (high - low) / 2
+    mu, variance = low + (MU + 1) * half, VARIANCE * half**2
+    draws = torch.Generator().manual_seed(0)
+    for t in (0.05, 0.3, 0.6, 0.9):
+        level = law.at(t)
+        v = level.alpha**2 * variance + level.sigma**2
+        x = level.alpha * mu + math.sqrt(v) * torch.randn(4, *SHAPE, generator=draws, dtype=torch.float64)
+        expected = (level.alpha * mu - x) / v
+        error = float((made.score(x, level) - expected).abs().max() / expected.abs().max())
+        # a native discrete one is asked at the scale below: its sigma is off by up to a scale's share, 2 %
+        assert error < (2e-2 if made.native and card(kind).discrete else 1e-4)
+
+
+@pytest.mark.parametrize(("kind", "steps"), [("vp, discrete", 1000), ("ve, discrete", 1000), ("cosine", 100)])
+def test_native_runs_of_exact_discrete_networks(kind: str, steps: int) -> None:
+    """A whole ancestral run comes out where the closed form of an exact score does."""
+    made = card(kind)
+    law = sde(made.sde or "")
+    sampler = Sampler(law, registry().build("predictors", "ancestral", {}), steps=steps)
+    prior, noise, _ = streams(0, 0, "cpu")
+    score = Prediction(model(kind, law, exact(kind)), law)
+    x = sampler.run(prior(torch.empty(64, *SHAPE)), score, noise, noise)
+    images = score.model.images(x).double().numpy()
+    low, high = law.data_range
+    data = np.array([low + (MU + 1) / 2 * (high - low)]), np.array([VARIANCE * ((high - low) / 2) ** 2])
+    (mean,), (variance,) = moments(sampler, *data)
+    sd, n = math.sqrt(variance) / (high - low), images.size
+    assert abs(images.mean() - (mean - low) / (high - low)) < 4 * sd / math.sqrt(n)
+    # the closed form takes sigma(t) of the continuous marginal, the published convention that of the chain
+    assert abs(images.std() / sd - 1) < 4 / math.sqrt(2 * n) + 2e-3
+
+
+def test_learned_variance_and_clipping() -> None:
+    """One ancestral step on a strided chain, as improved DDPM's paper writes it (eq. 13 to 16)."""
+    law = sde("vp_cosine")
+    plan = scales(law, 50)
+    draws = torch.Generator().manual_seed(1)
+    eps, v = (torch.randn(2, *SHAPE, generator=draws, dtype=torch.float64) for _ in range(2))
+    z = torch.randn(2, *SHAPE, generator=draws, dtype=torch.float64)
+
+    score = Prediction(model("cosine", law, lambda *_: torch.cat([eps, v], dim=1)), law)
+    x = torch.randn(2, *SHAPE, generator=draws, dtype=torch.float64)
+    before = x.clone()
+    for at in (0, 1, 25, 48):
+        scale, below = plan[at], plan[at + 1]
+        ab, ab_below = scale.alpha**2, below.alpha**2
+        beta = 1 - ab / ab_below
+        tilde = (1 - ab_below) / (1 - ab) * beta
+        for clip in (False, True):
+            clean = (x - math.sqrt(1 - ab) * eps) / math.sqrt(ab)
+            clean = clean.clamp(-1, 1) if clip else clean
+            mean = math.sqrt(ab_below) * beta / (1 - ab) * clean
+            mean = mean + math.sqrt(1 - beta) * (1 - ab_below) / (1 - ab) * x
+            part = (v + 1) / 2
+            log = part * math.log(beta) + (1 - part) * math.log(tilde)
+            chosen = registry().build("predictors", "ancestral", {"variance": "learned", "clip": clip})
+            found = chosen.resolve(law).step(x, scale, score, lambda _: z.clone(), None)
+            # x and the noise nearly cancel where alpha is small
+            size = float(mean.abs().max())
+            torch.testing.assert_close(found.mean, mean, rtol=0, atol=1e-9 * max(size, 1 / math.sqrt(ab)))
+            expected = mean + (0.5 * log).exp() * z
+            torch.testing.assert_close(found.x, expected, rtol=0, atol=1e-9 * max(size, 1 / math.sqrt(ab)))
+    assert torch.equal(x, before)
+    last = registry().build("predictors", "ancestral", {"variance": "learned"})
+    update = last.resolve(law).step(x, plan[-1], score, lambda _: z.clone(), None)
+    assert torch.equal(update.x, update.mean)  # no noise on clean data
+    assert score.calls == 9
+
+
+@pytest.mark.parametrize("variance", ["posterior", "forward"])
+def test_clipping_far_away_changes_nothing(variance: str) -> None:
+    """Where no predicted image leaves the range, the clipped step is the linear one."""
+    law = sde("vp")
+    mu, lam = np.zeros(SHAPE), np.full(SHAPE, 1e-3)
+    score = Prediction(gaussian(mu, lam), law)
+    for scale in scales(law, 100)[::9]:
+        x = torch.full((2, *SHAPE), 0.1, dtype=torch.float64)
+        plain, clipped = (
+            registry()
+            .build("predictors", "ancestral", {"variance": variance, "clip": clip})
+            .step(x, scale, score, torch.ones_like, None)
+            for clip in (False, True)
+        )
+        torch.testing.assert_close(clipped.mean, plain.mean, rtol=1e-9, atol=1e-12)
+        torch.testing.assert_close(clipped.x, plain.x, rtol=1e-9, atol=1e-12)
+
+
+def test_no_learned_variance() -> None:
+    law = sde("vp")
+    score = Prediction(model("vp", law, exact("vp")), law)
+    with pytest.raises(BenchError, match="no learned variance"):
+        score.score_and_variance(torch.zeros(1, *SHAPE), 0.5)

@@ -1,0 +1,120 @@
+"""The network and the classifier that come with the project."""
+
+from __future__ import annotations
+
+import csv
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+import torch
+
+from bench import SDE, Card, NoiseLevel
+from bench.checkpoints.load import load_model
+from bench.cli import main
+from bench.files import REGISTRY
+from bench.plugins.registry import registry
+
+CPU = torch.device("cpu")
+
+
+def card() -> Card:
+    found: Card = registry().get("checkpoints", "cifar10-tiny").thing
+    return found
+
+
+def sde(name: str) -> SDE:
+    found: SDE = registry().build("sdes", name, {})
+    return found
+
+
+def test_card_tells_size_data_steps_seed_and_loss() -> None:
+    found = card()
+    assert (found.files[0].size or 0) in range(1, 8_000_001)
+    found.check()
+    assert "re-encoded copy" in found.data
+    assert {"steps", "images", "seed", "held_out_loss", "curve"} <= set(found.training)
+    curve = list(csv.DictReader((found.folder / found.training["curve"]).read_text().splitlines()))
+    assert int(curve[-1]["step"]) == found.training["steps"]
+    assert float(curve[-1]["held_out_loss_ema"]) == pytest.approx(found.training["held_out_loss"])
+
+
+def test_classifier_is_good_enough() -> None:
+    found = tomllib.loads((REGISTRY / "features" / "cifar10-features.toml").read_text())
+    assert found["test_accuracy"] >= 0.85
+    curve = list(
+        csv.DictReader((REGISTRY / "features" / "cifar10-features.loss.csv").read_text().splitlines())
+    )
+    # the card's figure is of the float16 weights, the curve's of the float32 ones: a few images differ
+    assert float(curve[-1]["test_accuracy"]) == pytest.approx(found["test_accuracy"], abs=0.003)
+
+
+@pytest.mark.parametrize("ratio", [0.05, 0.5, 5.0])
+def test_one_network_serves_every_sde(ratio: float) -> None:
+    """The same noisy image at sigma / alpha = ratio, moved to each SDE's scale and range, has one score."""
+    y = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    y = y + ratio * torch.randn(y.shape, generator=torch.Generator().manual_seed(1))
+    reference = load_model(card(), sde("vp"), CPU).score(y, NoiseLevel(0.0, 1.0, ratio))
+    for name, alpha in (("vp", 0.7), ("subvp", 0.3), ("ve", 1.0)):
+        low, high = sde(name).data_range
+        gain = (high - low) / 2
+        x = alpha * ((y + 1) * gain + low)
+        level = NoiseLevel(0.0, alpha, alpha * ratio * gain)
+        score = load_model(card(), sde(name), CPU).score(x, level)
+        # float32 in an ill-conditioned difference: alpha D - x over sigma^2
+        error = (score * (alpha * gain) - reference).abs().max()
+        assert error < 1e-4 * reference.abs().max()
+
+
+@pytest.mark.parametrize("sigma", [0.2, 0.5, 1.0])
+def test_network_denoises(sigma: float) -> None:
+    """It takes out more than half of the noise's power, on images drawn from the mixture."""
+    mixture = load_model(registry().get("checkpoints", "gmm-cifar10").thing, sde("vp"), CPU)
+    tables = mixture.data  # type: ignore[attr-defined]
+    generator = torch.Generator().manual_seed(0)
+    draws = torch.from_numpy(tables.mean[:8]).float()
+    draws = draws + torch.from_numpy(tables.variance[:8]).float().sqrt() * torch.randn(
+        draws.shape, generator=generator
+    )
+    clean = mixture.images(draws) * 2 - 1
+    noisy = clean + sigma * torch.randn(clean.shape, generator=generator)
+    score = load_model(card(), sde("vp"), CPU).score(noisy, NoiseLevel(0.0, 1.0, sigma))
+    denoised = noisy + sigma**2 * score
+    assert float((denoised - clean).square().mean()) < 0.5 * sigma**2
+
+
+def test_quick_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments = "run --sde vp --predictor reverse_diffusion --corrector langevin --steps 3 --samples 4"
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments.split())
+    assert stopped.value.code == 0
+    said = capsys.readouterr().out
+    assert "profile quick" in said
+    assert "--profile paper" in said
+    record = json.loads(next((tmp_path / "results" / "records").glob("*.json")).read_text())
+    assert record["cost"]["nfe"] == 6
+    assert record["metrics"]["fd_cifar10"]["n"] == 4
+    assert "below" in record["metrics"]["fd_cifar10"]["note"]
+
+
+def test_bf16_stays_near_fp32() -> None:
+    x = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    level = NoiseLevel(0.0, 0.8, 0.6)
+    full, half = (load_model(card(), sde("vp"), CPU, precision=p).score(x, level) for p in ("fp32", "bf16"))
+    assert not torch.equal(full, half)
+    # bf16 keeps 8 bits: 2^-8 a layer, some thirty layers adding up as their root
+    assert float((full - half).norm() / full.norm()) < 30**0.5 * 2**-8
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+def test_gpu_agrees_with_cpu() -> None:
+    x = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    level = NoiseLevel(0.0, 0.8, 0.6)
+    host = load_model(card(), sde("vp"), CPU).score(x, level)
+    there = load_model(card(), sde("vp"), torch.device("cuda")).score(x.cuda(), level).cpu()
+    assert float((host - there).abs().max()) < 1e-3 * float(host.abs().max())

@@ -1,0 +1,327 @@
+"""``bench fid``: anyone's samples, against data sets, statistics and other images."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from bench import BenchError, Extractor, Features, Register, Tensor, hookimpl
+from bench.cli import main
+from bench.data.pixels import Bytes
+from bench.plan.sources import open_images
+from bench.plugins.registry import Registry, registry
+
+Bench = Callable[..., str]
+SMALL = ("--metric", "fd", "-P", "metric.extractor=colours")
+LABEL = "fd-colours"
+NETWORK = ("--metric", "fd", "-P", "metric.extractor=cifar10-features")
+N = 100
+
+
+class Spoilt(Extractor):
+    """64 features that are not finite."""
+
+    name = "spoilt"
+    width = 64
+
+    def load(self, device: Any) -> Callable[[Tensor], Features]:
+        return lambda images: Features(torch.full((len(images), 64), torch.nan))
+
+
+class Colours(Extractor):
+    """Six features: mean and spread of the colours. No network, so that tests are quick."""
+
+    name = "colours"
+    width = 6
+
+    def load(self, device: Any) -> Callable[[Tensor], Features]:
+        def extract(images: Tensor) -> Features:
+            if images.shape[1:] != (3, 32, 32):
+                raise BenchError(f"colours takes 3x32x32 images, not {'x'.join(map(str, images.shape[1:]))}")
+            x = images.flatten(2).float()
+            return Features(torch.cat([x.mean(dim=2), x.std(dim=2)], 1))
+
+        return extract
+
+
+class Narrow(Colours):
+    """Three features, the means alone."""
+
+    name = "narrow"
+    width = 3
+
+    def load(self, device: Any) -> Callable[[Tensor], Features]:
+        whole = super().load(device)
+        return lambda images: Features(whole(images).rows[:, :3])
+
+
+class Plugin:
+    @hookimpl
+    def register_extractors(self, register: Register) -> None:
+        register(Spoilt)
+        register(Colours)
+        register(Narrow)
+
+
+def pixels(n: int, seed: int = 0) -> Bytes:
+    """Random images (n, 32, 32, 3), brighter with the seed."""
+    coarse = np.random.default_rng(seed).integers(0, 200 + 10 * seed, (n, 8, 8, 3), dtype=np.uint8)
+    return coarse.repeat(4, axis=1).repeat(4, axis=2)
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Bench:
+    """Runs a command in a folder with ``a.npz``, ``b.npz`` and ``a/`` (the images of a.npz); its stdout.
+
+    Two more extractors are registered, and the cache is empty. Of a mistake, its one line.
+    """
+    found = Registry()
+    found.entries = dict(registry().entries)
+    found.load(Plugin(), "extractors-of-test", "1")
+    monkeypatch.setattr("bench.plugins.registry.registry", lambda: found)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("COLUMNS", "300")
+    np.savez("a.npz", images=pixels(N))
+    np.savez("b.npz", pixels(N, 3))
+    Path("a").mkdir()
+    for i, image in enumerate(pixels(N)):
+        Image.fromarray(image).save(f"a/{i:04d}.png")
+
+    def call(*arguments: str, status: int = 0) -> str:
+        with pytest.raises(SystemExit) as stop:
+            main(arguments)
+        out, err = capsys.readouterr()
+        assert stop.value.code == status, out + err
+        told = [line for line in err.splitlines() if line.startswith("bench: ")]
+        assert len(told) == (status != 0), err
+        assert "Traceback" not in err
+        return err.splitlines()[-1] if status else out
+
+    return call
+
+
+def measured(bench: Bench, *arguments: str) -> dict[str, Any]:
+    """The JSON of ``bench fid``."""
+    found: dict[str, Any] = json.loads(bench("fid", *arguments, "--json", "--device", "cpu"))
+    return found
+
+
+def value(bench: Bench, path: str, reference: str, *more: str) -> float:
+    """The small Fréchet distance."""
+    found = measured(bench, path, "--reference", reference, *SMALL, *more)
+    (reading,) = found["metrics"].values()
+    return float(reading["value"])
+
+
+def sampled() -> str:
+    """The fingerprint of a real, small run in ``results``."""
+    command = ["run", "--checkpoint", "gaussian-cifar10", "--device", "cpu", "--grid", "uniform"]
+    command += ["--steps", "21", "--samples", f"{N}", "--batch-size", "64", "--metric", "fd_cifar10"]
+    with pytest.raises(SystemExit) as stop:
+        main(command)
+    assert stop.value.code == 0
+    (path,) = Path("results/records").iterdir()
+    return path.stem
+
+
+def test_the_same_images_are_at_no_distance_whatever_holds_them(bench: Bench) -> None:
+    found = measured(bench, "a", "--reference", "a.npz", *NETWORK)
+    assert abs(found["metrics"]["fd-cifar10_features"]["value"]) < 1e-6
+    assert abs(value(bench, "a.npz", "a")) < 1e-6
+    assert abs(value(bench, "a", "a")) < 1e-6
+    assert abs(value(bench, "a.npz", "a.npz", "--rounding", "truncate")) < 1e-6
+    forth, back = value(bench, "a", "b.npz"), value(bench, "b.npz", "a")
+    assert forth == pytest.approx(back, rel=1e-6)
+    assert forth > 0.1
+
+
+def test_the_value_is_that_of_the_features(bench: Bench) -> None:
+    """Against scipy's matrix square root of features taken here."""
+    from scipy.linalg import sqrtm
+
+    from bench.metrics.features import find_extractor
+
+    extract = find_extractor("colours").load(torch.device("cpu"))
+    sides = []
+    for images in (pixels(N), pixels(N, 3)):
+        rows = extract(torch.from_numpy(images).permute(0, 3, 1, 2)).rows.double().numpy()
+        sides.append((rows.mean(0), np.cov(rows.T)))
+    (m, c), (m_, c_) = sides
+    expected = np.sum((m - m_) ** 2) + np.trace(c + c_ - 2 * np.real(sqrtm(c @ c_)))
+    assert value(bench, "a", "b.npz") == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_table(bench: Bench) -> None:
+    out = bench("fid", "a", "--reference", "cifar10", "--metric", "fd_cifar10", *NETWORK, "--device", "cpu")
+    assert f"a: {N} images of 3x32x32 (folder)" in out
+    rows = [[part.strip() for part in line.split("  ") if part.strip()] for line in out.splitlines()]
+    assert ["metric", "value", "n", "better", "against"] in rows
+    found = {row[0]: row for row in rows if row and row[0].startswith("fd")}
+    assert found["fd_cifar10"][1:] == found["fd-cifar10_features"][1:]
+    assert found["fd_cifar10"][2:] == [f"{N}", "lower", "cifar10-train (50000 images)"]
+    assert found["fd_cifar10"][1].endswith(" †")
+    assert "† fd_cifar10: n below 1000" in out
+
+
+def test_the_json(bench: Bench) -> None:
+    found = measured(bench, "a.npz", "--reference", "b.npz", *SMALL, "--rounding", "truncate")
+    assert found["source"] == open_images("a.npz").facts()
+    reading = found["metrics"]["fd-truncate-colours"]
+    assert (reading["n"], reading["direction"], reading["reference"]) == (N, "lower", "b.npz")
+    assert reading["with"]["parameters"]["reference"] == "b.npz"
+    assert reading["with"]["parameters"]["rounding"] == "truncate"
+    assert set(reading["with"]["provenance"]) == {"b.npz"}
+    card = reading["reference_card"]
+    assert card["images"] == f"sha256 {open_images('b.npz').sha256()}"
+    assert (card["n"], card["extractor"], card["rounding"]) == (N, "colours", "truncate")
+    assert card["decoder"].startswith("numpy ")
+
+
+def test_a_run_is_measured_as_it_was(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    fingerprint = sampled()
+    capsys.readouterr()
+    record = json.loads(Path(f"results/records/{fingerprint}.json").read_text())
+    for name in (fingerprint[:8], f"results/records/{fingerprint}.json", "results"):
+        found = measured(bench, name, "--metric", "fd_cifar10")["metrics"]["fd_cifar10"]
+        assert found.items() >= record["metrics"]["fd_cifar10"].items()
+    assert abs(value(bench, fingerprint, fingerprint)) < 1e-6
+    assert abs(value(bench, fingerprint, "results", "--rounding", "truncate")) < 1e-6
+    # floats: how they become bytes tells, and is kept apart
+    assert value(bench, "a", fingerprint) != value(bench, "a", fingerprint, "--rounding", "truncate")
+    # and a metric of a run takes images as its reference, too
+    bench("measure", *SMALL, "-P", "metric.reference=a", "--device", "cpu")
+    record = json.loads(Path(f"results/records/{fingerprint}.json").read_text())
+    assert record["metrics"][f"{LABEL}-a"]["value"] == value(bench, fingerprint, "a")
+
+
+def test_a_reference_of_images_is_measured_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = value(bench, "b.npz", "a")
+    (kept,) = Path("cache/stats").iterdir()
+
+    def never(*_: object) -> None:
+        raise AssertionError("measured again")
+
+    monkeypatch.setattr("bench.metrics.reference.measure_images", never)
+    Path("a").rename("moved")
+    assert value(bench, "b.npz", "moved") == first
+    assert list(Path("cache/stats").iterdir()) == [kept]
+    with pytest.raises(AssertionError, match="measured again"):
+        value(bench, "a.npz", "moved", "--rounding", "truncate")
+
+
+def test_metrics_share_one_reading_of_the_images(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    from bench.data.npz import _Npz
+
+    read: list[str] = []
+    original = _Npz.__iter__
+
+    def once(self: _Npz) -> Any:
+        read.append(self.name)
+        return original(self)
+
+    monkeypatch.setattr(_Npz, "__iter__", once)
+    more = ("--metric", "precision", "--metric", "class_score")
+    found = measured(bench, "b.npz", "--reference", "a", *NETWORK, *more)
+    assert read == ["b.npz"]
+    readings = {name.partition("-")[0]: reading for name, reading in found["metrics"].items()}
+    assert {name: reading["reference"] for name, reading in readings.items()} == {
+        "fd": "a",
+        "precision": "a",
+        "class_score": "",
+    }
+
+
+BAD = [
+    (("nowhere",), "'nowhere' is neither a file or folder nor a data set"),
+    (("a", "--reference", "cifra10", *SMALL), "reference 'cifra10' is neither a file, a folder or a run"),
+    (("a", "--reference", "cifra10", *SMALL), "(did you mean 'cifar10-"),
+    (("a", "--reference", "x.npz", *SMALL), "reference x.npz: there is no such file"),
+    (("a", "--reference", "empty", *SMALL), "empty holds no PNG, JPEG, WebP or BMP (it is empty)"),
+    (("empty", *SMALL), "empty holds no PNG, JPEG, WebP or BMP (it is empty)"),
+    (("large.npz", "--metric", "fd_cifar10"), "cifar10-features takes 3x32x32 images, not 3x8x8"),
+    (("a", "--reference", "a.npz", "--metric", "fd_cifar10"), "fd_cifar10 is always against cifar10-train"),
+    (("a", "--reference", "a", "--metric", "fd_dct"), "fd_dct is always against gaussian-cifar10: leave out"),
+    (("a", "--reference", "cifar10-test", *SMALL), "there are no statistics of cifar10-test for the"),
+    (("a", "--metric", "fidd"), "unknown metric 'fidd' (did you mean 'fid'?"),
+    (("a", "-P", "sde.eps=1"), "-P takes metric.NAME=VALUE here"),
+    (("a", "--reference", "a", "-P", "metric.reference=b.npz"), "metric.reference was given twice"),
+    (("a", *SMALL, "--device", "tpu"), "unknown device 'tpu'"),
+    (("a", "--reference", "a", "--metric", "fd", "-P", "metric.extractor=spoilt"), "NaN or infinite"),
+    (("a", "--reference", "broken.npz", *SMALL), "broken.npz is not a statistics file, or damaged"),
+    (("a", "--reference", "nan.npz", *SMALL), "nan.npz has values that are not finite"),
+    (("a", "--reference", "odd.npz", *SMALL), "a mean (6,) and a covariance (3, 3) don't go together"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("arguments", "said"), BAD)
+def test_mistakes_are_one_line(bench: Bench, arguments: tuple[str, ...], said: str) -> None:
+    Path("empty").mkdir()
+    np.savez("large.npz", pixels(4)[:, :8, :8])
+    Path("broken.npz").write_text("nothing")
+    np.savez("nan.npz", mu=np.zeros(6), sigma=np.full((6, 6), np.nan))
+    np.savez("odd.npz", mu=np.zeros(6), sigma=np.eye(3))
+    assert said in bench("fid", *arguments, status=2)
+
+
+def test_statistics_of_another_extractor_or_dimension(bench: Bench) -> None:
+    bench("stats", "build", "a", "-o", "narrow.npz", "--extractor", "narrow", "--device", "cpu")
+    line = bench("fid", "a", "--reference", "narrow.npz", *SMALL, status=2)
+    assert "narrow.npz is of the extractor narrow, not colours: build another" in line
+    np.savez("bare.npz", mu=np.zeros(3), sigma=np.eye(3))  # as clean-fid and EDM keep them, without a card
+    line = bench("fid", "a", "--reference", "bare.npz", *SMALL, status=2)
+    assert "bare.npz is of 3 features, colours has 6: not the same extractor" in line
+    narrow = ("--metric", "fd", "-P", "metric.extractor=narrow")
+    found = measured(bench, "a", "--reference", "bare.npz", *narrow)
+    assert found["metrics"]["fd-narrow"]["value"] > 0
+
+
+def test_a_bad_image_late_is_one_line(bench: Bench) -> None:
+    Image.fromarray(pixels(1)[0]).convert("L").save("a/0099.png")
+    assert "a/0099.png is grey: images must be RGB" in bench(
+        "fid", "a", "--reference", "b.npz", *SMALL, status=2
+    )
+    assert "a/0099.png is grey" in bench("fid", "b.npz", "--reference", "a", *SMALL, status=2)
+    assert [path.name.startswith("images_") for path in Path("cache/stats").iterdir()] == [True]  # b.npz's
+
+
+def test_inception_out_of_reach_says_what_needs_none(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def offline(*_: object, **__: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr("socket.getaddrinfo", offline)
+    monkeypatch.setattr("bench.download.PAUSES", ())
+    assert "fd_cifar10" in bench("fid", "a", status=2)
+
+
+def test_stopped_is_130(tmp_path: Path) -> None:
+    """A real Ctrl-C, in the middle of a long measurement."""
+    np.savez(tmp_path / "many.npz", np.zeros((20_000, 32, 32, 3), np.uint8))
+    command = ["fid", "many.npz", "--metric", "fd_cifar10", "--device", "cpu"]
+    # a line of progress at once, as the sign that it is at work
+    code = "import bench.cli.bars as b; b.SOON = 0; from bench.cli import main; main()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *command],
+        cwd=tmp_path,
+        env=os.environ | {"BENCH_CACHE": str(tmp_path / "cache")},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    assert "measuring many.npz: " in process.stderr.readline()  # the first line of progress
+    process.send_signal(signal.SIGINT)
+    _, rest = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert rest.splitlines()[-1] == "bench: stopped; nothing was measured"
+    assert "Traceback" not in rest

@@ -1,0 +1,140 @@
+"""Folders of pictures: which files, in what order, how far ahead; a line for each that is unlike the rest."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bench.data import folder as pictures
+from bench.data.folder import found_in
+from bench.data.pixels import Bytes
+from bench.plan.sources import open_images
+from tests.data.test_images import folder, pixels, refused
+
+Save = Callable[[str, Any], None]
+
+
+def test_only_images_in_order_and_no_loop(tmp_path: Path) -> None:
+    path = folder(tmp_path / "them", pixels(8))
+    (path / "loop").symlink_to(path)
+    (path / "001" / "up").symlink_to("..")
+    (path / "gone.png.txt").symlink_to("nowhere")
+    (path / ".hidden.png").write_text("no image")
+    (path / "dataset.json").write_text("{}")
+    elsewhere = folder(tmp_path / "elsewhere", pixels(2))
+    (path / "zz").symlink_to(elsewhere)
+    files, others = found_in(path)
+    assert [file.name for file in files[:8]] == [f"{i:06d}.png" for i in range(8)]
+    assert len(files) == 10
+    assert others == {".json": 1, ".txt": 1}
+    assert open_images(str(path)).note == "not read: 1 .json, 1 .txt"
+
+
+def test_few_images_are_decoded_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory is that of the tasks in flight, however many images there are, and stopping early stops them."""
+    path = tmp_path / "them"
+    path.mkdir()
+    for i, image in enumerate(pixels(900, 2)):
+        Image.fromarray(image).save(path / f"{i:04d}.bmp")
+    monkeypatch.setattr(pictures, "AHEAD", 4)
+    found, original, done = open_images(str(path), batch=20), pictures.decoded, []
+
+    def decoded(file: Path, content: bytes) -> Bytes:
+        done.append(file)
+        return original(file, content)
+
+    monkeypatch.setattr(pictures, "decoded", decoded)
+    taken = 0
+    for batch in found:
+        taken += len(batch)
+        assert len(done) <= taken + 20 + 5 * pictures.PART
+    assert taken == len(done) == 900
+    done.clear()
+    for _ in found:
+        break
+    assert len(done) <= 20 + 5 * pictures.PART
+
+
+def saved(mode: str) -> Save:
+    """Writes the third image of a folder anew, in another mode."""
+
+    def save(file: str, image: Any) -> None:
+        image.convert(mode).save(file)
+
+    return save
+
+
+def deep(file: str, _: Any) -> None:
+    """A PNG of 16 bits a channel, which Pillow can read but not write."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    rows = b"".join(b"\0" + bytes(8 * 6) for _ in range(8))
+    head = struct.pack(">IIBBBBB", 8, 8, 16, 2, 0, 0, 0)
+    body = chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    Path(file).write_bytes(b"\x89PNG\r\n\x1a\n" + body)
+
+
+def animated(file: str, image: Any) -> None:
+    other = Image.fromarray(255 - np.array(image))
+    image.save(file, save_all=True, append_images=[other])
+
+
+def cut(file: str, _: Any) -> None:
+    whole = Path(file).read_bytes()
+    Path(file).write_bytes(whole[: len(whole) // 2])
+
+
+def text(file: str, _: Any) -> None:
+    Path(file).write_text("no image")
+
+
+def nothing(file: str, _: Any) -> None:
+    Path(file).write_bytes(b"")
+
+
+def larger(file: str, image: Any) -> None:
+    image.resize((9, 8)).save(file)
+
+
+def dangling(file: str, _: Any) -> None:
+    Path(file).unlink()
+    Path(file).symlink_to("nowhere")
+
+
+BAD: list[tuple[Save, str]] = [
+    (saved("L"), "is grey: images must be RGB of 8 bits"),
+    (saved("P"), "is of a palette: images"),
+    (saved("RGBA"), "is RGBA, with transparency: images"),
+    (saved("1"), "is black and white: images"),
+    (saved("I;16"), "is grey of 16 bits: images"),
+    (deep, "is of 16 bits a channel: images"),
+    (animated, "is animated: images"),
+    (cut, "is not an image, or damaged"),
+    (text, "is not an image, or damaged"),
+    (nothing, "is not an image, or damaged"),
+    (larger, "is 9x8, but 000000.png 8x8: images must be of one size"),
+    (dangling, "can't be read: No such file"),
+]
+
+
+@pytest.mark.parametrize(("spoil", "said"), BAD)
+@pytest.mark.parametrize("which", [0, 40])
+def test_a_bad_image_is_named(tmp_path: Path, spoil: Save, said: str, which: int) -> None:
+    path = folder(tmp_path / "them", pixels(60))
+    file = path / f"{which // 3:03d}" / f"{which:06d}.png"
+    spoil(str(file), Image.fromarray(pixels(1)[0]))
+    line = refused(path)
+    if "but" not in said or which:
+        assert said in line
+        assert str(file) in line
+    else:  # the first one decides
+        assert "000001.png is 8x8, but 000000.png 9x8" in line

@@ -1,0 +1,284 @@
+"""bench.toml, profiles and flags; what a plan's fingerprints depend on."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench import BenchError, hookimpl
+from bench.checkpoints.cards import Card
+from bench.cli import main
+from bench.files import REGISTRY, SHIPPED_TOML
+from bench.plan.planning import make_plan
+from bench.plan.settings import Settings, settings
+from bench.plugins.registry import Entry, Registry, registry
+from bench.results.run_spec import RunSpec
+
+QUICK = {"checkpoint": ["gaussian-cifar10"], "steps": 30, "samples": 64, "batch_size": 16, "device": "cpu"}
+
+
+def _toml(folder: Path, text: str) -> Path:
+    (folder / "bench.toml").write_text(text)
+    return folder
+
+
+def shipped(profile: str) -> dict[str, Any]:
+    """A profile as the shipped bench.toml has it."""
+    found: dict[str, Any] = tomllib.loads(SHIPPED_TOML.read_text())["profiles"][profile]
+    return found
+
+
+def test_the_shipped_file_alone(tmp_path: Path) -> None:
+    chosen, name = settings({}, None, tmp_path)
+    assert name == "quick"
+    assert chosen.sde == []  # the checkpoint's own
+    assert shipped("quick").items() <= chosen.model_dump().items()
+    paper, name = settings({}, "paper", tmp_path)
+    assert (name, paper.steps, paper.samples, paper.repeats) == ("paper", 1000, 50000, 5)
+    assert shipped("paper").items() <= paper.model_dump().items()
+
+
+def test_flags_over_own_file_over_shipped(tmp_path: Path) -> None:
+    own = '[defaults]\nseed = 7\nout = "mine"\n[profiles.quick]\nsteps = 41\nsamples = 9\n'
+    chosen, name = settings({"samples": 5, "sde": "ve"}, None, _toml(tmp_path, own))
+    assert name == "quick"
+    assert (chosen.samples, chosen.sde) == (5, ["ve"])  # flags
+    assert (chosen.steps, chosen.seed, chosen.out) == (41, 7, Path("mine"))  # own file
+    assert (chosen.batch_size, chosen.precision) == (shipped("quick")["batch_size"], "fp32")
+
+
+def test_a_file_goes_over_the_shipped_one_and_its_profile_over_its_defaults(tmp_path: Path) -> None:
+    folder = _toml(tmp_path, "[defaults]\nrepeats = 3\ngrid = 'logsnr'\n[profiles.exact]\nrepeats = 2\n")
+    chosen, _ = settings({}, "paper", folder)
+    assert (chosen.repeats, chosen.grid, chosen.samples) == (3, "logsnr", 50000)
+    chosen, _ = settings({}, "exact", folder)
+    assert (chosen.repeats, chosen.grid) == (2, "logsnr")
+
+
+def test_another_selection_drops_the_files_parameters(tmp_path: Path) -> None:
+    text = "[profiles.quick]\ncorrector = 'langevin'\n[profiles.quick.parameters.corrector]\nsnr = 0.2\n"
+    folder = _toml(tmp_path, text)
+    assert settings({}, None, folder)[0].parameters == {"corrector": {"snr": 0.2}}
+    assert settings({"corrector": ["langevin"]}, None, folder)[0].parameters == {"corrector": {"snr": 0.2}}
+    assert settings({"corrector": ["none"]}, None, folder)[0].parameters == {}
+
+
+def test_the_choice_of_a_profile(tmp_path: Path) -> None:
+    folder = _toml(tmp_path, 'profile = "exact"\n[profiles.tall]\nsteps = 77\n')
+    assert settings({}, None, folder)[1] == "exact"
+    assert settings({}, None, folder)[0].checkpoint == ["gaussian-cifar10"]
+    chosen, name = settings({}, "tall", folder)
+    assert (name, chosen.steps) == ("tall", 77)
+    with pytest.raises(BenchError, match=r"unknown profile 'tal' .did you mean 'tall'"):
+        settings({}, "tal", folder)
+
+
+def test_the_file_of_the_working_folder_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(_toml(tmp_path, "[profiles.quick]\nsteps = 41\n"))
+    assert settings({})[0].steps == 41
+
+
+def test_a_solver_by_flag_takes_the_place_of_the_profiles_predictor(tmp_path: Path) -> None:
+    folder = _toml(tmp_path, '[profiles.quick]\npredictor = ["ancestral"]\ncorrector = ["langevin"]\n')
+    chosen, _ = settings(QUICK | {"solver": ["rk45"]}, None, folder)
+    (cell,) = make_plan(chosen, registry())
+    assert cell.entries["solver"].name == "rk45"
+    assert cell.sampler.predictor is None
+    assert cell.sampler.corrector is None
+
+
+def _dry(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[str]:
+    with pytest.raises(SystemExit) as stop:
+        main(["run", "--dry-run", "--checkpoint", "gaussian-cifar10", "--sde", "ve", *arguments])
+    out, err = capsys.readouterr()
+    assert (stop.value.code, err) == (0, "")
+    return [line.rsplit(" ", 1)[1] for line in out.splitlines() if line.startswith("  to run")]
+
+
+def test_parameters_in_the_file_count_as_those_by_flag(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    langevin = ("--corrector", "langevin")
+    by_flag = _dry(capsys, *langevin, "--snr", "0.3")
+    both = _dry(capsys, *langevin, "--snr", "0.3", "--corrector-steps", "2")
+    assert len(by_flag) == len(both) == 1
+    _toml(tmp_path, "[profiles.quick.parameters.corrector]\nsnr = 0.3\n")
+    assert _dry(capsys, *langevin) == by_flag
+    assert _dry(capsys, *langevin, "--corrector-steps", "2") == both
+    _toml(tmp_path, "[profiles.quick.parameters.corrector]\nsnr = 0.9\n")
+    assert _dry(capsys, *langevin, "--snr", "0.3") == by_flag
+
+
+def plan(**changes: Any) -> list[RunSpec]:
+    """Cells of a quick run with some settings changed."""
+    return make_plan(Settings.model_validate(QUICK | changes), registry())
+
+
+def one(**changes: Any) -> RunSpec:
+    """The only cell of a quick run with some settings changed."""
+    (cell,) = plan(**changes)
+    return cell
+
+
+def test_lists_multiply_out() -> None:
+    chosen: dict[str, list[str]] = {
+        "checkpoint": ["gaussian-cifar10", "gmm-cifar10"],
+        "sde": ["vp", "ve", "subvp"],
+        "predictor": ["reverse_diffusion", "euler_maruyama"],
+        "corrector": ["none", "langevin"],
+    }
+    cells = plan(**chosen, seed=5, repeats=2)
+    names = [
+        (c.card.name, c.sampler.sde.name, c.entries["predictor"].name, c.entries["corrector"].name, c.seed)
+        for c in cells
+    ]
+    assert sorted(names) == sorted(itertools.product(*chosen.values(), [5, 6]))
+    assert len({c.fingerprint for c in cells}) == len(cells)
+    assert len({c.key for c in cells}) == len(cells)
+
+
+def test_several_solvers_and_metrics() -> None:
+    cells = plan(solver=["rk45", "scipy_rk45"], metric=["fd_dct"])
+    assert [c.entries["solver"].name for c in cells] == ["rk45", "scipy_rk45"]
+    assert [[m.name for m in c.metrics] for c in cells] == [["fd_dct"]] * 2
+
+
+def test_a_parameter_goes_to_every_selected_plugin_that_has_it() -> None:
+    cells = plan(corrector=["none", "langevin"], parameters={"corrector": {"snr": "0.5"}})
+    assert [c.sampler.corrector.values().get("snr") for c in cells if c.sampler.corrector] == [None, 0.5]
+
+
+PC = {"corrector": ["langevin"]}
+CHANGES: list[dict[str, Any]] = [
+    {},
+    {"seed": 1},
+    {"steps": 31},
+    {"batch_size": 32},
+    {"checkpoint": ["gmm-cifar10"]},
+    {"sde": ["ve"]},
+    {"sde": ["subvp"]},
+    {"parameters": {"sde": {"beta_max": 19.0}}},
+    {"predictor": ["ancestral"]},
+    {"predictor": ["ancestral"], "parameters": {"predictor": {"variance": "posterior"}}},
+    PC,
+    PC | {"parameters": {"corrector": {"snr": 0.2}}},
+    PC | {"parameters": {"corrector": {"steps": 2}}},
+    PC | {"order": "predictor_first"},
+    {"precision": "bf16"},
+    {"compile": True},
+    {"denoise": "none"},
+    {"denoise": "tweedie"},
+    {"grid": "logsnr"},
+    {"grid": "polynomial"},
+    {"grid": "polynomial", "rho": 5.0},
+    {"solver": ["rk45"]},
+    {"solver": ["scipy_rk45"]},
+    {"solver": ["rk45"], "parameters": {"solver": {"tol": 1e-3}}},
+]
+
+
+def test_all_that_decides_the_numbers_is_in_the_fingerprint() -> None:
+    cells = [one(**change) for change in CHANGES]
+    for (a, x), (b, y) in itertools.combinations(zip(CHANGES, cells, strict=True), 2):
+        assert x.key != y.key, f"{a} and {b}"
+        assert x.fingerprint != y.fingerprint, f"{a} and {b}"
+    titles = {c.title for c in cells}
+    assert len(titles) == len(cells) - 1  # the size of a batch is in none
+    again = [one(**change) for change in CHANGES]
+    assert [(c.key, c.fingerprint) for c in again] == [(c.key, c.fingerprint) for c in cells]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"out": Path("elsewhere")},
+        {"metric": ["fd_dct"]},
+        {"sde": ["vp"], "parameters": {"sde": {"beta_max": "20"}}},
+        {"rho": 5.0},
+        {"device": "cpu"},
+    ],
+)
+def test_what_decides_no_number_is_not_in_the_fingerprint(change: dict[str, Any]) -> None:
+    assert (one(**change).key, one(**change).fingerprint) == (one().key, one().fingerprint)
+
+
+def test_a_value_left_to_the_sde_is_that_value() -> None:
+    given = one(**PC, parameters={"corrector": {"snr": 0.01}})
+    assert given.fingerprint == one(**PC).fingerprint
+    assert plan(repeats=3)[0].fingerprint == one().fingerprint
+
+
+def test_samples_change_the_record_and_not_the_folder_of_samples() -> None:
+    cells = [one(samples=n) for n in (16, 40, 64, 1000)]
+    assert len({c.key for c in cells}) == 1
+    assert len({c.fingerprint for c in cells}) == len(cells)
+    assert cells[1].batches == [(0, 16), (1, 16), (2, 8)]
+    assert cells[0].batches == cells[1].batches[:1] == cells[2].batches[:1]
+
+
+def test_a_plugins_distribution_and_version_count() -> None:
+    def key(distribution: str, version: str) -> str:
+        class Hooks:
+            @hookimpl
+            def register_predictors(self, register: Any) -> None:
+                register(registry().get("predictors", "ancestral").thing)
+
+        found = Registry()
+        found.entries = {k: e for k, e in registry().entries.items() if k != ("predictors", "ancestral")}
+        found.load(Hooks(), distribution, version)
+        (cell,) = make_plan(Settings.model_validate(QUICK | {"predictor": ["ancestral"]}), found)
+        return cell.key
+
+    assert key("a", "1") == key("a", "1")
+    assert len({key("a", "1"), key("a", "2"), key("b", "1")}) == 3
+
+
+def test_all_of_a_card_that_decides_the_numbers_counts(tmp_path: Path) -> None:
+    """Two cards may share a file: how it is read (format, data range, network, sigma_data) counts too."""
+    blob = b"any bytes"
+    (tmp_path / "file").write_bytes(blob)
+    model = Card.read(REGISTRY / "cards" / "gaussian-cifar10.toml")
+
+    def key(format: str, **changes: Any) -> str:
+        file = {"name": "file", "bytes": len(blob), "sha256": hashlib.sha256(blob).hexdigest()}
+        fields = model.model_dump(by_alias=True) | {"name": "mine", "format": format, "files": [file]}
+        card = Card(**fields | changes)
+        card._home = tmp_path
+        found = Registry()
+        found.entries = registry().entries | {
+            ("checkpoints", "mine"): [Entry("checkpoints", "mine", card, "t", "1")]
+        }
+        (cell,) = make_plan(Settings.model_validate(QUICK | {"checkpoint": ["mine"]}), found)
+        return cell.key
+
+    assert key("edm") == key("edm") == key("edm", summary="in other words")
+    keys = [
+        key("edm"),
+        key("gaussian"),
+        key("edm", data_range=(-1.0, 1.0)),
+        key("edm", network={"width": 32}),
+        key("edm", network={"width": 32, "sigma_data": 0.25}),
+    ]
+    assert len(set(keys)) == len(keys)
+
+
+@pytest.mark.parametrize(
+    ("change", "nfe"),
+    [
+        ({}, 30),
+        (PC, 60),
+        (PC | {"parameters": {"corrector": {"steps": 3}}}, 120),
+        (PC | {"predictor": ["none"]}, 30),
+        (PC | {"order": "predictor_first"}, 59),
+        ({"denoise": "tweedie"}, 31),
+        ({"solver": ["rk45"]}, None),
+    ],
+)
+def test_the_planned_cost_of_a_cell(change: dict[str, Any], nfe: int | None) -> None:
+    assert one(**change).planned_nfe == nfe

@@ -1,0 +1,275 @@
+"""``diffusers:<SchedulerClass>``: against the same method of our own, and every scheduler there is."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from bench import SDE, BenchError, Solver, Tensor
+from bench.closed_form.moments import response_moments
+from bench.diffusion.sampler import Sampler
+from bench.plugins.registry import registry
+from bench.testing.probe import MIXTURE, Watched, ended, prior, run
+from tests.support import adapted
+from tests.support.adapted import LAM, MU, bench, check_noise, check_refused, sample
+from tests.support.analytic import sde
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    diffusers = pytest.importorskip("diffusers", reason="diffusers, a test dependency, is not installed")
+
+LAWS = ("vp", "ve", "subvp")
+SCHEDULERS = [name for name in dir(diffusers) if name.endswith("Scheduler")]
+
+
+def build(scheduler: str, **parameters: Any) -> Solver:
+    return adapted.build(f"diffusers:{scheduler}", **parameters)
+
+
+def level_of(law: str, index: int) -> SDE:
+    """The SDE ended at the time of diffusers' timestep ``index`` of 1000, evenly spread."""
+    chosen = sde(law)
+    lowest = float(chosen.time_at(np.array([math.log(3e-3)]))[0])
+    start = max(chosen.eps, lowest)
+    return ended(chosen, start + index / 999 * (chosen.end - start))
+
+
+# steps that put diffusers' timesteps on our uniform grid of as many steps: 27 intervals of 37 in 999, 40s
+# from 999 down to 39, and, where the schedulers leave the lowest of 28 out, 37s from 999 down to 37
+SAME = [
+    ("EulerDiscreteScheduler", 28, "", "ddim", {}, 0),
+    ("HeunDiscreteScheduler", 28, "", "heun", {}, 0),
+    ("DDIMScheduler", 25, "timestep_spacing=trailing", "ddim", {}, 39),
+    ("DPMSolverMultistepScheduler", 27, "solver_order=1", "ddim", {}, 37),
+    ("DPMSolverMultistepScheduler", 27, "", "dpmpp_2m", {}, 37),
+    ("DPMSolverMultistepScheduler", 27, "solver_order=3", "dpmpp_3m", {}, 37),
+    ("UniPCMultistepScheduler", 27, "solver_order=1", "unipc", {"order": 1, "variant": "bh2"}, 37),
+]
+
+
+@pytest.mark.parametrize(("scheduler", "steps", "config", "name", "parameters", "lowest"), SAME)
+@pytest.mark.parametrize("law", LAWS)
+def test_it_is_our_own_of_the_same_method(
+    law: str, scheduler: str, steps: int, config: str, name: str, parameters: dict[str, Any], lowest: int
+) -> None:
+    """On the mixture, whose score is not linear, in the whole of the project's loop.
+
+    The library keeps ``alpha_bar`` in float32, a product of up to 1000 factors rounded by 6e-8: it may be off
+    by 6e-5, and so may a state of size 1.
+    """
+    theirs = run(build(scheduler, steps=steps, config=config), sde(law), steps, prior(3),
+                 model=Watched(MIXTURE, sde(law)))  # fmt: skip
+    own = level_of(law, lowest)
+    predictor = registry().build("predictors", name, parameters)
+    # diffusers begins with rho times a normal draw, or with sqrt(1 + rho^2) times it
+    top = own.at(own.end)
+    given = prior(3) * (float(theirs_start(scheduler, top.sigma / top.alpha)) * top.alpha / own.prior_std)
+    ours = run(predictor, own, steps, given, model=Watched(MIXTURE, own), grid="uniform")
+    assert theirs.calls == ours.calls == build(scheduler, steps=steps, config=config).nfe()
+    off = float((theirs.x - ours.x).norm() / ours.x.norm())
+    assert off < 1e-4
+
+
+def theirs_start(scheduler: str, ratio: float) -> float:
+    """The deviation of x / alpha that a scheduler begins with."""
+    return ratio if scheduler in ("EulerDiscreteScheduler", "HeunDiscreteScheduler") else math.hypot(1, ratio)
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "steps", "config", "lowest"),
+    [
+        ("DDPMScheduler", 25, "timestep_spacing=trailing", 39),
+        ("EulerAncestralDiscreteScheduler", 28, "", 0),
+    ],
+)
+@pytest.mark.parametrize("law", ["vp", "ve"])
+def test_ancestral_ones_have_the_exact_moments_of_ddim_with_all_its_noise(
+    law: str, scheduler: str, steps: int, config: str, lowest: int
+) -> None:
+    """Pooled over 64 independent coordinates of 4000 samples: standard errors of 0.2 % and 0.28 %."""
+    x, _ = sample(build(scheduler, steps=steps, config=config), law, 4000)
+    ddim = registry().build("predictors", "ddim", {"eta": 1.0})
+    mean, variance = response_moments(Sampler(level_of(law, lowest), ddim, steps=steps), MU, LAM)
+    off = (x.mean(0).numpy() - mean) / np.sqrt(variance)
+    ratio = x.var(0).numpy() / variance - 1
+    assert abs(off.mean()) < 4 / math.sqrt(x.numel())
+    assert abs(ratio.mean()) < 4 * math.sqrt(2 / x.numel())
+    assert np.abs(ratio).max() < 5 * math.sqrt(2 / len(x))
+
+
+def refused(name: str) -> str:
+    """Why a scheduler is not taken, or nothing."""
+    try:
+        build(name)
+    except BenchError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_every_scheduler_runs_or_is_refused_in_a_line(name: str) -> None:
+    why = refused(name)
+    if why:
+        assert why.startswith(f"diffusers:{name} can't sample these networks: ")
+        assert "\n" not in why
+        return
+    solver = build(name, steps=7)
+    results: list[Tensor] = []
+    for law, seed in (("ve", 0), ("ve", 0), ("ve", 1), ("subvp", 0)):
+        torch.manual_seed(len(results))
+        before = torch.random.get_rng_state()
+        x, calls = sample(solver, law, 4, seed)
+        assert torch.equal(before, torch.random.get_rng_state())
+        assert x.dtype == torch.float64
+        assert x.isfinite().all()
+        assert calls == solver.nfe()
+        results.append(x)
+    assert torch.equal(results[0], results[1])
+    assert not torch.equal(results[0], results[2])
+    x, _ = sample(build(name, steps=50), "vp", 32)
+    # first order at 50 steps of these levels loses a fifth of the variance; standard errors are 2 and 3 %
+    assert abs(float(((x.mean(0).numpy() - MU) / np.sqrt(LAM)).mean())) < 0.1
+    assert 0.7 < float((x.var(0).numpy() / LAM).mean()) < 1.2
+
+
+def test_those_that_run_and_those_that_can_not() -> None:
+    taken = {name for name in SCHEDULERS if not refused(name)}
+    assert {
+        "DDIMScheduler", "DDPMScheduler", "DEISMultistepScheduler", "DPMSolverMultistepScheduler",
+        "DPMSolverSDEScheduler", "EulerAncestralDiscreteScheduler", "EulerDiscreteScheduler",
+        "HeunDiscreteScheduler", "LMSDiscreteScheduler", "PNDMScheduler", "UniPCMultistepScheduler",
+    } <= taken  # fmt: skip
+    assert "it needs a network distilled for it" in refused("LCMScheduler")
+    assert "ipndm is the same method" in refused("IPNDMScheduler")
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "config", "drawn"),
+    [
+        ("DDIMScheduler", "", False),
+        ("DPMSolverMultistepScheduler", "", False),
+        ("DPMSolverMultistepScheduler", "algorithm_type=sde-dpmsolver++", True),
+        ("DPMSolverSDEScheduler", "", True),
+        ("DDPMScheduler", "", True),
+    ],
+)
+def test_noise_is_drawn_where_it_matters(scheduler: str, config: str, drawn: bool) -> None:
+    solver = build(scheduler, steps=5, config=config)
+    check_noise(solver, drawn=drawn)
+
+
+def test_the_librarys_settings_are_its_own() -> None:
+    """Karras' spacing by the scheduler's setting: another result, the same calls."""
+    plain, spaced = (
+        build("DPMSolverMultistepScheduler", steps=9, config=c)
+        for c in ("", "use_karras_sigmas=true,solver_order=3")
+    )
+    x, calls = sample(plain, "vp", 2)
+    y, others = sample(spaced, "vp", 2)
+    assert calls == others == 9
+    assert not torch.equal(x, y)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "said"),
+    [
+        ("DDIM", {}, "diffusers has no scheduler 'DDIM' (did you mean 'DDIMScheduler'"),
+        ("EulerDiscretScheduler", {}, "did you mean 'EulerDiscreteScheduler'"),
+        ("", {}, "diffusers has no scheduler ''"),
+        ("<SchedulerClass>", {}, "stands for many solvers: put a name in place of <SchedulerClass>"),
+        ("UniPCMultistepScheduler", {"config": "solver_oder=3"}, "no setting 'solver_oder' (did you mean"),
+        ("UniPCMultistepScheduler", {"config": "solver_order"}, "config takes key=value,key=value, not"),
+        ("UniPCMultistepScheduler", {"config": "solver_order=two"}, "must be as its default, 2, not 'two'"),
+        ("UniPCMultistepScheduler", {"config": "solver_order=true"}, "must be as its default, 2, not"),
+        ("UniPCMultistepScheduler", {"config": "solver_type=3"}, "solver_type must be as its default, 'bh2'"),
+        ("UniPCMultistepScheduler", {"config": "beta_start=0.1"}, "beta_start is not to be set: the SDE"),
+        ("DDIMScheduler", {"config": "timestep_spacing=odd"}, "odd is not supported"),
+        ("DDIMScheduler", {"steps": 0}, "steps must be >= 1"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_told_in_a_line(name: str, parameters: dict[str, Any], said: str) -> None:
+    check_refused(f"diffusers:{name}", parameters, said)
+
+
+def test_a_library_that_is_not_there_is_told_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "diffusers", None)
+    with pytest.raises(
+        BenchError, match=r"^diffusers needs diffusers: .*: pip install 'sampler-bench\[diffusers\]', in"
+    ):
+        registry().get("solvers", "diffusers:NeverAskedForBefore")
+    # and all else goes on
+    assert "diffusers:<SchedulerClass>" in registry().names("solvers")
+    assert registry().build("solvers", "rk45", {}).name == "rk45"
+
+
+SUITE = """
+[suites.others]
+layout = "grid"
+checkpoint = "gaussian-cifar10"
+
+[[suites.others.cells]]
+sde = "vp"
+solver = ["diffusers:EulerDiscreteScheduler", "diffusers:DPMSolverMultistepScheduler"]
+parameters.solver.steps = [4, 8]
+row = "{solver}"
+column = "NFE {steps}"
+"""
+
+
+def test_a_suite_of_them_from_run_to_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bench.toml").write_text(SUITE)
+    assert bench("run", "--suite", "others", "--samples", "8", "--batch-size", "8") == 0
+    assert "4 finished, 0 failed" in capsys.readouterr().out
+    assert bench("table", "others") == 0
+    printed = capsys.readouterr().out
+    assert "diffusers:DPMSolverMultistepScheduler" in printed
+    (path,) = (tmp_path / "results" / "others").glob("*/cells.csv")
+    with path.open() as lines:
+        rows = list(csv.DictReader(lines))
+    assert {(row["row"], row["column"], float(row["nfe"])) for row in rows} == {
+        (f"diffusers:{name}", f"NFE {steps}", float(steps))
+        for name in ("EulerDiscreteScheduler", "DPMSolverMultistepScheduler")
+        for steps in (4, 8)
+    }
+    names = [path.name for path in tmp_path.rglob("*")]
+    assert not [name for name in names if set(name) & set(':<>"|?*\\')]
+    record = json.loads(next((tmp_path / "results" / "records").glob("*.json")).read_text())
+    assert record["identity"]["solver"]["libraries"] == {"diffusers": diffusers.__version__}
+
+
+def test_show_and_list_know_members(capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench("show", "diffusers:DDIMScheduler") == 0
+    told = capsys.readouterr().out
+    assert told.startswith("solver diffusers:DDIMScheduler, from sampler-bench")
+    assert "timestep_spacing=leading" in told
+    assert "trained_betas" not in told
+    assert bench("show", "diffusers:DDIMSchedular") == 2
+    assert "did you mean 'DDIMScheduler'" in capsys.readouterr().err
+    assert bench("list", "solvers", "--json") == 0
+    names = [entry["name"] for entry in json.loads(capsys.readouterr().out)["entries"]]
+    assert "diffusers:<SchedulerClass>" in names
+
+
+def test_check_judges_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert bench("check", "diffusers:DPMSolverMultistepScheduler", "--sde", "vp", "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["passed"] is True
+    assert (report["role"], report["name"]) == ("solver", "diffusers:DPMSolverMultistepScheduler")
+    assert [Path(file).name for file in report["files"]] == [
+        f"diffusers_DPMSolverMultistepScheduler.{kind}" for kind in ("csv", "png", "svg")
+    ]

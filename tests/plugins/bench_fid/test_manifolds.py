@@ -1,0 +1,141 @@
+"""Precision and recall: against distances one by one, ties and duplicates included."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from bench import BenchError, FeatureMetric, Features, MetricResult
+from bench.metrics.reference import Reference, write
+from bench.plugins.registry import registry
+from bench.types import Array
+from bench_fid import manifolds
+from bench_fid.manifolds import precision_and_recall
+
+
+def one_by_one(samples: Array, data: Array, k: int) -> tuple[float, float]:
+    """Precision and recall as they are defined: a sorted list of distances per point."""
+
+    def distance(a: Array, b: Array) -> float:
+        return math.fsum((i - j) ** 2 for i, j in zip(a.tolist(), b.tolist(), strict=True))
+
+    def share(points: Array, centres: Array) -> float:
+        radii = [
+            sorted(distance(c, other) for j, other in enumerate(centres) if j != i)[k - 1]
+            for i, c in enumerate(centres)
+        ]
+        inside = [any(distance(p, c) <= r for c, r in zip(centres, radii, strict=True)) for p in points]
+        return sum(inside) / len(inside)
+
+    return share(samples, data), share(data, samples)
+
+
+def rng(seed: int) -> np.random.Generator:
+    """Random numbers."""
+    return np.random.default_rng(seed)
+
+
+@pytest.mark.parametrize("k", [1, 3])
+@pytest.mark.parametrize("d", [1, 2, 20])
+def test_normal_points_count_as_one_by_one(d: int, k: int) -> None:
+    samples, data = rng(0).normal(size=(60, d)), 0.7 * rng(1).normal(size=(50, d)) + 0.3
+    found = precision_and_recall(samples, data, k)
+    assert found == one_by_one(samples, data, k)
+    if d == 20:  # it is a share of some, not of all or none
+        assert 0 < found.precision < 1
+
+
+def test_ties_and_duplicates_count_as_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(manifolds, "CHUNK", 16)
+    for seed in range(4):
+        # points of a lattice: most of what is compared is equal, and many points are there twice
+        samples = rng(seed).integers(0, 4, size=(40, 3)).astype(float)
+        data = rng(seed + 9).integers(1, 6, size=(50, 3)).astype(float)
+        assert precision_and_recall(samples, data, 3) == one_by_one(samples, data, 3)
+
+
+def test_points_far_from_the_origin_count_as_one_by_one() -> None:
+    # at 1e7 a squared distance by a matrix product of the points as they are would be off by some 1e-1
+    samples, data = 1e7 + rng(0).normal(size=(40, 8)), 1e7 + rng(1).normal(size=(40, 8))
+    assert precision_and_recall(samples, data, 3) == one_by_one(samples, data, 3)
+
+
+def test_of_a_set_and_itself_both_are_one() -> None:
+    for points in (
+        rng(0).normal(size=(700, 30)),
+        np.zeros((8, 5)),
+        np.repeat(rng(1).normal(size=(5, 4)), 6, 0),
+    ):
+        assert precision_and_recall(points, points.copy(), 3) == (1.0, 1.0)
+
+
+def test_one_mode_of_two_has_precision_and_lacks_recall() -> None:
+    modes = np.repeat([[-50.0, 0.0], [50.0, 0.0]], 200, axis=0)
+    data = modes + rng(0).normal(size=(400, 2))
+    found = precision_and_recall(data[:200] + 1e-3, data, 3)
+    assert found.precision == 1
+    assert found.recall == 0.5
+    assert precision_and_recall(data, data[:200] + 1e-3, 3) == (found.recall, found.precision)
+
+
+def metric(name: str, **given: object) -> FeatureMetric:
+    """A metric of the registry on cifar10-features."""
+    found: FeatureMetric = registry().build("metrics", name, {"extractor": "cifar10-features", **given})
+    return found
+
+
+@pytest.fixture
+def reference(tmp_path: Path) -> str:
+    """Statistics whose 900 rows are in the order of three far clusters."""
+    rows = np.concatenate([rng(c).normal(100.0 * c, size=(300, 64)) for c in range(3)])
+    write(tmp_path / "clusters.npz", Reference(rows.mean(0), np.cov(rows.T), rows, {}, ""))
+    return str(tmp_path / "clusters.npz")
+
+
+def reading(name: str, rows: Array, **given: object) -> MetricResult:
+    """The metric's reading of rows of features."""
+    measured = metric(name, **given).begin()
+    for part in np.array_split(rows, 4):
+        measured.update(Features(torch.from_numpy(part).float()))
+    return measured.compute()
+
+
+def test_both_rest_on_one_computation(reference: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = rng(7).normal(size=(200, 64))
+    balls, made = manifolds._Balls, []
+
+    class Counted(balls):  # type: ignore[valid-type,misc]
+        def __init__(self, points: Array, *rest: object) -> None:
+            made.append(len(points))
+            super().__init__(points, *rest)
+
+    monkeypatch.setattr(manifolds, "_Balls", Counted)
+    precision, recall = (reading(name, rows, reference=reference) for name in ("precision", "recall"))
+    assert made == [200, 900]
+    assert precision.error == pytest.approx(math.sqrt(precision.value * (1 - precision.value) / 200))
+    assert recall.error is None
+    # one cluster of three is reached
+    assert recall.value <= 1 / 3
+    assert precision.details == recall.details == {"k": 3, "rows": 200, "reference_rows": 900}
+
+
+def test_more_points_than_asked_for_are_drawn_without_bias(reference: str) -> None:
+    rows = np.concatenate([rng(c + 5).normal(100.0 * c, size=(300, 64)) for c in range(3)])
+    found = reading("recall", rows, reference=reference, most=300)
+    assert found.n == 900
+    assert found.details["rows"] == found.details["reference_rows"] == 300
+    # in order, the first 300 are one cluster of three; drawn, all three are there on both sides
+    assert found.value > 0.5
+
+
+def test_labels_and_limits(reference: str) -> None:
+    assert metric("precision").label == "precision-cifar10_features"
+    assert metric("recall", k=5, most=2000).label == "recall-cifar10_features-k_5-most_2000"
+    with pytest.raises(BenchError, match=r"recall\.most must be more than its k"):
+        metric("recall", k=5, most=5)
+    with pytest.raises(BenchError, match="more rows of the reference than its k, 900, not 900"):
+        metric("recall", k=900, reference=reference).begin()

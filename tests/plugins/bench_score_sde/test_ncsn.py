@@ -1,0 +1,119 @@
+"""The suite ``ncsn`` against annealed Langevin dynamics as NCSN and NCSNv2 wrote it down."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import minimize_scalar
+
+from bench import Prediction, Sampler
+from bench.checkpoints.exact import exact_fd_dct, mixture
+from bench.closed_form.mixture import on_range
+from bench.closed_form.moments import moments
+from bench.plan.planning import plan_suite
+from bench.plan.settings import Settings, suites
+from bench.plan.suites import resolved
+from bench.plugins.registry import registry
+from bench.testing.probe import ended
+from tests.support.analytic import gaussian, relative
+from tests.support.paths import ROOT, TESTS_PATH
+
+REFERENCE = ROOT / "results" / "reference" / "ncsn" / "gaussian-cifar10-512"
+SEEDS = 3
+DIMENSION = (1, 2, 3)
+
+
+@cache
+def samplers() -> dict[tuple[str, str], Sampler]:
+    """The suite's samplers by row and way of ending."""
+    settings = Settings(checkpoint=["gaussian-cifar10"], samples=4, device="cpu")
+    cells = plan_suite(settings, "ncsn", resolved("ncsn", suites(TESTS_PATH)), registry())
+    return {(place.row, cell.sampler.denoise): cell.sampler for place, cell in cells}
+
+
+@pytest.mark.parametrize(
+    ("row", "count", "largest", "moves", "e", "half"),
+    [("NCSN", 10, 1.0, 100, 2e-5, True), ("NCSNv2", 232, 50.0, 5, 6.2e-6, False)],
+)
+@pytest.mark.parametrize("denoise", ["none", "tweedie"])
+def test_runs_as_published(
+    row: str, count: int, largest: float, moves: int, e: float, half: bool, denoise: str
+) -> None:
+    """State for state, on a Gaussian, with the same noise: both papers' algorithm 1 in full length."""
+    mean, variance = np.linspace(0.2, 0.7, 6).reshape(DIMENSION), np.geomspace(1e-4, 1, 6).reshape(DIMENSION)
+    generator = torch.Generator().manual_seed(0)
+    start = torch.randn(SEEDS, *DIMENSION, generator=generator, dtype=torch.float64)
+    draws = torch.randn(count * moves, SEEDS, *DIMENSION, generator=generator, dtype=torch.float64)
+
+    x, z = largest * start.numpy(), iter(draws.numpy())
+    sigmas = np.geomspace(largest, 0.01, count)
+
+    def score(x: np.ndarray, sigma: float) -> np.ndarray:
+        return np.asarray((mean - x) / (variance + sigma**2))
+
+    for sigma in sigmas:
+        a = e * sigma**2 / sigmas[-1] ** 2
+        for _ in range(moves):
+            if half:  # Song and Ermon (2019)
+                x = x + a / 2 * score(x, sigma) + np.sqrt(a) * next(z)
+            else:  # Song and Ermon (2020)
+                x = x + a * score(x, sigma) + np.sqrt(2 * a) * next(z)
+    if denoise == "tweedie":
+        x = x + sigmas[-1] ** 2 * score(x, sigmas[-1])
+
+    sampler = samplers()[row, denoise]
+    # the run's times begin at eps, a 1e-5 of which is 1e-4 of sigma
+    sampler = dataclasses.replace(sampler, sde=ended(sampler.sde, 1e-13))
+    left = iter(draws.clone())
+    asked = Prediction(gaussian(mean, variance), sampler.sde)
+    with torch.no_grad():
+        found = sampler.run(start, asked, lambda _: pytest.fail("no predictor"), lambda _: next(left))
+    # r is written with eight digits
+    assert relative(found, x) < 1e-6
+    assert asked.calls == count * moves + (denoise == "tweedie")
+
+
+def test_ncsnv2s_step_is_the_best_of_its_theory() -> None:
+    """Where the step of a scale is ``x (1 - q) + sqrt(2 q) sigma z``, T of them from a chain of ratio g leave
+
+    ``s^2 / sigma^2 = (1 - q)^2T (g^2 - 1 / (1 - q/2)) + 1 / (1 - q/2)``, by the geometric sum. NCSNv2
+    (technique 4) chooses e, here q = e / sigma_L^2 = 2 r^2, so that this is nearest to 1: its update has no
+    half in it.
+    """
+    sampler = samplers()["NCSNv2", "none"]
+    assert sampler.corrector is not None
+    ratio, moves = 5000 ** (1 / (sampler.steps - 1)), sampler.corrector.calls
+
+    def left(q: float) -> float:
+        kept, noise = (1 - q) ** (2 * moves), 1 / (1 - q / 2)
+        return float(kept * (ratio**2 - noise) + noise)
+
+    best = minimize_scalar(left, bounds=(1e-3, 0.5), method="bounded").x
+    assert 2 * sampler.corrector.values()["snr"] ** 2 == pytest.approx(best, rel=0.05)
+
+
+def test_committed_table_agrees_with_theory() -> None:
+    """Each value within four of its errors of the moments' recursion, which is computed anew."""
+    card = registry().get("checkpoints", "gaussian-cifar10").thing
+    with (REFERENCE / "cells.csv").open(newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    assert len(rows) == len(samplers())
+    for row in rows:
+        exact = exact_fd_dct(card, samplers()[row["row"], row["column"].removeprefix("denoise ")])
+        assert float(row["exact"]) == pytest.approx(exact, rel=1e-6)
+        assert abs(float(row["value"]) - float(row["exact"])) < 4 * float(row["error"])
+
+
+def test_noise_of_one_does_not_find_the_brightness() -> None:
+    """From N(0, 1), NCSN's ten scales leave more than 99 % of the distance in the mean grey level."""
+    data, colour = mixture(registry().get("checkpoints", "gaussian-cifar10").thing)
+    images = on_range(data, (0.0, 1.0), colour)
+    mean, variance = images.mean[0], images.variance[0]
+    found, spread = moments(samplers()["NCSN", "none"], mean, variance)
+    parts = (found - mean) ** 2 + (np.sqrt(spread) - np.sqrt(variance)) ** 2
+    assert parts[0, 0, 0] > 0.99 * parts.sum()

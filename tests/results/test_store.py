@@ -1,0 +1,375 @@
+"""Full disks and damaged files; what --rerun, --prune and --dry-run do and leave alone."""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file
+
+import bench.engine.batch
+from bench import Noise, Prediction, Predictor, Register, Step, Tensor, Update, hookimpl
+from bench.cli import main
+from bench.plugins.registry import Registry, registry
+from tests.engine.test_load import unfinished
+
+RUN = (
+    *("run", "--checkpoint", "gaussian-cifar10", "--device", "cpu"),
+    *("--grid", "uniform", "--steps", "30", "--batch-size", "8", "--samples", "16"),
+)
+TWO = ("--repeats", "2")
+Bench = Callable[..., tuple[str, str]]
+
+
+class Flawed(Predictor):
+    """Stays where it is; raises while ``broken``."""
+
+    name = "flawed"
+    broken = True
+
+    def step(self, x: Tensor, step: Step, p: Prediction, noise: Noise, state: Any) -> Update:
+        if self.broken:
+            raise ValueError("broken")
+        p.score(x, step)
+        return Update(x, x, None)
+
+
+class Plugin:
+    @hookimpl
+    def register_predictors(self, register: Register) -> None:
+        register(Flawed)
+
+
+@pytest.fixture
+def bench_(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Bench:
+    """Runs a command in an empty folder, with the predictor ``flawed``: its output and errors."""
+    found = Registry()
+    found.entries = dict(registry().entries)
+    found.load(Plugin(), "flawed-plugin", "1")
+    assert found.problems == []
+    monkeypatch.setattr("bench.cli.run.registry", lambda: found)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "300")
+
+    def call(*arguments: str, status: int = 0) -> tuple[str, str]:
+        with pytest.raises(SystemExit) as stop:
+            main(arguments)
+        out, err = capsys.readouterr()
+        assert stop.value.code == status, out + err
+        assert "Traceback" not in out + err
+        return out, err
+
+    return call
+
+
+@pytest.fixture
+def sampled(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, int]]:
+    """(Predictor, seed, batch) of every batch that is sampled, in order."""
+    seen: list[tuple[str, int, int]] = []
+    original = bench.engine.batch.sample
+
+    def spy(job: bench.Job, *rest: Any) -> Any:
+        seen.append((job.cell.entries["predictor"].name, job.cell.seed, job.index))
+        return original(job, *rest)
+
+    monkeypatch.setattr("bench.engine.loop.sample", spy)
+    return seen
+
+
+def records(out: str = "results") -> list[dict[str, Any]]:
+    """The records by title."""
+    found = [json.loads(path.read_text()) for path in Path(out, "records").iterdir()]
+    return sorted(found, key=lambda record: str(record["title"]))
+
+
+def results(out: str = "results") -> tuple[list[Any], dict[str, bytes]]:
+    """Titles, status and metrics of the records, and the bits of every batch."""
+    paths = sorted(Path(out, "samples").glob("*/[!.]*"))
+    bits = {f"{p.parent.name}/{p.name}": load_file(p)["images"].numpy().tobytes() for p in paths}
+    return [(r["title"], r["status"], r.get("metrics")) for r in records(out)], bits
+
+
+class Disk:
+    """A disk with ``room`` bytes left. A file that does not fit is half written, and takes no room."""
+
+    room = 10**12
+    written = 0
+
+    def open(self, path: Path, mode: str = "r", *rest: Any, **named: Any) -> Any:
+        """In place of `Path.open`."""
+        return _File(self, path) if mode == "wb" else open(path, mode, *rest, **named)
+
+
+class _File(io.FileIO):
+    def __init__(self, disk: Disk, path: Path) -> None:
+        super().__init__(path, "wb")
+        self.disk = disk
+
+    def write(self, content: Any) -> int:
+        fits = content[: max(0, self.disk.room)]
+        super().write(fits)
+        if len(fits) < len(content):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self.disk.room -= len(fits)
+        self.disk.written += len(fits)
+        return len(fits)
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
+    made = Disk()
+    monkeypatch.setattr(Path, "open", lambda path, *rest, **named: made.open(path, *rest, **named))
+    return made
+
+
+def _full(err: str) -> None:
+    """The one line on a full disk."""
+    (line,) = err.splitlines()
+    assert line.startswith("bench: ")
+    assert "No space left on device" in line
+    assert "results/" in line
+    assert line.endswith("what was finished is kept: run the same command again")
+
+
+@pytest.mark.parametrize("part", [0.0, 0.1, 0.2, 0.35, 0.49, 0.6, 0.8, 0.97])
+def test_a_disk_that_fills_after_so_much(
+    bench_: Bench, disk: Disk, sampled: list[tuple[str, int, int]], part: float
+) -> None:
+    bench_(*RUN, *TWO, "--out", "whole")
+    disk.room = int(part * disk.written)
+    out, err = bench_(*RUN, *TWO, status=1)
+    _full(err)
+    assert "failed" not in out
+    assert unfinished(Path("results")) == []
+    assert all(record["status"] == "finished" for record in records())
+    assert list(Path("results/logs").iterdir()) == []
+    _, kept = results()
+    sampled.clear()
+    disk.room = 10**12
+    out, err = bench_(*RUN, *TWO)
+    assert len(sampled) == 4 - len(kept)
+    assert "damaged" not in out + err
+    assert results() == results("whole")
+    assert len(Path("results/runs.csv").read_text().splitlines()) == 3
+
+
+def test_a_disk_whose_fullness_shows_at_the_sync(bench_: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    bench_(*RUN, "--out", "whole")
+    with monkeypatch.context() as patched:
+        patched.setattr("bench.files.os.fsync", full)
+        _full(bench_(*RUN, status=1)[1])
+    assert unfinished(Path("results")) == []
+    assert records() == []
+    bench_(*RUN)
+    assert results() == results("whole")
+
+
+def test_a_disk_too_full_for_a_lock_file(bench_: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr("filelock.FileLock.acquire", full)
+        _full(bench_(*RUN, status=1)[1])
+    assert records() == []
+    bench_(*RUN)
+    assert [record["status"] for record in records()] == ["finished"]
+
+
+def _cut(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+
+
+def _flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", [_cut, _flip])
+def test_a_damaged_batch_is_said_once_and_made_again(
+    bench_: Bench, sampled: list[tuple[str, int, int]], damage: Callable[[Path], None]
+) -> None:
+    bench_(*RUN, *TWO)
+    before, key = results(), records()[0]["key"]
+    path = Path("results/samples", key, "00001-8.safetensors")
+    damage(path)
+    shutil.rmtree("results/records")  # a batch is read where something is still to be measured
+    sampled.clear()
+    out, err = bench_(*RUN, *TWO)
+    told = [line for line in (out + err).splitlines() if "damaged" in line]
+    assert told == [f"notice  {path} is damaged: removed, to be made again"]
+    assert sampled == [("reverse_diffusion", 0, 1)]
+    assert results() == before
+
+
+def test_a_damaged_record_is_said_once_and_made_again(
+    bench_: Bench, sampled: list[tuple[str, int, int]]
+) -> None:
+    bench_(*RUN, *TWO)
+    before = results()
+    path = Path("results/records", f"{records()[0]['fingerprint']}.json")
+    _cut(path)
+    line = f"{path} is damaged: made again by the command that made it"
+    sampled.clear()
+    out, err = bench_(*RUN, *TWO, "--dry-run")
+    assert err == f"bench: {line}\n"
+    assert [text.split()[0] for text in out.splitlines() if "· seed" in text] == ["to", "finished"]
+    out, err = bench_(*RUN, *TWO)
+    assert [text for text in (out + err).splitlines() if "damaged" in text] == [f"notice  {line}"]
+    assert sampled == []
+    assert results() == before
+
+
+def test_what_killed_writes_left_is_removed(bench_: Bench) -> None:
+    Path("bench.toml").write_text(
+        '[suites.s]\n[[suites.s.cells]]\nsde = "ve"\npredictor = "ancestral"\nsteps = 9'
+    )
+    suite = (*RUN[:5], "--suite", "s", "--batch-size", "8", "--samples", "16")
+    bench_(*suite, "--out", "other")
+    files = [path.relative_to("other") for path in Path("other").rglob("*") if path.is_file()]
+    finals = [path for path in files if path.suffix != ".lock"]
+    assert {path.parts[0] for path in finals} == {"runs.csv", "samples", "records", "images", "suites"}
+    for path in finals:
+        left = Path("results", path).with_name(f".{path.name}.0123abcd")
+        left.parent.mkdir(parents=True, exist_ok=True)
+        left.write_text("half")
+    assert len(unfinished(Path("results"))) == len(finals)
+    bench_(*suite)
+    assert unfinished(Path("results")) == []
+
+
+FLAWED = (*RUN, "--predictor", "flawed", "--predictor", "reverse_diffusion")
+
+
+def test_rerun_missing_leaves_failed_cells_alone(
+    bench_: Bench, sampled: list[tuple[str, int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench_(*FLAWED, status=1)
+    assert [seen for seen in sampled if seen[0] == "flawed"] == [("flawed", 0, 0)]
+    before = records()
+    monkeypatch.setattr(Flawed, "broken", False)
+    sampled.clear()
+    out, _ = bench_(*FLAWED, "--rerun", "missing", status=1)
+    assert sampled == []
+    assert "1 finished, 1 failed" in out
+    assert records() == before
+    bench_(*FLAWED, *TWO, "--rerun", "missing", status=1)  # what was never run is
+    assert sorted(sampled) == [(name, 1, i) for name in ("flawed", "reverse_diffusion") for i in (0, 1)]
+    assert {(r["identity"]["predictor"]["name"], r["identity"]["seed"]): r["status"] for r in records()} == {
+        ("flawed", 0): "failed",
+        ("flawed", 1): "finished",
+        ("reverse_diffusion", 0): "finished",
+        ("reverse_diffusion", 1): "finished",
+    }
+
+
+def test_rerun_failed_runs_failed_cells_alone(
+    bench_: Bench, sampled: list[tuple[str, int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench_(*FLAWED, status=1)
+    monkeypatch.setattr(Flawed, "broken", False)
+    for rerun in (("--rerun", "failed"), ()):  # it is the default
+        sampled.clear()
+        bench_(*FLAWED, *rerun)
+        assert sampled == ([("flawed", 0, 0), ("flawed", 0, 1)] if rerun else [])
+        assert [record["status"] for record in records()] == ["finished", "finished"]
+
+
+def test_rerun_all_samples_everything_and_leaves_the_same_bits(
+    bench_: Bench, sampled: list[tuple[str, int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Flawed, "broken", False)
+    bench_(*FLAWED)
+    before, made = results(), sorted(sampled)
+    times = {path: path.stat().st_mtime_ns for path in Path("results/samples").glob("*/*")}
+    assert len(made) == 4
+    sampled.clear()
+    bench_(*FLAWED, "--rerun", "all")
+    assert sorted(sampled) == made
+    assert results() == before
+    assert all(path.stat().st_mtime_ns > then for path, then in times.items())
+    monkeypatch.setattr(Flawed, "broken", True)
+    bench_(*FLAWED, "--rerun", "all", status=1)
+    assert [record["status"] for record in records()] == ["failed", "finished"]
+
+
+def test_a_metric_more_that_fails_takes_nothing_away(bench_: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench_(*RUN)
+    before = records()
+
+    def broken(*_: Any) -> None:
+        raise ValueError("no features")
+
+    more = (*RUN, "--metric", "fd_cifar10")
+    with monkeypatch.context() as patched:
+        patched.setattr("bench_fid.frechet.FrechetDistance.update", broken)
+        out, _ = bench_(*more, status=1)
+    assert "ValueError: no features" in out
+    assert "0 finished, 1 failed" in out
+    assert records() == before
+    bench_(*more)
+    (record,) = records()
+    assert record["metrics"]["fd_dct"] == before[0]["metrics"]["fd_dct"]
+    assert record["metrics"]["fd_cifar10"]["n"] == 16
+
+
+def test_prune_keeps_the_record_and_not_the_samples(
+    bench_: Bench, sampled: list[tuple[str, int, int]]
+) -> None:
+    bench_(*RUN, "--out", "kept")
+    bench_(*RUN, "--prune")
+    assert list(Path("results/samples").glob("*/*")) == []
+    assert [path for path in Path("results/samples").iterdir() if path.is_dir()] == []
+    (record,) = records()
+    assert record["metrics"] == records("kept")[0]["metrics"]
+    assert len(list(Path("results/images").iterdir())) == 1
+    sampled.clear()
+    for again in ((), ("--prune",)):
+        out, _ = bench_(*RUN, *again)
+        assert sampled == []
+        assert "cached" in out
+        assert records() == [record]
+    bench_(*RUN, "--samples", "24")
+    assert [index for _, _, index in sampled] == [0, 1, 2]
+    assert sorted(r["samples"] for r in records()) == [16, 24]
+    assert results("kept")[1].items() <= results()[1].items()  # the same bits as before they were pruned
+
+
+def test_prune_beside_a_process_that_prunes(bench_: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = Path.rmdir
+
+    def rmdir(path: Path) -> None:
+        original(path)  # by the other
+        original(path)
+
+    monkeypatch.setattr(Path, "rmdir", rmdir)
+    bench_(*RUN, "--prune")
+    assert [path for path in Path("results/samples").iterdir() if path.is_dir()] == []
+
+
+def test_prune_takes_samples_of_an_earlier_run_and_leaves_those_of_failed_cells(
+    bench_: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench_(*RUN)
+    assert len(results()[1]) == 2
+    bench_(*RUN, "--prune")
+    assert results()[1] == {}
+
+    def broken(*_: Any) -> None:
+        raise ValueError("no features")
+
+    monkeypatch.setattr("bench_fid.frechet.FrechetDistance.update", broken)
+    bench_(*RUN, "--seed", "1", "--metric", "fd_cifar10", "--prune", status=1)
+    assert len(results()[1]) == 2

@@ -1,0 +1,63 @@
+"""What the tests of both adapters share: Gaussian data, its samples, what adapted samplers are held to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from bench import BenchError, Prediction, Solver, Tensor
+from bench.cli import main
+from bench.diffusion.noise import streams
+from bench.diffusion.sampler import Sampler
+from bench.plugins.registry import registry
+from bench.testing.probe import Stream, prior, run
+from tests.support.analytic import gaussian, sde
+
+MU = np.linspace(-0.5, 0.5, 64).reshape(1, 8, 8)
+LAM = np.geomspace(0.05, 2.0, 64).reshape(1, 8, 8)
+
+
+def build(name: str, **parameters: Any) -> Solver:
+    """The solver ``family:member``."""
+    made: Solver = registry().build("solvers", name, parameters)
+    return made
+
+
+def sample(solver: Solver, law: str, batch: int, seed: int = 0) -> tuple[Tensor, int]:
+    """Samples of the Gaussian, in float64, and the score calls."""
+    chosen = sde(law)
+    start, noise, other = streams(seed, 0, "cpu")
+    score = Prediction(gaussian(MU, LAM), chosen)
+    with torch.no_grad():
+        x = start(torch.empty(batch, *MU.shape, dtype=torch.float64))
+        return Sampler(chosen, solver=solver, denoise="none").run(x, score, noise, other), score.calls
+
+
+def check_noise(solver: Solver, *, drawn: bool) -> None:
+    """The run's stream decides the result where the sampler draws noise, and is not touched elsewhere."""
+    assert solver.couples_batch is drawn
+    results = []
+    for seed in (0, 0, 1):
+        stream = Stream(seed)
+        results.append(run(solver, sde("vp"), 5, prior(2), noise=stream).x)
+        assert stream.drawn == drawn
+    assert torch.equal(results[0], results[1])
+    assert torch.equal(results[0], results[2]) is not drawn
+
+
+def check_refused(name: str, parameters: dict[str, Any], said: str) -> None:
+    """It is told in a line."""
+    with pytest.raises(BenchError) as error:
+        build(name, **parameters)
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def bench(*arguments: str) -> int:
+    """The exit status of a command."""
+    with pytest.raises(SystemExit) as stopped:
+        main(list(arguments))
+    return int(stopped.value.code or 0)

@@ -1,0 +1,160 @@
+"""Commands in processes of their own, to be killed, without importing torch anew for each.
+
+A server (``python -m tests.forks``) imports everything once and forks a child per command.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+PAUSE = 0.02
+"""Seconds that a child sleeps in every batch, so that batches are not all but instant."""
+LIMIT = 90
+"""Seconds after which a child ends by SIGALRM: nothing hangs."""
+
+
+class Forks:
+    """The client's side of the server: starts commands and waits for them."""
+
+    def __init__(self) -> None:
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1", "COLUMNS": "200"}
+        self.server = subprocess.Popen(
+            [sys.executable, "-m", "tests.support.forks"],
+            env=environment,
+            cwd=ROOT,
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+
+    def start(self, folder: Path, *arguments: str, log: str = "log", **options: Any) -> int:
+        """Start ``bench ARGUMENTS`` in a folder; its process id.
+
+        Its output goes to LOG.out and LOG.err there, a line for every batch that it samples to the file
+        ``sampled``. With ``gate`` it begins once that file is there; with ``stall`` it hangs at its first
+        batch, where it makes a file of that name; with ``die`` = n its n-th file is half written when it is
+        killed.
+        """
+        return self._ask({"folder": str(folder), "arguments": arguments, "log": log, **options})
+
+    def wait(self, child: int) -> int:
+        """The exit status of a child at its end; that of a signal is negative."""
+        return self._ask({"child": child})
+
+    def run(self, folder: Path, *arguments: str, log: str = "log") -> int:
+        """A command from its start to its end; its exit status."""
+        return self.wait(self.start(folder, *arguments, log=log))
+
+    def close(self) -> None:
+        """End the server."""
+        with self.server:
+            assert self.server.stdin is not None
+            self.server.stdin.close()
+
+    def _ask(self, asked: dict[str, Any]) -> int:
+        assert self.server.stdin is not None
+        assert self.server.stdout is not None
+        self.server.stdin.write(json.dumps(asked) + "\n")
+        self.server.stdin.flush()
+        return int(self.server.stdout.readline())
+
+
+def kill(child: int) -> None:
+    """SIGKILL, as by the power going; nothing where the child has ended."""
+    os.kill(child, signal.SIGKILL)  # a child is a zombie until it was waited for, so it is no one else's
+
+
+def appears(path: Path, text: str = "") -> None:
+    """Wait until the file is there and has that text in it."""
+    deadline = time.monotonic() + LIMIT
+    while not path.exists() or text not in path.read_text():
+        assert time.monotonic() < deadline, f"{path}: {text!r} does not appear"
+        time.sleep(0.002)
+
+
+def _child(asked: dict[str, Any]) -> None:
+    import bench.engine.batch
+    from bench.cli import main
+
+    os.chdir(asked["folder"])
+    signal.alarm(LIMIT)
+    for stream, name in ((0, os.devnull), (1, f"{asked['log']}.out"), (2, f"{asked['log']}.err")):
+        flags = os.O_RDONLY if stream == 0 else os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        os.dup2(os.open(name, flags), stream)
+    original = bench.engine.batch.sample
+    log = os.open("sampled", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+    def sample(job: bench.Job, *rest: Any) -> Any:
+        if "stall" in asked:
+            Path(asked["stall"]).touch()
+            signal.pause()
+        os.write(log, f"{job.cell.key} {job.index} {os.getpid()}\n".encode())
+        time.sleep(PAUSE)
+        return original(job, *rest)
+
+    bench.engine.loop.sample = sample  # type: ignore[assignment, attr-defined]
+    if "die" in asked:
+        _die_writing(asked["die"])
+    while "gate" in asked and not Path(asked["gate"]).exists():
+        time.sleep(0.001)
+    try:
+        main(asked["arguments"])
+    except SystemExit as stopped:
+        sys.stdout.flush()
+        os._exit(stopped.code if isinstance(stopped.code, int) else 1)  # taking torch down takes a second
+
+
+class _Half(io.FileIO):
+    """A file of which half is on disk when its process is killed."""
+
+    def write(self, content: Any) -> int:
+        super().write(content[: len(content) // 2])
+        os.kill(os.getpid(), signal.SIGKILL)
+        return 0
+
+
+def _die_writing(number: int) -> None:
+    original, written = Path.open, 0
+
+    def opened(path: Path, mode: str = "r", *rest: Any, **named: Any) -> Any:
+        nonlocal written
+        written += mode == "wb"
+        return (
+            _Half(path, "wb") if mode == "wb" and written == number else original(path, mode, *rest, **named)
+        )
+
+    Path.open = opened  # type: ignore[method-assign,assignment]
+
+
+def _serve() -> None:
+    import bench.checkpoints.load
+    import bench.cli.progress
+    import bench.closed_form.moments
+    import bench.data.preview  # noqa: F401
+    from bench.plugins.registry import registry
+    from bench.results.provenance import provenance
+
+    registry()
+    provenance()  # asked once: a commit while the tests run would tell results apart
+    for line in sys.stdin:
+        asked = json.loads(line)
+        if "child" in asked:
+            answer = os.waitstatus_to_exitcode(os.waitpid(asked["child"], 0)[1])
+        else:
+            answer = os.fork()
+            if answer == 0:
+                _child(asked)
+        print(answer, flush=True)
+
+
+if __name__ == "__main__":
+    _serve()

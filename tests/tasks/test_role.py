@@ -1,0 +1,311 @@
+"""The role task: what a third party's task leaves is stored, measured, recorded and shown."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from bench import (
+    BatchContext,
+    Card,
+    Metric,
+    MetricResult,
+    MetricState,
+    Register,
+    Sampler,
+    Task,
+    Tensor,
+    hookimpl,
+    param,
+)
+from bench.cli import main
+from bench.errors import BenchError
+from bench.plugins.registry import Registry, registry
+
+Bench = Callable[..., str]
+RUN = ("run", "--device", "cpu", "--checkpoint", "gaussian-cifar10", "--grid", "uniform", "--steps", "30")
+SMALL = ("--samples", "12", "--batch-size", "4")
+
+
+WARMED: list[int] = []
+"""The sizes of the batches that the task was warmed up for."""
+
+
+class Copies(Task):
+    """Leaves each image, its mean times a gain, and the sample's number; draws nothing."""
+
+    name = "copies"
+    outputs = ("brightness", "number")
+    metrics = ("mean_brightness",)
+    takes_data = True
+
+    gain: float = param(default=1.0, help="a factor", above=0)
+    each: int = param(default=2, help="samples of each image", low=1)
+    forgets: bool = param(default=False, help="leaves too little")
+
+    @property
+    def per_image(self) -> int:
+        return self.each
+
+    def check(self, card: Card, sampler: Sampler) -> None:
+        if sampler.corrector is not None and sampler.corrector.calls:
+            raise BenchError("copies has no use for a corrector")
+
+    def warm(self, work: BatchContext) -> None:
+        WARMED.append(work.size)
+
+    def run(self, work: BatchContext) -> dict[str, Tensor]:
+        assert work.images is not None
+        number = torch.arange(work.first, work.first + work.size)
+        found = self.gain * work.model.images(work.states()).mean(dim=(1, 2, 3))
+        left = {"brightness": found[1:] if self.forgets else found, "number": number}
+        left["spare"] = torch.ones(work.size)  # stored, and nothing's exact value
+        return left | {"exact_mean_brightness": work.images.mean(dim=(1, 2, 3))}
+
+
+class MeanBrightness(Metric):
+    """Mean of the brightness; knows that samples come in order."""
+
+    name = "mean_brightness"
+    inputs = ("brightness", "number")
+
+    def start(self, device: Any) -> MetricState:
+        return _Mean()
+
+
+class _Mean(MetricState):
+    def __init__(self) -> None:
+        self.values: list[float] = []
+
+    def update(self, *left: Tensor) -> None:
+        brightness, number = left
+        assert number.tolist() == list(range(len(self.values), len(self.values) + len(number)))
+        assert not number.is_floating_point()
+        self.values += brightness.tolist()
+
+    def compute(self) -> MetricResult:
+        return MetricResult(sum(self.values) / len(self.values), len(self.values))
+
+
+class Plugin:
+    @hookimpl
+    def register_tasks(self, register: Register) -> None:
+        register(Copies)
+
+    @hookimpl
+    def register_metrics(self, register: Register) -> None:
+        register(MeanBrightness)
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Bench:
+    """Runs a command in an empty folder, with the task ``copies``, and gives what it printed."""
+    found = Registry()
+    found.entries = dict(registry().entries)
+    found.load(Plugin(), "tasks-of-test", "1")
+    assert found.problems == []
+    for command in ("run", "measure", "listing"):
+        monkeypatch.setattr(f"bench.cli.{command}.registry", lambda: found)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "300")
+
+    def call(*arguments: str, status: int = 0) -> str:
+        with pytest.raises(SystemExit) as stop:
+            main(arguments)
+        out, err = capsys.readouterr()
+        assert stop.value.code == status, out + err
+        assert "Traceback" not in out + err
+        return out + err
+
+    return call
+
+
+def only_record(out: str = "results") -> dict[str, Any]:
+    (path,) = Path(out, "records").iterdir()
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> tuple[Path, np.ndarray[Any, np.dtype[np.uint8]]]:
+    """Eight images in an .npz."""
+    images = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), dtype=np.uint8)
+    np.savez(tmp_path / "eight.npz", images)
+    return tmp_path / "eight.npz", images
+
+
+def test_a_task_works_on_images_in_order_several_samples_each(
+    bench: Bench, pictures: tuple[Path, np.ndarray[Any, np.dtype[np.uint8]]]
+) -> None:
+    path, images = pictures
+    out = bench(*RUN, *SMALL, "--task", "copies", "-P", "task.gain=2", "--data", str(path))
+    found = only_record()
+    # float32 states of VP lie on [-1, 1]: back and forth costs some eps of one
+    means = images[:6].reshape(6, -1).mean(axis=1) / 255
+    reading = found["metrics"]["mean_brightness"]
+    assert abs(reading["value"] - 2 * means.mean()) < 1e-6
+    assert abs(reading["exact"] - means.mean()) < 1e-6
+    assert found["exact"] == {"mean_brightness": reading["exact"]}
+    assert "copies (gain=2)" in found["title"]
+    assert "eight.npz" in found["title"]
+    assert "preview" not in found
+    assert found["outputs"] == ["brightness", "number"]
+    assert found["identity"]["task"]["parameters"] == {"gain": 2.0, "each": 2, "forgets": False}
+    assert found["identity"]["data"]["n"] == 8
+    assert "1 finished, 0 failed" in out
+    (row,) = csv.DictReader(Path("results/runs.csv").read_text().splitlines())
+    assert row["task"] == "copies"
+    batches = [load_file(p) for p in sorted(Path("results/samples").glob("*/*.safetensors"))]
+    assert [b["number"].tolist() for b in batches] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
+    for b in batches:
+        assert torch.equal(b["brightness"][0::2], b["brightness"][1::2])
+
+
+def test_other_images_are_another_run_and_the_same_ones_elsewhere_are_not(
+    bench: Bench, pictures: tuple[Path, np.ndarray[Any, np.dtype[np.uint8]]]
+) -> None:
+    path, images = pictures
+    bench(*RUN, *SMALL, "--task", "copies", "--data", str(path))
+    path.rename("moved.npz")
+    assert "cached" in bench(*RUN, *SMALL, "--task", "copies", "--data", "moved.npz")
+    np.savez("other.npz", images[::-1])
+    bench(*RUN, *SMALL, "--task", "copies", "--data", "other.npz")
+    assert len(list(Path("results/records").iterdir())) == 2
+
+
+def test_without_data_an_exact_checkpoint_gives_draws_of_its_own(bench: Bench) -> None:
+    for out, seed in (("one", "0"), ("again", "0"), ("other", "1")):
+        bench(*RUN, *SMALL, "--task", "copies", "--seed", seed, "--out", out)
+    value = {
+        out: only_record(out)["metrics"]["mean_brightness"]["value"] for out in ("one", "again", "other")
+    }
+    assert value["one"] == value["again"] != value["other"]
+    assert only_record("one")["identity"]["data"] == {"kind": "draws"}
+
+
+def test_a_finished_run_is_a_source_and_one_without_images_is_not(bench: Bench) -> None:
+    bench(*RUN, *SMALL, "--out", "made")
+    assert "copies" in bench(*RUN, *SMALL, "--task", "copies", "--data", "made", "--out", "of_made")
+    said = bench(*RUN, *SMALL, "--task", "copies", "--data", "of_made", status=2)
+    assert "left no images: its task is another" in said
+    assert only_record("of_made")["identity"]["data"]["kind"] == "run"
+
+
+def test_metrics_are_held_to_what_a_task_leaves(bench: Bench) -> None:
+    said = bench(*RUN, *SMALL, "--task", "copies", "--metric", "fd_dct", status=2)
+    assert "fd_dct reads images, which the task copies does not leave" in said
+    bench(*RUN, *SMALL, "--task", "copies")
+    assert "1 of tasks that leave nothing to measure so" in bench("measure", "--metric", "fd_dct")
+    bench(*RUN, *SMALL)
+    assert "1 measured, 0 had it already" in bench("measure", "--metric", "fd_cifar10")
+
+
+def test_each_size_of_batch_is_warmed_up_once(bench: Bench) -> None:
+    WARMED.clear()
+    for gain in ("3", "3", "4"):
+        bench(*RUN, "--samples", "10", "--batch-size", "4", "--task", "copies", "-P", f"task.gain={gain}")
+    assert WARMED == [4, 2, 4, 2]
+
+
+def test_a_lost_batch_is_made_again_to_the_bit(bench: Bench) -> None:
+    copies = (*RUN, *SMALL, "--task", "copies")
+    bench(*copies)
+    lost = sorted(Path("results/samples").glob("*/*.safetensors"))[1]
+    before = {path: load_file(path) for path in lost.parent.iterdir()}
+    metrics = only_record()["metrics"]
+    lost.unlink()
+    bench(*copies, "--rerun", "failed", "--seed", "1")  # other images in between
+    records = {json.loads(path.read_text())["key"]: path for path in Path("results/records").iterdir()}
+    record = records[lost.parent.name]
+    record.unlink()
+    bench(*copies)
+    assert {path: load_file(path).keys() for path in before} == {p: b.keys() for p, b in before.items()}
+    for path, batch in before.items():
+        assert all(torch.equal(batch[name], again) for name, again in load_file(path).items())
+    assert json.loads(record.read_text())["metrics"] == metrics
+
+
+def test_a_task_that_forgets_rows_fails_by_name(bench: Bench) -> None:
+    out = bench(*RUN, *SMALL, "--task", "copies", "-P", "task.forgets=true", status=1)
+    assert "the task copies left no brightness, a row for each of 4 samples" in out
+
+
+def test_what_is_not_finite_is_named(bench: Bench) -> None:
+    out = bench(*RUN, *SMALL, "--task", "copies", "-P", "task.gain=1e39", status=1)
+    assert "samples became NaN or infinite in brightness, after the last step" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--task", "copied"), "unknown task 'copied' (did you mean 'copies'?"),
+        (("--task", "copies", "-P", "task.gian=2"), "copies has no parameter 'gian'"),
+        (("--task", "copies", "--corrector", "langevin"), "copies has no use for a corrector"),
+        (("--task", "copies", "-P", "task.each=3"), "--batch-size must be a multiple of the 3 samples"),
+        (
+            ("--task", "copies", "--checkpoint", "cifar10-tiny"),
+            "the task copies works on images: give --data",
+        ),
+        (("--task", "copies", "--data", "nowhere.npz"), "there is no nowhere.npz"),
+        (("--data", "cifar10-test"), "the task generate takes no images: leave out --data"),
+        (("-P", "task.gain=2"), "generate has no parameter 'gain'"),
+    ],
+)
+def test_mistakes_are_one_line(bench: Bench, arguments: tuple[str, ...], said: str) -> None:
+    out = bench(*RUN, *SMALL, *arguments, status=2)
+    (line,) = [line for line in out.splitlines() if line]
+    assert said in line
+
+
+def test_too_few_images_and_images_of_another_size(bench: Bench) -> None:
+    np.savez("small.npz", np.zeros((9, 16, 16, 3), dtype=np.uint8))
+    np.savez("few.npz", np.zeros((5, 32, 32, 3), dtype=np.uint8))
+    copies = (*RUN, *SMALL, "--task", "copies", "--data")
+    assert "small.npz is of 3x16x16 images, gaussian-cifar10 takes 3x32x32" in bench(
+        *copies, "small.npz", status=2
+    )
+    assert "few.npz holds 5 images, 6 are asked for: --samples 10" in bench(*copies, "few.npz", status=2)
+
+
+def test_tasks_are_listed_and_shown(bench: Bench) -> None:
+    listed = json.loads(bench("list", "tasks", "--json"))["entries"]
+    assert {"generate", "copies"} <= {entry["name"] for entry in listed}
+    shown = bench("show", "copies")
+    assert "task copies, from tasks-of-test 1" in shown
+    assert "-P task.gain=1  (float, > 0)" in shown
+
+
+def test_a_suite_names_its_task(bench: Bench) -> None:
+    Path("bench.toml").write_text(
+        """
+        [suites.mine]
+        layout = "list"
+        checkpoint = "gaussian-cifar10"
+        [[suites.mine.cells]]
+        task = "copies"
+        parameters.task.gain = [1.0, 2.0]
+        predictor = "none"
+        corrector = "langevin"
+        row = "{task}"
+        column = "gain {gain:g}"
+        """
+    )
+    said = bench("run", "--suite", "mine", "--device", "cpu", *SMALL, status=2)
+    assert "copies has no use for a corrector" in said
+    Path("bench.toml").write_text(
+        Path("bench.toml").read_text().replace("langevin", "none").replace('"none"\n', '"ancestral"\n', 1)
+    )
+    bench("run", "--suite", "mine", "--device", "cpu", *SMALL)
+    table = bench("table", "mine", "--no-plots")
+    assert "gain 2" in table
+    assert "mean_brightness" in table
+    said = bench("run", "--suite", "mine", "--task", "generate", status=2)
+    assert "the suite mine sets its own samplers: leave out --task" in said

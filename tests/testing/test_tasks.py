@@ -1,0 +1,141 @@
+"""The conformance kit passes the built-in tasks and catches planted mistakes in others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+import torch
+
+from bench import BatchContext, BenchError, Card, Sampler, Task, Tensor
+from bench.plugins.registry import registry
+from bench.testing import assert_conforms, check
+
+
+class Halves(Task):
+    """Images half as bright."""
+
+    name = "halves"
+    takes_data = True
+
+    def run(self, work: BatchContext) -> dict[str, Tensor]:
+        return {"images": 0.5 * work.model.images(work.states())}
+
+
+class Forgets(Halves):
+    """Leaves another thing than it says."""
+
+    name = "forgets"
+    outputs = ("images", "labels")
+
+
+class Undeclared(Halves):
+    """Leaves more than it says."""
+
+    name = "undeclared"
+
+    def run(self, work: BatchContext) -> dict[str, Tensor]:
+        return super().run(work) | {"noise": work.prior()}
+
+
+class TooFew(Halves):
+    """Leaves one row less."""
+
+    name = "too_few"
+
+    def run(self, work: BatchContext) -> dict[str, Tensor]:
+        return {name: t[1:] for name, t in super().run(work).items()}
+
+
+class NotFinite(Halves):
+    """Divides by nought."""
+
+    name = "not_finite"
+
+    def run(self, work: BatchContext) -> dict[str, Tensor]:
+        return {name: t / 0 for name, t in super().run(work).items()}
+
+
+class InPlace(Halves):
+    """Changes what it is given."""
+
+    name = "in_place"
+
+    def run(self, work: BatchContext) -> dict[str, Tensor]:
+        assert work.images is not None
+        return {"images": work.images.mul_(0.5)}
+
+
+class GlobalNoise(Halves):
+    """Draws from torch's own generator."""
+
+    name = "global_noise"
+
+    def run(self, work: BatchContext) -> dict[str, Tensor]:
+        return {name: t + torch.randn_like(t) for name, t in super().run(work).items()}
+
+
+class OnTheHost(Halves):
+    """Makes a tensor wherever torch likes."""
+
+    name = "on_the_host"
+
+    def run(self, work: BatchContext) -> dict[str, Tensor]:
+        return {name: t * torch.ones(3, 1, 1) for name, t in super().run(work).items()}
+
+
+class Unread(Halves):
+    """Is measured by what it does not leave."""
+
+    name = "unread"
+    metrics = ("bits_per_dim",)
+
+
+class NoRows(Halves):
+    """Has a picture of eight rows, however few samples there are."""
+
+    name = "no_rows"
+
+    def preview(self, left: Mapping[str, Tensor]) -> tuple[Tensor, int]:
+        return left["images"][:64].unflatten(0, (8, -1)).flatten(0, 1), 8
+
+
+class Unfit(Halves):
+    """Works on networks alone."""
+
+    name = "unfit"
+
+    def check(self, card: Card, sampler: Sampler) -> None:
+        raise BenchError("unfit takes networks")
+
+
+@pytest.mark.parametrize("name", registry().names("tasks"))
+def test_the_built_in_tasks_pass(name: str) -> None:
+    assert_conforms(name)
+
+
+def test_a_sound_task_passes() -> None:
+    assert_conforms(Halves)
+
+
+@pytest.mark.parametrize(
+    ("mistaken", "caught"),
+    [
+        (Forgets, {"rows"}),
+        (Undeclared, {"rows"}),
+        (TooFew, {"rows"}),
+        (NotFinite, {"rows"}),
+        (InPlace, {"rows"}),
+        (GlobalNoise, {"same seed, same bits"}),
+        (OnTheHost, {"device"}),
+        (Unread, {"metrics"}),
+        (NoRows, {"preview"}),
+    ],
+)
+def test_a_mistaken_task_is_caught(mistaken: type[Task], caught: set[str]) -> None:
+    assert {finding.name for finding in check(mistaken).failures} == caught
+
+
+def test_one_that_takes_no_exact_checkpoint_is_told() -> None:
+    with pytest.raises(BenchError, match=r"works on no exact checkpoint.*unfit takes networks"):
+        check(Unfit)
