@@ -1,4 +1,4 @@
-"""Identity: everything that decides the numbers of a run, as typed plain data; its hash is the fingerprint."""
+"""Identity: what decides the numbers of a run, as typed plain data; its hash is the fingerprint."""
 
 from __future__ import annotations
 

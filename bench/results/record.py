@@ -16,10 +16,10 @@ SCHEMA_VERSION = 2
 class MetricRecord(Strict):
     """A metric's value in a record.
 
-    ``metric`` is the plugin's name, under which `bench measure` takes it again; ``parameters`` are those that
-    decide the value and ``provenance`` hashes of what it rests on: values that differ in either do not compare.
-    ``leave_one_out`` holds the value without each group of batches in turn, ``exact`` the value that theory
-    gives, where it does.
+    ``metric`` is the plugin's name, under which `bench measure` takes it again. ``parameters`` are those that
+    decide the value, ``provenance`` holds hashes of what it rests on: values that differ in either do not
+    compare. ``leave_one_out`` holds the value without each group of batches in turn, ``exact`` the value
+    that theory gives, where it does.
     """
 
     metric: str
@@ -74,13 +74,13 @@ class Provenance(Strict):
 class Record(Strict):
     """A finished or failed run: checkpoint x sampler x task x samples x seed.
 
-    ``fingerprint`` is the hash of ``identity`` with ``samples`` and names the file; ``key`` that of
-    ``identity`` alone and names the folder of samples. ``title`` describes the settings in a line, without the
-    seed. ``outputs`` are the tensors that the task returns. A failed run has a ``reason`` and a ``log`` and no
-    ``cost``. ``preview`` is the path of its picture.
+    ``fingerprint`` is the hash of ``identity`` with ``samples`` and names the file; ``key`` is that of
+    ``identity`` alone and names the folder of samples. ``title`` describes the settings in a line, without
+    the seed. ``outputs`` are the tensors that the task returns. A failed run has a ``reason`` and a ``log``
+    and no ``cost``. ``preview`` is the path of its picture.
     """
 
-    schema_version: Literal[2] = SCHEMA_VERSION
+    schema_version: Literal[2] = 2
     fingerprint: str
     key: str
     title: str
