@@ -115,7 +115,7 @@ class Identity(Strict):
         return digest(settings | {"checkpoint": self.checkpoint.name, "data": data, "samples": samples})
 
 
-def digest(plain: JsonValue) -> str:
+def digest(plain: object) -> str:
     """16 hexadecimal digits of the SHA-256 of plain data as canonical JSON."""
     text = json.dumps(plain, sort_keys=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
