@@ -4,15 +4,44 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 
 class Strict(BaseModel):
     """Base of everything that is stored: immutable, no unknown keys, no conversions, no NaN or infinity."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Stored(Strict):
+    """Base of what is one JSON file, with the version of its format."""
+
+    schema_version: int
+
+    def to_json(self) -> bytes:
+        """Strict JSON; `ValueError` where a number is NaN or infinite."""
+        plain = self.model_dump(mode="json", exclude_none=True)
+        return (json.dumps(plain, indent=1, allow_nan=False) + "\n").encode()
+
+    @classmethod
+    def from_json(cls, content: bytes) -> Self:
+        """Read a file's content; `ValueError`, in one line, where it is damaged or of another version."""
+        try:
+            plain = json.loads(content)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"not JSON: {error}") from error
+        version = plain.get("schema_version") if isinstance(plain, dict) else None
+        expected = cls.model_fields["schema_version"].default
+        if version != expected:
+            raise ValueError(f"of another version of bench (schema {version}, not {expected})")
+        try:
+            return cls.model_validate_json(content)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise ValueError(f"{where}: {first['msg']}") from error
 
 
 class PluginIdentity(Strict):

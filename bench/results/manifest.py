@@ -1,14 +1,15 @@
-"""A planned suite as plain data: which cell stands where, so that tables need records alone."""
+"""A planned suite as typed plain data: the place of each run, so that tables need records alone."""
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
 from bench.errors import BenchError
 from bench.params import slug
+from bench.results.identity import Stored, Strict
 
 if TYPE_CHECKING:
     from bench.plan.suites import Place, Suite
@@ -16,57 +17,135 @@ if TYPE_CHECKING:
 
 
 PUBLISHED = ("sde", "row", "column", "quantity", "value", "std", "source")
+"""Columns of a CSV of published figures."""
 
 
-def manifests(
-    name: str, suite: Suite, planned: Sequence[tuple[Place, RunSpec]], scale: float
-) -> list[dict[str, Any]]:
-    """One manifest per checkpoint of a planned suite.
+class PublishedFigure(Strict):
+    """A figure of a paper for the cell at (sde, row, column), with its spread where the paper gives one."""
 
-    Its ``name`` tells the tables of a suite apart: checkpoint, samples, and what was not left as it is.
+    sde: str
+    row: str
+    column: str
+    quantity: str
+    value: float
+    std: float | None = None
+    source: str
+
+
+class PlannedRun(Strict):
+    """One run of a suite and its place in the table.
+
+    ``x`` is the abscissa on a curve. ``sampler`` is a digest of all that decides the numbers but the seed:
+    runs of equal ``sampler`` at one place are repeats of one cell.
     """
-    published = read_published(Path(suite.published)) if suite.published else []
-    found: dict[str, dict[str, Any]] = {}
-    for place, cell in planned:
-        parts = [cell.card.name, str(cell.samples)]
-        parts += [slug(Path(cell.data.name).stem)] if cell.data is not None else []
+
+    sde: str
+    row: str
+    column: str
+    x: float | None = None
+    seed: int
+    title: str
+    fingerprint: str
+    sampler: str
+
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """SDE, row and column: where the run's cell stands in the table."""
+        return self.sde, self.row, self.column
+
+
+class SuitePlan(Stored):
+    """A suite as planned on one checkpoint: one table.
+
+    ``name`` tells the tables of a suite apart: checkpoint, samples, and the settings that differ from
+    their defaults. ``samples`` are per run; ``metrics`` are labels.
+    """
+
+    schema_version: Literal[1] = 1
+    suite: str
+    name: str
+    about: str = ""
+    layout: Literal["grid", "curve", "list"] = "list"
+    x: str | None = None
+    checkpoint: str
+    samples: int
+    batch_size: int
+    steps_scale: float = 1.0
+    precision: str
+    metrics: tuple[str, ...]
+    published: tuple[PublishedFigure, ...] = ()
+    cells: tuple[PlannedRun, ...]
+
+    def merged_with(self, previous: SuitePlan) -> tuple[SuitePlan, int]:
+        """Take in the other seeds and metrics of an earlier plan of the same name.
+
+        Returns:
+            The merged plan, its runs ordered by seed, and the number of runs that were dropped because
+            this plan has other settings or newer code at their places.
+        """
+        fingerprints = {run.fingerprint for run in self.cells}
+        samplers = {run.place: run.sampler for run in self.cells}
+        others = [run for run in previous.cells if run.fingerprint not in fingerprints]
+        repeats = [run for run in others if run.sampler == samplers.get(run.place)]
+        complete = len(repeats) + len(fingerprints) >= len(previous.cells)
+        metrics = [*self.metrics, *(previous.metrics if complete else ())]
+        update = {
+            "cells": tuple(sorted([*self.cells, *repeats], key=lambda run: run.seed)),
+            "metrics": tuple(dict.fromkeys(metrics)),
+        }
+        return self.model_copy(update=update), len(others) - len(repeats)
+
+
+def suite_plans(
+    name: str, suite: Suite, planned: Sequence[tuple[Place, RunSpec]], scale: float
+) -> list[SuitePlan]:
+    """One plan per checkpoint of a planned suite; ``scale`` multiplied its step counts."""
+    published = tuple(read_published(Path(suite.published))) if suite.published else ()
+    by_checkpoint: dict[str, list[tuple[Place, RunSpec]]] = {}
+    for place, spec in planned:
+        by_checkpoint.setdefault(spec.card.name, []).append((place, spec))
+    plans = []
+    for checkpoint, runs in by_checkpoint.items():
+        first = runs[0][1]
+        parts = [checkpoint, str(first.samples)]
+        parts += [slug(Path(first.data.name).stem)] if first.data is not None else []
         parts += [f"steps-x{scale:g}"] if scale != 1 else []
-        parts += [cell.precision] if cell.precision != "fp32" else []
-        parts += ["compiled"] if cell.compile else []
-        manifest = found.setdefault(
-            cell.card.name,
-            {
-                "suite": name,
-                "name": "-".join(parts),
-                "about": suite.about,
-                "layout": suite.layout or "list",
-                "x": suite.x,
-                "checkpoint": cell.card.name,
-                "samples": cell.samples,
-                "batch_size": cell.batch_size,
-                "steps_scale": scale,
-                "precision": cell.precision,
-                "metrics": [metric.label for metric in cell.metrics],
-                "published": published,
-                "cells": [],
-            },
+        parts += [first.precision] if first.precision != "fp32" else []
+        parts += ["compiled"] if first.compile else []
+        plans.append(
+            SuitePlan(
+                suite=name,
+                name="-".join(parts),
+                about=suite.about,
+                layout=suite.layout or "list",
+                x=suite.x,
+                checkpoint=checkpoint,
+                samples=first.samples,
+                batch_size=first.batch_size,
+                steps_scale=scale,
+                precision=first.precision,
+                metrics=tuple(metric.label for metric in first.metrics),
+                published=published,
+                cells=tuple(_planned_run(place, spec) for place, spec in runs),
+            )
         )
-        manifest["cells"].append(
-            {
-                "sde": place.sde,
-                "row": place.row,
-                "column": place.column,
-                "x": place.x,
-                "seed": cell.seed,
-                "title": cell.title,
-                "fingerprint": cell.fingerprint,
-                "sampler": cell.sampler_digest,
-            }
-        )
-    return list(found.values())
+    return plans
 
 
-def read_published(path: Path) -> list[dict[str, Any]]:
+def _planned_run(place: Place, spec: RunSpec) -> PlannedRun:
+    return PlannedRun(
+        sde=place.sde,
+        row=place.row,
+        column=place.column,
+        x=place.x,
+        seed=spec.seed,
+        title=spec.title,
+        fingerprint=spec.fingerprint,
+        sampler=spec.sampler_digest,
+    )
+
+
+def read_published(path: Path) -> list[PublishedFigure]:
     """Published figures of a CSV with the columns of `PUBLISHED`; ``std`` may be empty."""
     try:
         with path.open(newline="") as handle:
@@ -74,9 +153,11 @@ def read_published(path: Path) -> list[dict[str, Any]]:
         for row in rows:
             if set(row) != set(PUBLISHED):
                 raise BenchError(f"{path}: its columns must be {', '.join(PUBLISHED)}")
-        return [
-            row | {"value": float(row["value"]), "std": float(row["std"]) if row["std"] else None}
-            for row in rows
-        ]
+        return [_published_figure(row) for row in rows]
     except (OSError, UnicodeDecodeError, ValueError) as error:
         raise BenchError(f"{path}: {error}") from error
+
+
+def _published_figure(row: dict[str, str]) -> PublishedFigure:
+    texts = {name: row[name] for name in ("sde", "row", "column", "quantity", "source")}
+    return PublishedFigure(**texts, value=float(row["value"]), std=float(row["std"]) if row["std"] else None)

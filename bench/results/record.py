@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Literal
 
-from pydantic import JsonValue, ValidationError
+from pydantic import JsonValue
 
-from bench.results.identity import Identity, Strict
-
-SCHEMA_VERSION = 2
-"""Version of the record's format; a record of another version is reported, skipped and made again."""
-
+from bench.results.identity import Identity, Stored, Strict
 
 class MetricRecord(Strict):
     """A metric's value in a record.
@@ -71,13 +66,15 @@ class Provenance(Strict):
     dirty: bool | None
 
 
-class Record(Strict):
+class Record(Stored):
     """A finished or failed run: checkpoint x sampler x task x samples x seed.
 
     ``fingerprint`` is the hash of ``identity`` with ``samples`` and names the file; ``key`` is that of
     ``identity`` alone and names the folder of samples. ``title`` describes the settings in a line, without
     the seed. ``outputs`` are the tensors that the task returns. A failed run has a ``reason`` and a ``log``
     and no ``cost``. ``preview`` is the path of its picture.
+
+    A record of another ``schema_version`` is reported, skipped and made again.
     """
 
     schema_version: Literal[2] = 2
@@ -113,25 +110,3 @@ class Record(Strict):
     def label(self) -> str:
         """Title with the seed."""
         return f"{self.title} · seed {self.seed}"
-
-    def to_json(self) -> bytes:
-        """Strict JSON; `ValueError` where a number is NaN or infinite."""
-        plain = self.model_dump(mode="json", exclude_defaults=False, exclude_none=True)
-        return (json.dumps(plain, indent=1, allow_nan=False) + "\n").encode()
-
-    @classmethod
-    def from_json(cls, content: bytes) -> Record:
-        """Read a record; `ValueError`, in one line, where it is damaged or of another version."""
-        try:
-            plain = json.loads(content)
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"not JSON: {error}") from error
-        version = plain.get("schema_version") if isinstance(plain, dict) else None
-        if version != SCHEMA_VERSION:
-            raise ValueError(f"of another version of bench (schema {version}, not {SCHEMA_VERSION})")
-        try:
-            return cls.model_validate_json(content)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
-            raise ValueError(f"{where}: {first['msg']}") from error
