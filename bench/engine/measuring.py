@@ -1,123 +1,160 @@
-"""Metrics over stored samples: one pass over the batches, whoever sampled them."""
+"""Metrics over batches of samples: one pass, whoever sampled them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError
+from bench.metrics.context import MetricContext
+from bench.metrics.role import Metric
+from bench.results.record import BatchFacts, BatchRecord, Cost, MetricRecord, Record
+from bench.results.run_spec import RunSpec
+from bench.results.store import Store
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from bench.results.run_spec import RunSpec
-    from bench.results.store import Store
+PREVIEW_SAMPLES = 64
+"""Samples that a record's preview is made of, at least."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
-
-from bench.metrics.role import Metric
-
-if TYPE_CHECKING:
-    from torch import Tensor, device
-
-    from bench.results.store import Store
+Outputs = Mapping[str, "Tensor"]
+"""Outputs of a task by name, a row per sample."""
 
 
-PICTURED = 64
-"""Samples that a record's picture is made of, at least."""
+def deciding_parameters(metric: Metric) -> dict[str, Any]:
+    """The parameters that a metric's value depends on."""
+    decides = {parameter.name for parameter in metric.parameters() if parameter.decides}
+    return {name: value for name, value in metric.values().items() if name in decides}
 
 
-def _measure(cell: RunSpec, store: Store) -> dict[str, Any]:
-    """One pass over the stored batches: cost, every metric, the grid of samples."""
+def measure_batches(
+    metrics: Sequence[Metric],
+    batches: Iterable[Outputs],
+    context: MetricContext,
+    on_batch: Callable[[Outputs], None] | None = None,
+) -> dict[str, MetricRecord]:
+    """Values of the metrics over all batches, by label; ``on_batch`` receives every batch.
+
+    Raises:
+        BenchError: A value is NaN or infinite.
+    """
+    states = [(metric, metric.start(context)) for metric in metrics]
+    for outputs in batches:
+        for metric, state in states:
+            state.update(*(outputs[name] for name in metric.inputs))
+        if on_batch is not None:
+            on_batch(outputs)
+    records: dict[str, MetricRecord] = {}
+    for metric, state in states:
+        result = state.compute()
+        if not math.isfinite(result.value):
+            raise BenchError(f"{metric.label} is {result.value} on these samples")
+        few = f"n below {metric.min_samples}" if result.n < metric.min_samples else ""
+        records[metric.label] = MetricRecord(
+            metric=metric.name,
+            value=result.value,
+            n=result.n,
+            error=result.error,
+            note=result.note or few,
+            details=result.details,
+            direction=metric.direction,
+            bias=metric.bias,
+            leave_one_out=tuple(state.leave_one_out()),
+            parameters=deciding_parameters(metric),
+            provenance=dict(metric.provenance(context)),
+        )
+    return records
+
+
+def stored_batches(
+    store: Store, key: str, batches: Iterable[tuple[int, int]]
+) -> Iterator[tuple[Outputs, BatchFacts]]:
+    """Outputs and facts of stored batches; `BenchError` where one is missing or damaged."""
+    for index, size in batches:
+        batch = store.read_batch(key, index, size)
+        if batch is None:
+            raise BenchError(f"batch {index} of {key} vanished or is damaged: run the same command again")
+        yield batch
+
+
+def with_exact(
+    records: Mapping[str, MetricRecord], exact: Mapping[str, float]
+) -> dict[str, MetricRecord]:
+    """The values with the exact value beside each that has one."""
+    return {
+        label: record.model_copy(update={"exact": exact[label]}) if label in exact else record
+        for label, record in records.items()
+    }
+
+
+def lacking_metrics(spec: RunSpec, record: Record, context: MetricContext) -> list[str]:
+    """Labels of the run's metrics that its record lacks, or has from other parameters or reference data."""
+    return [
+        metric.label for metric in spec.metrics if not has_metric(record.metrics.get(metric.label), metric, context)
+    ]
+
+
+def has_metric(result: MetricRecord | None, metric: Metric, context: MetricContext) -> bool:
+    """Whether a recorded value is of this metric with the same parameters and reference data."""
+    return (
+        result is not None
+        and result.parameters == deciding_parameters(metric)
+        and result.provenance == dict(metric.provenance(context))
+    )
+
+
+def measure_run(spec: RunSpec, store: Store, context: MetricContext) -> dict[str, Any]:
+    """Metrics, exact values, cost, batches and preview of a run whose batches are on disk.
+
+    Returns:
+        The fields of its `Record` by name.
+    """
     import torch
 
     from bench.data.preview import grid_png
 
-    seconds = network = calls = warm = 0.0
-    first: list[dict[str, Tensor]] = []
-    batches: list[dict[str, Any]] = []
-    exact = dict(cell.task.exact(cell.card, cell.sampler))
+    exact = dict(spec.task.exact(spec.card, spec.sampler))
+    previewed: list[Outputs] = []
+    batches: list[BatchRecord] = []
+    warm_seconds = 0.0
 
-    def seen(left: dict[str, Tensor], facts: dict[str, Any]) -> None:
-        nonlocal seconds, network, calls, warm
-        size = cell.batches[len(batches)][1]
-        seconds += facts["seconds"]
-        network += facts["network_seconds"]
-        warm += facts["warm_seconds"]
-        calls += facts["nfe"] * size
-        for name in left:
-            if not name.startswith("exact_"):
-                continue
-            label = name.removeprefix("exact_")
-            exact[label] = exact.get(label, 0.0) + float(left[name].double().sum()) / cell.samples
-        if sum(batch["size"] for batch in batches) < PICTURED:
-            first.append(left)
-        batches.append({"size": size} | {k: facts[k] for k in ("nfe", "seconds", "network_seconds")})
+    def outputs() -> Iterator[Outputs]:
+        nonlocal warm_seconds
+        for batch, facts in stored_batches(store, spec.key, spec.batches()):
+            size = spec.batch_samples(len(batches))
+            if sum(record.size for record in batches) < PREVIEW_SAMPLES:
+                previewed.append(batch)
+            batches.append(
+                BatchRecord(
+                    size=size, nfe=facts.nfe, seconds=facts.seconds, network_seconds=facts.network_seconds
+                )
+            )
+            warm_seconds += facts.warm_seconds
+            for name in batch:
+                if name.startswith("exact_"):
+                    label = name.removeprefix("exact_")
+                    exact[label] = exact.get(label, 0.0) + float(batch[name].double().sum()) / spec.samples
+            yield batch
 
-    found = readings(cell.metrics, store, cell.key, cell.batches, torch.device(cell.device), seen)
-    nfe = calls / cell.samples
-    cost = {
-        "nfe": int(nfe) if nfe == int(nfe) else nfe,
-        "seconds": seconds,
-        "samples_per_second": cell.samples / seconds,
-        "network_share": network / seconds,
-        "warm_seconds": warm,
+    metrics = measure_batches(spec.metrics, outputs(), context)
+    seconds = math.fsum(batch.seconds for batch in batches)
+    cost = Cost(
+        nfe=sum(batch.nfe * batch.size for batch in batches) / spec.samples,
+        seconds=seconds,
+        samples_per_second=spec.samples / seconds,
+        network_share=math.fsum(batch.network_seconds for batch in batches) / seconds,
+        warm_seconds=warm_seconds,
+    )
+    fields: dict[str, Any] = {
+        "metrics": with_exact(metrics, exact),
+        "exact": exact,
+        "cost": cost,
+        "batches": tuple(batches),
     }
-    measured = {"metrics": with_exact(found, exact), "exact": exact, "cost": cost, "batches": batches}
-    pictured = cell.task.preview({name: torch.cat([left[name] for left in first]) for name in first[0]})
-    if pictured is None:
-        return measured
-    return measured | {"preview": str(store.write_image(cell.fingerprint, grid_png(*pictured)))}
-
-
-Seen = Callable[[dict[str, "Tensor"], dict[str, Any]], None]
-
-
-def metric_facts(metric: Metric) -> dict[str, Any]:
-    """Parameters and reference data of a metric: a reading with others is not the same one."""
-    return {"parameters": metric.values(), "provenance": metric.provenance()}
-
-
-def readings(
-    metrics: Sequence[Metric],
-    store: Store,
-    key: str,
-    batches: Sequence[tuple[int, int]],
-    device: device,
-    seen: Seen | None = None,
-) -> dict[str, dict[str, Any]]:
-    """The metrics of the stored batches, as a record has them; ``seen`` is shown every batch.
-
-    `BenchError` where a batch is missing or damaged.
-    """
-    begun = [(metric, metric.start(device)) for metric in metrics]
-    for index, size in batches:
-        stored = store.read_batch(key, index, size)
-        if stored is None:
-            raise BenchError(f"batch {index} of {key} vanished or is damaged: run the same command again")
-        for metric, measured in begun:
-            measured.update(*(stored[0][name] for name in metric.inputs))
-        if seen is not None:
-            seen(*stored)
-    found: dict[str, dict[str, Any]] = {}
-    for metric, measured in begun:
-        reading = measured.compute()
-        note = reading.note or (f"n below {metric.min_samples}" if reading.n < metric.min_samples else "")
-        found[metric.label] = {
-            "value": reading.value,
-            "n": reading.n,
-            "error": reading.error,
-            "note": note,
-            "details": reading.details,
-            "direction": metric.direction,
-            "bias": metric.bias,
-            "leave_one_out": measured.leave_one_out(),
-            "with": metric_facts(metric),
-        }
-    return found
-
-
-def with_exact(found: dict[str, dict[str, Any]], exact: Mapping[str, float]) -> dict[str, dict[str, Any]]:
-    """Readings with the exact value beside each that has one."""
-    return {k: v | ({"exact": exact[k]} if k in exact else {}) for k, v in found.items()}
+    names = previewed[0].keys()
+    preview = spec.task.preview({name: torch.cat([batch[name] for batch in previewed]) for name in names})
+    if preview is not None:
+        fields["preview"] = str(store.write_image(spec.fingerprint, grid_png(*preview)))
+    return fields
