@@ -1,7 +1,7 @@
 """Parameters of plugins: typed dataclass fields with help text.
 
-A plugin is a frozen dataclass. From its fields come the command-line options, the validation, the
-listing and the record, so that a parameter is written down once.
+A plugin is a frozen dataclass. Its fields give the command-line options, the validation, the listing and
+the record, so that a parameter is written down once.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ import re
 import types
 import typing
 from abc import ABC
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, ClassVar, Literal, Self, TypeVar, dataclass_transform
 
 from bench.errors import BenchError, did_you_mean
 
 T = TypeVar("T")
+
+_FLAG = re.compile(r"[a-z][a-z0-9-]*")
 
 
 def param(
@@ -27,34 +29,62 @@ def param(
     low: float | None = None,
     high: float | None = None,
     above: float | None = None,
+    flag: str | None = None,
+    decides: bool = True,
 ) -> T:
-    """A dataclass field with help text and an allowed range: ``low <= v <= high``, ``v > above``."""
-    metadata = {"help": help, "low": low, "high": high, "above": above}
+    """A plugin's parameter: a dataclass field with help text and an allowed range.
+
+    Allowed: ``low <= value <= high`` and ``value > above``, of the bounds that are given.
+
+    Args:
+        default: The value where none is set. The field's annotation gives the type: bool, int, float, str,
+            a ``Literal`` of texts, or a union of those with None.
+        help: One line for ``bench show``.
+        low: Smallest allowed number.
+        high: Largest allowed number.
+        above: A number that is itself too small.
+        flag: A short command-line flag: ``flag="snr"`` gives ``--snr R`` for ``-P ROLE.PARAMETER=R``.
+            Plugins of one role may share a flag, where they give it to a parameter of one name.
+        decides: False where the value of a run or metric does not depend on the parameter, as on the number
+            of bootstrap replicates. Comparisons ignore such a parameter.
+
+    Raises:
+        BenchError: ``flag`` is not lower-case letters, digits and hyphens with a letter first.
+    """
+    if flag is not None and not _FLAG.fullmatch(flag):
+        raise BenchError(f"flag {flag!r}: use lower-case letters, digits and hyphens, a letter first")
+    metadata = {"help": help, "low": low, "high": high, "above": above, "flag": flag, "decides": decides}
     return dataclasses.field(default=default, metadata=metadata)
 
 
 @dataclasses.dataclass(frozen=True)
 class Parameter:
-    """What is known of one parameter: its name, type as text, default, help and range."""
+    """A parameter as listings show it: type and range as text; ``flag`` and ``decides`` as in `param`."""
 
     name: str
     type: str
     default: Any
     help: str
     range: str
+    flag: str | None = None
+    decides: bool = True
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(param,))
 class Plugin(ABC):
     """Base of every role: subclasses become frozen dataclasses of their annotated fields.
 
-    ``name`` is what users type. Field values are checked on construction; a wrong one raises
-    `BenchError` naming the parameter.
+    ``name`` is what users type. Construction checks the fields' values.
+
+    Raises:
+        BenchError: A value has the wrong type or is out of range; the message names the parameter.
     """
 
     name: ClassVar[str]
     libraries: ClassVar[tuple[str, ...]] = ()
-    """Distributions whose version decides the numbers; they go into the fingerprint."""
+    """Distributions whose version decides the numbers; the fingerprint includes the versions."""
+    files: ClassVar[tuple[str, ...]] = ()
+    """Files that decide the numbers, relative to the module's folder; the fingerprint includes their bytes."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -71,30 +101,81 @@ class Plugin(ABC):
         """The parameters in the order of their definition."""
         hints = _hints(cls)
         return [
-            Parameter(f.name, _type_name(hints[f.name]), f.default, f.metadata.get("help", ""), _range(f))
-            for f in _fields(cls)
+            Parameter(
+                field.name,
+                _type_name(hints[field.name]),
+                field.default,
+                field.metadata.get("help", ""),
+                _range(field),
+                field.metadata.get("flag"),
+                field.metadata.get("decides", True),
+            )
+            for field in _fields(cls)
         ]
 
     @classmethod
     def member(cls, name: str) -> type[Self]:
         """The plugin called ``family:name``, of a class that is registered as ``family:<…>``.
 
-        `BenchError` where there is no such member, or what it needs is not installed.
+        Raises:
+            BenchError: There is no such member, or a library that it needs is not installed.
         """
         raise BenchError(f"{cls.name} has no member {name!r}")
 
     @classmethod
-    def build(cls, given: Mapping[str, Any]) -> Self:
-        """Make the plugin from ``given``; texts (from the command line) are read by the field's type."""
-        known = {p.name for p in cls.parameters()}
-        for key in given:
+    def build(cls, values: Mapping[str, Any]) -> Self:
+        """The plugin with these parameter values; the others keep their defaults.
+
+        Args:
+            values: By parameter name; a text (from the command line) is read by the field's type.
+
+        Raises:
+            BenchError: There is no parameter of a name, or a value has the wrong type or is out of range.
+        """
+        known = {parameter.name for parameter in cls.parameters()}
+        for key in values:
             if key not in known:
                 raise BenchError(f"{cls.name} has no parameter {key!r}{did_you_mean(key, known)}")
-        return cls(**given)
+        return cls(**values)
 
     def values(self) -> dict[str, Any]:
-        """The parameters' values by name: what goes into the record and the fingerprint."""
-        return {f.name: getattr(self, f.name) for f in _fields(type(self))}
+        """The parameters' values by name: what records and fingerprints hold."""
+        return {field.name: getattr(self, field.name) for field in _fields(type(self))}
+
+    def changed(self, always: Collection[str] = ()) -> dict[str, Any]:
+        """The values that differ from their defaults, and those of the parameters named in ``always``."""
+        defaults = {parameter.name: parameter.default for parameter in self.parameters()}
+        return {
+            name: value
+            for name, value in self.values().items()
+            if name in always or value != defaults.get(name)
+        }
+
+    def described(self, always: Collection[str] = ()) -> str:
+        """The name with the changed parameters, for titles: ``langevin (snr=0.2, steps=2)``.
+
+        Args:
+            always: Names of parameters that are included at their defaults too.
+        """
+        texts = [f"{name}={_text(value)}" for name, value in self.changed(always).items()]
+        return f"{self.name} ({', '.join(texts)})" if texts else self.name
+
+    def tag(self, always: Collection[str] = (), *, keys: bool = False) -> str:
+        """The name with the changed parameters, for columns and file names: ``fid-clean``.
+
+        Args:
+            always: Names of parameters that are included at their defaults too.
+            keys: Whether a value that is not a text has its parameter's name: ``kid-subsets_50``.
+        """
+        parts = [
+            slug(f"{name}_{_text(value)}" if keys and not isinstance(value, str) else value)
+            for name, value in self.changed(always).items()
+        ]
+        return "-".join([self.name, *parts])
+
+
+def _text(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _fields(cls: type[Plugin]) -> list[dataclasses.Field[Any]]:
@@ -178,5 +259,4 @@ def _convert(hint: Any, value: Any) -> Any:
 
 def slug(value: Any) -> str:
     """A parameter's value as part of a file name: letters, digits, dot, underscore."""
-    text = f"{value:g}" if isinstance(value, float) else str(value)
-    return re.sub(r"[^A-Za-z0-9.]+", "_", text).strip("_")
+    return re.sub(r"[^A-Za-z0-9.]+", "_", _text(value)).strip("_")

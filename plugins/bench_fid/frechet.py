@@ -32,10 +32,12 @@ class Frechet(FeatureMetric):
         default=False,
         help="the value at infinitely many samples (Chong and Forsyth 2020), called NAME_inf; "
         "keeps all features, 4 n d bytes",
+        flag="extrapolate",
     )
     bootstrap: int = param(
         default=0,
         low=0,
+        decides=False,
         help="replicates of a 95 % interval over samples, 0 or from 40; keeps all features, 4 n d bytes",
     )
 

@@ -14,7 +14,7 @@ from bench import Array, BenchError, Field, FlowSolver, Tensor, param
 class _DormandPrince(FlowSolver):
     name = "dormand_prince"
 
-    tol: float = param(default=1e-5, help="absolute and relative tolerance", above=0)
+    tol: float = param(default=1e-5, help="absolute and relative tolerance", above=0, flag="tol")
 
     @property
     def couples_batch(self) -> bool:

@@ -13,9 +13,12 @@ class _Langevin(LangevinLike):
     name = "langevin_like"
 
     snr: float | None = param(
-        default=None, help="signal-to-noise ratio r; none takes the published best of the SDE", low=0
+        default=None,
+        help="signal-to-noise ratio r; none takes the published best of the SDE",
+        low=0,
+        flag="snr",
     )
-    steps: int = param(default=1, help="moves per noise step", low=1)
+    steps: int = param(default=1, help="moves per noise step", low=1, flag="corrector-steps")
 
     @property
     def calls(self) -> int:

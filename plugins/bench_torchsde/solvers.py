@@ -34,7 +34,9 @@ class TorchSDE(Solver):
     )
     rho: float = param(default=7.0, help="the polynomial schedule's rho", above=0)
     adaptive: bool = param(default=False, help="let torchsde choose the steps")
-    tol: float = param(default=1e-2, help="absolute and relative tolerance of adaptive steps", above=0)
+    tol: float = param(
+        default=1e-2, help="absolute and relative tolerance of adaptive steps", above=0, flag="tol"
+    )
 
     @property
     def couples_batch(self) -> bool:

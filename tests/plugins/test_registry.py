@@ -210,62 +210,6 @@ def test_an_installed_plugin_that_fails_to_import_is_reported_and_skipped(
     assert found.names("sdes") == registry().names("sdes")
 
 
-@pytest.mark.parametrize(
-    ("given", "name", "value"),
-    [
-        ({"gain": "0.5"}, "gain", 0.5),
-        ({"gain": 2}, "gain", 2.0),
-        ({"moves": "7"}, "moves", 7),
-        ({"moves": 7.0}, "moves", 7),
-        ({"mode": "fast"}, "mode", "fast"),
-        ({"limit": "none"}, "limit", None),
-        ({"limit": "1e-3"}, "limit", 0.001),
-        ({"loud": "true"}, "loud", True),
-        ({"loud": "False"}, "loud", False),
-        ({"label": "7"}, "label", "7"),
-    ],
-)
-def test_parameters_are_read_by_their_type(given: dict[str, Any], name: str, value: object) -> None:
-    made = Still.build(given).values()[name]
-    assert made == value
-    assert type(made) is type(value)
-
-
-@pytest.mark.parametrize(
-    ("given", "said"),
-    [
-        ({"gain": "fast"}, "still.gain must be float, not 'fast'"),
-        ({"gain": True}, "still.gain must be float, not True"),
-        ({"gain": 0}, "still.gain must be > 0, <= 2, not 0"),
-        ({"gain": 2.1}, "still.gain must be > 0, <= 2, not 2.1"),
-        ({"gain": "nan"}, "still.gain must be > 0, <= 2, not 'nan'"),
-        ({"moves": "2.5"}, "still.moves must be int, not '2.5'"),
-        ({"moves": 2.5}, "still.moves must be int, not 2.5"),
-        ({"moves": float("inf")}, "still.moves must be int, not inf"),
-        ({"moves": 0}, "still.moves must be >= 1, not 0"),
-        ({"mode": "bad"}, "still.mode must be fast|good, not 'bad'"),
-        ({"mode": ["fast"]}, "still.mode must be fast|good"),
-        ({"limit": -2}, "still.limit must be >= -1, not -2"),
-        ({"limit": "some"}, "still.limit must be float or none, not 'some'"),
-        ({"loud": 1}, "still.loud must be bool, not 1"),
-        ({"label": 7}, "still.label must be str, not 7"),
-        ({"gian": 1}, "still has no parameter 'gian' (did you mean 'gain'?"),
-    ],
-)
-def test_wrong_parameters_are_refused_by_name(given: dict[str, Any], said: str) -> None:
-    with pytest.raises(BenchError) as error:
-        Still.build(given)
-    assert str(error.value).startswith(said)
-
-
-def test_plugins_are_frozen_values() -> None:
-    made = Still.build({"gain": "2"})
-    assert made == Still.build({"gain": 2.0})
-    assert made != Still.build({})
-    with pytest.raises(AttributeError):
-        made.gain = 1.5  # type: ignore[misc]
-
-
 def _printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     with pytest.raises(SystemExit) as stop:
         main(arguments)

@@ -1,0 +1,134 @@
+"""Parameters of plugins: reading, validation, flags, and the name with changed parameters."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import pytest
+
+from bench import BenchError, Plugin, param
+from bench.params import Parameter, slug
+
+
+class Still(Plugin):
+    """A plugin of no role with a parameter of each type."""
+
+    name = "still"
+
+    gain: float = param(default=1.0, help="a factor", above=0, high=2, flag="gain")
+    moves: int = param(default=3, help="a count", low=1, decides=False)
+    mode: Literal["fast", "good"] = param(default="good", help="a choice")
+    limit: float | None = param(default=None, help="an optional number", low=-1)
+    loud: bool = param(default=False, help="a switch")
+    label: str = param(default="x", help="a text")
+
+
+def test_parameters_are_listed_with_type_range_flag_and_whether_they_decide() -> None:
+    assert Still.parameters() == [
+        Parameter("gain", "float", 1.0, "a factor", "> 0, <= 2", "gain", True),
+        Parameter("moves", "int", 3, "a count", ">= 1", None, False),
+        Parameter("mode", "fast|good", "good", "a choice", ""),
+        Parameter("limit", "float or none", None, "an optional number", ">= -1"),
+        Parameter("loud", "bool", False, "a switch", ""),
+        Parameter("label", "str", "x", "a text", ""),
+    ]
+
+
+@pytest.mark.parametrize("flag", ["snr", "corrector-steps", "x2"])
+def test_a_flag_is_lower_case_letters_digits_and_hyphens(flag: str) -> None:
+    class Flagged(Plugin):
+        name = "flagged"
+
+        size: float = param(default=1.0, help="a size", flag=flag)
+
+    assert [parameter.flag for parameter in Flagged.parameters()] == [flag]
+
+
+@pytest.mark.parametrize("flag", ["", "--snr", "Snr", "2x", "corrector_steps", "a b", "ä", "snr\n"])
+def test_another_flag_is_refused(flag: str) -> None:
+    with pytest.raises(BenchError, match="use lower-case letters, digits and hyphens"):
+        param(default=1.0, help="a size", flag=flag)
+
+
+def test_no_file_is_declared_by_default() -> None:
+    assert Still.files == ()
+
+
+def test_changed_parameters_are_those_that_differ_from_their_defaults() -> None:
+    assert Still().changed() == {}
+    assert Still(gain=1.0, limit=0.5).changed() == {"limit": 0.5}
+    assert Still(limit=0.5).changed(always=("mode",)) == {"mode": "good", "limit": 0.5}
+
+
+def test_the_name_with_changed_parameters_for_titles() -> None:
+    assert Still().described() == "still"
+    assert Still(gain=0.1, mode="fast").described() == "still (gain=0.1, mode=fast)"
+    assert Still(gain=0.5).described(always=("moves",)) == "still (gain=0.5, moves=3)"
+
+
+def test_the_name_with_changed_parameters_for_columns_and_files() -> None:
+    assert Still().tag() == "still"
+    assert Still(gain=0.5, label="a/b c").tag() == "still-0.5-a_b_c"
+    assert Still(moves=50, mode="fast").tag(keys=True) == "still-moves_50-fast"
+    assert Still().tag(always=("mode",)) == "still-good"
+
+
+@pytest.mark.parametrize(("value", "text"), [(0.25, "0.25"), ("a b/c", "a_b_c"), (True, "True"), (7, "7")])
+def test_a_slug_is_part_of_a_file_name(value: object, text: str) -> None:
+    assert slug(value) == text
+
+
+@pytest.mark.parametrize(
+    ("texts", "name", "value"),
+    [
+        ({"gain": "0.5"}, "gain", 0.5),
+        ({"gain": 2}, "gain", 2.0),
+        ({"moves": "7"}, "moves", 7),
+        ({"moves": 7.0}, "moves", 7),
+        ({"mode": "fast"}, "mode", "fast"),
+        ({"limit": "none"}, "limit", None),
+        ({"limit": "1e-3"}, "limit", 0.001),
+        ({"loud": "true"}, "loud", True),
+        ({"loud": "False"}, "loud", False),
+        ({"label": "7"}, "label", "7"),
+    ],
+)
+def test_parameters_are_read_by_their_type(texts: dict[str, Any], name: str, value: object) -> None:
+    plugin = Still.build(texts).values()[name]
+    assert plugin == value
+    assert type(plugin) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        ({"gain": "fast"}, "still.gain must be float, not 'fast'"),
+        ({"gain": True}, "still.gain must be float, not True"),
+        ({"gain": 0}, "still.gain must be > 0, <= 2, not 0"),
+        ({"gain": 2.1}, "still.gain must be > 0, <= 2, not 2.1"),
+        ({"gain": "nan"}, "still.gain must be > 0, <= 2, not 'nan'"),
+        ({"moves": "2.5"}, "still.moves must be int, not '2.5'"),
+        ({"moves": 2.5}, "still.moves must be int, not 2.5"),
+        ({"moves": float("inf")}, "still.moves must be int, not inf"),
+        ({"moves": 0}, "still.moves must be >= 1, not 0"),
+        ({"mode": "bad"}, "still.mode must be fast|good, not 'bad'"),
+        ({"mode": ["fast"]}, "still.mode must be fast|good"),
+        ({"limit": -2}, "still.limit must be >= -1, not -2"),
+        ({"limit": "some"}, "still.limit must be float or none, not 'some'"),
+        ({"loud": 1}, "still.loud must be bool, not 1"),
+        ({"label": 7}, "still.label must be str, not 7"),
+        ({"gian": 1}, "still has no parameter 'gian' (did you mean 'gain'?"),
+    ],
+)
+def test_wrong_parameters_are_refused_by_name(texts: dict[str, Any], message: str) -> None:
+    with pytest.raises(BenchError) as error:
+        Still.build(texts)
+    assert str(error.value).startswith(message)
+
+
+def test_plugins_are_frozen_values() -> None:
+    plugin = Still.build({"gain": "2"})
+    assert plugin == Still.build({"gain": 2.0})
+    assert plugin != Still.build({})
+    with pytest.raises(AttributeError):
+        plugin.gain = 1.5  # type: ignore[misc]
