@@ -8,11 +8,15 @@ from collections.abc import Iterable
 
 
 class BenchError(Exception):
-    """A mistake in what was asked for, or in what the machine offers; the message says what to do."""
+    """A request that can't be served, or a machine that can't serve it; the message says what to do."""
 
 
 class NotFiniteError(ArithmeticError):
-    """Samples became NaN or infinite; ``where`` says at which step and in which part of it."""
+    """Samples became NaN or infinite.
+
+    Args:
+        where: At which step, and in which part of it; the end of the message.
+    """
 
     def __init__(self, where: str) -> None:
         super().__init__(f"samples became NaN or infinite {where}")
@@ -20,17 +24,20 @@ class NotFiniteError(ArithmeticError):
 
 
 class StoreError(OSError):
-    """The results folder can't take in what was made (disk full, say); the run can't go on."""
+    """The results folder can't be written, on a full disk for example; the run can't go on."""
 
 
 SHORT = 10
-"""Names that an error lists; of more it tells the nearest and the command that lists all."""
+"""Names that an error lists; of a longer list it names the nearest and the command that lists all."""
 
 
 def did_you_mean(name: str, known: Iterable[str], listing: str = "") -> str:
-    """`` (did you mean X? known: X, Y)``, to be put behind "unknown ... NAME".
+    """`` (did you mean X? known: X, Y)``, to follow "unknown ... NAME".
 
-    ``listing``: the command that shows all; then no more than `SHORT` names are listed here.
+    Args:
+        name: The unknown name.
+        known: The names that exist.
+        listing: The command that lists all; with it, a list of more than `SHORT` names is left out.
     """
     names = sorted(known)
     if not listing or len(names) <= SHORT:
@@ -38,18 +45,26 @@ def did_you_mean(name: str, known: Iterable[str], listing: str = "") -> str:
         hint = f"did you mean {close[0]!r}? " if close else ""
         return f" ({hint}known: {', '.join(names) or 'none'})"
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    near = [repr(other) for other in close if _likeness(name, other) > _likeness(name, close[0]) - 0.1]
+    # the nearest, and others that are nearly as near
+    near = [repr(other) for other in close if _similarity(name, other) > _similarity(name, close[0]) - 0.1]
     hint = f"did you mean {' or '.join(near)}? " if near else ""
     return f" ({hint}{listing} shows all)"
 
 
-def _likeness(name: str, other: str) -> float:
+def _similarity(name: str, other: str) -> float:
     return difflib.SequenceMatcher(a=other, b=name).ratio()
 
 
 def printable(text: str, most: int | None = 200) -> str:
-    """Text from a file, fit for a terminal: what is no printable character as JSON escapes it, cut at
-    ``most`` characters."""
+    """Text from a file, safe to print on a terminal.
+
+    Args:
+        text: Any text.
+        most: Characters after which it is cut; None: never.
+
+    Returns:
+        The text with every character that is not printable escaped as in JSON.
+    """
     cut = text if most is None or len(text) <= most else f"{text[: most - 1]}…"
     if cut.isprintable():
         return cut

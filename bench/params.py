@@ -84,7 +84,7 @@ class Plugin(ABC):
     libraries: ClassVar[tuple[str, ...]] = ()
     """Distributions whose version decides the numbers; the fingerprint includes the versions."""
     files: ClassVar[tuple[str, ...]] = ()
-    """Files that decide the numbers, relative to the module's folder; the fingerprint includes their bytes."""
+    """Files that decide the numbers, relative to the module's folder; the fingerprint holds their hashes."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -12,6 +12,7 @@ from bench.cli.bars import Lines
 from bench.cli.check import check_command
 from bench.cli.checkpoints import checkpoints_command
 from bench.cli.compare import compare_command
+from bench.cli.context import CommandState
 from bench.cli.fid import fid_command
 from bench.cli.listing import list_command, show_command
 from bench.cli.measure import measure_command
@@ -21,6 +22,7 @@ from bench.cli.stats import stats_command
 from bench.cli.table import table_command
 from bench.errors import BenchError, printable
 from bench.metrics.reference import watching
+from bench.plugins.registry import Registry
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -54,14 +56,20 @@ cli.add_command(new_command)
 cli.add_command(check_command)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point. Exit status: 0 done, 1 a cell or check failed, 2 a mistake in the command, 130 stopped."""
+def main(arguments: Sequence[str] | None = None, registry: Registry | None = None) -> None:
+    """Entry point. Exit status: 0 done, 1 a run or check failed, 2 a mistake in the command, 130 stopped.
+
+    Args:
+        arguments: The command line without the program's name; None: this process's.
+        registry: The plugins to use; None: those that are installed.
+    """
     if arguments is None and hasattr(signal, "SIGPIPE"):
-        # a reader that leaves (`bench list | head`) ends us as it does any program, not as a failed cell
+        # `bench list | head` ends as any program does when its reader leaves, not as a failed run
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     watching.set(Lines())
     try:
-        status = cli.main(args=None if arguments is None else list(arguments), standalone_mode=False)
+        words = None if arguments is None else list(arguments)
+        status = cli.main(args=words, standalone_mode=False, obj=CommandState(registry))
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
         sys.exit(2)

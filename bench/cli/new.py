@@ -6,15 +6,16 @@ from pathlib import Path
 
 import click
 
+from bench.cli.context import registry_of
 from bench.errors import BenchError, did_you_mean, printable
-from bench.plugins.registry import registry
 from bench.testing import scaffold
 
 
 @click.command("new")
 @click.argument("role", metavar="|".join(scaffold.ROLES))
 @click.argument("name")
-def new_command(role: str, name: str) -> None:
+@click.pass_context
+def new_command(context: click.Context, role: str, name: str) -> None:
     """Write a package with a working plugin of that role into the new folder NAME, to be changed into yours.
 
     \b
@@ -24,7 +25,7 @@ def new_command(role: str, name: str) -> None:
     """
     if role not in scaffold.ROLES:
         raise BenchError(f"unknown role {printable(role)!r}{did_you_mean(role, scaffold.ROLES)}")
-    files = scaffold.create(role, name, Path(), registry())
+    files = scaffold.create(role, name, Path(), registry_of(context))
     for path in files:
         click.echo(f"  {path}")
     module = scaffold.module_name(name)

@@ -1,4 +1,4 @@
-"""Hook specifications: one hook per role."""
+"""Hook specifications: one hook per kind of plugin."""
 
 from __future__ import annotations
 
@@ -9,63 +9,71 @@ import pluggy
 
 hookspec = pluggy.HookspecMarker("bench")
 hookimpl = pluggy.HookimplMarker("bench")
+"""Decorator of a plugin's hook functions, ``register_predictors`` and so on."""
 
 Register = Callable[[Any], None]
-"""``register(thing)``: a role's class with a ``name``, or for checkpoints a card."""
+"""What a hook receives: ``register(cls)`` adds a role's class, for checkpoints a `Card`."""
 
-KINDS = (
-    "tasks",
-    "sdes",
-    "predictors",
-    "correctors",
-    "solvers",
-    "metrics",
-    "extractors",
-    "checkpoints",
-    "readers",
-    "executors",
-)
+KINDS = {
+    "tasks": "Task",
+    "sdes": "SDE",
+    "predictors": "Predictor",
+    "correctors": "Corrector",
+    "solvers": "Solver",
+    "metrics": "Metric",
+    "extractors": "Extractor",
+    "checkpoints": "Card",
+    "readers": "Reader",
+    "executors": "Executor",
+}
+"""Kinds of plugins, each with the public name in `bench` of its role's class."""
 
 
-class Hooks:
-    """The hooks; each is handed ``register`` and calls it once per thing."""
+@hookspec
+def register_tasks(register: Register) -> None:
+    """Register subclasses of `bench.Task`."""
 
-    @hookspec
-    def register_tasks(self, register: Register) -> None:
-        """Register subclasses of `bench.Task`."""
 
-    @hookspec
-    def register_sdes(self, register: Register) -> None:
-        """Register subclasses of `bench.SDE`."""
+@hookspec
+def register_sdes(register: Register) -> None:
+    """Register subclasses of `bench.SDE`."""
 
-    @hookspec
-    def register_predictors(self, register: Register) -> None:
-        """Register subclasses of `bench.Predictor`."""
 
-    @hookspec
-    def register_correctors(self, register: Register) -> None:
-        """Register subclasses of `bench.Corrector`."""
+@hookspec
+def register_predictors(register: Register) -> None:
+    """Register subclasses of `bench.Predictor`."""
 
-    @hookspec
-    def register_solvers(self, register: Register) -> None:
-        """Register subclasses of `bench.Solver`."""
 
-    @hookspec
-    def register_metrics(self, register: Register) -> None:
-        """Register subclasses of `bench.Metric`."""
+@hookspec
+def register_correctors(register: Register) -> None:
+    """Register subclasses of `bench.Corrector`."""
 
-    @hookspec
-    def register_extractors(self, register: Register) -> None:
-        """Register subclasses of `bench.Extractor`."""
 
-    @hookspec
-    def register_checkpoints(self, register: Register) -> None:
-        """Register `bench.Card` objects."""
+@hookspec
+def register_solvers(register: Register) -> None:
+    """Register subclasses of `bench.Solver`."""
 
-    @hookspec
-    def register_readers(self, register: Register) -> None:
-        """Register subclasses of `bench.Reader`."""
 
-    @hookspec
-    def register_executors(self, register: Register) -> None:
-        """Register subclasses of `bench.Executor`."""
+@hookspec
+def register_metrics(register: Register) -> None:
+    """Register subclasses of `bench.Metric`."""
+
+
+@hookspec
+def register_extractors(register: Register) -> None:
+    """Register subclasses of `bench.Extractor`."""
+
+
+@hookspec
+def register_checkpoints(register: Register) -> None:
+    """Register `bench.Card` objects."""
+
+
+@hookspec
+def register_readers(register: Register) -> None:
+    """Register subclasses of `bench.Reader`."""
+
+
+@hookspec
+def register_executors(register: Register) -> None:
+    """Register subclasses of `bench.Executor`."""

@@ -1,4 +1,4 @@
-"""Hook specifications, discovery of plugins, and look-up by name.
+"""Discovery of plugins and look-up by name.
 
 A distribution takes part by one entry point in the group ``bench`` that names a module with
 functions marked `hookimpl`:
@@ -16,22 +16,24 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+from collections.abc import Mapping
 from importlib import metadata
-from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pluggy
 
 from bench.errors import BenchError, did_you_mean
-from bench.plugins.hookspecs import KINDS, Hooks
+from bench.params import Parameter
+from bench.plugins import hookspecs
+from bench.plugins.hookspecs import KINDS
 
 CARDS = "bench.toml"
-"""What stands for the distribution of a card that a bench.toml names; its path is the version."""
+"""The distribution of a card that a bench.toml names; the card's path is its version."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """A registered thing and the distribution that it came from."""
+    """A registered class or card and the distribution that it came from."""
 
     kind: str
     name: str
@@ -42,192 +44,233 @@ class Entry:
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-    """A plugin, or a name, that could not be taken in."""
+    """A plugin, a name or a flag that is left out, and why."""
 
     kind: str
     name: str
     message: str
 
 
-class Registry:
-    """All that is registered, by kind and name. A broken plugin is listed in `problems` and skipped."""
+@dataclasses.dataclass(frozen=True)
+class Flag:
+    """A short command-line flag: ``--name VALUE`` for ``-P ROLE.PARAMETER=VALUE``."""
 
-    def __init__(self) -> None:
+    name: str
+    role: str
+    parameter: Parameter
+
+    @property
+    def target(self) -> str:
+        """``ROLE.PARAMETER``, as ``-P`` takes it."""
+        return f"{self.role}.{self.parameter.name}"
+
+
+class Registry:
+    """All registered plugins by kind and name. A broken plugin is listed in `problems` and skipped.
+
+    Args:
+        roles: The base class of each kind, `KINDS`; for checkpoints, the class of a card.
+    """
+
+    def __init__(self, roles: Mapping[str, type]) -> None:
+        self.roles = dict(roles)
         self.entries: dict[tuple[str, str], list[Entry]] = {}
         self.problems: list[Problem] = []
 
+    def copy(self) -> Self:
+        """A registry of the same entries and problems that can be added to alone."""
+        other = type(self)(self.roles)
+        other.entries = {key: list(entries) for key, entries in self.entries.items()}
+        other.problems = list(self.problems)
+        return other
+
     def load_installed(self) -> None:
-        """Take in every installed distribution with an entry point in the group ``bench``."""
-        seen: set[str] = set()
+        """Register the plugins of every installed distribution with an entry point in the group ``bench``."""
+        names: set[str] = set()
         for distribution in metadata.distributions():
-            points = [p for p in distribution.entry_points if p.group == "bench"]
+            points = [point for point in distribution.entry_points if point.group == "bench"]
             name = distribution.metadata["Name"] if points else ""
-            if not points or name in seen:
+            # a distribution that is on the path twice counts once: the first is the one that imports
+            if not points or name in names:
                 continue
-            seen.add(name)
+            names.add(name)
             for point in points:
                 try:
                     module = point.load()
                 except (Exception, SystemExit) as error:
-                    self._failed(f"{point.name} = {point.value}", name, error)
+                    self._report(f"{point.name} = {point.value}", name, error)
                 else:
                     self.load(module, name, distribution.version)
 
-    def load(self, module: Any, distribution: str, version: str) -> None:
-        """Take in the hooks of one module (or object); a failure is recorded, not raised."""
+    def load(self, module: object, distribution: str, version: str) -> None:
+        """Register what the hooks of a module (or object) give: all of it, or a problem and nothing."""
         manager = pluggy.PluginManager("bench")
-        manager.add_hookspecs(Hooks)
-        label = getattr(module, "__name__", type(module).__name__)
+        manager.add_hookspecs(hookspecs)
+        label = str(getattr(module, "__name__", type(module).__name__))
+        entries: list[Entry] = []
         try:
             manager.register(module)
-            manager.check_pending()
-            found: list[Entry] = []
+            manager.check_pending()  # a misspelt hook would be ignored in silence
             for kind in KINDS:
-                collect = functools.partial(_collect, found, kind, distribution, version)
-                getattr(manager.hook, f"register_{kind}")(register=collect)
+                register = functools.partial(self._collect, entries, kind, distribution, version)
+                getattr(manager.hook, f"register_{kind}")(register=register)
         except (Exception, SystemExit) as error:
-            self._failed(label, distribution, error)
+            self._report(label, distribution, error)
             return
-        for entry in found:
+        for entry in entries:
             self.entries.setdefault((entry.kind, entry.name), []).append(entry)
 
-    def _failed(self, what: str, distribution: str, error: BaseException) -> None:
+    def add(self, kind: str, thing: object, distribution: str, version: str) -> Entry:
+        """Register one class, or a card.
+
+        Raises:
+            BenchError: It is not of the kind, or it is unfinished; the message says why.
+        """
+        try:
+            entry = self._entry(kind, thing, distribution, version)
+        except TypeError as error:
+            raise BenchError(f"{error}") from error
+        self.entries.setdefault((kind, entry.name), []).append(entry)
+        return entry
+
+    def _collect(
+        self, entries: list[Entry], kind: str, distribution: str, version: str, thing: object
+    ) -> None:
+        entries.append(self._entry(kind, thing, distribution, version))
+
+    def _entry(self, kind: str, thing: Any, distribution: str, version: str) -> Entry:
+        """The entry of a class or card; TypeError where it does not fit its role."""
+        role: Any = self.roles[kind]
+        name = getattr(thing, "name", None)
+        if not isinstance(name, str) or not name:
+            raise TypeError(f"register_{kind} was given {thing!r}, which has no name")
+        if kind == "checkpoints":
+            if not isinstance(thing, role):
+                raise TypeError(f"register_{kind} was given {thing!r}, which is not a bench.{role.__name__}")
+            return Entry(kind, name, thing, distribution, version)
+        if not (inspect.isclass(thing) and issubclass(thing, role)):
+            raise TypeError(
+                f"register_{kind} was given {thing!r}, which is not a subclass of bench.{role.__name__}"
+            )
+        if inspect.isabstract(thing):
+            missing = ", ".join(sorted(getattr(thing, "__abstractmethods__", ())))
+            raise TypeError(f"{name!r} does not define {missing}")
+        _check_interface(role, thing)
+        thing.parameters()  # an annotation that can't be evaluated fails here, not in a later listing
+        return Entry(kind, name, thing, distribution, version)
+
+    def _report(self, label: str, distribution: str, error: BaseException) -> None:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
-        self.problems.append(Problem("plugin", what, f"{what} of {distribution} was skipped: {reason}"))
+        self.problems.append(Problem("plugin", label, f"{label} of {distribution} was skipped: {reason}"))
 
     def all_problems(self) -> list[Problem]:
-        """Plugins that failed, and names that two distributions claim."""
+        """Plugins that failed, names that two distributions claim, and flags of two meanings."""
         clashes = [
-            Problem(kind, name, _clash(kind, name, found))
-            for (kind, name), found in self.entries.items()
-            if len(found) > 1
+            Problem(kind, name, _clash(kind, name, entries))
+            for (kind, name), entries in self.entries.items()
+            if len(entries) > 1
         ]
-        return self.problems + clashes
+        return [*self.problems, *clashes, *self._flags()[1]]
 
     def names(self, kind: str) -> list[str]:
         """Registered names of a kind, sorted."""
-        return sorted(name for k, name in self.entries if k == kind)
+        return sorted(name for of_kind, name in self.entries if of_kind == kind)
 
     def of_kind(self, kind: str) -> list[Entry]:
         """Entries of a kind, sorted by name."""
-        return [e for name in self.names(kind) for e in self.entries[kind, name]]
+        return [entry for name in self.names(kind) for entry in self.entries[kind, name]]
+
+    def flags(self) -> list[Flag]:
+        """The short flags that parameters declare, sorted by name; those of two meanings are left out."""
+        return self._flags()[0]
+
+    def _flags(self) -> tuple[list[Flag], list[Problem]]:
+        claims: dict[str, dict[str, tuple[Flag, Entry]]] = {}
+        for kind in KINDS:
+            for entry in self.of_kind(kind) if kind != "checkpoints" else ():
+                for parameter in entry.thing.parameters():
+                    if parameter.flag is not None:
+                        flag = Flag(parameter.flag, kind[:-1], parameter)
+                        claims.setdefault(flag.name, {}).setdefault(flag.target, (flag, entry))
+        flags, problems = [], []
+        for name, meanings in sorted(claims.items()):
+            if len(meanings) == 1:
+                flags += [flag for flag, _ in meanings.values()]
+                continue
+            owners = " and ".join(
+                f"{flag.target} ({entry.name} of {entry.distribution} {entry.version})"
+                for flag, entry in meanings.values()
+            )
+            message = f"the flag --{name} is declared for {owners}: it is left out, use -P"
+            problems.append(Problem("flag", name, message))
+        return flags, problems
 
     def get(self, kind: str, name: str) -> Entry:
-        """The entry of that kind and name; `BenchError` where there is none or more than one.
+        """The entry of that kind and name.
 
-        ``family:member`` is looked up as the member of a `Plugin` registered as ``family:<…>``.
+        ``family:member`` gives the member of a `Plugin` registered as ``family:<…>``.
+
+        Raises:
+            BenchError: There is no such name, several distributions claim it, or it names a whole family.
         """
-        found = self.entries.get((kind, name), [])
+        entries = list(self.entries.get((kind, name), ()))
         family, colon, member = name.partition(":")
-        if not found and colon:
-            for entry in self.of_kind(kind):
-                if entry.name.startswith(f"{family}:<") and not member.startswith("<"):
-                    found.append(dataclasses.replace(entry, name=name, thing=entry.thing.member(member)))
-        if not found:
-            broken = "; ".join(p.message for p in self.problems)
+        if not entries and colon and not member.startswith("<"):
+            entries = [
+                dataclasses.replace(entry, name=name, thing=entry.thing.member(member))
+                for entry in self.of_kind(kind)
+                if entry.name.startswith(f"{family}:<")
+            ]
+        if not entries:
+            broken = "; ".join(problem.message for problem in self.problems)
             listing = "bench checkpoints list" if kind == "checkpoints" else f"bench list {kind}"
             message = f"unknown {kind[:-1]} {name!r}{did_you_mean(name, self.names(kind), listing)}"
             raise BenchError(message + (f"; {broken}" if broken else ""))
-        if len(found) > 1:
-            raise BenchError(_clash(kind, name, found))
+        if len(entries) > 1:
+            raise BenchError(_clash(kind, name, entries))
         if ":<" in name:
             raise BenchError(
                 f"{name} stands for many {kind}: put a name in place of {name.partition(':')[2]}"
             )
-        return found[0]
+        return entries[0]
 
-    def build(self, kind: str, name: str, given: dict[str, Any]) -> Any:
-        """An instance of the plugin with the given parameters."""
-        return self.get(kind, name).thing.build(given)
+    def build(self, kind: str, name: str, values: Mapping[str, Any]) -> Any:
+        """An instance of the plugin with the given parameter values.
+
+        Raises:
+            BenchError: As `get` and `Plugin.build`.
+        """
+        return self.get(kind, name).thing.build(values)
 
 
-def _clash(kind: str, name: str, found: list[Entry]) -> str:
-    owners = " and ".join(f"{e.distribution} {e.version}" for e in found)
-    own = [e.version for e in found if e.distribution == CARDS]
-    remedy = f"rename the card {own[-1]} (its key name)" if own else "uninstall one of them"
+def _clash(kind: str, name: str, entries: list[Entry]) -> str:
+    owners = " and ".join(f"{entry.distribution} {entry.version}" for entry in entries)
+    own_cards = [entry.version for entry in entries if entry.distribution == CARDS]
+    remedy = f"rename the card {own_cards[-1]} (its key name)" if own_cards else "uninstall one of them"
     return f"the {kind[:-1]} {name!r} is registered by {owners}: {remedy}"
 
 
-def _collect(found: list[Entry], kind: str, distribution: str, version: str, thing: Any) -> None:
-    role: Any = roles().get(kind)
-    name = getattr(thing, "name", None)
-    if not isinstance(name, str) or not name:
-        raise TypeError(f"register_{kind} was given {thing!r}, which has no name")
-    if kind == "checkpoints":
-        if not isinstance(thing, role):
-            raise TypeError(f"register_checkpoints was given {thing!r}, which is not a bench.Card")
-    elif not (inspect.isclass(thing) and issubclass(thing, role)):
-        raise TypeError(
-            f"register_{kind} was given {thing!r}, which is not a subclass of bench.{role.__name__}"
-        )
-    elif inspect.isabstract(thing):
-        raise TypeError(
-            f"{name!r} does not define {', '.join(sorted(getattr(thing, '__abstractmethods__', ())))}"
-        )
-    else:
-        _check_interface(role, thing)
-    found.append(Entry(kind, name, thing, distribution, version))
-
-
 def _check_interface(role: type, thing: type) -> None:
-    """Refuse a class whose methods can't be called as this version of bench calls its role's."""
+    """TypeError for a class whose methods can't be called as this version of bench calls its role's."""
     for name, method in inspect.getmembers(role, inspect.isfunction):
         own = getattr(thing, name)
         if name.startswith("_") or own is method or not inspect.isfunction(own):
             continue
-        asked = inspect.signature(method)
-        given = [
-            p for p in asked.parameters.values() if p.kind is not p.KEYWORD_ONLY and p.default is p.empty
-        ]
-        named = {p.name: None for p in asked.parameters.values() if p.kind is p.KEYWORD_ONLY}
+        parameters = inspect.signature(method).parameters
+        positional = [p for p in parameters.values() if p.kind is not p.KEYWORD_ONLY and p.default is p.empty]
+        keywords = {p.name: None for p in parameters.values() if p.kind is p.KEYWORD_ONLY}
         try:
-            inspect.signature(own).bind(*given, **named)
+            inspect.signature(own).bind(*positional, **keywords)
         except TypeError as error:
             raise TypeError(
                 f"{thing.__name__}.{name}{inspect.signature(own)} was written for another version of bench, "
-                f"which calls {name}({', '.join(asked.parameters)})"
+                f"which calls {name}({', '.join(parameters)})"
             ) from error
-
-
-def roles() -> dict[str, type]:
-    """The base class of each kind."""
-    import bench
-
-    return {
-        "tasks": bench.Task,
-        "sdes": bench.SDE,
-        "predictors": bench.Predictor,
-        "correctors": bench.Corrector,
-        "solvers": bench.Solver,
-        "metrics": bench.Metric,
-        "extractors": bench.Extractor,
-        "checkpoints": bench.Card,
-        "readers": bench.Reader,
-        "executors": bench.Executor,
-    }
 
 
 @functools.cache
 def registry() -> Registry:
-    """The registry of what is installed and of the cards that bench.toml names, made once."""
-    made = Registry()
-    made.load_installed()
-    _load_cards(made)
-    return made
+    """Deprecated: a registry is handed down as an argument. Goes when its last caller does."""
+    from bench.plan.installed import installed_registry
 
-
-def _load_cards(made: Registry, folder: Path | None = None) -> None:
-    """Take in the cards in the folders that bench.toml names; its place stands for a version."""
-    from bench.checkpoints.cards import Card
-    from bench.plan.settings import card_folders
-
-    for toml, cards in card_folders(folder):
-        for path in sorted(cards.glob("*.toml")):
-            try:
-                card = Card.read(path)
-            except BenchError as error:
-                made.problems.append(Problem("checkpoints", path.stem, f"{error}; the card was skipped"))
-                continue
-            where = path.relative_to(toml.parent) if path.is_relative_to(toml.parent) else path
-            entry = Entry("checkpoints", card.name, card, CARDS, str(where))
-            made.entries.setdefault(("checkpoints", card.name), []).append(entry)
+    return installed_registry()

@@ -23,13 +23,13 @@ from bench.checkpoints.load import load_model
 from bench.closed_form.mixture import on_range
 from bench.closed_form.moments import moments
 from bench.diffusion.noise import streams
-from bench.plugins.registry import registry
+from tests.support.plugins import installed
 
 STEPS, SAMPLES, SNR = 60, 2048, 0.16
 
 
 def main() -> None:
-    found = registry()
+    found = installed()
     card: Card = found.get("checkpoints", "gaussian-cifar10").thing
     device = torch.device("cpu")
     rows = [["sde", "snr", "steps", "batch", "samples", "relative_bias", "standard_error"]]

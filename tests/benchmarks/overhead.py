@@ -22,7 +22,7 @@ from torch import Tensor
 
 from bench import Model, Noise, NoiseLevel, Prediction, Sampler, Update
 from bench.diffusion.noise import streams
-from bench.plugins.registry import registry
+from tests.support.plugins import installed
 
 Loop = Callable[[tuple[int, ...], int], Callable[[], Tensor]]
 """A run over states of a size, of so many steps, ready to be called."""
@@ -47,7 +47,7 @@ class Free(Model):
 
 def sampler(steps: int, predictor: str = "reverse_diffusion", corrector: str = "langevin") -> Sampler:
     """A predictor-corrector sampler on VP."""
-    found = registry()
+    found = installed()
     return Sampler(
         sde=found.build("sdes", "vp", {}),
         predictor=found.build("predictors", predictor, {}),
@@ -167,7 +167,7 @@ def network_share(batch: int = 64, steps: int = 4) -> float:
         "batch_size": batch,
         "steps": 25 + steps,
     }
-    cell = make_plan(settings(flags)[0], registry())[0]
+    cell = make_plan(settings(flags)[0], installed())[0]
     sample(Job(cell, 0, batch))
     _, facts = sample(Job(cell, 0, batch))
     return float(facts["network_seconds"] / facts["seconds"])

@@ -24,7 +24,7 @@ from torch import Tensor
 from bench.checkpoints.exact import mixture
 from bench.checkpoints.load import load_model
 from bench.cli import main
-from bench.plugins.registry import registry
+from tests.support.plugins import installed
 
 SEEDS, SAMPLES = 5, 2000
 TINY = "--checkpoint cifar10-tiny --predictor ancestral --grid polynomial --steps 50 --precision bf16"
@@ -36,8 +36,8 @@ Row = tuple[str, int, str, float, float]
 
 def draws(checkpoint: str, seed: int) -> Tensor:
     """Samples of a closed-form checkpoint itself (n, 3, 32, 32), on [0, 1], not clipped."""
-    card = registry().get("checkpoints", checkpoint).thing
-    model = load_model(card, registry().build("sdes", "ve", {}), CPU)
+    card = installed().get("checkpoints", checkpoint).thing
+    model = load_model(card, installed().build("sdes", "ve", {}), CPU)
     data, _ = mixture(card)
     rng = np.random.default_rng(seed)
     k = rng.choice(len(data.weight), size=SAMPLES, p=data.weight)
@@ -48,7 +48,7 @@ def draws(checkpoint: str, seed: int) -> Tensor:
 def value(metric: str, images: Tensor, rounding: Literal["round", "truncate"] | None = None) -> float:
     """The metric of the images."""
     given = {} if rounding is None else {"rounding": rounding}
-    measured = registry().build("metrics", metric, given).start(CPU)
+    measured = installed().build("metrics", metric, given).start(CPU)
     for part in images.split(500):
         measured.update(part)
     return float(measured.compute().value)

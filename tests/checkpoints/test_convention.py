@@ -16,8 +16,8 @@ from bench.checkpoints.convention import NetworkModel
 from bench.closed_form.moments import moments
 from bench.diffusion.grid import scales
 from bench.diffusion.noise import streams
-from bench.plugins.registry import registry
 from tests.support.analytic import gaussian, sde
+from tests.support.plugins import installed
 
 SHAPE = (3, 4, 4)
 FIELDS: dict[str, Any] = {
@@ -78,7 +78,7 @@ def asked(kind: str, steps: int, label_scales: int | None = None, grid: Any = "u
     recorder = Recorder(6 if made.learned_variance else 3)
     sampler = Sampler(
         sde(made.sde),
-        registry().build("predictors", "reverse_diffusion", {}),
+        installed().build("predictors", "reverse_diffusion", {}),
         steps=steps,
         label_scales=label_scales,
         grid=grid,
@@ -215,7 +215,7 @@ def test_native_runs_of_exact_discrete_networks(kind: str, steps: int) -> None:
     """A whole ancestral run comes out where the closed form of an exact score does."""
     made = card(kind)
     law = sde(made.sde or "")
-    sampler = Sampler(law, registry().build("predictors", "ancestral", {}), steps=steps)
+    sampler = Sampler(law, installed().build("predictors", "ancestral", {}), steps=steps)
     prior, noise, _ = streams(0, 0, "cpu")
     score = Prediction(model(kind, law, exact(kind)), law)
     x = sampler.run(prior(torch.empty(64, *SHAPE)), score, noise, noise)
@@ -252,7 +252,7 @@ def test_learned_variance_and_clipping() -> None:
             mean = mean + math.sqrt(1 - beta) * (1 - ab_below) / (1 - ab) * x
             part = (v + 1) / 2
             log = part * math.log(beta) + (1 - part) * math.log(tilde)
-            chosen = registry().build("predictors", "ancestral", {"variance": "learned", "clip": clip})
+            chosen = installed().build("predictors", "ancestral", {"variance": "learned", "clip": clip})
             found = chosen.resolve(law).step(x, scale, score, lambda _: z.clone(), None)
             # x and the noise nearly cancel where alpha is small
             size = float(mean.abs().max())
@@ -260,7 +260,7 @@ def test_learned_variance_and_clipping() -> None:
             expected = mean + (0.5 * log).exp() * z
             torch.testing.assert_close(found.x, expected, rtol=0, atol=1e-9 * max(size, 1 / math.sqrt(ab)))
     assert torch.equal(x, before)
-    last = registry().build("predictors", "ancestral", {"variance": "learned"})
+    last = installed().build("predictors", "ancestral", {"variance": "learned"})
     update = last.resolve(law).step(x, plan[-1], score, lambda _: z.clone(), None)
     assert torch.equal(update.x, update.mean)  # no noise on clean data
     assert score.calls == 9
@@ -275,7 +275,7 @@ def test_clipping_far_away_changes_nothing(variance: str) -> None:
     for scale in scales(law, 100)[::9]:
         x = torch.full((2, *SHAPE), 0.1, dtype=torch.float64)
         plain, clipped = (
-            registry()
+            installed()
             .build("predictors", "ancestral", {"variance": variance, "clip": clip})
             .step(x, scale, score, torch.ones_like, None)
             for clip in (False, True)

@@ -22,16 +22,16 @@ from bench.diffusion.prediction import Prediction
 from bench.diffusion.sampler import Sampler
 from bench.diffusion.sde import SDE
 from bench.files import REGISTRY
-from bench.plugins.registry import registry
+from tests.support.plugins import installed
 
 CPU = torch.device("cpu")
 RANGES = ("ve", "vp")
-EXACT = [e.thing for e in registry().of_kind("checkpoints") if e.thing.exact]
+EXACT = [e.thing for e in installed().of_kind("checkpoints") if e.thing.exact]
 SMALL: dict[str, Any] = {"width": 16, "width_low": 64, "blocks": 1, "embedding": 32}
 
 
 def sde(name: str) -> SDE:
-    found: SDE = registry().build("sdes", name, {})
+    found: SDE = installed().build("sdes", name, {})
     return found
 
 
@@ -94,7 +94,7 @@ class ExactGaussian(Denoiser):
 
 @pytest.mark.parametrize("name", ["ve", "vp", "subvp"])
 def test_one_denoiser_gives_the_score_of_every_sde(name: str) -> None:
-    sde: SDE = registry().build("sdes", name, {})
+    sde: SDE = installed().build("sdes", name, {})
     low, high = sde.data_range
     draws = torch.Generator().manual_seed(2)
     mean = torch.rand(3, 4, 4, generator=draws, dtype=torch.float64) * 1.6 - 0.8
@@ -217,7 +217,7 @@ def test_a_unet_goes_through_its_file_and_card(tmp_path: Path, kept: torch.dtype
     assert torch.equal(x, before)
     assert not model.score(x, level).requires_grad
     # it samples too, to the end
-    sampler = Sampler(vp, registry().build("predictors", "reverse_diffusion", {}), steps=25)
+    sampler = Sampler(vp, installed().build("predictors", "reverse_diffusion", {}), steps=25)
     draws = torch.Generator().manual_seed(8)
 
     def noise(like: Tensor) -> Tensor:

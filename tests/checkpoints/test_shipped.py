@@ -14,18 +14,18 @@ from bench import SDE, Card, NoiseLevel
 from bench.checkpoints.load import load_model
 from bench.cli import main
 from bench.files import REGISTRY
-from bench.plugins.registry import registry
+from tests.support.plugins import installed
 
 CPU = torch.device("cpu")
 
 
 def card() -> Card:
-    found: Card = registry().get("checkpoints", "cifar10-tiny").thing
+    found: Card = installed().get("checkpoints", "cifar10-tiny").thing
     return found
 
 
 def sde(name: str) -> SDE:
-    found: SDE = registry().build("sdes", name, {})
+    found: SDE = installed().build("sdes", name, {})
     return found
 
 
@@ -70,7 +70,7 @@ def test_one_network_serves_every_sde(ratio: float) -> None:
 @pytest.mark.parametrize("sigma", [0.2, 0.5, 1.0])
 def test_network_denoises(sigma: float) -> None:
     """It takes out more than half of the noise's power, on images drawn from the mixture."""
-    mixture = load_model(registry().get("checkpoints", "gmm-cifar10").thing, sde("vp"), CPU)
+    mixture = load_model(installed().get("checkpoints", "gmm-cifar10").thing, sde("vp"), CPU)
     tables = mixture.data  # type: ignore[attr-defined]
     generator = torch.Generator().manual_seed(0)
     draws = torch.from_numpy(tables.mean[:8]).float()

@@ -20,7 +20,9 @@ from bench.checkpoints.install.installer import import_files, pull
 from bench.cli import main
 from bench.cli.fetching import Fetching
 from bench.errors import SHORT, did_you_mean, printable
-from bench.plugins.registry import Registry, _load_cards, registry
+from bench.plan.installed import load_cards
+from bench.plugins.registry import Registry
+from tests.support.plugins import empty_registry, installed
 from tests.support.served import Hooks, Served, Server, content, sha256, write_card
 
 BODY, OTHER, SHORTER = content(3000), content(3000, seed=1), content(2000)
@@ -35,9 +37,9 @@ Bench = Callable[..., tuple[int, str, str]]
 @pytest.fixture
 def found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
     """A registry with the fake format, in a working folder with a cache of its own."""
-    made = Registry()
+    made = empty_registry()
     made.load(Hooks(), "fakes", "1.0")
-    for place in ("cli.checkpoints", "cli.listing", "checkpoints.install.installer"):
+    for place in ("cli.checkpoints", "checkpoints.install.installer"):
         monkeypatch.setattr(f"bench.{place}.registry", lambda: made)
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
@@ -51,7 +53,7 @@ def bench(found: Registry, capsys: pytest.CaptureFixture[str]) -> Bench:
 
     def call(*arguments: str) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as stop:
-            main(arguments)
+            main(arguments, registry=found)
         out, err = capsys.readouterr()
         assert "Traceback" not in out + err
         assert all(line.isprintable() for line in (out + err).splitlines())
@@ -70,7 +72,7 @@ def add(found: Registry, name: str, files: list[dict[str, Any]], **changes: str)
     path.write_text(text)
     Path("bench.toml").write_text('cards = ["cards"]\n')
     found.entries = {key: entries for key, entries in found.entries.items() if key[0] != "checkpoints"}
-    _load_cards(found)
+    load_cards(found)
     made: Card = found.get("checkpoints", name).thing
     return made
 
@@ -91,7 +93,7 @@ def test_the_list_folds_nowhere_and_cuts_neither_fid_nor_state(
     with pytest.raises(SystemExit):
         main(["checkpoints", "list"])
     head, _, *lines = screen.getvalue().splitlines()
-    entries = registry().of_kind("checkpoints")
+    entries = installed().of_kind("checkpoints")
     assert head.split() == ["name", "SDE", "levels", "FID", "size", "state"]
     assert max(map(len, [head, *lines[: len(entries)]])) <= width
     for entry, line in zip(entries, lines, strict=False):
@@ -143,7 +145,7 @@ def test_a_changed_file_on_a_server(found: Registry) -> None:
 def test_a_card_of_a_name_that_is_taken_is_to_be_renamed(bench: Bench, found: Registry) -> None:
     add(found, "own", [{"name": NAME}])
     add(found, "more", [{"name": NAME}])
-    entry = registry().get("checkpoints", "gaussian-cifar10")
+    entry = installed().get("checkpoints", "gaussian-cifar10")
     found.entries["checkpoints", "own"].insert(0, entry)
     status, _, err = bench("checkpoints", "show", "own")
     assert status == 2
@@ -289,7 +291,7 @@ def test_of_many_names_the_nearest_are_told() -> None:
     assert re.fullmatch(r" \(did you mean ('checkpoint-\d'( or )?){3}\? bench list shows all\)", told)
     assert did_you_mean("zzz", [*many, "else"], "bench list") == " (bench list shows all)"
     with pytest.raises(BenchError) as caught:
-        registry().get("checkpoints", "gausian-cifar10")
+        installed().get("checkpoints", "gausian-cifar10")
     assert str(caught.value) == (
         "unknown checkpoint 'gausian-cifar10' (did you mean 'gaussian-cifar10'? "
         "bench checkpoints list shows all)"

@@ -21,8 +21,9 @@ from bench import BenchError, cache
 from bench import download as fetch
 from bench.cli import main
 from bench.cli.console import amount
+from bench.plan.installed import load_cards
 from bench.plan.settings import card_folders
-from bench.plugins.registry import Registry, _load_cards, registry
+from tests.support.plugins import empty_registry, installed
 from tests.support.served import Hooks, Served, Server, content, sha256, write_card
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,9 +57,9 @@ def folder(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
 @pytest.fixture
 def bench(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Bench:
     """Runs ``bench checkpoints ARGUMENTS`` there: status, stdout, stderr."""
-    found = Registry()
+    found = empty_registry()
     found.load(Hooks(), "fakes", "1.0")
-    _load_cards(found, folder)
+    load_cards(found, folder)
     for place in ("cli.checkpoints", "checkpoints.install.installer"):
         monkeypatch.setattr(f"bench.{place}.registry", lambda: found)
     monkeypatch.setattr(fetch, "PAUSES", ())
@@ -135,7 +136,7 @@ def test_list_tells_of_the_shipped_ones(capsys: pytest.CaptureFixture[str]) -> N
         main(["checkpoints", "list", "--json"])
     shown = {row["name"]: row for row in json.loads(capsys.readouterr().out)["checkpoints"]}
     assert stop.value.code == 0
-    assert set(shown) == {entry.name for entry in registry().of_kind("checkpoints")}
+    assert set(shown) == {entry.name for entry in installed().of_kind("checkpoints")}
     assert (shown["gaussian-cifar10"]["state"], shown["gaussian-cifar10"]["bytes"]) == ("shipped", 24904)
 
 
@@ -263,9 +264,8 @@ def test_cards_that_bench_toml_names(folder: Path) -> None:
     (folder / "cards" / "bad.toml").write_text("name = 1")
     write_card(folder / "more", "gaussian-cifar10", [{"name": "x"}])
     (folder / "bench.toml").write_text('cards = ["cards", "more"]\n')
-    found = Registry()
-    found.entries = {key: list(entries) for key, entries in registry().entries.items()}
-    _load_cards(found)
+    found = installed().copy()
+    load_cards(found)
     assert found.get("checkpoints", "one").distribution == "bench.toml"
     broken, clash = (problem.message for problem in found.all_problems())
     assert broken.startswith(f"card {folder}/cards/bad.toml: ")

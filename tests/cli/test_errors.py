@@ -10,7 +10,8 @@ import pytest
 from bench.checkpoints.cards import Card
 from bench.cli import main
 from bench.files import REGISTRY
-from bench.plugins.registry import Entry, Registry, registry
+from bench.plugins.registry import Entry
+from tests.support.plugins import empty_registry, installed
 
 Refused = Callable[..., str]
 
@@ -170,8 +171,8 @@ def _own_card(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Card:
     name = "gaussian-cifar10.safetensors"
     (folder / name).write_bytes(shipped.with_name(name).read_bytes())
     card = Card.read(folder / "mine.toml")
-    found = Registry()
-    found.entries = registry().entries | {
+    found = empty_registry()
+    found.entries = installed().entries | {
         ("checkpoints", "mine"): [Entry("checkpoints", "mine", card, "t", "1")]
     }
     monkeypatch.setattr("bench.cli.run.registry", lambda: found)

@@ -20,7 +20,7 @@ from bench import BenchError, Extractor, Features, Register, Tensor, hookimpl
 from bench.cli import main
 from bench.data.pixels import Bytes
 from bench.plan.sources import open_images
-from bench.plugins.registry import Registry, registry
+from tests.support.plugins import installed
 
 Bench = Callable[..., str]
 SMALL = ("--metric", "fd", "-P", "metric.extractor=colours")
@@ -86,8 +86,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 
     Two more extractors are registered, and the cache is empty. Of a mistake, its one line.
     """
-    found = Registry()
-    found.entries = dict(registry().entries)
+    found = installed().copy()
     found.load(Plugin(), "extractors-of-test", "1")
     monkeypatch.setattr("bench.plugins.registry.registry", lambda: found)
     monkeypatch.chdir(tmp_path)

@@ -13,8 +13,8 @@ import pytest
 from bench import Metric, MetricResult, MetricState, Register, Tensor, hookimpl, param
 from bench.cli import main
 from bench.cli.measure import batches
-from bench.plugins.registry import Registry, registry
 from bench.results.store import Store
+from tests.support.plugins import installed
 
 RUN = ("run", "--device", "cpu", "--grid", "uniform", "--steps", "30", "--batch-size", "8")
 GAUSSIAN = ("--checkpoint", "gaussian-cifar10")
@@ -68,8 +68,7 @@ class Plugin:
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Bench:
     """Runs a command in an empty folder, with the metric ``mean``, and gives what it printed."""
-    found = Registry()
-    found.entries = dict(registry().entries)
+    found = installed().copy()
     found.load(Plugin(), "metrics-of-test", "1")
     assert found.problems == []
     for command in ("run", "measure"):
@@ -303,7 +302,7 @@ def test_batches_are_the_cells(samples: int, tmp_path: Path) -> None:
     from bench.plan.settings import settings
 
     given = {"checkpoint": ["gaussian-cifar10"], "samples": samples, "batch_size": 8, "device": "cpu"}
-    (cell,) = make_plan(settings(given, None, tmp_path)[0], registry())
+    (cell,) = make_plan(settings(given, None, tmp_path)[0], installed())
     assert batches({"samples": samples, "identity": cell.identity}) == cell.batches
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 import bench.engine.batch
 from bench import Noise, Prediction, Predictor, Register, Step, Tensor, Update, hookimpl
 from bench.cli import main
-from bench.plugins.registry import Registry, registry
+from tests.support.plugins import installed
 
 QUICK = ("--device", "cpu", "--grid", "uniform", "--steps", "40", "--batch-size", "16")
 Run = Callable[..., str]
@@ -231,8 +231,7 @@ class Plugin:
 @pytest.fixture
 def breaking(monkeypatch: pytest.MonkeyPatch) -> None:
     """Puts the broken predictors on the command line."""
-    found = Registry()
-    found.entries = dict(registry().entries)
+    found = installed().copy()
     found.load(Plugin(), "breaking", "1")
     assert found.problems == []
     monkeypatch.setattr("bench.cli.run.registry", lambda: found)

@@ -11,8 +11,8 @@ from bench import Array, Prediction, Sampler
 from bench.checkpoints.load import load_model
 from bench.closed_form.mixture import Mixture, MixtureModel
 from bench.diffusion.noise import streams
-from bench.plugins.registry import registry
 from tests.support.analytic import sde
+from tests.support.plugins import installed
 
 SAMPLES = 1000
 # 250 steps leave a bias of the shares that a thousand samples show; the published 1000 do not
@@ -27,7 +27,7 @@ BLOCK = (slice(None), slice(None), slice(0, 8), slice(0, 8))
 
 @pytest.fixture(scope="module")
 def model() -> MixtureModel:
-    card = registry().get("checkpoints", "gmm-cifar10").thing
+    card = installed().get("checkpoints", "gmm-cifar10").thing
     made = load_model(card, sde("vp"), torch.device("cpu"))
     assert isinstance(made, MixtureModel)
     return made
@@ -35,7 +35,7 @@ def model() -> MixtureModel:
 
 @pytest.fixture(scope="module")
 def samples(model: MixtureModel) -> torch.Tensor:
-    chosen = Sampler(sde("vp"), registry().build("predictors", "reverse_diffusion", {}), steps=STEPS)
+    chosen = Sampler(sde("vp"), installed().build("predictors", "reverse_diffusion", {}), steps=STEPS)
     parts = []
     for batch in range(2):
         prior, predictor_noise, corrector_noise = streams(11, batch, "cpu")

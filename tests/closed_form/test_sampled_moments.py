@@ -16,10 +16,10 @@ from bench.closed_form.mixture import Mixture, MixtureModel
 from bench.closed_form.moments import frechet, moments
 from bench.diffusion.noise import streams
 from bench.metrics.frechet import fd_diagonal
-from bench.plugins.registry import registry
 from tests.support import closed_form
 from tests.support.analytic import gaussian
 from tests.support.closed_form import Case
+from tests.support.plugins import installed
 
 SHAPE = (3, 8, 8)
 D = 192
@@ -31,12 +31,12 @@ BUILT_IN = "sampler-bench"
 
 
 def built_ins(kind: str) -> list[str]:
-    return [e.name for e in registry().of_kind(kind) if e.distribution == BUILT_IN]
+    return [e.name for e in installed().of_kind(kind) if e.distribution == BUILT_IN]
 
 
 def one_step() -> list[str]:
     """The predictors whose moments follow from a recursion; multistep ones have tests of their own."""
-    linear = [e.name for e in registry().of_kind("predictors") if issubclass(e.thing, LinearPredictor)]
+    linear = [e.name for e in installed().of_kind("predictors") if issubclass(e.thing, LinearPredictor)]
     return [name for name in built_ins("predictors") if name in linear]
 
 
@@ -75,9 +75,9 @@ def data() -> tuple[Array, Array]:
 def sampler(case: Case) -> Sampler:
     given: dict[str, Any] = {} if case.corrector == "none" else {"snr": case.snr, "steps": case.moves}
     return Sampler(
-        registry().build("sdes", case.sde, {}),
-        registry().build("predictors", case.predictor, {}),
-        registry().build("correctors", case.corrector, given),
+        installed().build("sdes", case.sde, {}),
+        installed().build("predictors", case.predictor, {}),
+        installed().build("correctors", case.corrector, given),
         steps=case.steps,
         order=case.order,  # type: ignore[arg-type]
         denoise=case.denoise,  # type: ignore[arg-type]
@@ -150,7 +150,7 @@ def test_mixture_score_is_the_gradient() -> None:
         Mixture(weight, mean, variance), "cpu", torch.float64, colour=None, range_=(0.0, 1.0)
     )
     for name in built_ins("sdes"):
-        law = registry().build("sdes", name, {})
+        law = installed().build("sdes", name, {})
         for t in (1e-3, 0.2, 0.6, 1.0):
             level = law.at(t)
             x = torch.from_numpy(rng.normal(size=(5, 1, 2, 3))).requires_grad_()

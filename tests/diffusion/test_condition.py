@@ -10,10 +10,10 @@ import torch
 
 from bench import Condition, Noise, NoiseLevel, Prediction, Sampler, Tensor
 from bench.diffusion.noise import stream
-from bench.plugins.registry import registry
 from tests.benchmarks.overhead import plain
 from tests.support.analytic import sde
 from tests.support.completions import SDES, Nothing, Shrinking, pc, small_gaussian
+from tests.support.plugins import installed
 
 
 def prior(side: int) -> Tensor:
@@ -44,7 +44,7 @@ def test_no_condition_and_one_that_does_nothing_leave_the_bits(name: str, predic
 
 def test_a_solver_and_one_that_does_nothing_leave_the_bits() -> None:
     vp = sde("vp")
-    sampler = Sampler(sde=vp, solver=registry().build("solvers", "rk45", {"tol": 1e-2}), denoise="tweedie")
+    sampler = Sampler(sde=vp, solver=installed().build("solvers", "rk45", {"tol": 1e-2}), denoise="tweedie")
     found = [
         sampler.run(prior(4), Prediction(small_gaussian(vp, 4), vp), *noises(), condition=condition)
         for condition in (None, Nothing())

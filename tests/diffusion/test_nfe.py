@@ -10,8 +10,8 @@ import torch
 
 from bench import Model, NoiseLevel, Prediction, Sampler, Tensor
 from bench.diffusion.noise import streams
-from bench.plugins.registry import registry
 from tests.support.analytic import gaussian, sde
+from tests.support.plugins import installed
 
 SHAPE = (1, 2, 2)
 
@@ -53,11 +53,11 @@ def counted(law: str, **given: Any) -> tuple[int, list[tuple[int, int | None]]]:
 
 
 def predictor(name: str) -> Any:
-    return registry().build("predictors", name, {})
+    return installed().build("predictors", name, {})
 
 
 def langevin(**given: Any) -> Any:
-    return registry().build("correctors", "langevin", given)
+    return installed().build("correctors", "langevin", given)
 
 
 @pytest.mark.parametrize(("denoise", "extra"), [("mean", 0), ("none", 0), ("tweedie", 1)])
@@ -92,7 +92,7 @@ def test_orders(law: str, order: str, corrected: int, moves: int) -> None:
 @pytest.mark.parametrize("law", ["ve", "vp", "subvp"])
 def test_solvers(law: str, solver: str) -> None:
     """One call for the slope at the start, one to guess the first step, six per step."""
-    made = registry().build("solvers", solver, {"tol": 1e-4})
+    made = installed().build("solvers", solver, {"tol": 1e-4})
     calls, told = counted(law, solver=made, denoise="none")
     assert calls % 6 == 2
     assert told == [(k, None) for k in range(1, calls + 1)]

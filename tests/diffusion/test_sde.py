@@ -12,8 +12,8 @@ from scipy.integrate import solve_ivp
 
 from bench import SDE, BenchError
 from bench.diffusion.grid import GridKind, scales, time_grid
-from bench.plugins.registry import registry
 from tests.support.analytic import SDES, sde
+from tests.support.plugins import installed
 
 
 @st.composite
@@ -39,7 +39,7 @@ properties = settings(max_examples=60, deadline=None, derandomize=True)
 
 
 def test_every_registered_sde_is_tested() -> None:
-    assert sorted(e.name for e in registry().of_kind("sdes") if e.distribution == "sampler-bench") == sorted(
+    assert sorted(e.name for e in installed().of_kind("sdes") if e.distribution == "sampler-bench") == sorted(
         SDES
     )
 

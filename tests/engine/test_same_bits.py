@@ -22,7 +22,7 @@ from safetensors.torch import load_file
 from bench import Executor, Job, Register, Sampler, hookimpl
 from bench.cli import main
 from bench.diffusion.noise import streams
-from bench.plugins.registry import Registry, registry
+from tests.support.plugins import installed
 
 BASE = ("--device", "cpu", "--batch-size", "8")
 GAUSSIAN = ("--checkpoint", "gaussian-cifar10")
@@ -70,8 +70,7 @@ class Executors:
 
 @pytest.fixture(autouse=True)
 def _with_executors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = Registry()
-    found.entries = dict(registry().entries)
+    found = installed().copy()
     found.load(Executors(), "executors-of-test", "1")
     assert found.problems == []
     monkeypatch.setattr("bench.cli.run.registry", lambda: found)

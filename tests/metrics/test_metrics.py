@@ -13,7 +13,7 @@ from bench import BenchError
 from bench.data.pixels import to_uint8
 from bench.metrics.frechet import frechet_distance
 from bench.metrics.moments import Moments
-from bench.plugins.registry import registry
+from tests.support.plugins import installed
 
 
 @settings(max_examples=30, deadline=None)
@@ -76,7 +76,7 @@ def test_shipped_metrics_do_not_depend_on_the_batches(name: str) -> None:
     images = torch.rand(40, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     readings = []
     for sizes in ([40], [7, 20, 13]):
-        measured = registry().build("metrics", name, {}).start(torch.device("cpu"))
+        measured = installed().build("metrics", name, {}).start(torch.device("cpu"))
         for part in images.split(sizes):
             measured.update(part)
         readings.append(measured.compute())
@@ -87,7 +87,7 @@ def test_shipped_metrics_do_not_depend_on_the_batches(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["fd_cifar10", "fd_dct"])
 def test_shipped_metrics_refuse_other_shapes(name: str) -> None:
-    measured = registry().build("metrics", name, {}).start(torch.device("cpu"))
+    measured = installed().build("metrics", name, {}).start(torch.device("cpu"))
     with pytest.raises(BenchError, match="3x32x32"):
         measured.update(torch.rand(2, 3, 16, 16))
 
@@ -97,8 +97,8 @@ def test_fd_cifar10_tells_worse_images_from_better() -> None:
     from bench.checkpoints.exact import mixture
     from bench.checkpoints.load import load_model
 
-    card = registry().get("checkpoints", "gmm-cifar10").thing
-    model = load_model(card, registry().build("sdes", "ve", {}), torch.device("cpu"))
+    card = installed().get("checkpoints", "gmm-cifar10").thing
+    model = load_model(card, installed().build("sdes", "ve", {}), torch.device("cpu"))
     data, _ = mixture(card)
     generator = np.random.default_rng(0)
     k = generator.choice(len(data.weight), size=200, p=data.weight)
@@ -107,7 +107,7 @@ def test_fd_cifar10_tells_worse_images_from_better() -> None:
     noisy = images + 0.2 * torch.randn(images.shape, generator=torch.Generator().manual_seed(0))
     values = []
     for batch in (images, noisy):
-        measured = registry().build("metrics", "fd_cifar10", {}).start(torch.device("cpu"))
+        measured = installed().build("metrics", "fd_cifar10", {}).start(torch.device("cpu"))
         measured.update(batch)
         values.append(measured.compute().value)
     assert values[0] < values[1]

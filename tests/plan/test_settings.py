@@ -16,8 +16,9 @@ from bench.cli import main
 from bench.files import REGISTRY, SHIPPED_TOML
 from bench.plan.planning import make_plan
 from bench.plan.settings import Settings, settings
-from bench.plugins.registry import Entry, Registry, registry
+from bench.plugins.registry import Entry
 from bench.results.run_spec import RunSpec
+from tests.support.plugins import empty_registry, installed
 
 QUICK = {"checkpoint": ["gaussian-cifar10"], "steps": 30, "samples": 64, "batch_size": 16, "device": "cpu"}
 
@@ -86,7 +87,7 @@ def test_the_file_of_the_working_folder_is_taken(tmp_path: Path, monkeypatch: py
 def test_a_solver_by_flag_takes_the_place_of_the_profiles_predictor(tmp_path: Path) -> None:
     folder = _toml(tmp_path, '[profiles.quick]\npredictor = ["ancestral"]\ncorrector = ["langevin"]\n')
     chosen, _ = settings(QUICK | {"solver": ["rk45"]}, None, folder)
-    (cell,) = make_plan(chosen, registry())
+    (cell,) = make_plan(chosen, installed())
     assert cell.entries["solver"].name == "rk45"
     assert cell.sampler.predictor is None
     assert cell.sampler.corrector is None
@@ -117,7 +118,7 @@ def test_parameters_in_the_file_count_as_those_by_flag(
 
 def plan(**changes: Any) -> list[RunSpec]:
     """Cells of a quick run with some settings changed."""
-    return make_plan(Settings.model_validate(QUICK | changes), registry())
+    return make_plan(Settings.model_validate(QUICK | changes), installed())
 
 
 def one(**changes: Any) -> RunSpec:
@@ -227,10 +228,10 @@ def test_a_plugins_distribution_and_version_count() -> None:
         class Hooks:
             @hookimpl
             def register_predictors(self, register: Any) -> None:
-                register(registry().get("predictors", "ancestral").thing)
+                register(installed().get("predictors", "ancestral").thing)
 
-        found = Registry()
-        found.entries = {k: e for k, e in registry().entries.items() if k != ("predictors", "ancestral")}
+        found = empty_registry()
+        found.entries = {k: e for k, e in installed().entries.items() if k != ("predictors", "ancestral")}
         found.load(Hooks(), distribution, version)
         (cell,) = make_plan(Settings.model_validate(QUICK | {"predictor": ["ancestral"]}), found)
         return cell.key
@@ -250,8 +251,8 @@ def test_all_of_a_card_that_decides_the_numbers_counts(tmp_path: Path) -> None:
         fields = model.model_dump(by_alias=True) | {"name": "mine", "format": format, "files": [file]}
         card = Card(**fields | changes)
         card._home = tmp_path
-        found = Registry()
-        found.entries = registry().entries | {
+        found = empty_registry()
+        found.entries = installed().entries | {
             ("checkpoints", "mine"): [Entry("checkpoints", "mine", card, "t", "1")]
         }
         (cell,) = make_plan(Settings.model_validate(QUICK | {"checkpoint": ["mine"]}), found)

@@ -17,7 +17,7 @@ from bench.cli import main
 from bench.plan.planning import make_plan, plan_suite
 from bench.plan.settings import settings, suites
 from bench.plan.suites import Place, Suite, expand, resolved
-from bench.plugins.registry import registry
+from tests.support.plugins import installed
 
 MINE = """
 [suites.mine]
@@ -366,7 +366,7 @@ def test_a_suite_is_a_plain_folder_beside_the_stores_own(bench: Bench, name: str
 def test_the_shipped_suites_can_be_planned(tmp_path: Path, name: str) -> None:
     chosen, _ = settings({"checkpoint": ["gaussian-cifar10"], "device": "cpu"}, "exact", tmp_path)
     suite = resolved(name, suites(tmp_path))
-    planned = plan_suite(chosen, name, suite, registry())
+    planned = plan_suite(chosen, name, suite, installed())
     assert len({cell.fingerprint for _, cell in planned}) == len(planned)
     places = [(place.sde, place.row, place.column) for place, _ in planned]
     assert len(set(places)) == len(places)
@@ -381,8 +381,8 @@ def test_a_label_of_a_coarser_chain_is_another_cell(tmp_path: Path) -> None:
     keys = set()
     for label_scales in (None, 30, 60):
         extra = {} if label_scales is None else {"label_scales": label_scales}
-        (cell,) = make_plan(settings(given | extra, "exact", tmp_path)[0], registry())
+        (cell,) = make_plan(settings(given | extra, "exact", tmp_path)[0], installed())
         keys.add(cell.key)
     assert len(keys) == 3
     with pytest.raises(BenchError, match="label"):
-        make_plan(settings(given | {"label_scales": 70}, "exact", tmp_path)[0], registry())
+        make_plan(settings(given | {"label_scales": 70}, "exact", tmp_path)[0], installed())

@@ -12,8 +12,8 @@ import pytest
 
 from bench.plan.planning import make_plan
 from bench.plan.settings import Settings
-from bench.plugins.registry import registry
 from bench.reporting.summary import notes, spread, summary_rows
+from tests.support.plugins import installed
 
 
 def record(seed: int, value: float, **reading: Any) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def test_a_value_below_nought_is_explained_where_its_bias_is_taken_off(
 
 def titles(**changes: Any) -> list[str]:
     base: dict[str, Any] = {"checkpoint": ["gaussian-cifar10"], "samples": 8, "steps": 30}
-    return [cell.title for cell in make_plan(Settings(**(base | changes)), registry())]
+    return [cell.title for cell in make_plan(Settings(**(base | changes)), installed())]
 
 
 def test_titles_tell_apart_what_differs() -> None:

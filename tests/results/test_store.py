@@ -17,8 +17,8 @@ from safetensors.torch import load_file
 import bench.engine.batch
 from bench import Noise, Prediction, Predictor, Register, Step, Tensor, Update, hookimpl
 from bench.cli import main
-from bench.plugins.registry import Registry, registry
 from tests.engine.test_load import unfinished
+from tests.support.plugins import installed
 
 RUN = (
     *("run", "--checkpoint", "gaussian-cifar10", "--device", "cpu"),
@@ -50,8 +50,7 @@ class Plugin:
 @pytest.fixture
 def bench_(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Bench:
     """Runs a command in an empty folder, with the predictor ``flawed``: its output and errors."""
-    found = Registry()
-    found.entries = dict(registry().entries)
+    found = installed().copy()
     found.load(Plugin(), "flawed-plugin", "1")
     assert found.problems == []
     monkeypatch.setattr("bench.cli.run.registry", lambda: found)

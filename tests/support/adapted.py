@@ -12,9 +12,9 @@ from bench import BenchError, Prediction, Solver, Tensor
 from bench.cli import main
 from bench.diffusion.noise import streams
 from bench.diffusion.sampler import Sampler
-from bench.plugins.registry import registry
 from bench.testing.probe import Stream, prior, run
 from tests.support.analytic import gaussian, sde
+from tests.support.plugins import installed
 
 MU = np.linspace(-0.5, 0.5, 64).reshape(1, 8, 8)
 LAM = np.geomspace(0.05, 2.0, 64).reshape(1, 8, 8)
@@ -22,7 +22,7 @@ LAM = np.geomspace(0.05, 2.0, 64).reshape(1, 8, 8)
 
 def build(name: str, **parameters: Any) -> Solver:
     """The solver ``family:member``."""
-    made: Solver = registry().build("solvers", name, parameters)
+    made: Solver = installed().build("solvers", name, parameters)
     return made
 
 

@@ -14,8 +14,8 @@ import torch
 
 from bench import SDE, Array, Model, Tensor
 from bench.closed_form.mixture import Mixture, MixtureModel
-from bench.plugins.registry import registry
 from tests.support.paths import FIXTURES_PATH
+from tests.support.plugins import installed
 
 RECORDED = ("ve", "vp", "subvp")
 SDES = (*RECORDED, "ve_exp", "vp_cosine")
@@ -47,7 +47,7 @@ def recorded_model(dtype: torch.dtype = torch.float64) -> Model:
 
 def sde(name: str, **given: float) -> SDE:
     """A registered SDE."""
-    made: SDE = registry().build("sdes", name, given)
+    made: SDE = installed().build("sdes", name, given)
     return made
 
 

@@ -14,8 +14,8 @@ from bench import SDE, Array, BatchContext, Condition, Denoiser, Model, Predicti
 from bench.checkpoints.exact import mixture
 from bench.closed_form.mixture import Mixture, MixtureModel, on_range
 from bench.diffusion.noise import stream
-from bench.plugins.registry import registry
 from tests.support.analytic import sde
+from tests.support.plugins import installed
 
 SDES = ("ve", "vp", "subvp")
 
@@ -26,7 +26,7 @@ def thinned(side: int) -> tuple[Mixture, Array]:
 
     The colours are stored in float32: here the nearest matrix that is orthogonal to the last bit.
     """
-    data, stored = mixture(registry().get("checkpoints", "gaussian-cifar10").thing)
+    data, stored = mixture(installed().get("checkpoints", "gaussian-cifar10").thing)
     left, _, right = np.linalg.svd(stored)
     colour = np.asarray(left @ right)
     mean, variance = (a[:, :, :side, :side] for a in (data.mean, data.variance))
@@ -60,7 +60,7 @@ def pc(
     steps: int,
 ) -> Sampler:
     """A predictor-corrector sampler by names; ``given`` are the corrector's parameters."""
-    found = registry()
+    found = installed()
     return Sampler(
         sde=sde(name),
         predictor=found.build("predictors", predictor, {}),
@@ -81,7 +81,7 @@ def work(sampler: Sampler, model: Model, originals: Tensor, each: int, seed: int
 
 def task(name: str, **given: Any) -> Task:
     """A registered task."""
-    made: Task = registry().build("tasks", name, given)
+    made: Task = installed().build("tasks", name, given)
     return made
 
 

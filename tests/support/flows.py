@@ -11,14 +11,14 @@ import torch
 from bench import SDE, Array, BatchContext, Model, Noise, Prediction, Sampler, Task, Tensor
 from bench.closed_form.mixture import MixtureModel
 from bench.diffusion.noise import stream
-from bench.plugins.registry import registry
 from bench.testing import probe
 from tests.support.analytic import sde
+from tests.support.plugins import installed
 
 
 def task(name: str, **given: Any) -> Any:
     """A registered task."""
-    made: Task = registry().build("tasks", name, given)
+    made: Task = installed().build("tasks", name, given)
     return made
 
 
@@ -37,7 +37,7 @@ def work(
     chosen: SDE, model: Model, states: Tensor, tol: float = 1e-5, solver: str = "rk45", **changes: Any
 ) -> BatchContext:
     """Work on states (n, ...)."""
-    sampler = Sampler(chosen, solver=registry().build("solvers", solver, {"tol": tol}), denoise="none")
+    sampler = Sampler(chosen, solver=installed().build("solvers", solver, {"tol": tol}), denoise="none")
     noise = functools.cache(lambda role: stream(0, 0, role, "cpu"))
     known: dict[str, Any] = {"noise": noise} | changes
     score = Prediction(model, chosen)

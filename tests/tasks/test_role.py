@@ -28,7 +28,7 @@ from bench import (
 )
 from bench.cli import main
 from bench.errors import BenchError
-from bench.plugins.registry import Registry, registry
+from tests.support.plugins import installed
 
 Bench = Callable[..., str]
 RUN = ("run", "--device", "cpu", "--checkpoint", "gaussian-cifar10", "--grid", "uniform", "--steps", "30")
@@ -108,18 +108,17 @@ class Plugin:
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Bench:
     """Runs a command in an empty folder, with the task ``copies``, and gives what it printed."""
-    found = Registry()
-    found.entries = dict(registry().entries)
+    found = installed().copy()
     found.load(Plugin(), "tasks-of-test", "1")
     assert found.problems == []
-    for command in ("run", "measure", "listing"):
+    for command in ("run", "measure"):
         monkeypatch.setattr(f"bench.cli.{command}.registry", lambda: found)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "300")
 
     def call(*arguments: str, status: int = 0) -> str:
         with pytest.raises(SystemExit) as stop:
-            main(arguments)
+            main(arguments, registry=found)
         out, err = capsys.readouterr()
         assert stop.value.code == status, out + err
         assert "Traceback" not in out + err

@@ -13,10 +13,10 @@ from types import ModuleType
 import pytest
 
 from bench.cli import main
-from bench.plugins.registry import Registry, registry
 from bench.testing import assert_conforms, scaffold
 from tests.benchmarks import authoring
 from tests.support.paths import ROOT
+from tests.support.plugins import empty_registry, installed
 
 
 def new(role: str, name: str) -> int:
@@ -53,7 +53,7 @@ def test_a_package_is_written_whose_entry_point_registers_the_plugin(
     assert project["project"]["entry-points"]["bench"] == {"my_own_thing2": "my_own_thing2"}
     assert project["project"]["name"] == "my-Own_thing2"
     assert not [path for path in made.iterdir() if "$" in path.read_text()]
-    found = Registry()
+    found = empty_registry()
     found.load(module(made / "my_own_thing2.py"), "my-Own_thing2", "0.1.0")
     assert found.all_problems() == []
     entry = found.get(f"{role}s", "my_own_thing2")
@@ -69,7 +69,7 @@ def test_a_package_is_written_whose_entry_point_registers_the_plugin(
 def test_its_own_tests_pass_at_once(tmp_path: Path) -> None:
     """In one process for all roles, with nothing but the packages' folders put in the way of imports."""
     for role in scaffold.ROLES:
-        scaffold.create(role, f"fresh-{role}", tmp_path, registry())
+        scaffold.create(role, f"fresh-{role}", tmp_path, installed())
     folders = [str(path) for path in sorted(tmp_path.iterdir())]
     ran = subprocess.run(
         [
@@ -96,7 +96,7 @@ def test_its_own_tests_pass_at_once(tmp_path: Path) -> None:
 def test_its_code_keeps_to_common_rules(tmp_path: Path) -> None:
     """Imports in order, nothing unused, formatted: an author's first commit is clean."""
     for role in scaffold.ROLES:
-        scaffold.create(role, f"fresh-{role}", tmp_path, registry())
+        scaffold.create(role, f"fresh-{role}", tmp_path, installed())
     select = ["--isolated", "--line-length", "110"]
     for command in (["check", "--select", "E,F,W,B,UP,RUF100", *select], ["format", "--check", *select]):
         ran = subprocess.run(
@@ -142,7 +142,7 @@ def test_the_readmes_sampler_is_what_it_says(tmp_path: Path) -> None:
     """Its code and its suite, as they stand there; the benchmark `authoring` goes the whole way."""
     (tmp_path / "my_sampler.py").write_text(authoring.block("my_sampler.py"))
     made = module(tmp_path / "my_sampler.py")
-    found = Registry()
+    found = empty_registry()
     found.load(made, "my-sampler", "0.1.0")
     assert found.all_problems() == []
     assert_conforms(found.get("predictors", "my_sampler").thing, sdes=("vp",))
@@ -153,7 +153,7 @@ def test_the_readmes_sampler_is_what_it_says(tmp_path: Path) -> None:
 def test_the_worked_example_is_such_a_package() -> None:
     """The example has what ``bench new`` writes, and its one module registers one predictor."""
     example = ROOT / "plugins" / "examples" / "dpm-solver-2"
-    found = Registry()
+    found = empty_registry()
     found.load(module(example / "dpm_solver_2.py"), "bench-dpm-solver-2", "0.1.0")
     assert found.all_problems() == []
     assert found.names("predictors") == ["dpm_solver_2"]

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from bench import BatchContext, BenchError, Card, Sampler, Task, Tensor
-from bench.plugins.registry import registry
 from bench.testing import assert_conforms, check
+from tests.support.plugins import installed
 
 
 class Halves(Task):
@@ -109,7 +109,7 @@ class Unfit(Halves):
         raise BenchError("unfit takes networks")
 
 
-@pytest.mark.parametrize("name", registry().names("tasks"))
+@pytest.mark.parametrize("name", installed().names("tasks"))
 def test_the_built_in_tasks_pass(name: str) -> None:
     assert_conforms(name)
 

@@ -14,7 +14,7 @@ from bench import BenchError, Card, cache
 from bench import download as fetch
 from bench.checkpoints.install.installer import import_files, pull, state, verify
 from bench.download import Listener
-from bench.plugins.registry import Registry
+from tests.support.plugins import empty_registry
 from tests.support.served import Hooks, Served, Server, content, sha256, write_card
 
 BODY = content()
@@ -25,7 +25,7 @@ MakeCard = Callable[..., Card]
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A cache of its own, the fake format, no pauses, little patience."""
-    found = Registry()
+    found = empty_registry()
     found.load(Hooks(), "fakes", "1.0")
     monkeypatch.setattr("bench.checkpoints.install.installer.registry", lambda: found)
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))

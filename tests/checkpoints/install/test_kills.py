@@ -13,7 +13,7 @@ import pytest
 
 from bench import Card, cache
 from bench.checkpoints.install.installer import import_files, verify
-from bench.plugins.registry import Registry
+from tests.support.plugins import empty_registry
 from tests.support.served import Hooks, content, sha256, write_card
 
 NAME = "weights.pkl"
@@ -57,7 +57,7 @@ def dying(call: Callable[[], object], step: int) -> bool:
 @pytest.fixture
 def cards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Card, Card]:
     """Two states of one checkpoint's card, each with its file imported once the first time."""
-    found = Registry()
+    found = empty_registry()
     found.load(Hooks(), "fakes", "1.0")
     monkeypatch.setattr("bench.checkpoints.install.installer.registry", lambda: found)
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))

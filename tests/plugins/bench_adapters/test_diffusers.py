@@ -17,11 +17,11 @@ import torch
 from bench import SDE, BenchError, Solver, Tensor
 from bench.closed_form.moments import response_moments
 from bench.diffusion.sampler import Sampler
-from bench.plugins.registry import registry
 from bench.testing.probe import MIXTURE, Watched, ended, prior, run
 from tests.support import adapted
 from tests.support.adapted import LAM, MU, bench, check_noise, check_refused, sample
 from tests.support.analytic import sde
+from tests.support.plugins import installed
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -69,7 +69,7 @@ def test_it_is_our_own_of_the_same_method(
     theirs = run(build(scheduler, steps=steps, config=config), sde(law), steps, prior(3),
                  model=Watched(MIXTURE, sde(law)))  # fmt: skip
     own = level_of(law, lowest)
-    predictor = registry().build("predictors", name, parameters)
+    predictor = installed().build("predictors", name, parameters)
     # diffusers begins with rho times a normal draw, or with sqrt(1 + rho^2) times it
     top = own.at(own.end)
     given = prior(3) * (float(theirs_start(scheduler, top.sigma / top.alpha)) * top.alpha / own.prior_std)
@@ -97,7 +97,7 @@ def test_ancestral_ones_have_the_exact_moments_of_ddim_with_all_its_noise(
 ) -> None:
     """Pooled over 64 independent coordinates of 4000 samples: standard errors of 0.2 % and 0.28 %."""
     x, _ = sample(build(scheduler, steps=steps, config=config), law, 4000)
-    ddim = registry().build("predictors", "ddim", {"eta": 1.0})
+    ddim = installed().build("predictors", "ddim", {"eta": 1.0})
     mean, variance = response_moments(Sampler(level_of(law, lowest), ddim, steps=steps), MU, LAM)
     off = (x.mean(0).numpy() - mean) / np.sqrt(variance)
     ratio = x.var(0).numpy() / variance - 1
@@ -205,10 +205,10 @@ def test_a_library_that_is_not_there_is_told_with_its_remedy(monkeypatch: pytest
     with pytest.raises(
         BenchError, match=r"^diffusers needs diffusers: .*: pip install 'sampler-bench\[diffusers\]', in"
     ):
-        registry().get("solvers", "diffusers:NeverAskedForBefore")
+        installed().get("solvers", "diffusers:NeverAskedForBefore")
     # and all else goes on
-    assert "diffusers:<SchedulerClass>" in registry().names("solvers")
-    assert registry().build("solvers", "rk45", {}).name == "rk45"
+    assert "diffusers:<SchedulerClass>" in installed().names("solvers")
+    assert installed().build("solvers", "rk45", {}).name == "rk45"
 
 
 SUITE = """

@@ -17,11 +17,11 @@ import torch
 from bench import BenchError, Solver, Tensor
 from bench.closed_form.moments import response_moments
 from bench.diffusion.sampler import Sampler
-from bench.plugins.registry import registry
 from bench.testing.probe import MIXTURE, Watched, prior, run
 from tests.support import adapted
 from tests.support.adapted import LAM, MU, bench, check_noise, check_refused, sample
 from tests.support.analytic import sde
+from tests.support.plugins import installed
 
 HERE = importlib.util.find_spec("k_diffusion") is not None
 needed = pytest.mark.skipif(
@@ -58,7 +58,7 @@ def test_it_is_our_own_of_the_same_method(law: str, function: str, name: str, sc
         build(function, steps=30, schedule=schedule), sde(law), 30, prior(3), model=Watched(MIXTURE, sde(law))
     )
     ours = run(
-        registry().build("predictors", name, {}),
+        installed().build("predictors", name, {}),
         sde(law), 30, prior(3), model=Watched(MIXTURE, sde(law)), grid=schedule,
     )  # fmt: skip
     assert theirs.calls == ours.calls
@@ -70,7 +70,7 @@ def test_it_is_our_own_of_the_same_method(law: str, function: str, name: str, sc
 def test_the_ancestral_one_has_the_exact_moments_of_ddim_with_all_its_noise(law: str) -> None:
     """Pooled over 64 independent coordinates of 4000 samples: standard errors of 0.2 % and 0.28 %."""
     x, _ = sample(build("euler_ancestral", steps=28), law, 4000)
-    ddim = registry().build("predictors", "ddim", {"eta": 1.0})
+    ddim = installed().build("predictors", "ddim", {"eta": 1.0})
     mean, variance = response_moments(Sampler(sde(law), ddim, steps=28, grid="polynomial"), MU, LAM)
     off = (x.mean(0).numpy() - mean) / np.sqrt(variance)
     ratio = x.var(0).numpy() / variance - 1
@@ -151,7 +151,7 @@ def test_mistakes_are_told_in_a_line(name: str, parameters: dict[str, Any], said
 
 @needed
 def test_the_prefix_of_the_function_may_stand_or_not() -> None:
-    assert registry().get("solvers", "kdiffusion:sample_heun").thing.name == "kdiffusion:heun"
+    assert installed().get("solvers", "kdiffusion:sample_heun").thing.name == "kdiffusion:heun"
 
 
 @needed

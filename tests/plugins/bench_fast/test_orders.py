@@ -11,8 +11,8 @@ import pytest
 
 from bench import Array, Sampler
 from bench.closed_form.moments import flow_moments, moments, response_moments
-from bench.plugins.registry import registry
 from tests.support.analytic import sde
+from tests.support.plugins import installed
 
 MU = np.array([1.0, -0.5, 2.0, 0.3, -1.0])
 LAM = np.array([0.05, 0.3, 1.0, 4.0, 10.0])
@@ -27,9 +27,9 @@ LAWS = {"ve": 0.45, "vp": 0.3, "subvp": 0.3}
 def error(law: str, predictor: str, parameters: dict[str, Any], steps: int, grid: Any) -> float:
     """Distance of means and standard deviations to those of the exact flow's expected data at eps."""
     chosen = sde(law, eps=LAWS[law])
-    sampler = Sampler(chosen, registry().build("predictors", predictor, parameters), steps=steps, grid=grid)
+    sampler = Sampler(chosen, installed().build("predictors", predictor, parameters), steps=steps, grid=grid)
     mean, variance = response_moments(sampler, MU, LAM)
-    limit = Sampler(chosen, solver=registry().build("solvers", "rk45", {}), denoise="tweedie")
+    limit = Sampler(chosen, solver=installed().build("solvers", "rk45", {}), denoise="tweedie")
     mean_, variance_ = flow_moments(limit, MU, LAM)
     return float(np.linalg.norm(np.concatenate([mean - mean_, np.sqrt(variance) - np.sqrt(variance_)])))
 
@@ -68,7 +68,7 @@ def test_order(
 ) -> None:
     errors = [error(law, predictor, parameters, steps * k, grid) for k in (1, 2, 4)]
     assert abs(slope(errors) - order) < 0.3
-    declared = registry().build("predictors", predictor, parameters).convergence_order
+    declared = installed().build("predictors", predictor, parameters).convergence_order
     assert declared == order
 
 
@@ -88,7 +88,7 @@ def test_first_order_of_the_papers(law: str, predictor: str, grid: Any) -> None:
     chosen = sde(law, eps=LAWS[law])
     found: list[Array] = []
     for steps in (2000, 4000, 8000):
-        sampler = Sampler(chosen, registry().build("predictors", predictor, {}), steps=steps, grid=grid)
+        sampler = Sampler(chosen, installed().build("predictors", predictor, {}), steps=steps, grid=grid)
         mean, variance = moments(sampler, MU, LAM)
         found.append(np.concatenate([mean, np.sqrt(variance)]))
     first, second = (float(np.linalg.norm(a - b)) for a, b in pairwise(found))

@@ -13,7 +13,7 @@ import torch
 
 from bench import SDE, Noise, Prediction, Predictor, Sampler, Step, Tensor
 from bench.checkpoints.load import load_model
-from bench.plugins.registry import registry
+from tests.support.plugins import installed
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -28,7 +28,7 @@ Advance = Callable[[Any, int, Tensor, Tensor], Tensor]
 
 
 def score_function(checkpoint: str, sde: SDE) -> Prediction:
-    card = registry().get("checkpoints", checkpoint).thing
+    card = installed().get("checkpoints", checkpoint).thing
     return Prediction(load_model(card, sde, torch.device("cpu"), dtype=torch.float64), sde)
 
 
@@ -132,8 +132,8 @@ def within(checkpoint: str, case: str = "") -> float:
 )
 def test_multistep(checkpoint: str, law: str, case: str) -> None:
     name, parameters, scheduler, whole = SIGMAS[case]
-    sde = registry().build("sdes", law, {})
-    predictor = registry().build("predictors", name, parameters)
+    sde = installed().build("sdes", law, {})
+    predictor = installed().build("predictors", name, parameters)
     plan = Sampler(sde, predictor, steps=STEPS, grid="logsnr").scales()
     plan = plan if whole else plan[:-1]
     score = score_function(checkpoint, sde)
@@ -146,8 +146,8 @@ def test_multistep(checkpoint: str, law: str, case: str) -> None:
 @pytest.mark.parametrize(("checkpoint", "law"), PLACES)
 @pytest.mark.parametrize("eta", [0.0, 0.3, 1.0])
 def test_ddim(checkpoint: str, law: str, eta: float) -> None:
-    sde = registry().build("sdes", law, {})
-    predictor = registry().build("predictors", "ddim", {"eta": eta})
+    sde = installed().build("sdes", law, {})
+    predictor = installed().build("predictors", "ddim", {"eta": eta})
     plan = Sampler(sde, predictor, steps=STEPS, grid="polynomial").scales()
     scheduler = diffusers.DDIMScheduler(num_train_timesteps=STEPS, clip_sample=False, set_alpha_to_one=True)
     squares = [1 / (1 + (s.sigma / s.alpha) ** 2) for s in reversed(plan)]
@@ -172,8 +172,8 @@ def test_ddim(checkpoint: str, law: str, eta: float) -> None:
 
 @pytest.mark.parametrize(("checkpoint", "law"), PLACES)
 def test_heun(checkpoint: str, law: str) -> None:
-    sde = registry().build("sdes", law, {})
-    predictor = registry().build("predictors", "heun", {})
+    sde = installed().build("sdes", law, {})
+    predictor = installed().build("predictors", "heun", {})
     plan = Sampler(sde, predictor, steps=STEPS, grid="polynomial").scales()
     scheduler = diffusers.HeunDiscreteScheduler(prediction_type="epsilon")
     scheduler.set_timesteps(STEPS)
@@ -195,8 +195,8 @@ def test_heun(checkpoint: str, law: str) -> None:
 @pytest.mark.parametrize(("checkpoint", "law"), PLACES)
 @pytest.mark.parametrize("order", [4])
 def test_ipndm(checkpoint: str, law: str, order: int) -> None:
-    sde = registry().build("sdes", law, {})
-    predictor = registry().build("predictors", "ipndm", {"order": order})
+    sde = installed().build("sdes", law, {})
+    predictor = installed().build("predictors", "ipndm", {"order": order})
     plan = Sampler(sde, predictor, steps=STEPS, grid="polynomial").scales()[:-1]
     scheduler = diffusers.IPNDMScheduler()
     scheduler.set_timesteps(len(plan))

@@ -13,8 +13,8 @@ from bench import Noise, Prediction, Predictor, Sampler, Tensor
 from bench.closed_form.moments import moments, response_moments
 from bench.diffusion.grid import GridKind
 from bench.diffusion.noise import streams
-from bench.plugins.registry import registry
 from tests.support.analytic import gaussian, sde
+from tests.support.plugins import installed
 
 FAST: list[tuple[str, dict[str, Any]]] = [
     ("ddim", {}),
@@ -39,7 +39,7 @@ MODEL = gaussian(MU, LAM)
 
 
 def build(name: str, parameters: dict[str, Any]) -> Predictor:
-    found: Predictor = registry().build("predictors", name, parameters)
+    found: Predictor = installed().build("predictors", name, parameters)
     return found
 
 
@@ -62,7 +62,7 @@ def _rows(noise: Noise, like: Tensor, rows: slice, x: Tensor) -> Tensor:
 def test_few_steps_on_every_grid_with_and_without_a_corrector(
     law: str, name: str, parameters: dict[str, Any]
 ) -> None:
-    langevin = registry().build("correctors", "langevin", {"snr": 0.1})
+    langevin = installed().build("correctors", "langevin", {"snr": 0.1})
     predictor = build(name, parameters)
     for corrector in (None, langevin):
         for steps, grid in GRIDS:

@@ -15,10 +15,10 @@ from bench import BenchError, FeatureMetric, Features, MetricResult
 from bench.cli import main
 from bench.metrics.frechet import frechet_distance
 from bench.metrics.reference import Reference
-from bench.plugins.registry import registry
 from bench.reporting.summary import fits, over_samples
 from bench_fid.extrapolation import Rows, bootstrapped, distance_to, extrapolated, fit, sizes
 from bench_fid.frechet import FrechetDistance
+from tests.support.plugins import installed
 
 D, N = 8, 300
 
@@ -148,7 +148,7 @@ def test_rows_are_kept_only_where_they_are_needed() -> None:
 
 def metric(name: str, **given: Any) -> FeatureMetric:
     """A metric of the registry."""
-    found: FeatureMetric = registry().build("metrics", name, given)
+    found: FeatureMetric = installed().build("metrics", name, given)
     return found
 
 

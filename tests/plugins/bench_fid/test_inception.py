@@ -21,7 +21,6 @@ from bench import BenchError, Extractor, FeatureMetric, cache
 from bench.metrics import reference
 from bench.metrics.features import find_extractor, shared
 from bench.metrics.frechet import frechet_distance
-from bench.plugins.registry import registry
 from bench_fid import inception
 from tests.support.inception_stand_in import (
     PYTORCH,
@@ -34,6 +33,7 @@ from tests.support.inception_stand_in import (
     save_pytorch,
     save_torchscript,
 )
+from tests.support.plugins import installed
 from tests.support.served import Served, Server
 
 CPU = torch.device("cpu")
@@ -121,7 +121,7 @@ def test_features_statistics_and_fid_are_clean_fids(
     assert np.abs(statistics.covariance - covariance).max() < 1e-4 * np.abs(covariance).max()
 
     reference.write(tmp_path / "data.npz", statistics)
-    metric = registry().build("metrics", "fid", {"mode": mode, "reference": str(tmp_path / "data.npz")})
+    metric = installed().build("metrics", "fid", {"mode": mode, "reference": str(tmp_path / "data.npz")})
     assert isinstance(metric, FeatureMetric)
     measured = metric.start(CPU)
     for batch in samples.split(29):
@@ -233,7 +233,7 @@ def test_files_of_clean_fids_own_are_used(tmp_path: Path) -> None:
 @pytest.mark.parametrize("mode", MODES)
 def test_offline_one_line_says_what_goes_where(tmp_path: Path, mode: str) -> None:
     name = PYTORCH if mode == "legacy_pytorch" else TORCHSCRIPT
-    metric = registry().build("metrics", "fid", {"mode": mode})
+    metric = installed().build("metrics", "fid", {"mode": mode})
     for fail in (extractor(mode).check, metric.provenance, lambda: extractor(mode).load(CPU)):
         with pytest.raises(BenchError) as raised:
             fail()
@@ -321,7 +321,7 @@ def test_clean_fids_statistics_have_no_rows_and_the_remedy_names_the_mode(
     (tmp_path / "inception").symlink_to(folder / "inception")
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path))
     np.savez(tmp_path / "stats" / "cifar10_clean_train_32.npz", mu=np.zeros(2048), sigma=np.eye(2048))
-    metric = registry().build("metrics", "kid", {"mode": "clean"})
+    metric = installed().build("metrics", "kid", {"mode": "clean"})
     with pytest.raises(BenchError) as raised:
         metric.provenance()
     command = "bench stats build cifar10-train --extractor inception --mode clean"

@@ -13,17 +13,17 @@ from cleanfid.fid import kernel_distance
 from bench import BenchError, Extractor, FeatureMetric, Features, MetricResult
 from bench.metrics.features import Shared, find_extractor, shared
 from bench.metrics.reference import Reference, find, read, write
-from bench.plugins.registry import registry
 from bench.types import Array
 from bench_fid.extractors import Cifar10FeaturesExtractor
 from bench_fid.kid import over_subsets, squared_mmd
+from tests.support.plugins import installed
 
 SMALL = {"extractor": "cifar10-features"}
 
 
 def metric(name: str, **given: Any) -> FeatureMetric:
     """A metric of the registry."""
-    found: FeatureMetric = registry().build("metrics", name, given)
+    found: FeatureMetric = installed().build("metrics", name, given)
     return found
 
 

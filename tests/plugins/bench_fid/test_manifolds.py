@@ -11,10 +11,10 @@ import torch
 
 from bench import BenchError, FeatureMetric, Features, MetricResult
 from bench.metrics.reference import Reference, write
-from bench.plugins.registry import registry
 from bench.types import Array
 from bench_fid import manifolds
 from bench_fid.manifolds import precision_and_recall
+from tests.support.plugins import installed
 
 
 def one_by_one(samples: Array, data: Array, k: int) -> tuple[float, float]:
@@ -84,7 +84,7 @@ def test_one_mode_of_two_has_precision_and_lacks_recall() -> None:
 
 def metric(name: str, **given: object) -> FeatureMetric:
     """A metric of the registry on cifar10-features."""
-    found: FeatureMetric = registry().build("metrics", name, {"extractor": "cifar10-features", **given})
+    found: FeatureMetric = installed().build("metrics", name, {"extractor": "cifar10-features", **given})
     return found
 
 

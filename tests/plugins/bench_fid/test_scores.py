@@ -10,14 +10,14 @@ import torch
 from numpy.typing import NDArray
 
 from bench import BenchError, FeatureMetric, Features, MetricResult
-from bench.plugins.registry import registry
 from bench.types import Array
 from bench_fid.scores import score
+from tests.support.plugins import installed
 
 
 def metric(name: str = "class_score", **given: Any) -> FeatureMetric:
     """A metric of the registry."""
-    found: FeatureMetric = registry().build("metrics", name, given)
+    found: FeatureMetric = installed().build("metrics", name, given)
     return found
 
 

@@ -11,9 +11,9 @@ import torch
 
 from bench import SDE, Model, Noise, NoiseLevel, Prediction, Sampler, Solver, Tensor
 from bench.diffusion.roles import velocity
-from bench.plugins.registry import registry
 from bench_ode.solvers import ScipyRK45
 from tests.support.analytic import RECORDED, recorded, recorded_model, relative, sde, tensor
+from tests.support.plugins import installed
 
 TOLERANCES = ("0.1", "0.01", "0.001", "0.0001", "1e-05", "1e-06")
 TIGHT = TOLERANCES[2:]
@@ -90,7 +90,7 @@ def run(solver: Solver, name: str, dtype: torch.dtype = torch.float64) -> tuple[
 
 
 def built(solver: str, tol: float) -> Solver:
-    made: Solver = registry().build("solvers", solver, {"tol": tol})
+    made: Solver = installed().build("solvers", solver, {"tol": tol})
     return made
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from bench import BenchError
-from bench.plugins.registry import registry
 from bench_readers.diffusers import configuration
 from tests.plugins.bench_readers.test_diffusers import DDPM, NCSNPP, card
+from tests.support.plugins import installed
 
 BIG = 10**4000
 
@@ -68,7 +68,7 @@ def test_absurd_values_of_a_configuration(base: dict[str, Any], change: dict[str
 )
 def test_a_damaged_configuration(config: bytes, said: str, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_bytes(config)
-    reader = registry().build("readers", "diffusers", {})
+    reader = installed().build("readers", "diffusers", {})
     with pytest.raises(BenchError) as caught:
         reader.read(card(DDPM), tmp_path)
     line = str(caught.value)

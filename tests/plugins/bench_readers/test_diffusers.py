@@ -20,8 +20,8 @@ from bench.checkpoints.cards import Card
 from bench.checkpoints.convention import NetworkModel
 from bench.checkpoints.networks.unet import UNet
 from bench.files import REGISTRY
-from bench.plugins.registry import registry
 from bench_readers.diffusers import ATTENTION, DEFAULTS, Diffusers, configuration, views
+from tests.support.plugins import installed
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 
@@ -184,8 +184,8 @@ def test_scores_are_those_of_diffusers(tmp_path: Path, reference: Callable[..., 
     theirs.save_pretrained(tmp_path)
     told = card(NCSNPP)
     ours = Diffusers().read(told, tmp_path).eval().requires_grad_(False)
-    ve = registry().build("sdes", "ve", {})
-    model = NetworkModel(ours, told, ve, registry().build("sdes", "ve", {}), bf16=False)
+    ve = installed().build("sdes", "ve", {})
+    model = NetworkModel(ours, told, ve, installed().build("sdes", "ve", {}), bf16=False)
     assert model.native
     x = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(1))
     for t in (0.05, 0.5, 1.0):

@@ -18,10 +18,10 @@ from bench.closed_form.moments import moments
 from bench.plan.planning import plan_suite
 from bench.plan.settings import Settings, suites
 from bench.plan.suites import resolved
-from bench.plugins.registry import registry
 from bench.testing.probe import ended
 from tests.support.analytic import gaussian, relative
 from tests.support.paths import ROOT, TESTS_PATH
+from tests.support.plugins import installed
 
 REFERENCE = ROOT / "results" / "reference" / "ncsn" / "gaussian-cifar10-512"
 SEEDS = 3
@@ -32,7 +32,7 @@ DIMENSION = (1, 2, 3)
 def samplers() -> dict[tuple[str, str], Sampler]:
     """The suite's samplers by row and way of ending."""
     settings = Settings(checkpoint=["gaussian-cifar10"], samples=4, device="cpu")
-    cells = plan_suite(settings, "ncsn", resolved("ncsn", suites(TESTS_PATH)), registry())
+    cells = plan_suite(settings, "ncsn", resolved("ncsn", suites(TESTS_PATH)), installed())
     return {(place.row, cell.sampler.denoise): cell.sampler for place, cell in cells}
 
 
@@ -99,7 +99,7 @@ def test_ncsnv2s_step_is_the_best_of_its_theory() -> None:
 
 def test_committed_table_agrees_with_theory() -> None:
     """Each value within four of its errors of the moments' recursion, which is computed anew."""
-    card = registry().get("checkpoints", "gaussian-cifar10").thing
+    card = installed().get("checkpoints", "gaussian-cifar10").thing
     with (REFERENCE / "cells.csv").open(newline="") as handle:
         rows = list(csv.DictReader(handle))
     assert len(rows) == len(samplers())
@@ -111,7 +111,7 @@ def test_committed_table_agrees_with_theory() -> None:
 
 def test_noise_of_one_does_not_find_the_brightness() -> None:
     """From N(0, 1), NCSN's ten scales leave more than 99 % of the distance in the mean grey level."""
-    data, colour = mixture(registry().get("checkpoints", "gaussian-cifar10").thing)
+    data, colour = mixture(installed().get("checkpoints", "gaussian-cifar10").thing)
     images = on_range(data, (0.0, 1.0), colour)
     mean, variance = images.mean[0], images.variance[0]
     found, spread = moments(samplers()["NCSN", "none"], mean, variance)

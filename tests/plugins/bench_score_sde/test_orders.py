@@ -10,8 +10,8 @@ import pytest
 
 from bench import Array, Sampler
 from bench.closed_form.moments import moments
-from bench.plugins.registry import registry
 from tests.support.analytic import SDES, sde
+from tests.support.plugins import installed
 
 # The grid's eps is fixed, and so is VE's floor sigma_min: what lies below them stays unresolved however
 # many the steps. The published chain moreover takes beta at i/(N-1) but the score at eps + (1-eps) i/(N-1).
@@ -36,7 +36,7 @@ STEPS = {("ve", "euler_maruyama"): 8000}
 
 def result(name: str, predictor: str, steps: int) -> Array:
     """Means and standard deviations, minus the data's."""
-    chosen = Sampler(sde(name, eps=EPS), registry().build("predictors", predictor, {}), steps=steps)
+    chosen = Sampler(sde(name, eps=EPS), installed().build("predictors", predictor, {}), steps=steps)
     mean, variance = moments(chosen, MU, LAM)
     return np.concatenate([mean - MU, np.sqrt(variance) - np.sqrt(LAM)])
 

@@ -10,8 +10,8 @@ import pytest
 
 from bench import SDE, Corrector, Prediction, Predictor, Sampler, Step
 from bench.diffusion.grid import scales
-from bench.plugins.registry import registry
 from tests.support.analytic import RECORDED, Replay, recorded, recorded_model, relative, sde, tensor
+from tests.support.plugins import installed
 
 COUNT = 1000
 INDICES = [int(i) for i in recorded()["indices"]]
@@ -41,12 +41,12 @@ RUNS = sorted(
 
 def predictor(recorded_name: str) -> Predictor:
     name, given = PREDICTORS[recorded_name]
-    made: Predictor = registry().build("predictors", name, given)
+    made: Predictor = installed().build("predictors", name, given)
     return made
 
 
 def corrector(recorded_name: str, **given: Any) -> Corrector:
-    made: Corrector = registry().build("correctors", CORRECTORS[recorded_name], given)
+    made: Corrector = installed().build("correctors", CORRECTORS[recorded_name], given)
     return made
 
 

@@ -27,11 +27,11 @@ from bench.engine.executor import Job
 from bench.files import REGISTRY
 from bench.plan.planning import make_plan
 from bench.plan.settings import Settings
-from bench.plugins.registry import registry
 from bench.testing import probe
 from bench_tasks.class_conditional import ClassConditional, Guided
 from tests.support.analytic import RECORDED, sde
 from tests.support.paths import ROOT
+from tests.support.plugins import installed
 
 P = 1e-4
 REFERENCE = ROOT / "results" / "reference" / "conditional" / "gmm-cifar10-2000"
@@ -135,7 +135,7 @@ def made_by(task: ClassConditional, sampler: Sampler, size: int) -> tuple[torch.
 def test_moments_of_each_class_are_the_components(name: str, given: dict[str, str]) -> None:
     """At scale 1 a class's samples are normal, with the moments that theory has of the sampler on that one
     Gaussian. Means and variances of all coefficients of all classes, Bonferroni."""
-    parts = {role: registry().build(f"{role}s", plugin, {}) for role, plugin in given.items()}
+    parts = {role: installed().build(f"{role}s", plugin, {}) for role, plugin in given.items()}
     sampler = Sampler(sde(name), **parts, steps=40, grid="polynomial")
     exact = model(name)
     x, labels = made_by(ClassConditional(), sampler, 1000)
@@ -164,7 +164,7 @@ def test_solver_is_guided_too() -> None:
     wanted = low.alpha * mean + np.sqrt(v[0] / v[1]) * (prior - high.alpha * mean)
     errors = []
     for tol in (1e-3, 1e-6):
-        solver = registry().build("solvers", "rk45", {"tol": tol})
+        solver = installed().build("solvers", "rk45", {"tol": tol})
         x, labels = made_by(ClassConditional(label=3), Sampler(made, solver=solver, denoise="none"), 20)
         assert labels.tolist() == [3] * 20
         errors.append(np.abs(x.numpy() - wanted).max() / np.abs(wanted).max())
@@ -179,7 +179,7 @@ def test_shares() -> None:
     the shares of the classes sum to one.
     """
     exact, count = model("vp"), 1000
-    ancestral = registry().build("predictors", "ancestral", {})
+    ancestral = installed().build("predictors", "ancestral", {})
     sampler = Sampler(sde("vp"), ancestral, steps=100, grid="polynomial")
     x, labels = made_by(ClassConditional(), sampler, count)
     right = int((exact.component(x) == labels).sum())
@@ -206,7 +206,7 @@ def test_scale_0_is_generate_bit_for_bit(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(MixtureModel, "class_gradient", asked)
     made = []
     for task, parameters in (("generate", {}), ("class_conditional", {"task": {"scale": 0}})):
-        (cell,) = make_plan(Settings(**BASE | {"task": task, "parameters": parameters}), registry())
+        (cell,) = make_plan(Settings(**BASE | {"task": task, "parameters": parameters}), installed())
         made.append(sample(Job(cell, 0, 4))[0])
     assert torch.equal(made[0]["images"], made[1]["images"])
     assert made[1]["labels"].tolist() == [0, 1, 2, 3]
@@ -234,13 +234,13 @@ def test_the_exact_value_is_of_one_level() -> None:
     """None where the network is asked at another level than its gradient's."""
     given = BASE | {"task": "class_conditional", "corrector": ["none"], "steps": 40, "grid": "uniform"}
     for label_scales, known in ((None, True), (20, False)):
-        (cell,) = make_plan(Settings(**given | {"label_scales": label_scales}), registry())
+        (cell,) = make_plan(Settings(**given | {"label_scales": label_scales}), installed())
         assert bool(cell.task.exact(cell.card, cell.sampler)) is known
 
 
 def test_labels_go_on_through_the_batches() -> None:
     given = BASE | {"task": "class_conditional", "samples": 17, "batch_size": 7}
-    (cell,) = make_plan(Settings(**given), registry())
+    (cell,) = make_plan(Settings(**given), installed())
     labels = [sample(Job(cell, index, size))[0]["labels"].tolist() for index, size in cell.batches]
     assert labels == [[0, 1, 2, 3, 4, 5, 6], [7, 8, 9, 0, 1, 2, 3], [4, 5, 6]]
 
@@ -304,7 +304,7 @@ def test_one_clear_line(
 def test_classifier_of_a_network_is_asked_on_its_own_range(name: str, t: float) -> None:
     """Directional derivatives of ``ln p(y | x)``, the state moved to [-1, 1] by hand, in float64."""
     made = sde(name)
-    card = registry().get("checkpoints", "cifar10-tiny").thing
+    card = installed().get("checkpoints", "cifar10-tiny").thing
     network = load_model(card, made, torch.device("cpu"))
     assert network.classes == 10
     classifier = load_noisy_classifier(card=classifier_path(card)).double()

@@ -13,13 +13,13 @@ from bench.checkpoints.exact import mixture
 from bench.cli import main
 from bench.closed_form.dct import from_basis
 from bench.params import Plugin
-from bench.plugins.registry import registry
 from bench_tasks.class_metrics import BY_CLASS, ComponentShare, FdComponent, _by_class, _Distance, _Share
+from tests.support.plugins import installed
 
 
 def drawn(metric: Plugin, count: int) -> MetricState:
     """A metric of exact draws of the components, of each as many."""
-    data, colour = mixture(registry().get("checkpoints", "gmm-cifar10").thing)
+    data, colour = mixture(installed().get("checkpoints", "gmm-cifar10").thing)
     generator = torch.Generator().manual_seed(2)
     measured = metric.start("cpu")  # type: ignore[attr-defined]
     for _ in range(count // 500):

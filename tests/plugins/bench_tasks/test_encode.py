@@ -18,12 +18,12 @@ from scipy import stats
 from bench import BenchError, Metric, MetricResult, Tensor
 from bench.cli import main
 from bench.closed_form.mixture import Mixture, MixtureModel
-from bench.plugins.registry import registry
 from bench.testing import probe
 from bench_tasks.flow import decoded, encoded
 from bench_tasks.interpolate import spherical
 from tests.support.analytic import RECORDED
 from tests.support.flows import draws, law, marginal_variances, pushed, task, thin, work
+from tests.support.plugins import installed
 
 D = 192
 # twelve statistics: one false alarm in 800 sets of seeds, and the seed is fixed
@@ -78,7 +78,7 @@ def test_latents_of_exact_draws_are_normal(name: str) -> None:
 
 def reading(name: str, *left: Tensor, parts: int = 1) -> MetricResult:
     """A metric on tensors with a row per image, in several batches."""
-    metric: Metric = registry().build("metrics", name, {})
+    metric: Metric = installed().build("metrics", name, {})
     measured = metric.start(torch.device("cpu"))
     for batch in zip(*(tensor.chunk(parts) for tensor in left), strict=True):
         measured.update(*batch)
@@ -265,7 +265,7 @@ def test_a_network_beside_the_gaussian(bench: Run) -> None:
     found = records()["identifiability"]
     assert set(found["metrics"]) == {"latent_correlation", "latent_difference"}
     assert found["metrics"]["latent_difference"]["details"]["shuffled"] > 0
-    sha256 = registry().get("checkpoints", "gaussian-cifar10").thing.digest()
+    sha256 = installed().get("checkpoints", "gaussian-cifar10").thing.digest()
     assert found["identity"]["task"]["provenance"]["gaussian-cifar10"]["sha256"] == sha256
 
 

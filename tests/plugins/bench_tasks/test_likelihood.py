@@ -17,11 +17,11 @@ from scipy import stats
 from bench import Array, BenchError, Model, NoiseLevel, Prediction, Tensor
 from bench.cli import main
 from bench.diffusion.roles import velocity
-from bench.plugins.registry import registry
 from bench.testing import check, probe
 from bench_tasks.likelihood import dequantised, estimated_flow, exact_flow, of_bytes
 from tests.support.analytic import RECORDED, recorded, recorded_model, relative, tensor
 from tests.support.flows import draws, law, marginal_variances, pushed, task, thin, work
+from tests.support.plugins import installed
 
 
 class Counted(Model):
@@ -179,7 +179,7 @@ def test_products_with_a_network_s_jacobian(precision: Any) -> None:
     from bench.checkpoints.load import load_model
 
     chosen = law("vp")
-    card = registry().get("checkpoints", "cifar10-tiny").thing
+    card = installed().get("checkpoints", "cifar10-tiny").thing
     model = load_model(card, chosen, torch.device("cpu"), precision=precision)
     draw = torch.Generator().manual_seed(0)
     x, e = (torch.randn(2, 3, 32, 32, generator=draw) for _ in range(2))

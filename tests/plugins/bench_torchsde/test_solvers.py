@@ -12,9 +12,9 @@ import torch
 
 from bench import BenchError, Prediction, Sampler, Tensor
 from bench.diffusion.noise import streams
-from bench.plugins.registry import registry
 from bench.testing import assert_conforms
 from tests.support.analytic import gaussian, sde
+from tests.support.plugins import installed
 
 MU = np.linspace(-0.5, 0.5, 64).reshape(1, 8, 8)
 LAM = np.geomspace(0.05, 2.0, 64).reshape(1, 8, 8)
@@ -24,7 +24,7 @@ MODEL = gaussian(MU, LAM)
 def sample(law: str, batch: int, seed: int = 0, **parameters: Any) -> tuple[Tensor, int]:
     """States at eps, from the exact marginal at T, and the score calls."""
     chosen = sde(law)
-    solver = registry().build("solvers", "sde_torchsde", parameters)
+    solver = installed().build("solvers", "sde_torchsde", parameters)
     sampler = Sampler(chosen, solver=solver, denoise="none")
     prior, noise, other = streams(seed, 0, "cpu")
     top = chosen.at(chosen.end)
@@ -95,7 +95,7 @@ def test_adaptive_steps_come_nearer_with_the_tolerance() -> None:
         biases.append(abs(off("vp", x)[1]) / math.sqrt(x.numel() / 2))
     assert made[1] > made[0]
     assert biases[1] < 0.15  # steps end where the error estimate is a few hundredths
-    solver = registry().build("solvers", "sde_torchsde", {"adaptive": True})
+    solver = installed().build("solvers", "sde_torchsde", {"adaptive": True})
     assert solver.nfe() is None
 
 
@@ -108,12 +108,12 @@ def test_where_torchsde_gives_up_a_line_says_so() -> None:
 @pytest.mark.parametrize("law", ["ve", "vp", "subvp"])
 def test_the_time_change_is_the_schedules(law: str, schedule: str) -> None:
     """Its ends are T and eps, its inner points the run's own grid, and its pace the derivative."""
-    solver = registry().build("solvers", "sde_torchsde", {"steps": 9, "schedule": schedule})
+    solver = installed().build("solvers", "sde_torchsde", {"steps": 9, "schedule": schedule})
     grid: Any = schedule
     chosen = sde(law)
     times = [solver.place(chosen, float(u))[0] for u in range(10)]
     if schedule != "uniform":
-        kept = Sampler(chosen, registry().build("predictors", "ddim", {}), steps=10, grid=grid).scales()
+        kept = Sampler(chosen, installed().build("predictors", "ddim", {}), steps=10, grid=grid).scales()
         np.testing.assert_allclose(times, [s.t for s in kept], rtol=1e-9)
     assert (times[0], times[-1]) == pytest.approx((chosen.end, chosen.eps), rel=1e-9)
     for u in (1.0, 4.5, 8.0):

@@ -1,0 +1,51 @@
+"""The registry of what is installed, and of the cards that bench.toml names."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+from bench.checkpoints.cards import Card
+from bench.errors import BenchError
+from bench.plan.settings import card_folders
+from bench.plugins.hookspecs import KINDS
+from bench.plugins.registry import CARDS, Problem, Registry
+
+
+def roles() -> dict[str, type]:
+    """The base class of each kind of plugin, by the public names that third parties import."""
+    public = importlib.import_module("bench")
+    return {kind: getattr(public, name) for kind, name in KINDS.items()}
+
+
+def installed_registry(folder: Path | None = None) -> Registry:
+    """A new registry of every installed plugin and of the cards that bench.toml names.
+
+    Args:
+        folder: Where the user's own bench.toml may be; None: the current folder.
+
+    Raises:
+        BenchError: A bench.toml can't be read, or names a folder of cards that does not exist. Plugins and
+            cards that fail are in the registry's `problems`.
+    """
+    registry = Registry(roles())
+    registry.load_installed()
+    load_cards(registry, folder)
+    return registry
+
+
+def load_cards(registry: Registry, folder: Path | None = None) -> None:
+    """Register the cards in the folders that bench.toml names; a card that fails is a problem.
+
+    Args:
+        registry: What to register them in.
+        folder: Where the user's own bench.toml may be; None: the current folder.
+    """
+    for toml, cards in card_folders(folder):
+        for path in sorted(cards.glob("*.toml")):
+            place = path.relative_to(toml.parent) if path.is_relative_to(toml.parent) else path
+            try:
+                registry.add("checkpoints", Card.read(path), CARDS, str(place))
+            except BenchError as error:
+                problem = Problem("checkpoints", path.stem, f"{error}; the card was skipped")
+                registry.problems.append(problem)
