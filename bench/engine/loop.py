@@ -12,7 +12,7 @@ from typing import Literal
 
 from bench.engine.batch import Batch, BatchFailure, BatchResult, attempt_batch, failure_of
 from bench.engine.executor import Executor
-from bench.engine.measuring import lacking_metrics, measure_run
+from bench.engine.measuring import measure_run
 from bench.engine.session import Session
 from bench.errors import BenchError, StoreError
 from bench.events import (
@@ -26,6 +26,7 @@ from bench.events import (
     silent,
 )
 from bench.plan.contexts import MetricContexts
+from bench.results.measured import lacking_metrics
 from bench.results.provenance import provenance
 from bench.results.record import Record
 from bench.results.run_spec import IdentifiedRun, RunSpec, UnplannedRun

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from bench.errors import BenchError
 from bench.metrics.context import MetricContext
 from bench.metrics.role import Metric
-from bench.results.record import BatchFacts, BatchRecord, Cost, MetricRecord, Record
+from bench.results.measured import deciding_parameters
+from bench.results.record import BatchFacts, BatchRecord, Cost, MetricRecord
 from bench.results.run_spec import RunSpec
 from bench.results.store import Store
 
@@ -21,12 +22,6 @@ PREVIEW_SAMPLES = 64
 
 Outputs = Mapping[str, "Tensor"]
 """Outputs of a task by name, a row per sample."""
-
-
-def deciding_parameters(metric: Metric) -> dict[str, Any]:
-    """The parameters that a metric's value depends on."""
-    decides = {parameter.name for parameter in metric.parameters() if parameter.decides}
-    return {name: value for name, value in metric.values().items() if name in decides}
 
 
 def measure_batches(
@@ -87,22 +82,6 @@ def with_exact(
         label: record.model_copy(update={"exact": exact[label]}) if label in exact else record
         for label, record in records.items()
     }
-
-
-def lacking_metrics(spec: RunSpec, record: Record, context: MetricContext) -> list[str]:
-    """Labels of the run's metrics that its record lacks, or has from other parameters or reference data."""
-    return [
-        metric.label for metric in spec.metrics if not has_metric(record.metrics.get(metric.label), metric, context)
-    ]
-
-
-def has_metric(result: MetricRecord | None, metric: Metric, context: MetricContext) -> bool:
-    """Whether a recorded value is of this metric with the same parameters and reference data."""
-    return (
-        result is not None
-        and result.parameters == deciding_parameters(metric)
-        and result.provenance == dict(metric.provenance(context))
-    )
 
 
 def measure_run(spec: RunSpec, store: Store, context: MetricContext) -> dict[str, Any]:

@@ -9,12 +9,13 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
-from bench.engine.measuring import has_metric, measure_batches, stored_batches, with_exact
+from bench.engine.measuring import measure_batches, stored_batches, with_exact
 from bench.errors import BenchError, StoreError, did_you_mean
 from bench.events import Emit, MetricsDone, RunMeasuring, RunWaiting, silent
 from bench.metrics.context import MetricContext
 from bench.metrics.role import Metric
 from bench.results.manifest import SuitePlan
+from bench.results.measured import has_metric
 from bench.results.record import MetricRecord, Record
 from bench.results.store import Store
 

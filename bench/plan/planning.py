@@ -15,7 +15,7 @@ from bench.checkpoints.cards import Card
 from bench.devices import choose_device
 from bench.diffusion.roles import PartError, SamplerPart, Solver
 from bench.diffusion.sampler import Sampler, check_denoise, default_denoise
-from bench.errors import BenchError, did_you_mean, first_problem
+from bench.errors import BenchError, did_you_mean
 from bench.metrics.role import Metric
 from bench.params import Plugin
 from bench.plan.contexts import MetricContexts
@@ -31,7 +31,7 @@ from bench.plan.fingerprint import (
     plugin_code,
     plugin_identity,
 )
-from bench.plan.settings import DEFAULT_TASK, SAMPLER_SETTINGS, Settings
+from bench.plan.settings import DEFAULT_TASK, SAMPLER_SETTINGS, Settings, complaint
 from bench.plan.sources import open_images
 from bench.plan.suites import ROLES, Place, Suite, expand
 from bench.plugins.registry import Entry, Registry
@@ -515,7 +515,7 @@ def _placed_runs(
             variant = Settings.model_validate(common | choice | selections | {"parameters": parameters})
             runs = planner.runs(variant)
         except ValidationError as error:
-            raise BenchError(f"suite {name}: {place}: {first_problem(error)}") from error
+            raise BenchError(f"suite {name}: {place}: {complaint(error)}") from error
         except BenchError as error:
             hint = "" if scale >= 1 else f" (here all step counts are times {scale:g}: raise --steps-scale)"
             raise BenchError(f"suite {name}: {place}: {error}{hint}") from error
