@@ -29,7 +29,7 @@ SHIPPED_TOML = _ROOT / "bench.toml"
 def replace_file(path: Path, content: bytes) -> None:
     """Write beside, sync, rename: readers see the old file or the whole new one."""
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    with _writing(path):
+    with writing(path):
         try:
             with beside.open("wb") as handle:
                 handle.write(content)
@@ -42,7 +42,7 @@ def replace_file(path: Path, content: bytes) -> None:
 
 
 @contextmanager
-def _writing(path: Path) -> Iterator[None]:
+def writing(path: Path) -> Iterator[None]:
     """An error while writing becomes a `StoreError` that says where."""
     try:
         yield
