@@ -183,7 +183,18 @@ def run(
     chosen = {name: local[name] for name in SELECTIONS if local[name] is not None}
     registry, names, objects = register_objects(registry, chosen)
     keys = (
-        *("data", "steps", "grid", "rho", "order", "denoise", "label_scales", "samples", "batch_size", "seed"),
+        *(
+            "data",
+            "steps",
+            "grid",
+            "rho",
+            "order",
+            "denoise",
+            "label_scales",
+            "samples",
+            "batch_size",
+            "seed",
+        ),
         *("repeats", "device", "precision", "compile", "prune"),
     )
     values: dict[str, object] = names | {key: local[key] for key in keys if local[key] is not None}

@@ -62,9 +62,7 @@ Outcome = BatchResult | BatchFailure
 """What comes of a batch."""
 
 
-def run_batch(
-    spec: RunSpec, index: int, session: Session | None = None, emit: Emit = silent
-) -> BatchResult:
+def run_batch(spec: RunSpec, index: int, session: Session | None = None, emit: Emit = silent) -> BatchResult:
     """Compute one batch: prior -> steps -> outputs of the task.
 
     Args:

@@ -6,7 +6,7 @@ import dataclasses
 import datetime
 import functools
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -170,7 +170,9 @@ class Engine:
             if record is not None:
                 self._finish(run.place, record, cached=True)
                 continue
-            missing = [index for index in range(run.spec.batch_count) if not self._on_disk(Batch(run.spec, index))]
+            missing = [
+                index for index in range(run.spec.batch_count) if not self._on_disk(Batch(run.spec, index))
+            ]
             done = run.spec.batch_count - len(missing)
             spec = run.spec
             self.emit(RunStarted(spec.fingerprint, spec.label, done, spec.batch_count, spec.compile))
@@ -255,7 +257,9 @@ class Engine:
         with self.store.locked(spec.fingerprint, functools.partial(self._emit_waiting, spec)):
             log = self.store.write_log(spec.fingerprint, failure.log)
             update = {"reason": failure.reason, "log": str(log)}
-            record = self._header(spec, spec.task.outputs, "failed", spec.planned_nfe).model_copy(update=update)
+            record = self._header(spec, spec.task.outputs, "failed", spec.planned_nfe).model_copy(
+                update=update
+            )
             previous = self.store.read_record(spec.fingerprint)
             if self._rerun(spec) == "all" or previous is None or previous.status != "finished":
                 self.store.write_record(record)

@@ -74,9 +74,7 @@ def stored_batches(
         yield batch
 
 
-def with_exact(
-    records: Mapping[str, MetricRecord], exact: Mapping[str, float]
-) -> dict[str, MetricRecord]:
+def with_exact(records: Mapping[str, MetricRecord], exact: Mapping[str, float]) -> dict[str, MetricRecord]:
     """The values with the exact value beside each that has one."""
     return {
         label: record.model_copy(update={"exact": exact[label]}) if label in exact else record

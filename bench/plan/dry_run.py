@@ -96,7 +96,10 @@ def _entry(
 
 def _pace_key(identity: Identity) -> PaceKey:
     plugins = identity.plugins()
-    names = [plugins[role].name if role in plugins else None for role in ("task", "predictor", "corrector", "solver")]
+    names = [
+        plugins[role].name if role in plugins else None
+        for role in ("task", "predictor", "corrector", "solver")
+    ]
     return (identity.checkpoint.name, identity.device, identity.precision, *names)
 
 

@@ -107,7 +107,9 @@ class Planner:
         for card, sde in self._checkpoints(settings):
             metrics = self._metrics(settings, card, task, device)
             for names in self._sampler_names(settings, sde):
-                parts = {role: self._part(settings, role, name, card, sde, task) for role, name in names.items()}
+                parts = {
+                    role: self._part(settings, role, name, card, sde, task) for role, name in names.items()
+                }
                 for seed in range(settings.seed, settings.seed + settings.repeats):
                     draft = _Draft(self, settings, card, task, parts, names, metrics, images, device, seed)
                     runs.append(draft.run())
@@ -149,7 +151,9 @@ class Planner:
         needed = -(-settings.samples // task.per_image)
         if images.n < needed:
             most = images.n * task.per_image
-            raise BenchError(f"{settings.data} holds {images.n} images, the run needs {needed}: --samples {most}")
+            raise BenchError(
+                f"{settings.data} holds {images.n} images, the run needs {needed}: --samples {most}"
+            )
         return images
 
     def _checkpoints(self, settings: Settings) -> Iterable[tuple[Card, str]]:
@@ -190,14 +194,14 @@ class Planner:
                 )
             return [{"sde": sde, "solver": name} for name in unique(settings.solver)]
         pairs = itertools.product(unique(settings.predictor), unique(settings.corrector))
-        names = [{"sde": sde, "predictor": predictor, "corrector": corrector} for predictor, corrector in pairs]
+        names = [
+            {"sde": sde, "predictor": predictor, "corrector": corrector} for predictor, corrector in pairs
+        ]
         if any(one["predictor"] == one["corrector"] == "none" for one in names):
             raise BenchError("a run without predictor and without corrector does nothing: give one of them")
         return names
 
-    def _part(
-        self, settings: Settings, role: str, name: str, card: Card, sde: str, task: Task
-    ) -> Plugin:
+    def _part(self, settings: Settings, role: str, name: str, card: Card, sde: str, task: Task) -> Plugin:
         """A plugin of a sampler, with the parameters of task, card and user, the user's on top."""
         selected = getattr(settings, role) or [name]
         given = self._parameters_by_plugin(role, selected, settings.parameters.get(role, {}))[name]
@@ -336,9 +340,7 @@ class _Draft:
         """The identity; without a sampler, that of the parts as they were given."""
         registry = self.planner.registry
         parts = {
-            role: plugin_identity(
-                self._entry(role), part if sampler is None else getattr(sampler, role)
-            )
+            role: plugin_identity(self._entry(role), part if sampler is None else getattr(sampler, role))
             for role, part in self.parts.items()
         }
         task = plugin_identity(registry.get("tasks", self.settings.task), self.task)
@@ -428,9 +430,7 @@ def planned_nfe(task: Task, sampler: Sampler) -> int | None:
     return None if predicts is None else predicts + levels * moves + last
 
 
-def _check_data(
-    images: Images | None, card: Card, task: Task, samples: int, batch_size: int
-) -> None:
+def _check_data(images: Images | None, card: Card, task: Task, samples: int, batch_size: int) -> None:
     if task.takes_data and images is None and not card.exact:
         raise BenchError(
             f"the task {task.name} works on images: give --data (a folder, an .npz, a run, or a data set's "
@@ -491,9 +491,7 @@ def plan_suite(
         if not any(fnmatchcase(label, pattern) for label in labels):
             raise BenchError(f"no cell of the suite matches {pattern!r}: a cell is called {min(labels)!r}")
     runs = [
-        run
-        for place, run in placed
-        if not only or any(fnmatchcase(str(place), pattern) for pattern in only)
+        run for place, run in placed if not only or any(fnmatchcase(str(place), pattern) for pattern in only)
     ]
     return Plan(tuple(runs), settings, profile, name, plans)
 
@@ -522,5 +520,3 @@ def _placed_runs(
         placed += [(place, run) for run in runs]
     order = {checkpoint: i for i, checkpoint in enumerate(unique(settings.checkpoint))}
     return sorted(placed, key=lambda pair: (order[pair[1].identity.checkpoint.name], pair[1].seed))
-
-

@@ -113,7 +113,9 @@ class Display:
         place = f"run {self.finished + 1} of {self.runs} · " if self.runs > 1 else ""
         self._active[event.fingerprint] = _Run(place + event.title, event.cached, event.batches)
         if 0 < event.cached < event.batches:
-            self._line(f"resuming {escape(event.title)}: {event.cached} of {event.batches} batches are on disk")
+            self._line(
+                f"resuming {escape(event.title)}: {event.cached} of {event.batches} batches are on disk"
+            )
         phase = "loading and compiling" if event.compile else "loading"
         self._update(f"{place}{event.title} · {phase if event.cached < event.batches else 'measuring'}")
 
@@ -155,7 +157,8 @@ class Display:
         if event.failed:
             return
         values = ", ".join(
-            f"{label} {value:.4g}{' †' if event.notes[label] else ''}" for label, value in event.values.items()
+            f"{label} {value:.4g}{' †' if event.notes[label] else ''}"
+            for label, value in event.values.items()
         )
         if values:
             self._line(f"[green]done   [/] {escape(event.title)}: {escape(values)}")

@@ -40,9 +40,7 @@ def best_of_curves(cells: Sequence[Cell], *, lower: bool) -> list[bool]:
     for cell in cells:
         place = (cell.sde, cell.row)
         best[place] = min(best.get(place, math.inf), _key(cell, lower=lower))
-    return [
-        cell.value is not None and _key(cell, lower=lower) == best[cell.sde, cell.row] for cell in cells
-    ]
+    return [cell.value is not None and _key(cell, lower=lower) == best[cell.sde, cell.row] for cell in cells]
 
 
 def pareto_front(

@@ -14,7 +14,18 @@ if TYPE_CHECKING:
     import pandas as pd
     from torch import Tensor
 
-SUMMARY = ("title", "seed", "status", "metric", "value", "error", "exact", "nfe", "samples", "samples_per_second")
+SUMMARY = (
+    "title",
+    "seed",
+    "status",
+    "metric",
+    "value",
+    "error",
+    "exact",
+    "nfe",
+    "samples",
+    "samples_per_second",
+)
 """Columns that a notebook shows."""
 
 

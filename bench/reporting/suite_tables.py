@@ -69,7 +69,9 @@ def _plans(suite: str, store: Store, name: str | None) -> list[SuitePlan]:
         folder = store.root / "suites"
         suites = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
         known = f" (it has {', '.join(suites)})" if suites else ""
-        raise BenchError(f"no run of suite {suite!r} in {store.root}{known}: bench run --suite {suite} comes first")
+        raise BenchError(
+            f"no run of suite {suite!r} in {store.root}{known}: bench run --suite {suite} comes first"
+        )
     if name is None:
         return plans
     named = [plan for plan in plans if plan.name == name]
@@ -143,7 +145,9 @@ def _notes(table: Table, plugin: str) -> list[str]:
         else "One seed: there is no spread, and no best is marked."
     ]
     if several and table.ranked:
-        notes.append("Emphasized: the best of its row, where it beats the next by more than the spread of both.")
+        notes.append(
+            "Emphasized: the best of its row, where it beats the next by more than the spread of both."
+        )
     if any(cell.exact is not None for cell in cells):
         solved = any(run.solver and run.exact is not None for run in table.runs)
         text = "Exact: from closed-form moments, free of sampling noise"

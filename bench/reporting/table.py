@@ -200,9 +200,7 @@ def cells_of(rows: Sequence[RunRow], metric: str) -> list[Cell]:
 
 def _cell(seeds: Sequence[RunRow]) -> Cell:
     first, statuses = seeds[0], {row.status for row in seeds}
-    status: Status = (
-        "finished" if "finished" in statuses else "failed" if "failed" in statuses else "missing"
-    )
+    status: Status = "finished" if "finished" in statuses else "failed" if "failed" in statuses else "missing"
     finished = [row for row in seeds if row.status == "finished"]
     paces = [row.samples_per_second for row in finished]
     square_error = _mean([None if row.error is None else row.error**2 for row in finished])

@@ -152,6 +152,4 @@ def html(heading: str, layout: Layout, notes: Sequence[str] = ()) -> str:
     text = f"<table>\n<caption>{markup.escape(heading)}</caption>\n"
     text += f"<thead>\n{line('th', map(markup.escape, layout.header))}</thead>\n<tbody>\n"
     text += "".join(line("td", map(entry, entries)) for entries in layout.lines)
-    return (
-        text + "</tbody>\n</table>\n" + "".join(f"<p>{markup.escape(note)}</p>\n" for note in notes)
-    )
+    return text + "</tbody>\n</table>\n" + "".join(f"<p>{markup.escape(note)}</p>\n" for note in notes)

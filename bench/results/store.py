@@ -152,9 +152,7 @@ class Store:
         path = self.batch_path(key, index, size)
         try:
             with safe_open(path, framework="pt") as handle:
-                outputs: dict[str, Tensor] = {
-                    name: handle.get_tensor(name) for name in sorted(handle.keys())
-                }
+                outputs: dict[str, Tensor] = {name: handle.get_tensor(name) for name in sorted(handle.keys())}
                 metadata = handle.metadata()
             sizes = {len(tensor) for tensor in outputs.values()}
             if sizes == {size} and metadata["crc32"] == _checksum(outputs, metadata["facts"]):
@@ -200,7 +198,9 @@ class Store:
             return None
         if record.fingerprint == fingerprint:
             return record
-        self._report(f"{path} is damaged (its fingerprint is another): made again by the command that made it")
+        self._report(
+            f"{path} is damaged (its fingerprint is another): made again by the command that made it"
+        )
         return None
 
     def records(self) -> list[Record]:

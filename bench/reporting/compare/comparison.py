@@ -234,7 +234,9 @@ def compare_sides(
     ]
     pairing = pair(*sides)
     for name, reason in incomparable_metrics(pairing.pairs).items():
-        sides[1].notes.append(f"{name} is not compared: in B it is of {reason}; bench measure computes it anew")
+        sides[1].notes.append(
+            f"{name} is not compared: in B it is of {reason}; bench measure computes it anew"
+        )
     names = common_metrics(pairing.pairs, metrics)
     rows = [row for name in names for row in metric_rows(pairing.pairs, name)]
     checks = [Check(limit, metric_rows(pairing.pairs, limit.metric)) for limit in parsed]
@@ -367,7 +369,11 @@ def remarks(rows: Sequence[Row]) -> list[str]:
             "p and verdicts are adjusted for the number of cells of a metric (Holm); intervals are each "
             "cell's own"
         )
-    notes = {f"† {row.metric}: {row.note}: read it as a check that the run works, not as a measurement" for row in rows if row.note}
+    notes = {
+        f"† {row.metric}: {row.note}: read it as a check that the run works, not as a measurement"
+        for row in rows
+        if row.note
+    }
     return lines + sorted(notes)
 
 

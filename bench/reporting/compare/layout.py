@@ -65,9 +65,7 @@ def limit_lines(comparison: Comparison) -> list[str]:
         ]
         lacking = len(comparison.pairing.pairs) - len(check.rows)
         unchecked = f", {count(lacking, 'cell')} lack it on one side" if lacking else ""
-        lines.append(
-            f"{prefix}broken by {len(check.broken)} of {count(len(check.rows), 'cell')}{unchecked}"
-        )
+        lines.append(f"{prefix}broken by {len(check.broken)} of {count(len(check.rows), 'cell')}{unchecked}")
     if comparison.checks:
         lines += [f"fail-on: {run.failure} failed in B" for run in comparison.pairing.newly_failed]
     return lines

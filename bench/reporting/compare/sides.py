@@ -185,7 +185,9 @@ def _runs_of_suite(source: str, store: Store, notes: list[str]) -> list[Run]:
     suite, _, name = source.partition("/")
     plans = {plan.name: plan for plan in store.read_suites(suite)}
     if not plans:
-        raise BenchError(f"{source!r} names no run in {store.root}: give a fingerprint, suite, folder or file")
+        raise BenchError(
+            f"{source!r} names no run in {store.root}: give a fingerprint, suite, folder or file"
+        )
     if not name and len(plans) != 1:
         names = ", ".join(f"{suite}/{known}" for known in plans)
         raise BenchError(f"{suite} was planned {len(plans)} times in {store.root}, give one: {names}")
