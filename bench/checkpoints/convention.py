@@ -95,8 +95,7 @@ class Convention:
             scale = math.exp(np.interp(position, index, np.log(alpha)))
             label = scales - 1 - position if self.card.labels == "index_down" else position
             return self._label(label), scale, ratio * scale
-        t_at = float(self.sde.time_at(np.array([math.log(ratio)]))[0])
-        level = self.sde.at(t_at)
+        level = self.sde.level_at(ratio)
         return self.at(level)[0], level.alpha, ratio * level.alpha
 
 

@@ -77,7 +77,7 @@ def sample(job: Job, on_step: OnStep | None = None) -> tuple[dict[str, Tensor], 
     """
     import torch
 
-    from bench.diffusion.noise import stream
+    from bench.diffusion.noise import noise_stream
     from bench.diffusion.prediction import Clock, Prediction
     from bench.engine.inputs import task_images
     from bench.tasks.role import BatchContext
@@ -90,7 +90,7 @@ def sample(job: Job, on_step: OnStep | None = None) -> tuple[dict[str, Tensor], 
 
     def work(told: OnStep | None = None, *, watch: bool = False) -> BatchContext:
         prediction = Prediction(model, cell.sampler.sde, Clock(device), labels)
-        noise = functools.cache(lambda role: stream(cell.seed, job.index, role, device))
+        noise = functools.cache(lambda role: noise_stream(cell.seed, job.index, role, device))
         first = job.index * cell.batch_size
         load = functools.partial(_beside, cell)
         return BatchContext(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bench.closed_form.mixture import MixtureModel
-from bench.diffusion.noise import stream
+from bench.diffusion.noise import noise_stream
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def task_images(cell: RunSpec, index: int, size: int, model: Model, device: devi
     if not isinstance(model, MixtureModel):
         raise BenchError(f"{cell.card.name} is no exact checkpoint: there is nothing to draw from")
     low = chosen[0]
-    drawn = model.images(model.draw(chosen[-1] - low + 1, stream(cell.seed, index, "data", device)))
+    drawn = model.images(model.draw(chosen[-1] - low + 1, noise_stream(cell.seed, index, "data", device)))
     return drawn[torch.tensor(chosen, device=device) - low]
 
 

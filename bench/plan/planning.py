@@ -68,7 +68,7 @@ def make_plan(settings: Settings, registry: Registry) -> list[RunSpec]:
             for metric in metrics:
                 metric.check(task, settings.samples)
             if sampler.solver is None:
-                sampler.scales()
+                sampler.schedule()
                 sampler.labels()
             for repeat in range(settings.repeats):
                 cells.append(

@@ -75,11 +75,7 @@ class BatchContext:
 
     def integrate(self, field: Field, y: Tensor, start: float, end: float) -> Tensor:
         """y (size, ...) at time ``start`` -> at ``end``, along ``field`` by the run's `FlowSolver`."""
-        solver = self.sampler.solver
-        assert isinstance(solver, FlowSolver)
-        return self.sampler.solved(
-            lambda y: solver.integrate(field, y, start, end), y, self.prediction, self.on_step, self.watch
-        )
+        return self.sampler.integrate(field, y, start, end, self.prediction, self.on_step, watch=self.watch)
 
     def under(self, checkpoint: str) -> BatchContext:
         """The same work under another checkpoint, whose calls its own ``prediction`` counts."""

@@ -232,5 +232,5 @@ def middle(sde: SDE) -> SDE:
     """The SDE ended where its noise has the size of the data, coordinates' deviations in geometric mean."""
     _, variance = gaussian(sde)
     ratio = float(np.log(variance).mean() / 2)
-    t = float(sde.time_at(np.array([ratio]))[0])
+    t = sde.level_at_half_log_snr(-ratio).t
     return ended(sde, min(max(t, sde.eps), 0.8 * sde.end))

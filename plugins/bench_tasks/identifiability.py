@@ -51,7 +51,7 @@ class Identifiability(Task):
     def run(self, work: BatchContext) -> dict[str, Tensor]:
         other = work.under(self.other)
         z, z_other = (as_images(encoded(w.states(), w), w) for w in (work, other))
-        work.prediction.calls += other.prediction.calls
+        work.prediction.count(other.prediction.calls)
         return {"latents": z, "other_latents": z_other}
 
 

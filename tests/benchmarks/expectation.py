@@ -22,7 +22,7 @@ from bench.checkpoints.exact import mixture
 from bench.checkpoints.load import load_model
 from bench.closed_form.mixture import on_range
 from bench.closed_form.moments import moments
-from bench.diffusion.noise import streams
+from bench.diffusion.noise import noise_streams
 from tests.support.plugins import installed
 
 STEPS, SAMPLES, SNR = 60, 2048, 0.16
@@ -47,7 +47,7 @@ def main() -> None:
         for batch in (1, 4, 16, 128):
             total = np.zeros_like(variance)
             for index in range(SAMPLES // batch):
-                prior, predictor, corrector = streams(0, index, device)
+                prior, predictor, corrector = noise_streams(0, index, device)
                 start = prior(torch.empty(batch, *model.shape))
                 x = sampler.run(start, Prediction(model, sampler.sde), predictor, corrector)
                 total += ((x.double().numpy() - mean) ** 2).sum(axis=0)

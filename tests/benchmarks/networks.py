@@ -30,7 +30,7 @@ from bench import Model, Prediction
 from bench.checkpoints.cards import Card
 from bench.checkpoints.load import load_model
 from bench.checkpoints.networks.unet import PUBLISHED, UNet, UNetConfig
-from bench.diffusion.noise import streams
+from bench.diffusion.noise import noise_streams
 from bench.types import Precision
 from tests.benchmarks.overhead import sampler
 
@@ -120,7 +120,7 @@ def once(model: Model, variant: Variant, like: Tensor, steps: int) -> tuple[floa
     """Seconds and network calls of one predictor-corrector run shaped as ``like``."""
     allow(variant.precision)
     pc = dataclasses.replace(sampler(steps), grid="polynomial")  # which may be as short as one likes
-    prior, predictor, corrector = streams(0, 0, like.device)
+    prior, predictor, corrector = noise_streams(0, 0, like.device)
     score = Prediction(model, pc.sde)
     x, begun = prior(like), wait(like.device)
     pc.run(x, score, predictor, corrector)

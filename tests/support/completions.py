@@ -13,7 +13,7 @@ import torch
 from bench import SDE, Array, BatchContext, Condition, Denoiser, Model, Prediction, Sampler, Task, Tensor
 from bench.checkpoints.exact import mixture
 from bench.closed_form.mixture import Mixture, MixtureModel, on_range
-from bench.diffusion.noise import stream
+from bench.diffusion.noise import noise_stream
 from tests.support.analytic import sde
 from tests.support.plugins import installed
 
@@ -72,7 +72,7 @@ def pc(
 
 def work(sampler: Sampler, model: Model, originals: Tensor, each: int, seed: int = 0) -> BatchContext:
     """One batch of ``each`` completions of every original."""
-    noise = functools.cache(lambda role: stream(seed, 0, role, "cpu"))
+    noise = functools.cache(lambda role: noise_stream(seed, 0, role, "cpu"))
     images = originals.repeat_interleave(each, dim=0)
     return BatchContext(
         sampler, Prediction(model, sampler.sde), torch.device("cpu"), len(images), 0, images, noise

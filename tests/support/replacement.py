@@ -51,7 +51,7 @@ def replaced(sampler: Sampler, task: Completion, side: int) -> float:
 
     predictor, corrector = sampler.predictor, sampler.corrector
     assert isinstance(predictor, LinearPredictor)
-    for scale in sampler.scales():
+    for scale in sampler.schedule():
         for _ in range(0 if corrector is None else corrector.calls):
             assert isinstance(corrector, LangevinLike)
             e = corrector.size(scale, None, None)
