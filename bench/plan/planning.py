@@ -10,9 +10,9 @@ from pydantic import ValidationError
 from bench.checkpoints.cards import Card
 from bench.devices import choose_device
 from bench.diffusion.sampler import Sampler, check_denoise, default_denoise
-from bench.errors import BenchError, did_you_mean
+from bench.errors import BenchError, did_you_mean, first_problem
 from bench.metrics.role import Metric
-from bench.plan.settings import SAMPLER_SETTINGS, Settings, complaint
+from bench.plan.settings import SAMPLER_SETTINGS, Settings
 from bench.plan.suites import ROLES, Place, Suite, expand
 from bench.plugins.registry import Entry, Registry
 from bench.results.run_spec import RunSpec
@@ -151,7 +151,7 @@ def plan_suite(
             variant = Settings.model_validate(common | chosen | lists | {"parameters": parameters})
             cells = make_plan(variant, registry)
         except ValidationError as error:
-            raise BenchError(f"suite {name}: {place}: {complaint(error)}") from error
+            raise BenchError(f"suite {name}: {place}: {first_problem(error)}") from error
         except BenchError as error:
             less = "" if scale >= 1 else f" (here all step counts are times {scale:g}: raise --steps-scale)"
             where = f"suite {name}: {place}"

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError
-from bench.files import _writing, replace_file
+from bench.files import replace_file, writing
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -101,7 +101,7 @@ class Store:
         if not _acquired(lock):
             if waiting is not None:
                 waiting()
-            with _writing(Path(lock.lock_file)):
+            with writing(Path(lock.lock_file)):
                 lock.acquire()
         try:
             yield
@@ -125,7 +125,7 @@ class Store:
         text = json.dumps(facts)
         note = {"facts": text, "crc32": _checksum(whole, text)}
         path = self.batch_path(key, index, size)
-        with _writing(path):
+        with writing(path):
             path.parent.mkdir(exist_ok=True)
         _put(path, save(whole, metadata=note))
         return path
@@ -199,7 +199,7 @@ class Store:
         """Put a planned suite on disk. Other seeds of the same samplers stay in it, and metrics taken of
         them; that other settings are replaced is told."""
         path = self.suite_path(manifest["suite"], manifest["name"])
-        with _writing(path):
+        with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
         with self.locked("suites"):
             before = self._read_suite(path)
@@ -301,7 +301,7 @@ def _checksum(left: Mapping[str, Tensor], facts: str) -> str:
 
 def _put(path: Path, content: bytes) -> None:
     """`replace_file` under a lock: no other writes it, so what a killed process left can be removed."""
-    with _writing(path):
+    with writing(path):
         for left in path.parent.glob(f".{glob.escape(path.name)}.*"):
             left.unlink(missing_ok=True)
     replace_file(path, content)
@@ -311,7 +311,7 @@ def _acquired(lock: BaseFileLock) -> bool:
     """Whether the lock could be had at once; `StoreError` where its file can't be made."""
     from filelock import Timeout
 
-    with _writing(Path(lock.lock_file)):
+    with writing(Path(lock.lock_file)):
         try:
             lock.acquire(timeout=0)
         except Timeout:

@@ -116,10 +116,10 @@ class FdClass(_ByClass):
         return _Distance(lambda images: extract(images).rows.double().numpy(), *_by_class(BY_CLASS))
 
     def provenance(self) -> dict[str, str]:
-        from bench.cache import hashed
+        from bench.cache import cached_sha256
 
         _by_class(BY_CLASS)
-        return find_extractor(EXTRACTOR).provenance() | {"cifar10-train-by-class": hashed(BY_CLASS)}
+        return find_extractor(EXTRACTOR).provenance() | {"cifar10-train-by-class": cached_sha256(BY_CLASS)}
 
 
 class FdComponent(_ByClass):

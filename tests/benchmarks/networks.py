@@ -95,7 +95,7 @@ def load(config: UNetConfig, variant: Variant, device: torch.device) -> Model:
     fields: dict[str, Any] = dict.fromkeys(("summary", "licence", "author", "data", "metric"), "none")
     fields |= {"name": "random", "format": "score_sde", "files": [{"name": "none"}]}
     fields |= {"shape": (config.channels, config.size, config.size), "data_range": (-1.0, 1.0)}
-    card = Card(**fields, sde="vp", predicts="noise", labels="time")
+    card = Card(**fields, sde="vp", predicts="noise", labels="999t")
     with mock.patch("bench.checkpoints.load.read_network", return_value=network):
         model = load_model(card, sampler(1).sde, device, precision=variant.precision, compile=variant.compile)
     if not variant.channels_last:

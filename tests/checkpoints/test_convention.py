@@ -34,8 +34,8 @@ FIELDS: dict[str, Any] = {
 KINDS: dict[str, dict[str, Any]] = {
     "ve": {"sde": "ve", "labels": "sigma", "predicts": "scaled_score"},
     "ve, score": {"sde": "ve", "labels": "sigma", "predicts": "score"},
-    "vp": {"sde": "vp", "labels": "time", "predicts": "noise"},
-    "subvp": {"sde": "subvp", "labels": "time", "predicts": "noise"},
+    "vp": {"sde": "vp", "labels": "999t", "predicts": "noise"},
+    "subvp": {"sde": "subvp", "labels": "999t", "predicts": "noise"},
     "ve, discrete": {"sde": "ve", "labels": "index_down", "predicts": "scaled_score", "scales": 1000},
     "vp, discrete": {"sde": "vp", "labels": "index", "predicts": "noise", "scales": 1000},
     "cosine": {
@@ -171,7 +171,7 @@ def exact(kind: str) -> Callable[[Tensor, Tensor], Tensor]:
 
     def network(x: Tensor, label: Tensor) -> Tensor:
         told = float(label)
-        if made.labels == "time":
+        if made.labels == "999t":
             level = law.at(told / 999)
             alpha, sigma = level.alpha, level.sigma
         elif made.labels == "sigma":

@@ -15,7 +15,7 @@ import torch
 from scipy import stats
 
 from bench import SDE, Array, BatchContext, Prediction, Sampler
-from bench.cache import hashed
+from bench.cache import cached_sha256
 from bench.checkpoints.load import classifier_path, load_model
 from bench.checkpoints.networks.classifier import load_noisy_classifier
 from bench.cli import main
@@ -343,7 +343,7 @@ def test_network_is_guided_from_the_command_line(tmp_path: Path) -> None:
     assert record["metrics"]["fd_class"]["note"] == "fewer than 100 samples of a class"
     assert record["cost"]["nfe"] == 3
     weights = REGISTRY / "classifiers" / "cifar10-noisy-classifier.safetensors"
-    assert record["identity"]["task"]["provenance"] == {weights.stem: hashed(weights)}
+    assert record["identity"]["task"]["provenance"] == {weights.stem: cached_sha256(weights)}
 
 
 def test_committed_table_agrees_with_theory() -> None:
