@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from bench.checkpoints.cards import Card
 from bench.checkpoints.convention import NetworkModel, is_native
-from bench.checkpoints.exact import mixture
+from bench.checkpoints.exact import exact_data
 from bench.checkpoints.networks.classifier import load_noisy_classifier
 from bench.checkpoints.networks.edm import EDMDenoiser
 from bench.closed_form.mixture import MixtureModel, on_range
@@ -80,7 +80,7 @@ def load_model(
     bfloat16 and computes in it, but for norms and the first and last sums.
     """
     if card.exact:
-        data, colour = mixture(card)
+        data, colour = exact_data(card)
         moved = on_range(data, sde.data_range, colour)
         return MixtureModel(moved, device, dtype, colour=colour, range_=sde.data_range)
     network = read_network(card)
