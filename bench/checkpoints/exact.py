@@ -1,4 +1,4 @@
-"""Exact checkpoints: closed-form scores from a card."""
+"""Exact checkpoints: the data distribution of a card, and the exact error of a sampler on it."""
 
 from __future__ import annotations
 
@@ -10,37 +10,47 @@ from bench.errors import BenchError
 from bench.types import Array
 
 
-def exact_fd_dct(card: Card, sampler: Sampler) -> float | None:
-    """The exact ``fd_dct`` of a sampler on a Gaussian checkpoint, for images on [0, 1].
+def exact_fd_dct(card: Card, sampler: Sampler, component: int = 0) -> float | None:
+    """Fréchet distance, without sampling noise, between a sampler's result on one Gaussian and that Gaussian,
+
+        sum_j (m_j - mu_j)^2 + (s_j - sd_j)^2
+
+    over the DCT and color coefficients j of images on [0, 1]: the exact value of the metric ``fd_dct``.
 
     Args:
-        card: A checkpoint of format ``gaussian``.
-        sampler: The sampler.
+        card: An exact checkpoint.
+        sampler: Any sampler; mean m and standard deviation s of its result follow by recursion
+            (`bench.closed_form.moments`). Of an adaptive solver they are the limit of small tolerances.
+        component: The Gaussian of a mixture, as its index.
 
     Returns:
-        The distance; None where no closed form is known. Of an adaptive solver, its limit
-        (`gaussian_moments`).
+        The distance; None where theory does not know the sampler's moments.
+
+    Raises:
+        BenchError: Where the checkpoint's files are missing or damaged.
     """
-    data, colour = mixture(card)
+    data, colour = exact_data(card)
     low, high = sampler.sde.data_range
     moved = on_range(data, (low, high), colour)
-    moments = gaussian_moments(sampler, moved.mean[0], moved.variance[0])
+    mean, variance = moved.mean[component], moved.variance[component]
+    moments = gaussian_moments(sampler, mean, variance)
     if moments is None:
         return None
-    return frechet(*moments, moved.mean[0], moved.variance[0]) / (high - low) ** 2
+    return frechet(*moments, mean, variance) / (high - low) ** 2
 
 
-def mixture(card: Card) -> tuple[Mixture, Array]:
+def exact_data(card: Card) -> tuple[Mixture, Array]:
     """The data distribution of an exact checkpoint.
 
     Args:
-        card: A checkpoint of format ``gaussian`` or ``mixture``.
+        card: A card of format ``gaussian`` or ``mixture``.
 
     Returns:
-        The mixture on [0, 1], in the DCT and color basis, and the color rotation (C, C).
+        The mixture of images on [0, 1], in the coordinates of `bench.to_dct`, and the rotation of color
+        channels (C, C) that belongs to them.
 
     Raises:
-        BenchError: The file is missing, damaged, or of another shape than the card's.
+        BenchError: Where the checkpoint's file is missing, changed or damaged.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -59,5 +69,6 @@ def mixture(card: Card) -> tuple[Mixture, Array]:
             raise BenchError(f"checkpoint {card.name}: {path} has no tensor {name!r} of shape {shape}")
     if not (tensors["variance"] > 0).all() or not (tensors["weight"] > 0).all():
         raise BenchError(f"checkpoint {card.name}: {path} has weights or variances that are not positive")
-    weight = tensors["weight"] / tensors["weight"].sum()
-    return Mixture(weight, tensors["mean"], tensors["variance"]), tensors["colour"]
+    return Mixture(
+        tensors["weight"] / tensors["weight"].sum(), tensors["mean"], tensors["variance"]
+    ), tensors["colour"]

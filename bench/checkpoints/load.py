@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from bench.checkpoints.cards import Card
 from bench.checkpoints.convention import NetworkModel
-from bench.checkpoints.exact import mixture
+from bench.checkpoints.exact import exact_data
 from bench.checkpoints.memory import MemoryCheckpoint
 from bench.checkpoints.networks.classifier import load_noisy_classifier
 from bench.checkpoints.networks.edm import EDMDenoiser
@@ -76,7 +76,7 @@ def load_model(
         BenchError: The files are missing or damaged, or a plugin that the card names is.
     """
     if card.exact:
-        data, colour = mixture(card)
+        data, colour = exact_data(card)
         moved = on_range(data, sde.data_range, colour)
         return MixtureModel(moved, device, dtype, colour=colour, range_=sde.data_range)
     network = read_network(card, registry)

@@ -144,7 +144,9 @@ def network(
     Raises:
         BenchError: The arguments contradict each other, or the module can't be copied.
     """
-    module = getattr(module, "_orig_mod", module)  # a compiled module hides its own; runs compile by themselves
+    module = getattr(
+        module, "_orig_mod", module
+    )  # a compiled module hides its own; runs compile by themselves
     try:
         checkpoint = MemoryCheckpoint(
             name=name,

@@ -65,9 +65,8 @@ def _warmed(task: Task, work: BatchContext) -> float:
 
 def _beside(cell: RunSpec, name: str) -> Model:
     """Another checkpoint than the cell's, kept until yet another is asked for."""
-    from bench.plugins.registry import registry
-
-    return _loaded(cell, registry().get("checkpoints", name).thing, _BESIDE)
+    card = next(card for card in cell.others if card.name == name)
+    return _loaded(cell, card, _BESIDE)
 
 
 def sample(job: Job, on_step: OnStep | None = None) -> tuple[dict[str, Tensor], dict[str, Any]]:

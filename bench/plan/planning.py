@@ -26,9 +26,9 @@ def for_task(settings: Settings, registry: Registry) -> Settings:
     """The settings with the solver of a task that needs one, where no sampler was chosen."""
     task = registry.get("tasks", settings.task).thing
     chosen = {"predictor", "corrector", "solver"} & settings.model_fields_set
-    if not task.follows_flow or chosen - ({"corrector"} if settings.corrector == ["none"] else set()):
+    if task.default_solver is None or chosen - ({"corrector"} if settings.corrector == ["none"] else set()):
         return settings
-    return settings.model_copy(update={"solver": ["rk45"]})
+    return settings.model_copy(update={"solver": [task.default_solver]})
 
 
 def make_plan(settings: Settings, registry: Registry) -> list[RunSpec]:
@@ -49,6 +49,7 @@ def make_plan(settings: Settings, registry: Registry) -> list[RunSpec]:
         if role in absent:
             how = "leave out --solver" if role != "solver" else "give --solver"
             raise BenchError(f"a parameter of a {role} was given, but the run has none: {how}")
+    others = tuple(registry.get("checkpoints", name).thing for name in task.checkpoints)
     cells = []
     for card, sde in _pairs(settings, registry):
         card.check()
@@ -63,7 +64,7 @@ def make_plan(settings: Settings, registry: Registry) -> list[RunSpec]:
             _check_reads(metric, task)
             metric.provenance()
         for sampler, entries in _samplers(settings, registry, card, sde, task):
-            check_task(task, card, sampler)
+            check_task(task, card, sampler, others)
             _check_batches(images, card, task, settings)
             for metric in metrics:
                 metric.check(task, settings.samples)
@@ -85,6 +86,7 @@ def make_plan(settings: Settings, registry: Registry) -> list[RunSpec]:
                         precision=settings.precision,
                         compile=settings.compile,
                         data=images,
+                        others=others,
                     )
                 )
     return cells

@@ -47,6 +47,8 @@ class RunSpec:
     compile: bool
     data: Images | None = None
     """What the task works on; None: nothing, or draws of the exact checkpoint's own distribution."""
+    others: tuple[Card, ...] = ()
+    """The further checkpoints that the task names (`Task.checkpoints`)."""
 
     @functools.cached_property
     def identity(self) -> dict[str, Any]:
@@ -69,7 +71,7 @@ class RunSpec:
             found |= {"steps": sampler.steps, "grid": sampler.grid, "order": sampler.order}
             found |= {"rho": sampler.rho} if sampler.grid == "polynomial" else {}
             found |= {} if sampler.label_scales is None else {"label_scales": sampler.label_scales}
-        rests_on = self.task.provenance(self.card)
+        rests_on = self.task.provenance(self.card) | {card.name: card.deciding() for card in self.others}
         if rests_on:
             found["task"]["provenance"] = rests_on
         if self.task.takes_data:

@@ -33,9 +33,9 @@ SHAPE = (3, 8, 8)
 
 @functools.cache
 def _data(checkpoint: str, low: float, high: float) -> Mixture:
-    from bench.checkpoints.exact import mixture
+    from bench.checkpoints.exact import exact_data
 
-    found, colour = mixture(registry().get("checkpoints", checkpoint).thing)
+    found, colour = exact_data(registry().get("checkpoints", checkpoint).thing)
     whole = on_range(found, (low, high), colour)
     return Mixture(whole.weight, whole.mean[:, :, ::4, ::4], whole.variance[:, :, ::4, ::4])
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import BenchError, Extractor, Features, Tensor
-from bench.cache import check_file, cached_sha256
+from bench.cache import cached_sha256, check_file
 from bench.files import REGISTRY
 
 if TYPE_CHECKING:

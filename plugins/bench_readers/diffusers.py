@@ -324,7 +324,7 @@ def _agree(card: Card, c: Mapping[str, Any], size: int, *, skip: bool) -> None:
 
 def views(network: UNet, attention: tuple[str, ...] = ATTENTION[0]) -> Iterator[View]:
     """Every parameter of ``network`` under its published name; ``attention`` names the matrices of one."""
-    from bench.checkpoints.networks.layers import ResidualBlock, FourierFeatures
+    from bench.checkpoints.networks.layers import FourierFeatures, ResidualBlock
     from bench_readers.layout import block, named
 
     def level(prefix: str, ours: Any) -> Iterator[View]:

@@ -61,7 +61,7 @@ def views(network: UNet) -> Iterator[View]:
 
     def stage(prefix: str, *layers: Any) -> Iterator[View]:
         """What follows on each other in one of the published network's blocks; None leaves no gap."""
-        from bench.checkpoints.networks.layers import Attention, ResidualBlock, ConvDown, ConvUp
+        from bench.checkpoints.networks.layers import Attention, ConvDown, ConvUp, ResidualBlock
 
         for i, layer in enumerate(layer for layer in layers if layer is not None):
             if isinstance(layer, ResidualBlock):

@@ -97,7 +97,7 @@ def _parts(found: Any) -> tuple[dict[str, Tensor], list[Tensor]]:
 
 def views(network: UNet) -> Iterator[View]:
     """Every parameter of ``network`` under its published name, in the published order."""
-    from bench.checkpoints.networks.layers import Attention, ResidualBlock, ConvDown, ConvUp, FourierFeatures
+    from bench.checkpoints.networks.layers import Attention, ConvDown, ConvUp, FourierFeatures, ResidualBlock
     from bench_readers.layout import block, named
 
     count = itertools.count()

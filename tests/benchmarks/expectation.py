@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from bench import Card, Prediction, Sampler
-from bench.checkpoints.exact import mixture
+from bench.checkpoints.exact import exact_data
 from bench.checkpoints.load import load_model
 from bench.closed_form.mixture import on_range
 from bench.closed_form.moments import moments
@@ -40,7 +40,7 @@ def main() -> None:
             corrector=found.build("correctors", "langevin", {"snr": SNR}),
             steps=STEPS,
         )
-        data, colour = mixture(card)
+        data, colour = exact_data(card)
         moved = on_range(data, sampler.sde.data_range, colour)
         mean, variance = moments(sampler, moved.mean[0], moved.variance[0])
         model = load_model(card, sampler.sde, device)

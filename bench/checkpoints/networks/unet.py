@@ -16,7 +16,6 @@ from torch.nn import functional as F
 from bench.checkpoints.networks.layers import (
     HALF,
     Attention,
-    ResidualBlock,
     ConvDown,
     ConvUp,
     Fir,
@@ -25,6 +24,7 @@ from bench.checkpoints.networks.layers import (
     Plain,
     Positional,
     Resampling,
+    ResidualBlock,
 )
 from bench.errors import BenchError, did_you_mean, first_problem
 

@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from bench.checkpoints.cards import Card
 from bench.checkpoints.load import load_model, read_network
-from bench.checkpoints.networks.layers import Attention, ResidualBlock, ConvDown, ConvUp, Fir, GroupNorm
+from bench.checkpoints.networks.layers import Attention, ConvDown, ConvUp, Fir, GroupNorm, ResidualBlock
 from bench.checkpoints.networks.unet import PUBLISHED, UNet, UNetConfig
 from bench.files import REGISTRY
 from bench_readers import score_sde
