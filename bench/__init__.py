@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bench.checkpoints.cards import Card as Card
+    from bench.checkpoints.exact import exact_data as exact_data
+    from bench.checkpoints.exact import exact_fd_dct as exact_fd_dct
+    from bench.checkpoints.load import classifier_path as classifier_path
+    from bench.checkpoints.networks.classifier import load_noisy_classifier as load_noisy_classifier
     from bench.checkpoints.readers import Reader as Reader
+    from bench.closed_form.dct import from_dct as from_dct
+    from bench.closed_form.dct import to_dct as to_dct
+    from bench.closed_form.mixture import Mixture as Mixture
+    from bench.closed_form.mixture import MixtureModel as MixtureModel
+    from bench.data.images import Images as Images
     from bench.diffusion.condition import Condition as Condition
     from bench.diffusion.levels import NoiseLevel as NoiseLevel
     from bench.diffusion.levels import Step as Step
@@ -33,10 +42,12 @@ if TYPE_CHECKING:
     from bench.engine.executor import Executor as Executor
     from bench.engine.executor import Job as Job
     from bench.errors import BenchError as BenchError
+    from bench.errors import did_you_mean as did_you_mean
     from bench.metrics.features import Extractor as Extractor
     from bench.metrics.features import FeatureMetric as FeatureMetric
     from bench.metrics.features import Features as Features
     from bench.metrics.features import FeatureState as FeatureState
+    from bench.metrics.frechet import fd_diagonal as fd_diagonal
     from bench.metrics.role import Metric as Metric
     from bench.metrics.role import MetricResult as MetricResult
     from bench.metrics.role import MetricState as MetricState
@@ -74,7 +85,10 @@ _EXPORTS = {
     "bench.diffusion.sampler": ("Sampler",),
     "bench.diffusion.sde": ("SDE",),
     "bench.engine.executor": ("Executor", "Job"),
-    "bench.errors": ("BenchError",),
+    "bench.errors": (
+        "BenchError",
+        "did_you_mean",
+    ),
     "bench.metrics.features": ("Extractor", "FeatureMetric", "FeatureState", "Features"),
     "bench.metrics.role": ("Metric", "MetricResult", "MetricState"),
     "bench.params": ("Plugin", "param"),
@@ -82,6 +96,22 @@ _EXPORTS = {
     "bench.tasks.role": ("BatchContext", "Task"),
     "bench.testing": ("assert_conforms",),
     "bench.types": ("Array", "Tensor"),
+    "bench.closed_form.mixture": (
+        "Mixture",
+        "MixtureModel",
+    ),
+    "bench.closed_form.dct": (
+        "from_dct",
+        "to_dct",
+    ),
+    "bench.checkpoints.exact": (
+        "exact_data",
+        "exact_fd_dct",
+    ),
+    "bench.checkpoints.load": ("classifier_path",),
+    "bench.checkpoints.networks.classifier": ("load_noisy_classifier",),
+    "bench.data.images": ("Images",),
+    "bench.metrics.frechet": ("fd_diagonal",),
 }
 """Public names by the module that defines them."""
 
@@ -103,12 +133,15 @@ __all__ = [
     "Features",
     "Field",
     "FlowSolver",
+    "Images",
     "Job",
     "LangevinLike",
     "LinearPredictor",
     "Metric",
     "MetricResult",
     "MetricState",
+    "Mixture",
+    "MixtureModel",
     "Model",
     "Noise",
     "NoiseLevel",
@@ -124,8 +157,16 @@ __all__ = [
     "Tensor",
     "Update",
     "assert_conforms",
+    "classifier_path",
+    "did_you_mean",
+    "exact_data",
+    "exact_fd_dct",
+    "fd_diagonal",
+    "from_dct",
     "hookimpl",
+    "load_noisy_classifier",
     "param",
+    "to_dct",
     "velocity",
 ]
 

@@ -1,7 +1,7 @@
 """The cache folder: checkpoints that were fetched or imported, each in a folder of its own.
 
 ``CACHE/checkpoints/NAME/`` holds a checkpoint's files and ``installed.json``, which says what they must
-hash to; it is moved there whole, so that what is there is complete.
+hash to. The folder is moved there whole, so that what is there is complete.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bench.errors import BenchError
 
@@ -19,12 +20,46 @@ MANIFEST = "installed.json"
 """Name of the file that says what was installed, from where, and its sizes and hashes."""
 
 
+class StoredFile(BaseModel):
+    """Size and SHA-256 of a file; ``hash`` says where the hash of a file as it came is from."""
+
+    model_config = ConfigDict(frozen=True, validate_by_name=True)
+
+    size: int = Field(alias="bytes")
+    sha256: str
+    hash: str | None = None
+
+
+class Manifest(BaseModel):
+    """What is installed under a name.
+
+    ``files`` are the files as they must be found; ``origin`` those as they came, before the installation
+    converted them; ``source`` is the address or path they came from; ``date`` that of the installation.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    files: dict[str, StoredFile]
+    origin: dict[str, StoredFile] = {}
+    source: str | None = None
+    date: str | None = None
+
+    @property
+    def fetched(self) -> dict[str, StoredFile]:
+        """The files as they came."""
+        return self.origin or self.files
+
+    def text(self) -> str:
+        """The content of `MANIFEST`."""
+        return self.model_dump_json(by_alias=True, exclude_none=True, indent=1) + "\n"
+
+
 def root() -> Path:
     """``$BENCH_CACHE``, else the user's cache folder; an absolute path."""
-    own = os.environ.get("BENCH_CACHE")
+    override = os.environ.get("BENCH_CACHE")
     try:
-        if own:
-            return Path(own).expanduser().absolute()
+        if override:
+            return Path(override).expanduser().absolute()
         base = os.environ.get("XDG_CACHE_HOME")
         return (Path(base) if base else Path.home() / ".cache").absolute() / "sampler-bench"
     except (RuntimeError, OSError) as error:
@@ -38,28 +73,35 @@ def folder(name: str) -> Path:
     return root() / "checkpoints" / name
 
 
-def manifest(name: str) -> dict[str, Any] | None:
-    """What is installed under that name; None where nothing is.
-
-    ``files``: {file: {"bytes", "sha256"}}, as they must be found; ``origin``: {file: {"bytes", "sha256"}} as
-    they came, where the installation converted them; ``source``: the address or path they came from.
-    """
+def manifest(name: str) -> Manifest | None:
+    """What is installed under that name; None where nothing is, `BenchError` where that is unreadable."""
     path = folder(name) / MANIFEST
     try:
-        found = json.loads(path.read_text())
+        content = json.loads(path.read_text())
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
         raise BenchError(f"{path} can't be read ({error}): remove the folder and install again") from error
-    if not isinstance(found, dict) or not isinstance(found.get("files"), dict):
-        raise BenchError(f"{path} is not one of bench's: remove the folder and install again")
-    return found
+    try:
+        return Manifest.model_validate(content)
+    except ValidationError as error:
+        raise BenchError(f"{path} is not one of bench's: remove the folder and install again") from error
 
 
 def check_file(path: Path, size: int | None, sha256: str | None, what: str, remedy: str) -> None:
-    """`BenchError`, in one line, where a file is missing or is not of this size and hash.
+    """Check that a file is the one it must be.
 
-    Hashed once per process as long as its size and time of change stay the same.
+    Its hash is computed once per process, as long as its size and time of change stay the same.
+
+    Args:
+        path: The file.
+        size: Its size in bytes; None: any.
+        sha256: Its SHA-256 in hexadecimal; None: any.
+        what: What the file belongs to; the error begins with it.
+        remedy: What the user can do; the error ends with it.
+
+    Raises:
+        BenchError: The file is missing, unreadable, or has another size or hash. The message is one line.
     """
     try:
         state = path.stat()
@@ -70,22 +112,29 @@ def check_file(path: Path, size: int | None, sha256: str | None, what: str, reme
     if not path.is_file():
         raise BenchError(f"{what}: {path} can't be read: it is not a file; {remedy}")
     if size is not None and state.st_size != size:
-        wrong = "truncated" if state.st_size < size else "too long"
-        raise BenchError(f"{what}: {path} is {wrong} ({state.st_size} bytes, not {size}); {remedy}")
+        fault = "truncated" if state.st_size < size else "too long"
+        raise BenchError(f"{what}: {path} is {fault} ({state.st_size} bytes, not {size}); {remedy}")
     if sha256 is None:
         return
     try:
-        found = hashed(path)
+        actual = cached_sha256(path)
     except OSError as error:
         raise BenchError(f"{what}: {path} can't be read: {error.strerror}") from error
-    if found != sha256:
+    if actual != sha256:
         raise BenchError(
-            f"{what}: {path} has the wrong hash (sha256 {found[:12]}…, not {sha256[:12]}…); {remedy}"
+            f"{what}: {path} has the wrong hash (sha256 {actual[:12]}…, not {sha256[:12]}…); {remedy}"
         )
 
 
 def is_web_page(path: Path) -> bool:
-    """Whether a file begins as HTML does: a page to log in, say, saved in place of what was meant."""
+    """Tell whether a file is an HTML page: a login form, say, saved in place of the file that was meant.
+
+    Args:
+        path: The file; its first kilobyte is read.
+
+    Returns:
+        Whether it begins as HTML does; False where it can't be read.
+    """
     try:
         with path.open("rb") as file:
             start = file.read(1024)
@@ -96,18 +145,28 @@ def is_web_page(path: Path) -> bool:
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
+    """SHA-256 of a file, in hexadecimal; always computed anew."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def hashed(path: Path) -> str:
-    """As `sha256_of`, once per process as long as the file's size and time of change stay the same."""
+def cached_sha256(path: Path) -> str:
+    """SHA-256 of a file, computed once per process while its size and time of change stay the same.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The hash, in hexadecimal.
+
+    Raises:
+        OSError: The file can't be read.
+    """
     state = path.stat()
-    return _hashed(path, state.st_size, state.st_mtime_ns)
+    return _sha256(path, state.st_size, state.st_mtime_ns)
 
 
 @functools.lru_cache(maxsize=256)
-def _hashed(path: Path, size: int, changed: int) -> str:
+def _sha256(path: Path, size: int, changed: int) -> str:
     del size, changed
     return sha256_of(path)

@@ -1,4 +1,4 @@
-"""One file over HTTP(S): taken up where it stopped, and under its own name only once all of it has come."""
+"""Download of one file over HTTP(S): resumed where it stopped, renamed to its own name once complete."""
 
 from __future__ import annotations
 
@@ -17,46 +17,34 @@ import requests
 import urllib3
 
 from bench.errors import BenchError
+from bench.events import Advance, Emit, Notice, silent
 
 CHUNK = 1 << 16
-"""Bytes per read; what a cut loses at most."""
+"""Bytes per read; a cut connection loses no more than these."""
 
 TIMEOUTS = (10.0, 30.0)
-"""Seconds to connect in, and for which a server may be silent."""
+"""Seconds until a connection must stand, and for which a server may be silent."""
 
 PAUSES = (0.5, 1.0, 2.0, 4.0)
-"""Seconds before each further try."""
+"""Seconds before each further attempt."""
 
 STRIDE = 1 << 20
-"""Bytes that a try must bring in for the tries to be counted anew."""
+"""Bytes that an attempt must receive for the count of failures to start again."""
 
 _BUSY = (408, 425, 429, 500, 502, 503, 504)
 _SPAN = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 
 
-class Listener:
-    """Told how an installation goes; this one says nothing."""
-
-    def at(self, file: str, done: int, total: int | None) -> None:
-        """So many bytes of the file are here, of ``total`` where that is known."""
-
-    def working(self, text: str) -> None:
-        """What takes a while now, with no bytes to count."""
-
-    def notice(self, text: str) -> None:
-        """A lasting line on something out of the ordinary."""
-
-
-class AnotherFile(BenchError):
+class SizeMismatchError(BenchError):
     """The server has a file of another size."""
 
 
-class _Cut(Exception):
-    """A try that failed for a reason that may pass."""
+class _Interruption(Exception):
+    """An attempt that failed for a reason that may pass."""
 
 
 class _Part:
-    """What has come of a file: ``.part`` beside it, and ``.json`` that says of which URL and state of it."""
+    """The received part of a file: ``.part`` beside it, and ``.json`` with its URL and validator."""
 
     def __init__(self, target: Path) -> None:
         self.path = target.with_name(f"{target.name}.part")
@@ -68,13 +56,13 @@ class _Part:
 
     def note(self) -> dict[str, Any]:
         try:
-            found = json.loads(self.note_path.read_text())
+            content = json.loads(self.note_path.read_text())
         except (OSError, ValueError):
             return {}
-        return found if isinstance(found, dict) else {}
+        return content if isinstance(content, dict) else {}
 
     def begin(self, note: dict[str, Any]) -> None:
-        """From nothing. In this order a kill in between leaves no bytes under another state's note."""
+        """Start an empty part. In this order a kill in between leaves no bytes under another file's note."""
         with writing(self.path):
             self.path.write_bytes(b"")
             self.note_path.write_text(json.dumps(note))
@@ -84,12 +72,22 @@ class _Part:
         self.note_path.unlink(missing_ok=True)
 
 
-def fetch(url: str, target: Path, size: int | None, sha256: str | None, listener: Listener) -> None:
-    """Bring the file at ``url`` to ``target``; its hash is the caller's to check.
+def fetch(url: str, target: Path, size: int | None, sha256: str | None, emit: Emit = silent) -> None:
+    """Download a file. A cut connection is resumed a few times.
 
-    ``size`` and ``sha256`` are what is known of it. A cut connection is taken up some times; `BenchError`
-    where that does not help, where the server refuses, or has another file. A call after a failure or
-    a kill goes on where it stopped if the server can tell that its file is the same, or the hash can.
+    A call after a failure or a kill resumes where it stopped if the server can tell that its file is the
+    same, or the hash can.
+
+    Args:
+        url: Address of the file.
+        target: Where it goes; the folder must exist. A part stays beside it until it is complete.
+        size: Its size in bytes, where known.
+        sha256: Its hash, where known; checking it is up to the caller.
+        emit: Receives `Advance` in bytes, with the file's name as its phase, and a `Notice` for each cut.
+
+    Raises:
+        BenchError: The server can't be reached, refuses, sends a web page, or has another file
+            (`SizeMismatchError`); or the disk is full.
     """
     part = _Part(target)
     if target.exists():
@@ -99,14 +97,14 @@ def fetch(url: str, target: Path, size: int | None, sha256: str | None, listener
     best, failures = part.size, 0
     while True:
         try:
-            _attempt(url, part, size, sha256, listener)
+            _attempt(url, part, size, sha256, emit)
             break
-        except _Cut as cut:
+        except _Interruption as cut:
             if part.size >= best + STRIDE:
                 best, failures = part.size, 0
             if failures == len(PAUSES):
-                raise BenchError(f"{cut}; run the same command again: it goes on where it stopped") from cut
-            listener.notice(f"{cut}; trying again")
+                raise BenchError(f"{cut}; run the same command again: it resumes where it stopped") from cut
+            emit(Notice(f"{cut}; trying again"))
             time.sleep(PAUSES[failures])
             failures += 1
     with writing(target):
@@ -115,12 +113,12 @@ def fetch(url: str, target: Path, size: int | None, sha256: str | None, listener
 
 
 def forget(target: Path) -> None:
-    """Remove what `fetch` brought."""
+    """Remove a file that `fetch` downloaded, and its part."""
     target.unlink(missing_ok=True)
     _Part(target).clear()
 
 
-def _attempt(url: str, part: _Part, size: int | None, sha256: str | None, listener: Listener) -> None:
+def _attempt(url: str, part: _Part, size: int | None, sha256: str | None, emit: Emit) -> None:
     note, have = part.note(), part.size
     validator = note.get("validator")
     if note.get("url") != url or not (validator or sha256):
@@ -134,11 +132,11 @@ def _attempt(url: str, part: _Part, size: int | None, sha256: str | None, listen
             headers["If-Range"] = validator
     with _answer(url, headers) as response:
         code = response.status_code
-        if have and (code == 416 or (code == 206 and not _goes_on(response, note, have))):
+        if have and (code == 416 or (code == 206 and not _resumes(response, note, have))):
             part.clear()
-            return _attempt(url, part, size, sha256, listener)
+            return _attempt(url, part, size, sha256, emit)
         if code in _BUSY:
-            raise _Cut(f"{url} answers {code} {response.reason}")
+            raise _Interruption(f"{url} answers {code} {response.reason}")
         if code != 200 and not (have and code == 206):
             raise BenchError(f"{url} answers {code} {response.reason}")
         if code == 200:
@@ -148,9 +146,9 @@ def _attempt(url: str, part: _Part, size: int | None, sha256: str | None, listen
                 raise BenchError(f"{url} answers with a web page (to log in, perhaps), not with the file")
             if size is not None and note["total"] not in (None, size):
                 part.clear()
-                raise AnotherFile(f"{url} has a file of {note['total']} bytes, not of {size}")
+                raise SizeMismatchError(f"{url} has a file of {note['total']} bytes, not of {size}")
             part.begin(note)
-        _receive(response, part, have, note["total"], size, listener)
+        _receive(response, part, have, note["total"], size, emit)
 
 
 def _answer(url: str, headers: dict[str, str]) -> requests.Response:
@@ -159,7 +157,7 @@ def _answer(url: str, headers: dict[str, str]) -> requests.Response:
     except requests.exceptions.SSLError as error:
         raise BenchError(f"{url} can't be reached safely: {_root(error)}") from error
     except (requests.ConnectionError, requests.Timeout) as error:
-        raise _Cut(f"{urlsplit(url).netloc} can't be reached: {_root(error)}") from error
+        raise _Interruption(f"{urlsplit(url).netloc} can't be reached: {_root(error)}") from error
     except requests.RequestException as error:
         raise BenchError(f"{url} can't be fetched: {_root(error)}") from error
 
@@ -170,24 +168,24 @@ def _receive(
     have: int,
     total: int | None,
     size: int | None,
-    listener: Listener,
+    emit: Emit,
 ) -> None:
-    """Append what comes to the part."""
+    """Append the answer's bytes to the part."""
     limit = total if total is not None else size
     host = urlsplit(response.url).netloc
     name = part.path.name.removesuffix(".part")
-    # undecoded: a server that packs the file unasked fails the hash, and ranges count packed bytes
+    # undecoded: of a server that compresses unasked, the hash fails; ranges count compressed bytes
     chunks = response.raw.stream(CHUNK, decode_content=False)
     with writing(part.path), part.path.open("ab", buffering=0) as out:
         while True:
-            listener.at(name, have, limit)
+            emit(Advance(name, have, limit, "bytes"))
             try:
                 chunk = next(chunks, b"")
             except urllib3.exceptions.HTTPError as error:
                 silent = isinstance(error, urllib3.exceptions.ReadTimeoutError)
                 what = "went silent" if silent else "broke off"
                 of = f" of {limit}" if limit is not None else ""
-                raise _Cut(f"{host} {what} after {have}{of} bytes") from error
+                raise _Interruption(f"{host} {what} after {have}{of} bytes") from error
             if not chunk:
                 break
             have += len(chunk)
@@ -196,10 +194,11 @@ def _receive(
                 raise BenchError(f"{response.url} sends more than the {limit} bytes that it should")
             _put(out, chunk)
     if total is not None and have < total:
-        raise _Cut(f"{host} broke off after {have} of {total} bytes")
+        raise _Interruption(f"{host} broke off after {have} of {total} bytes")
 
 
 def _put(out: Any, chunk: bytes) -> None:
+    """Write all of a chunk: an unbuffered write may take only some of it."""
     rest = memoryview(chunk)
     while rest:
         rest = rest[out.write(rest) :]
@@ -220,8 +219,8 @@ def _validator(response: requests.Response) -> str | None:
     return etag if etag.startswith('"') else response.headers.get("Last-Modified")
 
 
-def _goes_on(response: requests.Response, note: dict[str, Any], have: int) -> bool:
-    """Whether a partial answer begins where we stopped, in the same state of the file."""
+def _resumes(response: requests.Response, note: dict[str, Any], have: int) -> bool:
+    """Whether a partial answer begins where the part ends, in the same version of the file."""
     span = _SPAN.fullmatch(response.headers.get("Content-Range", ""))
     if span is None or int(span[1]) != have:
         return False
@@ -237,7 +236,7 @@ def _is_page(response: requests.Response, total: int | None, size: int | None) -
 
 
 def is_full(error: OSError) -> bool:
-    """Whether it is for want of room."""
+    """Whether the disk, or the user's quota, is full."""
     return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -254,8 +253,8 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        roomier = "make room, or set BENCH_CACHE to a roomier folder"
-        remedy = roomier if is_full(error) else "set BENCH_CACHE to a folder that can be"
+        make_room = "make room, or set BENCH_CACHE to a roomier folder"
+        remedy = make_room if is_full(error) else "set BENCH_CACHE to a folder that can be"
         reason = error.strerror or str(error)
         raise BenchError(
             f"{path} could not be written ({reason}): {remedy}, then run the same command again"
@@ -263,7 +262,7 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def sync(path: Path) -> None:
-    """Have a file's or folder's content on the disk."""
+    """Flush a file's or folder's content to the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

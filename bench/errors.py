@@ -5,6 +5,10 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 
 class BenchError(Exception):
@@ -56,16 +60,31 @@ def _similarity(name: str, other: str) -> float:
 
 
 def printable(text: str, most: int | None = 200) -> str:
-    """Text from a file, safe to print on a terminal.
+    """Make text from a file fit for a terminal.
 
     Args:
-        text: Any text.
-        most: Characters after which it is cut; None: never.
+        text: Any text: a name from a card, a message of a library.
+        most: Greatest length of the text that is shown; None for no limit.
 
     Returns:
-        The text with every character that is not printable escaped as in JSON.
+        The text on one line. Unprintable characters are escaped as in JSON; a longer text is cut and ends
+        in an ellipsis.
     """
     cut = text if most is None or len(text) <= most else f"{text[: most - 1]}…"
     if cut.isprintable():
         return cut
     return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in cut)
+
+
+def first_problem(error: ValidationError, key: str = "") -> str:
+    """The first thing that a validation rejects: ``key: message, not VALUE``, in one line.
+
+    ``key``: what was validated, where the error does not know.
+    """
+    first = error.errors()[0]
+    message = str(first["msg"])
+    message = message[0].lower() + message[1:]
+    where = key or ".".join(str(part) for part in first["loc"])
+    if first["type"] not in ("missing", "extra_forbidden"):
+        message += f", not {printable(repr(first['input']))}"
+    return printable(f"{where}: {message}" if where else message, None)

@@ -1,4 +1,5 @@
-"""Where the project's own files are: in a checkout beside the package, in a wheel inside it."""
+"""Where the project's own files are, and how a file is replaced: in a checkout beside the package, in a
+wheel inside it."""
 
 from __future__ import annotations
 
@@ -7,13 +8,8 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from bench.errors import StoreError
-
-if TYPE_CHECKING:
-    pass
-
 
 _PACKAGE = Path(__file__).resolve().parent
 _CHECKOUT = _PACKAGE.parent
@@ -26,8 +22,31 @@ SHIPPED_TOML = _ROOT / "bench.toml"
 """The shipped bench.toml: defaults and profiles."""
 
 
+def registry_path(*parts: str) -> Path:
+    """Locate a file or folder that ships with the project.
+
+    Args:
+        parts: Path below ``registry/``: ``"cards"``, ``"classifiers"``, ``"features"``, ``"stats"`` or
+            ``"published"``, then a file's name.
+
+    Returns:
+        Its absolute path, in a checkout and in an installed wheel alike; whether it exists is not checked.
+    """
+    return REGISTRY.joinpath(*parts)
+
+
 def replace_file(path: Path, content: bytes) -> None:
-    """Write beside, sync, rename: readers see the old file or the whole new one."""
+    """Replace a file atomically: write beside it, sync, rename.
+
+    A reader sees the old file or the whole new one; a kill or a full disk leaves the old one.
+
+    Args:
+        path: The file; its folder must exist.
+        content: The new content.
+
+    Raises:
+        StoreError: The file could not be written.
+    """
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     with writing(path):
         try:
@@ -43,7 +62,7 @@ def replace_file(path: Path, content: bytes) -> None:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """An error while writing becomes a `StoreError` that says where."""
+    """Turn an error while writing ``path`` into a `StoreError` that names it."""
     try:
         yield
     except OSError as error:

@@ -1,16 +1,17 @@
-"""Cards: one TOML per checkpoint that says what it is, where its files lie, and what they must hash to."""
+"""Cards: one TOML file per checkpoint, which says what it is, where its files are, and their hashes."""
 
 from __future__ import annotations
 
 import hashlib
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PrivateAttr, ValidationError
 
 from bench import cache
-from bench.errors import BenchError, did_you_mean
+from bench.errors import BenchError, did_you_mean, first_problem
+from bench.types import JSONObject
 
 EXACT = ("gaussian", "mixture")
 """Formats that are closed-form scores and need no reader."""
@@ -19,25 +20,26 @@ Predicts = Literal["noise", "scaled_score", "score", "edm"]
 """What a network's output is: the noise (``-sigma score``), ``sigma score``, the score itself, or the F of
 EDM's preconditioning (Karras et al. 2022, eq. 7)."""
 
-Labels = Literal["time", "sigma", "index", "index_down", "edm"]
-"""The number that tells a network its noise level: ``999 t``; sigma(t); the scale's index, the smallest noise
-being 0 (stretched to 1000 where the network has another number of scales) or the largest; ``ln(sigma)/4``."""
-
+Labels = Literal["999t", "sigma", "index", "index_down", "edm"]
+"""The number that tells a network its noise level: ``999 t``; sigma(t); the index of the noise scale, counted
+from the smallest noise (``index``, stretched to 1000 where the network has another number of scales) or from
+the largest (``index_down``); ``ln(sigma)/4``."""
 
 ROLES = ("sde", "predictor", "corrector", "solver", "metric", "reader")
 """Roles that a card may give parameters of."""
 
 LOADING = ("sde", "reader")
-"""Those whose parameters decide what is loaded: which weights, and of what levels a network is asked."""
+"""Roles whose parameters decide what is loaded: which weights, and the levels at which a network is called."""
 
 Side = Annotated[int, Field(ge=1, le=8192)]
 
 
 class CardFile(BaseModel):
-    """One file of a checkpoint. ``sha256`` and ``bytes`` are None where nobody has published them: then
-    they are taken down when the file is first installed, and hold from there on.
+    """One file of a checkpoint.
 
-    ``browser``: its ``url`` is a page for people, from which no program can fetch it.
+    ``sha256`` and ``bytes`` are None where nobody has published them: the first installation records them,
+    and later ones are held to the record. ``browser``: its ``url`` is a page for people, from which no
+    program can fetch it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -50,17 +52,34 @@ class CardFile(BaseModel):
 
 
 class Card(BaseModel):
-    """A checkpoint: its files, what its network is, and the convention it was trained in.
+    """A checkpoint: its files, its network, and the convention that the network was trained in.
 
-    ``format`` names the reader of its files, or is ``gaussian`` or ``mixture``: closed-form scores of
-    Gaussian (mixture) data on [0, 1], diagonal in the DCT and colour basis; tensors weight (K,), mean and
-    variance (K, C, H, W), colour (C, C).
-
-    A network is told its noise level as ``labels`` says and answers what ``predicts`` says, on images of
-    ``data_range``. ``sde`` is the SDE it was trained on, the default of its runs; ``scales`` the number of
-    noise levels where they were discrete. ``parameters`` are plugin parameters by role that its runs take
-    where the user gives none and the SDE is its own. ``network`` is the network's configuration.
-    ``classifier`` names a classifier of noisy images of the same data, by which runs can be guided.
+    Args:
+        name: What users type.
+        summary: One line for listings.
+        format: Name of the `Reader` of its files, or ``gaussian`` or ``mixture``: closed-form scores of
+            Gaussian (mixture) data on [0, 1], diagonal in the DCT and color basis; tensors weight (K,), mean
+            and variance (K, C, H, W), colour (C, C).
+        shape: Shape (C, H, W) of one image.
+        data_range: Range of the images that the network takes.
+        files: Its files.
+        licence: License of the weights.
+        author: Who trained it.
+        data: What it was trained on.
+        metric: Name of the metric of its runs where the user chooses none.
+        source: Where it was published.
+        recipe: Script that made it, where that is part of the project.
+        sde: Name of the SDE that it was trained on, the default of its runs.
+        scales: Number of noise levels, where it was trained on discrete ones.
+        predicts: What the network's output is: ``noise``, ``score``, ``scaled_score``, ``edm``.
+        labels: How the network is told its noise level: ``999t``, ``sigma``, ``index``, ``index_down``,
+            ``edm``.
+        learned_variance: Whether the output has C further channels, the variance of the reverse step.
+        classifier: Name of a classifier of noisy images of the same data, which can guide runs.
+        parameters: Plugin parameters by role. Runs on the card's own SDE take them where the user gives none.
+        network: Configuration of the network; what it may hold is up to the reader.
+        training: Facts about the training, for people.
+        published: Published figures, for listings.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -92,21 +111,29 @@ class Card(BaseModel):
 
     @classmethod
     def read(cls, path: Path) -> Card:
-        """Read a card; its files are looked for beside it, then in the cache."""
+        """Read a card.
+
+        Args:
+            path: The TOML file. The checkpoint's files are expected beside it, or in the cache.
+
+        Returns:
+            The card.
+
+        Raises:
+            BenchError: The file can't be read, or its content contradicts itself.
+        """
         try:
-            card = cls(**tomllib.loads(path.read_text()))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            card = _parse(path, cls)
+        except _UnreadableError as error:
             raise BenchError(f"card {path}: {error}") from error
-        except ValidationError as error:
-            raise BenchError(f"card {path}: {first_complaint(error)}") from error
-        complaint = card.contradiction()
-        if complaint:
-            raise BenchError(f"card {path}: {complaint}")
+        problem = card.contradiction()
+        if problem:
+            raise BenchError(f"card {path}: {problem}")
         card._home = path.parent
         return card
 
     def contradiction(self) -> str:
-        """What does not fit together in the card, or nothing."""
+        """What does not fit together in the card; empty where everything does."""
         if any(file.name == cache.MANIFEST for file in self.files):
             return f"a file can't be called {cache.MANIFEST}"
         if len({file.name for file in self.files}) < len(self.files):
@@ -134,13 +161,18 @@ class Card(BaseModel):
         return self.format in EXACT
 
     @property
+    def needs_reader(self) -> bool:
+        """Whether a `Reader` makes its network of its files."""
+        return not self.exact
+
+    @property
     def discrete(self) -> bool:
-        """Whether the network knows its noise levels by index."""
+        """Whether the network is told its noise levels by index."""
         return self.labels in ("index", "index_down")
 
     @property
     def shipped(self) -> bool:
-        """Whether the files lie beside the card rather than in the cache."""
+        """Whether the files are beside the card rather than in the cache."""
         return self._home is not None and (self._home / self.files[0].name).exists()
 
     @property
@@ -149,24 +181,23 @@ class Card(BaseModel):
         return self._home if self._home is not None and self.shipped else cache.folder(self.name)
 
     def contents(self) -> dict[str, tuple[int | None, str | None]]:
-        """Size and hash that each file in `folder` must have; `BenchError` where they are not here."""
+        """(size, SHA-256) that each file in `folder` must have; `BenchError` where it is not installed."""
         if self.shipped:
             return {file.name: (file.size, file.sha256) for file in self.files}
-        found = cache.manifest(self.name)
-        if found is None:
+        manifest = cache.manifest(self.name)
+        if manifest is None:
             raise BenchError(f"checkpoint {self.name} is not here: {self.how_to_get()}")
-        origin = found.get("origin") or found["files"]
         for file in self.files:
-            came = origin.get(file.name, {}).get("sha256")
-            if file.sha256 is not None and came != file.sha256:
+            fetched = manifest.fetched.get(file.name)
+            if file.sha256 is not None and (fetched is None or fetched.sha256 != file.sha256):
                 raise BenchError(
                     f"checkpoint {self.name}: what is installed is not what its card names "
                     f"({file.name}): {self.how_to_get()}"
                 )
-        return {name: (facts["bytes"], facts["sha256"]) for name, facts in found["files"].items()}
+        return {name: (file.size, file.sha256) for name, file in manifest.files.items()}
 
     def how_to_get(self) -> str:
-        """What to type, or to fetch by hand, to have the files."""
+        """What to type, or to fetch by hand, to get the files."""
         if all(file.url and not file.browser for file in self.files):
             return f"bench checkpoints pull {self.name}"
         names = " and ".join(file.name for file in self.files)
@@ -176,31 +207,98 @@ class Card(BaseModel):
         return f"{first} bench checkpoints import FILE --card {self.name}"
 
     def check(self) -> None:
-        """`BenchError` where a file is missing or is not what it must be."""
+        """Check that every file is here and has its size and hash; `BenchError` otherwise."""
         remedy = "restore it from the project" if self.shipped else self.how_to_get()
         for name, (size, sha256) in self.contents().items():
             cache.check_file(self.folder / name, size, sha256, f"checkpoint {self.name}", remedy)
 
     def digest(self) -> str:
-        """SHA-256 of the file; of several, that of their names' and hashes' list."""
-        found = {
-            name: sha256 or cache.hashed(self.folder / name) for name, (_, sha256) in self.contents().items()
+        """SHA-256 of the file; of several, that of the list of their hashes and names."""
+        hashes = {
+            name: sha256 or cache.cached_sha256(self.folder / name)
+            for name, (_, sha256) in self.contents().items()
         }
-        if len(found) == 1:
-            return next(iter(found.values()))
-        lines = "".join(f"{sha256}  {name}\n" for name, sha256 in sorted(found.items()))
+        if len(hashes) == 1:
+            return next(iter(hashes.values()))
+        lines = "".join(f"{sha256}  {name}\n" for name, sha256 in sorted(hashes.items()))
         return hashlib.sha256(lines.encode()).hexdigest()
 
-    def deciding(self) -> dict[str, Any]:
-        """What of the card decides a score: the files' hashes and how they are read."""
+    def deciding(self) -> JSONObject:
+        """The part of the card that decides a score: the files' hashes and how they are read."""
         keys = {"format", "shape", "data_range", "network", "sde", "scales", "predicts", "labels"}
-        found: dict[str, Any] = self.model_dump(mode="json", include=keys | {"learned_variance"})
-        found["parameters"] = {role: self.parameters[role] for role in LOADING if role in self.parameters}
-        return found | {"sha256": self.digest()}
+        facts: JSONObject = self.model_dump(mode="json", include=keys | {"learned_variance"})
+        facts["parameters"] = {role: self.parameters[role] for role in LOADING if role in self.parameters}
+        return facts | {"sha256": self.digest()}
 
 
-def first_complaint(error: ValidationError) -> str:
-    """The first thing that a validation found wrong, in one line."""
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    return f"{where}: {first['msg']}" if where else str(first["msg"])
+class WeightsCard(BaseModel):
+    """The card of a small network that ships with the project: one file of weights beside its TOML.
+
+    Classifiers and extractors of features have such cards; keys for people are ignored here.
+    ``network`` holds the arguments that the network is built with.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    files: tuple[CardFile]
+    network: dict[str, Any] = {}
+
+    _path: Path = PrivateAttr()
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read a card.
+
+        Args:
+            path: The TOML file.
+
+        Returns:
+            The card.
+
+        Raises:
+            BenchError: The file is missing or damaged.
+        """
+        try:
+            card = _parse(path, cls)
+            if card.files[0].size is None or card.files[0].sha256 is None:
+                raise _UnreadableError("its file has no bytes or no sha256")
+        except _UnreadableError as error:
+            missing = isinstance(error.__cause__, OSError)
+            fault = "is missing" if missing else f"is damaged ({error})"
+            raise BenchError(f"card {path} {fault}; restore it from the project") from error
+        card._path = path
+        return card
+
+    @property
+    def name(self) -> str:
+        """The name of the TOML file."""
+        return self._path.stem
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 that the weights must have."""
+        return str(self.files[0].sha256)
+
+    def weights(self) -> Path:
+        """The file of weights, size and hash checked; `BenchError` where it is missing or damaged."""
+        file = self.files[0]
+        path = self._path.parent / file.name
+        cache.check_file(path, file.size, file.sha256, self.name, "restore it from the project")
+        return path
+
+
+class _UnreadableError(Exception):
+    """Why a card can't be read."""
+
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+def _parse(path: Path, kind: type[_Model]) -> _Model:
+    """The content of a TOML file as a model."""
+    try:
+        return kind.model_validate(tomllib.loads(path.read_text()))
+    except ValidationError as error:
+        raise _UnreadableError(first_problem(error)) from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise _UnreadableError(str(error)) from error

@@ -1,4 +1,4 @@
-"""From a network's output to a score: what label it is given at a noise level, and what its answer means."""
+"""From a network's output to a score: the label of a noise level, and the meaning of the output."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from bench.checkpoints.cards import Card
 from bench.checkpoints.networks.classifier import NoisyClassifier
+from bench.checkpoints.resolve import is_native
 from bench.diffusion.grid import time_grid
 from bench.diffusion.levels import NoiseLevel
 from bench.diffusion.model import Denoiser
@@ -23,7 +24,7 @@ from bench.types import Array
 class Convention:
     """The label and the sigma of a level, on the SDE that a network was trained on.
 
-    * ``time``: 999 t; ``sigma``: sigma(t). Sigma is the marginal's.
+    * ``999t``: 999 t; ``sigma``: sigma(t). Sigma is the marginal's.
     * ``index``, of a network of N scales: on the uniform grid of n >= N scales, scale i has the label
       i N / n (of twice as many i / 2, Song et al. 2021, Table 1) and the chain's own sigma at n scales.
       Anywhere else it is the position of t among the N, t (N - 1), and the trained sigma just below it.
@@ -33,17 +34,17 @@ class Convention:
     def __init__(self, card: Card, sde: SDE) -> None:
         self.card = card
         self.sde = sde
-        self.tables: dict[int, tuple[Array, Array]] = {}
-        self.known: dict[NoiseLevel, tuple[float, float]] = {}
+        self._chains: dict[int, tuple[Array, Array]] = {}
+        self._answers: dict[NoiseLevel, tuple[float, float]] = {}
 
     def at(self, level: NoiseLevel) -> tuple[float, float]:
         """(label, sigma) of a level; computed once."""
-        if level not in self.known:
-            self.known[level] = self._at(level)
-        return self.known[level]
+        if level not in self._answers:
+            self._answers[level] = self._at(level)
+        return self._answers[level]
 
     def _at(self, level: NoiseLevel) -> tuple[float, float]:
-        if self.card.labels == "time":
+        if self.card.labels == "999t":
             return 999 * level.t, level.sigma
         if self.card.labels == "sigma":
             return level.sigma, level.sigma
@@ -61,27 +62,30 @@ class Convention:
         return self._label(position), float(self.chain(scales)[1][int(position)])
 
     def _label(self, index: float) -> float:
-        """Networks of other than 1000 scales count in thousandths (Nichol & Dhariwal's rescaled steps)."""
+        """The label of an index; networks of other than 1000 scales count in thousandths.
+
+        These are the rescaled steps of Nichol & Dhariwal (2021).
+        """
         if self.card.labels == "index_down" or self.card.scales is None:
             return index
         return index * 1000 / self.card.scales
 
     def chain(self, count: int) -> tuple[Array, Array]:
         """Alpha and sigma of every scale of the discrete chain of ``count`` scales; shapes (count,)."""
-        if count not in self.tables:
+        if count not in self._chains:
             a, g = self.sde.chain(time_grid(self.sde, count), count)
-            v, found = 0.0, []
+            variance, sigmas = 0.0, []
             for a_i, g_i in zip(a.tolist(), g.tolist(), strict=True):
-                v = a_i**2 * v + g_i**2
-                found.append(math.sqrt(v))
-            self.tables[count] = np.cumprod(a, dtype=np.float64), np.array(found, dtype=np.float64)
-        return self.tables[count]
+                variance = a_i**2 * variance + g_i**2
+                sigmas.append(math.sqrt(variance))
+            self._chains[count] = np.cumprod(a, dtype=np.float64), np.array(sigmas, dtype=np.float64)
+        return self._chains[count]
 
     def nearest(self, ratio: float) -> tuple[float, float, float]:
         """(label, alpha, sigma) where this SDE has ``sigma / alpha = ratio``, or its end next to that.
 
-        A discrete network is asked between its scales, where ln alpha (of VE ln sigma), taken as linear from
-        scale to scale, says so.
+        A discrete network is called between its scales: ln alpha (of VE ln sigma) is interpolated linearly
+        from scale to scale.
         """
         if self.card.discrete:
             scales = self.card.scales
@@ -95,17 +99,23 @@ class Convention:
             scale = math.exp(np.interp(position, index, np.log(alpha)))
             label = scales - 1 - position if self.card.labels == "index_down" else position
             return self._label(label), scale, ratio * scale
-        t_at = float(self.sde.time_at(np.array([math.log(ratio)]))[0])
-        level = self.sde.at(t_at)
+        level = self.sde.level_at(ratio)
         return self.at(level)[0], level.alpha, ratio * level.alpha
 
 
 class NetworkModel(Denoiser):
     """A network as a model.
 
-    ``own`` is the SDE it was trained on (None for EDM's denoisers). Where the run's SDE is the same, the
-    published convention is followed; on any other the network is a denoiser at the level of equal
-    ``sigma / alpha`` (`Denoiser`). ``classifier`` loads the one that guides it, where there is one.
+    On the SDE that it was trained on, the published convention is followed. On any other, the network is a
+    denoiser at the level of equal ``sigma / alpha`` (`Denoiser`).
+
+    Args:
+        call: ``network(x, label)``: x (B, C, H, W) in float32 and channels-last memory, label (1,).
+        card: Its convention.
+        run: The SDE of the run.
+        own: The SDE that the network was trained on; None for EDM's denoisers.
+        bf16: Whether the network computes in bfloat16.
+        classifier: Loads the classifier that guides the network, where there is one.
     """
 
     def __init__(
@@ -134,7 +144,7 @@ class NetworkModel(Denoiser):
         return y.to(x.dtype)
 
     def _scaled_score(self, output: Tensor, sigma: float) -> Tensor:
-        """``sigma score`` from the network's answer; may be written over it."""
+        """``sigma score`` from the network's output; may overwrite it."""
         if self.card.learned_variance:
             output = output[:, : self.shape[0]]
         if self.card.predicts == "scaled_score":
@@ -165,13 +175,14 @@ class NetworkModel(Denoiser):
 
     @property
     def classes(self) -> int:  # type: ignore[override]
-        """Those of the card's classifier."""
+        """Number of classes of the card's classifier."""
         return int(self._classifier.config["classes"])
 
     def class_gradient(self, x: Tensor, level: NoiseLevel, labels: Tensor) -> Tensor:
-        """By the card's classifier, in float32, at the level of equal ``sigma / alpha`` on its own range.
+        """``grad_x ln p(y | x)`` of the card's classifier, at the level of equal ``sigma / alpha``.
 
-        It is given ``y = gain x / alpha + shift``, so that ``grad_x = gain / alpha grad_y``.
+        The classifier works in float32 on its own range: it takes ``z = gain x / alpha + shift``, so that
+        ``grad_x = gain / alpha grad_z``.
         """
         low, high = self.run_range
         gain = 2 / (high - low)
@@ -191,13 +202,3 @@ class NetworkModel(Denoiser):
         label, alpha, own_sigma = self._nearest[sigma]
         scaled = self._scaled_score(self._call(x * alpha, label), own_sigma)
         return torch.add(x, scaled, alpha=sigma)
-
-
-def is_native(card: Card, run: SDE, own: SDE) -> bool:
-    """Whether a run's SDE is the one that a network was trained on; where sampling ends may differ."""
-
-    def values(sde: SDE) -> dict[str, object]:
-        return {k: v for k, v in sde.values().items() if k != "eps"}
-
-    same = type(run) is type(own) and values(run) == values(own)
-    return same and tuple(run.data_range) == tuple(card.data_range)

@@ -1,57 +1,74 @@
-"""Exact checkpoints: closed-form scores from a card."""
+"""Exact checkpoints: the data distribution of a card, and the exact error of a sampler on it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from bench.closed_form.moments import frechet, gaussian_moments
-from bench.diffusion.sampler import Sampler
-from bench.types import Array
-
-if TYPE_CHECKING:
-    from bench.checkpoints.cards import Card
-
-
 from bench.checkpoints.cards import Card
 from bench.closed_form.mixture import Mixture, on_range
+from bench.closed_form.moments import frechet, gaussian_moments
+from bench.diffusion.sampler import Sampler
 from bench.errors import BenchError
-
-if TYPE_CHECKING:
-    from bench.types import Array
+from bench.types import Array
 
 
-def exact_fd_dct(card: Card, sampler: Sampler) -> float | None:
-    """What ``fd_dct`` is in truth for ``sampler`` on a Gaussian checkpoint: images on [0, 1].
+def exact_fd_dct(card: Card, sampler: Sampler, component: int = 0) -> float | None:
+    """Fréchet distance, without sampling noise, between a sampler's result on one Gaussian and that Gaussian,
 
-    None where theory does not know it; of an adaptive solver, its limit (`gaussian_moments`).
+        sum_j (m_j - mu_j)^2 + (s_j - sd_j)^2
+
+    over the DCT and color coefficients j of images on [0, 1]: the exact value of the metric ``fd_dct``.
+
+    Args:
+        card: An exact checkpoint.
+        sampler: Any sampler; mean m and standard deviation s of its result follow by recursion
+            (`bench.closed_form.moments`). Of an adaptive solver they are the limit of small tolerances.
+        component: The Gaussian of a mixture, as its index.
+
+    Returns:
+        The distance; None where theory does not know the sampler's moments.
+
+    Raises:
+        BenchError: Where the checkpoint's files are missing or damaged.
     """
-
-    data, colour = mixture(card)
+    data, colour = exact_data(card)
     low, high = sampler.sde.data_range
     moved = on_range(data, (low, high), colour)
-    found = gaussian_moments(sampler, moved.mean[0], moved.variance[0])
-    if found is None:
+    mean, variance = moved.mean[component], moved.variance[component]
+    moments = gaussian_moments(sampler, mean, variance)
+    if moments is None:
         return None
-    return frechet(*found, moved.mean[0], moved.variance[0]) / (high - low) ** 2
+    return frechet(*moments, mean, variance) / (high - low) ** 2
 
 
-def mixture(card: Card) -> tuple[Mixture, Array]:
-    """Data distribution on [0, 1] and colour rotation of an exact checkpoint."""
+def exact_data(card: Card) -> tuple[Mixture, Array]:
+    """The data distribution of an exact checkpoint.
+
+    Args:
+        card: A card of format ``gaussian`` or ``mixture``.
+
+    Returns:
+        The mixture of images on [0, 1], in the coordinates of `bench.to_dct`, and the rotation of color
+        channels (C, C) that belongs to them.
+
+    Raises:
+        BenchError: Where the checkpoint's file is missing, changed or damaged.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     card.check()
     path = card.folder / card.files[0].name
     try:
-        found = {name: t.double().numpy() for name, t in load_file(path).items()}
+        tensors = {name: t.double().numpy() for name, t in load_file(path).items()}
     except SafetensorError as error:
         raise BenchError(f"checkpoint {card.name}: {path} is not a safetensors file: {error}") from error
-    count = len(found.get("weight", ()))
+    count = len(tensors.get("weight", ()))
     shapes = {"weight": (count,), "mean": (count, *card.shape), "variance": (count, *card.shape)}
     shapes["colour"] = (card.shape[0], card.shape[0])
     for name, shape in shapes.items():
-        if name not in found or found[name].shape != shape:
+        if name not in tensors or tensors[name].shape != shape:
             raise BenchError(f"checkpoint {card.name}: {path} has no tensor {name!r} of shape {shape}")
-    if not (found["variance"] > 0).all() or not (found["weight"] > 0).all():
+    if not (tensors["variance"] > 0).all() or not (tensors["weight"] > 0).all():
         raise BenchError(f"checkpoint {card.name}: {path} has weights or variances that are not positive")
-    return Mixture(found["weight"] / found["weight"].sum(), found["mean"], found["variance"]), found["colour"]
+    return Mixture(
+        tensors["weight"] / tensors["weight"].sum(), tensors["mean"], tensors["variance"]
+    ), tensors["colour"]

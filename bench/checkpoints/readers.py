@@ -12,27 +12,44 @@ from bench.params import Plugin
 if TYPE_CHECKING:
     from torch.nn import Module
 
+    from bench.diffusion.sde import SDE
+
 
 class Reader(Plugin):
-    """Reads a format; its ``name`` is the ``format`` of cards.
+    """Reader of one format of checkpoint files; its ``name`` is the ``format`` of cards.
 
-    Files are data: whatever they hold, nothing of it is run. Every failure is a `BenchError` of one line
-    that begins with what is wrong; the caller names the checkpoint.
+    Files are data: a reader runs nothing of what they hold. Every failure is a `BenchError` of one line that
+    begins with what is wrong; the caller puts the checkpoint's name before it.
     """
 
     def prepare(self, card: Card, folder: Path) -> None:
-        """Turn what was fetched into what `read` reads, in place; called once, before it is installed.
+        """Convert the fetched files to those that `read` takes, in place; called once, at installation.
 
-        ``folder`` holds the card's files and nothing else; the default leaves them as they are.
+        Args:
+            card: The checkpoint.
+            folder: A folder that holds the card's files and nothing else. The default leaves them as they are.
+
+        Raises:
+            BenchError: The files are not of this format, or damaged.
         """
         del card, folder
 
     @abstractmethod
-    def read(self, card: Card, folder: Path) -> Module:
-        """The network with its weights, float32 on the host.
-
-        ``network(x, label)``: x (B, C, H, W), label (1,) or (B,) -> (B, C, H, W), or (B, 2 C, H, W) where the
-        card has ``learned_variance``.
+    def read(self, card: Card, folder: Path, sde: SDE | None) -> Module:
+        """Build the card's network with its weights, in float32 on the host.
 
         Every tensor of the file must find its place, and every place its tensor, of the same shape.
+
+        Args:
+            card: The checkpoint.
+            folder: The folder that holds its files, after `prepare`.
+            sde: The SDE that the card says the network was trained on, for files that tell of it too; None
+                where the card names none.
+
+        Returns:
+            ``network(x, label)``: x (B, C, H, W), label (1,) or (B,) -> (B, C, H, W), or (B, 2 C, H, W) where
+            the card has ``learned_variance``.
+
+        Raises:
+            BenchError: The files are missing, damaged, or of another network than the card's.
         """

@@ -1,4 +1,4 @@
-"""``bench checkpoints``: what there is, fetching, importing, verifying."""
+"""``bench checkpoints``: list, fetch, import and verify checkpoints."""
 
 from __future__ import annotations
 
@@ -8,6 +8,16 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bench.checkpoints.install.states import (
+    ABSENT,
+    all_facts,
+    facts,
+    file_facts,
+    refuse_unfetchable,
+    state,
+    total_bytes,
+    verify,
+)
 from bench.cli import cards
 from bench.cli.console import amount, count
 from bench.errors import BenchError, printable
@@ -16,11 +26,8 @@ from bench.plugins.registry import registry
 if TYPE_CHECKING:
     from bench.checkpoints.cards import Card
 
-ABSENT = ("pull", "by hand")
-"""States of what is not here."""
-
 WIDE = 100
-"""Columns of a terminal from which on the list has more room between its own."""
+"""Width of a terminal from which on the listing has more room between its columns."""
 
 JSON = click.option("--json", "as_json", is_flag=True, help="Print plain JSON.")
 
@@ -29,7 +36,7 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print plain JSON.")
 def checkpoints_command() -> None:
     """Checkpoints: list them, fetch or import their files, verify them.
 
-    What is fetched or imported is kept in $BENCH_CACHE, by default the user's cache folder.
+    Files are kept in $BENCH_CACHE, by default the user's cache folder.
 
     \b
     bench checkpoints list
@@ -48,15 +55,16 @@ def _card(name: str) -> Card:
 def list_checkpoints(as_json: bool) -> None:
     """List checkpoints, and whether they are here.
 
-    Levels: how many noise levels the network was trained on, or cont. for all. State: shipped (lies beside
-    its card), installed, pull (bench checkpoints pull NAME fetches it), by hand (bench checkpoints show
+    Levels: how many noise levels the network was trained on, or cont. for all. State: shipped (beside its
+    card), installed, pull (bench checkpoints pull NAME fetches it), by hand (bench checkpoints show
     NAME says how), damaged.
     """
-    found = registry()
-    rows = [cards.row(entry) for entry in found.of_kind("checkpoints")]
-    problems = [printable(p.message, None) for p in found.all_problems()]
+    plugins = registry()
+    rows = [facts(entry) for entry in plugins.of_kind("checkpoints")]
+    problems = [printable(p.message, None) for p in plugins.all_problems()]
     if as_json:
-        click.echo(json.dumps({"checkpoints": rows, "problems": problems}, indent=1))
+        plain = {"checkpoints": [row.plain() for row in rows], "problems": problems}
+        click.echo(json.dumps(plain, indent=1))
         return
     from rich import box
     from rich.markup import escape
@@ -65,7 +73,7 @@ def list_checkpoints(as_json: bool) -> None:
     from bench.cli.console import console
 
     out = console()
-    # one blank between columns: the longest of the shipped names then fits 80; a longer one is cut, FID never
+    # with one blank between columns the longest of the shipped names fits 80; a longer name is cut, FID never
     gap = 0 if out.width < WIDE else 1
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, gap))
     for column in ("name", "SDE"):
@@ -75,13 +83,11 @@ def list_checkpoints(as_json: bool) -> None:
     table.add_column("size", justify="right", no_wrap=True)
     table.add_column("state", no_wrap=True)
     for row in rows:
-        fid = row["fid"]
-        fid = "" if fid is None else f"{fid:.2f}" if isinstance(fid, float) else str(fid)
-        levels = row["noise_levels"].replace(" discrete", "").replace("continuous", "cont.")
-        sde = printable(row["sde"] or "any", 40)
-        table.add_row(
-            row["name"], escape(sde), levels, escape(printable(fid, 8)), amount(row["bytes"]), row["state"]
-        )
+        fid = "" if row.fid is None else f"{row.fid:.2f}" if isinstance(row.fid, float) else str(row.fid)
+        levels = row.noise_levels.replace(" discrete", "").replace("continuous", "cont.")
+        sde = printable(row.sde or "any", 40)
+        cells = (row.name, escape(sde), levels, escape(printable(fid, 8)), amount(row.bytes), row.state)
+        table.add_row(*cells)
     out.print(table)
     out.print("\nFID as published; bench checkpoints show NAME tells more", style="dim")
     for problem in problems:
@@ -94,7 +100,7 @@ def list_checkpoints(as_json: bool) -> None:
 def show_checkpoint(name: str, as_json: bool) -> None:
     """Show all of a checkpoint's card, whether it is here, its hashes and how to get it."""
     entry = registry().get("checkpoints", name)
-    click.echo(json.dumps(cards.whole(entry), indent=1) if as_json else cards.text(entry))
+    click.echo(json.dumps(all_facts(entry), indent=1) if as_json else cards.text(entry))
 
 
 @checkpoints_command.command("pull")
@@ -102,63 +108,63 @@ def show_checkpoint(name: str, as_json: bool) -> None:
 def pull_checkpoints(names: tuple[str, ...]) -> int:
     """Fetch checkpoints and install them in the cache.
 
-    Stopped or cut off, the same command goes on where it was. A hash that nobody has published is taken
-    down and holds from there on. Exit status: 0 all are here, 1 one could not be had (the others went
-    on), 2 a mistake in the command, 130 stopped.
+    After an interruption the same command resumes. The first installation records a hash that nobody has
+    published, and later ones are held to it. Exit status: 0 all are here, 1 one can't be installed (the
+    others are), 2 a mistake in the command, 130 stopped.
     """
-    from bench.checkpoints.install.installer import pull, refuse_unfetchable, state
+    from bench.checkpoints.install.installer import pull
     from bench.cli.fetching import Fetching
 
-    wanted = [_card(name) for name in dict.fromkeys(names)]
-    for card in wanted:
+    chosen = [_card(name) for name in dict.fromkeys(names)]
+    for card in chosen:
         if state(card) == "by hand":
             refuse_unfetchable(card)
     failed = False
     try:
-        with Fetching() as listener:
-            for card in wanted:
+        with Fetching() as display:
+            for card in chosen:
                 try:
-                    fetched = pull(card, listener)
+                    fetched = pull(card, registry(), display)
                 except BenchError as error:
-                    listener.done()
+                    display.clear()
                     click.echo(f"bench: {printable(str(error), None)}", err=True)
                     failed = True
                     continue
-                listener.done()
+                display.clear()
                 if fetched:
                     _report(card)
                 else:
-                    here = "lies beside its card" if card.shipped else "is installed already"
+                    here = "is beside its card" if card.shipped else "is installed already"
                     click.echo(f"{card.name} {here}: {card.folder}")
     except KeyboardInterrupt:
-        click.echo("bench: stopped; what has come is kept: the same command goes on from there", err=True)
+        click.echo("bench: stopped; what was fetched is kept: the same command resumes from there", err=True)
         return 130
     return int(failed)
 
 
 def _report(card: Card) -> None:
-    """What was installed, with the hashes that are trusted for want of published ones."""
+    """What was installed, with the hashes that no publication confirms."""
     click.echo(f"installed {card.name} in {card.folder}")
-    for file in cards.files(card):
-        if file["hash"] != "published":
-            click.echo(f"  {file['name']}: sha256 {file['sha256']}, taken down, as none is published")
+    for file in file_facts(card):
+        if file.hash != "published":
+            click.echo(f"  {file.name}: sha256 {file.sha256}, recorded, as none is published")
 
 
 @checkpoints_command.command("import")
 @click.argument("path", metavar="FILE", type=click.Path(path_type=Path))
-@click.option("--card", "name", required=True, metavar="NAME", help="The checkpoint that it is.")
+@click.option("--card", "name", required=True, metavar="NAME", help="The checkpoint that FILE holds.")
 def import_checkpoint(path: Path, name: str) -> int:
     """Install a checkpoint from a local FILE, whatever its name, or from a folder that holds its files.
 
-    They are copied into the cache. The same again changes nothing.
+    They are copied into the cache. A second import of the same files changes nothing.
     """
     from bench.checkpoints.install.installer import import_files
     from bench.cli.fetching import Fetching
 
     card = _card(name)
     try:
-        with Fetching() as listener:
-            changed = import_files(card, path, listener)
+        with Fetching() as display:
+            changed = import_files(card, path, registry(), display)
     except KeyboardInterrupt:
         click.echo("bench: stopped; nothing was installed", err=True)
         return 130
@@ -172,32 +178,29 @@ def import_checkpoint(path: Path, name: str) -> int:
 @checkpoints_command.command("verify")
 @click.argument("names", nargs=-1, metavar="[NAME...]")
 def verify_checkpoints(names: tuple[str, ...]) -> int:
-    """Hash the files of checkpoints anew, by default of all that are here.
+    """Hash the files of checkpoints again, by default of all that are here.
 
-    Exit status: 0 all are as they must be, 1 one is not, or is not here.
+    Exit status: 0 every file has its hash, 1 one has another, or is not here.
     """
-    from bench.checkpoints.install.installer import state, verify
-
-    found = registry()
-    wanted: list[Card] = [_card(name) for name in dict.fromkeys(names)]
+    chosen: list[Card] = [_card(name) for name in dict.fromkeys(names)]
     if not names:
-        everyone = {entry.name: entry.thing for entry in found.of_kind("checkpoints")}
-        wanted = [card for card in everyone.values() if state(card) not in ABSENT]
-    bad = False
-    for card in wanted:
+        registered = {entry.name: entry.thing for entry in registry().of_kind("checkpoints")}
+        chosen = [card for card in registered.values() if state(card) not in ABSENT]
+    faulty = False
+    for card in chosen:
         if state(card) in ABSENT:
-            bad = True
+            faulty = True
             click.echo(f"absent  {card.name}  {printable(card.how_to_get(), None)}")
             continue
         wrong, unknown = verify(card)
-        bad = bad or bool(wrong)
+        faulty = faulty or bool(wrong)
         if wrong or unknown:
-            said = "; ".join(line.removeprefix(f"checkpoint {card.name}: ") for line in [*wrong, *unknown])
-            click.echo(f"{'WRONG' if wrong else '?':<8}{card.name}  {printable(said, None)}")
+            lines = "; ".join(line.removeprefix(f"checkpoint {card.name}: ") for line in [*wrong, *unknown])
+            click.echo(f"{'WRONG' if wrong else '?':<8}{card.name}  {printable(lines, None)}")
         else:
             files = count(len(card.contents()), "file")
-            click.echo(f"{'ok':<8}{card.name}  {files}, {amount(cards.size(card))}")
-    return int(bad)
+            click.echo(f"{'ok':<8}{card.name}  {files}, {amount(total_bytes(card))}")
+    return int(faulty)
 
 
 @checkpoints_command.command("path")

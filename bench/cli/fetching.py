@@ -1,4 +1,4 @@
-"""What an installation shows: a bar on a terminal, plain lines elsewhere."""
+"""The display of an installation: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -17,83 +17,89 @@ from rich.progress import (
 from rich.status import Status
 
 from bench.cli.console import amount, console
-from bench.download import Listener
 from bench.errors import printable
+from bench.events import Advance, Event, Notice, Working
 
 PLAIN = 15.0
 """Seconds between plain lines."""
 
 PATIENCE = 2.0
-"""Seconds after which a plain line says what is at work."""
+"""Seconds after which a plain line says what is going on."""
 
 
-class Fetching(Listener):
-    """Listener that draws; `done` takes the drawing away, for what is printed past it."""
+class Fetching:
+    """Draws the events of an installation; `clear` removes the drawing, before other output is printed."""
 
     def __init__(self) -> None:
         self.console = console()
-        self.drawn: Progress | Status | None = None
-        self.file, self.said = "", 0.0
+        self.drawing: Progress | Status | None = None
+        self.file, self.last_line = "", 0.0
         self.timer: threading.Timer | None = None
-        self.begun: float | None = None
+        self.waiting_since: float | None = None
 
     def __enter__(self) -> Fetching:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self.done()
+        self.clear()
 
-    def at(self, file: str, done: int, total: int | None) -> None:
+    def __call__(self, event: Event) -> None:
+        """Draw an event; those that no installation emits are ignored."""
+        if isinstance(event, Advance):
+            self._advance(event.phase, event.done, event.total)
+        elif isinstance(event, Working):
+            self._working(event.text)
+        elif isinstance(event, Notice):
+            self.console.print(f"[yellow]notice[/]  {escape(printable(event.text, None))}", soft_wrap=True)
+
+    def clear(self) -> None:
+        """Remove what is drawn; nothing is going on."""
+        if self.timer is not None:
+            self.timer.cancel()
+        self.timer = self.waiting_since = None
+        if self.drawing is not None:
+            self.drawing.stop()
+            self.drawing = None
+
+    def _advance(self, file: str, done: int, total: int | None) -> None:
         if not self.console.is_terminal:
-            self._plain(file, done, total)
+            self._plain_line(file, done, total)
             return
-        if file != self.file or not isinstance(self.drawn, Progress):
-            self.done()
+        if file != self.file or not isinstance(self.drawing, Progress):
+            self.clear()
             columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
             name = TextColumn("{task.description}")
-            self.drawn = Progress(name, *columns, console=self.console, transient=True)
-            self.drawn.add_task(escape(printable(file)), total=total, completed=done)
-            self.drawn.start()
+            self.drawing = Progress(name, *columns, console=self.console, transient=True)
+            self.drawing.add_task(escape(printable(file)), total=total, completed=done)
+            self.drawing.start()
             self.file = file
-        self.drawn.update(self.drawn.task_ids[0], completed=done, total=total)
+        self.drawing.update(self.drawing.task_ids[0], completed=done, total=total)
 
-    def working(self, text: str) -> None:
-        shown = escape(printable(text))
+    def _working(self, text: str) -> None:
+        line = escape(printable(text))
         if self.console.is_terminal:
-            self.done()
-            self.drawn = self.console.status(shown)
-            self.drawn.start()
+            self.clear()
+            self.drawing = self.console.status(line)
+            self.drawing.start()
             return
         now = time.monotonic()
-        begun = now if self.begun is None else self.begun
-        self.done()
-        self.begun = begun
-        self.timer = threading.Timer(max(0.0, begun + PATIENCE - now), self._late, (shown,))
+        since = now if self.waiting_since is None else self.waiting_since
+        self.clear()
+        self.waiting_since = since
+        self.timer = threading.Timer(max(0.0, since + PATIENCE - now), self._late_line, (line,))
         self.timer.daemon = True
         self.timer.start()
 
-    def notice(self, text: str) -> None:
-        self.console.print(f"[yellow]notice[/]  {escape(printable(text, None))}", soft_wrap=True)
-
-    def done(self) -> None:
-        """Nothing is at work."""
-        if self.timer is not None:
-            self.timer.cancel()
-        self.timer = self.begun = None
-        if self.drawn is not None:
-            self.drawn.stop()
-            self.drawn = None
-
-    def _late(self, text: str) -> None:
-        """What has been at work for long is said, and not before as long again what comes after it."""
-        self.begun = time.monotonic()
+    def _late_line(self, text: str) -> None:
+        """Print what has been going on for long; a next such line waits as long again."""
+        self.waiting_since = time.monotonic()
         self.console.print(f"{text} …", soft_wrap=True)
 
-    def _plain(self, file: str, done: int, total: int | None) -> None:
-        self.done()
+    def _plain_line(self, file: str, done: int, total: int | None) -> None:
+        self.clear()
         now = time.monotonic()
-        if file == self.file and now - self.said < PLAIN:
+        if file == self.file and now - self.last_line < PLAIN:
             return
-        self.file, self.said = file, now
+        self.file, self.last_line = file, now
         of = f" of {amount(total)}" if total is not None else ""
         self.console.print(escape(f"fetching {printable(file)}: {amount(done)}{of}"), soft_wrap=True)

@@ -35,8 +35,8 @@ def facts(entry: Entry) -> JSONObject:
     if entry.kind == "metrics":
         plain |= {key: getattr(entry.thing, key) for key in ("direction", "min_samples", "bias")}
     keys = ("name", "type", "default", "help", "range", "flag", "decides")
-    parameters = [{key: getattr(parameter, key) for key in keys} for parameter in entry.thing.parameters()]
-    return plain | {"parameters": parameters}
+    plain["parameters"] = [{key: getattr(one, key) for key in keys} for one in entry.thing.parameters()]
+    return plain
 
 
 def summary(entry: Entry) -> str:

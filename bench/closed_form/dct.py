@@ -1,4 +1,4 @@
-"""The basis that diagonalises small images well: 2-D DCT of space times a rotation of colour.
+"""The basis that diagonalizes small images well: 2-D DCT of space times a rotation of color.
 
 Both are orthonormal, so standard normal noise stays standard normal and whole runs can stay in the
 basis. ``coefficients = colour @ image``, then the DCT-II of each plane.
@@ -35,13 +35,29 @@ def _dct(n: int, device: Any, dtype: Any) -> Tensor:
     return torch.from_numpy(dct_matrix(n)).to(device, dtype)
 
 
-def to_basis(images: Tensor, colour: Array | Tensor) -> Tensor:
-    """Images (B, C, H, W) -> coefficients (B, C, H, W); ``colour`` (C, C) orthogonal."""
+def to_dct(images: Tensor, colour: Array | Tensor) -> Tensor:
+    """DCT and color coefficients ``D_H (R x) D_W^T`` of images x; orthonormal, and linear in x.
+
+    Args:
+        images: Tensor (B, C, H, W).
+        colour: R (C, C), an orthogonal rotation of the color channels.
+
+    Returns:
+        Coefficients (B, C, H, W); [:, :, 0, 0] is each plane's mean times sqrt(H W).
+    """
     return _apply(images, colour, transpose=False)
 
 
-def from_basis(coefficients: Tensor, colour: Array | Tensor) -> Tensor:
-    """Inverse of `to_basis`."""
+def from_dct(coefficients: Tensor, colour: Array | Tensor) -> Tensor:
+    """Images ``R^T (D_H^T c D_W)`` of DCT and color coefficients c: the inverse of `to_dct`.
+
+    Args:
+        coefficients: Tensor (B, C, H, W).
+        colour: R (C, C), as for `to_dct`.
+
+    Returns:
+        Images (B, C, H, W).
+    """
     return _apply(coefficients, colour, transpose=True)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.closed_form.dct import from_basis, to_basis, white
+from bench.closed_form.dct import from_dct, to_dct, white
 from bench.diffusion.levels import NoiseLevel
 from bench.diffusion.model import Model
 from bench.diffusion.noise import Noise
@@ -135,13 +135,13 @@ class MixtureModel(Model):
 
     def images(self, x: Tensor) -> Tensor:
         low, high = self.range
-        pixels = x if self.colour is None else from_basis(x, self.colour)
+        pixels = x if self.colour is None else from_dct(x, self.colour)
         return (pixels - low) / (high - low)
 
     def states(self, images: Tensor) -> Tensor:
         low, high = self.range
         pixels = images.to(self._mean.dtype) * (high - low) + low
-        return pixels if self.colour is None else to_basis(pixels, self.colour)
+        return pixels if self.colour is None else to_dct(pixels, self.colour)
 
 
 def on_range(data: Mixture, range_: tuple[float, float], colour: Array) -> Mixture:

@@ -94,7 +94,7 @@ def moments(sampler: Sampler, mean: Array, variance: Array) -> tuple[Array, Arra
         e = sampler.corrector.size(step, noise_norm, score_norm)
         return moved(step, 1.0, e, math.sqrt(2 * e))
 
-    plan = sampler.scales()
+    plan = sampler.schedule()
     moves = sampler.corrector.calls if sampler.corrector is not None else 0
     clean = s
     for done, step in enumerate(plan, 1):

@@ -12,21 +12,38 @@ if TYPE_CHECKING:
 
 
 class Condition:
-    """What a sampler's steps heed besides the score. Of one batch; the loop calls its two methods.
+    """Conditioning that the loop applies at each step of one batch: a term of the score, a projection, or both.
 
-    A subclass overrides one or both; the inherited ones do nothing.
+    With a guide u the score becomes ``s(x, t) + u(x, t)``, and with a projection P every move ends on
+    ``x <- P(x, level)``. The inherited methods do nothing; a subclass overrides one or both.
     """
 
     def guide(self, x: Tensor, level: NoiseLevel) -> Tensor | None:
-        """What is added to the score at x (B, ...): ``grad log p_t(y | x)`` (Song et al. 2021, eq. 14)."""
+        """The term that is added to the score, such as ``grad log p_t(y | x)``.
+
+        Args:
+            x: The state (B, ...).
+            level: Its noise level.
+
+        Returns:
+            A tensor (B, ...); None adds nothing.
+
+        Source: Song et al. (2021), eq. 14.
+        """
         del x, level
         return None
 
     def project(self, x: Tensor, level: NoiseLevel, noise: Noise) -> Tensor:
-        """The state x (B, ...) after a move that led to ``level``, with what is known put in.
+        """The state with the known part put in.
 
-        A run's last call is on its result, at clean data, ``alpha = 1, sigma = 0``. Nothing is changed in
-        place.
+        Args:
+            x: The state (B, ...) after a move; it must not be changed in place.
+            level: The level that the move led to. A run's last call has its result and the level of clean
+                data, ``alpha = 1, sigma = 0``.
+            noise: The run's stream for conditions.
+
+        Returns:
+            The new state (B, ...), or x itself.
         """
         del level, noise
         return x

@@ -1,4 +1,4 @@
-"""Time grids: the times that a sampler visits."""
+"""Time grids: the times that a sampler visits, and the steps between them."""
 
 from __future__ import annotations
 
@@ -17,11 +17,23 @@ GridKind = Literal["uniform", "logsnr", "polynomial"]
 
 
 def time_grid(sde: SDE, steps: int, kind: GridKind = "uniform", rho: float = 7.0) -> Array:
-    """Times of a run's scales, ascending: ``t[0] = eps``, ``t[-1] = T``; shape (steps,).
+    """The times at which a run's steps start, ascending: ``t[0] = eps``, ``t[-1] = T``.
 
-    * ``uniform``: evenly spaced in t, as published.
+    * ``uniform``: evenly spaced in t (Song et al. 2021).
     * ``logsnr``: evenly spaced in ``ln(sigma / alpha)``.
     * ``polynomial``: ``(sigma / alpha)^(1 / rho)`` evenly spaced (Karras et al. 2022, eq. 5).
+
+    Args:
+        sde: The SDE whose times they are.
+        steps: Number of steps, and of times.
+        kind: What is evenly spaced.
+        rho: The polynomial grid's exponent.
+
+    Returns:
+        Times (steps,); of one step, T alone.
+
+    Raises:
+        BenchError: ``steps`` is below 1.
     """
     if steps < 1:
         raise BenchError(f"steps must be at least 1, not {steps}")
@@ -32,29 +44,30 @@ def time_grid(sde: SDE, steps: int, kind: GridKind = "uniform", rho: float = 7.0
     ends = np.array([sde.eps, sde.end])
     low, high = np.log(sde.sigma(ends) / sde.alpha(ends))
     if kind == "logsnr":
-        ratio = np.linspace(low, high, steps)
+        log_sigma_ratio = np.linspace(low, high, steps)
     else:
-        ratio = rho * np.log(np.linspace(np.exp(low / rho), np.exp(high / rho), steps))
-    t = sde.time_at(ratio)
+        log_sigma_ratio = rho * np.log(np.linspace(np.exp(low / rho), np.exp(high / rho), steps))
+    t = sde.time_at(log_sigma_ratio)
+    # bisection finds the ends to rounding: put their own values there
     t[0], t[-1] = ends
     return t
 
 
-def label_levels(sde: SDE, steps: int, known: int) -> list[NoiseLevel]:
-    """The levels that a network of ``known`` scales is asked at on the uniform grid of ``steps`` scales.
+def label_levels(sde: SDE, steps: int, count: int) -> list[NoiseLevel]:
+    """The levels at which a network of ``count`` noise scales is called on the uniform grid of ``steps`` steps.
 
-    Scale i is given the label ``floor(i known / steps)``: of half as many scales, floor(i / 2), the
-    rounding interpolation of Song et al. (2021), Table 4. Shape (steps,), from the smallest noise.
+    Step i has the label ``floor(i count / steps)``: with half as many noise scales, floor(i / 2), the
+    rounding interpolation of Song et al. (2021), Table 4. Length ``steps``, smallest noise first.
     """
-    if known > steps:
-        raise BenchError(f"label_scales ({known}) must not exceed steps ({steps})")
-    t = time_grid(sde, known)
-    levels = [dataclasses.replace(sde.at(float(t[k])), index=k, count=known) for k in range(known)]
-    return [levels[i * known // steps] for i in range(steps)]
+    if count > steps:
+        raise BenchError(f"label_scales ({count}) must not exceed steps ({steps})")
+    t = time_grid(sde, count)
+    levels = [dataclasses.replace(sde.at(float(t[k])), index=k, count=count) for k in range(count)]
+    return [levels[i * count // steps] for i in range(steps)]
 
 
-def scales(sde: SDE, steps: int, kind: GridKind = "uniform", rho: float = 7.0) -> list[Step]:
-    """A run's scales from the noisiest to the cleanest, every coefficient computed once.
+def schedule_of(sde: SDE, steps: int, kind: GridKind = "uniform", rho: float = 7.0) -> list[Step]:
+    """A run's steps, noisiest first, every coefficient computed once.
 
     On the uniform grid the chain is the published one; on any other it is the exact transition.
     """
@@ -72,14 +85,16 @@ def scales(sde: SDE, steps: int, kind: GridKind = "uniform", rho: float = 7.0) -
         alpha_ratio = a**2
     posterior, ancestral_sigma, v = np.zeros_like(t), np.zeros_like(t), 0.0
     for i in range(steps):
-        below, v = v, ancestral_mean[i] ** 2 * v + ancestral_std[i] ** 2
-        posterior[i] = ancestral_std[i] * math.sqrt(below / v)
+        v_next, v = v, ancestral_mean[i] ** 2 * v + ancestral_std[i] ** 2
+        posterior[i] = ancestral_std[i] * math.sqrt(v_next / v)
         ancestral_sigma[i] = math.sqrt(v)
+    # in the order of Step's fields
     columns = [t, sde.alpha(t), sde.sigma(t), t - t_next, t_next, alpha_next, sigma_next]
     columns += [sde.drift(t), sde.diffusion(t), a, g, alpha_ratio, ancestral_mean, ancestral_std, posterior]
     columns += [np.cumprod(ancestral_mean), ancestral_sigma]
     rows = np.stack([np.broadcast_to(c, t.shape) for c in columns], axis=1).tolist()
+    count = steps if uniform else None
     return [
-        Step(t_, al, si, i if uniform else None, steps if uniform else None, *rest, steps=steps)
-        for i, (t_, al, si, *rest) in reversed(list(enumerate(rows)))
+        Step(t_, alpha_, sigma_, i if uniform else None, count, *rest, steps=steps)
+        for i, (t_, alpha_, sigma_, *rest) in reversed(list(enumerate(rows)))
     ]

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class NoiseLevel:
-    """A noise level: time t with its marginal ``x(t) = alpha x(0) + sigma noise``.
+    """A point of the forward process: ``x(t) = alpha x(0) + sigma noise`` at time t.
 
-    ``index`` of ``count`` is the scale's integer position on the published uniform grid (0 is the
-    smallest noise); both are None off that grid.
+    Args:
+        t: Time, from 0 (clean data) to the SDE's end T.
+        alpha: Factor of the data in the marginal, 1 for clean data.
+        sigma: Standard deviation of the noise, in units of the data range; 0 for clean data.
+        index: The level's position on the published uniform grid, 0 for the smallest noise; None off
+            that grid.
+        count: Number of levels of that grid; None off it.
+
+    Source: Song et al. (2021), section 3.3, the perturbation kernel.
     """
 
     t: float
@@ -26,16 +29,30 @@ class NoiseLevel:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Step(NoiseLevel):
-    """One scale of a run: its level, the next (less noisy) one, and the chain between the two.
+    """One move of a run: the level that it starts from, the next (less noisy) level, the chain between them.
 
-    ``a`` and ``g`` are the discrete forward step ``x_i = a x_{i-1} + g z`` that leads here from the
-    next scale; ``drift`` and ``diffusion`` are f(t) and g(t); ``dt = t - t_next > 0``. ``alpha_ratio`` is
-    the squared mean factor of the step, the alpha_i of the Langevin corrector. ``ancestral_mean``, ``ancestral_std``
-    are the chain that ancestral sampling reverses (the published one, or the exact transition where
-    none is published) and ``posterior`` the standard deviation of x_{i-1} given x_i and x_0 on it,
-    ``ancestral_std sqrt(v_{i-1} / v_i)`` with ``v_i = ancestral_mean^2 v_{i-1} + ancestral_std^2``; ``ancestral_alpha``, ``ancestral_sigma``
-    are that chain's own marginal at this scale. The last scale's next level is t = 0, clean data.
-    ``steps`` is the number of scales of the run, whatever its grid.
+    The chain is the forward move ``x_i = a x_{i-1} + g z``, where x_i is at this level and x_{i-1} at the
+    next one; x_{-1} is clean data. A run computes every coefficient once, in float64 on the host.
+
+    Args:
+        dt: ``t - t_next``, above 0.
+        t_next: Time of the next level; 0, clean data, on the last step.
+        alpha_next: alpha of the next level.
+        sigma_next: sigma of the next level.
+        drift: f(t) of the SDE.
+        diffusion: g(t) of the SDE.
+        a: Mean factor of the chain's forward move.
+        g: Standard deviation of the chain's forward move.
+        alpha_ratio: Squared mean factor of the move, the alpha_i of the Langevin corrector (Song et al.
+            2021, Algorithm 5).
+        ancestral_mean: Mean factor of the forward move that ancestral sampling reverses: the published
+            chain's, or the exact transition's where no chain is published.
+        ancestral_std: Standard deviation of that move.
+        posterior: Standard deviation of x_{i-1} given x_i and x_0 on the ancestral chain,
+            ``ancestral_std sqrt(v_{i-1} / v_i)`` with ``v_i = ancestral_mean^2 v_{i-1} + ancestral_std^2``.
+        ancestral_alpha: alpha of the ancestral chain's own marginal at this level.
+        ancestral_sigma: sigma of the ancestral chain's own marginal at this level, ``sqrt(v_i)``.
+        steps: Number of steps of the run, on any grid.
     """
 
     dt: float = 0.0
@@ -56,9 +73,9 @@ class Step(NoiseLevel):
 
     @property
     def last(self) -> bool:
-        """Whether the step from here ends on clean data."""
+        """Whether the step ends on clean data."""
         return self.sigma_next == 0
 
 
-CLEAN = NoiseLevel(0.0, 1.0, 0.0)
+CLEAN_DATA = NoiseLevel(0.0, 1.0, 0.0)
 """The level of clean data."""

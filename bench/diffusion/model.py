@@ -13,38 +13,93 @@ if TYPE_CHECKING:
 
 
 class Model(ABC):
-    """A loaded checkpoint, bound to a device and to the data range of a run.
+    """A loaded checkpoint as a score: ``score(x, level) = grad log p_t(x)``, on the data range of a run.
 
-    ``shape`` is the shape of one state without the batch; ``classes`` how many classes `class_gradient` tells
-    apart.
+    It is bound to a device. A subclass defines `score` and `images`; the other methods refuse by default.
     """
 
     shape: tuple[int, ...]
+    """Shape of one state, without the batch."""
     classes: int = 0
+    """Number of classes that `class_gradient` distinguishes."""
 
     @abstractmethod
     def score(self, x: Tensor, level: NoiseLevel) -> Tensor:
-        """Score ``grad log p(x)`` of the marginal at ``level``; x (B, *shape), result alike."""
+        """``grad log p_t(x)`` of the marginal at a noise level.
+
+        Args:
+            x: States (B, *shape).
+            level: Their noise level.
+
+        Returns:
+            The score (B, *shape), a tensor that the caller may overwrite.
+        """
 
     def score_and_variance(self, x: Tensor, level: NoiseLevel) -> tuple[Tensor, Tensor]:
-        """Score, and the learned variance's place v in [0, 1] between the reverse step's two bounds."""
+        """The score, and the learned variance's position v between the reverse step's two bounds.
+
+        ``c = exp(v ln c_forward + (1 - v) ln c_posterior)`` is the step's standard deviation (Nichol & Dhariwal
+        2021, eq. 15).
+
+        Returns:
+            The score and v in [0, 1], both (B, *shape).
+
+        Raises:
+            BenchError: The checkpoint has no learned variance on the run's SDE.
+        """
         raise BenchError("the checkpoint has no learned variance (on this SDE)")
 
     def score_and_divergence(self, x: Tensor, level: NoiseLevel) -> tuple[Tensor, Tensor]:
-        """Score and its divergence ``sum_i d score_i / d x_i`` (B,), where it is known in closed form."""
+        """The score and its divergence ``sum_i d score_i / d x_i``.
+
+        Returns:
+            The score (B, *shape) and its divergence (B,).
+
+        Raises:
+            BenchError: The divergence is not known in closed form.
+        """
         raise BenchError("the divergence of this checkpoint's score is not known in closed form")
 
     def class_gradient(self, x: Tensor, level: NoiseLevel, labels: Tensor) -> Tensor:
-        """``grad_x ln p_t(y | x)`` at a level for labels y (B,), integers; x (B, *shape), result alike."""
+        """``grad_x ln p_t(y | x)`` of a classifier on noisy states.
+
+        Args:
+            x: States (B, *shape).
+            level: Their noise level.
+            labels: Classes y (B,), integers.
+
+        Returns:
+            The gradient (B, *shape).
+
+        Raises:
+            BenchError: The checkpoint has no classifier.
+        """
         raise BenchError("this checkpoint has no classifier")
 
     @abstractmethod
     def images(self, x: Tensor) -> Tensor:
-        """States as images (B, C, H, W) on [0, 1], not clipped."""
+        """Images of states: pixels on [0, 1], not clipped.
+
+        Args:
+            x: States (B, *shape).
+
+        Returns:
+            Images (B, C, H, W).
+        """
 
     def states(self, images: Tensor) -> Tensor:
-        """Images (B, C, H, W) on [0, 1] as states: the inverse of `images`."""
-        raise BenchError("this checkpoint's model takes no images in")
+        """States of images: the inverse of `images`.
+
+        Args:
+            images: Images (B, C, H, W) on [0, 1].
+
+        Returns:
+            States (B, *shape).
+
+        Raises:
+            BenchError: The model takes no images.
+        """
+        raise BenchError("this checkpoint's model takes no images")
 
 
 class Denoiser(Model):
@@ -55,6 +110,13 @@ class Denoiser(Model):
         score(x, t) = (alpha D(x / alpha; sigma / alpha) - x) / sigma^2,
 
     with x and sigma moved affinely from the run's data range to the denoiser's own.
+
+    Args:
+        shape: Shape (C, H, W) of one image.
+        own_range: The range of the data on which the denoiser was trained.
+        run_range: The data range of the run's SDE.
+
+    Source: Karras et al. (2022), eq. 3.
     """
 
     def __init__(
@@ -67,7 +129,15 @@ class Denoiser(Model):
 
     @abstractmethod
     def denoise(self, x: Tensor, sigma: float) -> Tensor:
-        """D(x; sigma) on the denoiser's own range; x (B, C, H, W)."""
+        """``D(x; sigma) = E[x0 | x0 + sigma noise = x]`` on the denoiser's own range.
+
+        Args:
+            x: Noisy images (B, C, H, W).
+            sigma: Standard deviation of their noise.
+
+        Returns:
+            The expected clean images (B, C, H, W).
+        """
 
     def score(self, x: Tensor, level: NoiseLevel) -> Tensor:
         gain, shift = self.gain, self.shift

@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, device
 
 
-Noise = Callable[["Tensor"], "Tensor"]
-"""``noise(x)``: a fresh standard normal draw shaped as x, from the run's own stream; yours to overwrite."""
+class Noise(Protocol):
+    """A random stream of one batch: ``z = noise(x)``, z ~ N(0, I) of the shape of x.
+
+    Any callable with this signature is one. A sampler draws all its randomness from the streams that it
+    receives: they derive from (seed, batch, role) alone, so that a rerun has the same bits.
+    """
+
+    def __call__(self, x: Tensor, /) -> Tensor:
+        """The stream's next draw.
+
+        Args:
+            x: A tensor (B, ...), read for its shape, precision and device alone.
+
+        Returns:
+            A fresh standard normal tensor of that shape, precision and device; the caller may overwrite it.
+        """
+        ...
 
 
-def streams(
-    seed: int, batch: int, device: Any, roles: Sequence[str] = ("prior", "predictor", "corrector")
-) -> Any:
-    """The random streams of one batch, one per role (`stream`)."""
-    return tuple(stream(seed, batch, role, device) for role in roles)
-
-
-def stream(seed: int, batch: int, role: str, device: Any) -> Noise:
+def noise_stream(seed: int, batch: int, role: str, device: device | str) -> Noise:
     """The random stream of one role of one batch, from (seed, batch, role) alone.
 
-    The prior's depends on nothing else, so that all samplers start from the same noise and can be
-    compared in pairs.
+    The role ``prior`` depends on nothing else: all samplers start from the same noise and can be compared
+    in pairs.
     """
     import numpy as np
     import torch
@@ -37,3 +45,26 @@ def stream(seed: int, batch: int, role: str, device: Any) -> Noise:
         return torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
 
     return noise
+
+
+def noise_streams(
+    seed: int, batch: int, device: device | str, roles: Sequence[str] = ("prior", "predictor", "corrector")
+) -> tuple[Noise, ...]:
+    """The random streams of one batch, one per role (`noise_stream`)."""
+    return tuple(noise_stream(seed, batch, role, device) for role in roles)
+
+
+def draw_seed(noise: Noise, x: Tensor) -> int:
+    """A seed for a library's own generator: the bits of two draws of the stream.
+
+    Args:
+        noise: The run's stream, which makes one draw of the shape of x.
+        x: The state (B, ...), of two elements or more.
+
+    Returns:
+        An integer from 0 to 2^63 - 1.
+    """
+    import torch
+
+    low, high = noise(x).flatten()[:2].to(torch.float32).view(torch.int32).tolist()
+    return int((high & 0x7FFFFFFF) << 32 | (low & 0xFFFFFFFF))

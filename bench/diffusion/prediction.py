@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from bench.diffusion.levels import NoiseLevel
 from bench.diffusion.model import Model
@@ -13,8 +14,12 @@ from bench.diffusion.sde import SDE
 if TYPE_CHECKING:
     from torch import Tensor, device
 
+    from bench.diffusion.condition import Condition
 
 T = TypeVar("T")
+
+OnCall = Callable[["Tensor", int], None]
+"""``on_call(x, calls)``: the state (B, ...) of a network call, and the calls so far with this one."""
 
 
 class Clock:
@@ -53,13 +58,25 @@ class Clock:
         return self._seconds
 
 
-class Prediction:
-    """``p.score(x, level)`` or ``p.score(x, t)`` of one run, counting and timing every call of the model.
+class _Counter:
+    """Network calls of a run: predictions that derive from each other share one."""
 
-    ``calls`` is the NFE per sample: a call evaluates each sample of the batch once. ``on_call(x, calls)``
-    is told of every call before it is made. With ``labels``, one level per scale of the uniform grid, the
-    model is asked at the label's level in place of the scale's own. ``guidance(x, level)``, where it is set
-    and not None, is added to the score.
+    def __init__(self) -> None:
+        self.calls = 0
+
+
+class Prediction:
+    """A run's network as a score: ``p.score(x, level) = grad log p_t(x)``, every call counted and timed.
+
+    A sampler receives one and calls it as often as its equations say. `guided` and `observed` derive
+    predictions that share the counter and the clock; the prediction itself stays as it is.
+
+    Args:
+        model: The loaded checkpoint.
+        sde: The run's SDE.
+        clock: Where the calls' time is added; None does not time them.
+        labels: One level per level of the uniform grid, smallest noise first: the network is called at
+            the label's level in place of the step's own. None: at its own.
     """
 
     def __init__(
@@ -69,37 +86,78 @@ class Prediction:
         self.sde = sde
         self.clock = clock
         self.labels = labels
-        self.calls = 0
-        self.on_call: Callable[[Tensor, int], None] | None = None
-        self.guidance: Callable[[Tensor, NoiseLevel], Tensor | None] | None = None
+        self._counter = _Counter()
+        self._condition: Condition | None = None
+        self._on_call: OnCall | None = None
+
+    @property
+    def calls(self) -> int:
+        """NFE per sample so far: one call evaluates each sample of the batch once."""
+        return self._counter.calls
+
+    def count(self, calls: int) -> None:
+        """Add calls that were made by another prediction.
+
+        Args:
+            calls: NFE per sample.
+        """
+        self._counter.calls += calls
+
+    def guided(self, condition: Condition) -> Self:
+        """This prediction with ``condition.guide(x, level)`` added to the score."""
+        derived = copy.copy(self)
+        derived._condition = condition
+        return derived
+
+    def observed(self, on_call: OnCall) -> Self:
+        """This prediction with ``on_call(x, calls)`` before every network call; ``calls`` includes it."""
+        derived = copy.copy(self)
+        derived._on_call = on_call
+        return derived
 
     def score(self, x: Tensor, at: NoiseLevel | float) -> Tensor:
-        """The score at x (B, ...)."""
-        return self._guided(self._asked(self.model.score, x, at), x, at)
+        """``grad log p_t(x)``, with the condition's guide; one network call.
+
+        Args:
+            x: The state (B, ...).
+            at: Its noise level, or a time t of the run's SDE.
+
+        Returns:
+            The score (B, ...).
+        """
+        return self._with_guide(self._call(self.model.score, x, at), x, at)
 
     def score_and_variance(self, x: Tensor, at: NoiseLevel | float) -> tuple[Tensor, Tensor]:
-        """The score and the learned variance, in one call (`Model.score_and_variance`)."""
-        score, variance = self._asked(self.model.score_and_variance, x, at)
-        return self._guided(score, x, at), variance
+        """The score and the learned variance, in one call (`Model.score_and_variance`).
+
+        Raises:
+            BenchError: The checkpoint has no learned variance on the run's SDE.
+        """
+        score, variance = self._call(self.model.score_and_variance, x, at)
+        return self._with_guide(score, x, at), variance
 
     def score_and_divergence(self, x: Tensor, at: NoiseLevel | float) -> tuple[Tensor, Tensor]:
-        """The score and its exact divergence, in one call (`Model.score_and_divergence`)."""
-        return self._asked(self.model.score_and_divergence, x, at)
+        """The score, without a guide, and its exact divergence, in one call (`Model.score_and_divergence`).
 
-    def _guided(self, score: Tensor, x: Tensor, at: NoiseLevel | float) -> Tensor:
-        if self.guidance is None:
+        Raises:
+            BenchError: The checkpoint's divergence is not known in closed form.
+        """
+        return self._call(self.model.score_and_divergence, x, at)
+
+    def _with_guide(self, score: Tensor, x: Tensor, at: NoiseLevel | float) -> Tensor:
+        if self._condition is None:
             return score
-        guide = self.guidance(x, at if isinstance(at, NoiseLevel) else self.sde.at(at))
+        guide = self._condition.guide(x, at if isinstance(at, NoiseLevel) else self.sde.at(at))
         return score if guide is None else score + guide
 
-    def _asked(self, ask: Callable[[Tensor, NoiseLevel], T], x: Tensor, at: NoiseLevel | float) -> T:
+    def _call(self, network: Callable[[Tensor, NoiseLevel], T], x: Tensor, at: NoiseLevel | float) -> T:
         level = at if isinstance(at, NoiseLevel) else self.sde.at(at)
         if self.labels is not None and level.index is not None:
             level = self.labels[level.index]
-        self.calls += 1
-        if self.on_call is not None:
-            self.on_call(x, self.calls)
+        self._counter.calls += 1
+        if self._on_call is not None:
+            self._on_call(x, self._counter.calls)
         if self.clock is None:
-            return ask(x, level)
+            return network(x, level)
         with self.clock:
-            return ask(x, level)
+            return network(x, level)

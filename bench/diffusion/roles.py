@@ -1,10 +1,12 @@
-"""Roles Predictor, Corrector and Solver, and the one loop that runs predictors and correctors."""
+"""Roles Predictor, Corrector and Solver: what a sampler is made of."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
+
+import numpy as np
 
 from bench.diffusion.levels import Step
 from bench.diffusion.noise import Noise
@@ -18,15 +20,33 @@ if TYPE_CHECKING:
 
 
 OnStep = Callable[[int, int | None, int], None]
-"""``on_step(done, total, calls)``: scales done, of how many, and score calls so far."""
+"""``on_step(done, total, calls)``: steps done, of how many (None: not known), and network calls so far."""
 
-Field = Callable[[float, "Tensor"], "Tensor"]
-"""``field(t, y)``: the right-hand side dy/dt of an ODE at (t, y), y (B, ...)."""
+
+class Field(Protocol):
+    """The right-hand side of an ODE: ``dy/dt = field(t, y)``. Any callable with this signature is one."""
+
+    def __call__(self, t: float, y: Tensor, /) -> Tensor:
+        """The slope at (t, y).
+
+        Args:
+            t: Time, within [eps, T] of the run's SDE.
+            y: The state (B, ...).
+
+        Returns:
+            dy/dt (B, ...).
+        """
+        ...
 
 
 class Update(NamedTuple):
-    """What a step leaves: the state, its mean (the state without the step's noise), and the history
-    that a multistep method wants handed in again."""
+    """What a step or move returns: ``x = mean + c z``, with the history of a multistep method.
+
+    Args:
+        x: The new state (B, ...).
+        mean: The state without the step's own noise (B, ...); a run that ends on the mean returns the last.
+        state: What a multistep predictor receives again at its next step; None where it keeps nothing.
+    """
 
     x: Tensor
     mean: Tensor
@@ -34,7 +54,7 @@ class Update(NamedTuple):
 
 
 class SamplerPart(Plugin):
-    """What predictors, correctors and solvers declare of themselves; ``bench check`` holds them to it."""
+    """What predictors, correctors and solvers declare of themselves; ``bench check`` tests it."""
 
     @property
     def couples_batch(self) -> bool:
@@ -45,67 +65,96 @@ class SamplerPart(Plugin):
     def linear(self) -> bool:
         """Whether the result is a sum of x, scores and noises with factors that depend on none of them.
 
-        On Gaussian data the moments of what it samples are then known exactly (`bench.closed_form.moments`).
+        On Gaussian data its samples' moments are then known exactly (`bench.closed_form.moments`).
         """
         return False
 
     @property
     def convergence_order(self) -> float | None:
-        """The power of the step that its error falls with; None: not declared."""
+        """The power of the step with which its error falls; None: not declared."""
         return None
 
 
 class PartError(BenchError):
-    """A predictor, corrector or solver broke its duties."""
+    """A predictor, corrector or solver broke a duty of its role."""
 
-    def __init__(self, part: SamplerPart, what: str) -> None:
-        super().__init__(f"{part.name} {what}")
+    def __init__(self, part: SamplerPart, message: str) -> None:
+        super().__init__(f"{part.name} {message}")
         self.part = part
 
 
 class Predictor(SamplerPart):
-    """One reverse step, from a step to the next less noisy one.
+    """One reverse step, from a noise level to the next less noisy one: x_i -> x_{i-1}.
 
-    ``step`` must not change ``x`` in place, draws noise from ``noise`` alone, and calls ``score`` as
-    often as it likes: calls are counted.
+    `step` leaves its argument x unchanged, draws noise from ``noise`` alone, keeps nothing on the object, and
+    calls the network as often as it likes: calls are counted.
     """
 
     idle: ClassVar[bool] = False
-    """True for a predictor that leaves x where it is: a run passes it over."""
+    """Whether it returns x unchanged; a run then skips it."""
 
     def nfe(self, steps: int) -> int | None:
-        """Score calls of a run over so many scales, one each by default; None: not known beforehand."""
+        """Network calls per sample of a run.
+
+        Args:
+            steps: Number of steps of the run.
+
+        Returns:
+            The number of calls, by default one a step; None: not known beforehand.
+        """
         return steps
 
     @property
     def needs_variance(self) -> bool:
-        """Whether it asks for the checkpoint's learned variance (`Prediction.score_and_variance`)."""
+        """Whether it uses the checkpoint's learned variance (`Prediction.score_and_variance`)."""
         return False
 
     @abstractmethod
     def step(self, x: Tensor, step: Step, p: Prediction, noise: Noise, state: Any) -> Update:
-        """x (B, ...) at ``step`` -> `Update` at the next one; ``state`` is None on the first step."""
+        """One reverse step.
+
+        Args:
+            x: The state (B, ...) at ``step``.
+            step: The noise level of x, the next one, and the chain between the two.
+            p: The run's network: ``p.score(x, step)``.
+            noise: The run's stream for predictors.
+            state: `Update.state` of the run's step before; None on the first one.
+
+        Returns:
+            The state at the step's next level, of the shape, precision and device of x.
+        """
 
     def resolve(self, sde: SDE) -> Predictor:
-        """This predictor with what was left to the SDE filled in; `BenchError` where it has no meaning."""
+        """This predictor with the parameters that depend on the SDE filled in.
+
+        Args:
+            sde: The run's SDE.
+
+        Raises:
+            BenchError: The predictor is not defined on the SDE.
+        """
         del sde
         return self
 
 
 class LinearPredictor(Predictor):
-    """A predictor that is linear in x, score and noise: ``x' = a x + b score + c z``.
+    """A predictor ``x' = a x + b score + c z`` with factors that depend on the step alone.
 
     Its moments on Gaussian data follow from a recursion (`bench.closed_form.moments`).
     """
 
     @property
     def linear(self) -> bool:
-        """False where a parameter makes the step something else than its `coefficients`."""
+        """False where a parameter makes the step differ from its `coefficients`."""
         return True
 
     @abstractmethod
     def coefficients(self, step: Step) -> tuple[float, float, float]:
-        """(a, b, c) of the step from ``step``."""
+        """The factors (a, b, c) of one step.
+
+        Args:
+            step: The step, whose level is where the score is taken.
+        """
 
     def step(self, x: Tensor, step: Step, p: Prediction, noise: Noise, state: Any) -> Update:
         from torch import add
@@ -120,16 +169,26 @@ class LinearPredictor(Predictor):
 
 
 class Corrector(SamplerPart):
-    """``steps`` moves at one noise step that leave its marginal nearly unchanged."""
+    """`calls` moves at one noise level, each of which leaves its marginal nearly unchanged: x_i -> x_i."""
 
     @property
     def calls(self) -> int:
-        """Moves per step."""
+        """Moves at each level."""
         return 0
 
     @abstractmethod
     def step(self, x: Tensor, step: Step, p: Prediction, noise: Noise) -> Update:
-        """One move at ``step``, with the same duties as `Predictor.step`."""
+        """One move, with the same duties as `Predictor.step`.
+
+        Args:
+            x: The state (B, ...) at ``step``.
+            step: The noise level of x, before and after the move.
+            p: The run's network: ``p.score(x, step)``.
+            noise: The run's stream for correctors.
+
+        Returns:
+            The new state, of the shape, precision and device of x.
+        """
 
     def resolve(self, sde: SDE) -> Corrector:
         """As `Predictor.resolve`."""
@@ -138,48 +197,80 @@ class Corrector(SamplerPart):
 
 
 class LangevinLike(Corrector):
-    """A corrector ``x' = x + e score + sqrt(2 e) z``; ``size`` gives the step e.
-
-    ``size`` is told the mean norms of noise and score as tensors or as expected floats, so that the
-    closed form on Gaussian data (`bench.closed_form.moments`) and the sampler read the same equation.
-    """
+    """A corrector ``x' = x + e score + sqrt(2 e) z`` whose step e is given by `size`."""
 
     @abstractmethod
     def size(self, step: Step, noise_norm: Any, score_norm: Any) -> Any:
-        """The step e at ``step``."""
+        """The step e of a move.
+
+        The sampler passes norms of tensors, the closed form on Gaussian data (`bench.closed_form.moments`)
+        their expectation, so that both read the same equation.
+
+        Args:
+            step: The noise level of the move.
+            noise_norm: Mean norm ``|z|`` of the noise, a tensor or a float.
+            score_norm: Mean norm ``|score|``, alike.
+
+        Returns:
+            e, of the type of the norms or a float.
+        """
 
 
 class Solver(SamplerPart):
-    """Integrates from the prior to ``sde.eps`` by itself.
-
-    ``follows_flow``: whether it tends to the probability flow as its tolerance falls; on Gaussian data
-    its samples then have a known limit (`bench.closed_form.moments`). ``ends_clean``: whether it ends on clean data by
-    itself, so that no denoising step is added.
-    """
+    """Integrates from the prior at T to ``sde.eps`` by itself: x(T) -> x(eps), on times of its own."""
 
     follows_flow: ClassVar[bool] = False
+    """Whether it tends to the probability flow as its tolerance falls; its limit on Gaussian data is known."""
     ends_clean: ClassVar[bool] = False
+    """Whether it ends on clean data by itself; a run then adds no denoising step."""
 
     def nfe(self) -> int | None:
-        """Score calls of a run; None: not known beforehand."""
+        """Network calls per sample of a run; None: not known beforehand."""
         return None
 
     @abstractmethod
     def solve(self, x: Tensor, sde: SDE, p: Prediction, noise: Noise) -> Tensor:
-        """x (B, ...) at T -> state at eps (clean data if ``ends_clean``)."""
+        """A whole run.
+
+        Args:
+            x: The prior's draw (B, ...) at T, of standard deviation ``sde.prior_std``; left unchanged.
+            sde: The run's SDE.
+            p: The run's network: ``p.score(x, t)``.
+            noise: The run's stream for predictors.
+
+        Returns:
+            The state (B, ...) at eps (clean data if `ends_clean`), of the precision and device of x.
+
+        Raises:
+            BenchError: The solver gives up; the message says why in one line.
+        """
 
 
 class FlowSolver(Solver):
-    """A solver of ODEs: it follows the probability flow either way, and what is carried along with it.
+    """A solver of ODEs, which can follow the probability flow in both directions.
 
-    ``dx/dt = f(t) x - g(t)^2 p.score(x, t) / 2`` (Song et al. 2021, eq. 13).
+    ``dx/dt = f(t) x - g(t)^2 p.score(x, t) / 2`` (Song et al. 2021, eq. 13). Tasks integrate other fields with
+    it too, such as the flow together with a log-density.
     """
 
     follows_flow = True
 
     @abstractmethod
     def integrate(self, field: Field, y: Tensor, start: float, end: float) -> Tensor:
-        """y (B, ...) at ``start`` -> at ``end``, which may lie before it; t stays between the two."""
+        """``y(end)`` of ``dy/dt = field(t, y)``.
+
+        Args:
+            field: The right-hand side; it is evaluated between the two times alone.
+            y: The state (B, ...) at ``start``; left unchanged.
+            start: Time at which the integration starts.
+            end: Time at which it ends, before or after ``start``.
+
+        Returns:
+            The state (B, ...) at ``end``, of the precision and device of y.
+
+        Raises:
+            BenchError: The solver gives up; the message says why in one line.
+        """
 
     def solve(self, x: Tensor, sde: SDE, p: Prediction, noise: Noise) -> Tensor:
         del noise
@@ -187,9 +278,19 @@ class FlowSolver(Solver):
 
 
 def velocity(x: Tensor, t: float, sde: SDE, score: Tensor) -> Tensor:
-    """The probability flow's dx/dt at (x, t) with its score; both (B, ...)."""
-    import numpy as np
+    """The probability flow's slope ``dx/dt = f(t) x - g(t)^2 score / 2``.
 
+    Args:
+        x: The state (B, ...).
+        t: Its time.
+        sde: The run's SDE.
+        score: The score at (x, t), (B, ...).
+
+    Returns:
+        dx/dt (B, ...).
+
+    Source: Song et al. (2021), eq. 13.
+    """
     time = np.asarray(t)
     drift, diffusion = float(sde.drift(time)), float(sde.diffusion(time))
     return (x * drift).add_(score, alpha=-0.5 * diffusion**2)

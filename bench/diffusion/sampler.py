@@ -7,11 +7,21 @@ import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
-from bench.diffusion.grid import GridKind, label_levels, scales
-from bench.diffusion.levels import CLEAN, NoiseLevel, Step
+from bench.diffusion.grid import GridKind, label_levels, schedule_of
+from bench.diffusion.levels import CLEAN_DATA, NoiseLevel, Step
 from bench.diffusion.noise import Noise
-from bench.diffusion.prediction import Prediction
-from bench.diffusion.roles import Corrector, OnStep, PartError, Predictor, SamplerPart, Solver, Update
+from bench.diffusion.prediction import OnCall, Prediction
+from bench.diffusion.roles import (
+    Corrector,
+    Field,
+    FlowSolver,
+    OnStep,
+    PartError,
+    Predictor,
+    SamplerPart,
+    Solver,
+    Update,
+)
 from bench.diffusion.sde import SDE
 from bench.errors import BenchError, NotFiniteError
 
@@ -27,13 +37,27 @@ Denoise = Literal["mean", "tweedie", "none"]
 
 @dataclasses.dataclass(frozen=True)
 class Sampler:
-    """A predictor and a corrector on a time grid, or a solver; see `run`.
+    """A predictor and a corrector on a time grid, or a solver: x(T) -> x(eps); `run` makes one batch.
 
-    ``order``: ``corrector_first`` corrects at a scale, then predicts to the next (the published
-    code); ``predictor_first`` predicts, then corrects at the scale it reached (Algorithms 2 and 3).
-    ``denoise``: ``mean`` ends on the last update's mean (no extra call, as published); ``tweedie``
-    adds one call, ``(x + sigma^2 score) / alpha`` at eps; ``none`` keeps the noise. ``label_scales``: the
-    network is asked at the nearest lower of so many trained scales; None: at each scale's own level.
+    Args:
+        sde: The run's SDE.
+        predictor: Moves from each noise level to the next; None: nothing does.
+        corrector: Moves at each noise level; None: nothing does.
+        solver: Integrates alone, in place of the two.
+        steps: Number of the predictor's steps.
+        grid: The kind of the time grid (`bench.time_grid`).
+        rho: The polynomial grid's exponent.
+        order: ``corrector_first`` corrects at a level, then predicts the next (the published code);
+            ``predictor_first`` predicts, then corrects at the level that it reached (Song et al. 2021,
+            Algorithms 2 and 3).
+        denoise: How a run ends. ``mean``: on the last update's mean, without a call, as published.
+            ``tweedie``: with one call more, ``(x + sigma^2 score) / alpha`` at eps. ``none``: on the state.
+        label_scales: The network is called at the next lower of so many trained noise scales (Song et al.
+            2021, Table 4); None: at each step's own level.
+
+    Raises:
+        BenchError: ``label_scales`` is given for a solver or off the uniform grid, or a part is not defined
+            on the SDE.
     """
 
     sde: SDE
@@ -55,12 +79,20 @@ class Sampler:
         if self.corrector is not None:
             object.__setattr__(self, "corrector", self.corrector.resolve(self.sde))
 
-    def scales(self) -> list[Step]:
-        """The run's scales, noisiest first."""
-        return scales(self.sde, self.steps, self.grid, self.rho)
+    def schedule(self) -> list[Step]:
+        """The run's steps, noisiest first.
+
+        Raises:
+            BenchError: The SDE has no published chain of so few steps.
+        """
+        return schedule_of(self.sde, self.steps, self.grid, self.rho)
 
     def labels(self) -> list[NoiseLevel] | None:
-        """The level that the network is asked at on each scale, smallest noise first; None: its own."""
+        """The level at which the network is called for each step, smallest noise first; None: the step's own.
+
+        Raises:
+            BenchError: ``label_scales`` exceeds ``steps``.
+        """
         return None if self.label_scales is None else label_levels(self.sde, self.steps, self.label_scales)
 
     def run(
@@ -75,45 +107,81 @@ class Sampler:
         condition: Condition | None = None,
         condition_noise: Noise | None = None,
     ) -> Tensor:
-        """Standard normal ``prior`` (B, ...) -> samples, shaped alike.
+        """One batch of samples.
 
-        ``on_step(done, total, calls)`` is told of every scale (of a solver: every call, total None). With
-        ``watch`` every step is checked and `NotFiniteError` names the first that went wrong; this
-        stops the device at each step, so runs do it only to explain a failure. A ``condition`` guides every
-        score and is put into the state after every step, by ``condition_noise``.
+        Args:
+            prior: Standard normal noise (B, ...).
+            p: The run's network.
+            predictor_noise: The stream of the predictor or solver.
+            corrector_noise: The stream of the corrector.
+            on_step: ``on_step(done, total, calls)``, called after every step; of a solver before every
+                network call, with ``total`` None.
+            watch: Whether to check every state. This stops the device at each step, so that runs do it only
+                to explain a failure.
+            condition: Guides every score and is put into the state after every move.
+            condition_noise: The stream of the condition's projection; None: the predictor's.
+
+        Returns:
+            Samples shaped as ``prior``.
+
+        Raises:
+            PartError: A part returned a tensor of another shape, precision or device.
+            NotFiniteError: With ``watch``: a state is not finite; the error names the first such step.
         """
         x = prior * self.sde.prior_std
-        p.guidance = None if condition is None else condition.guide
-        put_in = None
+        project = None
         if condition is not None:
-            put_in = functools.partial(condition.project, noise=condition_noise or predictor_noise)
-        if (solver := self.solver) is not None:
-            x = self.solved(lambda x: solver.solve(x, self.sde, p, predictor_noise), x, p, on_step, watch)
+            p = p.guided(condition)
+            project = functools.partial(condition.project, noise=condition_noise or predictor_noise)
+        if self.solver is not None:
+            observed = p.observed(_report_call(on_step, watch))
+            after = self.solver.solve(x, self.sde, observed, predictor_noise)
+            x = _checked_result(self.solver, x, after, watch)
         else:
-            x = self._predict_correct(x, p, predictor_noise, corrector_noise, on_step, watch, put_in)
+            x = self._predict_correct(x, p, predictor_noise, corrector_noise, on_step, watch, project)
         if self.denoise == "tweedie":
             level = self.sde.at(self.sde.eps)
             x = (x + level.sigma**2 * p.score(x, level)) / level.alpha
             _watch(watch, x, "in the denoising step")
-        return x if put_in is None else put_in(x, CLEAN)
+        return x if project is None else project(x, CLEAN_DATA)
 
-    def solved(
-        self, by: Callable[..., Tensor], x: Tensor, p: Prediction, told: OnStep | None, watch: bool
+    def integrate(
+        self,
+        field: Field,
+        y: Tensor,
+        start: float,
+        end: float,
+        p: Prediction,
+        on_step: OnStep | None = None,
+        *,
+        watch: bool = False,
     ) -> Tensor:
-        """``by(x)`` of the solver, its calls ``told`` and watched as `run` says."""
-        assert self.solver is not None
+        """``y(end)`` of ``dy/dt = field(t, y)`` by the sampler's `FlowSolver`.
 
-        def called(x: Tensor, calls: int) -> None:
-            _watch(watch, x, f"before network call {calls} of the solver")
-            if told is not None:
-                told(calls, None, calls)
+        Args:
+            field: The right-hand side, which calls the network ``p`` once.
+            y: The state (B, ...) at ``start``.
+            start: Time at which the integration starts.
+            end: Time at which it ends.
+            p: The prediction that counts the network's calls.
+            on_step: As in `run`, called before every evaluation of the field.
+            watch: As in `run`.
 
-        p.on_call = called
-        left = by(x)
-        p.on_call = None
-        _same_kind(self.solver, x, left)
-        _watch(watch, left, "at the solver's end")
-        return left
+        Returns:
+            The state (B, ...) at ``end``.
+
+        Raises:
+            PartError: The solver returned a tensor of another shape, precision or device.
+            NotFiniteError: With ``watch``: a state is not finite.
+        """
+        assert isinstance(self.solver, FlowSolver)
+        report = _report_call(on_step, watch)
+
+        def observed(t: float, y: Tensor) -> Tensor:
+            report(y, p.calls + 1)
+            return field(t, y)
+
+        return _checked_result(self.solver, y, self.solver.integrate(observed, y, start, end), watch)
 
     def _predict_correct(
         self,
@@ -123,47 +191,64 @@ class Sampler:
         corrector_noise: Noise,
         on_step: OnStep | None,
         watch: bool,
-        put_in: Callable[[Tensor, NoiseLevel], Tensor] | None,
+        project: Callable[[Tensor, NoiseLevel], Tensor] | None,
     ) -> Tensor:
-        plan = self.scales()
-        ends: list[NoiseLevel] = [*plan[1:], CLEAN]
+        schedule = self.schedule()
+        ends: list[NoiseLevel] = [*schedule[1:], CLEAN_DATA]
         moves = self.corrector.calls if self.corrector is not None else 0
-        before = self.order == "corrector_first"
-        given, mean, state = x, x, None
+        corrector_first = self.order == "corrector_first"
+        prior, mean, state = x, x, None
 
-        def moved(part: SamplerPart, update: Update, level: NoiseLevel, where: str) -> Update:
-            """A step's update, checked, with the condition put in at the level that it led to."""
-            _same_kind(part, given, update.x, update.mean)
-            if put_in is not None:
-                update = update._replace(x=put_in(update.x, level))
+        def finish(part: SamplerPart, update: Update, level: NoiseLevel, where: str) -> Update:
+            """The update of a move that led to ``level``, checked, with the condition put in."""
+            _check_kind(part, prior, update.x, update.mean)
+            if project is not None:
+                update = update._replace(x=project(update.x, level))
             _watch(watch, update.x, where)
             return update
 
-        for done, step in enumerate(plan, 1):
-            if before and self.corrector is not None:
+        for done, step in enumerate(schedule, 1):
+            if corrector_first and self.corrector is not None:
                 for move in range(moves):
                     update = self.corrector.step(x, step, p, corrector_noise)
-                    where = f"in corrector move {move + 1} at step {done} of {len(plan)}"
-                    x, mean, _ = moved(self.corrector, update, step, where)
+                    where = f"in corrector move {move + 1} at step {done} of {len(schedule)}"
+                    x, mean, _ = finish(self.corrector, update, step, where)
             if self.predictor is not None and not self.predictor.idle:
                 update = self.predictor.step(x, step, p, predictor_noise, state)
-                where = f"in the predictor at step {done} of {len(plan)}"
-                x, mean, state = moved(self.predictor, update, ends[done - 1], where)
-            if not before and self.corrector is not None and done < len(plan):
+                where = f"in the predictor at step {done} of {len(schedule)}"
+                x, mean, state = finish(self.predictor, update, ends[done - 1], where)
+            if not corrector_first and self.corrector is not None and done < len(schedule):
                 for move in range(moves):
-                    update = self.corrector.step(x, plan[done], p, corrector_noise)
-                    where = f"in corrector move {move + 1} after step {done} of {len(plan)}"
-                    x, mean, _ = moved(self.corrector, update, plan[done], where)
+                    update = self.corrector.step(x, schedule[done], p, corrector_noise)
+                    where = f"in corrector move {move + 1} after step {done} of {len(schedule)}"
+                    x, mean, _ = finish(self.corrector, update, schedule[done], where)
             if on_step is not None:
-                on_step(done, len(plan), p.calls)
+                on_step(done, len(schedule), p.calls)
         return mean if self.denoise == "mean" else x
 
 
-def _same_kind(part: SamplerPart, given: Tensor, *left: Tensor) -> None:
+def _report_call(on_step: OnStep | None, watch: bool) -> OnCall:
+    """What happens before a solver's network call: its state is checked, and the call reported."""
+
+    def report(x: Tensor, calls: int) -> None:
+        _watch(watch, x, f"before network call {calls} of the solver")
+        if on_step is not None:
+            on_step(calls, None, calls)
+
+    return report
+
+
+def _checked_result(solver: Solver, before: Tensor, after: Tensor, watch: bool) -> Tensor:
+    _check_kind(solver, before, after)
+    _watch(watch, after, "at the solver's end")
+    return after
+
+
+def _check_kind(part: SamplerPart, before: Tensor, *after: Tensor) -> None:
     """Refuse a state of another shape, precision or device: it would be broadcast or promoted unseen."""
-    for x in left:
-        if x.shape != given.shape or x.dtype != given.dtype or x.device != given.device:
-            raise PartError(part, f"was given {_kind(given)} and left {_kind(x)}")
+    for x in after:
+        if x.shape != before.shape or x.dtype != before.dtype or x.device != before.device:
+            raise PartError(part, f"received {_kind(before)} and returned {_kind(x)}")
 
 
 def _kind(x: Tensor) -> str:
@@ -176,14 +261,14 @@ def _watch(watch: bool, x: Tensor, where: str) -> None:
 
 
 def default_denoise(solver: Solver | None) -> Denoise:
-    """What ends a run unless told: the last step's mean; of a solver, a call at eps where it needs it."""
+    """How a run ends by default: on the last step's mean; of a solver, with a call at eps where it needs one."""
     if solver is None:
         return "mean"
     return "none" if solver.ends_clean else "tweedie"
 
 
 def check_denoise(solver: Solver | None, denoise: Denoise) -> None:
-    """Refuse ``mean`` where there is no step to take the mean of, ``tweedie`` where data is clean."""
+    """Refuse ``mean`` where no step has a mean, and any but ``none`` where the solver ends on clean data."""
     if solver is not None and solver.ends_clean and denoise != "none":
         raise BenchError(f"{solver.name} ends on clean data by itself: it takes --denoise none alone")
     if solver is not None and denoise == "mean":

@@ -1,4 +1,4 @@
-"""Role SDE: the forward process, its marginals, and its discretisation on a time grid.
+"""Role SDE: the forward process, its marginals, and its discretization on a time grid.
 
 Every SDE here is linear with a scalar diffusion,
 
@@ -10,6 +10,7 @@ touches a tensor, and a run's coefficients are computed once.
 
 from __future__ import annotations
 
+import functools
 import math
 from abc import abstractmethod
 from typing import ClassVar, Literal
@@ -23,19 +24,29 @@ from bench.types import Array
 
 
 class SDE(Plugin):
-    """A forward SDE. Subclasses give f, g, alpha, sigma; parameters are fields.
+    """A forward SDE: ``dx = f(t) x dt + g(t) dw``, ``x(t) = alpha(t) x(0) + sigma(t) noise``, t in [0, T].
 
-    All four take and return float64 arrays of times. ``data_range`` is the range its checkpoints
-    take images in; ``best_snr`` the published Langevin r (Song et al. 2021, Table 5);
-    ``ancestral_noise`` which of DDPM's two reverse variances the ancestral predictor takes.
+    A subclass defines f (`drift`), g (`diffusion`), `alpha` and `sigma`, each from a float64 array of times to
+    an array of the same shape; its parameters are fields. Sigmas are in units of ``data_range``. Everything
+    here is host arithmetic in float64.
+
+    Raises:
+        BenchError: ``eps`` is not between 0 and T, or a parameter is out of range.
+
+    Source: Song et al. (2021), eq. 5 and section 3.4.
     """
 
     data_range: ClassVar[tuple[float, float]] = (-1.0, 1.0)
+    """The range in which the SDE's checkpoints take images."""
     best_snr: ClassVar[float] = 0.16
+    """The published signal-to-noise ratio r of the Langevin corrector (Song et al. 2021, Table 5)."""
     ancestral_noise: ClassVar[Literal["posterior", "forward"]] = "posterior"
+    """Which of DDPM's two reverse variances ancestral sampling takes (Ho et al. 2020, section 3.2)."""
     end: ClassVar[float] = 1.0
+    """T, the time of the prior."""
 
     eps: float
+    """The time at which sampling ends."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -44,68 +55,136 @@ class SDE(Plugin):
 
     @abstractmethod
     def drift(self, t: Array) -> Array:
-        """f(t), the drift's factor of x."""
+        """f(t), the drift's factor of x, for times t of any shape."""
 
     @abstractmethod
     def diffusion(self, t: Array) -> Array:
-        """g(t)."""
+        """g(t), the diffusion, for times t of any shape."""
 
     @abstractmethod
     def alpha(self, t: Array) -> Array:
-        """Mean factor of the marginal."""
+        """alpha(t), the marginal's mean factor, for times t of any shape."""
 
     @abstractmethod
     def sigma(self, t: Array) -> Array:
-        """Standard deviation of the marginal."""
+        """sigma(t), the marginal's standard deviation, for times t of any shape."""
 
     @property
     def prior_std(self) -> float:
-        """Standard deviation of the prior that runs start from."""
+        """Standard deviation of the prior N(0, prior_std^2 I), from which runs start."""
         return 1.0
 
-    def time_at(self, log_ratio: Array) -> Array:
-        """The times at which ``ln(sigma / alpha)`` takes the given values, by bisection."""
-        low, high = np.full_like(log_ratio, 1e-12), np.full_like(log_ratio, self.end)
+    def time_at(self, log_sigma_ratio: Array) -> Array:
+        """The times t with ``ln(sigma(t) / alpha(t))`` as given, by bisection in t.
+
+        Args:
+            log_sigma_ratio: Values of ln(sigma / alpha), of any shape.
+
+        Returns:
+            Times of that shape, within [1e-12, T]; a value that the SDE does not take gives the nearer end.
+        """
+        low, high = np.full_like(log_sigma_ratio, 1e-12), np.full_like(log_sigma_ratio, self.end)
         for _ in range(100):
             t = (low + high) / 2
-            below = np.log(self.sigma(t) / self.alpha(t)) < log_ratio
+            below = np.log(self.sigma(t) / self.alpha(t)) < log_sigma_ratio
             low, high = np.where(below, t, low), np.where(below, high, t)
         return (low + high) / 2
 
+    def level_at(self, sigma_ratio: float, *, clip: bool = False) -> NoiseLevel:
+        """The noise level at which ``sigma / alpha`` takes a value; cached.
+
+        Args:
+            sigma_ratio: sigma / alpha, above 0, in units of the data range.
+            clip: Whether a value outside [eps, T] gives the level of the nearer end. Without it, the times
+                that `time_at` searches are the bounds.
+
+        Returns:
+            The level, without index and count.
+        """
+        half_log_snr = -math.log(sigma_ratio)
+        return _level_within(self, half_log_snr) if clip else _level(self, half_log_snr)
+
+    def level_at_half_log_snr(self, half_log_snr: float) -> NoiseLevel:
+        """As `level_at`, where ``lambda = ln(alpha / sigma)``, half the log signal-to-noise ratio, is given.
+
+        Args:
+            half_log_snr: lambda, in nats.
+
+        Returns:
+            The level, without index and count.
+        """
+        return _level(self, float(half_log_snr))
+
     def position(self, t: float, count: int) -> float:
-        """Where time t lies among ``count`` trained noise scales, 0 the smallest: t (count - 1)."""
+        """Position of time t among ``count`` trained noise scales, 0 for the smallest: ``t (count - 1) / T``."""
         return t / self.end * (count - 1)
 
     def snap(self, t: Array, count: int) -> Array:
-        """The times of the uniform grid of ``count`` scales as the chain has them; default: as they are."""
+        """The times of the chain of ``count`` noise scales nearest to those of the uniform grid.
+
+        Default: the grid's own.
+        """
         del count
         return t
 
     def chain(self, t: Array, count: int) -> tuple[Array, Array]:
-        """Published discrete chain ``x_i = a_i x_{i-1} + g_i z`` on the uniform grid of ``count`` scales.
+        """Published discrete chain ``x_i = a_i x_{i-1} + g_i z`` on the uniform grid of ``count`` noise scales.
 
-        Default (Song et al. 2021, appendix E): Euler-Maruyama with dt = 1/count.
+        Default: Euler-Maruyama with dt = 1/count (Song et al. 2021, appendix E).
+
+        Args:
+            t: Times of the grid (count,), ascending.
+            count: Number of noise scales.
+
+        Returns:
+            a and g, each (count,).
         """
         return 1 + self.drift(t) / count, self.diffusion(t) / math.sqrt(count)
 
     def ancestral_chain(self, t: Array, t_next: Array, count: int) -> tuple[Array, Array]:
-        """The chain that ancestral sampling reverses on the uniform grid; default: the published one."""
+        """a and g, each (count,), of the chain that ancestral sampling reverses on the uniform grid.
+
+        Default: the published chain.
+        """
         del t_next
         return self.chain(t, count)
 
     def alpha_ratio(self, t: Array, t_next: Array, count: int) -> Array:
-        """Squared mean factor of one step, the Langevin corrector's alpha_i, on the uniform grid."""
+        """Squared mean factor of each move on the uniform grid (count,): the Langevin corrector's alpha_i."""
         del count
         return (self.alpha(t) / self.alpha(t_next)) ** 2
 
     def transition(self, t: Array, t_next: Array) -> tuple[Array, Array]:
-        """Exact ``x(t) = a x(t_next) + g z``, from the marginals; t_next = 0 is clean data."""
+        """Exact ``x(t) = a x(t_next) + g z``, from the marginals.
+
+        Args:
+            t: Times, of any shape.
+            t_next: Earlier times of the same shape; 0 is clean data.
+
+        Returns:
+            a and g, of the same shape.
+        """
         clean = t_next == 0
         a = self.alpha(t) / np.where(clean, 1.0, self.alpha(t_next))
         variance = self.sigma(t) ** 2 - (a * np.where(clean, 0.0, self.sigma(t_next))) ** 2
         return a, np.sqrt(np.maximum(variance, 0.0))
 
     def at(self, t: float) -> NoiseLevel:
-        """The marginal at time t."""
+        """The noise level at time t, without index and count."""
         time = np.asarray(t, dtype=np.float64)
         return NoiseLevel(float(t), float(self.alpha(time)), float(self.sigma(time)))
+
+
+# A bisection costs milliseconds, and every batch of a run visits the same levels.
+@functools.lru_cache(maxsize=16384)
+def _level(sde: SDE, half_log_snr: float) -> NoiseLevel:
+    (t,) = sde.time_at(np.array([-half_log_snr]))
+    return sde.at(float(t))
+
+
+@functools.lru_cache(maxsize=16384)
+def _level_within(sde: SDE, half_log_snr: float) -> NoiseLevel:
+    ends = np.array([sde.eps, sde.end])
+    low, high = np.log(sde.sigma(ends) / sde.alpha(ends))
+    (t,) = sde.time_at(np.array([min(max(-half_log_snr, low), high)]))
+    return sde.at(float(min(max(t, sde.eps), sde.end)))

@@ -50,7 +50,8 @@ class Session:
 
     def other_model(self, spec: RunSpec, name: str) -> Model:
         """Another checkpoint on the run's SDE, device and precision."""
-        self._other = self._loaded(spec, self.registry.get("checkpoints", name).thing, self._other)
+        card = next(card for card in spec.others if card.name == name)
+        self._other = self._loaded(spec, card, self._other)
         return self._other[1]
 
     def _loaded(self, spec: RunSpec, card: Card, held: tuple[str, Model] | None) -> tuple[str, Model]:

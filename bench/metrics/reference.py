@@ -10,8 +10,8 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import hashlib
+import io
 import json
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
@@ -23,6 +23,7 @@ import numpy as np
 
 from bench import cache
 from bench.errors import BenchError, did_you_mean
+from bench.files import replace_file
 from bench.metrics.features import Extractor, Features, Rounding, shared
 from bench.metrics.moments import Moments
 from bench.types import Array
@@ -214,7 +215,7 @@ def read_any(path: Path) -> Reference:
     for values in (mean, covariance, rows):
         if values is not None and not np.isfinite(values).all():
             raise BenchError(f"{path} has values that are not finite")
-    return Reference(mean, covariance, rows, card, cache.hashed(path))
+    return Reference(mean, covariance, rows, card, cache.cached_sha256(path))
 
 
 def write(path: Path, reference: Reference) -> None:
@@ -223,15 +224,9 @@ def write(path: Path, reference: Reference) -> None:
     arrays: dict[str, Any] = {"mu": reference.mean, "sigma": reference.covariance}
     if reference.rows is not None:
         arrays["features"] = reference.rows.astype(np.float32)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
-            np.savez(file, **arrays, card=np.array(json.dumps(reference.card)))
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    content = io.BytesIO()
+    np.savez(content, **arrays, card=np.array(json.dumps(reference.card)))
+    replace_file(path, content.getvalue())
 
 
 def measure(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import JsonValue
 
 from bench.checkpoints.cards import Card
-from bench.checkpoints.load import follows_convention
+from bench.checkpoints.resolve import follows_convention
 from bench.devices import device_kind
 from bench.diffusion.sampler import Sampler
 from bench.diffusion.sde import SDE
@@ -63,7 +63,7 @@ def checkpoint_identity(
 
 
 def _reader_identity(card: Card, registry: Registry) -> PluginIdentity | None:
-    if card.exact or card.in_memory:
+    if not card.needs_reader:
         return None
     try:
         entry = registry.get("readers", card.format)

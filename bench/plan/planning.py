@@ -9,13 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
+from pydantic import JsonValue, ValidationError
 
 from bench.checkpoints.cards import Card
 from bench.devices import choose_device
 from bench.diffusion.roles import PartError, SamplerPart, Solver
 from bench.diffusion.sampler import Sampler, check_denoise, default_denoise
-from bench.errors import BenchError, did_you_mean
+from bench.errors import BenchError, did_you_mean, first_problem
 from bench.metrics.role import Metric
 from bench.params import Plugin
 from bench.plan.contexts import MetricContexts
@@ -31,7 +31,7 @@ from bench.plan.fingerprint import (
     plugin_code,
     plugin_identity,
 )
-from bench.plan.settings import DEFAULT_TASK, SAMPLER_SETTINGS, Settings, complaint
+from bench.plan.settings import DEFAULT_TASK, SAMPLER_SETTINGS, Settings
 from bench.plan.sources import open_images
 from bench.plan.suites import ROLES, Place, Suite, expand
 from bench.plugins.registry import Entry, Registry
@@ -103,6 +103,7 @@ class Planner:
         self._check_parameters(settings)
         task = self.build("tasks", settings.task, settings.parameters.get("task", {}))
         images = self._task_images(settings, task)
+        others = tuple(self.registry.get("checkpoints", name).thing for name in task.checkpoints)
         runs: list[RunSpec | UnplannedRun] = []
         for card, sde in self._checkpoints(settings):
             metrics = self._metrics(settings, card, task, device)
@@ -111,7 +112,9 @@ class Planner:
                     role: self._part(settings, role, name, card, sde, task) for role, name in names.items()
                 }
                 for seed in range(settings.seed, settings.seed + settings.repeats):
-                    draft = _Draft(self, settings, card, task, parts, names, metrics, images, device, seed)
+                    draft = _Draft(
+                        self, settings, card, task, parts, names, metrics, images, others, device, seed
+                    )
                     runs.append(draft.run())
         return runs
 
@@ -250,6 +253,7 @@ class _Draft:
     names: Mapping[str, str]
     metrics: tuple[Metric, ...]
     images: Images | None
+    others: tuple[Card, ...]
     device: str
     seed: int
 
@@ -270,6 +274,7 @@ class _Draft:
                 precision=self.settings.precision,
                 compile=self.settings.compile,
                 data=self.images,
+                others=self.others,
                 identity=identity,
                 title=self._title(sampler, identity),
                 planned_nfe=planned_nfe(self.task, sampler),
@@ -316,7 +321,7 @@ class _Draft:
                 raise BenchError(
                     f"the learned variance of {card.name} belongs to the SDE it was trained on: leave out --sde"
                 )
-        check_task(task, card, sampler)
+        check_task(task, card, sampler, self.others)
         _check_data(self.images, card, task, settings.samples, self.batch_size)
         if sampler.solver is None:
             sampler.schedule()
@@ -334,7 +339,7 @@ class _Draft:
     def _cacheable(self) -> bool:
         """Whether the source of everything that was passed as an object is known."""
         sources = [plugin_code(entry, part).complete for entry, part in self._objects()]
-        return all(sources) and (not self.card.in_memory or self.card.code is not None)
+        return all(sources) and self.card.cacheable
 
     def _identity(self, sampler: Sampler | None) -> Identity:
         """The identity; without a sampler, that of the parts as they were given."""
@@ -347,7 +352,7 @@ class _Draft:
         sde: Any = self.parts["sde"]
         return Identity(
             checkpoint=checkpoint_identity(self.card, convention_of(self.card, sde, registry), registry),
-            task=task.model_copy(update={"provenance": dict(self.task.provenance(self.card))}),
+            task=task.model_copy(update={"provenance": self._task_provenance()}),
             **parts,
             **({} if sampler is None else grid_identity(sampler)),
             denoise="none" if sampler is None else sampler.denoise,
@@ -360,6 +365,11 @@ class _Draft:
             torch=library_version("torch"),
             code=core_hash(),
         )
+
+    def _task_provenance(self) -> dict[str, JsonValue]:
+        """What decides the task's numbers besides its parameters: its own files and further checkpoints."""
+        provenance: dict[str, JsonValue] = dict(self.task.provenance(self.card))
+        return provenance | {card.name: card.deciding() for card in self.others}
 
     def _title(self, sampler: Sampler, identity: Identity) -> str:
         """The run in a line: every setting that differs from its default, without the seed."""
@@ -513,7 +523,7 @@ def _placed_runs(
             variant = Settings.model_validate(common | choice | selections | {"parameters": parameters})
             runs = planner.runs(variant)
         except ValidationError as error:
-            raise BenchError(f"suite {name}: {place}: {complaint(error)}") from error
+            raise BenchError(f"suite {name}: {place}: {first_problem(error)}") from error
         except BenchError as error:
             hint = "" if scale >= 1 else f" (here all step counts are times {scale:g}: raise --steps-scale)"
             raise BenchError(f"suite {name}: {place}: {error}{hint}") from error

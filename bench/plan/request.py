@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
-from bench.checkpoints.load import own_sde
+from bench.checkpoints.resolve import own_sde
 from bench.errors import BenchError
 from bench.plan.contexts import MetricContexts
 from bench.plan.planning import Objects, Plan, plan_runs, plan_suite

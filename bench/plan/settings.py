@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bench.diffusion.grid import GridKind
 from bench.diffusion.sampler import Denoise, Order
-from bench.errors import BenchError, did_you_mean
+from bench.errors import BenchError, did_you_mean, first_problem
 from bench.files import REGISTRY, SHIPPED_TOML
 from bench.plan.suites import CellGroup, Suite
 from bench.types import Precision
@@ -98,7 +98,7 @@ def _read(path: Path) -> _File:
     try:
         found = _File.model_validate(raw)
     except ValidationError as error:
-        raise BenchError(f"{path}: {complaint(error)}") from error
+        raise BenchError(f"{path}: {first_problem(error)}") from error
     for place, values in {
         "defaults": found.defaults,
         **{f"profiles.{k}": v for k, v in found.profiles.items()},
@@ -153,7 +153,7 @@ def _validated(values: dict[str, Any], prefix: str = "") -> Settings:
     try:
         return Settings.model_validate({k: _listed(k, v) for k, v in values.items()})
     except ValidationError as error:
-        raise BenchError(f"{prefix}{complaint(error)}") from error
+        raise BenchError(f"{prefix}{first_problem(error)}") from error
 
 
 def _listed(key: str, value: Any) -> Any:
@@ -166,14 +166,6 @@ def _over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     for role, values in above.get("parameters", {}).items():
         parameters[role] = parameters.get(role, {}) | values
     return below | above | ({"parameters": parameters} if parameters else {})
-
-
-def complaint(error: ValidationError) -> str:
-    """The first thing that a validation found wrong, in one line."""
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    message = str(first["msg"])
-    return f"{where}: {message[0].lower()}{message[1:]}, not {first['input']!r}"
 
 
 def settings(

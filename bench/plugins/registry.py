@@ -156,7 +156,8 @@ class Registry:
             missing = ", ".join(sorted(getattr(thing, "__abstractmethods__", ())))
             raise TypeError(f"{name!r} does not define {missing}")
         _check_interface(role, thing)
-        thing.parameters()  # an annotation that can't be evaluated fails here, not in a later listing
+        cls: Any = thing
+        cls.parameters()  # an annotation that can't be evaluated fails here, not in a later listing
         return Entry(kind, name, thing, distribution, version)
 
     def _report(self, label: str, distribution: str, error: BaseException) -> None:

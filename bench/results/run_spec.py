@@ -87,6 +87,7 @@ class RunSpec(IdentifiedRun):
         precision: What the network computes in.
         compile: Whether the network is compiled.
         data: Images that the task works on; None for none, or for draws of the exact checkpoint.
+        others: Further checkpoints that the task names (`Task.checkpoints`).
         planned_nfe: Network calls per sample as the plugins declare them; None where unknown in advance.
         cacheable: False where the source of a plugin is not available, so that the code behind a record can't
             be known: the run is then made anew each time.
@@ -102,6 +103,7 @@ class RunSpec(IdentifiedRun):
     precision: Precision
     compile: bool
     data: Images | None
+    others: tuple[Card, ...] = ()
     planned_nfe: int | None = None
     cacheable: bool = True
     in_memory: bool = False

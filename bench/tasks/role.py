@@ -1,12 +1,12 @@
-"""Roles Task and Condition: what a run does with a sampler, and what changes the sampler's steps."""
+"""The role Task: what a run does with a sampler, and the context that one batch of it runs in."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar
 
 from bench.diffusion.condition import Condition
 from bench.diffusion.model import Model
@@ -16,8 +16,10 @@ from bench.diffusion.roles import Field, FlowSolver, OnStep
 from bench.diffusion.sampler import Sampler
 from bench.errors import BenchError
 from bench.params import Plugin
+from bench.types import JSONValue
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
     from bench.checkpoints.cards import Card
@@ -26,16 +28,34 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class BatchContext:
-    """One batch of a task: ``size`` samples, the first of which is number ``first`` of its cell.
+    """One batch of a run, as a task sees it: samples ``first`` to ``first + size - 1`` of the run.
 
-    ``images`` (size, C, H, W) on [0, 1] are those that the task works on, one per sample; None where it takes
-    none. ``noise(role)`` is the batch's random stream of that role, the same one whenever it is asked for.
-    ``load(name)`` is another checkpoint on the run's SDE, device and precision (`under`).
+    A state x is a tensor (size, *model.shape) on the SDE's data range, in the checkpoint's coordinates:
+    pixels for a network, DCT coefficients for an exact checkpoint. An image is (size, C, H, W) on [0, 1].
+    `states` and ``model.images`` convert between the two. Everything that is random comes from `noise`,
+    every new tensor lies on `device`: then a batch has the same bits on every worker.
+
+    Args:
+        sampler: The run's sampler; ``sampler.sde`` is its SDE, with times from ``sde.end`` (prior) to
+            ``sde.eps`` (data).
+        prediction: The checkpoint's prediction on that SDE. ``prediction.score(x, level)`` is
+            ``grad log p_t(x)``, shaped as x; its calls are counted.
+        device: The torch device of the run.
+        size: Number of samples in this batch.
+        first: Number of the batch's first sample within the run.
+        images: The images that the task works on, (size, C, H, W) on [0, 1], a row per sample; None unless
+            `Task.takes_data`. Not to be changed in place.
+        noise: ``noise(role)`` is the batch's random stream of that role, a name of the task's own choice;
+            ``noise(role)(x)`` draws standard normal noise shaped as x. The same stream for the same role.
+        on_step: Receives the sampler's progress; `sample` and `integrate` pass it on.
+        watch: Whether the sampler checks after each step that the state is finite.
+        load: ``load(name)`` is another checkpoint, loaded on the run's SDE, device and precision. A name must
+            be one of `Task.checkpoints`.
     """
 
     sampler: Sampler
     prediction: Prediction
-    device: Any
+    device: torch.device
     size: int
     first: int
     images: Tensor | None
@@ -46,22 +66,38 @@ class BatchContext:
 
     @property
     def model(self) -> Model:
-        """The loaded checkpoint."""
+        """The loaded checkpoint, with ``shape``, ``images(x)`` and ``states(images)``."""
         return self.prediction.model
 
     def prior(self) -> Tensor:
-        """Standard normal noise (size, ...), the same for every sampler and task."""
+        """The batch's prior noise.
+
+        Returns:
+            Standard normal noise z (size, *model.shape); ``sde.prior_std z`` is the state at ``sde.end``. All
+            samplers and tasks of a seed start from the same one.
+        """
         import torch
 
         return self.noise("prior")(torch.empty((self.size, *self.model.shape), device=self.device))
 
     def states(self) -> Tensor:
-        """The task's images as states (size, ...)."""
+        """The batch's `images` as states.
+
+        Returns:
+            States (size, *model.shape) on the SDE's data range.
+        """
         assert self.images is not None
         return self.model.states(self.images)
 
     def sample(self, condition: Condition | None = None) -> Tensor:
-        """The sampler's run from the prior: states (size, ...)."""
+        """Run the sampler from `prior` to its end.
+
+        Args:
+            condition: Guides the score and replaces known parts after each step; None: an unconditional run.
+
+        Returns:
+            States (size, *model.shape); ``model.images`` makes images of them.
+        """
         return self.sampler.run(
             self.prior(),
             self.prediction,
@@ -74,90 +110,197 @@ class BatchContext:
         )
 
     def integrate(self, field: Field, y: Tensor, start: float, end: float) -> Tensor:
-        """y (size, ...) at time ``start`` -> at ``end``, along ``field`` by the run's `FlowSolver`."""
-        solver = self.sampler.solver
-        assert isinstance(solver, FlowSolver)
-        return self.sampler.solved(
-            lambda y: solver.integrate(field, y, start, end), y, self.prediction, self.on_step, self.watch
-        )
+        """Solve ``dy/dt = field(t, y)`` by the run's `FlowSolver`, for a task that `Task.follows_flow`.
+
+        Args:
+            field: The right-hand side; takes a time and y, returns a tensor shaped as y.
+            y: The value at ``start``, (size, ...); more than the state may be integrated along with it.
+            start: Time of ``y``.
+            end: Time of the result; may be smaller than ``start``.
+
+        Returns:
+            The value at ``end``, shaped as y.
+        """
+        return self.sampler.integrate(field, y, start, end, self.prediction, self.on_step, watch=self.watch)
 
     def under(self, checkpoint: str) -> BatchContext:
-        """The same work under another checkpoint, whose calls its own ``prediction`` counts."""
+        """The same batch with another checkpoint in place of the run's own.
+
+        Args:
+            checkpoint: A name of `Task.checkpoints`.
+
+        Returns:
+            A context whose ``prediction`` is of that checkpoint and counts its own calls: the task adds
+            them to its own, ``batch.prediction.count(other.prediction.calls)``.
+        """
         assert self.load is not None
         prediction = Prediction(self.load(checkpoint), self.prediction.sde, self.prediction.clock)
         return dataclasses.replace(self, prediction=prediction)
 
 
 class Task(Plugin):
-    """What a run does with a sampler: `run` makes one batch, named tensors with a row per sample.
+    """What a run does with a sampler. `run` turns one batch into named tensors, a row per sample.
 
-    ``leaves`` names them; metrics say by `Metric.inputs` which they take in. ``metrics`` are taken unless
-    others are asked for; none stands for the checkpoint's own. ``takes_data``: it works on images
-    (``--data``). ``follows_flow``: it integrates the probability flow by a `FlowSolver`, and no denoising
-    step ends it. ``sde_defaults``: values of the SDE's parameters where the user gives none.
+    A subclass has a ``name``, parameters as typed fields, and the method `run`; everything else has a
+    default. Metrics read what it returns: each names its ``Metric.inputs`` among the task's ``outputs``.
+    The tensors are stored, so that further metrics can be measured later. For example, images with noise of
+    time t and the network's denoised ones, ``E[x0 | x] = (x + sigma^2 score) / alpha``::
+
+        class Denoise(Task):
+            name = "denoise"
+            outputs = ("images", "noisy")
+            takes_data = True
+
+            t: float = param(default=0.2, help="time of the noise", above=0, high=1)
+
+            def run(self, batch: BatchContext) -> dict[str, Tensor]:
+                clean = batch.states()
+                level = batch.sampler.sde.at(self.t)
+                x = level.alpha * clean + level.sigma * batch.noise("noisy")(clean)
+                score = batch.prediction.score(x, level)
+                mean = (x + level.sigma**2 * score) / level.alpha
+                return {"images": batch.model.images(mean), "noisy": batch.model.images(x)}
+
+        @hookimpl
+        def register_tasks(register: Register) -> None:
+            register(Denoise)
+
+    Register it under the entry-point group ``bench``, run it with ``bench run --task denoise --data ...``,
+    and check it with ``bench check denoise``.
     """
 
     outputs: ClassVar[tuple[str, ...]] = ("images",)
+    """Names of the tensors that `run` returns."""
     metrics: ClassVar[tuple[str, ...]] = ()
+    """Metrics that are measured unless the user chooses others; empty: the checkpoint's own
+    (`Card.metric`)."""
     takes_data: ClassVar[bool] = False
+    """Whether it works on images (``--data``). Without a source an exact checkpoint draws them."""
     follows_flow: ClassVar[bool] = False
-    sde_defaults: ClassVar[Mapping[str, Any]] = {}
+    """Whether it integrates the probability flow by a `FlowSolver`; then no denoising step ends the run."""
+    default_solver: ClassVar[str | None] = None
+    """The solver of its runs where the user chooses no sampler; None: the default predictor and corrector."""
+    sde_defaults: ClassVar[Mapping[str, JSONValue]] = {}
+    """Values of the SDE's parameters that hold unless the user or the checkpoint's card sets them."""
 
     @property
     def per_image(self) -> int:
-        """Samples that are made of each image."""
+        """Number of consecutive samples that are made of each image; default: 1."""
         return 1
 
+    @property
+    def checkpoints(self) -> tuple[str, ...]:
+        """Names of further checkpoints that `run` loads by `BatchContext.load`; default: none.
+
+        Their images must have the shape of the run's own checkpoint, and their files decide the run's
+        fingerprint.
+        """
+        return ()
+
     def metrics_on(self, card: Card) -> tuple[str, ...]:
-        """The metrics that are taken on a checkpoint unless others are asked for; default: ``metrics``."""
+        """Names of the metrics that are measured on a checkpoint unless the user chooses others.
+
+        Args:
+            card: The run's checkpoint.
+
+        Returns:
+            Metric names; empty stands for the checkpoint's own metric. Default: ``metrics``.
+        """
         del card
         return self.metrics
 
     def check(self, card: Card, sampler: Sampler) -> None:
-        """`BenchError` where the sampler or the checkpoint can't do it."""
+        """Refuse a checkpoint or sampler that the task can't work with; called at planning.
+
+        Raises:
+            BenchError: With one line that says what to change.
+        """
 
     def check_data(self, data: Images | None, samples: int, batch_size: int) -> None:
-        """`BenchError` where it can't work on such images (None: draws), or not in such batches."""
+        """Refuse images or batches that the task can't work with; called at planning if it `takes_data`.
+
+        Args:
+            data: The images; None: an exact checkpoint draws them.
+            samples: Number of samples of the run.
+            batch_size: Number of samples of every batch but the last, which may be smaller.
+
+        Raises:
+            BenchError: With one line that says what to change.
+        """
 
     def exact(self, card: Card, sampler: Sampler) -> dict[str, float]:
-        """What metrics, by label, are in truth for the sampler on the checkpoint, where theory knows it."""
+        """Metric values that theory knows for the sampler on the checkpoint.
+
+        Returns:
+            Values by the metric's label; empty where theory knows none.
+        """
         del card, sampler
         return {}
 
-    def provenance(self, card: Card) -> dict[str, Any]:
-        """What decides a batch besides parameters, sampler and the checkpoint: hashes of files."""
+    def provenance(self, card: Card) -> dict[str, str]:
+        """What decides a batch's numbers besides parameters, sampler and checkpoints.
+
+        Args:
+            card: The run's checkpoint.
+
+        Returns:
+            Hashes by name, of files for example. They go into the run's fingerprint and record.
+        """
         del card
         return {}
 
-    def warm(self, work: BatchContext) -> None:
-        """Call once all that `run` calls, before it is timed: first calls load, compile and choose.
+    def warm(self, batch: BatchContext) -> None:
+        """Call once everything that `run` calls, before `run` is timed: first calls load and compile.
 
-        Default: the score.
+        Default: one score at the prior.
         """
-        work.prediction.score(work.prior(), work.prediction.sde.end)
+        batch.prediction.score(batch.prior(), batch.prediction.sde.end)
 
     @abstractmethod
-    def run(self, work: BatchContext) -> dict[str, Tensor]:
-        """One batch: a tensor (size, ...) for each name of ``leaves``.
+    def run(self, batch: BatchContext) -> dict[str, Tensor]:
+        """Process one batch. Runs without gradients; all randomness comes from ``batch.noise``.
 
-        A tensor ``exact_NAME`` besides is the truth of NAME per sample, where it is known: its mean becomes
-        the exact value of the metric so called.
+        Returns:
+            A finite tensor (batch.size, ...) for each name of ``outputs``. A further tensor ``exact_NAME``
+            (batch.size,) is the truth of the metric NAME per sample; its mean becomes that metric's exact
+            value.
         """
 
-    def preview(self, left: Mapping[str, Tensor]) -> tuple[Tensor, int] | None:
-        """Images (n, C, H, W) on [0, 1] of the record's picture, and its columns; None: no picture.
+    def preview(self, outputs: Mapping[str, Tensor]) -> tuple[Tensor, int] | None:
+        """The picture that goes with the record.
 
-        ``left`` are the cell's first 64 samples, or more. Default: a square of the images.
+        Args:
+            outputs: Tensors as `run` returns them, of the run's first samples: 64, or up to a batch more.
+
+        Returns:
+            Images (n, C, H, W) on [0, 1] row by row, and the number of columns; None: no picture. Default: a
+            square of at most 64 ``images``.
         """
-        if "images" not in left:
+        if "images" not in outputs:
             return None
-        images = left["images"][:64]
+        images = outputs["images"][:64]
         return images, math.ceil(math.sqrt(len(images)))
 
 
-def check_task(task: Task, card: Card, sampler: Sampler) -> None:
-    """`BenchError` where task, checkpoint and sampler don't go together."""
+def check_task(task: Task, card: Card, sampler: Sampler, others: Sequence[Card] = ()) -> None:
+    """Refuse a task, checkpoint and sampler that don't go together.
+
+    Args:
+        task: The task.
+        card: The run's checkpoint.
+        sampler: The run's sampler.
+        others: The checkpoints that `Task.checkpoints` names.
+
+    Raises:
+        BenchError: With one line that says what to change.
+    """
     if task.follows_flow and not isinstance(sampler.solver, FlowSolver):
-        given = next(p.name for p in (sampler.solver, sampler.predictor, sampler.corrector) if p is not None)
-        raise BenchError(f"{task.name} follows the probability flow: give --solver rk45, not {given}")
+        part = next(p for p in (sampler.solver, sampler.predictor, sampler.corrector) if p is not None)
+        solver = task.default_solver or "with a solver of ODEs"
+        raise BenchError(f"{task.name} follows the probability flow: give --solver {solver}, not {part.name}")
     task.check(card, sampler)
+    for other in others:
+        other.check()
+        if other.shape != card.shape:
+            sizes = ["x".join(map(str, shape)) for shape in (other.shape, card.shape)]
+            raise BenchError(f"{task.name}: {other.name} takes {sizes[0]} images, {card.name} {sizes[1]}")

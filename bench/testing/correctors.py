@@ -36,7 +36,7 @@ def invariance(part: Corrector, sde: SDE) -> Iterator[Finding]:
         yield Finding(name, "info", "makes no moves")
         return
     own, worst, pulls = part.resolve(sde), 0.0, []
-    plan = sampler(part, sde, 40).scales()
+    plan = sampler(part, sde, 40).schedule()
     for scale in (plan[4], plan[20], plan[36]):
         mean, variance = (torch.from_numpy(one) for one in marginal(sde, scale))
         x = mean + variance.sqrt() * prior(BATCH, seed=31)

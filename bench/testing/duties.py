@@ -226,7 +226,7 @@ def noiseless_mean(part: Part, sdes: Sequence[SDE]) -> Iterator[Finding]:
         for seed in (8, 9):
             ran = run(part, sde, 4, prior(3))
             if isinstance(part, Corrector):
-                scale = probe.sampler(part, sde, 4).scales()[-1]
+                scale = probe.sampler(part, sde, 4).schedule()[-1]
                 x = prior(3)
                 update = part.resolve(sde).step(x, scale, _score(sde), Stream(seed))
             else:

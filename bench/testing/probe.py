@@ -33,9 +33,9 @@ SHAPE = (3, 8, 8)
 
 @functools.cache
 def _data(checkpoint: str, low: float, high: float) -> Mixture:
-    from bench.checkpoints.exact import mixture
+    from bench.checkpoints.exact import exact_data
 
-    found, colour = mixture(registry().get("checkpoints", checkpoint).thing)
+    found, colour = exact_data(registry().get("checkpoints", checkpoint).thing)
     whole = on_range(found, (low, high), colour)
     return Mixture(whole.weight, whole.mean[:, :, ::4, ::4], whole.variance[:, :, ::4, ::4])
 
@@ -232,5 +232,5 @@ def middle(sde: SDE) -> SDE:
     """The SDE ended where its noise has the size of the data, coordinates' deviations in geometric mean."""
     _, variance = gaussian(sde)
     ratio = float(np.log(variance).mean() / 2)
-    t = float(sde.time_at(np.array([ratio]))[0])
+    t = sde.level_at_half_log_snr(-ratio).t
     return ended(sde, min(max(t, sde.eps), 0.8 * sde.end))

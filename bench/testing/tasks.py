@@ -10,7 +10,7 @@ import torch
 
 from bench.checkpoints.cards import Card
 from bench.closed_form.mixture import MixtureModel
-from bench.diffusion.noise import stream
+from bench.diffusion.noise import noise_stream
 from bench.diffusion.prediction import Prediction
 from bench.diffusion.sampler import Sampler
 from bench.diffusion.sde import SDE
@@ -69,10 +69,10 @@ def _work(task: Task, card: Card, sampler: Sampler) -> BatchContext:
         data = truth(name, sde)
         return MixtureModel(data, "cpu", torch.float32, colour=None, range_=sde.data_range)
 
-    model, noise = load(card.name), functools.cache(lambda role: stream(0, 1, role, "cpu"))
+    model, noise = load(card.name), functools.cache(lambda role: noise_stream(0, 1, role, "cpu"))
     images = None
     if task.takes_data:
-        drawn = model.images(model.draw(4, stream(0, 1, "data", "cpu")))
+        drawn = model.images(model.draw(4, noise_stream(0, 1, "data", "cpu")))
         images = drawn.repeat_interleave(task.per_image, dim=0)
     prediction = Prediction(model, sde)
     return BatchContext(sampler, prediction, torch.device("cpu"), size, size, images, noise, load=load)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from bench import Array, BenchError, Card, Metric, MetricResult, MetricState, Tensor
-from bench.closed_form.dct import to_basis
+from bench.closed_form.dct import to_dct
 from bench.files import REGISTRY
 from bench.metrics.frechet import fd_diagonal
 from bench.metrics.moments import groups
@@ -40,9 +40,9 @@ def _reference_card() -> Card:
 
 class _CoefficientDistance(MetricState):
     def __init__(self) -> None:
-        from bench.checkpoints.exact import mixture
+        from bench.checkpoints.exact import exact_data
 
-        data, self.colour = mixture(_reference_card())
+        data, self.colour = exact_data(_reference_card())
         self.mean, self.variance = data.mean[0].ravel(), data.variance[0].ravel()
         self.n = 0
         self.sum: Array = np.zeros_like(self.mean)
@@ -53,7 +53,7 @@ class _CoefficientDistance(MetricState):
         if images[0].numel() != self.mean.size:
             raise BenchError(f"fd_dct takes 3x32x32 images, not {'x'.join(map(str, images.shape[1:]))}")
         # sums are taken about the reference mean: no cancellation
-        x = to_basis(images.double(), self.colour).flatten(1).numpy() - self.mean
+        x = to_dct(images.double(), self.colour).flatten(1).numpy() - self.mean
         self.batches.append((len(x), x.sum(axis=0), (x**2).sum(axis=0)))
         self.n += len(x)
         self.sum += self.batches[-1][1]

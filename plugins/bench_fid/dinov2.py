@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench import BenchError, Extractor, Features, Tensor, cache
-from bench.cache import hashed
+from bench.cache import cached_sha256
 
 if TYPE_CHECKING:
     from bench.metrics.features import Extract
@@ -52,7 +52,7 @@ class DINOv2(Extractor):
             )
 
     def provenance(self) -> dict[str, str]:
-        return {f"{self.name}/{name}": hashed(self.folder() / name) for name in FILES}
+        return {f"{self.name}/{name}": cached_sha256(self.folder() / name) for name in FILES}
 
     def load(self, device: Any) -> Extract:
         self.check()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import BenchError, Extractor, Features, Tensor
-from bench.cache import check_file, hashed
+from bench.cache import cached_sha256, check_file
 from bench.files import REGISTRY
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Cifar10FeaturesExtractor(Extractor):
         self._file()
 
     def provenance(self) -> dict[str, str]:
-        return {self.name: hashed(self._file())}
+        return {self.name: cached_sha256(self._file())}
 
     def reference(self, dataset: str) -> Path | None:
         path = REGISTRY / "stats" / f"{dataset}_{self.name}.npz"

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from bench import Array, BenchError, Extractor, Features, Tensor, param
-from bench.cache import hashed, root
-from bench.download import Listener, fetch, forget, writing
+from bench.cache import cached_sha256, root
+from bench.download import fetch, forget, writing
+from bench.events import Advance, Event, Notice
 
 if TYPE_CHECKING:
     from bench.metrics.features import Extract
@@ -58,7 +59,7 @@ class Inception(Extractor):
 
     def provenance(self) -> dict[str, str]:
         path = self._weights()
-        return {path.name: hashed(path)}
+        return {path.name: cached_sha256(path)}
 
     def reference(self, dataset: str) -> Path | None:
         """clean-fid's statistics: ``cifar10-train``, ``cifar10-test``, or NAME-SPLIT-RESOLUTION as it has
@@ -215,19 +216,18 @@ def _full_precision(device: Any) -> Iterator[None]:
         products.allow_tf32, layers.allow_tf32 = before
 
 
-class _Spoken(Listener):
+class _Spoken:
     """A line on standard error when a file begins to come, every ten seconds, and when a try fails."""
 
     said = -1e9
 
-    def at(self, file: str, done: int, total: int | None) -> None:
-        if time.monotonic() - self.said > 10:
-            of = f" of {total / 1e6:.1f}" if total is not None else ""
-            print(f"fetching {file}: {done / 1e6:.1f}{of} MB", file=sys.stderr)
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Advance) and time.monotonic() - self.said > 10:
+            of = f" of {event.total / 1e6:.1f}" if event.total is not None else ""
+            print(f"fetching {event.phase}: {event.done / 1e6:.1f}{of} MB", file=sys.stderr)
             self.said = time.monotonic()
-
-    def notice(self, text: str) -> None:
-        print(text, file=sys.stderr)
+        elif isinstance(event, Notice):
+            print(event.text, file=sys.stderr)
 
 
 def _address() -> str:
@@ -281,7 +281,7 @@ def _fetch(url: str, target: Path) -> None:
             return
         fetch(url, partial, None, None, _Spoken())
         start = re.search(r"-([0-9a-f]{8})\.pth$", target.name)
-        if start is not None and not hashed(partial).startswith(start[1]):
+        if start is not None and not cached_sha256(partial).startswith(start[1]):
             forget(partial)
             raise BenchError(f"{url} has another file: its SHA-256 does not start with {start[1]}")
         with writing(target):

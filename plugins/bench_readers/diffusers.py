@@ -324,7 +324,7 @@ def _agree(card: Card, c: Mapping[str, Any], size: int, *, skip: bool) -> None:
 
 def views(network: UNet, attention: tuple[str, ...] = ATTENTION[0]) -> Iterator[View]:
     """Every parameter of ``network`` under its published name; ``attention`` names the matrices of one."""
-    from bench.checkpoints.networks.layers import Block, Fourier
+    from bench.checkpoints.networks.layers import FourierFeatures, ResidualBlock
     from bench_readers.layout import block, named
 
     def level(prefix: str, ours: Any) -> Iterator[View]:
@@ -334,13 +334,13 @@ def views(network: UNet, attention: tuple[str, ...] = ATTENTION[0]) -> Iterator[
             yield from _attention(f"{prefix}.attentions.{j}", layer, attention)
 
     def resample(prefix: str, way: str, ours: Any) -> Iterator[View]:
-        if isinstance(ours, Block):
+        if isinstance(ours, ResidualBlock):
             yield from block(f"{prefix}.resnet_{way}", ours, BLOCK)
         elif ours is not None:
             yield from named(f"{prefix}.{way}samplers.0.conv", ours.conv)
 
     yield from named("conv_in", network.stem)
-    if isinstance(network.noise, Fourier):
+    if isinstance(network.noise, FourierFeatures):
         yield "time_proj.weight", network.noise.weight.detach()
     yield from named("time_embedding.linear_1", network.embed0)
     yield from named("time_embedding.linear_2", network.embed1)

@@ -11,7 +11,7 @@ from bench import BenchError, Card, Reader
 if TYPE_CHECKING:
     from torch import nn
 
-    from bench.checkpoints.networks.layers import Block
+    from bench.checkpoints.networks.layers import ResidualBlock
     from bench.checkpoints.networks.unet import UNet
     from bench_readers.layout import View
 
@@ -92,11 +92,11 @@ def build(card: Card) -> nn.Module:
 
 def views(network: UNet) -> Iterator[View]:
     """Every parameter of ``network`` under its name in EDM's pickles."""
-    from bench.checkpoints.networks.layers import Fourier
+    from bench.checkpoints.networks.layers import FourierFeatures
     from bench_readers.layout import named
 
     model, size = "model", network.config.size
-    if isinstance(network.noise, Fourier):
+    if isinstance(network.noise, FourierFeatures):
         yield f"{model}.map_noise.freqs", network.noise.weight.detach()
     if network.classes is not None:
         yield from named(f"{model}.map_label", network.classes)
@@ -132,7 +132,7 @@ def views(network: UNet) -> Iterator[View]:
     yield from named(f"{model}.dec.{size}x{size}_aux_conv", network.out)
 
 
-def _block(prefix: str, ours: Block, attention: Any = None) -> Iterator[View]:
+def _block(prefix: str, ours: ResidualBlock, attention: Any = None) -> Iterator[View]:
     from bench_readers.layout import Merged, block, named
 
     yield from block(prefix, ours, BLOCK)

@@ -61,10 +61,10 @@ def views(network: UNet) -> Iterator[View]:
 
     def stage(prefix: str, *layers: Any) -> Iterator[View]:
         """What follows on each other in one of the published network's blocks; None leaves no gap."""
-        from bench.checkpoints.networks.layers import Attention, Block, ConvDown, ConvUp
+        from bench.checkpoints.networks.layers import Attention, ConvDown, ConvUp, ResidualBlock
 
         for i, layer in enumerate(layer for layer in layers if layer is not None):
-            if isinstance(layer, Block):
+            if isinstance(layer, ResidualBlock):
                 yield from block(f"{prefix}.{i}", layer, BLOCK)
             elif isinstance(layer, Attention):
                 yield from _attention(f"{prefix}.{i}", layer)

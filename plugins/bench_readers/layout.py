@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from bench import BenchError
-from bench.checkpoints.networks.layers import Attention, Block
+from bench.checkpoints.networks.layers import Attention, ResidualBlock
 from bench.errors import printable
 
 
@@ -40,7 +40,7 @@ def named(prefix: str, module: nn.Module) -> Iterator[View]:
         yield f"{prefix}.{name}", parameter.detach()
 
 
-def block(prefix: str, ours: Block, names: Mapping[str, str]) -> Iterator[View]:
+def block(prefix: str, ours: ResidualBlock, names: Mapping[str, str]) -> Iterator[View]:
     """A residual block, in the order of ``names``: ours to published."""
     for own, published in names.items():
         layer = getattr(ours, own)

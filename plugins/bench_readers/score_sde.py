@@ -28,7 +28,7 @@ BLOCK = {
 class ScoreSDE(Reader):
     """A ``.pth`` of score_sde_pytorch. Runs use the moving average, as the published figures did.
 
-    The average is a list without names, in the order of the trainable parameters; the frozen Fourier
+    The average is a list without names, in the order of the trainable parameters; the frozen FourierFeatures
     weights are not in it and come from ``model``.
     """
 
@@ -97,7 +97,7 @@ def _parts(found: Any) -> tuple[dict[str, Tensor], list[Tensor]]:
 
 def views(network: UNet) -> Iterator[View]:
     """Every parameter of ``network`` under its published name, in the published order."""
-    from bench.checkpoints.networks.layers import Attention, Block, ConvDown, ConvUp, Fourier
+    from bench.checkpoints.networks.layers import Attention, ConvDown, ConvUp, FourierFeatures, ResidualBlock
     from bench_readers.layout import block, named
 
     count = itertools.count()
@@ -107,18 +107,18 @@ def views(network: UNet) -> Iterator[View]:
         prefix = f"all_modules.{next(count)}"
         if isinstance(layer, Attention):
             yield from _attention(prefix, layer)
-        elif isinstance(layer, Block):
+        elif isinstance(layer, ResidualBlock):
             for name, view in block(prefix, layer, names):
                 yield _nin(name, view) if ".NIN_0." in name else (name, view)
         elif isinstance(layer, ConvDown | ConvUp):
             yield from named(prefix + suffix, layer.conv)
-        elif isinstance(layer, Fourier):
+        elif isinstance(layer, FourierFeatures):
             yield f"{prefix}.W", layer.weight.detach()
         else:
             yield from named(prefix + suffix, layer)
 
     conv = ".Conv2d_0" if network.config.fir else ".Conv_0"
-    if isinstance(network.noise, Fourier):
+    if isinstance(network.noise, FourierFeatures):
         yield from unit(network.noise)
     yield from unit(network.embed0)
     yield from unit(network.embed1)

@@ -1,4 +1,4 @@
-"""Tasks: what a run does with a sampler, and what is measured of what they leave."""
+"""Tasks, and the metrics of what they return."""
 
 from bench import Register, hookimpl
 
@@ -26,7 +26,7 @@ def register_metrics(register: Register) -> None:
     from bench_tasks.latents import LatentCorrelation, LatentDifference, LatentFD
     from bench_tasks.means import BitsPerDim, RoundTrip
 
-    for of_flow in (BitsPerDim, RoundTrip, LatentFD, LatentCorrelation, LatentDifference):
-        register(of_flow)
-    for of_condition in (ConditionalFd, KnownError, ClassShare, ComponentShare, FdClass, FdComponent):
-        register(of_condition)
+    for metric in (BitsPerDim, RoundTrip, LatentFD, LatentCorrelation, LatentDifference):
+        register(metric)
+    for metric in (ConditionalFd, KnownError, ClassShare, ComponentShare, FdClass, FdComponent):
+        register(metric)

@@ -1,128 +1,151 @@
-"""Whether samples are of the class that was asked for, and how near they come to that class's own data."""
+"""Whether samples are of the requested class, and how near they come to that class's own data."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench import Array, BenchError, Card, Metric, MetricResult, MetricState, Task, Tensor
-from bench.closed_form.dct import to_basis
-from bench.files import REGISTRY
-from bench.metrics.features import find_extractor, shared
-from bench.metrics.frechet import fd_diagonal
-from bench.metrics.moments import groups
+from bench import (
+    Array,
+    BenchError,
+    Card,
+    Extractor,
+    Metric,
+    MetricContext,
+    MetricResult,
+    MetricState,
+    Mixture,
+    MixtureModel,
+    Task,
+    Tensor,
+    exact_data,
+    fd_diagonal,
+    jackknife_groups,
+    to_dct,
+)
 
 MIXTURE = "gmm-cifar10"
 EXTRACTOR = "cifar10-features"
-BY_CLASS = REGISTRY / "stats" / "cifar10-train-by-class_cifar10-features.npz"
+BY_CLASS = "cifar10-train-by-class"
+"""The statistics of the extractor's features, class by class."""
 CLASSES = 10
+SHAPE = (3, 32, 32)
+"""The shape of the images of CIFAR-10 and of `MIXTURE`."""
 LOWEST = (slice(None), slice(None), slice(0, 8), slice(0, 8))
 """The 8 x 8 lowest frequencies of each plane."""
 
 
-class _ClassMetric(Metric):
+class ClassMetric(Metric):
+    """A metric of images and the classes that they were requested to be of."""
+
+    name = "class_metric"
     inputs = ("images", "labels")
 
+    def check(self, task: Task, shape: tuple[int, ...], samples: int) -> None:
+        if tuple(shape) != SHAPE:
+            sizes = ["x".join(map(str, s)) for s in (SHAPE, shape)]
+            raise BenchError(f"{self.name} takes {sizes[0]} images, not {sizes[1]}")
 
-class ClassShare(_ClassMetric):
-    """Share of samples to which ``cifar10-features`` gives the class asked for.
 
-    Its error is ``sqrt(p (1 - p) / n)``. That small classifier of CIFAR-10 guides no sampler. Of real test
-    images it puts 86 % where they belong: a higher share means samples surer than the data.
+class ClassShare(ClassMetric):
+    """Share of samples that ``cifar10-features`` puts in the requested class.
+
+    Its error is ``sqrt(p (1 - p) / n)``. That small classifier of CIFAR-10 guides no sampler. It puts 86 % of
+    real test images in their own class: a higher share means samples surer than the data.
     """
 
     name = "class_share"
     direction = "higher"
     min_samples = 100
 
-    def start(self, device: Any) -> MetricState:
-        extract = shared(find_extractor(EXTRACTOR), device, "round")
+    def start(self, context: MetricContext) -> MetricState:
+        extract = context.features(_extractor(context), "round")
 
-        def verdict(images: Tensor) -> NDArray[np.int64]:
+        def classify(images: Tensor) -> NDArray[np.int64]:
             probabilities = extract(images).probabilities
             assert probabilities is not None
             return np.asarray(probabilities.argmax(1).numpy())
 
-        return _Share(verdict)
+        return ShareState(classify)
 
-    def provenance(self) -> dict[str, str]:
-        return find_extractor(EXTRACTOR).provenance()
+    def provenance(self, context: MetricContext) -> dict[str, str]:
+        return _extractor(context).provenance()
 
 
-class ComponentShare(_ClassMetric):
-    """Share of samples whose most likely component of ``gmm-cifar10`` is the one asked for.
+class ComponentShare(ClassMetric):
+    """Share of samples whose most likely component of ``gmm-cifar10`` is the requested one.
 
-    Its error is ``sqrt(p (1 - p) / n)``. By the exact posterior of the components given the 8 x 8 lowest
-    frequencies of each plane: what noise a sampler leaves, or takes away too much, exceeds the finest
-    coefficients' variances and would decide alone. Of exact draws, of each component as many, it puts
-    96 % where they belong.
+    Its error is ``sqrt(p (1 - p) / n)``. It takes the exact posterior of the components given the 8 x 8
+    lowest frequencies of each plane: noise that a sampler leaves, or removes too much of, exceeds the
+    variances of the finest coefficients and would decide alone. It puts 96 % of exact draws, as many of
+    each component, in their own component.
     """
 
     name = "component_share"
     direction = "higher"
     min_samples = 100
 
-    def start(self, device: Any) -> MetricState:
+    def start(self, context: MetricContext) -> MetricState:
         import torch
 
-        from bench.checkpoints.exact import mixture
-        from bench.closed_form.mixture import Mixture, MixtureModel
-
-        del device
-        data, colour = mixture(_mixture_card())
+        data, color = exact_data(_mixture_card(context))
         low = Mixture(data.weight, data.mean[LOWEST].copy(), data.variance[LOWEST].copy())
         model = MixtureModel(low, "cpu", torch.float64, colour=None, range_=(0.0, 1.0))
 
-        def verdict(images: Tensor) -> NDArray[np.int64]:
-            return np.asarray(model.component(to_basis(images.double(), colour)[LOWEST]).numpy())
+        def classify(images: Tensor) -> NDArray[np.int64]:
+            return np.asarray(model.component(to_dct(images.double(), color)[LOWEST]).numpy())
 
-        return _Share(verdict)
+        return ShareState(classify)
 
-    def provenance(self) -> dict[str, str]:
-        return {MIXTURE: _mixture_card().files[0].sha256 or ""}
+    def provenance(self, context: MetricContext) -> dict[str, str]:
+        return {MIXTURE: _mixture_card(context).digest()}
 
 
-class _ByClass(_ClassMetric):
-    """A distance of each class to its own data; there are ten of them, here and on CIFAR-10."""
+class ClassDistance(ClassMetric):
+    """A distance of each class to its own data; `MIXTURE` and CIFAR-10 have ten classes."""
 
-    def check(self, task: Task, samples: int) -> None:
-        least = 2 * CLASSES if task.values().get("label") == "all" else 2
-        if samples < least:
+    name = "class_distance"
+
+    def check(self, task: Task, shape: tuple[int, ...], samples: int) -> None:
+        super().check(task, shape, samples)
+        needed = 2 * CLASSES if task.values().get("label") == "all" else 2
+        if samples < needed:
             raise BenchError(
-                f"{self.name} needs 2 samples or more of each class: --samples {least} or more, not {samples}"
+                f"{self.name} needs 2 samples or more of each class: "
+                f"--samples {needed} or more, not {samples}"
             )
 
 
-class FdClass(_ByClass):
+class FdClass(ClassDistance):
     """Fréchet distance of each class's samples to its own training images, per feature, mean over classes.
 
     ``sum_j (m_j - mu_j)^2 + (s_j - sd_j)^2`` over the 64 features of ``cifar10-features`` without the 1/n
-    bias, as `fd_dct` has it of coefficients: it sees means and spreads of features, not their correlations,
-    and so can be read at the few samples per class at which ``fd_cifar10`` is all bias. Not FID. Its error is
-    that of normal features, where each class has a hundred samples.
+    bias, as `fd_dct` computes it of coefficients. It sees means and spreads of features, not their
+    correlations, and so has a meaning at the few samples per class at which ``fd_cifar10`` is all bias. Not
+    FID. Its error is that of normal features, given where each class has a hundred samples.
     """
 
     name = "fd_class"
     bias = "none where the features of a class are normal"
 
-    def start(self, device: Any) -> MetricState:
-        extract = shared(find_extractor(EXTRACTOR), device, "round")
-        return _Distance(lambda images: extract(images).rows.double().numpy(), *_by_class(BY_CLASS))
+    def start(self, context: MetricContext) -> MetricState:
+        extract = context.features(_extractor(context), "round")
+        mean, variance = class_moments(by_class_path(context))
+        return DistanceState(lambda images: extract(images).rows.double().numpy(), mean, variance)
 
-    def provenance(self) -> dict[str, str]:
-        from bench.cache import hashed
+    def provenance(self, context: MetricContext) -> dict[str, str]:
+        path = by_class_path(context)
+        class_moments(path)
+        return _extractor(context).provenance() | {BY_CLASS: hashlib.sha256(path.read_bytes()).hexdigest()}
 
-        _by_class(BY_CLASS)
-        return find_extractor(EXTRACTOR).provenance() | {"cifar10-train-by-class": hashed(BY_CLASS)}
 
-
-class FdComponent(_ByClass):
+class FdComponent(ClassDistance):
     """Fréchet distance of each component's samples to that component of ``gmm-cifar10``, per coefficient.
 
     The mean over the components; images on [0, 1]. As `fd_dct`, without the 1/n bias, which vanishes at
@@ -132,54 +155,70 @@ class FdComponent(_ByClass):
     name = "fd_component"
     bias = "none where the coefficients are normal"
 
-    def start(self, device: Any) -> MetricState:
-        from bench.checkpoints.exact import mixture
-
-        del device
-        data, colour = mixture(_mixture_card())
+    def start(self, context: MetricContext) -> MetricState:
+        data, color = exact_data(_mixture_card(context))
         count = len(data.weight)
 
         def rows(images: Tensor) -> Array:
-            return np.asarray(to_basis(images.double(), colour).flatten(1).numpy())
+            return np.asarray(to_dct(images.double(), color).flatten(1).numpy())
 
-        return _Distance(rows, data.mean.reshape(count, -1), data.variance.reshape(count, -1))
+        return DistanceState(rows, data.mean.reshape(count, -1), data.variance.reshape(count, -1))
 
-    def provenance(self) -> dict[str, str]:
-        return {MIXTURE: _mixture_card().files[0].sha256 or ""}
-
-
-def _mixture_card() -> Card:
-    return Card.read(REGISTRY / "cards" / f"{MIXTURE}.toml")
+    def provenance(self, context: MetricContext) -> dict[str, str]:
+        return {MIXTURE: _mixture_card(context).digest()}
 
 
-def _by_class(path: Path) -> tuple[Array, Array]:
+def _extractor(context: MetricContext) -> Extractor:
+    return context.extractor(EXTRACTOR)
+
+
+def _mixture_card(context: MetricContext) -> Card:
+    card: Card = context.registry.get("checkpoints", MIXTURE).thing
+    return card
+
+
+def by_class_path(context: MetricContext) -> Path:
+    """The file of the features' moments of each class; `BenchError` where it is missing."""
+    path = _extractor(context).reference(BY_CLASS, context.emit)
+    if path is None:
+        raise BenchError(
+            f"the statistics {BY_CLASS} of {EXTRACTOR} are missing: restore them from the project"
+        )
+    return path
+
+
+def class_moments(path: Path) -> tuple[Array, Array]:
     """Mean and variance of the features of each class's images, (classes, d)."""
     try:
-        with np.load(path, allow_pickle=False) as found:
-            json.loads(str(found["card"]))
-            return np.asarray(found["mean"]), np.asarray(found["variance"])
+        with np.load(path, allow_pickle=False) as arrays:
+            json.loads(str(arrays["card"]))
+            return np.asarray(arrays["mean"]), np.asarray(arrays["variance"])
     except (OSError, KeyError, ValueError) as error:
         raise BenchError(f"{path} is missing or damaged: restore it from the project") from error
 
 
-class _Share(MetricState):
-    """``verdict`` gives each image a class; hits and numbers are counted by label and batch."""
+class ShareState(MetricState):
+    """Counts samples in their requested class by label and batch; ``classify`` gives each image a class."""
 
-    def __init__(self, verdict: Callable[[Tensor], NDArray[np.int64]]) -> None:
-        self.verdict = verdict
+    def __init__(self, classify: Callable[[Tensor], NDArray[np.int64]]) -> None:
+        self.classify = classify
         self.batches: list[tuple[int, int]] = []
+        """Hits and samples of each batch."""
         self.by_label: dict[int, list[int]] = {}
+        """Hits and samples of each label."""
 
     def update(self, images: Tensor, labels: Tensor) -> None:  # type: ignore[override]
-        wanted = labels.numpy()
-        right = self.verdict(images) == wanted
-        self.batches.append((int(right.sum()), len(right)))
-        for k in np.unique(wanted):
+        requested = labels.numpy()
+        hits = self.classify(images) == requested
+        self.batches.append((int(hits.sum()), len(hits)))
+        for k in np.unique(requested):
             counts = self.by_label.setdefault(int(k), [0, 0])
-            counts[0] += int(right[wanted == k].sum())
-            counts[1] += int((wanted == k).sum())
+            counts[0] += int(hits[requested == k].sum())
+            counts[1] += int((requested == k).sum())
 
     def compute(self) -> MetricResult:
+        if not self.batches:
+            raise BenchError("a share of classes needs at least one sample")
         hits, n = (sum(column) for column in zip(*self.batches, strict=True))
         p = hits / n
         by_label = {str(k): hits / n for k, (hits, n) in sorted(self.by_label.items())}
@@ -187,11 +226,11 @@ class _Share(MetricState):
 
     def leave_one_out(self) -> list[float]:
         hits, n = (sum(column) for column in zip(*self.batches, strict=True))
-        left = [[self.batches[i] for i in group] for group in groups(len(self.batches))]
-        return [(hits - sum(h for h, _ in some)) / (n - sum(k for _, k in some)) for some in left]
+        parts = [[self.batches[i] for i in group] for group in jackknife_groups(len(self.batches))]
+        return [(hits - sum(h for h, _ in part)) / (n - sum(k for _, k in part)) for part in parts]
 
 
-class _Distance(MetricState):
+class DistanceState(MetricState):
     """`fd_diagonal` of each label's rows to that label's mean and variance (classes, d)."""
 
     def __init__(self, rows: Callable[[Tensor], Array], mean: Array, variance: Array) -> None:
@@ -200,34 +239,34 @@ class _Distance(MetricState):
         self.sum, self.squares = np.zeros_like(mean), np.zeros_like(mean)
 
     def update(self, images: Tensor, labels: Tensor) -> None:  # type: ignore[override]
-        wanted = labels.numpy()
-        if wanted.max() >= len(self.mean):
+        requested = labels.numpy()
+        if requested.max() >= len(self.mean):
             raise BenchError(
-                f"a sample is of class {wanted.max()}, the reference has classes 0 to {len(self.mean) - 1}"
+                f"a sample is of class {requested.max()}, the reference has classes 0 to {len(self.mean) - 1}"
             )
         rows = self.rows(images)
-        for k in np.unique(wanted):
+        for k in np.unique(requested):
             # about the reference mean: no cancellation
-            x = rows[wanted == k] - self.mean[k]
+            x = rows[requested == k] - self.mean[k]
             self.n[k] += len(x)
             self.sum[k] += x.sum(axis=0)
             self.squares[k] += (x**2).sum(axis=0)
 
     def compute(self) -> MetricResult:
-        there = np.flatnonzero(self.n)
-        least = int(self.n[there].min())
-        if least < 2:
+        present = np.flatnonzero(self.n)
+        smallest = int(self.n[present].min(initial=self.n.sum()))
+        if smallest < 2:
             raise BenchError("a Fréchet distance by class needs at least 2 samples of each: raise --samples")
-        found = [
+        distances = [
             fd_diagonal(self.sum[k] / self.n[k], self.squares[k], int(self.n[k]), self.variance[k])
-            for k in there
+            for k in present
         ]
-        values, errors = np.array(found).T
-        few = least < 100
+        values, errors = np.array(distances).T
+        few = smallest < 100
         return MetricResult(
             float(values.mean()),
             int(self.n.sum()),
-            None if few else float(np.sqrt((errors**2).sum())) / len(there),
+            None if few else float(np.sqrt((errors**2).sum())) / len(present),
             "fewer than 100 samples of a class" if few else "",
-            {"by_label": {str(k): float(v) for k, v in zip(there, values, strict=True)}},
+            {"by_label": {str(k): float(v) for k, v in zip(present, values, strict=True)}},
         )

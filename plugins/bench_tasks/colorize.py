@@ -1,4 +1,4 @@
-"""Colourisation: the grey value of every pixel is known."""
+"""Colorization: the gray value of every pixel is known."""
 
 from __future__ import annotations
 
@@ -7,25 +7,26 @@ import numpy as np
 from bench import Array, BenchError, Tensor
 from bench_tasks.known import Completion
 
-GREY = np.array([[1, 1, 1], [1, -1, 0], [1, 1, -2]]) / np.sqrt([[3], [2], [6]])
-"""An orthogonal matrix whose first axis is grey; the other two are colour."""
+GRAY = np.array([[1, 1, 1], [1, -1, 0], [1, 1, -2]]) / np.sqrt([[3], [2], [6]])
+"""An orthogonal matrix whose first axis is gray; the other two are color."""
 
 
 class Colorize(Completion):
-    """Colours images of which the grey channel ``(r + g + b) / sqrt(3)`` is known.
+    """Colors images of which the gray channel ``(r + g + b) / sqrt(3)`` is known.
 
-    An orthogonal rotation of the channels decouples the grey axis (1, 1, 1) / sqrt(3) from the others; there
-    it is inpainting of two channels from the first (Song et al. 2021, appendix I.3). An approximation too.
+    An orthogonal rotation of the channels decouples the gray axis (1, 1, 1) / sqrt(3) from the others. In
+    those axes it is inpainting of two channels from the first (Song et al. 2021, appendix I.3), and the same
+    approximation.
     """
 
     name = "colorize"
 
     def part(self, shape: tuple[int, ...]) -> tuple[Array, Array]:
         if shape[0] != 3:
-            raise BenchError(f"{self.name} takes images of 3 colours, not of {shape[0]}")
+            raise BenchError(f"{self.name} takes images of 3 colors, not of {shape[0]}")
         mask = np.zeros(shape)
         mask[0] = 1
-        return GREY, mask
+        return GRAY, mask
 
     def drawn(self, known: Tensor, mask: Tensor) -> Tensor:
         del mask

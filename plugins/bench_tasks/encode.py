@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from bench import BatchContext, Task, Tensor
-from bench_tasks.flow import decoded, encoded
+from bench_tasks.flow import decode, encode
 
 
 class Encode(Task):
     """The latents of images by the probability flow, and the images that these decode to (Song et al. 2021,
     section 4.3).
 
-    ``latents`` are ``x(T) / prior_std`` in the states' coordinates (of exact checkpoints their DCT basis),
-    ``images`` the decoded ones, ``round_trip`` the root mean square over pixels of what the way there and
-    back has changed, as a share of the data range.
+    ``latents`` are ``x(T) / prior_std`` in the states' coordinates (of exact checkpoints their DCT basis).
+    ``images`` are the decoded ones. ``round_trip`` is the root mean square over pixels of what encoding and
+    decoding change, as a share of the data range.
 
-    Images are taken as states at eps though they lack its noise: what varies by less than sigma(eps), on VE
-    most of an image's fine detail, gets latents narrower than the prior.
+    Images are taken as states at eps although they lack its noise: coefficients that vary by less than
+    sigma(eps), on VE most of an image's fine detail, get latents narrower than the prior.
     """
 
     name = "encode"
@@ -25,11 +25,12 @@ class Encode(Task):
     metrics = ("round_trip", "latent_fd")
     takes_data = True
     follows_flow = True
-    sde_defaults: ClassVar[dict[str, Any]] = {"eps": 1e-5}
+    default_solver = "rk45"
+    sde_defaults: ClassVar[dict[str, float]] = {"eps": 1e-5}
 
-    def run(self, work: BatchContext) -> dict[str, Tensor]:
-        assert work.images is not None
-        z = encoded(work.states(), work)
-        images = work.model.images(decoded(z, work))
-        off = (images - work.images).flatten(1)
-        return {"latents": z, "images": images, "round_trip": (off**2).mean(1).sqrt()}
+    def run(self, batch: BatchContext) -> dict[str, Tensor]:
+        assert batch.images is not None
+        z = encode(batch.states(), batch)
+        images = batch.model.images(decode(z, batch))
+        change = (images - batch.images).flatten(1)
+        return {"latents": z, "images": images, "round_trip": (change**2).mean(1).sqrt()}

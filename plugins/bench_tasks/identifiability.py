@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from bench import BatchContext, BenchError, Card, Sampler, Task, Tensor, param
-from bench.plugins.registry import registry
-from bench_tasks.flow import encoded
+from bench_tasks.flow import encode
 
 
 class Identifiability(Task):
-    """The latents of images by the probability flow under two checkpoints (Song et al. 2021, appendix D.5):
-    the flow is decided by the data, so that two good models of the same data agree on them.
+    """The latents of images by the probability flow under two checkpoints (Song et al. 2021, appendix D.5).
+    The data decide the flow, so that two good models of the same data agree on the latents.
 
-    ``latents`` and ``other_latents`` are ``x(T) / prior_std`` as images, the same coordinates for both. The
-    calls of both networks are counted.
+    ``latents`` and ``other_latents`` are ``x(T) / prior_std`` as images, in the same coordinates for both.
+    NFE counts the calls of both networks.
     """
 
     name = "identifiability"
@@ -22,42 +21,33 @@ class Identifiability(Task):
     metrics = ("latent_correlation", "latent_difference")
     takes_data = True
     follows_flow = True
-    sde_defaults: ClassVar[dict[str, Any]] = {"eps": 1e-5}
+    default_solver = "rk45"
+    sde_defaults: ClassVar[dict[str, float]] = {"eps": 1e-5}
 
-    other: str = param(default="gaussian-cifar10", help="the checkpoint that is set beside the run's own")
+    other: str = param(default="gaussian-cifar10", help="the checkpoint to compare the run's own with")
 
     @property
-    def card(self) -> Card:
-        """The other checkpoint's card."""
-        found: Card = registry().get("checkpoints", self.other).thing
-        return found
+    def checkpoints(self) -> tuple[str, ...]:
+        return (self.other,)
 
     def check(self, card: Card, sampler: Sampler) -> None:
         if self.other == card.name:
-            raise BenchError(f"{card.name} would be set beside itself: give another -P task.other")
-        self.card.check()
-        if self.card.shape != card.shape:
-            sizes = ["x".join(map(str, shape)) for shape in (self.card.shape, card.shape)]
-            raise BenchError(f"task.other: {self.other} takes {sizes[0]} images, {card.name} {sizes[1]}")
+            raise BenchError(f"{card.name} would be compared with itself: give another -P task.other")
 
-    def provenance(self, card: Card) -> dict[str, Any]:
-        del card
-        return {self.other: self.card.deciding()}
+    def warm(self, batch: BatchContext) -> None:
+        super().warm(batch)
+        super().warm(batch.under(self.other))
 
-    def warm(self, work: BatchContext) -> None:
-        super().warm(work)
-        super().warm(work.under(self.other))
-
-    def run(self, work: BatchContext) -> dict[str, Tensor]:
-        other = work.under(self.other)
-        z, z_other = (as_images(encoded(w.states(), w), w) for w in (work, other))
-        work.prediction.calls += other.prediction.calls
+    def run(self, batch: BatchContext) -> dict[str, Tensor]:
+        other = batch.under(self.other)
+        z, z_other = (as_images(encode(b.states(), b), b) for b in (batch, other))
+        batch.prediction.count(other.prediction.calls)
         return {"latents": z, "other_latents": z_other}
 
 
-def as_images(z: Tensor, work: BatchContext) -> Tensor:
-    """Latents (B, ...) turned into the coordinates of images, their scale kept."""
+def as_images(z: Tensor, batch: BatchContext) -> Tensor:
+    """Latents (B, ...) turned into the coordinates of images, with their scale kept."""
     import torch
 
-    low, high = work.sampler.sde.data_range
-    return (work.model.images(z) - work.model.images(torch.zeros_like(z))) * (high - low)
+    low, high = batch.sampler.sde.data_range
+    return (batch.model.images(z) - batch.model.images(torch.zeros_like(z))) * (high - low)

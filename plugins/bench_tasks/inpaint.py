@@ -8,7 +8,7 @@ import numpy as np
 
 from bench import Array, Tensor, param
 from bench_tasks.known import Completion
-from bench_tasks.masks import known_pixels, said
+from bench_tasks.masks import known_pixels, mask_label
 
 
 class Inpaint(Completion):
@@ -27,7 +27,7 @@ class Inpaint(Completion):
     )
 
     def values(self) -> dict[str, Any]:
-        return super().values() | {"mask": said(self.mask)}
+        return super().values() | {"mask": mask_label(self.mask)}
 
     def part(self, shape: tuple[int, ...]) -> tuple[Array, Array]:
         channels, height, width = shape

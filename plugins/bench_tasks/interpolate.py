@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import ClassVar
 
-from bench import BatchContext, BenchError, Task, Tensor, param
-from bench_tasks.flow import decoded, encoded
-
-if TYPE_CHECKING:
-    from bench.data.images import Images
+from bench import BatchContext, BenchError, Images, Task, Tensor, param
+from bench_tasks.flow import decode, encode
 
 
 class Interpolate(Task):
@@ -18,17 +15,18 @@ class Interpolate(Task):
 
         z(w) = temperature (sin((1 - w) theta) a + sin(w theta) b) / sin(theta),   w from 0 to 1,
 
-    theta the angle between a and b. A row of ``points`` images for each image of a batch, from it to the next
-    one, the last one's to the first. At temperature 1 a row's ends are the images themselves, as `encode`
-    decodes them.
+    theta the angle between a and b. Each image of a batch has a row of ``points`` images that leads to the
+    next image; the last image's row leads to the first. At temperature 1 a row's ends are the images
+    themselves, as `encode` decodes them.
     """
 
     name = "interpolate"
     takes_data = True
     follows_flow = True
-    sde_defaults: ClassVar[dict[str, Any]] = {"eps": 1e-5}
+    default_solver = "rk45"
+    sde_defaults: ClassVar[dict[str, float]] = {"eps": 1e-5}
 
-    points: int = param(default=8, help="images of a row, its two ends among them", low=2, high=64)
+    points: int = param(default=8, help="images of a row, its two ends included", low=2, high=64)
     temperature: float = param(default=1.0, help="what latents are multiplied by", above=0, high=10)
 
     @property
@@ -43,28 +41,29 @@ class Interpolate(Task):
                 f"{2 * self.points} for --samples and --batch-size"
             )
 
-    def run(self, work: BatchContext) -> dict[str, Tensor]:
+    def run(self, batch: BatchContext) -> dict[str, Tensor]:
         import torch
 
-        assert work.images is not None
-        a = encoded(work.model.states(work.images[:: self.points]), work)
+        assert batch.images is not None
+        a = encode(batch.model.states(batch.images[:: self.points]), batch)
         b = a.roll(-1, 0)
         ways = [k / (self.points - 1) for k in range(self.points)]
-        z = torch.stack([spherical(a, b, way) for way in ways], dim=1).flatten(0, 1)
-        return {"images": work.model.images(decoded(self.temperature * z, work))}
+        z = torch.stack([on_arc(a, b, way) for way in ways], dim=1).flatten(0, 1)
+        return {"images": batch.model.images(decode(self.temperature * z, batch))}
 
-    def preview(self, left: Mapping[str, Tensor]) -> tuple[Tensor, int]:
-        return left["images"][: max(64 // self.points, 2) * self.points], self.points
+    def preview(self, outputs: Mapping[str, Tensor]) -> tuple[Tensor, int]:
+        return outputs["images"][: max(64 // self.points, 2) * self.points], self.points
 
 
-def spherical(a: Tensor, b: Tensor, way: float) -> Tensor:
+def on_arc(a: Tensor, b: Tensor, way: float) -> Tensor:
     """The point at ``way`` in [0, 1] of the arc from a to b (B, ...): a at 0, b at 1."""
     import torch
 
     flat_a, flat_b = (z.flatten(1).double() for z in (a, b))
     cosine = (flat_a * flat_b).sum(1) / (flat_a.norm(dim=1) * flat_b.norm(dim=1))
     angle = cosine.clamp(-1, 1).acos()[:, None]
-    near = angle < 1e-4  # where the arc is a line to float's precision
+    # below this angle the arc is a line to the precision of a float, and the sine would divide zero by zero
+    near = angle < 1e-4
     sine = torch.where(near, torch.ones_like(angle), angle.sin())
     part_a = torch.where(near, 1 - way + 0 * angle, ((1 - way) * angle).sin() / sine)
     part_b = torch.where(near, way + 0 * angle, (way * angle).sin() / sine)

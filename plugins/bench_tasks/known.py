@@ -1,4 +1,4 @@
-"""What is known of an image, and the condition that puts it in: for inpainting and colourisation."""
+"""What is known of an image, and the condition that puts it in: for inpainting and colorization."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from bench import (
 class KnownPart:
     """The part ``P x = A^T (mask * A x)`` of images that is known; P is an orthogonal projector.
 
-    ``axes`` A (C, C) is orthogonal and decouples the colour channels; ``mask`` (C, H, W), of ones and zeros,
-    says which of the decoupled ones are known where.
+    ``axes`` A (C, C) is orthogonal and decouples the color channels; ``mask`` (C, H, W), of ones and zeros,
+    says which of the decoupled channels are known at which pixel.
     """
 
     axes: Tensor
@@ -36,25 +36,30 @@ class KnownPart:
 
     def __call__(self, images: Tensor) -> Tensor:
         """P of images (B, C, H, W)."""
-        return turned(self.axes.T, self.mask * turned(self.axes, images))
+        return rotate_channels(self.axes.T, self.mask * rotate_channels(self.axes, images))
 
 
-def turned(axes: Tensor, images: Tensor) -> Tensor:
-    """``axes @`` the colour channels of images (B, C, H, W)."""
+def rotate_channels(axes: Tensor, images: Tensor) -> Tensor:
+    """``axes @`` the color channels of images (B, C, H, W)."""
     from torch import einsum
 
     return einsum("dc,bchw->bdhw", axes, images)
 
 
 class Replace(Condition):
-    """After a move that led to a level, its known part is replaced by a draw of the forward marginal,
+    """After a move that leads to a noise level, replaces the known part by a draw of the forward marginal,
 
         x' = x + P (alpha y + sigma z - x),
 
-    y being the known data and z white noise (Song et al. 2021, appendix I.2). At clean data y itself.
+    with the known data y and white noise z (Song et al. 2021, appendix I.2). At clean data it is y itself.
 
-    An approximation: what is known at a level is drawn anew at each move, whatever the unknown part is, so
-    that the two fit each other only as far as the later moves bring it about.
+    An approximation: the known part at a level is drawn anew at each move, independently of the unknown part,
+    so that the two fit each other only as far as later moves bring them together.
+
+    Args:
+        model: The run's checkpoint.
+        original: The images of which a part is known, (B, C, H, W) on [0, 1].
+        part: The projector P.
     """
 
     def __init__(self, model: Model, original: Tensor, part: KnownPart) -> None:
@@ -95,45 +100,45 @@ class Completion(Task):
 
     @abstractmethod
     def part(self, shape: tuple[int, ...]) -> tuple[Array, Array]:
-        """``axes`` and ``mask`` of the `KnownPart` of images of a shape (C, H, W)."""
+        """``axes`` (C, C) and ``mask`` (C, H, W) of the `KnownPart` of images of a shape (C, H, W)."""
 
     @abstractmethod
     def drawn(self, known: Tensor, mask: Tensor) -> Tensor:
-        """The known part (B, C, H, W) as a person is to see it."""
+        """The known part (B, C, H, W) as the preview shows it; mask (C, H, W)."""
 
-    def run(self, work: BatchContext) -> dict[str, Tensor]:
+    def run(self, batch: BatchContext) -> dict[str, Tensor]:
         from torch import from_numpy
 
-        original = work.images
+        original = batch.images
         assert original is not None
         axes, mask = (
             from_numpy(a).to(original.device, original.dtype) for a in self.part(tuple(original.shape[1:]))
         )
         part = KnownPart(axes, mask)
-        x = work.sample(Replace(work.model, original, part))
-        rows = functools.partial(_rows, count=work.size)
+        x = batch.sample(Replace(batch.model, original, part))
+        rows = functools.partial(_rows, count=batch.size)
         return {
-            "images": work.model.images(x),
+            "images": batch.model.images(x),
             "original": original,
             "known": rows(mask.bool()),
             "axes": rows(axes),
         }
 
-    def preview(self, left: Mapping[str, Tensor]) -> tuple[Tensor, int]:
+    def preview(self, outputs: Mapping[str, Tensor]) -> tuple[Tensor, int]:
         """A row for each image: the original, what is known of it, its completions."""
         from torch import cat
 
         rows = max(64 // self.completions, 1)
         completions, originals = (
-            left[name][: rows * self.completions].unflatten(0, (-1, self.completions))
+            outputs[name][: rows * self.completions].unflatten(0, (-1, self.completions))
             for name in ("images", "original")
         )
-        original, mask = originals[:, 0], left["known"][0].to(originals.dtype)
-        masked = self.drawn(KnownPart(left["axes"][0], mask)(original), mask)
+        original, mask = originals[:, 0], outputs["known"][0].to(originals.dtype)
+        masked = self.drawn(KnownPart(outputs["axes"][0], mask)(original), mask)
         first = [one.unsqueeze(1) for one in (original, masked)]
         return cat([*first, completions], dim=1).flatten(0, 1), 2 + self.completions
 
 
 def _rows(one: Tensor, count: int) -> Tensor:
-    """The same for each of ``count`` samples."""
+    """The same tensor for each of ``count`` samples."""
     return one.expand(count, *one.shape).contiguous()

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
-from bench import Array, BenchError, Metric, MetricResult, MetricState, Task, Tensor
-from bench.metrics.frechet import fd_diagonal
+from bench import (
+    Array,
+    BenchError,
+    Metric,
+    MetricContext,
+    MetricResult,
+    MetricState,
+    Task,
+    Tensor,
+    fd_diagonal,
+)
 
 GROUPS = 16
 """Parts of the images, each of which the jackknife leaves out."""
@@ -16,10 +25,10 @@ GROUPS = 16
 
 class LatentFD(Metric):
     """Fréchet distance between latents and the prior N(0, I), per coordinate, the mean over coordinates:
-    ``mean_j m_j^2 + (s_j - 1)^2``, without the 1/n bias (as ``fd_dct``), so that it can come out below zero.
+    ``mean_j m_j^2 + (s_j - 1)^2``, without the 1/n bias (as ``fd_dct``), so that it can be negative.
 
-    It sees each coordinate's mean and spread, not how they hang together. In details: the mean of z^2, one
-    under the prior.
+    It sees each coordinate's mean and spread, not their correlations. The details hold the mean of z^2, which
+    is one under the prior.
     """
 
     name = "latent_fd"
@@ -27,12 +36,14 @@ class LatentFD(Metric):
     min_samples = 100
     bias = "none where the coordinates are normal"
 
-    def start(self, device: Any) -> MetricState:
-        del device
-        return _AgainstPrior()
+    def start(self, context: MetricContext) -> MetricState:
+        del context
+        return PriorDistance()
 
 
-class _AgainstPrior(MetricState):
+class PriorDistance(MetricState):
+    """`LatentFD` under way: sums and sums of squares per coordinate."""
+
     def __init__(self) -> None:
         self.n = 0
         self.sum: Array = np.zeros(0)
@@ -52,43 +63,45 @@ class _AgainstPrior(MetricState):
         value, error = fd_diagonal(self.sum / self.n, self.squares, self.n, np.ones_like(self.sum))
         d = self.sum.size
         details = {"mean_square": float(self.squares.sum() / (self.n * d))}
-        # the plug-in error means nothing while variances are guesses
+        # the plug-in error needs variances that are more than guesses
         return MetricResult(
             value / d, self.n, error / d if self.n >= LatentFD.min_samples else None, details=details
         )
 
 
-class _Beside(Metric):
+class LatentComparison(Metric):
     """A number per coordinate of two checkpoints' latents, the mean over coordinates.
 
-    In details: the same of shuffled images, each beside the next one, and quantiles over coordinates of both.
-    The error is a jackknife's over sixteen parts of the images. Memory: some sums per coordinate.
+    The details hold the same number where each image is paired with the next one (``shuffled``), and
+    quantiles over coordinates of both. The error is that of a jackknife over sixteen parts of the images.
+    Memory: a few sums per coordinate.
     """
 
-    name = "beside"
+    name = "latent_comparison"
     inputs = ("latents", "other_latents")
     min_samples = GROUPS
 
     @abstractmethod
     def terms(self, x: Array, y: Array) -> list[Array]:
-        """What is summed over images, of latents (n, D) of the same ones: arrays (n, D)."""
+        """The terms to sum over images, arrays (n, D), of two checkpoints' latents (n, D) of the same
+        images."""
 
     @abstractmethod
     def value(self, sums: Array, n: int) -> Array:
         """The number per coordinate (D,) from the sums (terms, D) over n images."""
 
-    def check(self, task: Task, samples: int) -> None:
+    def check(self, task: Task, shape: tuple[int, ...], samples: int) -> None:
         if samples < 3:
             raise BenchError(f"{self.name} needs 3 images or more: --samples 3 or more, not {samples}")
 
-    def start(self, device: Any) -> MetricState:
-        del device
-        return _Sums(self)
+    def start(self, context: MetricContext) -> MetricState:
+        del context
+        return ComparisonState(self)
 
 
-class LatentCorrelation(_Beside):
+class LatentCorrelation(LatentComparison):
     """Pearson's correlation over images between two checkpoints' latents, per coordinate, the mean over
-    coordinates: 1 where the checkpoints agree, of shuffled images about 0."""
+    coordinates: 1 where the checkpoints agree, about 0 for shuffled images."""
 
     name = "latent_correlation"
     direction: ClassVar[Literal["lower", "higher"]] = "higher"
@@ -98,14 +111,14 @@ class LatentCorrelation(_Beside):
 
     def value(self, sums: Array, n: int) -> Array:
         x, y, xx, yy, xy = sums / n
-        both = np.sqrt(np.maximum((xx - x * x) * (yy - y * y), 0.0))
-        found: Array = (xy - x * y) / np.maximum(both, np.finfo(float).tiny)
-        return found
+        deviations = np.sqrt(np.maximum((xx - x * x) * (yy - y * y), 0.0))
+        correlation: Array = (xy - x * y) / np.maximum(deviations, np.finfo(float).tiny)
+        return correlation
 
 
-class LatentDifference(_Beside):
+class LatentDifference(LatentComparison):
     """Root mean square over images of the difference between two checkpoints' latents, per coordinate, the
-    mean over coordinates: 0 where the checkpoints agree, of shuffled images about sqrt(2)."""
+    mean over coordinates: 0 where the checkpoints agree, about sqrt(2) for shuffled images."""
 
     name = "latent_difference"
 
@@ -113,14 +126,15 @@ class LatentDifference(_Beside):
         return [(x - y) ** 2]
 
     def value(self, sums: Array, n: int) -> Array:
-        found: Array = np.sqrt(sums[0] / n)
-        return found
+        difference: Array = np.sqrt(sums[0] / n)
+        return difference
 
 
-class _Sums(MetricState):
-    """`_Beside` under way: image i counts in part i mod `GROUPS`, and the last one is beside the first."""
+class ComparisonState(MetricState):
+    """`LatentComparison` under way: image i counts in part i mod `GROUPS`; shuffled, the last image is paired
+    with the first."""
 
-    def __init__(self, metric: _Beside) -> None:
+    def __init__(self, metric: LatentComparison) -> None:
         self.metric = metric
         self.n = 0
         self.parts: list[Array | float] = [0.0] * GROUPS
@@ -128,18 +142,18 @@ class _Sums(MetricState):
         self.first: Array = np.zeros(0)
         self.last: Array = np.zeros(0)
 
-    def _summed(self, x: Array, y: Array) -> Array:
+    def _sums(self, x: Array, y: Array) -> Array:
         return np.stack([term.sum(axis=0) for term in self.metric.terms(x, y)])
 
-    def update(self, *left: Tensor) -> None:
-        x, y = (z.flatten(1).double().cpu().numpy() for z in left)
+    def update(self, *latents: Tensor) -> None:
+        x, y = (z.flatten(1).double().cpu().numpy() for z in latents)
         for part in range(min(GROUPS, len(x))):
-            self.parts[(self.n + part) % GROUPS] += self._summed(x[part::GROUPS], y[part::GROUPS])
+            self.parts[(self.n + part) % GROUPS] += self._sums(x[part::GROUPS], y[part::GROUPS])
         if self.n:
-            self.shuffled += self._summed(self.last, y[:1])
+            self.shuffled += self._sums(self.last, y[:1])
         else:
             self.first = y[:1].copy()
-        self.shuffled += self._summed(x[:-1], y[1:])
+        self.shuffled += self._sums(x[:-1], y[1:])
         self.last = x[-1:].copy()
         self.n += len(x)
 
@@ -148,22 +162,22 @@ class _Sums(MetricState):
         if n < 3:
             raise BenchError(f"{self.metric.name} needs at least 3 images, not {n}")
         total = np.asarray(sum(self.parts))
-        found = value(total, n)
-        shuffled = value(self.shuffled + self._summed(self.last, self.first), n)
+        values = value(total, n)
+        shuffled = value(self.shuffled + self._sums(self.last, self.first), n)
         details = {
             "shuffled": float(shuffled.mean()),
-            "quantiles": quantiles(found),
+            "quantiles": quantiles(values),
             "shuffled_quantiles": quantiles(shuffled),
         }
         error = None
         if n >= self.metric.min_samples:
             counts = [len(range(part, n, GROUPS)) for part in range(GROUPS)]
-            left = zip(self.parts, counts, strict=True)
-            means = np.array([value(total - part, n - count).mean() for part, count in left])
+            pairs = zip(self.parts, counts, strict=True)
+            means = np.array([value(total - part, n - count).mean() for part, count in pairs])
             error = float(np.sqrt((GROUPS - 1) * means.var()))
-        return MetricResult(float(found.mean()), n, error, details=details)
+        return MetricResult(float(values.mean()), n, error, details=details)
 
 
 def quantiles(values: Array) -> dict[str, float]:
-    """Three of them, by name."""
+    """The 5 %, 50 % and 95 % quantiles, by name."""
     return {f"{q:.0%}": float(np.quantile(values, q)) for q in (0.05, 0.5, 0.95)}

@@ -5,13 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from bench import SDE, BatchContext, BenchError, Card, Prediction, Sampler, Task, Tensor, param, velocity
-from bench.closed_form.mixture import MixtureModel
-
-if TYPE_CHECKING:
-    from bench.data.images import Images
+from bench import (
+    SDE,
+    BatchContext,
+    BenchError,
+    Card,
+    Images,
+    MixtureModel,
+    Prediction,
+    Sampler,
+    Task,
+    Tensor,
+    param,
+    velocity,
+)
 
 
 class Likelihood(Task):
@@ -19,14 +28,14 @@ class Likelihood(Task):
 
         log p(x) = log prior(x(T)) + int_eps^T div v(x(t), t) dt,   dx/dt = v(x, t),   x(eps) = x,
 
-    v the probability flow's velocity. Images are taken as states at eps: this is the density at
-    eps, not at 0, and on VE, whose noise at eps is sigma_min already, the two differ. The divergence is
+    with the probability flow's velocity v. Images are taken as states at eps: this is the density at eps, not
+    at 0, and on VE, whose noise at eps is already sigma_min, the two differ. The divergence is
     ``e^T (dv/dx) e``, the mean over probes e of zero mean and unit covariance, drawn once per image (Skilling
     1989, Hutchinson 1990), or exact where the score is closed-form. A counted evaluation is one call of the
     network and, for each probe, one product with its Jacobian.
 
-    8-bit images are dequantised, (k + u) / 256 with u uniform on [0, 1). In bits per dimension of pixels 0 to
-    255 whatever the SDE's data range: ``-log2 p(x) / D + 8 - log2(high - low)``.
+    8-bit images are dequantized, (k + u) / 256 with u uniform on [0, 1). In bits per dimension of pixels 0 to
+    255, whatever the SDE's data range: ``-log2 p(x) / D + 8 - log2(high - low)``.
     """
 
     name = "likelihood"
@@ -34,15 +43,16 @@ class Likelihood(Task):
     metrics = ("bits_per_dim",)
     takes_data = True
     follows_flow = True
-    sde_defaults: ClassVar[dict[str, Any]] = {"eps": 1e-5}
+    default_solver = "rk45"
+    sde_defaults: ClassVar[dict[str, float]] = {"eps": 1e-5}
 
     divergence: Literal["estimate", "exact"] = param(
         default="estimate", help="by probes, or in closed form on exact checkpoints"
     )
-    probe: Literal["rademacher", "gaussian"] = param(default="rademacher", help="what probes are drawn from")
+    probe: Literal["rademacher", "gaussian"] = param(default="rademacher", help="distribution of the probes")
     probes: int = param(default=1, help="probes per image", low=1, high=1000)
-    dequantise: Literal["auto", "uniform", "none"] = param(
-        default="auto", help="noise of one grey level; auto: on 8-bit images, not on floats"
+    dequantize: Literal["auto", "uniform", "none"] = param(
+        default="auto", help="noise of one gray level; auto: on 8-bit images, not on floats"
     )
 
     def __post_init__(self) -> None:
@@ -58,47 +68,47 @@ class Likelihood(Task):
             )
 
     def check_data(self, data: Images | None, samples: int, batch_size: int) -> None:
-        if self.dequantise == "uniform" and (data is None or data.kind == "run"):
+        if self.dequantize == "uniform" and (data is None or data.kind == "run"):
             what = "draws of an exact checkpoint" if data is None else f"the samples of {data.name}"
-            raise BenchError(f"{what} are no 8-bit images: leave out -P task.dequantise=uniform")
+            raise BenchError(f"{what} are no 8-bit images: leave out -P task.dequantize=uniform")
 
-    def run(self, work: BatchContext) -> dict[str, Tensor]:
-        images = work.images
+    def run(self, batch: BatchContext) -> dict[str, Tensor]:
+        images = batch.images
         assert images is not None
-        if self.dequantise == "uniform" or (self.dequantise == "auto" and of_bytes(images)):
-            images = dequantised(images, work)
-        x, sde = work.model.states(images), work.sampler.sde
-        log_p, latent = self.log_density(x, work)
-        left = {"bits_per_dim": bits_per_dim(log_p, sde, x[0].numel())}
-        if isinstance(work.model, MixtureModel):
-            exact = exact_log_density(x, latent, work)
-            left["exact_bits_per_dim"] = bits_per_dim(exact, sde, x[0].numel())
-        return left
+        if self.dequantize == "uniform" or (self.dequantize == "auto" and are_bytes(images)):
+            images = dequantize(images, batch)
+        x, sde = batch.model.states(images), batch.sampler.sde
+        log_p, latent = self.log_density(x, batch)
+        outputs = {"bits_per_dim": bits_per_dim(log_p, sde, x[0].numel())}
+        if isinstance(batch.model, MixtureModel):
+            exact = exact_log_density(x, latent, batch)
+            outputs["exact_bits_per_dim"] = bits_per_dim(exact, sde, x[0].numel())
+        return outputs
 
-    def warm(self, work: BatchContext) -> None:
-        x = work.prior()
-        self.flow(x, work)(work.sampler.sde.end, x)
+    def warm(self, batch: BatchContext) -> None:
+        x = batch.prior()
+        self.flow(x, batch)(batch.sampler.sde.end, x)
 
-    def flow(self, x: Tensor, work: BatchContext) -> Flow:
-        """The velocity and its divergence, by probes shaped as x."""
-        sde, p = work.sampler.sde, work.prediction
+    def flow(self, x: Tensor, batch: BatchContext) -> Flow:
+        """The velocity and its divergence; the probes are shaped as x (B, ...)."""
+        sde, p = batch.sampler.sde, batch.prediction
         if self.divergence == "exact":
             return exact_flow(sde, p)
-        noise = work.noise("probe")
+        noise = batch.noise("probe")
         probes = [noise(x) for _ in range(self.probes)]
         if self.probe == "rademacher":
             probes = [(2 * (e > 0) - 1).to(x.dtype) for e in probes]
         return estimated_flow(sde, p, probes)
 
-    def log_density(self, x: Tensor, work: BatchContext) -> tuple[Tensor, Tensor]:
-        """``log p(x)`` (B,), in nats, and the latents x(T); x (B, ...) states at eps."""
-        sde, flow = work.sampler.sde, self.flow(x, work)
+    def log_density(self, x: Tensor, batch: BatchContext) -> tuple[Tensor, Tensor]:
+        """``log p(x)`` (B,), in nats, and the latents x(T) (B, ...); x (B, ...) states at eps."""
+        sde, flow = batch.sampler.sde, self.flow(x, batch)
 
         def field(t: float, y: Tensor) -> Tensor:
             v, divergence = flow(t, y[:, :-1].view_as(x))
-            return joined(v, divergence)
+            return append_column(v, divergence)
 
-        y = work.integrate(field, joined(x, x.new_zeros(len(x))), sde.eps, sde.end)
+        y = batch.integrate(field, append_column(x, x.new_zeros(len(x))), sde.eps, sde.end)
         latent = y[:, :-1].view_as(x)
         return log_prior(latent, sde) + y[:, -1], latent
 
@@ -137,11 +147,11 @@ def estimated_flow(sde: SDE, p: Prediction, probes: list[Tensor]) -> Flow:
     return flow
 
 
-def joined(x: Tensor, number: Tensor) -> Tensor:
-    """x (B, ...) as rows with a number (B,) behind each: (B, D + 1)."""
+def append_column(x: Tensor, column: Tensor) -> Tensor:
+    """x (B, ...) as rows, with a number (B,) at the end of each: (B, D + 1)."""
     import torch
 
-    return torch.cat([x.flatten(1), number[:, None]], dim=1)
+    return torch.cat([x.flatten(1), column[:, None]], dim=1)
 
 
 def log_prior(latent: Tensor, sde: SDE) -> Tensor:
@@ -151,37 +161,39 @@ def log_prior(latent: Tensor, sde: SDE) -> Tensor:
     return -0.5 * (z**2).sum(1) - constant
 
 
-def exact_log_density(x: Tensor, latent: Tensor, work: BatchContext) -> Tensor:
-    """What ``log p(x)`` is in truth on an exact checkpoint, (B,) in nats.
+def exact_log_density(x: Tensor, latent: Tensor, batch: BatchContext) -> Tensor:
+    """``log p_eps(x) + log prior(x(T)) - log p_T(x(T))``, the true ``log p(x)`` on an exact checkpoint,
+    (B,) in nats.
 
-    The marginal's at eps; and as runs have the prior in place of the marginal at T, the ratio of the two at
-    x(T). It varies so little with x(T) that the solver's error there does not show.
+    Runs have the prior in place of the marginal p_T, so that the ratio of the two at x(T) enters. It varies
+    so little with x(T) that the solver's error there does not show.
     """
     import torch
 
-    assert isinstance(work.model, MixtureModel)
-    model = MixtureModel(work.model.data, x.device, torch.float64, colour=None, range_=work.model.range)
-    sde = work.sampler.sde
+    assert isinstance(batch.model, MixtureModel)
+    model = MixtureModel(batch.model.data, x.device, torch.float64, colour=None, range_=batch.model.range)
+    sde = batch.sampler.sde
 
-    def marginal(x: Tensor, t: float) -> Tensor:
+    def log_marginal(x: Tensor, t: float) -> Tensor:
         return model.log_components(x.double(), sde.at(t)).logsumexp(1)
 
-    return marginal(x, sde.eps) + log_prior(latent, sde) - marginal(latent, sde.end)
+    return log_marginal(x, sde.eps) + log_prior(latent, sde) - log_marginal(latent, sde.end)
 
 
 def bits_per_dim(log_p: Tensor, sde: SDE, dimension: int) -> Tensor:
-    """Log-densities of states, in nats, in bits per dimension of pixels 0 to 255."""
+    """Log-densities of states, in nats, as negative log2-densities per dimension of pixels 0 to 255."""
     low, high = sde.data_range
     return log_p / (-math.log(2) * dimension) + (8 - math.log2(high - low))
 
 
-def of_bytes(images: Tensor) -> bool:
-    """Whether images on [0, 1] are bytes k as k / 255, but for rounding: devices divide differently."""
+def are_bytes(images: Tensor) -> bool:
+    """Whether images on [0, 1] are bytes k as k / 255, up to rounding: devices divide differently."""
     scaled = images * 255
     return bool(((scaled - scaled.round()).abs() < 1e-4).all())
 
 
-def dequantised(images: Tensor, work: BatchContext) -> Tensor:
-    """Bytes k as (k + u) / 256, u uniform on [0, 1)."""
-    z = work.noise("dequantise")(images)
+def dequantize(images: Tensor, batch: BatchContext) -> Tensor:
+    """Bytes k as (k + u) / 256, with u uniform on [0, 1): the normal distribution function of noise."""
+    # the stream's name decides its bits: it keeps its old spelling
+    z = batch.noise("dequantise")(images)
     return (images * 255 + (1 + (z / math.sqrt(2)).erf()) / 2) / 256

@@ -9,19 +9,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench import BenchError
-from bench.errors import did_you_mean
+from bench import BenchError, did_you_mean
 
 Mask = NDArray[np.bool_]
-NAMES = ("left", "box", "random:0.5")
+EXAMPLES = ("left", "box", "random:0.5")
 SUFFIXES = (".png", ".npy")
 
 
 def known_pixels(mask: str, height: int, width: int) -> Mask:
-    """The mask of that name or file, (height, width), True where a pixel is known; `BenchError` in a line.
+    """The mask of that name or file, True where a pixel is known.
 
-    ``left``: the left half. ``box``: all but a box in the middle of half the height and width. ``random:p``:
-    a share p of the pixels, drawn once and for all.
+    Args:
+        mask: ``left``, the left half; ``box``, all but a box in the middle of half the height and width;
+            ``random:p``, a share p of the pixels, the same ones in every run; or the path of a ``.png`` or
+            ``.npy``, whose greater one of two values is known.
+        height: Height of the images in pixels.
+        width: Width of the images in pixels.
+
+    Returns:
+        Truth values (height, width).
+
+    Raises:
+        BenchError: There is no such mask, its file is damaged or of another size, or it knows everything or
+            nothing.
     """
     path = _file(mask)
     known = _named(mask, height, width) if path is None else _read(path)
@@ -29,21 +39,21 @@ def known_pixels(mask: str, height: int, width: int) -> Mask:
         sizes = ["x".join(map(str, shape[::-1])) for shape in (known.shape, (height, width))]
         raise BenchError(f"the mask {mask} is {sizes[0]} pixels, the images are {sizes[1]}")
     if known.all() or not known.any():
-        less = (
+        what = (
             "everything: there is nothing to fill in" if known.all() else "nothing: that is --task generate"
         )
-        raise BenchError(f"the mask {mask} knows {less}")
+        raise BenchError(f"the mask {mask} knows {what}")
     return known
 
 
-def said(mask: str) -> str:
-    """A mask's name for records: of a file with its hash, whatever folder it lies in."""
+def mask_label(mask: str) -> str:
+    """A mask's name in records: a file's name and hash, without its folder."""
     path = _file(mask)
     return mask if path is None else f"{path.name} {hashlib.sha256(_bytes(path)).hexdigest()[:16]}"
 
 
 def _file(mask: str) -> Path | None:
-    """The file that a mask is; None for one that has a name."""
+    """The path of a mask that is a file; None for a mask that has a name."""
     path = Path(mask).expanduser()
     return path if path.suffix.lower() in SUFFIXES else None
 
@@ -68,7 +78,7 @@ def _named(mask: str, height: int, width: int) -> Mask:
         chosen = np.random.default_rng(0).permutation(known.size)[: round(p * known.size)]
         known.flat[chosen] = True
     else:
-        raise BenchError(f"unknown mask {mask!r}{did_you_mean(mask, NAMES)}; or give a PNG or .npy file")
+        raise BenchError(f"unknown mask {mask!r}{did_you_mean(mask, EXAMPLES)}; or give a PNG or .npy file")
     return known
 
 
@@ -83,16 +93,16 @@ def _share(text: str) -> float:
 
 
 def _read(path: Path) -> Mask:
-    """A file of two values, of which the greater one is known."""
+    """A mask from a file of two values, of which the greater one is known."""
     content = _bytes(path)
-    found = _png(path, content) if path.suffix.lower() == ".png" else _npy(path, content)
-    greatest = found.max(initial=0)
-    if found.ndim != 2 or not np.isin(found, (0, greatest)).all():
+    values = _png(path, content) if path.suffix.lower() == ".png" else _npy(path, content)
+    greatest = values.max(initial=0)
+    if values.ndim != 2 or not np.isin(values, (0, greatest)).all():
         raise BenchError(
             f"the mask {path} must be black and white (height, width): 0 where unknown and 1, 255 or True "
             "where known"
         )
-    return np.asarray(found > 0, dtype=np.bool_)
+    return np.asarray(values > 0, dtype=np.bool_)
 
 
 def _png(path: Path, content: bytes) -> NDArray[Any]:
@@ -104,23 +114,23 @@ def _png(path: Path, content: bytes) -> NDArray[Any]:
         with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
             if image.mode not in ("1", "L", "RGB"):
                 raise BenchError(f"the mask {path} is {image.mode}: save it in black and white")
-            found = np.array(image)
+            pixels = np.array(image)
     except BenchError:
         raise
-    except Exception as error:  # what a decoder may raise on foreign bytes has no end
-        said = " ".join(f"{error}".split()).partition(" <_io")[0]
-        raise BenchError(f"the mask {path} is no PNG, or damaged: {said}") from error
-    alike = found.ndim == 3 and (found == found[..., :1]).all()
-    return found[..., 0] if alike else found
+    except Exception as error:  # decoders raise errors of many types on damaged files
+        reason = " ".join(f"{error}".split()).partition(" <_io")[0]
+        raise BenchError(f"the mask {path} is no PNG, or damaged: {reason}") from error
+    gray = pixels.ndim == 3 and (pixels == pixels[..., :1]).all()
+    return pixels[..., 0] if gray else pixels
 
 
 def _npy(path: Path, content: bytes) -> NDArray[Any]:
     import io
 
     try:
-        found = np.load(io.BytesIO(content), allow_pickle=False)
+        values = np.load(io.BytesIO(content), allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
         raise BenchError(f"the mask {path} is no .npy, or damaged: {error}") from error
-    if not isinstance(found, np.ndarray) or found.dtype.kind not in "biuf":
+    if not isinstance(values, np.ndarray) or values.dtype.kind not in "biuf":
         raise BenchError(f"the mask {path} must be an array of numbers or truth values")
-    return found
+    return values

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from bench import Array, BenchError, Metric, MetricResult, MetricState, Tensor
-from bench.metrics.moments import groups
+from bench import (
+    Array,
+    BenchError,
+    Metric,
+    MetricContext,
+    MetricResult,
+    MetricState,
+    Tensor,
+    jackknife_groups,
+)
 
 
 class _PerImage(Metric):
     name = "per_image"
 
-    def start(self, device: Any) -> MetricState:
-        del device
-        return _Mean(self.name)
+    def start(self, context: MetricContext) -> MetricState:
+        del context
+        return MeanState(self.name)
 
 
 class BitsPerDim(_PerImage):
     """Negative log2-likelihood per dimension of pixels 0 to 255, the mean over images.
 
-    The error is that over images: of estimates it takes in what the probes add.
+    The error is that over images; where the likelihood is estimated, it includes what the probes add.
     """
 
     name = "bits_per_dim"
@@ -37,7 +43,9 @@ class RoundTrip(_PerImage):
     inputs = ("round_trip",)
 
 
-class _Mean(MetricState):
+class MeanState(MetricState):
+    """The mean of a stream of numbers, a row per image, with the standard error over images."""
+
     def __init__(self, name: str) -> None:
         self.name = name
         self.batches: list[Array] = []
@@ -46,14 +54,14 @@ class _Mean(MetricState):
         self.batches.append(values.double().cpu().numpy())
 
     def leave_one_out(self) -> list[float]:
-        everyone = range(len(self.batches))
-        rest = ([self.batches[i] for i in everyone if i not in part] for part in groups(len(self.batches)))
-        return [float(np.concatenate(left).mean()) for left in rest]
+        count = len(self.batches)
+        rests = ([self.batches[i] for i in range(count) if i not in part] for part in jackknife_groups(count))
+        return [float(np.concatenate(rest).mean()) for rest in rests]
 
     def compute(self) -> MetricResult:
         if not self.batches:
             raise BenchError(f"{self.name} needs a number of at least one image")
         values = np.concatenate(self.batches)
         error = float(values.std(ddof=1)) / len(values) ** 0.5 if len(values) > 1 else None
-        spread = {"least": float(values.min()), "greatest": float(values.max())}
-        return MetricResult(float(values.mean()), len(values), error, details=spread)
+        details = {"smallest": float(values.min()), "largest": float(values.max())}
+        return MetricResult(float(values.mean()), len(values), error, details=details)

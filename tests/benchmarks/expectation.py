@@ -18,11 +18,11 @@ import numpy as np
 import torch
 
 from bench import Card, Prediction, Sampler
-from bench.checkpoints.exact import mixture
+from bench.checkpoints.exact import exact_data
 from bench.checkpoints.load import load_model
 from bench.closed_form.mixture import on_range
 from bench.closed_form.moments import moments
-from bench.diffusion.noise import streams
+from bench.diffusion.noise import noise_streams
 from tests.support.plugins import installed
 
 STEPS, SAMPLES, SNR = 60, 2048, 0.16
@@ -40,14 +40,14 @@ def main() -> None:
             corrector=found.build("correctors", "langevin", {"snr": SNR}),
             steps=STEPS,
         )
-        data, colour = mixture(card)
+        data, colour = exact_data(card)
         moved = on_range(data, sampler.sde.data_range, colour)
         mean, variance = moments(sampler, moved.mean[0], moved.variance[0])
         model = load_model(card, sampler.sde, device)
         for batch in (1, 4, 16, 128):
             total = np.zeros_like(variance)
             for index in range(SAMPLES // batch):
-                prior, predictor, corrector = streams(0, index, device)
+                prior, predictor, corrector = noise_streams(0, index, device)
                 start = prior(torch.empty(batch, *model.shape))
                 x = sampler.run(start, Prediction(model, sampler.sde), predictor, corrector)
                 total += ((x.double().numpy() - mean) ** 2).sum(axis=0)

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from bench import Model, Noise, NoiseLevel, Prediction, Sampler, Update
-from bench.diffusion.noise import streams
+from bench.diffusion.noise import noise_streams
 from tests.support.plugins import installed
 
 Loop = Callable[[tuple[int, ...], int], Callable[[], Tensor]]
@@ -59,7 +59,7 @@ def sampler(steps: int, predictor: str = "reverse_diffusion", corrector: str = "
 def step_loop(size: tuple[int, ...], steps: int) -> Callable[[], Tensor]:
     """A whole run of ``steps`` predictor-corrector steps over the free network."""
     pc = sampler(steps)
-    _, predictor, corrector = streams(0, 0, torch.device("cpu"))
+    _, predictor, corrector = noise_streams(0, 0, torch.device("cpu"))
     prior = torch.randn(size)
     model = Free(torch.randn(size) * 1e-3)
     return lambda: pc.run(prior, Prediction(model, pc.sde), predictor, corrector)
@@ -71,7 +71,7 @@ def plain(pc: Sampler, prior: Tensor, p: Prediction, predictor: Noise, corrector
     assert pc.corrector is not None
     x = prior * pc.sde.prior_std
     update = Update(x, x)
-    for scale in pc.scales():
+    for scale in pc.schedule():
         for _ in range(pc.corrector.calls):
             x = pc.corrector.step(x, scale, p, corrector).x
         update = pc.predictor.step(x, scale, p, predictor, update.state)
@@ -82,7 +82,7 @@ def plain(pc: Sampler, prior: Tensor, p: Prediction, predictor: Noise, corrector
 def plain_loop(size: tuple[int, ...], steps: int) -> Callable[[], Tensor]:
     """As `step_loop`, by `plain`."""
     pc = sampler(steps)
-    _, predictor, corrector = streams(0, 0, torch.device("cpu"))
+    _, predictor, corrector = noise_streams(0, 0, torch.device("cpu"))
     prior = torch.randn(size)
     model = Free(torch.randn(size) * 1e-3)
     return lambda: plain(pc, prior, Prediction(model, pc.sde), predictor, corrector)

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.checkpoints.exact import mixture
+from bench.checkpoints.exact import exact_data
 from bench.checkpoints.load import load_model
 from bench.cli import main
 from tests.support.plugins import installed
@@ -38,7 +38,7 @@ def draws(checkpoint: str, seed: int) -> Tensor:
     """Samples of a closed-form checkpoint itself (n, 3, 32, 32), on [0, 1], not clipped."""
     card = installed().get("checkpoints", checkpoint).thing
     model = load_model(card, installed().build("sdes", "ve", {}), CPU)
-    data, _ = mixture(card)
+    data, _ = exact_data(card)
     rng = np.random.default_rng(seed)
     k = rng.choice(len(data.weight), size=SAMPLES, p=data.weight)
     x = data.mean[k] + np.sqrt(data.variance[k]) * rng.normal(size=(SAMPLES, *model.shape))

@@ -15,13 +15,13 @@ SCORE_SDE = {
     "ve-ncsnpp-continuous": ("ve", "sigma", "ncsnpp_continuous"),
     "ve-ncsnpp-deep-continuous": ("ve", "sigma", "ncsnpp_deep_continuous"),
     "vp-ddpm": ("vp", "index", "ddpm"),
-    "vp-ddpm-continuous": ("vp", "time", "ddpm"),
+    "vp-ddpm-continuous": ("vp", "999t", "ddpm"),
     "vp-ddpmpp": ("vp", "index", "ddpmpp"),
-    "vp-ddpmpp-continuous": ("vp", "time", "ddpmpp"),
-    "vp-ddpmpp-deep-continuous": ("vp", "time", "ddpmpp_deep"),
-    "subvp-ddpm-continuous": ("subvp", "time", "ddpm"),
-    "subvp-ddpmpp-continuous": ("subvp", "time", "ddpmpp"),
-    "subvp-ddpmpp-deep-continuous": ("subvp", "time", "ddpmpp_deep"),
+    "vp-ddpmpp-continuous": ("vp", "999t", "ddpmpp"),
+    "vp-ddpmpp-deep-continuous": ("vp", "999t", "ddpmpp_deep"),
+    "subvp-ddpm-continuous": ("subvp", "999t", "ddpm"),
+    "subvp-ddpmpp-continuous": ("subvp", "999t", "ddpmpp"),
+    "subvp-ddpmpp-deep-continuous": ("subvp", "999t", "ddpmpp_deep"),
 }
 """The CIFAR-10 rows of the README of yang-song/score_sde_pytorch."""
 

@@ -14,8 +14,8 @@ from torch import Tensor
 from bench import SDE, BenchError, Card, Prediction, Sampler
 from bench.checkpoints.convention import NetworkModel
 from bench.closed_form.moments import moments
-from bench.diffusion.grid import scales
-from bench.diffusion.noise import streams
+from bench.diffusion.grid import schedule_of
+from bench.diffusion.noise import noise_streams
 from tests.support.analytic import gaussian, sde
 from tests.support.plugins import installed
 
@@ -34,8 +34,8 @@ FIELDS: dict[str, Any] = {
 KINDS: dict[str, dict[str, Any]] = {
     "ve": {"sde": "ve", "labels": "sigma", "predicts": "scaled_score"},
     "ve, score": {"sde": "ve", "labels": "sigma", "predicts": "score"},
-    "vp": {"sde": "vp", "labels": "time", "predicts": "noise"},
-    "subvp": {"sde": "subvp", "labels": "time", "predicts": "noise"},
+    "vp": {"sde": "vp", "labels": "999t", "predicts": "noise"},
+    "subvp": {"sde": "subvp", "labels": "999t", "predicts": "noise"},
     "ve, discrete": {"sde": "ve", "labels": "index_down", "predicts": "scaled_score", "scales": 1000},
     "vp, discrete": {"sde": "vp", "labels": "index", "predicts": "noise", "scales": 1000},
     "cosine": {
@@ -84,7 +84,7 @@ def asked(kind: str, steps: int, label_scales: int | None = None, grid: Any = "u
         grid=grid,
     )
     score = Prediction(model(kind, sampler.sde, recorder), sampler.sde, labels=sampler.labels())
-    prior, noise, _ = streams(0, 0, "cpu")
+    prior, noise, _ = noise_streams(0, 0, "cpu")
     sampler.run(prior(torch.empty(1, *SHAPE)), score, noise, noise)
     return recorder.labels
 
@@ -125,7 +125,7 @@ def test_strided_subsequences() -> None:
     f = [math.cos((t / 4000 + 0.008) / 1.008 * math.pi / 2) ** 2 for t in range(4001)]
     products = np.cumprod([1 - min(1 - f[t + 1] / f[t], 0.999) for t in range(4000)])[kept]
     betas = 1 - products / np.concatenate([[1.0], products[:-1]])
-    plan = scales(sde("vp_cosine"), 250)[::-1]
+    plan = schedule_of(sde("vp_cosine"), 250)[::-1]
     np.testing.assert_allclose([s.g**2 for s in plan], betas, rtol=1e-9)
     np.testing.assert_allclose([s.a**2 for s in plan], 1 - betas, rtol=1e-6, atol=1e-12)
     np.testing.assert_allclose([s.ancestral_alpha**2 for s in plan], products, rtol=1e-9)
@@ -134,7 +134,7 @@ def test_strided_subsequences() -> None:
 def test_halved_betas() -> None:
     """P2000 on VP: the chain of half the betas, and its sigma divides the network's answer."""
     betas = np.linspace(0.1 / 2000, 20 / 2000, 2000)
-    plan = scales(sde("vp"), 2000)[::-1]
+    plan = schedule_of(sde("vp"), 2000)[::-1]
     np.testing.assert_allclose([s.g**2 for s in plan], betas, rtol=1e-12)
     sigma = np.sqrt(1 - np.cumprod(1 - betas))
     made = model("vp, discrete", sde("vp"), Recorder())
@@ -171,7 +171,7 @@ def exact(kind: str) -> Callable[[Tensor, Tensor], Tensor]:
 
     def network(x: Tensor, label: Tensor) -> Tensor:
         told = float(label)
-        if made.labels == "time":
+        if made.labels == "999t":
             level = law.at(told / 999)
             alpha, sigma = level.alpha, level.sigma
         elif made.labels == "sigma":
@@ -216,7 +216,7 @@ def test_native_runs_of_exact_discrete_networks(kind: str, steps: int) -> None:
     made = card(kind)
     law = sde(made.sde or "")
     sampler = Sampler(law, installed().build("predictors", "ancestral", {}), steps=steps)
-    prior, noise, _ = streams(0, 0, "cpu")
+    prior, noise, _ = noise_streams(0, 0, "cpu")
     score = Prediction(model(kind, law, exact(kind)), law)
     x = sampler.run(prior(torch.empty(64, *SHAPE)), score, noise, noise)
     images = score.model.images(x).double().numpy()
@@ -232,7 +232,7 @@ def test_native_runs_of_exact_discrete_networks(kind: str, steps: int) -> None:
 def test_learned_variance_and_clipping() -> None:
     """One ancestral step on a strided chain, as improved DDPM's paper writes it (eq. 13 to 16)."""
     law = sde("vp_cosine")
-    plan = scales(law, 50)
+    plan = schedule_of(law, 50)
     draws = torch.Generator().manual_seed(1)
     eps, v = (torch.randn(2, *SHAPE, generator=draws, dtype=torch.float64) for _ in range(2))
     z = torch.randn(2, *SHAPE, generator=draws, dtype=torch.float64)
@@ -272,7 +272,7 @@ def test_clipping_far_away_changes_nothing(variance: str) -> None:
     law = sde("vp")
     mu, lam = np.zeros(SHAPE), np.full(SHAPE, 1e-3)
     score = Prediction(gaussian(mu, lam), law)
-    for scale in scales(law, 100)[::9]:
+    for scale in schedule_of(law, 100)[::9]:
         x = torch.full((2, *SHAPE), 0.1, dtype=torch.float64)
         plain, clipped = (
             installed()

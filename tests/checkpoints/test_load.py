@@ -12,11 +12,11 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from bench import BenchError, Card, Denoiser
-from bench.checkpoints.exact import mixture
+from bench.checkpoints.exact import exact_data
 from bench.checkpoints.load import load_model
 from bench.checkpoints.networks.edm import EDMDenoiser
 from bench.checkpoints.networks.tiny import TinyUNet
-from bench.closed_form.dct import from_basis
+from bench.closed_form.dct import from_dct
 from bench.closed_form.mixture import MixtureModel
 from bench.diffusion.prediction import Prediction
 from bench.diffusion.sampler import Sampler
@@ -48,7 +48,7 @@ def test_the_exact_checkpoints_are_there() -> None:
 
 @pytest.mark.parametrize("card", EXACT, ids=lambda card: card.name)
 def test_states_are_the_same_images_on_every_data_range(card: Card) -> None:
-    data, colour = mixture(card)
+    data, colour = exact_data(card)
     mean, sd = torch.from_numpy(data.mean), torch.from_numpy(data.variance).sqrt()
     noise = torch.randn(mean.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     for name in RANGES:
@@ -57,9 +57,9 @@ def test_states_are_the_same_images_on_every_data_range(card: Card) -> None:
         centre, spread = torch.from_numpy(model.data.mean), torch.from_numpy(model.data.variance).sqrt()
         for z in (torch.zeros_like(noise), noise):
             torch.testing.assert_close(
-                model.images(centre + spread * z), from_basis(mean + sd * z, colour), rtol=0, atol=1e-6
+                model.images(centre + spread * z), from_dct(mean + sd * z, colour), rtol=0, atol=1e-6
             )
-    average = from_basis(mean, colour).mean()
+    average = from_dct(mean, colour).mean()
     assert 0.3 < float(average) < 0.7  # CIFAR-10 on [0, 1]
 
 

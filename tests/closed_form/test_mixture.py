@@ -10,7 +10,7 @@ from scipy import stats
 from bench import Array, Prediction, Sampler
 from bench.checkpoints.load import load_model
 from bench.closed_form.mixture import Mixture, MixtureModel
-from bench.diffusion.noise import streams
+from bench.diffusion.noise import noise_streams
 from tests.support.analytic import sde
 from tests.support.plugins import installed
 
@@ -38,7 +38,7 @@ def samples(model: MixtureModel) -> torch.Tensor:
     chosen = Sampler(sde("vp"), installed().build("predictors", "reverse_diffusion", {}), steps=STEPS)
     parts = []
     for batch in range(2):
-        prior, predictor_noise, corrector_noise = streams(11, batch, "cpu")
+        prior, predictor_noise, corrector_noise = noise_streams(11, batch, "cpu")
         start = prior(torch.empty(SAMPLES // 2, *model.shape))
         score = Prediction(model, chosen.sde)
         parts.append(chosen.run(start, score, predictor_noise, corrector_noise))

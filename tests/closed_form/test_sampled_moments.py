@@ -14,7 +14,7 @@ from scipy import stats
 from bench import Array, LinearPredictor, Prediction, Sampler
 from bench.closed_form.mixture import Mixture, MixtureModel
 from bench.closed_form.moments import frechet, moments
-from bench.diffusion.noise import streams
+from bench.diffusion.noise import noise_streams
 from bench.metrics.frechet import fd_diagonal
 from tests.support import closed_form
 from tests.support.analytic import gaussian
@@ -105,7 +105,7 @@ def test_sampled_moments(case: Case) -> None:
     mu, lam = data()
     mean, variance = closed_form.moments(case, mu, lam)
     chosen = sampler(case)
-    prior, predictor_noise, corrector_noise = streams(7, 0, "cpu")
+    prior, predictor_noise, corrector_noise = noise_streams(7, 0, "cpu")
     model = gaussian(mu, lam, torch.float32)
     score = Prediction(model, chosen.sde, labels=chosen.labels())
     found = chosen.run(prior(torch.empty(N, *SHAPE)), score, predictor_noise, corrector_noise)
@@ -173,7 +173,7 @@ def test_a_corrector_alone_ends_on_its_own_mean(sde_name: str, order: str) -> No
     assert (noisy > 1.5 * variance).all()
     np.testing.assert_allclose(moments(sampler(case), mu, lam)[1], variance, rtol=1e-9)
     chosen, n = sampler(case), 200
-    prior, predictor_noise, corrector_noise = streams(7, 0, "cpu")
+    prior, predictor_noise, corrector_noise = noise_streams(7, 0, "cpu")
     score = Prediction(gaussian(mu, lam, torch.float64), chosen.sde)
     start = prior(torch.empty(n, *SHAPE, dtype=torch.float64))
     found = chosen.run(start, score, predictor_noise, corrector_noise).numpy()

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from bench import Condition, Noise, NoiseLevel, Prediction, Sampler, Tensor
-from bench.diffusion.noise import stream
+from bench.diffusion.noise import noise_stream
 from tests.benchmarks.overhead import plain
 from tests.support.analytic import sde
 from tests.support.completions import SDES, Nothing, Shrinking, pc, small_gaussian
@@ -17,11 +17,11 @@ from tests.support.plugins import installed
 
 
 def prior(side: int) -> Tensor:
-    return stream(3, 0, "prior", "cpu")(torch.empty(6, 3, side, side))
+    return noise_stream(3, 0, "prior", "cpu")(torch.empty(6, 3, side, side))
 
 
 def noises() -> tuple[Noise, Noise]:
-    return stream(3, 0, "predictor", "cpu"), stream(3, 0, "corrector", "cpu")
+    return noise_stream(3, 0, "predictor", "cpu"), noise_stream(3, 0, "corrector", "cpu")
 
 
 @pytest.mark.parametrize("model", [small_gaussian, Shrinking], ids=["exact", "denoiser"])

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from bench import Model, NoiseLevel, Prediction, Sampler, Tensor
-from bench.diffusion.noise import streams
+from bench.diffusion.noise import noise_streams
 from tests.support.analytic import gaussian, sde
 from tests.support.plugins import installed
 
@@ -43,7 +43,7 @@ def counted(law: str, **given: Any) -> tuple[int, list[tuple[int, int | None]]]:
         assert calls == model.calls + (total is None)
         told.append((done, total))
 
-    prior, one, two = streams(0, 0, "cpu")
+    prior, one, two = noise_streams(0, 0, "cpu")
     start = prior(torch.empty(3, *SHAPE))
     found = Sampler(chosen, **given).run(start, score, one, two, on_step)
     assert found.shape == start.shape

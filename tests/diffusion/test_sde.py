@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 
 from bench import SDE, BenchError
-from bench.diffusion.grid import GridKind, scales, time_grid
+from bench.diffusion.grid import GridKind, schedule_of, time_grid
 from tests.support.analytic import SDES, sde
 from tests.support.plugins import installed
 
@@ -109,7 +109,7 @@ def test_scales_tell_the_grid(law: SDE, steps: int) -> None:
     """The list runs from T down; each scale's next is the one that follows it, the last one's t = 0."""
     if "beta_max" in law.values():
         assume(law.values()["beta_max"] < steps)
-    found = scales(law, steps)
+    found = schedule_of(law, steps)
     assert [s.t for s in found] == time_grid(law, steps).tolist()[::-1]
     assert [s.index for s in found] == list(range(steps))[::-1]
     for scale, after in pairwise(found):
@@ -121,7 +121,7 @@ def test_scales_tell_the_grid(law: SDE, steps: int) -> None:
 
 def test_one_step_goes_from_the_prior_to_clean_data() -> None:
     for name in SDES:
-        (only,) = scales(sde(name), 1, "polynomial")
+        (only,) = schedule_of(sde(name), 1, "polynomial")
         assert (only.t, only.t_next, only.dt) == (1, 0, 1)
 
 
@@ -130,7 +130,7 @@ def test_one_step_goes_from_the_prior_to_clean_data() -> None:
 def test_off_the_uniform_grid_the_chain_is_exact(name: str, kind: GridKind) -> None:
     """Followed from clean data up, it has the marginals at every scale."""
     alpha, variance = 1.0, 0.0
-    for scale in reversed(scales(sde(name), 12, kind)):
+    for scale in reversed(schedule_of(sde(name), 12, kind)):
         alpha, variance = scale.a * alpha, scale.a**2 * variance + scale.g**2
         assert alpha == pytest.approx(scale.alpha, rel=1e-12)
         assert variance == pytest.approx(scale.sigma**2, rel=1e-12)
@@ -141,7 +141,7 @@ def test_off_the_uniform_grid_the_chain_is_exact(name: str, kind: GridKind) -> N
 def test_vp_chain_is_ddpms() -> None:
     """At 1000 scales prod a_i^2 = prod(1 - beta_i), which DDPM's table ends at 4.04e-5."""
     beta = np.linspace(0.1 / 1000, 20.0 / 1000, 1000)
-    chain = scales(sde("vp"), 1000)[::-1]
+    chain = schedule_of(sde("vp"), 1000)[::-1]
     squares = np.array([s.a for s in chain]) ** 2
     np.testing.assert_allclose(np.cumprod(squares), np.cumprod(1 - beta), rtol=1e-12)
     assert np.prod(squares) == pytest.approx(4.036e-5, rel=1e-3)
@@ -150,15 +150,15 @@ def test_vp_chain_is_ddpms() -> None:
 
 
 def test_twice_the_scales_halve_the_betas() -> None:
-    betas = np.array([s.g for s in scales(sde("vp"), 2000)][::-1]) ** 2
+    betas = np.array([s.g for s in schedule_of(sde("vp"), 2000)][::-1]) ** 2
     np.testing.assert_allclose(betas, np.linspace(0.1, 20.0, 2000) / 2000, rtol=1e-12)
-    assert betas[-1] == pytest.approx(scales(sde("vp"), 1000)[0].g ** 2 / 2)
+    assert betas[-1] == pytest.approx(schedule_of(sde("vp"), 1000)[0].g ** 2 / 2)
 
 
 def test_ve_chain_is_geometric() -> None:
     """Twice the scales keep sigma_min and sigma_max; below the smallest scale sigma is nought."""
     for count in (1000, 2000):
-        chain = scales(sde("ve"), count)[::-1]
+        chain = schedule_of(sde("ve"), count)[::-1]
         reached = np.cumsum([s.g**2 for s in chain])
         np.testing.assert_allclose(reached, np.geomspace(0.01, 50, count) ** 2, rtol=1e-9)
         assert {s.a for s in chain} == {1.0}
@@ -166,14 +166,14 @@ def test_ve_chain_is_geometric() -> None:
 
 def test_no_steps_is_refused() -> None:
     with pytest.raises(BenchError, match=r"steps must be at least 1, not 0"):
-        scales(sde("ve"), 0)
+        schedule_of(sde("ve"), 0)
 
 
 def test_too_few_steps_for_vps_chain_name_the_remedy() -> None:
     with pytest.raises(BenchError, match=r"more than 20 steps, not 20 .*raise --steps or take --grid"):
-        scales(sde("vp"), 20)
-    assert len(scales(sde("vp"), 21)) == 21
-    assert len(scales(sde("vp"), 20, "polynomial")) == 20
+        schedule_of(sde("vp"), 20)
+    assert len(schedule_of(sde("vp"), 21)) == 21
+    assert len(schedule_of(sde("vp"), 20, "polynomial")) == 20
 
 
 def test_eps_beyond_the_end_is_refused() -> None:

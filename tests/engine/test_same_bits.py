@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 
 from bench import Executor, Job, Register, Sampler, hookimpl
 from bench.cli import main
-from bench.diffusion.noise import streams
+from bench.diffusion.noise import noise_streams
 from tests.support.plugins import installed
 
 BASE = ("--device", "cpu", "--batch-size", "8")
@@ -148,13 +148,15 @@ def test_streams_depend_on_seed_batch_and_role_alone() -> None:
         (seed, batch, role): noise(like)
         for seed in (0, 1, 256)
         for batch in (0, 1, 256)
-        for role, noise in zip(("prior", "predictor", "corrector"), streams(seed, batch, "cpu"), strict=True)
+        for role, noise in zip(
+            ("prior", "predictor", "corrector"), noise_streams(seed, batch, "cpu"), strict=True
+        )
     }
     found = list(drawn.values())
     assert len(found) == 27
     for i, x in enumerate(found):
         assert all(not torch.equal(x, y) for y in found[:i])
-    (corrector, prior) = streams(1, 256, "cpu", ("corrector", "prior"))
+    (corrector, prior) = noise_streams(1, 256, "cpu", ("corrector", "prior"))
     assert torch.equal(prior(like), drawn[1, 256, "prior"])  # whatever else was drawn before
     assert torch.equal(corrector(like), drawn[1, 256, "corrector"])
     assert not torch.equal(corrector(like), drawn[1, 256, "corrector"])  # a stream goes on

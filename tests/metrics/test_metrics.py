@@ -94,12 +94,12 @@ def test_shipped_metrics_refuse_other_shapes(name: str) -> None:
 
 def test_fd_cifar10_tells_worse_images_from_better() -> None:
     """Draws of the mixture fitted to CIFAR-10 are nearer to it than the same draws with noise."""
-    from bench.checkpoints.exact import mixture
+    from bench.checkpoints.exact import exact_data
     from bench.checkpoints.load import load_model
 
     card = installed().get("checkpoints", "gmm-cifar10").thing
     model = load_model(card, installed().build("sdes", "ve", {}), torch.device("cpu"))
-    data, _ = mixture(card)
+    data, _ = exact_data(card)
     generator = np.random.default_rng(0)
     k = generator.choice(len(data.weight), size=200, p=data.weight)
     x = data.mean[k] + np.sqrt(data.variance[k]) * generator.normal(size=(200, *model.shape))

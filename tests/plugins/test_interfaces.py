@@ -76,7 +76,7 @@ class Three:
     [
         (
             ("--steps", "30", "--predictor", "shrinks"),
-            "shrinks was given (4, 3, 32, 32) torch.float32 on cpu and left (4, 1, 32, 32) torch.float32 "
+            "shrinks received (4, 3, 32, 32) torch.float32 on cpu and returned (4, 1, 32, 32) torch.float32 "
             "on cpu (predictor shrinks of careless 3.1)",
         ),
         (

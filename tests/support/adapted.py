@@ -10,7 +10,7 @@ import torch
 
 from bench import BenchError, Prediction, Solver, Tensor
 from bench.cli import main
-from bench.diffusion.noise import streams
+from bench.diffusion.noise import noise_streams
 from bench.diffusion.sampler import Sampler
 from bench.testing.probe import Stream, prior, run
 from tests.support.analytic import gaussian, sde
@@ -29,7 +29,7 @@ def build(name: str, **parameters: Any) -> Solver:
 def sample(solver: Solver, law: str, batch: int, seed: int = 0) -> tuple[Tensor, int]:
     """Samples of the Gaussian, in float64, and the score calls."""
     chosen = sde(law)
-    start, noise, other = streams(seed, 0, "cpu")
+    start, noise, other = noise_streams(seed, 0, "cpu")
     score = Prediction(gaussian(MU, LAM), chosen)
     with torch.no_grad():
         x = start(torch.empty(batch, *MU.shape, dtype=torch.float64))

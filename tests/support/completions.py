@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 from bench import SDE, Array, BatchContext, Condition, Denoiser, Model, Prediction, Sampler, Task, Tensor
-from bench.checkpoints.exact import mixture
+from bench.checkpoints.exact import exact_data
 from bench.closed_form.mixture import Mixture, MixtureModel, on_range
-from bench.diffusion.noise import stream
+from bench.diffusion.noise import noise_stream
 from tests.support.analytic import sde
 from tests.support.plugins import installed
 
@@ -26,7 +26,7 @@ def thinned(side: int) -> tuple[Mixture, Array]:
 
     The colours are stored in float32: here the nearest matrix that is orthogonal to the last bit.
     """
-    data, stored = mixture(installed().get("checkpoints", "gaussian-cifar10").thing)
+    data, stored = exact_data(installed().get("checkpoints", "gaussian-cifar10").thing)
     left, _, right = np.linalg.svd(stored)
     colour = np.asarray(left @ right)
     mean, variance = (a[:, :, :side, :side] for a in (data.mean, data.variance))
@@ -72,7 +72,7 @@ def pc(
 
 def work(sampler: Sampler, model: Model, originals: Tensor, each: int, seed: int = 0) -> BatchContext:
     """One batch of ``each`` completions of every original."""
-    noise = functools.cache(lambda role: stream(seed, 0, role, "cpu"))
+    noise = functools.cache(lambda role: noise_stream(seed, 0, role, "cpu"))
     images = originals.repeat_interleave(each, dim=0)
     return BatchContext(
         sampler, Prediction(model, sampler.sde), torch.device("cpu"), len(images), 0, images, noise

@@ -10,7 +10,7 @@ import torch
 
 from bench import SDE, Array, BatchContext, Model, Noise, Prediction, Sampler, Task, Tensor
 from bench.closed_form.mixture import MixtureModel
-from bench.diffusion.noise import stream
+from bench.diffusion.noise import noise_stream
 from bench.testing import probe
 from tests.support.analytic import sde
 from tests.support.plugins import installed
@@ -38,7 +38,7 @@ def work(
 ) -> BatchContext:
     """Work on states (n, ...)."""
     sampler = Sampler(chosen, solver=installed().build("solvers", solver, {"tol": tol}), denoise="none")
-    noise = functools.cache(lambda role: stream(0, 0, role, "cpu"))
+    noise = functools.cache(lambda role: noise_stream(0, 0, role, "cpu"))
     known: dict[str, Any] = {"noise": noise} | changes
     score = Prediction(model, chosen)
     return BatchContext(sampler, score, torch.device("cpu"), len(states), 0, model.images(states), **known)
@@ -51,7 +51,7 @@ def draws(model: MixtureModel, count: int) -> Tensor:
 
 def data_noise() -> Noise:
     """The stream that data is drawn from."""
-    return stream(0, 0, "data", "cpu")
+    return noise_stream(0, 0, "data", "cpu")
 
 
 def marginal_variances(chosen: SDE) -> tuple[Array, Array, Array]:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from bench import Array, LangevinLike, LinearPredictor, Sampler
-from bench.closed_form.dct import from_basis
+from bench.closed_form.dct import from_dct
 from bench.closed_form.mixture import on_range
 from bench_tasks.conditional import conditional
 from bench_tasks.known import Completion
@@ -17,7 +17,7 @@ def rotation(axes: Array, side: int) -> Array:
     """(D, D): from coefficients of `thinned` images to decoupled pixels, channel by channel."""
     shape, count = (3, side, side), 3 * side * side
     _, colour = thinned(side)
-    images = from_basis(torch.eye(count, dtype=torch.float64).view(count, *shape), colour).numpy()
+    images = from_dct(torch.eye(count, dtype=torch.float64).view(count, *shape), colour).numpy()
     return np.asarray(np.einsum("dc,bchw->bdhw", axes, images).reshape(count, count).T)
 
 
@@ -51,7 +51,7 @@ def replaced(sampler: Sampler, task: Completion, side: int) -> float:
 
     predictor, corrector = sampler.predictor, sampler.corrector
     assert isinstance(predictor, LinearPredictor)
-    for scale in sampler.scales():
+    for scale in sampler.schedule():
         for _ in range(0 if corrector is None else corrector.calls):
             assert isinstance(corrector, LangevinLike)
             e = corrector.size(scale, None, None)

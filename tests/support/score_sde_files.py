@@ -86,7 +86,7 @@ def card(name: str, folder: Path, file: str, /, **changes: Any) -> Card:
         ("ve", True): "sigma",
         ("ve", False): "index_down",
         ("vp", False): "index",
-    }.get((sde, spec["continuous"]), "time")
+    }.get((sde, spec["continuous"]), "999t")
     blob = (folder / file).read_bytes()
     fields: dict[str, Any] = {
         "name": "small",

@@ -59,7 +59,7 @@ def write_card(folder: Path, name: str, files: list[dict[str, Any]]) -> Path:
     """A card of the fake format as TOML."""
     folder.mkdir(exist_ok=True)
     top: dict[str, Any] = {"name": name, "summary": "made up", "format": "fake", "predicts": "noise"}
-    top |= {"labels": "time", "sde": "vp", "shape": [3, 32, 32], "data_range": [-1.0, 1.0], "licence": "none"}
+    top |= {"labels": "999t", "sde": "vp", "shape": [3, 32, 32], "data_range": [-1.0, 1.0], "licence": "none"}
     top |= {"data": "none", "author": "nobody", "metric": "fd_dct"}
     lines = [f"{key} = {json.dumps(value)}" for key, value in top.items()]
     for file in files:

@@ -1,10 +1,10 @@
-"""Checkpoints on their way into the cache: one process at a time for each, moved in whole.
+"""Folders of checkpoints on their way into the cache: one process at a time for each, moved in whole.
 
-CACHE/staging/NAME/       what is being installed; of no use to a later call
+CACHE/staging/NAME/       what is being installed; no later call uses it
 CACHE/aside/NAME/         what is being replaced
-CACHE/locks/NAME.lock     who may write any of it
+CACHE/locks/NAME.lock     held by the process that may write any of it
 
-What a killed process left in the first two the next installation clears away, of whichever checkpoint.
+The next installation, of whichever checkpoint, clears away what a killed process left in the first two.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bench import cache
-from bench.download import Listener, sync, writing
+from bench.download import sync, writing
+from bench.events import Emit, Notice
 
 
 @contextmanager
-def alone(name: str, listener: Listener) -> Iterator[Path]:
-    """Hold a checkpoint's lock; yields an empty folder, and clears away what killed processes left."""
+def exclusive(name: str, emit: Emit) -> Iterator[Path]:
+    """Hold a checkpoint's lock and yield an empty folder; the remains of killed processes are removed."""
     from filelock import FileLock, Timeout
 
     path = _lock_path(name)
@@ -31,7 +32,7 @@ def alone(name: str, listener: Listener) -> Iterator[Path]:
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            listener.notice(f"{name}: waiting for another process that is installing it")
+            emit(Notice(f"{name}: waiting for another process that is installing it"))
             lock.acquire()
     staged = cache.root() / "staging" / name
     try:
@@ -50,18 +51,18 @@ def _lock_path(name: str) -> Path:
 
 
 def _clear(name: str) -> None:
-    """Put back what a killed process moved aside, and take away what else it left; the lock must be held."""
+    """Put back what a killed process moved aside, and remove its other remains; the lock must be held."""
     staged, aside = (cache.root() / kind / name for kind in ("staging", "aside"))
     place = cache.folder(name)
     if aside.exists() and not place.exists():
         place.parent.mkdir(parents=True, exist_ok=True)
         aside.rename(place)
-    for left in (staged, aside):
-        _remove(left)
+    for remains in (staged, aside):
+        _remove(remains)
 
 
 def _clear_others(name: str) -> None:
-    """The same for every other checkpoint that no process has the lock of."""
+    """The same for every other checkpoint whose lock no process holds."""
     from filelock import FileLock
 
     areas = (cache.root() / kind for kind in ("staging", "aside"))
@@ -71,7 +72,7 @@ def _clear_others(name: str) -> None:
 
 
 def move_in(staged: Path, name: str) -> Path:
-    """The folder in its place by one rename, what was there before out of the way by another."""
+    """Move the folder to its place by one rename, after another moved the old one aside."""
     place, aside = cache.folder(name), cache.root() / "aside" / name
     place.parent.mkdir(parents=True, exist_ok=True)
     if place.exists():
@@ -96,7 +97,7 @@ def _remove(path: Path) -> None:
 
 
 def link(source: Path, target: Path) -> None:
-    """The same file under a second name, or a copy where that can't be."""
+    """Give a file a second name, or copy it where the file system has no links."""
     try:
         os.link(source, target)
     except OSError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +12,30 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.cache import check_file
-from bench.checkpoints.networks.tiny import Block
+from bench.checkpoints.cards import WeightsCard
+from bench.checkpoints.networks.tiny import TinyBlock
 from bench.errors import BenchError
-from bench.files import REGISTRY
+from bench.files import registry_path
 
-CARD = REGISTRY / "classifiers" / "cifar10-noisy-classifier.toml"
-"""The shipped classifier's card; its weights lie beside it."""
+CARD = registry_path("classifiers", "cifar10-noisy-classifier.toml")
+"""The shipped classifier's card; its weights are beside it."""
 
 
 class NoisyClassifier(nn.Module):
     """``p(y | x)`` of noisy images ``x = x0 + sigma noise``, x0 on [-1, 1] (Song et al. 2021, appendix I).
 
-    Sees ``x / sqrt(sigma^2 + sigma_data^2)`` and ``ln(sigma) / 4``, as EDM's networks do (Karras et al. 2022,
+    Takes ``x / sqrt(sigma^2 + sigma_data^2)`` and ``ln(sigma) / 4``, as EDM's networks do (Karras et al. 2022,
     Table 1): residual blocks at a half, a quarter and an eighth of the resolution, whose group norms are
     affine in an embedding of the noise level, then the mean over places and a linear layer. Smooth (SiLU),
     so that ``d ln p(y | x) / dx`` is, too.
+
+    Args:
+        classes: Number of classes.
+        image_channels: Channels C of the images.
+        widths: Channels at the three resolutions.
+        blocks: Residual blocks at each of them.
+        embedding: Width of the embedding of the noise level.
+        sigma_data: Standard deviation of the images.
     """
 
     def __init__(
@@ -60,13 +67,13 @@ class NoisyClassifier(nn.Module):
         before = 4 * image_channels
         for level, (width, count) in enumerate(zip(widths, blocks, strict=True)):
             self.entries.append(nn.Conv2d(before, width, 3, stride=1 if level == 0 else 2, padding=1))
-            self.levels.append(nn.ModuleList(Block(width, width, embedding) for _ in range(count)))
+            self.levels.append(nn.ModuleList(TinyBlock(width, width, embedding) for _ in range(count)))
             before = width
         self.norm = nn.GroupNorm(before // 16, before)
         self.head = nn.Linear(before, classes)
 
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
-        """As `logits`."""
+        """Compute `logits`."""
         sigma = sigma.to(x.dtype).expand(len(x))
         h = F.pixel_unshuffle(x * (sigma**2 + self.sigma_data**2).rsqrt()[:, None, None, None], 2)
         phase = sigma.log()[:, None] / 4 * self.get_buffer("frequencies").to(x.dtype)
@@ -79,35 +86,37 @@ class NoisyClassifier(nn.Module):
         return result
 
     def logits(self, x: Tensor, sigma: Tensor) -> Tensor:
-        """``ln p(y | x)`` but for a constant per image, (B, classes).
+        """``ln p(y | x)`` up to a constant per image; differentiable in ``x``.
 
-        ``x`` (B, 3, 32, 32) is ``x0 + sigma noise`` with x0 on [-1, 1]; ``sigma`` (B,) or a single value,
-        positive. Differentiable in ``x``; of a state ``alpha x0 + sigma' noise`` give ``x / alpha`` and
-        ``sigma' / alpha``.
+        Args:
+            x: Noisy images ``x0 + sigma noise`` (B, C, H, W), x0 on [-1, 1]. Of a state
+                ``alpha x0 + sigma' noise`` give ``x / alpha`` and ``sigma' / alpha``.
+            sigma: Noise levels (B,) or (1,), positive.
+
+        Returns:
+            Logits (B, classes).
         """
         result: Tensor = self(x, sigma)
         return result
 
 
 def load_noisy_classifier(device: torch.device | str = "cpu", card: Path = CARD) -> NoisyClassifier:
-    """The classifier of a card, in float32 on ``device``, size and hash of its weights checked first.
+    """Load the classifier of a card; size and hash of its weights are checked first.
 
-    `BenchError`, in one line, where a file is missing, damaged or of another network.
+    Args:
+        device: Where it computes.
+        card: Path of its `WeightsCard`.
+
+    Returns:
+        The classifier, in float32 and in evaluation mode.
+
+    Raises:
+        BenchError: A file is missing, damaged or of another network. The message is one line.
     """
+    described = WeightsCard.read(card)
+    path = described.weights()
     try:
-        told = tomllib.loads(card.read_text())
-        (file,) = told["files"]
-        name, size, sha256, network = file["name"], file["bytes"], file["sha256"], told["network"]
-    except OSError as error:
-        raise BenchError(f"classifier card {card} is missing; restore it from the project") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
-        raise BenchError(
-            f"classifier card {card} is damaged ({error}); restore it from the project"
-        ) from error
-    path = card.parent / str(name)
-    check_file(path, size, sha256, card.stem, "restore it from the project")
-    try:
-        classifier = NoisyClassifier(**network)
+        classifier = NoisyClassifier(**described.network)
         classifier.load_state_dict({k: v.float() for k, v in load_file(path).items()})
     except (SafetensorError, RuntimeError, TypeError, ValueError) as error:
         first = str(error).splitlines()[0]

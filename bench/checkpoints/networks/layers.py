@@ -1,6 +1,6 @@
 """The layers of DDPM, DDPM++ and NCSN++: residual blocks, attention, resampling, noise embeddings.
 
-Images are (B, C, H, W) in channels-last memory. Nothing here makes a table or an index per call.
+Images are (B, C, H, W) in channels-last memory. No layer makes a table or an index per call.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ Resampling = Literal["down", "up"]
 
 
 class GroupNorm(nn.GroupNorm):
-    """Group normalisation whose sums are float32 whatever the precision of ``x``."""
+    """Group normalization whose sums are float32 whatever the precision of ``x``."""
 
     def forward(self, x: Tensor) -> Tensor:
         if x.dtype == torch.float32 or x.device.type == "cpu":
-            return super().forward(x)  # the host's kernel adds up in float32 by itself
+            return super().forward(x)  # the host's kernel already sums in float32
         y = F.group_norm(x.float(), self.num_groups, self.weight.float(), self.bias.float(), self.eps)
         return y.to(x.dtype)
 
@@ -49,8 +49,13 @@ class Positional(nn.Module):
         return torch.cat(parts, dim=1)
 
 
-class Fourier(nn.Module):
-    """Random Fourier features of the label or its logarithm, ``sin | cos (2 pi W l)``; W is frozen."""
+class FourierFeatures(nn.Module):
+    """Random Fourier features of the label or its logarithm, ``sin | cos (2 pi W l)``; W is frozen.
+
+    Args:
+        width: Number of frequencies; there are twice as many features.
+        log: Whether the features are those of the label's logarithm.
+    """
 
     def __init__(self, width: int, *, log: bool) -> None:
         super().__init__()
@@ -67,7 +72,7 @@ class Fourier(nn.Module):
 class Fir(nn.Module):
     """Resampling by two with the filter [1, 3, 3, 1] per axis (Karras et al. 2020), zeros outside.
 
-    ``margin`` leaves so many more pixels on every side, for a convolution that follows.
+    ``margin`` leaves that many further pixels on every side, for a convolution that follows.
     """
 
     def __init__(self, channels: int, way: Resampling, margin: int = 0) -> None:
@@ -83,7 +88,7 @@ class Fir(nn.Module):
         if self.way == "down":
             return F.conv2d(x, taps, stride=2, padding=1 + self.margin, groups=x.shape[1])
         if x.device.type == "cpu" and x.dtype == torch.bfloat16:
-            # the host has no kernel for this in bfloat16: by way of float32 it takes a fortieth of the time
+            # the host has no kernel for this in bfloat16: in float32 it takes a fortieth of the time
             with torch.autocast("cpu", enabled=False):
                 return self._up(x.float(), self.get_buffer("taps")).to(x.dtype)
         return self._up(x, taps)
@@ -104,12 +109,21 @@ class Plain(nn.Module):
 
 
 class ConvDown(nn.Module):
-    """Halving by a strided 3x3 convolution: padded on the right and below alone (Ho et al.), on all sides
-    (``even``: Nichol & Dhariwal), or after a FIR filter (``fir``)."""
+    """Halving by a strided 3x3 convolution, ``conv``: (B, c_in, H, W) -> (B, c_out, H/2, W/2).
+
+    It is padded on the right and below alone (Ho et al. 2020), on all sides (``even``: Nichol & Dhariwal
+    2021), or follows a FIR filter (``fir``: Song et al. 2021).
+
+    Args:
+        c_in: Channels of the input.
+        c_out: Channels of the output.
+        fir: Whether the filter [1, 3, 3, 1] comes first.
+        even: Whether all sides are padded.
+    """
 
     def __init__(self, c_in: int, c_out: int, *, fir: bool = False, even: bool = False) -> None:
         super().__init__()
-        # FIR at full resolution, two more pixels on every side than the strided convolution eats
+        # FIR at full resolution leaves the pixels at the sides that the strided convolution needs
         self.fir = FirBlur(c_in) if fir else None
         self.even = even
         self.conv = nn.Conv2d(c_in, c_out, 3, stride=2, padding=1 if even else 0)
@@ -138,7 +152,13 @@ class FirBlur(nn.Module):
 
 
 class ConvUp(nn.Module):
-    """Doubling, then a 3x3 convolution; ``fir`` doubles by the FIR filter."""
+    """Doubling, then a 3x3 convolution, ``conv``: (B, c_in, H, W) -> (B, c_out, 2H, 2W).
+
+    Args:
+        c_in: Channels of the input.
+        c_out: Channels of the output.
+        fir: Whether the FIR filter doubles; else each pixel is repeated.
+    """
 
     def __init__(self, c_in: int, c_out: int, *, fir: bool = False) -> None:
         super().__init__()
@@ -151,7 +171,17 @@ class ConvUp(nn.Module):
 
 
 class Attention(nn.Module):
-    """Self-attention over pixels, ``x + proj(softmax(q k^T / sqrt(d)) v)``, times ``gain``."""
+    """Self-attention over pixels, ``gain (x + proj(softmax(q k^T / sqrt(d)) v))``.
+
+    ``qkv`` holds query, key and value of all heads, in this order (3C, C); ``norm`` comes before it.
+
+    Args:
+        channels: Channels C of the images (B, C, H, W).
+        heads: Number of heads; each has d = C / heads channels.
+        groups: Groups of the norm.
+        eps: Epsilon of the norm.
+        gain: Factor of the sum.
+    """
 
     def __init__(self, channels: int, *, heads: int, groups: int, eps: float, gain: float) -> None:
         super().__init__()
@@ -171,11 +201,22 @@ class Attention(nn.Module):
         return y * self.gain if self.gain != 1 else y
 
 
-class Block(nn.Module):
+class ResidualBlock(nn.Module):
     """Residual block: norm, silu, convolution, noise embedding, norm, silu, convolution, plus the shortcut.
 
-    The embedding is added after the first convolution, or (``modulate``) scales and shifts the second norm's
-    output. ``way`` resamples both branches (BigGAN). The sum is times ``gain``.
+    The sum is multiplied by ``gain``. Layers: ``norm0``, ``conv0``, ``embed``, ``norm1``, ``conv1``, and
+    ``skip``, a 1x1 convolution of the shortcut or None.
+
+    Args:
+        c_in: Channels of the input (B, c_in, H, W).
+        c_out: Channels of the output.
+        c_emb: Width of the noise embedding.
+        groups: Groups of both norms.
+        eps: Epsilon of the norms.
+        gain: Factor of the sum.
+        modulate: Whether the embedding scales and shifts the second norm's output; else it is added after the
+            first convolution.
+        resample: Layer that resamples both branches (BigGAN).
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """A small U-Net on space-to-depth input: the network of ``cifar10-tiny``.
 
 Every ``(C, H, W)`` image is folded to ``(4C, H/2, W/2)`` first, so that no convolution runs at full
-resolution: on a CPU that buys three times the width for the same time.
+resolution: on a CPU this affords three times the width in the same time.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-class Block(nn.Module):
+class TinyBlock(nn.Module):
     """Residual block: ``x + conv(silu(norm(conv(silu(norm(x)))) * (1 + scale) + shift))``.
 
     Scale and shift are affine in the noise embedding; a 1x1 convolution adapts the shortcut where
@@ -64,6 +64,13 @@ class TinyUNet(nn.Module):
     ``forward(x, noise)`` takes images ``x`` (B, C, H, W) with unit variance and one noise label per
     image, ``noise`` (B,), and returns an image-shaped tensor: the F of EDM's preconditioning
     (Karras et al. 2022, eq. 7).
+
+    Args:
+        image_channels: Channels C of the images.
+        width: Channels at half the resolution.
+        width_low: Channels at a quarter of it.
+        blocks: Residual blocks at each resolution on the way down; one more on the way up.
+        embedding: Width of the embedding of the noise level.
     """
 
     def __init__(
@@ -88,13 +95,13 @@ class TinyUNet(nn.Module):
         )
         self.embed = nn.Sequential(nn.Linear(64, e), nn.SiLU(), nn.Linear(e, e), nn.SiLU())
         self.stem = nn.Conv2d(4 * image_channels, w, 3, padding=1)
-        self.down = nn.ModuleList([Block(w, w, e) for _ in range(blocks)])
+        self.down = nn.ModuleList([TinyBlock(w, w, e) for _ in range(blocks)])
         self.shrink = nn.Conv2d(w, v, 3, stride=2, padding=1)
-        self.low_down = nn.ModuleList([Block(v, v, e) for _ in range(blocks)])
-        self.middle = nn.ModuleList([Block(v, v, e, attention=True), Block(v, v, e)])
-        self.low_up = nn.ModuleList([Block(2 * v, v, e, attention=k == 0) for k in range(blocks + 1)])
+        self.low_down = nn.ModuleList([TinyBlock(v, v, e) for _ in range(blocks)])
+        self.middle = nn.ModuleList([TinyBlock(v, v, e, attention=True), TinyBlock(v, v, e)])
+        self.low_up = nn.ModuleList([TinyBlock(2 * v, v, e, attention=k == 0) for k in range(blocks + 1)])
         self.grow = nn.Conv2d(v, 4 * w, 1)
-        self.up = nn.ModuleList([Block(2 * w, w, e) for _ in range(blocks + 1)])
+        self.up = nn.ModuleList([TinyBlock(2 * w, w, e) for _ in range(blocks + 1)])
         self.norm = nn.GroupNorm(w // 16, w)
         self.out = nn.Conv2d(w, 4 * image_channels, 3, padding=1)
         nn.init.zeros_(self.out.weight)

@@ -1,5 +1,5 @@
 """The U-Net of DDPM (Ho et al. 2020), DDPM++ and NCSN++ (Song et al. 2021, appendix H), improved DDPM
-(Nichol & Dhariwal 2021) and EDM (Karras et al. 2022): one network, told apart by its configuration."""
+(Nichol & Dhariwal 2021) and EDM (Karras et al. 2022): one network, of many configurations."""
 
 from __future__ import annotations
 
@@ -16,34 +16,58 @@ from torch.nn import functional as F
 from bench.checkpoints.networks.layers import (
     HALF,
     Attention,
-    Block,
     ConvDown,
     ConvUp,
     Fir,
-    Fourier,
+    FourierFeatures,
     GroupNorm,
     Plain,
     Positional,
     Resampling,
+    ResidualBlock,
 )
-from bench.errors import BenchError, did_you_mean
+from bench.errors import BenchError, did_you_mean, first_problem
 
 MOST, MOST_PARAMETERS = 8192, 4_000_000_000
-"""Bounds on sizes and channels, and on the parameters of a network: what is above is a damaged file's."""
+"""Bounds on sizes and channels, and on the parameters of a network; only damaged files exceed them."""
 
 Count = Annotated[int, Field(ge=1, le=MOST)]
 
 
 @dataclasses.dataclass(frozen=True)
 class UNetConfig:
-    """What a U-Net is built from; `PUBLISHED` has the published ones by name.
+    """Configuration of a `UNet`; published ones are read by name.
 
-    ``width`` times ``multipliers`` are the channels of the levels, each of half the size of the one before;
-    ``blocks`` residual blocks a level on the way down, one more on the way up. ``attention``: the sizes that
-    have it, on the way up behind the ``last`` block of a level or behind ``each``. ``group_size``: least
-    number of channels in a group, of at most ``most_groups`` groups. ``biggan``: blocks resample themselves;
-    else a convolution does. ``rescale``: sums are divided by sqrt(2). ``pyramid_in``, ``pyramid_out``: the
-    progressive input and output. ``centre``: images come on [0, 1] and are moved to [-1, 1] first.
+    Args:
+        size: Height and width of the images.
+        channels: Channels of the images.
+        outputs: Channels of the output.
+        width: Channels of the first level.
+        multipliers: Channels of each level in units of ``width``; each level has half the size of the one
+            before.
+        blocks: Residual blocks per level on the way down; one more on the way up.
+        attention: Sizes of the levels with attention.
+        attention_up: On the way up, attention follows the ``last`` block of a level, or ``each``.
+        heads: Heads of the attention.
+        embedding: Embedding of the label: sinusoids, sines first (``positional``) or cosines
+            (``cosine_first``); random Fourier features of the label (``fourier``) or its logarithm
+            (``fourier_log``).
+        group_size: Least number of channels in a group of the norms.
+        most_groups: Greatest number of groups.
+        eps: Epsilon of the norms.
+        biggan: Whether residual blocks resample; else a convolution does.
+        fir: Whether resampling uses the FIR filter [1, 3, 3, 1].
+        even: Whether the halving convolution is padded on all sides.
+        modulate: Whether the embedding scales and shifts; else it is added.
+        rescale: Whether sums are divided by sqrt(2).
+        pyramid_in: The progressive input (Song et al. 2021, appendix H).
+        pyramid_out: The progressive output.
+        combine: How the progressive input joins the features.
+        classes: Number of classes of a class-conditional network; zero for none.
+        centre: Whether images come on [0, 1] and are moved to [-1, 1] first.
+
+    Raises:
+        BenchError: A value is out of range, or the values contradict each other.
     """
 
     size: Count = 32
@@ -76,8 +100,7 @@ class UNetConfig:
             try:
                 adapter.validate_python(value, strict=True)
             except ValidationError as error:
-                said = str(error.errors()[0]["msg"])
-                raise BenchError(f"{name}: {said[0].lower()}{said[1:]}, not {str(value)[:50]!r}") from error
+                raise BenchError(first_problem(error, name)) from error
         smallest = self.size >> (len(self.multipliers) - 1)
         if smallest < 1 or smallest << (len(self.multipliers) - 1) != self.size:
             raise BenchError(f"a size of {self.size} can't be halved {len(self.multipliers) - 1} times")
@@ -87,15 +110,25 @@ class UNetConfig:
             attends = self.size >> i in self.attention or i == len(self.multipliers) - 1
             if attends and self.width * times % self.heads:
                 raise BenchError(f"{self.width * times} channels can't be split into {self.heads} heads")
-        # two 3x3 convolutions a block, at the least
+        # at least two 3x3 convolutions per block
         count = sum(18 * self.blocks * (self.width * times) ** 2 for times in self.multipliers)
         if count > MOST_PARAMETERS:
             raise BenchError(f"a network of over {count:.0e} parameters is more than {MOST_PARAMETERS:.0e}")
 
     @classmethod
-    def read(cls, given: Mapping[str, Any]) -> UNetConfig:
-        """From a card's [network]: ``configuration`` names a published one, other keys go over it."""
-        values = dict(given)
+    def read(cls, table: Mapping[str, Any]) -> UNetConfig:
+        """Read the [network] table of a card.
+
+        Args:
+            table: ``configuration`` names a published configuration; other keys override its values.
+
+        Returns:
+            The configuration.
+
+        Raises:
+            BenchError: A key or a name is unknown, or a value is wrong.
+        """
+        values = dict(table)
         architecture = values.pop("architecture", "unet")
         if architecture != "unet":
             raise BenchError(f"unknown architecture {architecture!r}: known is unet")
@@ -110,7 +143,7 @@ class UNetConfig:
         return dataclasses.replace(PUBLISHED[base] if base else cls(), **values)
 
     def groups(self, channels: int) -> int:
-        """Number of groups for so many channels."""
+        """Number of groups of a norm of that many channels."""
         return min(self.most_groups, channels // self.group_size)
 
 
@@ -145,16 +178,16 @@ PUBLISHED: dict[str, UNetConfig] = {
     "edm_vp": dataclasses.replace(_DDPMPP, multipliers=(2, 2, 2)),
     "edm_ve": dataclasses.replace(_NCSNPP, multipliers=(2, 2, 2), embedding="fourier"),
 }
-"""The published CIFAR-10 networks, by architecture: the SDE, and whether time is continuous, are the card's.
+"""The published CIFAR-10 networks by architecture; the card says the SDE, and whether time is continuous.
 
-``ddpm`` serves VE, VP and sub-VP; ``ddpmpp`` VP and sub-VP; ``ncsnpp`` VE's discrete levels and all of VP and
-sub-VP; ``ncsnpp_continuous`` is VE's, told the logarithm of sigma. Networks of VE take ``centre = true``;
-cards say so.
+``ddpm`` serves VE, VP and sub-VP; ``ddpmpp`` VP and sub-VP; ``ncsnpp`` the discrete levels of VE and all of VP
+and sub-VP; ``ncsnpp_continuous`` is for VE and takes the logarithm of sigma. Networks of VE take
+``centre = true``, which their cards say.
 """
 
 
 class Down(nn.Module):
-    """A level on the way down: its blocks, then what halves the image and feeds the input pyramid in."""
+    """A level on the way down: its blocks, then the layers that halve the image and add the input pyramid."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -165,7 +198,7 @@ class Down(nn.Module):
 
 
 class Up(nn.Module):
-    """A level on the way up: its blocks, the output pyramid's part, then what doubles the image."""
+    """A level on the way up: its blocks, the output pyramid's part, then the layer that doubles the image."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -179,7 +212,10 @@ class Up(nn.Module):
 class UNet(nn.Module):
     """``network(x, label)``: x (B, channels, size, size), label (B,) or (1,) -> (B, outputs, size, size).
 
-    What the output means, and what the label is, the card says (`bench.checkpoints.convention`).
+    The meaning of the output and of the label is up to the card.
+
+    Args:
+        config: The configuration.
     """
 
     def __init__(self, config: UNetConfig) -> None:
@@ -190,9 +226,9 @@ class UNet(nn.Module):
         gain = HALF if c.rescale else 1.0
         self.gain = gain
 
-        def block(c_in: int, c_out: int, way: Resampling | None = None) -> Block:
+        def block(c_in: int, c_out: int, way: Resampling | None = None) -> ResidualBlock:
             resample = None if way is None else Fir(c_in, way) if c.fir else Plain(way)
-            return Block(
+            return ResidualBlock(
                 c_in,
                 c_out,
                 emb,
@@ -206,9 +242,9 @@ class UNet(nn.Module):
         def attention(channels: int) -> Attention:
             return Attention(channels, heads=c.heads, groups=c.groups(channels), eps=c.eps, gain=gain)
 
-        self.noise: Positional | Fourier
+        self.noise: Positional | FourierFeatures
         if c.embedding in ("fourier", "fourier_log"):
-            self.noise, features = Fourier(c.width, log=c.embedding == "fourier_log"), 2 * c.width
+            self.noise, features = FourierFeatures(c.width, log=c.embedding == "fourier_log"), 2 * c.width
         else:
             self.noise = Positional(c.width, cosine_first=c.embedding == "cosine_first")
             features = c.width
@@ -220,7 +256,7 @@ class UNet(nn.Module):
         self.stem = nn.Conv2d(c.channels, c.width, 3, padding=1)
 
         self.down = nn.ModuleList()
-        kept, channels, pyramid = [c.width], c.width, c.channels
+        skips, channels, pyramid = [c.width], c.width, c.channels
         for i, width in enumerate(widths):
             down = Down()
             for _ in range(c.blocks):
@@ -228,7 +264,7 @@ class UNet(nn.Module):
                 channels = width
                 if c.size >> i in c.attention:
                     down.attention.append(attention(channels))
-                kept.append(channels)
+                skips.append(channels)
             if i < len(widths) - 1:
                 down.shrink = (
                     block(channels, channels, "down")
@@ -241,7 +277,7 @@ class UNet(nn.Module):
                 elif c.pyramid_in == "residual":
                     down.pyramid = ConvDown(pyramid, channels, fir=c.fir)
                     pyramid = channels
-                kept.append(channels)
+                skips.append(channels)
             self.down.append(down)
         self.pyramid_shrink = (
             (Fir(c.channels, "down") if c.fir else Plain("down")) if c.pyramid_in == "skip" else None
@@ -254,7 +290,7 @@ class UNet(nn.Module):
         for i, width in reversed(list(enumerate(widths))):
             up = Up()
             for _ in range(c.blocks + 1):
-                up.blocks.append(block(channels + kept.pop(), width))
+                up.blocks.append(block(channels + skips.pop(), width))
                 channels = width
                 if c.size >> i in c.attention and c.attention_up == "each":
                     up.attention.append(attention(channels))
@@ -289,20 +325,20 @@ class UNet(nn.Module):
             x = 2 * x - 1
         features = self.noise(label)
         if self.classes is not None:
-            # the classes in turn along the batch: each as often as the others
+            # the classes take turns along the batch
             turns = -(-len(x) // c.classes)
             features = features + self.classes(self.get_buffer("one_hot").repeat(turns, 1)[: len(x)])
         emb = F.silu(self.embed1(F.silu(self.embed0(features))))
 
         h, pyramid = self.stem(x), x
-        kept = [h]
+        skips = [h]
         for down in self.down:
             assert isinstance(down, Down)
             for j, block in enumerate(down.blocks):
                 h = block(h, emb)
                 if len(down.attention):
                     h = down.attention[j](h)
-                kept.append(h)
+                skips.append(h)
             if down.shrink is None:
                 continue
             h = down.shrink(h, emb) if c.biggan else down.shrink(h)
@@ -312,7 +348,7 @@ class UNet(nn.Module):
                 h = torch.cat([fed, h], dim=1) if c.combine == "cat" else fed + h
             elif down.pyramid is not None:
                 h = pyramid = (down.pyramid(pyramid) + h) * self.gain
-            kept.append(h)
+            skips.append(h)
 
         h = self.middle_attention(self.middle[0](h, emb))
         h = self.middle[1](h, emb)
@@ -321,7 +357,7 @@ class UNet(nn.Module):
         for up in self.up:
             assert isinstance(up, Up)
             for j, block in enumerate(up.blocks):
-                h = block(torch.cat([h, kept.pop()], dim=1), emb)
+                h = block(torch.cat([h, skips.pop()], dim=1), emb)
                 if c.attention_up == "each" and len(up.attention):
                     h = up.attention[j](h)
             if c.attention_up == "last" and len(up.attention):

@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from bench.checkpoints.cards import Card
 from bench.checkpoints.load import load_model, read_network
-from bench.checkpoints.networks.layers import Attention, Block, ConvDown, ConvUp, Fir, GroupNorm
+from bench.checkpoints.networks.layers import Attention, ConvDown, ConvUp, Fir, GroupNorm, ResidualBlock
 from bench.checkpoints.networks.unet import PUBLISHED, UNet, UNetConfig
 from bench.files import REGISTRY
 from bench_readers import score_sde
@@ -191,7 +191,7 @@ def test_channels_last_throughout_and_nothing_made_per_call(configuration: str) 
             return func(*args, **kwargs or {})
 
     for layer in network.modules():
-        if isinstance(layer, nn.Conv2d | GroupNorm | Block | Attention | Fir):
+        if isinstance(layer, nn.Conv2d | GroupNorm | ResidualBlock | Attention | Fir):
             layer.register_forward_hook(look)
     x = torch.randn(2, 3, 32, 32).contiguous(memory_format=torch.channels_last)
     label = torch.tensor([3.0])

@@ -134,7 +134,7 @@ def test_multistep(checkpoint: str, law: str, case: str) -> None:
     name, parameters, scheduler, whole = SIGMAS[case]
     sde = installed().build("sdes", law, {})
     predictor = installed().build("predictors", name, parameters)
-    plan = Sampler(sde, predictor, steps=STEPS, grid="logsnr").scales()
+    plan = Sampler(sde, predictor, steps=STEPS, grid="logsnr").schedule()
     plan = plan if whole else plan[:-1]
     score = score_function(checkpoint, sde)
     x = start(score, sde)
@@ -148,7 +148,7 @@ def test_multistep(checkpoint: str, law: str, case: str) -> None:
 def test_ddim(checkpoint: str, law: str, eta: float) -> None:
     sde = installed().build("sdes", law, {})
     predictor = installed().build("predictors", "ddim", {"eta": eta})
-    plan = Sampler(sde, predictor, steps=STEPS, grid="polynomial").scales()
+    plan = Sampler(sde, predictor, steps=STEPS, grid="polynomial").schedule()
     scheduler = diffusers.DDIMScheduler(num_train_timesteps=STEPS, clip_sample=False, set_alpha_to_one=True)
     squares = [1 / (1 + (s.sigma / s.alpha) ** 2) for s in reversed(plan)]
     scheduler.alphas_cumprod = torch.tensor(squares, dtype=torch.float64)
@@ -174,7 +174,7 @@ def test_ddim(checkpoint: str, law: str, eta: float) -> None:
 def test_heun(checkpoint: str, law: str) -> None:
     sde = installed().build("sdes", law, {})
     predictor = installed().build("predictors", "heun", {})
-    plan = Sampler(sde, predictor, steps=STEPS, grid="polynomial").scales()
+    plan = Sampler(sde, predictor, steps=STEPS, grid="polynomial").schedule()
     scheduler = diffusers.HeunDiscreteScheduler(prediction_type="epsilon")
     scheduler.set_timesteps(STEPS)
     ratios = torch.tensor([s.sigma / s.alpha for s in plan] + [0.0], dtype=torch.float64)
@@ -197,7 +197,7 @@ def test_heun(checkpoint: str, law: str) -> None:
 def test_ipndm(checkpoint: str, law: str, order: int) -> None:
     sde = installed().build("sdes", law, {})
     predictor = installed().build("predictors", "ipndm", {"order": order})
-    plan = Sampler(sde, predictor, steps=STEPS, grid="polynomial").scales()[:-1]
+    plan = Sampler(sde, predictor, steps=STEPS, grid="polynomial").schedule()[:-1]
     scheduler = diffusers.IPNDMScheduler()
     scheduler.set_timesteps(len(plan))
     # its own alphas and betas are those of a trigonometric schedule

@@ -12,7 +12,7 @@ import torch
 from bench import Noise, Prediction, Predictor, Sampler, Tensor
 from bench.closed_form.moments import moments, response_moments
 from bench.diffusion.grid import GridKind
-from bench.diffusion.noise import streams
+from bench.diffusion.noise import noise_streams
 from tests.support.analytic import gaussian, sde
 from tests.support.plugins import installed
 
@@ -46,7 +46,7 @@ def build(name: str, parameters: dict[str, Any]) -> Predictor:
 def run(sampler: Sampler, batch: int = 4, rows: slice = slice(None)) -> tuple[Tensor, int]:
     """Samples (of ``rows`` of the batch, with their own noise) in float64, and the score calls."""
     like = torch.empty(batch, *MU.shape, dtype=torch.float64)
-    prior, predictor, corrector = (partial(_rows, noise, like, rows) for noise in streams(0, 0, "cpu"))
+    prior, predictor, corrector = (partial(_rows, noise, like, rows) for noise in noise_streams(0, 0, "cpu"))
     score = Prediction(MODEL, sampler.sde)
     with torch.no_grad():
         return sampler.run(prior(like), score, predictor, corrector), score.calls
@@ -111,8 +111,8 @@ def test_moments_by_unit_impulses_are_those_of_the_recursion(
 def test_full_eta_is_ancestral_sampling_on_exact_transitions(law: str) -> None:
     ancestral = build("ancestral", {"variance": "posterior"})
     for full, known in zip(
-        Sampler(sde(law), build("ddim", {"eta": 1.0}), steps=9, grid="logsnr").scales(),
-        Sampler(sde(law), ancestral, steps=9, grid="logsnr").scales(),
+        Sampler(sde(law), build("ddim", {"eta": 1.0}), steps=9, grid="logsnr").schedule(),
+        Sampler(sde(law), ancestral, steps=9, grid="logsnr").schedule(),
         strict=True,
     ):
         found = build("ddim", {"eta": 1.0}).coefficients(full)  # type: ignore[attr-defined]
@@ -130,7 +130,7 @@ def test_the_first_step_is_ddims(name: str, parameters: dict[str, Any]) -> None:
     """With no history a multistep method has but the network's last word; Heun's single step is Euler's."""
     steps = 1 if name == "heun" else 2
     first, _ = run(Sampler(sde("vp"), build("ddim", {}), steps=steps, grid="logsnr"))
-    scale = Sampler(sde("vp"), build("ddim", {}), steps=2, grid="logsnr").scales()[0]
+    scale = Sampler(sde("vp"), build("ddim", {}), steps=2, grid="logsnr").schedule()[0]
     score = Prediction(MODEL, sde("vp"))
     x = torch.randn(3, *MU.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     ddim = build("ddim", {}).step(x, scale, score, torch.zeros_like, None).x
@@ -177,8 +177,8 @@ def test_history_is_handed_on_and_bounded(name: str, parameters: dict[str, Any],
     assert predictor is not None
     x = torch.ones(2, *MU.shape, dtype=torch.float64)
     lengths = []
-    for scale in sampler.scales()[:-1]:
-        x, _, state = predictor.step(x, scale, score, torch.zeros_like, state)
+    for step in sampler.schedule()[:-1]:
+        x, _, state = predictor.step(x, step, score, torch.zeros_like, state)
         lengths.append(len(state))
     assert lengths == [min(i, kept) for i in range(1, 12)]
     # and in no other place: nothing of the run hangs on the object
@@ -189,10 +189,10 @@ def test_a_correctors_moves_are_kept_by_unipc() -> None:
     """UniC adds a difference: a shift of the state between two steps passes through it unchanged."""
     sampler = Sampler(sde("vp"), build("unipc", {}), steps=6, grid="logsnr")
     score = Prediction(MODEL, sampler.sde)
-    predictor, scales = sampler.predictor, sampler.scales()
+    predictor, steps = sampler.predictor, sampler.schedule()
     assert predictor is not None
     x = torch.ones(1, *MU.shape, dtype=torch.float64)
-    x, _, state = predictor.step(x, scales[0], score, torch.zeros_like, None)
+    x, _, state = predictor.step(x, steps[0], score, torch.zeros_like, None)
 
     class Shifted:
         """The network's answer does not see the shift, so that the state alone carries it on."""
@@ -203,7 +203,7 @@ def test_a_correctors_moves_are_kept_by_unipc() -> None:
             found: Tensor = score.score(x, level) - (y - x) / level.sigma**2
             return found
 
-    plain, _, _ = predictor.step(x, scales[1], score, torch.zeros_like, state)
-    moved, _, _ = predictor.step(x + 0.5, scales[1], Shifted(), torch.zeros_like, state)  # type: ignore[arg-type]
-    expected = 0.5 * scales[1].sigma_next / scales[1].sigma  # D is as it was: x alone has moved
+    plain, _, _ = predictor.step(x, steps[1], score, torch.zeros_like, state)
+    moved, _, _ = predictor.step(x + 0.5, steps[1], Shifted(), torch.zeros_like, state)  # type: ignore[arg-type]
+    expected = 0.5 * steps[1].sigma_next / steps[1].sigma  # D is as it was: x alone has moved
     torch.testing.assert_close(moved - plain, torch.full_like(plain, expected))

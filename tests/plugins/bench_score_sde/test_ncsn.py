@@ -12,7 +12,7 @@ import torch
 from scipy.optimize import minimize_scalar
 
 from bench import Prediction, Sampler
-from bench.checkpoints.exact import exact_fd_dct, mixture
+from bench.checkpoints.exact import exact_data, exact_fd_dct
 from bench.closed_form.mixture import on_range
 from bench.closed_form.moments import moments
 from bench.plan.planning import plan_suite
@@ -111,7 +111,7 @@ def test_committed_table_agrees_with_theory() -> None:
 
 def test_noise_of_one_does_not_find_the_brightness() -> None:
     """From N(0, 1), NCSN's ten scales leave more than 99 % of the distance in the mean grey level."""
-    data, colour = mixture(installed().get("checkpoints", "gaussian-cifar10").thing)
+    data, colour = exact_data(installed().get("checkpoints", "gaussian-cifar10").thing)
     images = on_range(data, (0.0, 1.0), colour)
     mean, variance = images.mean[0], images.variance[0]
     found, spread = moments(samplers()["NCSN", "none"], mean, variance)

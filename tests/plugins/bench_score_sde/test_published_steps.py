@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bench import SDE, Corrector, Prediction, Predictor, Sampler, Step
-from bench.diffusion.grid import scales
+from bench.diffusion.grid import schedule_of
 from tests.support.analytic import RECORDED, Replay, recorded, recorded_model, relative, sde, tensor
 from tests.support.plugins import installed
 
@@ -54,7 +54,7 @@ def scale_at(law: SDE, index: int) -> Step:
     """Step ``index`` of 1000, with what depends on t at the recorded t, which is not on the grid."""
     t = float(recorded()[f"{law.name}/{index}/t"][0])
     time, level = np.array([t]), law.at(t)
-    scale = scales(law, COUNT)[COUNT - 1 - index]
+    scale = schedule_of(law, COUNT)[COUNT - 1 - index]
     scale = dataclasses.replace(
         scale,
         t=t,

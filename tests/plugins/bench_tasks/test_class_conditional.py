@@ -15,13 +15,13 @@ import torch
 from scipy import stats
 
 from bench import SDE, Array, BatchContext, Prediction, Sampler
-from bench.cache import hashed
+from bench.cache import cached_sha256
 from bench.checkpoints.load import classifier_path, load_model
 from bench.checkpoints.networks.classifier import load_noisy_classifier
 from bench.cli import main
 from bench.closed_form.mixture import Mixture, MixtureModel
 from bench.closed_form.moments import gaussian_moments
-from bench.diffusion.noise import stream
+from bench.diffusion.noise import noise_stream
 from bench.engine.batch import sample
 from bench.engine.executor import Job
 from bench.files import REGISTRY
@@ -68,7 +68,7 @@ def component_score(data: Mixture, x: Array, level: tuple[float, float], chosen:
 def states(made: SDE, t: float, count: int = 40) -> tuple[torch.Tensor, torch.Tensor]:
     """States of the mixture's marginal at t, and labels that are not theirs."""
     at, generator = made.at(t), torch.Generator().manual_seed(4)
-    clean = model(made.name).draw(count, stream(0, 0, "data", "cpu"))
+    clean = model(made.name).draw(count, noise_stream(0, 0, "data", "cpu"))
     z = torch.randn(clean.shape, generator=generator, dtype=clean.dtype)
     return at.alpha * clean + at.sigma * z, torch.arange(count) % model(made.name).classes
 
@@ -78,11 +78,10 @@ def states(made: SDE, t: float, count: int = 40) -> tuple[torch.Tensor, torch.Te
 def test_guided_score_is_the_components_own(name: str, scale: float) -> None:
     """s + w (s_k - s) at every level of a run, s by autograd of the log-density; at w = 1 that is s_k."""
     made, exact = sde(name), model(name)
-    for at in Sampler(made, steps=25, grid="polynomial").scales():
+    for at in Sampler(made, steps=25, grid="polynomial").schedule():
         x, labels = states(made, at.t)
         score = Prediction(exact, made)
-        score.guidance = Guided(exact, labels, scale).guide
-        found = score.score(x, at).numpy()
+        found = score.guided(Guided(exact, labels, scale)).score(x, at).numpy()
         own = component_score(exact.data, x.numpy(), (at.alpha, at.sigma), labels.numpy())
         y = x.clone().requires_grad_()
         (whole,) = torch.autograd.grad(exact.log_components(y, at).logsumexp(1).sum(), y)
@@ -112,7 +111,7 @@ def test_class_gradient_is_that_of_the_posterior() -> None:
 def made_by(task: ClassConditional, sampler: Sampler, size: int) -> tuple[torch.Tensor, torch.Tensor]:
     """States and labels of one batch on the thinned mixture."""
     exact = model(sampler.sde.name)
-    noise = functools.cache(lambda role: stream(5, 0, role, "cpu"))
+    noise = functools.cache(lambda role: noise_stream(5, 0, role, "cpu"))
     score = Prediction(exact, sampler.sde)
 
     def double(role: str) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -160,7 +159,7 @@ def test_solver_is_guided_too() -> None:
     low, high = made.at(made.eps), made.at(made.end)
     mean, variance = exact.data.mean[3], exact.data.variance[3]
     v = [at.alpha**2 * variance + at.sigma**2 for at in (low, high)]
-    prior = stream(5, 0, "prior", "cpu")(torch.empty(20, *exact.shape, dtype=torch.float64)).numpy()
+    prior = noise_stream(5, 0, "prior", "cpu")(torch.empty(20, *exact.shape, dtype=torch.float64)).numpy()
     wanted = low.alpha * mean + np.sqrt(v[0] / v[1]) * (prior - high.alpha * mean)
     errors = []
     for tol in (1e-3, 1e-6):
@@ -344,7 +343,7 @@ def test_network_is_guided_from_the_command_line(tmp_path: Path) -> None:
     assert record["metrics"]["fd_class"]["note"] == "fewer than 100 samples of a class"
     assert record["cost"]["nfe"] == 3
     weights = REGISTRY / "classifiers" / "cifar10-noisy-classifier.safetensors"
-    assert record["identity"]["task"]["provenance"] == {weights.stem: hashed(weights)}
+    assert record["identity"]["task"]["provenance"] == {weights.stem: cached_sha256(weights)}
 
 
 def test_committed_table_agrees_with_theory() -> None:

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from bench import BenchError, MetricState
-from bench.checkpoints.exact import mixture
+from bench.checkpoints.exact import exact_data
 from bench.cli import main
-from bench.closed_form.dct import from_basis
+from bench.closed_form.dct import from_dct
 from bench.params import Plugin
 from bench_tasks.class_metrics import BY_CLASS, ComponentShare, FdComponent, _by_class, _Distance, _Share
 from tests.support.plugins import installed
@@ -19,14 +19,14 @@ from tests.support.plugins import installed
 
 def drawn(metric: Plugin, count: int) -> MetricState:
     """A metric of exact draws of the components, of each as many."""
-    data, colour = mixture(installed().get("checkpoints", "gmm-cifar10").thing)
+    data, colour = exact_data(installed().get("checkpoints", "gmm-cifar10").thing)
     generator = torch.Generator().manual_seed(2)
     measured = metric.start("cpu")  # type: ignore[attr-defined]
     for _ in range(count // 500):
         labels = torch.arange(500) % len(data.weight)
         z = torch.randn(500, *data.mean.shape[1:], generator=generator, dtype=torch.float64)
         x = torch.from_numpy(data.mean)[labels] + z * torch.from_numpy(data.variance)[labels].sqrt()
-        measured.update(from_basis(x, colour), labels)
+        measured.update(from_dct(x, colour), labels)
     assert isinstance(measured, MetricState)
     return measured
 

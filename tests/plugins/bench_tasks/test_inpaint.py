@@ -80,7 +80,7 @@ def test_in_the_middle_of_a_run_the_known_part_has_the_forward_marginal(
     original = pixels(np.random.default_rng(1), 1, 4)
     left = task(**given).run(work(sampler, model(sampler.sde, 4), original, n))
     # a corrector's move, a predictor's: at each scale, at the next; then the result
-    plan = sampler.scales()
+    plan = sampler.schedule()
     assert [level.sigma for level, _ in seen] == [
         plan[0].sigma, plan[1].sigma, plan[1].sigma, plan[2].sigma, plan[2].sigma, 0, 0,
     ]  # fmt: skip

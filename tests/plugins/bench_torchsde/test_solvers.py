@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from bench import BenchError, Prediction, Sampler, Tensor
-from bench.diffusion.noise import streams
+from bench.diffusion.noise import noise_streams
 from bench.testing import assert_conforms
 from tests.support.analytic import gaussian, sde
 from tests.support.plugins import installed
@@ -26,7 +26,7 @@ def sample(law: str, batch: int, seed: int = 0, **parameters: Any) -> tuple[Tens
     chosen = sde(law)
     solver = installed().build("solvers", "sde_torchsde", parameters)
     sampler = Sampler(chosen, solver=solver, denoise="none")
-    prior, noise, other = streams(seed, 0, "cpu")
+    prior, noise, other = noise_streams(seed, 0, "cpu")
     top = chosen.at(chosen.end)
     deviation = torch.from_numpy(np.sqrt(top.alpha**2 * LAM + top.sigma**2))
     start = top.alpha * torch.from_numpy(MU) + deviation * prior(torch.empty(batch, *MU.shape).double())
@@ -113,7 +113,7 @@ def test_the_time_change_is_the_schedules(law: str, schedule: str) -> None:
     chosen = sde(law)
     times = [solver.place(chosen, float(u))[0] for u in range(10)]
     if schedule != "uniform":
-        kept = Sampler(chosen, installed().build("predictors", "ddim", {}), steps=10, grid=grid).scales()
+        kept = Sampler(chosen, installed().build("predictors", "ddim", {}), steps=10, grid=grid).schedule()
         np.testing.assert_allclose(times, [s.t for s in kept], rtol=1e-9)
     assert (times[0], times[-1]) == pytest.approx((chosen.end, chosen.eps), rel=1e-9)
     for u in (1.0, 4.5, 8.0):

@@ -1,0 +1,57 @@
+"""The plugins that a card names: its reader and the SDE that its network was trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from bench.errors import BenchError
+
+if TYPE_CHECKING:
+    from bench.checkpoints.cards import Card
+    from bench.checkpoints.readers import Reader
+    from bench.diffusion.sde import SDE
+    from bench.plugins.registry import Registry
+
+
+@contextmanager
+def naming(card: Card) -> Iterator[None]:
+    """Put the checkpoint's name before the message of a `BenchError`."""
+    try:
+        yield
+    except BenchError as error:
+        raise BenchError(f"checkpoint {card.name}: {error}") from error
+
+
+def reader_of(card: Card, registry: Registry) -> Reader:
+    """The reader of the card's format; `BenchError` where there is none."""
+    if card.exact:
+        raise BenchError(f"checkpoint {card.name} is closed-form: its files belong beside its card")
+    reader: Reader = registry.build("readers", card.format, card.parameters.get("reader", {}))
+    return reader
+
+
+def own_sde(card: Card, registry: Registry) -> SDE | None:
+    """The SDE that a card's network was trained on; None for a denoiser that serves every SDE."""
+    if card.sde is None:
+        return None
+    with naming(card):
+        sde: SDE = registry.build("sdes", card.sde, card.parameters.get("sde", {}))
+    return sde
+
+
+def is_native(card: Card, run: SDE, own: SDE) -> bool:
+    """Whether a run's SDE is the one that a network was trained on; where sampling ends may differ."""
+
+    def values(sde: SDE) -> dict[str, object]:
+        return {k: v for k, v in sde.values().items() if k != "eps"}
+
+    same = type(run) is type(own) and values(run) == values(own)
+    return same and tuple(run.data_range) == tuple(card.data_range)
+
+
+def follows_convention(card: Card, run: SDE, registry: Registry) -> bool:
+    """Whether a run on this SDE follows the convention that the network was published with."""
+    own = own_sde(card, registry)
+    return own is not None and is_native(card, run, own)
