@@ -33,10 +33,24 @@ if TYPE_CHECKING:
     from bench.engine.executor import Executor as Executor
     from bench.engine.executor import Job as Job
     from bench.errors import BenchError as BenchError
+    from bench.events import Advance as Advance
+    from bench.events import Emit as Emit
+    from bench.events import Notice as Notice
+    from bench.events import silent as silent
+    from bench.metrics.context import MetricContext as MetricContext
+    from bench.metrics.features import Extract as Extract
     from bench.metrics.features import Extractor as Extractor
     from bench.metrics.features import FeatureMetric as FeatureMetric
     from bench.metrics.features import Features as Features
     from bench.metrics.features import FeatureState as FeatureState
+    from bench.metrics.features import Rounding as Rounding
+    from bench.metrics.frechet import fd_diagonal as fd_diagonal
+    from bench.metrics.frechet import frechet_distance as frechet_distance
+    from bench.metrics.moments import Moments as Moments
+    from bench.metrics.moments import jackknife_groups as jackknife_groups
+    from bench.metrics.reference import Reference as Reference
+    from bench.metrics.reference import Reservoir as Reservoir
+    from bench.metrics.reference import build_command as build_command
     from bench.metrics.role import Metric as Metric
     from bench.metrics.role import MetricResult as MetricResult
     from bench.metrics.role import MetricState as MetricState
@@ -75,7 +89,19 @@ _EXPORTS = {
     "bench.diffusion.sde": ("SDE",),
     "bench.engine.executor": ("Executor", "Job"),
     "bench.errors": ("BenchError",),
-    "bench.metrics.features": ("Extractor", "FeatureMetric", "FeatureState", "Features"),
+    "bench.events": ("Advance", "Emit", "Notice", "silent"),
+    "bench.metrics.context": ("MetricContext",),
+    "bench.metrics.features": (
+        "Extract",
+        "Extractor",
+        "FeatureMetric",
+        "FeatureState",
+        "Features",
+        "Rounding",
+    ),
+    "bench.metrics.frechet": ("fd_diagonal", "frechet_distance"),
+    "bench.metrics.moments": ("Moments", "jackknife_groups"),
+    "bench.metrics.reference": ("Reference", "Reservoir", "build_command"),
     "bench.metrics.role": ("Metric", "MetricResult", "MetricState"),
     "bench.params": ("Plugin", "param"),
     "bench.plugins.hookspecs": ("Register", "hookimpl"),
@@ -89,6 +115,7 @@ _MODULES = {name: module for module, names in _EXPORTS.items() for name in names
 
 __all__ = [
     "SDE",
+    "Advance",
     "Array",
     "BatchContext",
     "BenchError",
@@ -96,7 +123,9 @@ __all__ = [
     "Condition",
     "Corrector",
     "Denoiser",
+    "Emit",
     "Executor",
+    "Extract",
     "Extractor",
     "FeatureMetric",
     "FeatureState",
@@ -107,16 +136,22 @@ __all__ = [
     "LangevinLike",
     "LinearPredictor",
     "Metric",
+    "MetricContext",
     "MetricResult",
     "MetricState",
     "Model",
+    "Moments",
     "Noise",
     "NoiseLevel",
+    "Notice",
     "Plugin",
     "Prediction",
     "Predictor",
     "Reader",
+    "Reference",
     "Register",
+    "Reservoir",
+    "Rounding",
     "Sampler",
     "Solver",
     "Step",
@@ -124,8 +159,13 @@ __all__ = [
     "Tensor",
     "Update",
     "assert_conforms",
+    "build_command",
+    "fd_diagonal",
+    "frechet_distance",
     "hookimpl",
+    "jackknife_groups",
     "param",
+    "silent",
     "velocity",
 ]
 

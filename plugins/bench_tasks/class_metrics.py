@@ -6,17 +6,25 @@ import json
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench import Array, BenchError, Card, Metric, MetricResult, MetricState, Task, Tensor
+from bench import (
+    Array,
+    BenchError,
+    Card,
+    Metric,
+    MetricContext,
+    MetricResult,
+    MetricState,
+    Task,
+    Tensor,
+    fd_diagonal,
+    jackknife_groups,
+)
 from bench.closed_form.dct import to_basis
 from bench.files import REGISTRY
-from bench.metrics.features import find_extractor, shared
-from bench.metrics.frechet import fd_diagonal
-from bench.metrics.moments import groups
 
 MIXTURE = "gmm-cifar10"
 EXTRACTOR = "cifar10-features"
@@ -41,8 +49,8 @@ class ClassShare(_ClassMetric):
     direction = "higher"
     min_samples = 100
 
-    def start(self, device: Any) -> MetricState:
-        extract = shared(find_extractor(EXTRACTOR), device, "round")
+    def start(self, context: MetricContext) -> MetricState:
+        extract = context.features(context.extractor(EXTRACTOR), "round")
 
         def verdict(images: Tensor) -> NDArray[np.int64]:
             probabilities = extract(images).probabilities
@@ -51,8 +59,8 @@ class ClassShare(_ClassMetric):
 
         return _Share(verdict)
 
-    def provenance(self) -> dict[str, str]:
-        return find_extractor(EXTRACTOR).provenance()
+    def provenance(self, context: MetricContext) -> dict[str, str]:
+        return context.extractor(EXTRACTOR).provenance()
 
 
 class ComponentShare(_ClassMetric):
@@ -68,13 +76,12 @@ class ComponentShare(_ClassMetric):
     direction = "higher"
     min_samples = 100
 
-    def start(self, device: Any) -> MetricState:
+    def start(self, context: MetricContext) -> MetricState:
         import torch
 
         from bench.checkpoints.exact import mixture
         from bench.closed_form.mixture import Mixture, MixtureModel
 
-        del device
         data, colour = mixture(_mixture_card())
         low = Mixture(data.weight, data.mean[LOWEST].copy(), data.variance[LOWEST].copy())
         model = MixtureModel(low, "cpu", torch.float64, colour=None, range_=(0.0, 1.0))
@@ -84,14 +91,14 @@ class ComponentShare(_ClassMetric):
 
         return _Share(verdict)
 
-    def provenance(self) -> dict[str, str]:
+    def provenance(self, context: MetricContext) -> dict[str, str]:
         return {MIXTURE: _mixture_card().files[0].sha256 or ""}
 
 
 class _ByClass(_ClassMetric):
     """A distance of each class to its own data; there are ten of them, here and on CIFAR-10."""
 
-    def check(self, task: Task, samples: int) -> None:
+    def check(self, task: Task, shape: tuple[int, ...], samples: int) -> None:
         least = 2 * CLASSES if task.values().get("label") == "all" else 2
         if samples < least:
             raise BenchError(
@@ -111,15 +118,15 @@ class FdClass(_ByClass):
     name = "fd_class"
     bias = "none where the features of a class are normal"
 
-    def start(self, device: Any) -> MetricState:
-        extract = shared(find_extractor(EXTRACTOR), device, "round")
+    def start(self, context: MetricContext) -> MetricState:
+        extract = context.features(context.extractor(EXTRACTOR), "round")
         return _Distance(lambda images: extract(images).rows.double().numpy(), *_by_class(BY_CLASS))
 
-    def provenance(self) -> dict[str, str]:
+    def provenance(self, context: MetricContext) -> dict[str, str]:
         from bench.cache import hashed
 
         _by_class(BY_CLASS)
-        return find_extractor(EXTRACTOR).provenance() | {"cifar10-train-by-class": hashed(BY_CLASS)}
+        return context.extractor(EXTRACTOR).provenance() | {"cifar10-train-by-class": hashed(BY_CLASS)}
 
 
 class FdComponent(_ByClass):
@@ -132,10 +139,9 @@ class FdComponent(_ByClass):
     name = "fd_component"
     bias = "none where the coefficients are normal"
 
-    def start(self, device: Any) -> MetricState:
+    def start(self, context: MetricContext) -> MetricState:
         from bench.checkpoints.exact import mixture
 
-        del device
         data, colour = mixture(_mixture_card())
         count = len(data.weight)
 
@@ -144,7 +150,7 @@ class FdComponent(_ByClass):
 
         return _Distance(rows, data.mean.reshape(count, -1), data.variance.reshape(count, -1))
 
-    def provenance(self) -> dict[str, str]:
+    def provenance(self, context: MetricContext) -> dict[str, str]:
         return {MIXTURE: _mixture_card().files[0].sha256 or ""}
 
 
@@ -187,7 +193,7 @@ class _Share(MetricState):
 
     def leave_one_out(self) -> list[float]:
         hits, n = (sum(column) for column in zip(*self.batches, strict=True))
-        left = [[self.batches[i] for i in group] for group in groups(len(self.batches))]
+        left = [[self.batches[i] for i in group] for group in jackknife_groups(len(self.batches))]
         return [(hits - sum(h for h, _ in some)) / (n - sum(k for _, k in some)) for some in left]
 
 

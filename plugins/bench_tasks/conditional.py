@@ -10,11 +10,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench import Array, BenchError, Card, Metric, MetricResult, MetricState, Tensor
+from bench import (
+    Array,
+    BenchError,
+    Card,
+    Metric,
+    MetricContext,
+    MetricResult,
+    MetricState,
+    Tensor,
+    jackknife_groups,
+)
 from bench.closed_form.dct import from_basis, to_basis
 from bench.closed_form.mixture import Mixture
 from bench.files import REGISTRY
-from bench.metrics.moments import groups
 from bench_tasks.known import turned
 
 READS = ("images", "original", "known", "axes")
@@ -30,8 +39,7 @@ class KnownError(Metric):
     inputs = READS
     min_samples = 1
 
-    def start(self, device: Any) -> MetricState:
-        del device
+    def start(self, context: MetricContext) -> MetricState:
         return _Deviation()
 
 
@@ -96,13 +104,12 @@ class ConditionalFd(Metric):
     min_samples = 100
     bias = "none where the completions are normal"
 
-    def start(self, device: Any) -> MetricState:
-        del device
+    def start(self, context: MetricContext) -> MetricState:
         from bench.checkpoints.exact import mixture
 
         return Completions(*mixture(_card()))
 
-    def provenance(self) -> dict[str, str]:
+    def provenance(self, context: MetricContext) -> dict[str, str]:
         return {"gaussian-cifar10": _card().files[0].sha256 or ""}
 
 
@@ -165,7 +172,7 @@ class Completions(MetricState):
 
     def leave_one_out(self) -> list[float]:
         found = []
-        for group in groups(len(self.batches)):
+        for group in jackknife_groups(len(self.batches)):
             rest = [batch for i, batch in enumerate(self.batches) if i not in group]
             found.append(self._over(rest)[0])
         return found

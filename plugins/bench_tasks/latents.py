@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
-from bench import Array, BenchError, Metric, MetricResult, MetricState, Task, Tensor
-from bench.metrics.frechet import fd_diagonal
+from bench import (
+    Array,
+    BenchError,
+    Metric,
+    MetricContext,
+    MetricResult,
+    MetricState,
+    Task,
+    Tensor,
+    fd_diagonal,
+)
 
 GROUPS = 16
 """Parts of the images, each of which the jackknife leaves out."""
@@ -27,8 +36,7 @@ class LatentFD(Metric):
     min_samples = 100
     bias = "none where the coordinates are normal"
 
-    def start(self, device: Any) -> MetricState:
-        del device
+    def start(self, context: MetricContext) -> MetricState:
         return _AgainstPrior()
 
 
@@ -77,12 +85,11 @@ class _Beside(Metric):
     def value(self, sums: Array, n: int) -> Array:
         """The number per coordinate (D,) from the sums (terms, D) over n images."""
 
-    def check(self, task: Task, samples: int) -> None:
+    def check(self, task: Task, shape: tuple[int, ...], samples: int) -> None:
         if samples < 3:
             raise BenchError(f"{self.name} needs 3 images or more: --samples 3 or more, not {samples}")
 
-    def start(self, device: Any) -> MetricState:
-        del device
+    def start(self, context: MetricContext) -> MetricState:
         return _Sums(self)
 
 

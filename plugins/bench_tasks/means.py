@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from bench import Array, BenchError, Metric, MetricResult, MetricState, Tensor
-from bench.metrics.moments import groups
+from bench import (
+    Array,
+    BenchError,
+    Metric,
+    MetricContext,
+    MetricResult,
+    MetricState,
+    Tensor,
+    jackknife_groups,
+)
 
 
 class _PerImage(Metric):
     name = "per_image"
 
-    def start(self, device: Any) -> MetricState:
-        del device
+    def start(self, context: MetricContext) -> MetricState:
         return _Mean(self.name)
 
 
@@ -47,7 +52,10 @@ class _Mean(MetricState):
 
     def leave_one_out(self) -> list[float]:
         everyone = range(len(self.batches))
-        rest = ([self.batches[i] for i in everyone if i not in part] for part in groups(len(self.batches)))
+        rest = (
+            [self.batches[i] for i in everyone if i not in part]
+            for part in jackknife_groups(len(self.batches))
+        )
         return [float(np.concatenate(left).mean()) for left in rest]
 
     def compute(self) -> MetricResult:
