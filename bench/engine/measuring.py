@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError
 from bench.metrics.context import MetricContext
-from bench.metrics.role import Metric
-from bench.results.measured import deciding_parameters
+from bench.metrics.role import Metric, MetricState
+from bench.results.measured import deciding_parameters, free_options
 from bench.results.record import BatchFacts, BatchRecord, Cost, MetricRecord
 from bench.results.run_spec import RunSpec
 from bench.results.store import Store
@@ -26,41 +26,63 @@ Outputs = Mapping[str, "Tensor"]
 
 def measure_batches(
     metrics: Sequence[Metric],
-    batches: Iterable[Outputs],
+    batches: Iterable[Mapping[str, Tensor]],
     context: MetricContext,
-    on_batch: Callable[[Outputs], None] | None = None,
+    on_batch: Callable[[Mapping[str, Tensor]], None] | None = None,
 ) -> dict[str, MetricRecord]:
-    """Values of the metrics over all batches, by label; ``on_batch`` receives every batch.
+    """The metrics of a stream of batches, by label.
+
+    Args:
+        metrics: Metrics to compute; their labels differ.
+        batches: Of each batch the task's outputs by name, a row per sample; images (B, C, H, W) on [0, 1].
+        context: What the metrics use.
+        on_batch: Called with every batch once the metrics have it.
+
+    Returns:
+        Records with the parameters that decide a value. Those that do not, and differ from their defaults,
+        are in the details under ``options``.
 
     Raises:
-        BenchError: A value is NaN or infinite.
+        BenchError: A metric can't measure the samples, or its value is NaN or infinite.
     """
     states = [(metric, metric.start(context)) for metric in metrics]
-    for outputs in batches:
+    for batch in batches:
         for metric, state in states:
-            state.update(*(outputs[name] for name in metric.inputs))
+            state.update(*(batch[name] for name in metric.inputs))
         if on_batch is not None:
-            on_batch(outputs)
-    records: dict[str, MetricRecord] = {}
-    for metric, state in states:
-        result = state.compute()
-        if not math.isfinite(result.value):
-            raise BenchError(f"{metric.label} is {result.value} on these samples")
-        few = f"n below {metric.min_samples}" if result.n < metric.min_samples else ""
-        records[metric.label] = MetricRecord(
-            metric=metric.name,
-            value=result.value,
-            n=result.n,
-            error=result.error,
-            note=result.note or few,
-            details=result.details,
-            direction=metric.direction,
-            bias=metric.bias,
-            leave_one_out=tuple(state.leave_one_out()),
-            parameters=deciding_parameters(metric),
-            provenance=dict(metric.provenance(context)),
-        )
-    return records
+            on_batch(batch)
+    return {metric.label: _metric_record(metric, state, context) for metric, state in states}
+
+
+def _metric_record(metric: Metric, state: MetricState, context: MetricContext) -> MetricRecord:
+    result = state.compute()
+    if not math.isfinite(result.value):
+        raise BenchError(f"{metric.label} is {result.value:g} on {result.n} samples: not a finite number")
+    short = f"n below {metric.min_samples}" if result.n < metric.min_samples else ""
+    without = state.leave_one_out()
+    options = free_options(metric)
+    return MetricRecord(
+        metric=metric.name,
+        value=float(result.value),
+        n=result.n,
+        error=None if result.error is None or not math.isfinite(result.error) else float(result.error),
+        note=result.note or short,
+        details=_finite(result.details) | ({"options": options} if options else {}),
+        direction=metric.direction,
+        bias=metric.bias,
+        leave_one_out=tuple(map(float, without)) if all(map(math.isfinite, without)) else (),
+        parameters=deciding_parameters(metric),
+        provenance=metric.provenance(context),
+    )
+
+
+def _finite(plain: Any) -> Any:
+    """JSON data with null for numbers that JSON does not have, and lists for tuples."""
+    if isinstance(plain, Mapping):
+        return {str(key): _finite(value) for key, value in plain.items()}
+    if isinstance(plain, list | tuple):
+        return [_finite(value) for value in plain]
+    return None if isinstance(plain, float) and not math.isfinite(plain) else plain
 
 
 def stored_batches(

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from pydantic import JsonValue
-
 from bench.metrics.context import MetricContext
 from bench.metrics.role import Metric
 from bench.results.record import MetricRecord, Record
 from bench.results.run_spec import RunSpec
+from bench.types import JSONObject
 
 
-def deciding_parameters(metric: Metric) -> dict[str, JsonValue]:
-    """The parameters that a metric's value depends on."""
-    decides = {parameter.name for parameter in metric.parameters() if parameter.decides}
-    return {name: value for name, value in metric.values().items() if name in decides}
+def deciding_parameters(metric: Metric) -> JSONObject:
+    """The parameters of a metric that decide its value."""
+    values = metric.values()
+    return {parameter.name: values[parameter.name] for parameter in metric.parameters() if parameter.decides}
+
+
+def free_options(metric: Metric) -> JSONObject:
+    """The parameters that do not decide the value and differ from their defaults."""
+    deciding = deciding_parameters(metric)
+    return {name: value for name, value in metric.changed().items() if name not in deciding}
 
 
 def has_metric(result: MetricRecord | None, metric: Metric, context: MetricContext) -> bool:
-    """Whether a recorded value is of this metric with the same parameters and reference data."""
+    """Whether a record holds what the metric would compute: same parameters, options and provenance."""
     return (
         result is not None
         and result.parameters == deciding_parameters(metric)
-        and result.provenance == dict(metric.provenance(context))
+        and result.details.get("options", {}) == free_options(metric)
+        and result.provenance == metric.provenance(context)
     )
 
 
