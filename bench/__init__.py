@@ -55,18 +55,18 @@ if TYPE_CHECKING:
     from bench.metrics.features import Rounding as Rounding
     from bench.metrics.frechet import fd_diagonal as fd_diagonal
     from bench.metrics.frechet import frechet_distance as frechet_distance
-    from bench.metrics.moments import jackknife_groups as jackknife_groups
     from bench.metrics.moments import Moments as Moments
-    from bench.metrics.reference import build_command as build_command
+    from bench.metrics.moments import jackknife_groups as jackknife_groups
     from bench.metrics.reference import Reference as Reference
     from bench.metrics.reference import Reservoir as Reservoir
+    from bench.metrics.reference import build_command as build_command
     from bench.metrics.role import Metric as Metric
     from bench.metrics.role import MetricResult as MetricResult
     from bench.metrics.role import MetricState as MetricState
-    from bench.params import param as param
     from bench.params import Plugin as Plugin
-    from bench.plugins.hookspecs import hookimpl as hookimpl
+    from bench.params import param as param
     from bench.plugins.hookspecs import Register as Register
+    from bench.plugins.hookspecs import hookimpl as hookimpl
     from bench.tasks.role import BatchContext as BatchContext
     from bench.tasks.role import Task as Task
     from bench.testing import assert_conforms as assert_conforms
@@ -76,42 +76,109 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _EXPORTS = {
-    "bench.checkpoints.cards": ("Card",),
-    "bench.checkpoints.exact": ("exact_data", "exact_fd_dct",),
-    "bench.checkpoints.load": ("classifier_path",),
-    "bench.checkpoints.networks.classifier": ("load_noisy_classifier",),
-    "bench.checkpoints.readers": ("Reader",),
-    "bench.closed_form.dct": ("from_dct", "to_dct",),
-    "bench.closed_form.mixture": ("Mixture", "MixtureModel",),
-    "bench.data.images": ("Images",),
-    "bench.diffusion.condition": ("Condition",),
-    "bench.diffusion.levels": ("NoiseLevel", "Step",),
-    "bench.diffusion.model": ("Denoiser", "Model",),
-    "bench.diffusion.noise": ("Noise",),
-    "bench.diffusion.prediction": ("Prediction",),
-    "bench.diffusion.roles": ("Corrector", "Field", "FlowSolver", "LangevinLike", "LinearPredictor", "Predictor", "Solver", "Update", "velocity",),
-    "bench.diffusion.sampler": ("Sampler",),
-    "bench.diffusion.sde": ("SDE",),
-    "bench.engine.executor": ("Executor",),
-    "bench.errors": ("BenchError", "did_you_mean",),
-    "bench.events": ("Advance", "Emit", "Notice", "silent",),
-    "bench.metrics.context": ("MetricContext",),
-    "bench.metrics.features": ("Extract", "Extractor", "FeatureMetric", "FeatureState", "Features", "Rounding",),
-    "bench.metrics.frechet": ("fd_diagonal", "frechet_distance",),
-    "bench.metrics.moments": ("Moments", "jackknife_groups",),
-    "bench.metrics.reference": ("Reference", "Reservoir", "build_command",),
-    "bench.metrics.role": ("Metric", "MetricResult", "MetricState",),
-    "bench.params": ("Plugin", "param",),
-    "bench.plugins.hookspecs": ("Register", "hookimpl",),
-    "bench.tasks.role": ("BatchContext", "Task",),
-    "bench.testing": ("assert_conforms",),
-    "bench.types": ("Array", "Tensor",),
+    "bench.checkpoints.cards": ("Card"),
+    "bench.checkpoints.exact": (
+        "exact_data",
+        "exact_fd_dct",
+    ),
+    "bench.checkpoints.load": ("classifier_path"),
+    "bench.checkpoints.networks.classifier": ("load_noisy_classifier"),
+    "bench.checkpoints.readers": ("Reader"),
+    "bench.closed_form.dct": (
+        "from_dct",
+        "to_dct",
+    ),
+    "bench.closed_form.mixture": (
+        "Mixture",
+        "MixtureModel",
+    ),
+    "bench.data.images": ("Images"),
+    "bench.diffusion.condition": ("Condition"),
+    "bench.diffusion.levels": (
+        "NoiseLevel",
+        "Step",
+    ),
+    "bench.diffusion.model": (
+        "Denoiser",
+        "Model",
+    ),
+    "bench.diffusion.noise": ("Noise"),
+    "bench.diffusion.prediction": ("Prediction"),
+    "bench.diffusion.roles": (
+        "Corrector",
+        "Field",
+        "FlowSolver",
+        "LangevinLike",
+        "LinearPredictor",
+        "Predictor",
+        "Solver",
+        "Update",
+        "velocity",
+    ),
+    "bench.diffusion.sampler": ("Sampler"),
+    "bench.diffusion.sde": ("SDE"),
+    "bench.engine.executor": ("Executor"),
+    "bench.errors": (
+        "BenchError",
+        "did_you_mean",
+    ),
+    "bench.events": (
+        "Advance",
+        "Emit",
+        "Notice",
+        "silent",
+    ),
+    "bench.metrics.context": ("MetricContext"),
+    "bench.metrics.features": (
+        "Extract",
+        "Extractor",
+        "FeatureMetric",
+        "FeatureState",
+        "Features",
+        "Rounding",
+    ),
+    "bench.metrics.frechet": (
+        "fd_diagonal",
+        "frechet_distance",
+    ),
+    "bench.metrics.moments": (
+        "Moments",
+        "jackknife_groups",
+    ),
+    "bench.metrics.reference": (
+        "Reference",
+        "Reservoir",
+        "build_command",
+    ),
+    "bench.metrics.role": (
+        "Metric",
+        "MetricResult",
+        "MetricState",
+    ),
+    "bench.params": (
+        "Plugin",
+        "param",
+    ),
+    "bench.plugins.hookspecs": (
+        "Register",
+        "hookimpl",
+    ),
+    "bench.tasks.role": (
+        "BatchContext",
+        "Task",
+    ),
+    "bench.testing": ("assert_conforms"),
+    "bench.types": (
+        "Array",
+        "Tensor",
+    ),
 }
 """Public names by the module that defines them."""
 
 _MODULES = {name: module for module, names in _EXPORTS.items() for name in names}
 
 __all__ = [
+    "SDE",
     "Advance",
     "Array",
     "BatchContext",
@@ -151,7 +218,6 @@ __all__ = [
     "Register",
     "Reservoir",
     "Rounding",
-    "SDE",
     "Sampler",
     "Solver",
     "Step",

@@ -130,9 +130,9 @@ def run(
 ) -> Results:
     """Sample a checkpoint by one or several samplers and measure the samples.
 
-    What is not given comes from bench.toml, as for ``bench run``. Selections multiply out. The same call again
-    takes finished runs from disk. A class or an instance may stand for any plugin's name, and ``model`` for a
-    checkpoint; such runs stay in this process.
+    What is not given comes from bench.toml, as for ``bench run``. Selections multiply out. The same call
+    again takes finished runs from disk. A class or an instance may stand for any plugin's name, and ``model``
+    for a checkpoint; such runs stay in this process.
 
     Args:
         checkpoint: Name of a checkpoint, or several.

@@ -21,6 +21,7 @@ from bench.cli.parameters import FlagCommand, metric_parameters
 @click.pass_context
 def measure_command(
     context: click.Context,
+    /,
     metric: tuple[str, ...],
     suite: str | None,
     checkpoint: str | None,

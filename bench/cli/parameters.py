@@ -1,4 +1,4 @@
-"""Parameters of plugins on the command line: ``-P ROLE.NAME=VALUE`` and the short flags that plugins declare."""
+"""Parameters of plugins on the command line: ``-P ROLE.NAME=VALUE``, and short flags of plugins."""
 
 from __future__ import annotations
 
@@ -67,10 +67,10 @@ def plugin_parameters(texts: Sequence[str], short: Mapping[str, object]) -> dict
     """
     pairs: list[tuple[str, object]] = [(key, value) for key, value in short.items() if value is not None]
     for text in texts:
-        key, equals, value = text.partition("=")
-        if not equals or key.count(".") != 1:
+        name, equals, word = text.partition("=")
+        if not equals or name.count(".") != 1:
             raise BenchError(f"-P takes ROLE.NAME=VALUE, not {text!r} (such as corrector.snr=0.16)")
-        pairs.append((key, value))
+        pairs.append((name, word))
     values: dict[str, dict[str, object]] = {}
     for key, value in pairs:
         role, _, name = key.partition(".")

@@ -90,6 +90,7 @@ def _selection(name: str, help: str) -> Decorator:
 @click.pass_context
 def run_command(
     context: click.Context,
+    /,
     parameters: tuple[str, ...],
     profile: str | None,
     suite: str | None,
@@ -186,7 +187,8 @@ def _print_dry_run(report: DryRun) -> None:
     adaptive = any(entry.adaptive for entry in report.entries)
     aside = ", adaptive solvers aside" if adaptive else ""
     click.echo(
-        f"to run: {report.evaluations:.0f} network evaluations (samples x NFE){aside}{expected}; nothing was run"
+        f"to run: {report.evaluations:.0f} network evaluations (samples x NFE){aside}{expected}; "
+        "nothing was run"
     )
 
 

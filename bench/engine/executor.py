@@ -17,8 +17,8 @@ class Executor(Plugin):
     where and in which order batches are computed; it touches no file of the results folder.
 
     A subclass sets ``in_process`` to False where batches run in other processes. Then ``work``, batches and
-    outcomes are pickled, no steps are reported while a batch runs, and runs with a plugin or network that exists
-    in this process alone are refused.
+    outcomes are pickled, no steps are reported while a batch runs, and runs with a plugin or network of this
+    process alone are refused.
     """
 
     in_process: ClassVar[bool] = True

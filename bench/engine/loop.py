@@ -136,8 +136,8 @@ class Engine:
                 continue
             if run.in_memory and not self.executor.in_process:
                 raise BenchError(
-                    f"the executor {self.executor.name} works in other processes, and {run.title} uses a plugin "
-                    "or network of this process alone: use the executor local"
+                    f"the executor {self.executor.name} works in other processes, and {run.title} uses a "
+                    "plugin or network of this process alone: use the executor local"
                 )
             if not run.cacheable:
                 self.emit(

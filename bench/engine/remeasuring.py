@@ -20,8 +20,8 @@ from bench.results.record import MetricRecord, Record
 from bench.results.store import Store
 
 Outcome = Literal["measured", "complete", "no samples", "unfit", "failed"]
-"""What comes of a record: measured now; has all metrics; its samples are gone; its task returns nothing that the
-metrics read; a metric fails."""
+"""What comes of a record: measured now; has all metrics; its samples are gone; its task returns nothing that
+the metrics read; a metric fails."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,9 +186,9 @@ def _results(
     results: dict[str, MetricRecord] = {}
     errors: dict[str, Exception] = {}
     for metric in metrics:
-        one, error = _results([metric], record, store, context)
+        one, failure = _results([metric], record, store, context)
         results |= one
-        errors |= error
+        errors |= failure
     return results, errors
 
 

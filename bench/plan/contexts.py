@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 from bench.events import Emit, silent
@@ -33,7 +34,7 @@ class MetricContexts:
             self._contexts[device] = MetricContext(
                 self.registry,
                 torch.device(device),
-                open_images=lambda name: open_images(name, results=self.results, emit=self.emit),
+                open_images=functools.partial(open_images, results=self.results),
                 emit=self.emit,
             )
         return self._contexts[device]

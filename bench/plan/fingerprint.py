@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from importlib import metadata
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import JsonValue
 
@@ -55,11 +55,15 @@ def checkpoint_identity(
     card: Card, convention: Literal["exact", "published", "rescaled"], registry: Registry
 ) -> CheckpointIdentity:
     """What of a checkpoint decides a score, and how its files are read."""
-    facts = card.deciding()
-    facts |= {"shape": tuple(facts["shape"]), "data_range": tuple(facts["data_range"])}
-    return CheckpointIdentity(
-        name=card.name, **facts, reader=_reader_identity(card, registry), convention=convention
-    )
+    reader = _reader_identity(card, registry)
+    facts: dict[str, Any] = card.deciding() | {
+        "name": card.name,
+        "shape": tuple(card.shape),
+        "data_range": tuple(card.data_range),
+        "reader": reader,
+        "convention": convention,
+    }
+    return CheckpointIdentity.model_validate(facts)
 
 
 def _reader_identity(card: Card, registry: Registry) -> PluginIdentity | None:

@@ -56,7 +56,7 @@ def _register(
         raise BenchError(f"{thing!r} needs a class attribute name: it stands for it in tables and records")
     if (kind, name) in instances:
         raise BenchError(
-            f"two objects are called {name}: give one class with different parameters in two calls, or two names"
+            f"two objects are called {name}: give them in two calls, or give their classes two names"
         )
     registry.entries.pop((kind, name), None)
     registry.add(kind, thing, IN_MEMORY, "")

@@ -119,11 +119,11 @@ class Planner:
         return runs
 
     def build(self, kind: str, name: str, values: Mapping[str, Any]) -> Any:
-        """The plugin of that name with these parameters, over those of the object that the name stands for."""
+        """The plugin of that name with these parameters, over those of an object of that name."""
         instance = self.objects.get((kind, name))
         if instance is None:
             return self.registry.build(kind, name, dict(values))
-        return instance.build(instance.values() | values)
+        return instance.build(instance.values() | dict(values))
 
     def _check_parameters(self, settings: Settings) -> None:
         self.registry.get("executors", settings.executor)
@@ -319,7 +319,7 @@ class _Draft:
                 )
             if convention_of(card, sampler.sde, self.planner.registry) != "published":
                 raise BenchError(
-                    f"the learned variance of {card.name} belongs to the SDE it was trained on: leave out --sde"
+                    f"the learned variance of {card.name} belongs to the SDE of its training: leave out --sde"
                 )
         check_task(task, card, sampler, self.others)
         _check_data(self.images, card, task, settings.samples, self.batch_size)
@@ -344,17 +344,17 @@ class _Draft:
     def _identity(self, sampler: Sampler | None) -> Identity:
         """The identity; without a sampler, that of the parts as they were given."""
         registry = self.planner.registry
-        parts = {
+        fields: dict[str, Any] = {
             role: plugin_identity(self._entry(role), part if sampler is None else getattr(sampler, role))
             for role, part in self.parts.items()
         }
+        fields |= {} if sampler is None else grid_identity(sampler)
         task = plugin_identity(registry.get("tasks", self.settings.task), self.task)
         sde: Any = self.parts["sde"]
         return Identity(
             checkpoint=checkpoint_identity(self.card, convention_of(self.card, sde, registry), registry),
             task=task.model_copy(update={"provenance": self._task_provenance()}),
-            **parts,
-            **({} if sampler is None else grid_identity(sampler)),
+            **fields,
             denoise="none" if sampler is None else sampler.denoise,
             data=data_identity(self.task, self.images),
             batch_size=self.batch_size,
@@ -495,7 +495,7 @@ def plan_suite(
         raise BenchError(f"--steps-scale must lie above 0 and at most at 100, not {scale:g}")
     planner = Planner(contexts, objects)
     placed = _placed_runs(planner, settings, name, suite, scale)
-    plans = tuple(suite_plans(name, suite, placed, settings, scale))
+    plans = tuple(suite_plans(name, suite, placed, scale))
     labels = {str(place) for place, _ in placed}
     for pattern in only:
         if not any(fnmatchcase(label, pattern) for label in labels):

@@ -21,7 +21,7 @@ class Request:
     """What is to be run.
 
     Args:
-        settings: Settings by name, those of `bench.plan.settings.Settings`; what is absent comes from bench.toml.
+        settings: Values by name, of `bench.plan.settings.Settings`; the others come from bench.toml.
         profile: Name of a profile of bench.toml; None for the default.
         suite: Name of a suite, which sets its own samplers.
         only: Patterns of ``SDE ROW COLUMN``: runs of the suite that match one.

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from rich.status import Status
 
 LIVE, PLAIN, SOON = 0.1, 15.0, 2.0
-"""Seconds between updates on a terminal; between plain lines elsewhere; until the first plain line of a phase."""
+"""Seconds between updates on a terminal; between plain lines; until the first plain line of a phase."""
 
 
 @dataclasses.dataclass
