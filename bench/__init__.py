@@ -43,11 +43,24 @@ if TYPE_CHECKING:
     from bench.engine.executor import Job as Job
     from bench.errors import BenchError as BenchError
     from bench.errors import did_you_mean as did_you_mean
+    from bench.events import Advance as Advance
+    from bench.events import Emit as Emit
+    from bench.events import Notice as Notice
+    from bench.events import silent as silent
+    from bench.metrics.context import MetricContext as MetricContext
+    from bench.metrics.features import Extract as Extract
     from bench.metrics.features import Extractor as Extractor
     from bench.metrics.features import FeatureMetric as FeatureMetric
     from bench.metrics.features import Features as Features
     from bench.metrics.features import FeatureState as FeatureState
+    from bench.metrics.features import Rounding as Rounding
     from bench.metrics.frechet import fd_diagonal as fd_diagonal
+    from bench.metrics.frechet import frechet_distance as frechet_distance
+    from bench.metrics.moments import Moments as Moments
+    from bench.metrics.moments import jackknife_groups as jackknife_groups
+    from bench.metrics.reference import Reference as Reference
+    from bench.metrics.reference import Reservoir as Reservoir
+    from bench.metrics.reference import build_command as build_command
     from bench.metrics.role import Metric as Metric
     from bench.metrics.role import MetricResult as MetricResult
     from bench.metrics.role import MetricState as MetricState
@@ -65,10 +78,31 @@ __version__ = "0.1.0"
 
 _EXPORTS = {
     "bench.checkpoints.cards": ("Card",),
+    "bench.checkpoints.exact": (
+        "exact_data",
+        "exact_fd_dct",
+    ),
+    "bench.checkpoints.load": ("classifier_path",),
+    "bench.checkpoints.networks.classifier": ("load_noisy_classifier",),
     "bench.checkpoints.readers": ("Reader",),
+    "bench.closed_form.dct": (
+        "from_dct",
+        "to_dct",
+    ),
+    "bench.closed_form.mixture": (
+        "Mixture",
+        "MixtureModel",
+    ),
+    "bench.data.images": ("Images",),
     "bench.diffusion.condition": ("Condition",),
-    "bench.diffusion.levels": ("NoiseLevel", "Step"),
-    "bench.diffusion.model": ("Denoiser", "Model"),
+    "bench.diffusion.levels": (
+        "NoiseLevel",
+        "Step",
+    ),
+    "bench.diffusion.model": (
+        "Denoiser",
+        "Model",
+    ),
     "bench.diffusion.noise": ("Noise",),
     "bench.diffusion.prediction": ("Prediction",),
     "bench.diffusion.roles": (
@@ -84,34 +118,64 @@ _EXPORTS = {
     ),
     "bench.diffusion.sampler": ("Sampler",),
     "bench.diffusion.sde": ("SDE",),
-    "bench.engine.executor": ("Executor", "Job"),
+    "bench.engine.executor": (
+        "Executor",
+        "Job",
+    ),
     "bench.errors": (
         "BenchError",
         "did_you_mean",
     ),
-    "bench.metrics.features": ("Extractor", "FeatureMetric", "FeatureState", "Features"),
-    "bench.metrics.role": ("Metric", "MetricResult", "MetricState"),
-    "bench.params": ("Plugin", "param"),
-    "bench.plugins.hookspecs": ("Register", "hookimpl"),
-    "bench.tasks.role": ("BatchContext", "Task"),
+    "bench.events": (
+        "Advance",
+        "Emit",
+        "Notice",
+        "silent",
+    ),
+    "bench.metrics.context": ("MetricContext",),
+    "bench.metrics.features": (
+        "Extract",
+        "Extractor",
+        "FeatureMetric",
+        "FeatureState",
+        "Features",
+        "Rounding",
+    ),
+    "bench.metrics.frechet": (
+        "fd_diagonal",
+        "frechet_distance",
+    ),
+    "bench.metrics.moments": (
+        "Moments",
+        "jackknife_groups",
+    ),
+    "bench.metrics.reference": (
+        "Reference",
+        "Reservoir",
+        "build_command",
+    ),
+    "bench.metrics.role": (
+        "Metric",
+        "MetricResult",
+        "MetricState",
+    ),
+    "bench.params": (
+        "Plugin",
+        "param",
+    ),
+    "bench.plugins.hookspecs": (
+        "Register",
+        "hookimpl",
+    ),
+    "bench.tasks.role": (
+        "BatchContext",
+        "Task",
+    ),
     "bench.testing": ("assert_conforms",),
-    "bench.types": ("Array", "Tensor"),
-    "bench.closed_form.mixture": (
-        "Mixture",
-        "MixtureModel",
+    "bench.types": (
+        "Array",
+        "Tensor",
     ),
-    "bench.closed_form.dct": (
-        "from_dct",
-        "to_dct",
-    ),
-    "bench.checkpoints.exact": (
-        "exact_data",
-        "exact_fd_dct",
-    ),
-    "bench.checkpoints.load": ("classifier_path",),
-    "bench.checkpoints.networks.classifier": ("load_noisy_classifier",),
-    "bench.data.images": ("Images",),
-    "bench.metrics.frechet": ("fd_diagonal",),
 }
 """Public names by the module that defines them."""
 
@@ -119,6 +183,7 @@ _MODULES = {name: module for module, names in _EXPORTS.items() for name in names
 
 __all__ = [
     "SDE",
+    "Advance",
     "Array",
     "BatchContext",
     "BenchError",
@@ -126,7 +191,9 @@ __all__ = [
     "Condition",
     "Corrector",
     "Denoiser",
+    "Emit",
     "Executor",
+    "Extract",
     "Extractor",
     "FeatureMetric",
     "FeatureState",
@@ -138,18 +205,24 @@ __all__ = [
     "LangevinLike",
     "LinearPredictor",
     "Metric",
+    "MetricContext",
     "MetricResult",
     "MetricState",
     "Mixture",
     "MixtureModel",
     "Model",
+    "Moments",
     "Noise",
     "NoiseLevel",
+    "Notice",
     "Plugin",
     "Prediction",
     "Predictor",
     "Reader",
+    "Reference",
     "Register",
+    "Reservoir",
+    "Rounding",
     "Sampler",
     "Solver",
     "Step",
@@ -157,15 +230,19 @@ __all__ = [
     "Tensor",
     "Update",
     "assert_conforms",
+    "build_command",
     "classifier_path",
     "did_you_mean",
     "exact_data",
     "exact_fd_dct",
     "fd_diagonal",
+    "frechet_distance",
     "from_dct",
     "hookimpl",
+    "jackknife_groups",
     "load_noisy_classifier",
     "param",
+    "silent",
     "to_dct",
     "velocity",
 ]

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 import click
 
-from bench.cli.bars import Lines
 from bench.cli.check import check_command
 from bench.cli.checkpoints import checkpoints_command
 from bench.cli.compare import compare_command
@@ -21,7 +20,6 @@ from bench.cli.run import run_command
 from bench.cli.stats import stats_command
 from bench.cli.table import table_command
 from bench.errors import BenchError, printable
-from bench.metrics.reference import watching
 from bench.plugins.registry import Registry
 
 
@@ -66,7 +64,6 @@ def main(arguments: Sequence[str] | None = None, registry: Registry | None = Non
     if arguments is None and hasattr(signal, "SIGPIPE"):
         # `bench list | head` ends as any program does when its reader leaves, not as a failed run
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    watching.set(Lines())
     try:
         words = None if arguments is None else list(arguments)
         status = cli.main(args=words, standalone_mode=False, obj=CommandState(registry))

@@ -1,82 +1,102 @@
-"""What reading images shows, on stderr: a bar on a terminal, plain lines elsewhere."""
+"""Progress of reading images and of downloads on stderr: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
 import time
-from contextvars import Token
 from typing import TYPE_CHECKING
 
 import click
 
-from bench.metrics.reference import Watch, watching
+from bench.events import Advance, Event, Notice, Working
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.progress import Progress
 
 SOON, PLAIN = 2.0, 15.0
-"""Seconds until the first plain line, and between plain lines."""
+"""Seconds until the first plain line of a phase, and between plain lines."""
 
 
 class Lines:
-    """A `Watch` that says a line now and then."""
+    """A display of plain lines: notices, and now and then how far a phase is."""
 
     def __init__(self) -> None:
-        self.doing, self.next = "", 0.0
+        self._phase, self._next = "", 0.0
 
-    def __call__(self, doing: str, done: int, of: int) -> None:
+    def __call__(self, event: Event) -> None:
+        """Show an event."""
+        if isinstance(event, Notice | Working):
+            self.line(event.text)
+        elif isinstance(event, Advance):
+            self.advance(event)
+
+    def advance(self, event: Advance) -> None:
+        """Show how far a phase is."""
         now = time.monotonic()
-        if doing != self.doing:
-            self.doing, self.next = doing, now + SOON
-        elif now >= self.next and done < of:
-            self.next = now + PLAIN
-            self.line(f"{doing}: {done} of {of} images")
+        if event.phase != self._phase:
+            self._phase, self._next = event.phase, now + SOON
+        elif now >= self._next and event.done != event.total:
+            self._next = now + PLAIN
+            self.line(f"{event.phase}: {_amount(event)}")
 
     def line(self, text: str) -> None:
-        """A lasting line."""
+        """Print a lasting line."""
         click.echo(text, err=True)
 
 
-class Bars(Lines):
-    """As `Lines`, and on a terminal a bar. Entered, it is told of references that are measured, too."""
+def _amount(event: Advance) -> str:
+    if event.unit == "bytes":
+        total = f" of {event.total / 1e6:.1f}" if event.total is not None else ""
+        return f"{event.done / 1e6:.1f}{total} MB"
+    total = f" of {event.total}" if event.total is not None else ""
+    return f"{event.done}{total} {event.unit}"
 
-    def __init__(self) -> None:
+
+class Display(Lines):
+    """As `Lines`, and on a terminal a bar for the phase at work, removed at the end.
+
+    Args:
+        console: Console to draw on; default: one on stderr.
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
         super().__init__()
         from rich.console import Console
 
-        self.console = Console(stderr=True, highlight=False)
-        self.drawn: Progress | None = None
-        self._before: Token[Watch] | None = None
+        self.console = Console(stderr=True, highlight=False) if console is None else console
+        self._bar: Progress | None = None
 
-    def __enter__(self) -> Bars:
-        self._before = watching.set(self)
+    def __enter__(self) -> Display:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        if self.drawn is not None:
-            self.drawn.stop()
-            self.drawn = None
-        if self._before is not None:
-            watching.reset(self._before)
-            self._before = None
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
 
-    def __call__(self, doing: str, done: int, of: int) -> None:
+    def advance(self, event: Advance) -> None:
         if not self.console.is_terminal:
-            super().__call__(doing, done, of)
+            super().advance(event)
             return
         from rich.markup import escape
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        if self.drawn is None:
-            what = TextColumn("{task.description}")
-            columns = (what, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-            self.drawn = Progress(*columns, console=self.console, transient=True)
-            self.drawn.add_task("", total=of)
-            self.drawn.start()
-        (task,) = self.drawn.task_ids
-        if doing != self.doing:
-            self.doing = doing
-            self.drawn.reset(task, total=of, description=escape(doing))
-        self.drawn.update(task, completed=done)
+        bar = self._drawn()
+        (task,) = bar.task_ids
+        if event.phase != self._phase:
+            self._phase = event.phase
+            bar.reset(task, total=event.total, description=escape(event.phase))
+        bar.update(task, completed=event.done, amount=_amount(event))
+
+    def _drawn(self) -> Progress:
+        if self._bar is None:
+            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+            description, amount = TextColumn("{task.description}"), TextColumn("{task.fields[amount]}")
+            columns = (description, BarColumn(), amount, TimeRemainingColumn())
+            self._bar = Progress(*columns, console=self.console, transient=True)
+            self._bar.add_task("", total=None, amount="")
+            self._bar.start()
+        return self._bar
 
     def line(self, text: str) -> None:
         self.console.print(text, markup=False, soft_wrap=True)

@@ -12,11 +12,12 @@ from bench.cli.console import count, duration
 from bench.engine.loop import missing_metrics
 
 if TYPE_CHECKING:
+    from bench.metrics.context import MetricContext
     from bench.results.run_spec import RunSpec
     from bench.results.store import Store
 
 
-def dry_run_report(cells: list[RunSpec], store: Store, rerun: str) -> None:
+def dry_run_report(cells: list[RunSpec], store: Store, rerun: str, context: MetricContext) -> None:
     """Print the plan, cell by cell, and what is to be done in all; nothing is run."""
     records = store.records()
     paces = _paces(records)
@@ -25,7 +26,7 @@ def dry_run_report(cells: list[RunSpec], store: Store, rerun: str) -> None:
         record = store.read_record(cell.fingerprint)
         there = sum(store.batch_path(cell.key, i, size).exists() for i, size in cell.batches)
         state = record["status"] if record else "to run"
-        if record is not None and state == "finished" and missing_metrics(cell, record):
+        if record is not None and state == "finished" and missing_metrics(cell, record, context):
             state = "measure"
         runs = state in ("to run", "measure") or rerun == "all" or (state == "failed" and rerun == "failed")
         adaptive = cell.planned_nfe is None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bench.cli.bars import Lines
 from bench.cli.console import console
 from bench.cli.run import plugin_parameters
 from bench.engine.measuring import metric_facts, readings, with_exact
@@ -18,8 +19,7 @@ from bench.plan.settings import settings
 from bench.plugins.registry import registry
 
 if TYPE_CHECKING:
-    from torch import device as Device
-
+    from bench.metrics.context import MetricContext
     from bench.metrics.role import Metric
     from bench.results.store import Store
 
@@ -60,17 +60,16 @@ def measure_command(
     given = {"device": device, "out": out}
     flags = {"metric": list(dict.fromkeys(metric)), "parameters": own}
     chosen, _ = settings(flags | {k: v for k, v in given.items() if v is not None})
-    from bench.plan.planning import build_metrics
+    from bench.plan.planning import build_metrics, metric_context
 
     metrics = list(build_metrics(found, list(flags["metric"]), chosen.parameters.get("metric", {})))
-    wanted = {one.label: metric_facts(one) for one in metrics}
+    context = metric_context(chosen, found, Lines())
+    wanted = {one.label: metric_facts(one, context) for one in metrics}
     root = chosen.out.expanduser()
     if not (root / "records").is_dir():
         raise BenchError(f"there are no results in {root}: make some by bench run, or choose another --out")
-    from bench.devices import choose_device
     from bench.results.store import Store
 
-    on = choose_device(chosen.device)
     said: list[str] = []
     store = Store(root, notice=said.append)
     manifests = _manifests(store, suite, said) if suite is not None else []
@@ -84,7 +83,7 @@ def measure_command(
             store.notice = screen.notice
             for record in records:
                 screen.at(record["title"])
-                counts[_measured(record, metrics, wanted, store, on, screen)] += 1
+                counts[_measured(record, metrics, wanted, store, context, screen)] += 1
     finally:
         for manifest in manifests:
             _list_metrics(store, manifest, wanted)
@@ -135,7 +134,7 @@ def _measured(
     metrics: Sequence[Metric],
     wanted: dict[str, Any],
     store: Store,
-    device: Device,
+    context: MetricContext,
     screen: _Screen,
 ) -> str:
     """Take what a record lacks and write it anew; which of `OUTCOMES` came of it."""
@@ -161,7 +160,7 @@ def _measured(
         now = store.read_record(fingerprint)
         if now is None or now["status"] != "finished":  # another process is making it anew
             return "bare"
-        taken, wrong = _take(lacking(now), now, store, device)
+        taken, wrong = _take(lacking(now), now, store, context)
         if wrong and bare(now):  # a batch was damaged, which has been said
             return "bare"
         if taken:
@@ -177,12 +176,12 @@ def _measured(
 
 
 def _take(
-    metrics: Sequence[Metric], record: dict[str, Any], store: Store, device: Device
+    metrics: Sequence[Metric], record: dict[str, Any], store: Store, context: MetricContext
 ) -> tuple[dict[str, Any], dict[str, Exception]]:
     """Readings by name, and what was wrong with the metrics that failed."""
     exact = record.get("exact", {})
     try:
-        found = readings(metrics, store, record["key"], batches(record), device)
+        found = readings(metrics, store, record["key"], batches(record), context)
         return with_exact(found, exact), {}
     except StoreError:
         raise
@@ -193,7 +192,7 @@ def _take(
     taken: dict[str, Any] = {}
     wrong: dict[str, Exception] = {}
     for metric in metrics:
-        one, fault = _take([metric], record, store, device)
+        one, fault = _take([metric], record, store, context)
         taken |= one
         wrong |= fault
     return taken, wrong

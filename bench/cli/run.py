@@ -126,7 +126,8 @@ def run_command(
     elif steps_scale is not None or only:
         raise BenchError("--steps-scale and --only belong to a suite: give --suite")
     chosen, name = settings(given, profile)
-    from bench.plan.planning import for_task, make_plan, plan_suite
+    from bench.cli.bars import Lines
+    from bench.plan.planning import for_task, make_plan, metric_context, plan_suite
 
     if suite is None:
         chosen = for_task(chosen, found)
@@ -135,19 +136,20 @@ def run_command(
     scale = 1.0 if steps_scale is None else steps_scale
     if not 0 < scale <= 100:
         raise BenchError(f"--steps-scale must lie above 0 and at most at 100, not {scale:g}")
+    context = metric_context(chosen, found, Lines())
     plans = []
     if asked is not None and suite is not None:
-        planned = plan_suite(chosen, suite, asked, found, scale)
+        planned = plan_suite(chosen, suite, asked, found, scale, context)
         cells = _matching(planned, only)
         plans = manifests(suite, asked, planned, scale)
     else:
-        cells = make_plan(chosen, found)
+        cells = make_plan(chosen, found, context)
     _refuse_idle(given, chosen)
     said: list[str] = []
     store = Store(chosen.out.expanduser(), writes=not dry_run, notice=said.append)
     _header(cells, chosen, name, store, suite, said=profile is None)
     if dry_run:
-        dry_run_report(cells, store, rerun)
+        dry_run_report(cells, store, rerun, context)
         for line in said:
             click.echo(f"bench: {line}", err=True)
         return 0
@@ -161,7 +163,7 @@ def run_command(
         for line in said:
             listener.notice(line)
         store.notice = listener.notice
-        records = run_plan(cells, store, executor, listener, rerun, prune=chosen.prune)
+        records = run_plan(cells, store, executor, listener, context, rerun, prune=chosen.prune)
     report(records, store, table=suite is None)
     if suite is not None:
         click.echo(f"  table   bench table {suite}" + _out_flag(chosen.out))

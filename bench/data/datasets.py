@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench import cache
-from bench.data.images import Images, Notice, Seen
+from bench.data.images import Images
 from bench.data.pixels import Bytes, as_floats
 from bench.errors import BenchError
+from bench.events import Emit, Notice, silent
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,57 +30,68 @@ DATASETS: dict[str, tuple[str, dict[str, Any]]] = {
     "stl10-test": ("STL10", {"split": "test"}),
     "stl10-unlabeled": ("STL10", {"split": "unlabeled"}),
 }
-"""Data sets by name: torchvision's class, and what it calls the part."""
+"""Data sets by name: torchvision's class, and its arguments for the part."""
 ALIASES = {"cifar10": "cifar10-train", "cifar100": "cifar100-train", "svhn": "svhn-train"}
-GREY = ("mnist", "fashion-mnist", "kmnist", "emnist", "qmnist", "usps")
+GRAY = ("mnist", "fashion-mnist", "kmnist", "emnist", "qmnist", "usps")
+"""Well-known data sets that are not in color and therefore refused."""
 
 
 def dataset_name(name: str) -> str | None:
-    """The data set's full name, ``cifar10`` being its training images; None where there is none so called."""
+    """The data set's full name (``cifar10`` is its training images); None for other names."""
     full = ALIASES.get(name, name)
     return full if full in DATASETS else None
 
 
-class _Dataset(Images):
-    """A data set of torchvision's, in the cache, downloaded where it is missing."""
+class Dataset(Images):
+    """A data set of torchvision's, in the cache folder, downloaded where it is missing."""
 
     kind = "dataset"
 
-    def __init__(self, name: str, batch: int, notice: Notice | None) -> None:
-        self.data = _dataset(name, notice)
-        n, height, width, _ = self.data.shape
+    def __init__(self, name: str, batch: int, emit: Emit = silent) -> None:
+        self._pixels: Bytes | None = _pixels_of(name, emit)
+        n, height, width, _ = self._pixels.shape
         super().__init__(name, n, (3, height, width), f"torchvision {metadata.version('torchvision')}", batch)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # the pixels stay on this machine's disk; another process reads them there
+        return self.__dict__ | {"_pixels": None}
+
+    @property
+    def pixels(self) -> Bytes:
+        """All images (n, H, W, 3)."""
+        if self._pixels is None:
+            self._pixels = _pixels_of(self.name, silent)
+        return self._pixels
 
     def __iter__(self) -> Iterator[Tensor]:
         for start in range(0, self.n, self.batch):
-            yield as_floats(self.data[start : start + self.batch])
+            yield as_floats(self.pixels[start : start + self.batch])
 
-    def _hash(self, seen: Seen) -> str:
-        return hashlib.sha256(np.ascontiguousarray(self.data).data).hexdigest()
-
-    def _state(self) -> str:
-        return self._hash(lambda _: None)
+    def compute_hash(self, emit: Emit) -> str:
+        return hashlib.sha256(np.ascontiguousarray(self.pixels).data).hexdigest()
 
 
-def _dataset(name: str, notice: Notice | None) -> Bytes:
-    """All of a data set's images (n, H, W, 3)."""
+def _pixels_of(name: str, emit: Emit) -> Bytes:
+    """All images of a data set (n, H, W, 3)."""
     from torchvision import datasets
 
-    made, part = DATASETS[name]
-    kind, folder = getattr(datasets, made), cache.root() / "datasets"
+    class_name, part = DATASETS[name]
+    dataset_class, folder = getattr(datasets, class_name), cache.root() / "datasets"
     try:
-        found = kind(folder, **part, download=False)
-    except RuntimeError:  # it is not there, or not whole
-        url, file = kind.split_list[part["split"]][:2] if made == "SVHN" else (kind.url, kind.filename)
-        if notice is not None:
-            notice(f"{name} is not here: fetching {url} into {folder}")
+        dataset = dataset_class(folder, **part, download=False)
+    except RuntimeError:  # it is missing or incomplete
+        if class_name == "SVHN":
+            url, file = dataset_class.split_list[part["split"]][:2]
+        else:
+            url, file = dataset_class.url, dataset_class.filename
+        emit(Notice(f"{name} is not here: fetching {url} into {folder}"))
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            found = kind(folder, **part, download=True)
+            dataset = dataset_class(folder, **part, download=True)
         except (OSError, RuntimeError) as error:
-            said = " ".join(f"{error}".split())
+            reason = " ".join(f"{error}".split())
             raise BenchError(
-                f"{name} is not here and can't be fetched ({said}): put {file} of {url} into {folder}"
+                f"{name} is not here and can't be fetched ({reason}): put {file} of {url} into {folder}"
             ) from error
-    data: Bytes = found.data  # with channels last, or first
-    return data if data.shape[3] == 3 else np.ascontiguousarray(data.transpose(0, 2, 3, 1))
+    pixels: Bytes = dataset.data  # with channels last, or first
+    return pixels if pixels.shape[3] == 3 else np.ascontiguousarray(pixels.transpose(0, 2, 3, 1))

@@ -1,4 +1,4 @@
-"""A folder of pictures as a source of images, decoded in parallel and in order."""
+"""A folder of image files as a source of images, decoded in parallel and in order."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from bench.data.images import Images, Seen
+from bench.data.images import Images
 from bench.data.pixels import Bytes, as_floats
 from bench.errors import BenchError
+from bench.events import Advance, Emit
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,13 +26,13 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 SUFFIXES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".bmp": "BMP"}
-"""What is read, by the ends of files' names, in capitals or not."""
+"""Pillow's formats of the files that are read, by suffix in lower case."""
 MODES = {
     "1": "black and white",
-    "L": "grey",
-    "LA": "grey with transparency",
-    "I": "grey of more than 8 bits",
-    "I;16": "grey of 16 bits",
+    "L": "gray",
+    "LA": "gray with transparency",
+    "I": "gray of more than 8 bits",
+    "I;16": "gray of 16 bits",
     "P": "of a palette",
     "RGBA": "RGBA, with transparency",
 }
@@ -39,28 +40,28 @@ MODES = {
 
 WORKERS = min(8, os.cpu_count() or 1)
 PART = 25
-"""Files per task."""
+"""Files that a thread decodes at a time."""
 AHEAD = 3 * WORKERS
-"""Tasks in flight: memory is bounded by what they hold."""
+"""Parts that are decoded ahead: they bound the memory."""
 
 
 class Folder(Images):
-    """The PNG, JPEG, WebP and BMP files of a folder and the folders in it, by their paths in order."""
+    """The PNG, JPEG, WebP and BMP files of a folder and its subfolders, in the order of their paths."""
 
     kind = "folder"
 
     def __init__(self, name: str, path: Path, batch: int) -> None:
-        self.files, others = found_in(path)
+        self.files, others = image_files(path)
         if not self.files:
             holds = f"({sum(others.values())} other files)" if others else "(it is empty)"
             raise BenchError(f"{name} holds no PNG, JPEG, WebP or BMP {holds}: give the folder of the images")
-        self.first = decoded(self.files[0], _read(self.files[0])).shape
-        kinds = {SUFFIXES[file.suffix.lower()] for file in self.files}
-        told = ", ".join(
+        self._size = decoded(self.files[0], _read(self.files[0])).shape
+        formats = {SUFFIXES[file.suffix.lower()] for file in self.files}
+        skipped = ", ".join(
             f"{count} {suffix or 'without a suffix'}" for suffix, count in sorted(others.items())
         )
-        shape = (3, *self.first[:2])
-        super().__init__(name, len(self.files), shape, _decoder(kinds), batch, told and f"not read: {told}")
+        note = f"not read: {skipped}" if skipped else ""
+        super().__init__(name, len(self.files), (3, *self._size[:2]), _decoder(formats), batch, note)
 
     def __iter__(self) -> Iterator[Tensor]:
         waiting: list[Bytes] = []
@@ -72,26 +73,27 @@ class Folder(Images):
         if waiting:
             yield as_floats(np.stack(waiting))
 
-    def _hash(self, seen: Seen) -> str:
+    def compute_hash(self, emit: Emit) -> str:
         whole = hashlib.sha256()
-        for digest in _in_order(lambda file: hashlib.sha256(_read(file)).digest(), self.files):
+        digests = _in_order(lambda file: hashlib.sha256(_read(file)).digest(), self.files)
+        for done, digest in enumerate(digests, start=1):
             whole.update(digest)
-            seen(1)
+            emit(Advance(f"hashing {self.name}", done, self.n, "images"))
         return whole.hexdigest()
 
     def _decode(self, file: Path) -> Bytes:
         image = decoded(file, _read(file))
-        if image.shape != self.first:
-            (height, width, _), (height_, width_, _) = image.shape, self.first
+        if image.shape != self._size:
+            (height, width, _), (first_height, first_width, _) = image.shape, self._size
             raise BenchError(
-                f"{file} is {width}x{height}, but {self.files[0].name} {width_}x{height_}: "
+                f"{file} is {width}x{height}, but {self.files[0].name} {first_width}x{first_height}: "
                 "images must be of one size, and none is resized here"
             )
         return image
 
 
-def found_in(folder: Path) -> tuple[list[Path], Counter[str]]:
-    """The files of pictures, in order, and how many others there are, by suffix; hidden ones don't count.
+def image_files(folder: Path) -> tuple[list[Path], Counter[str]]:
+    """The image files in order, and the number of other files by suffix; hidden files don't count.
 
     Links to folders are followed, each folder once.
     """
@@ -103,13 +105,13 @@ def found_in(folder: Path) -> tuple[list[Path], Counter[str]]:
         raise BenchError(f"{error.filename} can't be read: {error.strerror}") from error
 
     for root, folders, names in os.walk(folder, followlinks=True, onerror=unreadable):
-        kept = []
+        unvisited = []
         for name in sorted(folders):
             identity = None if name.startswith(".") else _identity(Path(root, name))
             if identity is not None and identity not in visited:
                 visited.add(identity)
-                kept.append(name)
-        folders[:] = kept
+                unvisited.append(name)
+        folders[:] = unvisited
         for name in names:
             file = Path(root, name)
             if name.startswith("."):
@@ -134,51 +136,51 @@ def _read(file: Path) -> bytes:
 
 
 def decoded(file: Path, content: bytes) -> Bytes:
-    """A picture (H, W, 3); `BenchError` naming the file where it is not 8-bit RGB, or damaged."""
+    """The pixels (H, W, 3) of an image file; `BenchError` naming it where it is not 8-bit RGB, or damaged."""
     from PIL import Image
 
     try:
         with Image.open(io.BytesIO(content), formats=sorted(set(SUFFIXES.values()))) as image:
-            mode, moves = image.mode, getattr(image, "is_animated", False)
-            # Pillow reads a PNG of 16 bits a channel as one of 8; byte 24 of the file is its depth
+            mode, animated = image.mode, getattr(image, "is_animated", False)
+            # Pillow reads a PNG of 16 bits per channel as one of 8; byte 24 of the file is its depth
             deep = image.format == "PNG" and content[24:25] == b"\x10"
-            found = np.array(image)
-    except Exception as error:  # what a decoder may raise on foreign bytes has no end
-        said = " ".join(f"{error}".split()).partition(" <_io")[0]
-        raise BenchError(f"{file} is not an image, or damaged: {said}") from error
+            pixels = np.array(image)
+    except Exception as error:  # decoders raise all sorts of exceptions on damaged files
+        reason = " ".join(f"{error}".split()).partition(" <_io")[0]
+        raise BenchError(f"{file} is not an image, or damaged: {reason}") from error
     wrong = MODES.get(mode, mode) if mode != "RGB" else "of 16 bits a channel" if deep else ""
-    if wrong or moves:
+    if wrong or animated:
         raise BenchError(
             f"{file} is {wrong or 'animated'}: images must be RGB of 8 bits, and none is converted here; "
-            "save them anew (Pillow: image.convert('RGB'))"
+            "save them again (Pillow: image.convert('RGB'))"
         )
-    return found
+    return pixels
 
 
-def _decoder(kinds: set[str]) -> str:
-    """Pillow's version, and of the libraries by which the pixels of lossy files are decided."""
+def _decoder(formats: set[str]) -> str:
+    """Versions of Pillow and of the libraries that decide the pixels of lossy files."""
     from PIL import features
 
     libraries = {"JPEG": "libjpeg_turbo", "WEBP": "webp"}
-    used = [name for kind, name in libraries.items() if kind in kinds]
-    versions = [f"{name} {features.version(name) or 'unknown'}" for name in used]
+    used = [library for file_format, library in libraries.items() if file_format in formats]
+    versions = [f"{library} {features.version(library) or 'unknown'}" for library in used]
     return ", ".join([f"Pillow {metadata.version('pillow')}", *versions])
 
 
 def _in_order(work: Callable[[Path], T], files: Sequence[Path]) -> Iterator[T]:
-    """``work`` of every file, by threads, in the files' order; few at a time are begun."""
+    """``work`` of every file, by threads, in the files' order, at most `AHEAD` parts ahead."""
 
     def part(start: int) -> list[T]:
         return [work(file) for file in files[start : start + PART]]
 
     pool = ThreadPoolExecutor(WORKERS)
-    begun: deque[Future[list[T]]] = deque()
+    pending: deque[Future[list[T]]] = deque()
     try:
         for start in range(0, len(files), PART):
-            begun.append(pool.submit(part, start))
-            if len(begun) >= AHEAD:
-                yield from begun.popleft().result()
-        while begun:
-            yield from begun.popleft().result()
+            pending.append(pool.submit(part, start))
+            if len(pending) >= AHEAD:
+                yield from pending.popleft().result()
+        while pending:
+            yield from pending.popleft().result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

@@ -1,4 +1,4 @@
-"""Images from anywhere as batches: a folder, an ``.npz``, the samples of a run, a data set by its name.
+"""Images from any source, read in batches.
 
 Nothing is resized or converted: what is not 8-bit RGB of one size is refused, in a line that names it.
 Batches are float32 (B, 3, H, W) on [0, 1], a byte k as k / 255, of which `bench.data.pixels.to_uint8` makes k
@@ -9,37 +9,45 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from bench.errors import BenchError
+from bench.events import Emit, silent
+from bench.types import JSONObject
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-Seen = Callable[[int], None]
-"""Told how many more images were read."""
-Notice = Callable[[str], None]
-"""Told what is out of the ordinary, in a line."""
-
-
 class Images(ABC):
-    """Images of one size. Iterating reads them, each time anew; `BenchError` for what is amiss, in a line.
+    """Images of one size. Each iteration reads them again, in batches (B, 3, H, W) on [0, 1].
 
-    ``n`` is their number, ``shape`` (3, H, W), ``decoder`` what made numbers of the files, with its version;
-    ``note`` tells of the source what is out of the ordinary. ``files`` are what it rests on.
+    Instances are plain data that can be pickled; pixels are read where they are needed.
+
+    Args:
+        name: Name that users gave.
+        n: Number of images.
+        shape: Shape of an image, (3, H, W).
+        decoder: What decodes the files, with its version.
+        batch: Images per batch.
+        note: What is out of the ordinary about the source; empty for nothing.
+
+    Raises:
+        BenchError: There are fewer than two images. Iterating raises it for a file that can't be read.
     """
 
     kind: ClassVar[str]
     files: Sequence[Path] = ()
+    """Files whose sizes and times of change tell whether the images are still the same."""
 
     def __init__(
         self, name: str, n: int, shape: tuple[int, ...], decoder: str, batch: int, note: str = ""
     ) -> None:
         self.name, self.n, self.shape, self.decoder = name, n, shape, decoder
         self.batch, self.note = batch, note
+        self._hash: tuple[str, str] | None = None
         if n < 2:
             raise BenchError(f"{name} holds {'one image' if n else 'no image'}: a metric needs two or more")
 
@@ -47,20 +55,21 @@ class Images(ABC):
     def __iter__(self) -> Iterator[Tensor]: ...
 
     @abstractmethod
-    def _hash(self, seen: Seen) -> str:
-        """Hash of the inputs in their order; what is read is told to ``seen``."""
+    def compute_hash(self, emit: Emit) -> str:
+        """Hash of the contents in their order, whatever the names and places of the files."""
 
-    def sha256(self, seen: Seen = lambda _: None) -> str:
-        """Hash of the inputs in their order, whatever the names and places of the files.
+    def sha256(self, emit: Emit = silent) -> str:
+        """Hash of the contents in their order.
 
-        Taken once per process as long as the files' sizes and times of change stay the same.
+        It is computed again only where the size or the time of change of a file is another.
         """
         state = self._state()
-        if state not in _HASHES:
-            _HASHES[state] = self._hash(seen)
-        return _HASHES[state]
+        if self._hash is None or self._hash[0] != state:
+            self._hash = (state, self.compute_hash(emit))
+        return self._hash[1]
 
     def _state(self) -> str:
+        """Hash of the sizes and times of change of the files."""
         lines = []
         for file in self.files:
             try:
@@ -68,18 +77,20 @@ class Images(ABC):
             except OSError as error:
                 raise BenchError(f"{file} can't be read: {error.strerror}") from error
             lines.append(f"{file.absolute()}\0{state.st_size}\0{state.st_mtime_ns}")
-        return hashlib.sha256("\0".join([self.kind, *lines]).encode(errors="surrogateescape")).hexdigest()
+        return hashlib.sha256("\0".join(lines).encode(errors="surrogateescape")).hexdigest()
 
     def sizes(self) -> list[int]:
-        """The number of images of each batch."""
+        """Number of images in each batch."""
         full, rest = divmod(self.n, self.batch)
         return [self.batch] * full + [rest] * (rest > 0)
 
-    def facts(self) -> dict[str, Any]:
-        """What they are, as plain data."""
-        known = {"name": self.name, "kind": self.kind, "n": self.n, "shape": list(self.shape)}
-        return known | {"sha256": self.sha256(), "decoder": self.decoder}
-
-
-_HASHES: dict[str, str] = {}
-"""Hashes of inputs, by the state of their files."""
+    def facts(self, emit: Emit = silent) -> JSONObject:
+        """Name, kind, n, shape, hash and decoder, as JSON data."""
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "n": self.n,
+            "shape": list(self.shape),
+            "sha256": self.sha256(emit),
+            "decoder": self.decoder,
+        }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,13 +11,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-from typing import TYPE_CHECKING, Literal
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-
 Bytes = NDArray[np.uint8]
+"""A NumPy array of uint8."""
 
 
 def as_floats(images: Bytes) -> Tensor:
@@ -28,10 +23,10 @@ def as_floats(images: Bytes) -> Tensor:
 
 
 def to_uint8(images: Tensor, rounding: Literal["round", "truncate"] = "round") -> Tensor:
-    """Images on [0, 1] -> uint8: clipped, times 255, rounded or cut off.
+    """Images on [0, 1] -> uint8: clipped, times 255, rounded or truncated.
 
-    Bytes k handed in as float32(k / 255) come back as k by either: 255 float32(k / 255), in float32, is k for
-    each of the 256.
+    A byte k that comes as float32(k / 255) becomes k by either rounding: 255 float32(k / 255), in float32,
+    is k for all 256 bytes.
     """
     import torch
 

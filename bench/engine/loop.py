@@ -19,6 +19,7 @@ from bench.errors import BenchError, NotFiniteError, StoreError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from bench.metrics.context import MetricContext
     from bench.results.run_spec import RunSpec
     from bench.results.store import Store
 
@@ -35,6 +36,7 @@ def run_plan(
     store: Store,
     executor: Executor,
     listener: Listener,
+    context: MetricContext,
     rerun: Rerun = "failed",
     *,
     prune: bool = False,
@@ -52,7 +54,7 @@ def run_plan(
         while pending:
             left = []
             for place, cell in pending:
-                record, busy = _advance(cell, store, executor, listener, rerun, fresh)
+                record, busy = _advance(cell, store, executor, listener, context, rerun, fresh)
                 if record is None:
                     left.append((place, cell, busy))
                     continue
@@ -73,7 +75,13 @@ def run_plan(
 
 
 def _advance(
-    cell: RunSpec, store: Store, executor: Executor, listener: Listener, rerun: Rerun, fresh: set[Path]
+    cell: RunSpec,
+    store: Store,
+    executor: Executor,
+    listener: Listener,
+    context: MetricContext,
+    rerun: Rerun,
+    fresh: set[Path],
 ) -> tuple[dict[str, Any] | None, str]:
     """Do of a cell what no other process is doing: its record, or None and the lock that is in the way.
 
@@ -85,7 +93,7 @@ def _advance(
         if found is None or rerun == "all":
             return None
         if found["status"] == "finished":
-            return None if missing_metrics(cell, found) else found
+            return None if missing_metrics(cell, found, context) else found
         return found if rerun == "missing" else None
 
     found = recorded()
@@ -131,7 +139,7 @@ def _advance(
             listener.cell_done(cell, found, cached=True)
             return found, ""
         try:
-            record = _header(cell) | _measure(cell, store)
+            record = _header(cell) | _measure(cell, store, context)
         except StoreError:
             raise
         except Exception as error:
@@ -193,8 +201,10 @@ def _header(cell: RunSpec) -> dict[str, Any]:
     }
 
 
-def missing_metrics(cell: RunSpec, record: dict[str, Any]) -> list[str]:
+def missing_metrics(cell: RunSpec, record: dict[str, Any], context: MetricContext) -> list[str]:
     """Metrics of the cell that its record lacks, or has from other parameters or reference data."""
     return [
-        m.label for m in cell.metrics if record["metrics"].get(m.label, {}).get("with") != metric_facts(m)
+        m.label
+        for m in cell.metrics
+        if record["metrics"].get(m.label, {}).get("with") != metric_facts(m, context)
     ]

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError
+from bench.results.record import MetricRecord
+from bench.types import JSONObject
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from bench.metrics.context import MetricContext
+    from bench.metrics.role import Metric, MetricState
     from bench.results.run_spec import RunSpec
-    from bench.results.store import Store
-
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
-
-from bench.metrics.role import Metric
-
-if TYPE_CHECKING:
-    from torch import Tensor, device
-
     from bench.results.store import Store
 
 
@@ -28,7 +23,7 @@ PICTURED = 64
 """Samples that a record's picture is made of, at least."""
 
 
-def _measure(cell: RunSpec, store: Store) -> dict[str, Any]:
+def _measure(cell: RunSpec, store: Store, context: MetricContext) -> dict[str, Any]:
     """One pass over the stored batches: cost, every metric, the grid of samples."""
     import torch
 
@@ -55,7 +50,7 @@ def _measure(cell: RunSpec, store: Store) -> dict[str, Any]:
             first.append(left)
         batches.append({"size": size} | {k: facts[k] for k in ("nfe", "seconds", "network_seconds")})
 
-    found = readings(cell.metrics, store, cell.key, cell.batches, torch.device(cell.device), seen)
+    found = readings(cell.metrics, store, cell.key, cell.batches, context, seen)
     nfe = calls / cell.samples
     cost = {
         "nfe": int(nfe) if nfe == int(nfe) else nfe,
@@ -74,9 +69,92 @@ def _measure(cell: RunSpec, store: Store) -> dict[str, Any]:
 Seen = Callable[[dict[str, "Tensor"], dict[str, Any]], None]
 
 
-def metric_facts(metric: Metric) -> dict[str, Any]:
+def metric_facts(metric: Metric, context: MetricContext) -> dict[str, Any]:
     """Parameters and reference data of a metric: a reading with others is not the same one."""
-    return {"parameters": metric.values(), "provenance": metric.provenance()}
+    return {"parameters": metric.values(), "provenance": metric.provenance(context)}
+
+
+def measure_batches(
+    metrics: Sequence[Metric],
+    batches: Iterable[Mapping[str, Tensor]],
+    context: MetricContext,
+    on_batch: Callable[[Mapping[str, Tensor]], None] | None = None,
+) -> dict[str, MetricRecord]:
+    """The metrics of a stream of batches, by label.
+
+    Args:
+        metrics: Metrics to compute; their labels differ.
+        batches: Of each batch the task's outputs by name, a row per sample; images (B, C, H, W) on [0, 1].
+        context: What the metrics use.
+        on_batch: Called with every batch once the metrics have it.
+
+    Returns:
+        Records with the parameters that decide a value. Those that do not, and differ from their defaults,
+        are in the details under ``options``.
+
+    Raises:
+        BenchError: A metric can't measure the samples, or its value is NaN or infinite.
+    """
+    states = [(metric, metric.start(context)) for metric in metrics]
+    for batch in batches:
+        for metric, state in states:
+            state.update(*(batch[name] for name in metric.inputs))
+        if on_batch is not None:
+            on_batch(batch)
+    return {metric.label: _metric_record(metric, state, context) for metric, state in states}
+
+
+def is_current(metric: Metric, record: MetricRecord | None, context: MetricContext) -> bool:
+    """Whether a record holds what the metric would compute: same parameters, options and provenance."""
+    return (
+        record is not None
+        and record.parameters == deciding_parameters(metric)
+        and record.details.get("options", {}) == _options(metric)
+        and record.provenance == metric.provenance(context)
+    )
+
+
+def deciding_parameters(metric: Metric) -> JSONObject:
+    """The parameters of a metric that decide its value."""
+    values = metric.values()
+    return {parameter.name: values[parameter.name] for parameter in metric.parameters() if parameter.decides}
+
+
+def _options(metric: Metric) -> JSONObject:
+    """The parameters that do not decide the value and differ from their defaults."""
+    deciding = deciding_parameters(metric)
+    return {name: value for name, value in metric.changed().items() if name not in deciding}
+
+
+def _metric_record(metric: Metric, state: MetricState, context: MetricContext) -> MetricRecord:
+    result = state.compute()
+    if not math.isfinite(result.value):
+        raise BenchError(f"{metric.label} is {result.value:g} on {result.n} samples: not a finite number")
+    short = f"n below {metric.min_samples}" if result.n < metric.min_samples else ""
+    without = state.leave_one_out()
+    options = _options(metric)
+    return MetricRecord(
+        metric=metric.name,
+        value=float(result.value),
+        n=result.n,
+        error=None if result.error is None or not math.isfinite(result.error) else float(result.error),
+        note=result.note or short,
+        details=_finite(result.details) | ({"options": options} if options else {}),
+        direction=metric.direction,
+        bias=metric.bias,
+        leave_one_out=tuple(map(float, without)) if all(map(math.isfinite, without)) else (),
+        parameters=deciding_parameters(metric),
+        provenance=metric.provenance(context),
+    )
+
+
+def _finite(plain: Any) -> Any:
+    """JSON data with null for numbers that JSON does not have, and lists for tuples."""
+    if isinstance(plain, Mapping):
+        return {str(key): _finite(value) for key, value in plain.items()}
+    if isinstance(plain, list | tuple):
+        return [_finite(value) for value in plain]
+    return None if isinstance(plain, float) and not math.isfinite(plain) else plain
 
 
 def readings(
@@ -84,38 +162,33 @@ def readings(
     store: Store,
     key: str,
     batches: Sequence[tuple[int, int]],
-    device: device,
+    context: MetricContext,
     seen: Seen | None = None,
 ) -> dict[str, dict[str, Any]]:
     """The metrics of the stored batches, as a record has them; ``seen`` is shown every batch.
 
     `BenchError` where a batch is missing or damaged.
     """
-    begun = [(metric, metric.start(device)) for metric in metrics]
-    for index, size in batches:
-        stored = store.read_batch(key, index, size)
-        if stored is None:
-            raise BenchError(f"batch {index} of {key} vanished or is damaged: run the same command again")
-        for metric, measured in begun:
-            measured.update(*(stored[0][name] for name in metric.inputs))
-        if seen is not None:
-            seen(*stored)
-    found: dict[str, dict[str, Any]] = {}
-    for metric, measured in begun:
-        reading = measured.compute()
-        note = reading.note or (f"n below {metric.min_samples}" if reading.n < metric.min_samples else "")
-        found[metric.label] = {
-            "value": reading.value,
-            "n": reading.n,
-            "error": reading.error,
-            "note": note,
-            "details": reading.details,
-            "direction": metric.direction,
-            "bias": metric.bias,
-            "leave_one_out": measured.leave_one_out(),
-            "with": metric_facts(metric),
-        }
-    return found
+
+    def stored() -> Iterator[dict[str, Tensor]]:
+        for index, size in batches:
+            batch = store.read_batch(key, index, size)
+            if batch is None:
+                raise BenchError(
+                    f"batch {index} of {key} vanished or is damaged: run the same command again"
+                )
+            yield batch[0]
+            if seen is not None:
+                seen(*batch)
+
+    records = measure_batches(metrics, stored(), context)
+    return {m.label: _plain(records[m.label], m) for m in metrics}
+
+
+def _plain(record: MetricRecord, metric: Metric) -> dict[str, Any]:
+    plain = record.model_dump(mode="json", exclude={"metric", "parameters", "provenance", "exact"})
+    plain["details"].pop("options", None)
+    return plain | {"with": {"parameters": metric.values(), "provenance": record.provenance}}
 
 
 def with_exact(found: dict[str, dict[str, Any]], exact: Mapping[str, float]) -> dict[str, dict[str, Any]]:

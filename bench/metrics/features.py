@@ -1,155 +1,225 @@
-"""Role Extractor, and metrics that read features: several of them share one pass over an extractor."""
+"""Role Extractor, and metrics of features: several metrics share one pass over an extractor."""
 
 from __future__ import annotations
 
-import functools
 from abc import abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 from bench.data.pixels import to_uint8
-from bench.errors import BenchError, did_you_mean
+from bench.errors import BenchError
+from bench.events import Emit
 from bench.metrics.role import Metric, MetricResult, MetricState
 from bench.params import Plugin, param
 
 if TYPE_CHECKING:
     from torch import Tensor, device
 
+    from bench.metrics.context import MetricContext
+    from bench.tasks.role import Task
+
 
 Rounding = Literal["round", "truncate"]
-"""How images on [0, 1] become bytes: to the nearest of 255 steps, or downwards after ``255 x``."""
+"""How images on [0, 1] become bytes: ``255 x`` rounded to the nearest integer, or truncated."""
 
 
 class Features(NamedTuple):
-    """What an extractor makes of a batch: rows (B, d), and class probabilities (B, classes) where it has
-    them; float32, on the host."""
+    """What an extractor returns for a batch, as float32 on the host.
+
+    Args:
+        rows: Features (B, d), one row per image.
+        probabilities: Class probabilities (B, classes); None where the extractor has no classes.
+    """
 
     rows: Tensor
     probabilities: Tensor | None = None
 
 
 Extract = Callable[["Tensor"], Features]
-"""uint8 images (B, C, H, W) on the host -> `Features`."""
+"""Function of uint8 images (B, C, H, W) on the host that returns their `Features`."""
 
 
 class Extractor(Plugin):
-    """A network (or none) whose features images are compared by."""
+    """A network, or another function, of whose features metrics compare images."""
 
     width: ClassVar[int]
-    """d, the length of a row."""
+    """d, the length of a row of features."""
+    shape: ClassVar[tuple[int, int, int] | None] = None
+    """The only shape (C, H, W) of images that it takes; None where it takes several (`check_shape`)."""
 
     @property
     def label(self) -> str:
-        """The name with the parameters that differ from their defaults: it tells whose features compare."""
-        defaults = {p.name: p.default for p in self.parameters()}
-        return "-".join([self.name, *(str(v) for k, v in self.values().items() if v != defaults[k])])
+        """The name with the parameters that differ from their defaults: features of one label compare."""
+        return self.tag()
 
     @abstractmethod
     def load(self, device: device) -> Extract:
-        """Ready to run on ``device``; `BenchError`, in one line, where its files are not here."""
+        """The function that extracts features, ready to run.
 
-    def check(self) -> None:
-        """`BenchError` where its files are not here; cheap, called before anything is sampled."""
+        Args:
+            device: Where the network runs; images and features are on the host.
+
+        Raises:
+            BenchError: A file is missing or damaged.
+        """
+
+    def check_shape(self, shape: tuple[int, ...]) -> None:
+        """Check, before anything is sampled or read, that it takes images of a shape (C, H, W).
+
+        Raises:
+            BenchError: It does not take such images. Default: those of another shape than ``shape``.
+        """
+        if self.shape is not None and tuple(shape) != self.shape:
+            raise BenchError(f"{self.name} takes {_sizes(self.shape)} images, not {_sizes(shape)}")
+
+    def check(self, emit: Emit) -> None:
+        """Check that its files are here, and fetch those that can be; called before anything is sampled.
+
+        Args:
+            emit: Reports the progress of a download.
+
+        Raises:
+            BenchError: A file is missing and can't be fetched; the message says where to put it.
+        """
 
     def provenance(self) -> dict[str, str]:
-        """Hashes of the files that decide the features."""
+        """Hashes of the files that decide the features, by name."""
         return {}
 
-    def reference(self, dataset: str) -> Path | None:
-        """Statistics of a data set that come with the extractor, fetched where need be, if there are any."""
-        del dataset
+    def reference(self, dataset: str, emit: Emit) -> Path | None:
+        """Path of a data set's statistics that come with the extractor, fetched if necessary.
+
+        Args:
+            dataset: Name of the data set.
+            emit: Reports the progress of a download.
+
+        Returns:
+            The path of an ``.npz``, or None where there are none for the data set.
+        """
+        del dataset, emit
         return None
 
 
-class Shared:
-    """A loaded extractor that keeps the features of the last batch, for the next metric that asks."""
+def _sizes(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))
+
+
+class FeatureReader:
+    """A loaded extractor that keeps the last batch's features: the next metric gets the same without work.
+
+    Args:
+        extractor: Extractor, which is loaded here.
+        device: Where its network runs.
+        rounding: How images become bytes.
+    """
 
     def __init__(self, extractor: Extractor, device: device, rounding: Rounding) -> None:
         self._extract = extractor.load(device)
+        self._extractor = extractor
         self._rounding = rounding
         self._images: Tensor | None = None
         self._features: Features | None = None
 
     def __call__(self, images: Tensor) -> Features:
-        """Features of images (B, C, H, W) on [0, 1]; the same tensor again costs nothing."""
+        """Features of images (B, C, H, W) on [0, 1]; a repeated call on the same tensor costs nothing.
+
+        Raises:
+            BenchError: The extractor does not take images of this shape.
+        """
         if self._images is not images or self._features is None:
+            self._extractor.check_shape(tuple(images.shape[1:]))
             self._features = self._extract(to_uint8(images, self._rounding))
             self._images = images
         return self._features
 
 
-@functools.lru_cache(maxsize=2)
-def shared(extractor: Extractor, device: device, rounding: Rounding) -> Shared:
-    """The extractor loaded on ``device``, once for all metrics that read it."""
-    return Shared(extractor, device, rounding)
-
-
 class FeatureState:
-    """A measurement of features under way."""
+    """A metric of features under way: features of batches stream into `update`."""
 
     def update(self, features: Features) -> None:
-        """Take in the features of one batch."""
+        """Add the features of a batch.
+
+        Raises:
+            BenchError: The features are not finite, or the extractor lacks what the metric needs.
+        """
         raise NotImplementedError
 
     def compute(self) -> MetricResult:
-        """The reading over all features so far."""
+        """The result over all features so far.
+
+        Raises:
+            BenchError: There are too few samples for a value.
+        """
         raise NotImplementedError
 
     def leave_one_out(self) -> list[float]:
-        """As `MetricState.leave_one_out`."""
+        """Values without each group of batches, as `MetricState.leave_one_out`."""
         return []
 
 
 class FeatureMetric(Metric):
-    """A metric of the features of an extractor, alone or against reference features."""
+    """A metric of an extractor's features, alone or against reference features.
+
+    A plugin defines `extractor_plugin`, `begin` and its `FeatureState`; images, rounding, sharing of the
+    extractor and refusal of samples that are not finite are done here.
+    """
 
     rounding: Rounding = param(
-        default="round", help="how samples become 8-bit images, as published codes differ"
+        default="round", help="how samples become 8-bit images; published codes differ"
     )
 
     @abstractmethod
-    def source(self) -> Extractor:
-        """The extractor whose features it reads."""
+    def extractor_plugin(self, context: MetricContext) -> Extractor:
+        """The extractor whose features it takes, mostly ``context.extractor(name)``.
+
+        Raises:
+            BenchError: There is no such extractor.
+        """
 
     @abstractmethod
-    def begin(self) -> FeatureState:
-        """Begin a measurement; loads the reference, if there is one."""
+    def begin(self, context: MetricContext) -> FeatureState:
+        """Begin a measurement; loads the reference statistics, if there are any."""
 
-    def start(self, device: device) -> MetricState:
-        return _Streamed(shared(self.source(), device, self.rounding), self.begin())
+    def reference_name(self) -> str:
+        """What it is measured against: a data set, file, folder or run; empty for nothing (default)."""
+        return ""
 
-    def provenance(self) -> dict[str, str]:
-        self.source().check()
-        return self.source().provenance()
+    def start(self, context: MetricContext) -> MetricState:
+        reader = context.features(self.extractor_plugin(context), self.rounding)
+        return _FeatureStream(reader, self.begin(context))
+
+    def provenance(self, context: MetricContext) -> dict[str, str]:
+        extractor = self.extractor_plugin(context)
+        extractor.check(context.emit)
+        return extractor.provenance()
 
 
-class _Streamed(MetricState):
-    """Images in, features on to the measurement."""
+class _FeatureStream(MetricState):
+    """Turns batches of images into batches of features."""
 
-    def __init__(self, extract: Shared, inner: FeatureState) -> None:
-        self._extract, self._inner = extract, inner
+    def __init__(self, reader: FeatureReader, state: FeatureState) -> None:
+        self._reader, self._state = reader, state
 
     def update(self, images: Tensor) -> None:
         if not bool(images.isfinite().all()):
             raise BenchError("samples are NaN or infinite")
-        self._inner.update(self._extract(images))
+        self._state.update(self._reader(images))
 
     def compute(self) -> MetricResult:
-        return self._inner.compute()
+        return self._state.compute()
 
     def leave_one_out(self) -> list[float]:
-        return self._inner.leave_one_out()
+        return self._state.leave_one_out()
 
 
-def find_extractor(name: str, **given: Any) -> Extractor:
-    """The registered extractor of that name; of ``given``, it takes the parameters that it has."""
-    from bench.plugins.registry import registry
-
-    entries = registry()
-    if name not in entries.names("extractors"):
-        raise BenchError(f"unknown extractor {name!r}{did_you_mean(name, entries.names('extractors'))}")
-    kind = entries.get("extractors", name).thing
-    known = {p.name for p in kind.parameters()}
-    found: Extractor = kind.build({k: v for k, v in given.items() if k in known})
-    return found
+def check_metric(
+    metric: Metric, task: Task, shape: tuple[int, ...], samples: int, context: MetricContext
+) -> None:
+    """`BenchError`, naming the metric, where it or its extractor can't measure such samples."""
+    metric.check(task, shape, samples)
+    if isinstance(metric, FeatureMetric):
+        try:
+            metric.extractor_plugin(context).check_shape(shape)
+        except BenchError as error:
+            raise BenchError(f"{metric.name}: {error}; choose another --metric") from error

@@ -3,32 +3,39 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bench.errors import BenchError
 from bench.types import Array
 
-if TYPE_CHECKING:
-    pass
 
-
-def frechet_distance(mean: Array, covariance: Array, mean_: Array, covariance_: Array) -> float:
+def frechet_distance(mean: Array, covariance: Array, other_mean: Array, other_covariance: Array) -> float:
     """``|m - m'|^2 + tr(C + C' - 2 (C C')^(1/2))`` (Dowson and Landau 1982, eq. 4), by eigenvalues.
 
     With ``C = L L^T`` and ``C' = L' L'^T``, ``tr (C C')^(1/2)`` is the sum of the singular values of
     ``L^T L'``, whose squares are the eigenvalues of ``L^T C' L``; the factors have as many columns as the
-    covariances have rank, so that those of fewer samples than features add no noise. Means (d,),
-    covariances (d, d); `BenchError` for another d, and for negative eigenvalues.
+    covariances have rank, so that those of fewer samples than features add no noise.
+
+    Args:
+        mean: m, (d,).
+        covariance: C, (d, d).
+        other_mean: m', (d,).
+        other_covariance: C', (d, d).
+
+    Returns:
+        The distance, in squared units of the features.
+
+    Raises:
+        BenchError: The two are of another d, or a covariance has negative eigenvalues.
     """
-    if mean.shape != mean_.shape:
+    if mean.shape != other_mean.shape:
         raise BenchError(
-            f"statistics of {mean_.shape[0]} features against {mean.shape[0]}: not the same extractor"
+            f"statistics of {other_mean.shape[0]} features against {mean.shape[0]}: not the same extractor"
         )
-    difference = mean - mean_
-    trace = float(np.trace(covariance) + np.trace(covariance_))
-    return float(difference @ difference) + trace - 2 * _cross(_factor(covariance), _factor(covariance_))
+    difference = mean - other_mean
+    trace = float(np.trace(covariance) + np.trace(other_covariance))
+    return float(difference @ difference) + trace - 2 * _cross(_factor(covariance), _factor(other_covariance))
 
 
 def _factor(covariance: Array) -> Array:
@@ -54,21 +61,34 @@ def _cross(one: Array, two: Array) -> float:
     if not len(product):
         return 0.0
     squares = eigvalsh(product @ product.T, check_finite=False, overwrite_a=True)
-    # an eigenvalue is off by some eps of the greatest one, its root by that over the root: where this
-    # may tell, the singular values themselves, which take longer
-    least = np.finfo(float).tiny
-    off = np.finfo(float).eps * squares[-1:] / np.sqrt(np.maximum(squares, least))
+    # an eigenvalue errs by some eps of the largest one, its root by that over the root: where these errors
+    # matter, the singular values themselves are computed, which takes longer
+    smallest = np.finfo(float).tiny
+    errors = np.finfo(float).eps * squares[-1:] / np.sqrt(np.maximum(squares, smallest))
     roots = np.sqrt(np.maximum(squares, 0.0)).sum()
-    if off.sum() <= 1e-8 * roots:
+    if errors.sum() <= 1e-8 * roots:
         return float(roots)
     return float(svdvals(product, check_finite=False).sum())
 
 
 def fd_diagonal(offset: Array, squares: Array, n: int, variance: Array) -> tuple[float, float]:
-    """Unbiased diagonal Fréchet distance to variances ``variance``, and its standard error.
+    """Fréchet distance of n samples to a reference, per coordinate and summed, without the 1/n bias.
 
-    ``offset`` is the sample mean and ``squares`` the sum of squares, both about the reference mean.
-    The error is the delta method's for normal coefficients, plug-in.
+    ``sum_j o_j^2 - v_j / n + v_j + V_j - 2 sqrt(V_j v_j) / c4(n)``, with o the sample mean minus the
+    reference mean, v the unbiased sample variance and V the reference variance. For normal coordinates
+    ``E o^2`` exceeds the square of its mean by v / n, and ``E sqrt(v)`` is c4(n) standard deviations.
+
+    Args:
+        offset: o, sample mean minus reference mean, (d,).
+        squares: Sum over samples of squared deviations from the reference mean, (d,).
+        n: Number of samples.
+        variance: V, variances of the reference, (d,).
+
+    Returns:
+        The distance, and its standard error by the delta method for normal coordinates, plug-in.
+
+    Raises:
+        BenchError: n is less than 2.
     """
     if n < 2:
         raise BenchError(f"a variance needs at least 2 samples, not {n}")
@@ -76,8 +96,8 @@ def fd_diagonal(offset: Array, squares: Array, n: int, variance: Array) -> tuple
     c4 = math.sqrt(2 / (n - 1)) * math.exp(math.lgamma(n / 2) - math.lgamma((n - 1) / 2))
     sd = np.sqrt(v)
     value = offset**2 - v / n + v + variance - 2 * np.sqrt(variance) * sd / c4
-    # squares of what is estimated come out too large by their own variance, which is taken off; half the
-    # spread at equality is the floor of what is left
+    # squares of estimates are too large by the estimates' own variance, which is subtracted; the result is
+    # no less than half the spread at equality
     shift = offset**2 - v / n
     stretch = (1 - np.sqrt(variance) / np.maximum(sd, 1e-300)) ** 2 - 0.5 / (n - 1)
     spread = 4 * shift * v / n + stretch * 2 * v**2 / (n - 1) + 2.5 * v**2 / n**2

@@ -1,38 +1,59 @@
-"""Streaming mean and covariance, and groups of batches."""
+"""Streaming mean and covariance, and the groups of batches that a jackknife leaves out."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bench.errors import BenchError
 from bench.types import Array
 
-if TYPE_CHECKING:
-    pass
 
+def jackknife_groups(count: int, most: int = 32) -> list[list[int]]:
+    """Indices of ``count`` batches in groups of neighbors, which a jackknife leaves out in turn.
 
-def groups(count: int, most: int = 32) -> list[list[int]]:
-    """``count`` batches in at most ``most`` groups of neighbours; none where there are fewer than two."""
-    few = min(count, most)
-    found: list[list[int]] = [[] for _ in range(few)] if count > 1 else []
-    for i in range(count if found else 0):
-        found[i * few // count].append(i)
-    return found
+    Args:
+        count: Number of batches.
+        most: Largest number of groups.
+
+    Returns:
+        At most ``most`` groups whose sizes differ by one at most; none for fewer than two batches.
+    """
+    if count < 2:
+        return []
+    size = min(count, most)
+    groups: list[list[int]] = [[] for _ in range(size)]
+    for i in range(count):
+        groups[i * size // count].append(i)
+    return groups
 
 
 class Moments:
-    """Mean and covariance of a stream of feature rows in float64 (Chan et al. 1983); memory O(d^2)."""
+    """Mean and covariance of a stream of feature rows, in float64; memory O(d^2).
+
+    With the n rows before and the m rows of a batch, ``delta`` the distance of their means,
+
+        mean' = mean + delta m / (n + m),    S' = S + S_batch + delta delta^T n m / (n + m),
+
+    S being the sum of outer products about the mean (Chan, Golub and LeVeque 1983, eq. 2.1).
+
+    Attributes:
+        n: Number of rows so far.
+        mean: Their mean, (d,).
+    """
 
     def __init__(self) -> None:
         self.n = 0
         self.mean: Array = np.zeros(0)
-        self._scatter: Array = np.zeros((0, 0))  # its upper triangle
+        self._scatter: Array = np.zeros((0, 0))  # the upper triangle of S
 
     def add(self, rows: Array) -> None:
-        """Take in rows (n, d); `BenchError` where one is not finite."""
+        """Add rows (n, d).
+
+        Raises:
+            BenchError: A value is NaN or infinite.
+        """
         from scipy.linalg.blas import dsyrk
 
         rows = np.asarray(rows, dtype=np.float64)
@@ -45,16 +66,16 @@ class Moments:
             self.mean, self._scatter = np.zeros(d), np.zeros((d, d), order="F")
         mean, total = rows.mean(axis=0), self.n + n
         delta = mean - self.mean
-        # the rows about their own mean, and a last one for the distance of the two means
-        centred = np.empty((n + 1, d))
-        np.subtract(rows, mean, out=centred[:n])
-        np.multiply(delta, math.sqrt(self.n * n / total), out=centred[n])
-        self._scatter = dsyrk(1.0, centred.T, beta=1.0, c=self._scatter, overwrite_c=1)
+        # the rows about their own mean, and a last one for the distance of the two means: one product
+        centered = np.empty((n + 1, d))
+        np.subtract(rows, mean, out=centered[:n])
+        np.multiply(delta, math.sqrt(self.n * n / total), out=centered[n])
+        self._scatter = dsyrk(1.0, centered.T, beta=1.0, c=self._scatter, overwrite_c=1)
         self.mean = self.mean + delta * (n / total)
         self.n = total
 
     def without(self, part: Moments) -> Moments:
-        """The moments with the rows of ``part`` taken out again."""
+        """The moments of the rows that are not in ``part``, which must be among those added here."""
         rest = Moments()
         rest.n = self.n - part.n
         rest.mean = self.mean + (self.mean - part.mean) * (part.n / rest.n)
@@ -63,7 +84,11 @@ class Moments:
         return rest
 
     def covariance(self) -> Array:
-        """Unbiased covariance (d, d)."""
+        """Unbiased covariance (d, d).
+
+        Raises:
+            BenchError: There are fewer than two rows.
+        """
         if self.n < 2:
             raise BenchError(f"a covariance needs at least 2 samples, not {self.n}")
         lower = np.tri(len(self._scatter), dtype=bool)

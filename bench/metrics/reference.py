@@ -1,8 +1,8 @@
-"""Reference statistics: features of a data set, streamed to moments, in one ``.npz`` with its card.
+"""Reference statistics: features of a data set, reduced to moments and some rows, in an ``.npz`` with a card.
 
-``mu`` (d,), ``sigma`` (d, d) as clean-fid names them; ``features`` (m, d), of m images drawn without bias,
-where single images are compared (KID, precision, recall); ``card``, JSON text: data set, n, extractor, its
-parameters and hashes, hash of the images, decoder and versions.
+``mu`` (d,), ``sigma`` (d, d) as clean-fid names them; ``features`` (m, d), the rows of m images drawn without
+bias, where single images are compared (KID, precision, recall); ``card``, JSON text: data set, n, extractor,
+its parameters and hashes, hash of the images, decoder and versions.
 """
 
 from __future__ import annotations
@@ -12,9 +12,7 @@ import datetime
 import hashlib
 import io
 import json
-import re
-from collections.abc import Callable, Iterable, Iterator
-from contextvars import ContextVar
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile, ZipFile
@@ -22,36 +20,43 @@ from zipfile import BadZipFile, ZipFile
 import numpy as np
 
 from bench import cache
+from bench.data.datasets import DATASETS, dataset_name
+from bench.data.sources import UnknownSourceError
 from bench.errors import BenchError, did_you_mean
+from bench.events import Advance
 from bench.files import replace_file
-from bench.metrics.features import Extractor, Features, Rounding, shared
+from bench.metrics.features import Extractor, Rounding
 from bench.metrics.moments import Moments
-from bench.types import Array
+from bench.types import Array, JSONObject
 
 if TYPE_CHECKING:
-    from torch import Tensor, device
+    from torch import Tensor
 
     from bench.data.images import Images
+    from bench.metrics.context import MetricContext
 
-
-Watch = Callable[[str, int, int], None]
-"""Told what is being done, how many images of it are behind us, and of how many."""
-
-watching: ContextVar[Watch] = ContextVar("watching", default=lambda *_: None)
-"""Who is told of images that are measured because a metric asks for them as its reference."""
 
 ROWS = 10_000
-"""Feature rows that a file keeps."""
+"""Feature rows that a file holds at most."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Reference:
-    """Features of a data set: moments, some rows (None where the file has none), and what they are."""
+    """Features of a data set that metrics compare with.
+
+    Args:
+        mean: Mean of the features, (d,).
+        covariance: Their unbiased covariance, (d, d).
+        rows: Features (m, d) of m images drawn without bias; None where the file has none.
+        card: What the statistics are of: data set or source, n, extractor, hashes, versions; empty for a
+            file of another program.
+        sha256: Hash of the file; empty for statistics that are not in a file.
+    """
 
     mean: Array
     covariance: Array
     rows: Array | None
-    card: dict[str, Any]
+    card: JSONObject
     sha256: str
 
 
@@ -60,21 +65,12 @@ def dataset_file(dataset: str, extractor: Extractor) -> Path:
     return cache.root() / "stats" / f"{dataset}_{extractor.label}.npz"
 
 
-def find(
-    name: str,
-    extractor: Extractor,
-    device: device | None = None,
-    rounding: Rounding = "round",
-    results: Path = Path("results"),
-) -> Path:
+def find_statistics(name: str, extractor: Extractor, rounding: Rounding, context: MetricContext) -> Path:
     """The statistics file that ``name`` stands for.
 
-    A path of one; a data set that was built or comes along; or images (`bench.data.images`: a folder, an .npz, a
-    run), which are measured and kept in the cache under the hash of all that decides their statistics.
+    In this order: a statistics file; statistics of a data set that were built or come with the extractor;
+    images, which are measured and kept in the cache under the hash of everything that decides the result.
     """
-    from bench.data.datasets import DATASETS, dataset_name
-    from bench.plan.sources import open_images
-
     path = Path(name).expanduser()
     if path.suffix == ".npz" and not path.is_file():
         raise BenchError(f"reference {name}: there is no such file")
@@ -84,33 +80,39 @@ def find(
     built = dataset_file(dataset or name, extractor)
     if built.is_file():
         return built
-    fingerprint = re.fullmatch("[0-9a-f]{4,}", name) and any((results / "records").glob(f"{name}*.json"))
-    if dataset is None and (path.exists() or fingerprint):
-        return _of_images(open_images(name, results=results), extractor, device, rounding)
-    found = extractor.reference(dataset or name)
-    if found is not None:
-        return found
-    if dataset is None:
+    if dataset is None and path.exists():
+        return _statistics_of_images(context.images(name), extractor, rounding, context)
+    shipped = extractor.reference(dataset or name, context.emit)
+    if shipped is not None:
+        return shipped
+    if dataset is not None:
+        raise BenchError(
+            f"there are no statistics of {dataset} for the extractor {extractor.label}: "
+            f"{build_command(dataset, extractor)}"
+        )
+    try:
+        images = context.images(name)
+    except UnknownSourceError as error:
         known = did_you_mean(name, DATASETS)
-        raise BenchError(f"reference {name!r} is neither a file, a folder or a run, nor a data set{known}")
-    raise BenchError(
-        f"there are no statistics of {dataset} for the extractor {extractor.label}: "
-        f"{building(dataset, extractor)}"
-    )
+        raise BenchError(
+            f"reference {name!r} is neither a file, a folder or a run, nor a data set{known}"
+        ) from error
+    return _statistics_of_images(images, extractor, rounding, context)
 
 
-def building(name: str, extractor: Extractor) -> str:
-    """The command that makes statistics of a data set, or, where ``name`` is none, of images."""
-    from bench.data.datasets import dataset_name
+def build_command(name: str, extractor: Extractor) -> str:
+    """The command that makes statistics of a data set, or of images where ``name`` is not a data set."""
+    source = dataset_name(name) or "IMAGES -o FILE.npz"
+    parameters = "".join(f" -P extractor.{key}={value}" for key, value in extractor.changed().items())
+    return f"bench stats build {source} --extractor {extractor.name}{parameters}"
 
-    what, mode = dataset_name(name) or "IMAGES -o FILE.npz", extractor.values().get("mode")
-    return f"bench stats build {what} --extractor {extractor.name}" + (f" --mode {mode}" if mode else "")
 
-
-def _of_images(images: Images, extractor: Extractor, device: device | None, rounding: Rounding) -> Path:
+def _statistics_of_images(
+    images: Images, extractor: Extractor, rounding: Rounding, context: MetricContext
+) -> Path:
     """The statistics of images, from the cache or measured now."""
     deciding = {
-        "images": hashed(images),
+        "images": images.sha256(context.emit),
         "decoder": images.decoder,
         "extractor": extractor.label,
         "hashes": extractor.provenance(),
@@ -119,58 +121,45 @@ def _of_images(images: Images, extractor: Extractor, device: device | None, roun
     digest = hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:16]
     path = cache.root() / "stats" / f"images_{extractor.label}_{digest}.npz"
     if not path.is_file():
-        if device is None:
-            from bench.devices import choose_device
-
-            device = choose_device("auto")
-        made = measure_images(images, extractor, device, rounding, f"measuring the reference {images.name}")
-        write(path, made)
+        phase = f"measuring the reference {images.name}"
+        write_statistics(path, measure_images(images, extractor, rounding, context, phase))
     return path
 
 
-def hashed(images: Images) -> str:
-    """Hash of images; `watching` is told as it goes."""
-    told, done = watching.get(), 0
-
-    def seen(more: int) -> None:
-        nonlocal done
-        done += more
-        told(f"hashing {images.name}", done, images.n)
-
-    return images.sha256(seen)
-
-
 def measure_images(
-    images: Images, extractor: Extractor, device: device, rounding: Rounding, doing: str
+    images: Images, extractor: Extractor, rounding: Rounding, context: MetricContext, phase: str
 ) -> Reference:
-    """Statistics of images with their whole card; `watching` is told of what is ``doing``."""
+    """Statistics of images with their whole card; ``phase`` is what progress is reported as."""
     from bench import __version__
 
-    told = watching.get()
+    extractor.check_shape(images.shape)
 
     def counted() -> Iterator[Tensor]:
         done = 0
-        told(doing, done, images.n)
+        context.emit(Advance(phase, done, images.n, "images"))
         for batch in images:
             yield batch
             done += len(batch)
-            told(doing, done, images.n)
+            context.emit(Advance(phase, done, images.n, "images"))
 
-    found = measure(counted(), extractor, device, rounding, {})
-    hashed(images)
-    facts = images.facts()
-    card = {("dataset" if images.kind == "dataset" else "source"): facts["name"], "kind": facts["kind"]}
-    card |= {"images": f"sha256 {facts['sha256']}", "shape": facts["shape"], "decoder": facts["decoder"]}
-    made = {
-        "device": device.type,
+    statistics = measure_features(counted(), extractor, rounding, context)
+    facts = images.facts(context.emit)
+    card: JSONObject = {
+        ("dataset" if images.kind == "dataset" else "source"): facts["name"],
+        "kind": facts["kind"],
+        "images": f"sha256 {facts['sha256']}",
+        "shape": facts["shape"],
+        "decoder": facts["decoder"],
+        **statistics.card,
+        "device": context.device.type,
         "bench": __version__,
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
-    return dataclasses.replace(found, card=card | found.card | made)
+    return dataclasses.replace(statistics, card=card)
 
 
 def holds_statistics(path: Path) -> bool:
-    """Whether an .npz is to be read as statistics: it has a mean and a covariance, or is no .npz at all."""
+    """Whether an ``.npz`` is read as statistics: it has a mean and a covariance, or is damaged."""
     try:
         with ZipFile(path) as archive:
             return {"mu.npy", "sigma.npy"} <= set(archive.namelist())
@@ -178,32 +167,32 @@ def holds_statistics(path: Path) -> bool:
         return True
 
 
-def read(path: Path, extractor: Extractor) -> Reference:
+def read_statistics(path: Path, extractor: Extractor) -> Reference:
     """The statistics in a file; `BenchError` where they are damaged or of another extractor."""
-    found = read_any(path)
-    made_with = found.card.get("extractor", extractor.label)
+    statistics = read_any_statistics(path)
+    made_with = statistics.card.get("extractor", extractor.label)
     if made_with != extractor.label:
         raise BenchError(f"{path} is of the extractor {made_with}, not {extractor.label}: build another")
     d = extractor.width
-    if found.mean.shape != (d,):
+    if statistics.mean.shape != (d,):
         raise BenchError(
-            f"{path} is of {found.mean.size} features, {extractor.label} has {d}: not the same extractor"
+            f"{path} is of {statistics.mean.size} features, {extractor.label} has {d}: not the same extractor"
         )
-    return found
+    return statistics
 
 
-def read_any(path: Path) -> Reference:
+def read_any_statistics(path: Path) -> Reference:
     """The statistics in a file, whatever their extractor; `BenchError` where they are damaged."""
     try:
-        with np.load(path, allow_pickle=False) as found:
-            names = set(found.files)
+        with np.load(path, allow_pickle=False) as archive:
+            names = set(archive.files)
             if not {"mu", "sigma"} <= names:
                 raise BenchError(
                     f"{path} holds no statistics (mu and sigma): bench stats build makes them from images"
                 )
-            mean, covariance = (np.asarray(found[k], dtype=np.float64) for k in ("mu", "sigma"))
-            rows = np.asarray(found["features"], dtype=np.float64) if "features" in names else None
-            card = json.loads(str(found["card"])) if "card" in names else {}
+            mean, covariance = (np.asarray(archive[k], dtype=np.float64) for k in ("mu", "sigma"))
+            rows = np.asarray(archive["features"], dtype=np.float64) if "features" in names else None
+            card = json.loads(str(archive["card"])) if "card" in names else {}
     except (OSError, ValueError, TypeError, AttributeError, BadZipFile, EOFError, KeyError) as error:
         raise BenchError(f"{path} is not a statistics file, or damaged: {error}") from error
     d = mean.size
@@ -218,7 +207,7 @@ def read_any(path: Path) -> Reference:
     return Reference(mean, covariance, rows, card, cache.cached_sha256(path))
 
 
-def write(path: Path, reference: Reference) -> None:
+def write_statistics(path: Path, reference: Reference) -> None:
     """Write a statistics file, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     arrays: dict[str, Any] = {"mu": reference.mean, "sigma": reference.covariance}
@@ -229,42 +218,56 @@ def write(path: Path, reference: Reference) -> None:
     replace_file(path, content.getvalue())
 
 
-def measure(
-    batches: Iterable[Tensor], extractor: Extractor, device: device, rounding: Rounding, card: dict[str, Any]
+def measure_features(
+    batches: Iterable[Tensor], extractor: Extractor, rounding: Rounding, context: MetricContext
 ) -> Reference:
-    """Statistics of images (B, C, H, W) on [0, 1]; rows are those of ``ROWS`` images drawn without bias."""
-    extract = shared(extractor, device, rounding)
-    moments, kept = Moments(), Reservoir(ROWS)
+    """Statistics of batches of images (B, C, H, W) on [0, 1]; the card tells n and the extractor.
+
+    The rows are those of at most `ROWS` images drawn without bias.
+    """
+    read = context.features(extractor, rounding)
+    moments, reservoir = Moments(), Reservoir(ROWS)
     for images in batches:
-        features: Features = extract(images)
-        rows = features.rows.double().numpy()
+        rows = read(images).rows.double().numpy()
         moments.add(rows)
-        kept.add(rows)
-    facts = {"n": moments.n, "extractor": extractor.label, "parameters": extractor.values()}
-    facts |= {"hashes": extractor.provenance(), "rounding": rounding}
-    return Reference(moments.mean, moments.covariance(), kept.rows(), card | facts, "")
+        reservoir.add(rows)
+    card: JSONObject = {
+        "n": moments.n,
+        "extractor": extractor.label,
+        "parameters": extractor.values(),
+        "hashes": dict(extractor.provenance()),
+        "rounding": rounding,
+    }
+    return Reference(moments.mean, moments.covariance(), reservoir.rows(), card, "")
 
 
 class Reservoir:
-    """A sample without replacement of ``most`` rows of a stream, each with the same chance (Vitter 1985)."""
+    """A sample without replacement of at most ``size`` rows of a stream, each with the same chance.
 
-    def __init__(self, most: int, seed: int = 0) -> None:
-        self._most = most
+    Vitter (1985), algorithm R. Memory: the rows that it holds.
+
+    Args:
+        size: Number of rows that it holds at most.
+        seed: Seed of its random numbers.
+    """
+
+    def __init__(self, size: int, seed: int = 0) -> None:
+        self._size = size
         self._rng = np.random.default_rng(seed)
-        self._kept: list[Array] = []
-        self._seen = 0
+        self._rows: list[Array] = []
+        self._n = 0
 
     def add(self, rows: Array) -> None:
-        """Take in rows (n, d)."""
+        """Add rows (n, d) of the stream."""
         for row in rows:
-            if len(self._kept) < self._most:
-                self._kept.append(row.copy())
+            if len(self._rows) < self._size:
+                self._rows.append(row.copy())
             else:
-                place = int(self._rng.integers(0, self._seen + 1))
-                if place < self._most:
-                    self._kept[place] = row.copy()
-            self._seen += 1
+                place = int(self._rng.integers(0, self._n + 1))
+                if place < self._size:
+                    self._rows[place] = row.copy()
+            self._n += 1
 
     def rows(self) -> Array:
-        """The rows kept (m, d)."""
-        return np.stack(self._kept)
+        """The rows that it holds (m, d)."""
+        return np.stack(self._rows)

@@ -1,4 +1,4 @@
-"""Role Metric, streaming moments, and the Fréchet distance between Gaussians."""
+"""Role Metric: a number that says how good samples are."""
 
 from __future__ import annotations
 
@@ -6,19 +6,25 @@ import dataclasses
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from bench.params import Plugin, slug
+from bench.params import Plugin
 
 if TYPE_CHECKING:
-    from torch import Tensor, device
+    from torch import Tensor
 
+    from bench.metrics.context import MetricContext
     from bench.tasks.role import Task
 
 
 @dataclasses.dataclass(frozen=True)
 class MetricResult:
-    """A metric's value on n samples; ``error`` its standard error where the metric knows one.
+    """A metric's value on n samples.
 
-    ``note`` says what limits the value (too few samples, say); ``details`` go into the record.
+    Args:
+        value: The value; a run whose value is NaN or infinite fails.
+        n: Number of samples that it was computed on.
+        error: Standard error of the value; None where the metric has none.
+        note: What limits the value, such as too few samples. Tables flag a value that has a note.
+        details: Further results for the record, as plain JSON data.
     """
 
     value: float
@@ -29,54 +35,85 @@ class MetricResult:
 
 
 class MetricState(ABC):
-    """A measurement under way: samples stream in, a `MetricResult` comes out."""
+    """A metric under way: batches of samples stream into `update`, `compute` returns the result."""
 
     @abstractmethod
     def update(self, images: Tensor, /) -> None:
-        """Take in images (B, C, H, W) on [0, 1], not clipped, float32.
+        """Add a batch.
 
-        Or what else `Metric.inputs` names, of several a tensor for each: ``add(self, *left)``.
+        Args:
+            images: Images (B, C, H, W) on [0, 1], not clipped, float32, on the host. A metric whose
+                `Metric.inputs` names other or several outputs takes one tensor for each, in that order.
+
+        Raises:
+            BenchError: The batch can't be measured: it is not finite, or has the wrong shape.
         """
 
     @abstractmethod
     def compute(self) -> MetricResult:
-        """The reading over all images so far."""
+        """The result over all batches so far.
+
+        Raises:
+            BenchError: There are too few samples for a value.
+        """
 
     def leave_one_out(self) -> list[float]:
-        """The value without each of `groups` of the ``add`` calls in turn, for jackknife intervals
-        (`bench compare`); empty where the metric does not offer it."""
+        """Values without each of the `jackknife_groups` of the ``update`` calls, for jackknife intervals.
+
+        ``bench compare`` uses them. Returns an empty list where the metric does not offer them (default).
+        """
         return []
 
 
 class Metric(Plugin):
-    """What samples are judged by. ``direction`` says which way is better; ``least`` is the smallest
-    sensible n, below which the reading is flagged; ``provenance`` names the data it rests on."""
+    """A number that says how good samples are. A plugin defines ``name``, `start` and its `MetricState`."""
 
     direction: ClassVar[Literal["lower", "higher"]] = "lower"
+    """Which values are better."""
     min_samples: ClassVar[int] = 2
+    """Smallest number of samples at which the value is sensible; below, tables flag it."""
     bias: ClassVar[str] = ""
     """What is known of the value's bias at n samples, in a few words."""
     inputs: ClassVar[tuple[str, ...]] = ("images",)
-    """What it takes in of what a run's task leaves per sample (`Task.outputs`)."""
+    """Names of the task's outputs (`Task.outputs`) that `MetricState.update` takes."""
     order_matters: ClassVar[bool] = False
-    """Whether the value depends on the order of the samples, as one that is taken over splits of them."""
+    """Whether the value depends on the order of the samples, as a mean over consecutive splits does."""
 
     @property
     def label(self) -> str:
-        """What tables and records call it: another label for all that may not share a column.
+        """Name of the column and key in records; metrics that must not share a column need two labels.
 
         Default: the name with the parameters that differ from their defaults.
         """
-        defaults = {p.name: p.default for p in self.parameters()}
-        return "-".join([self.name, *(slug(v) for k, v in self.values().items() if v != defaults[k])])
+        return self.tag()
 
-    def check(self, task: Task, samples: int) -> None:
-        """`BenchError` where it has no value on so few samples of a task: before they are made."""
+    def check(self, task: Task, shape: tuple[int, ...], samples: int) -> None:
+        """Check at planning, before anything is sampled, that the metric has a value on such samples.
+
+        Args:
+            task: Task whose outputs are measured.
+            shape: Shape of one image, (C, H, W).
+            samples: Number of samples of the run.
+
+        Raises:
+            BenchError: The metric has no value on such samples. Default: accepts all.
+        """
 
     @abstractmethod
-    def start(self, device: device) -> MetricState:
-        """Begin a measurement whose work runs on ``device``."""
+    def start(self, context: MetricContext) -> MetricState:
+        """Begin a measurement.
 
-    def provenance(self) -> dict[str, str]:
-        """Hashes of the files that decide the value."""
+        Args:
+            context: The device to work on, and extractors and reference statistics.
+        """
+
+    def provenance(self, context: MetricContext) -> dict[str, str]:
+        """Hashes of the files that decide the value, by name; values that differ in them do not compare.
+
+        It is called at planning too, so that missing files are reported before anything is sampled.
+
+        Raises:
+            BenchError: A file is missing or damaged.
+        """
+        del context
         return {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 from collections.abc import Iterator, Sequence
@@ -10,7 +11,8 @@ import numpy as np
 import torch
 
 from bench.errors import BenchError
-from bench.metrics.moments import groups
+from bench.metrics.context import MetricContext
+from bench.metrics.moments import jackknife_groups
 from bench.metrics.role import Metric, MetricResult
 from bench.plugins.registry import registry
 from bench.testing.duties import parameters
@@ -24,13 +26,18 @@ def metrics(metric: Metric) -> Iterator[Finding]:
     if metric.inputs != ("images",):
         said = f"{metric.name} reads {', '.join(metric.inputs)} of a task"
         raise BenchError(f"{said}: bench check knows the truth of metrics of images alone")
-    metric.provenance()
+    metric.provenance(_context())
     yield from guarded("parameters", lambda: parameters(metric))
     yield from guarded("declared", lambda: declared(metric))
     yield from guarded("order of batches", lambda: order(metric))
     yield from guarded("worse samples", lambda: worse(metric))
     yield from guarded("leave one out", lambda: left_out(metric))
     yield from guarded("bad input", lambda: bad_input(metric))
+
+
+@functools.cache
+def _context() -> MetricContext:
+    return MetricContext(registry(), torch.device("cpu"))
 
 
 def images(noise: float = 0.0) -> torch.Tensor:
@@ -50,7 +57,7 @@ def images(noise: float = 0.0) -> torch.Tensor:
 
 def reading(metric: Metric, batches: Sequence[torch.Tensor]) -> MetricResult:
     """The metric on these batches."""
-    measured = metric.start(torch.device("cpu"))
+    measured = metric.start(_context())
     for batch in batches:
         measured.update(batch.clone())
     return measured.compute()
@@ -65,7 +72,7 @@ def declared(metric: Metric) -> Iterator[Finding]:
         wrong.append(f"least is {metric.min_samples}")
     if not metric.label or not all(c.isalnum() or c in "._-" for c in metric.label):
         wrong.append(f"label {metric.label!r} can't be a column's or a file's name")
-    json.dumps(metric.provenance())
+    json.dumps(metric.provenance(_context()))
     said = f"{metric.direction} is better, from {metric.min_samples} samples"
     yield judged("declared", not wrong, wrong[0] if wrong else said, "direction, least, label, provenance")
 
@@ -98,14 +105,14 @@ def worse(metric: Metric) -> Iterator[Finding]:
 def left_out(metric: Metric) -> Iterator[Finding]:
     """What it says without each group of batches is what it reads without them."""
     batches = images().split(16)
-    measured = metric.start(torch.device("cpu"))
+    measured = metric.start(_context())
     for batch in batches:
         measured.update(batch.clone())
     offered = measured.leave_one_out()
     if not offered:
         yield Finding("leave one out", "info", "not offered: bench compare pairs its seeds alone")
         return
-    parts = groups(len(batches))
+    parts = jackknife_groups(len(batches))
     exact = [reading(metric, [b for i, b in enumerate(batches) if i not in part]).value for part in parts]
     off = max(abs(a - b) for a, b in zip(offered, exact, strict=True)) / max(max(map(abs, exact)), 1e-12)
     yield judged("leave one out", off < 1e-6, f"off by {off:.1e}", "as measured without them (1e-6)", off=off)

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from bench import Array, BenchError, Card, Metric, MetricResult, MetricState, Tensor
-from bench.closed_form.dct import to_dct
-from bench.files import REGISTRY
-from bench.metrics.frechet import fd_diagonal
-from bench.metrics.moments import groups
+from bench import (
+    Array,
+    BenchError,
+    Card,
+    Metric,
+    MetricContext,
+    MetricResult,
+    MetricState,
+    Task,
+    Tensor,
+    exact_data,
+    fd_diagonal,
+    jackknife_groups,
+    to_dct,
+)
+
+REFERENCE = "gaussian-cifar10"
+"""The exact checkpoint whose coefficients are the reference."""
+SHAPE = (3, 32, 32)
 
 
 class FdDct(Metric):
@@ -18,7 +30,7 @@ class FdDct(Metric):
 
     ``sum_j (m_j - mu_j)^2 + (s_j - sd_j)^2``, without the 1/n bias: for normal coefficients
     E m^2 exceeds the square of its mean by v / n, and E s = c4(n) sd; both are taken out, so the
-    value is unbiased there and can come out below zero. It sees means and spectra, nothing else:
+    value is unbiased there and can be below zero. It sees means and spectra, nothing else:
     on ``gaussian-cifar10`` that is all there is, on images it is a coarse check.
     """
 
@@ -26,23 +38,31 @@ class FdDct(Metric):
     min_samples = 100
     bias = "none where the coefficients are normal"
 
-    def start(self, device: Any) -> MetricState:
-        del device
-        return _CoefficientDistance()
+    def check(self, task: Task, shape: tuple[int, ...], samples: int) -> None:
+        _check_shape(shape)
 
-    def provenance(self) -> dict[str, str]:
-        return {"gaussian-cifar10": _reference_card().files[0].sha256 or ""}
+    def start(self, context: MetricContext) -> MetricState:
+        return _CoefficientDistance(_reference_card(context))
+
+    def provenance(self, context: MetricContext) -> dict[str, str]:
+        return {REFERENCE: _reference_card(context).digest()}
 
 
-def _reference_card() -> Card:
-    return Card.read(REGISTRY / "cards" / "gaussian-cifar10.toml")
+def _check_shape(shape: tuple[int, ...]) -> None:
+    if tuple(shape) != SHAPE:
+        raise BenchError(f"fd_dct takes 3x32x32 images, not {'x'.join(map(str, shape))}")
+
+
+def _reference_card(context: MetricContext) -> Card:
+    card: Card = context.registry.get("checkpoints", REFERENCE).thing
+    return card
 
 
 class _CoefficientDistance(MetricState):
-    def __init__(self) -> None:
-        from bench.checkpoints.exact import exact_data
+    """Sums of coefficients and of their squares, in all and per batch."""
 
-        data, self.colour = exact_data(_reference_card())
+    def __init__(self, card: Card) -> None:
+        data, self.color = exact_data(card)
         self.mean, self.variance = data.mean[0].ravel(), data.variance[0].ravel()
         self.n = 0
         self.sum: Array = np.zeros_like(self.mean)
@@ -50,26 +70,25 @@ class _CoefficientDistance(MetricState):
         self.batches: list[tuple[int, Array, Array]] = []
 
     def update(self, images: Tensor) -> None:
-        if images[0].numel() != self.mean.size:
-            raise BenchError(f"fd_dct takes 3x32x32 images, not {'x'.join(map(str, images.shape[1:]))}")
+        _check_shape(tuple(images.shape[1:]))
         # sums are taken about the reference mean: no cancellation
-        x = to_dct(images.double(), self.colour).flatten(1).numpy() - self.mean
+        x = to_dct(images.double(), self.color).flatten(1).numpy() - self.mean
         self.batches.append((len(x), x.sum(axis=0), (x**2).sum(axis=0)))
         self.n += len(x)
         self.sum += self.batches[-1][1]
         self.squares += self.batches[-1][2]
 
     def leave_one_out(self) -> list[float]:
-        found = []
-        for group in groups(len(self.batches)):
+        values = []
+        for group in jackknife_groups(len(self.batches)):
             n, total, squares = self.n, self.sum, self.squares
             for i in group:
                 n_i, total_i, squares_i = self.batches[i]
                 n, total, squares = n - n_i, total - total_i, squares - squares_i
             if n < 2:
                 return []
-            found.append(fd_diagonal(total / n, squares, n, self.variance)[0])
-        return found
+            values.append(fd_diagonal(total / n, squares, n, self.variance)[0])
+        return values
 
     def compute(self) -> MetricResult:
         value, error = fd_diagonal(self.sum / max(self.n, 1), self.squares, self.n, self.variance)

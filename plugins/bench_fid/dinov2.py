@@ -1,34 +1,31 @@
-"""DINOv2's features, for FD-DINOv2: an optional extra, on weights that are put into the cache by hand."""
+"""DINOv2's features, for FD-DINOv2: an optional extra, on weights that users put into the cache."""
 
 from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from bench import BenchError, Extractor, Features, Tensor, cache
+from bench import BenchError, Emit, Extract, Extractor, Features, Tensor, cache, silent
 from bench.cache import cached_sha256
-
-if TYPE_CHECKING:
-    from bench.metrics.features import Extract
 
 FILES = ("config.json", "model.safetensors")
 SIDE = 224
 CHUNK = 32
-"""Images at once."""
+"""Images per pass."""
 MEAN, SD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Of ImageNet's channels."""
+"""Mean and standard deviation of ImageNet's channels."""
 OFFSET = 0.1
-"""What the published network adds to the number of patches along a side when it resizes its position code."""
+"""The published network adds it to the number of patches per side when it resizes its position code."""
 
 
 class DINOv2(Extractor):
     """The 1024 features of DINOv2 ViT-L/14 (Oquab et al. 2023), as FD-DINOv2 takes them (Stein et al. 2023).
 
-    The class token after the last normalisation, of images resized to 224x224 by Pillow's bicubic filter, in
-    8 bits, and normalised by ImageNet's channel means. Needs the package transformers, and config.json and
+    The class token after the last normalization, of images resized to 224x224 by Pillow's bicubic filter, in
+    8 bits, and normalized by ImageNet's channel means. Needs the package transformers, and config.json and
     model.safetensors of facebook/dinov2-large in the folder dinov2-large of the cache; nothing is fetched.
     """
 
@@ -39,7 +36,11 @@ class DINOv2(Extractor):
         """Where its weights are, or would be."""
         return cache.root() / "dinov2-large"
 
-    def check(self) -> None:
+    def check_shape(self, shape: tuple[int, ...]) -> None:
+        if len(shape) != 3 or shape[0] != 3:
+            raise BenchError(f"{self.name} takes images of 3 channels, not {shape[0]}")
+
+    def check(self, emit: Emit) -> None:
         missing = [name for name in FILES if not (self.folder() / name).is_file()]
         if missing:
             raise BenchError(
@@ -55,7 +56,7 @@ class DINOv2(Extractor):
         return {f"{self.name}/{name}": cached_sha256(self.folder() / name) for name in FILES}
 
     def load(self, device: Any) -> Extract:
-        self.check()
+        self.check(silent)
         import torch
 
         network = read(self.folder(), self.width).to(device)
@@ -73,10 +74,10 @@ class DINOv2(Extractor):
 
 
 def read(folder: Path, width: int) -> Any:
-    """The network in a folder, with its position code resized to 16x16 patches as the published one does it.
+    """The network in a folder, with its position code resized to 16x16 patches as in the published network.
 
-    Releases of transformers differ in how they resize it; a code of the right size they take as it is.
-    `BenchError` where the folder's network is another.
+    Releases of transformers resize it in different ways, but none changes a code of the right size.
+    `BenchError` where the folder holds another network.
     """
     import torch
     from safetensors import SafetensorError
@@ -87,8 +88,8 @@ def read(folder: Path, width: int) -> Any:
             folder, local_files_only=True, use_safetensors=True, output_loading_info=True
         )
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
-        said = " ".join(str(error).split())
-        raise BenchError(f"dinov2: {folder} can't be read as a DINOv2 network: {said}") from error
+        reason = " ".join(str(error).split())
+        raise BenchError(f"dinov2: {folder} can't be read as a DINOv2 network: {reason}") from error
     if loaded["missing_keys"]:  # transformers fills them with random numbers
         lacking = min(loaded["missing_keys"])
         raise BenchError(f"dinov2: {folder}/{FILES[1]} lacks the tensor {lacking}: fetch it again")
@@ -105,10 +106,10 @@ def read(folder: Path, width: int) -> Any:
 
 
 def position_code(code: Tensor, side: int) -> Tensor:
-    """The position code (1, 1 + p^2, d) of p x p patches for ``side`` x ``side``; the class token's is kept.
+    """The position code (1, 1 + p^2, d) of p x p patches for ``side`` x ``side``, class token unchanged.
 
     Bicubic, with the scale ``(side + 0.1) / p`` instead of ``side / p``, as in the published network: the
-    offset moves the points that it samples at.
+    offset moves the sampled points.
     """
     import torch
     from torch.nn.functional import interpolate
@@ -130,6 +131,6 @@ def resized(images: Tensor) -> Tensor:
 
     if images.shape[1] != 3:
         raise BenchError(f"dinov2 takes images of 3 channels, not {images.shape[1]}")
-    pictures = (Image.fromarray(image) for image in images.permute(0, 2, 3, 1).contiguous().numpy())
-    found = [np.asarray(picture.resize((SIDE, SIDE), Image.Resampling.BICUBIC)) for picture in pictures]
-    return torch.from_numpy(np.stack(found)).permute(0, 3, 1, 2)
+    small = (Image.fromarray(image) for image in images.permute(0, 2, 3, 1).contiguous().numpy())
+    large = [np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BICUBIC)) for image in small]
+    return torch.from_numpy(np.stack(large)).permute(0, 3, 1, 2)

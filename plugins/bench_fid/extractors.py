@@ -4,23 +4,14 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from bench import BenchError, Extractor, Features, Tensor
+from bench import BenchError, Emit, Extract, Extractor, Features, Tensor
 from bench.cache import cached_sha256, check_file
 from bench.files import REGISTRY
 
-if TYPE_CHECKING:
-    from bench.metrics.features import Extract
-
 CHUNK = 250
-"""Images at once: the activations of more don't stay in the cache."""
-
-
-def require(images: Tensor, name: str) -> None:
-    """`BenchError` where images are not 3x32x32."""
-    if tuple(images.shape[1:]) != (3, 32, 32):
-        raise BenchError(f"{name} takes 3x32x32 images, not {'x'.join(map(str, images.shape[1:]))}")
+"""Images per pass: the activations of more exceed the processor's cache."""
 
 
 class Cifar10FeaturesExtractor(Extractor):
@@ -28,6 +19,7 @@ class Cifar10FeaturesExtractor(Extractor):
 
     name = "cifar10-features"
     width = 64
+    shape = (3, 32, 32)
 
     def _file(self) -> Path:
         card_path = REGISTRY / "features" / "cifar10-features.toml"
@@ -42,13 +34,13 @@ class Cifar10FeaturesExtractor(Extractor):
         check_file(path, file["bytes"], file["sha256"], self.name, "restore it from the project")
         return path
 
-    def check(self) -> None:
+    def check(self, emit: Emit) -> None:
         self._file()
 
     def provenance(self) -> dict[str, str]:
         return {self.name: cached_sha256(self._file())}
 
-    def reference(self, dataset: str) -> Path | None:
+    def reference(self, dataset: str, emit: Emit) -> Path | None:
         path = REGISTRY / "stats" / f"{dataset}_{self.name}.npz"
         return path if path.is_file() else None
 
@@ -65,7 +57,6 @@ class Cifar10FeaturesExtractor(Extractor):
         network = network.to(memory_format=torch.channels_last)
 
         def extract(images: Tensor) -> Features:
-            require(images, self.name)
             rows, probabilities = [], []
             for part in images.split(CHUNK):
                 features = network.features(part.to(device))
@@ -81,12 +72,12 @@ class Pixels(Extractor):
 
     name = "pixels"
     width = 3072
+    shape = (3, 32, 32)
 
     def load(self, device: Any) -> Extract:
         del device
 
         def extract(images: Tensor) -> Features:
-            require(images, self.name)
             return Features(images.flatten(1).float() / 255)
 
         return extract

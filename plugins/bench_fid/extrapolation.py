@@ -1,4 +1,4 @@
-"""Fréchet distances of parts of a sample: the limit of infinitely many samples, intervals by resampling."""
+"""Fréchet distances of parts of a sample: the limit of infinitely many samples, bootstrap intervals."""
 
 from __future__ import annotations
 
@@ -9,16 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench import Array, BenchError
-from bench.metrics.frechet import frechet_distance
-from bench.metrics.moments import Moments
+from bench import Array, BenchError, Moments, frechet_distance
 
 SIZES = 15
-"""Sample sizes that the line is fitted to."""
+"""Number of sample sizes that the line is fitted to."""
 FEWEST = 20
 """Samples that a fit needs."""
 CHUNK = 5000
-"""Rows at once in float64."""
+"""Rows that are converted to float64 at a time."""
 
 Rows = NDArray[np.float32]
 Statistic = Callable[[Rows], float]
@@ -38,8 +36,10 @@ def distance_to(mean: Array, covariance: Array) -> Statistic:
 
 @dataclasses.dataclass(frozen=True)
 class Line:
-    """``D(n) = value + slope / n`` by least squares; ``fit_error`` is the standard error of ``value`` as a
-    straight line's, not over samples: the points share theirs."""
+    """``D(n) = value + slope / n`` by least squares.
+
+    ``fit_error`` is the standard error of ``value`` from the fit, not over samples: the points share samples.
+    """
 
     value: float
     slope: float
@@ -48,15 +48,15 @@ class Line:
     points: list[tuple[int, float]]
 
     def plain(self) -> dict[str, Any]:
-        """For the record."""
+        """As JSON data for the record."""
         return dataclasses.asdict(self)
 
 
 def sizes(n: int, d: int) -> list[int]:
     """At most ``SIZES`` sample sizes, evenly spaced up to n.
 
-    From n / 10, which of 50,000 is the 5,000 of the paper, but from 2 d where that is more, as at fewer the
-    distance is no longer straight in 1/n; from n / 2 where there is no room for it.
+    They begin at n / 10, the paper's 5,000 of 50,000, or at 2 d where that is more, as at smaller sizes the
+    distance is not straight in 1/n; at n / 2 where 2 d exceeds it.
     """
     if n < FEWEST:
         raise BenchError(f"an extrapolation to infinitely many samples needs at least {FEWEST}, not {n}")
@@ -64,11 +64,11 @@ def sizes(n: int, d: int) -> list[int]:
     return sorted({int(size) for size in np.linspace(first, n, SIZES)})
 
 
-def extrapolated(rows: Rows, distance: Statistic, seed: int = 0) -> Line:
+def extrapolate(rows: Rows, distance: Statistic, seed: int = 0) -> Line:
     """The limit of infinitely many samples (Chong and Forsyth 2020, section 4).
 
-    Each point is the mean over as many disjoint random subsets of that size as there are, where the paper
-    takes one: the same expectation with less noise. Rows (n, d).
+    Each point is the mean over all disjoint random subsets of that size, where the paper takes one: the same
+    expectation with less noise. Rows (n, d).
     """
     rng = np.random.default_rng(seed)
     points = []
@@ -91,24 +91,25 @@ def fit(points: list[tuple[int, float]]) -> Line:
     return Line(value, slope, 1 - residual / total if total else 1.0, float(error), points)
 
 
-def bootstrapped(
+def bootstrap_interval(
     rows: Rows, statistic: Statistic, value: float, replicates: int, seed: int = 0
 ) -> dict[str, float]:
-    """95 % percentile interval over samples (Efron 1979): rows (n, d) drawn anew with replacement.
+    """95 % percentile interval over samples (Efron 1979): rows (n, d) resampled with replacement.
 
-    Drawing again adds the bias of n samples once more to what already has it, so that the replicates lie
-    too high by about that bias: the interval is moved by ``value - mean of the replicates``, and ``shift``
-    keeps that mean's excess over the value. It is an interval for the expectation at n samples, which takes
-    no bias out, and rather too wide where that bias is much of the value.
+    Resampling adds the bias of n samples a second time, so that the replicates are too high by about that
+    bias: the interval is moved by ``value - mean of the replicates``; ``shift`` is the excess of that mean
+    over the value. It is an interval for the expectation at n samples, whose bias stays in, and too wide
+    where that bias is a large part of the value.
     """
     rng = np.random.default_rng(seed)
-    found = np.array([statistic(rows[rng.integers(0, len(rows), size=len(rows))]) for _ in range(replicates)])
-    shift = float(found.mean() - value)
-    low, high = (float(q) - shift for q in np.quantile(found, (0.025, 0.975)))
+    draws = (rng.integers(0, len(rows), size=len(rows)) for _ in range(replicates))
+    values = np.array([statistic(rows[draw]) for draw in draws])
+    shift = float(values.mean() - value)
+    low, high = (float(q) - shift for q in np.quantile(values, (0.025, 0.975)))
     return {
         "replicates": replicates,
         "low": low,
         "high": high,
-        "sd": float(found.std(ddof=1)),
+        "sd": float(values.std(ddof=1)),
         "shift": shift,
     }

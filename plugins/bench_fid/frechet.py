@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from bench import BenchError, FeatureMetric, Features, FeatureState, MetricResult, param
-from bench.metrics.features import Extractor, find_extractor
-from bench.metrics.frechet import frechet_distance
-from bench.metrics.moments import Moments, groups
-from bench.metrics.reference import Reference
-from bench_fid.extrapolation import Rows, bootstrapped, distance_to, extrapolated
-from bench_fid.rows import statistics
+from bench import (
+    BenchError,
+    Extractor,
+    FeatureMetric,
+    Features,
+    FeatureState,
+    MetricContext,
+    MetricResult,
+    Moments,
+    Reference,
+    frechet_distance,
+    jackknife_groups,
+    param,
+)
+from bench_fid.extrapolation import Rows, bootstrap_interval, distance_to, extrapolate
+from bench_fid.inception import Mode
 
 SMALLEST_BOOTSTRAP = 40
-"""Replicates of which 2.5 % is one."""
+"""Number of replicates of which 2.5 % is one."""
 
 
 class Frechet(FeatureMetric):
@@ -51,45 +60,47 @@ class Frechet(FeatureMetric):
     @property
     def label(self) -> str:
         """As any metric's; an extrapolated value is ``NAME_inf``, and replicates change no value."""
-        plain = super(Frechet, self.build(self.values() | {"extrapolate": False, "bootstrap": 0})).label
+        plain = self.build(self.values() | {"extrapolate": False, "bootstrap": 0}).tag()
         return f"{self.name}_inf{plain.removeprefix(self.name)}" if self.extrapolate else plain
 
     def reference_name(self) -> str:
-        """What it is measured against."""
         return "cifar10-train"
 
-    def against(self) -> Reference:
+    def statistics(self, context: MetricContext) -> Reference:
         """The reference statistics."""
-        return statistics(self.reference_name(), self.source(), self.rounding)
+        return context.statistics(self.reference_name(), self.extractor_plugin(context), self.rounding)
 
-    def begin(self) -> FeatureState:
-        return FrechetDistance(self.against(), extrapolate=self.extrapolate, bootstrap=self.bootstrap)
+    def begin(self, context: MetricContext) -> FeatureState:
+        return FrechetDistance(
+            self.statistics(context), with_limit=self.extrapolate, replicates=self.bootstrap
+        )
 
-    def provenance(self) -> dict[str, str]:
-        return super().provenance() | {self.reference_name(): self.against().sha256}
+    def provenance(self, context: MetricContext) -> dict[str, str]:
+        return super().provenance(context) | {self.reference_name(): self.statistics(context).sha256}
 
 
 class FrechetDistance(FeatureState):
-    """Moments under way; memory O(d^2), and the same per group of batches for the jackknife at small d.
+    """A Fréchet distance under way.
 
-    Features (n, d) are kept, as float32, where the limit or replicates are asked for, and only there.
+    Memory O(d^2), and the same per batch for the jackknife at small d. Features (n, d) are kept, as float32,
+    only where the limit of infinitely many samples or bootstrap replicates are requested.
     """
 
-    def __init__(self, reference: Reference, *, extrapolate: bool = False, bootstrap: int = 0) -> None:
+    def __init__(self, reference: Reference, *, with_limit: bool = False, replicates: int = 0) -> None:
         self.reference = reference
         self.moments = Moments()
         self.batches: list[Moments] = []
-        self.extrapolate, self.bootstrap = extrapolate, bootstrap
-        self._kept: list[Rows] | None = [] if extrapolate or bootstrap else None
-        # a batch's moments are d^2 numbers: kept where all of a run's are no more than some samples
+        self.with_limit, self.replicates = with_limit, replicates
+        self._rows: list[Rows] | None = [] if with_limit or replicates else None
+        # a batch's moments are d^2 numbers: those of a whole run must stay small beside the samples
         self._small = len(reference.mean) <= 256
 
     def update(self, features: Features) -> None:
         rows = features.rows.double().numpy()
         self.moments.add(rows)
-        if self._kept is not None:
-            self._kept.append(features.rows.float().numpy())
-        if self._small and not self.extrapolate:
+        if self._rows is not None:
+            self._rows.append(features.rows.float().numpy())
+        if self._small and not self.with_limit:
             batch = Moments()
             batch.add(rows)
             self.batches.append(batch)
@@ -97,35 +108,35 @@ class FrechetDistance(FeatureState):
     def compute(self) -> MetricResult:
         value = self._distance(self.moments)
         n, d = self.moments.n, len(self.reference.mean)
-        if self._kept is None:
+        if self._rows is None:
             return MetricResult(value, n)
-        rows = np.concatenate(self._kept)
-        self._kept = [rows]
+        rows = np.concatenate(self._rows)
+        self._rows = [rows]
         distance = distance_to(self.reference.mean, self.reference.covariance)
         details: dict[str, Any] = {}
         note = ""
-        if self.extrapolate:
-            line = extrapolated(rows, distance)
+        if self.with_limit:
+            line = extrapolate(rows, distance)
             details |= {"extrapolated": line.plain(), "at_n": value}
             value = line.value
             note = f"n below 4 d = {4 * d}, where the fit in 1/n is not straight" if n < 4 * d else ""
         error = None
-        if self.bootstrap:
-            # the replicates are of what the value is: the limit, where it is one
-            limit = (lambda part: extrapolated(part, distance).value) if self.extrapolate else distance
-            details["bootstrap"] = bootstrapped(rows, limit, value, self.bootstrap)
+        if self.replicates:
+            # the interval is that of the value: of the limit, where the value is one
+            limit = (lambda part: extrapolate(part, distance).value) if self.with_limit else distance
+            details["bootstrap"] = bootstrap_interval(rows, limit, value, self.replicates)
             error = details["bootstrap"]["sd"]
         return MetricResult(value, n, error, note, details)
 
     def leave_one_out(self) -> list[float]:
-        # empty for the limit: its random subsets would make noise of the difference that a batch makes
-        found = []
-        for group in groups(len(self.batches)):
+        # empty for the limit: its random subsets add noise to the difference that a batch makes
+        values = []
+        for group in jackknife_groups(len(self.batches)):
             rest = self.moments
             for i in group:
                 rest = rest.without(self.batches[i])
-            found.append(self._distance(rest) if rest.n > 1 else math.nan)
-        return found if np.isfinite(found).all() else []
+            values.append(self._distance(rest) if rest.n > 1 else math.nan)
+        return values if np.isfinite(values).all() else []
 
     def _distance(self, moments: Moments) -> float:
         return frechet_distance(
@@ -143,13 +154,11 @@ class FID(Frechet):
     name = "fid"
     min_samples = 10_000
 
-    mode: Literal["legacy_tensorflow", "clean", "legacy_pytorch"] = param(
-        default="legacy_tensorflow", help="network and resizing"
-    )
+    mode: Mode = param(default="legacy_tensorflow", help="network and resizing")
     reference: str = param(default="cifar10-train", help="data set, or a statistics file (.npz)")
 
-    def source(self) -> Extractor:
-        return find_extractor("inception", mode=self.mode)
+    def extractor_plugin(self, context: MetricContext) -> Extractor:
+        return context.extractor("inception", mode=self.mode)
 
     def reference_name(self) -> str:
         return self.reference
@@ -173,8 +182,8 @@ class FD(Frechet):
     def label(self) -> str:
         return super().label if self.extractor != "pixels" else f"{super().label}-pixels"
 
-    def source(self) -> Extractor:
-        return find_extractor(self.extractor)
+    def extractor_plugin(self, context: MetricContext) -> Extractor:
+        return context.extractor(self.extractor)
 
     def reference_name(self) -> str:
         return self.reference
@@ -189,5 +198,5 @@ class FdCifar10(Frechet):
     name = "fd_cifar10"
     min_samples = 1000
 
-    def source(self) -> Extractor:
-        return find_extractor("cifar10-features")
+    def extractor_plugin(self, context: MetricContext) -> Extractor:
+        return context.extractor("cifar10-features")

@@ -1,43 +1,47 @@
-"""Inception's features as clean-fid (Parmar et al. 2022) takes them: its networks, in its three modes."""
+"""Inception's features as clean-fid (Parmar et al. 2022) computes them: its networks, in its three modes."""
 
 from __future__ import annotations
 
 import functools
 import re
-import sys
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
-from bench import Array, BenchError, Extractor, Features, Tensor, param
+from bench import (
+    Array,
+    BenchError,
+    Emit,
+    Extract,
+    Extractor,
+    Features,
+    Tensor,
+    param,
+    silent,
+)
 from bench.cache import cached_sha256, root
 from bench.download import fetch, forget, writing
-from bench.events import Advance, Event, Notice
-
-if TYPE_CHECKING:
-    from bench.metrics.features import Extract
 
 Mode = Literal["legacy_tensorflow", "clean", "legacy_pytorch"]
 
 SIDE = 299
-"""Pixels along a side of what the network takes."""
+"""Pixels per side of the network's input."""
 
 TORCHSCRIPT, PYTORCH = "inception-2015-12-05.pt", "pt_inception-2015-12-05-6726825d.pth"
 """The networks' files, as clean-fid calls them; the second one's name ends in the start of its SHA-256."""
 
 TEMPORARY = Path("/tmp", TORCHSCRIPT)
-"""Where clean-fid itself has the first network."""
+"""Where clean-fid itself stores the first network."""
 
 STATISTICS = "https://www.cs.cmu.edu/~clean-fid/stats/"
-"""Where clean-fid has its statistics; its ``get_reference_statistics`` keeps the address to itself."""
+"""Address of clean-fid's statistics, which its ``get_reference_statistics`` does not export."""
 
 CHUNKS = {"cpu": 16, "cuda": 128}
-"""Images at once, of about 1 MB each once resized: memory does not depend on the batch."""
+"""Images per pass, about 1 MB each when resized: memory does not depend on the batch."""
 
 
 class Inception(Extractor):
@@ -54,29 +58,36 @@ class Inception(Extractor):
 
     mode: Mode = param(default="legacy_tensorflow", help="network and resizing, as clean-fid calls them")
 
-    def check(self) -> None:
-        self._weights()
+    def check_shape(self, shape: tuple[int, ...]) -> None:
+        if len(shape) != 3 or shape[0] not in (1, 3):
+            raise BenchError(f"{self.name} takes images of 1 or 3 channels, not {shape[0]}")
+
+    def check(self, emit: Emit) -> None:
+        self._weights(emit)
 
     def provenance(self) -> dict[str, str]:
-        path = self._weights()
+        path = self._weights(silent)
         return {path.name: cached_sha256(path)}
 
-    def reference(self, dataset: str) -> Path | None:
-        """clean-fid's statistics: ``cifar10-train``, ``cifar10-test``, or NAME-SPLIT-RESOLUTION as it has
-        them; None where the name can't be one of its own."""
+    def reference(self, dataset: str, emit: Emit) -> Path | None:
+        """Path of clean-fid's statistics of ``cifar10-train``, ``cifar10-test`` or NAME-SPLIT-RESOLUTION.
+
+        None where the name has another form.
+        """
         cifar10 = dataset in ("cifar10-train", "cifar10-test")
         full = f"{dataset}-32" if cifar10 else dataset.lower()
-        found = re.fullmatch(r"([a-z0-9_]+)-([a-z0-9_]+)-([0-9]+)", full)
-        if found is None:
+        match = re.fullmatch(r"([a-z0-9_]+)-([a-z0-9_]+)-([0-9]+)", full)
+        if match is None:
             return None
         import cleanfid
 
-        name, split, side = found.groups()
+        name, split, side = match.groups()
         file = f"{name}_{self.mode}_{split}_{side}.npz"
         own = Path(cleanfid.__file__).parent / "stats" / file
         source = dataset if cifar10 else "FOLDER"
-        remedy = f"or bench stats build {source} --extractor {self.name} --mode {self.mode} makes your own"
-        return _found(root() / "stats" / file, own, lambda: STATISTICS + file, remedy)
+        command = f"bench stats build {source} --extractor {self.name} --mode {self.mode}"
+        remedy = f"or {command} makes your own"
+        return _available(root() / "stats" / file, own, lambda: STATISTICS + file, remedy, emit)
 
     def load(self, device: Any) -> Extract:
         import torch
@@ -85,8 +96,7 @@ class Inception(Extractor):
         chunk = CHUNKS[device.type]
 
         def extract(images: Tensor) -> Features:
-            if images.shape[1] not in (1, 3):
-                raise BenchError(f"{self.name} takes images of 1 or 3 channels, not {images.shape[1]}")
+            self.check_shape(tuple(images.shape[1:]))
             rows, probabilities = [], []
             with torch.no_grad(), _full_precision(device):
                 for part in images.split(chunk):
@@ -97,19 +107,22 @@ class Inception(Extractor):
 
         return extract
 
-    def _weights(self) -> Path:
-        """The network's file, fetched where it is not here; `BenchError` that says where it goes."""
+    def _weights(self, emit: Emit) -> Path:
+        """The network's file, fetched where it is missing; `BenchError` that says where to put it."""
         if self.mode == "legacy_pytorch":
-            return _found(root() / "inception" / PYTORCH, _hub, _pytorch_address, _WITHOUT)
-        return _found(root() / "inception" / TORCHSCRIPT, TEMPORARY, _address, _WITHOUT)
+            return _available(root() / "inception" / PYTORCH, _hub, _pytorch_address, _WITHOUT, emit)
+        return _available(root() / "inception" / TORCHSCRIPT, TEMPORARY, _address, _WITHOUT, emit)
 
     def _network(self, device: Any) -> tuple[Callable[[Tensor], Tensor], Tensor | None]:
-        """float32 images (B, 3, H, W) on [0, 255] -> features (B, 2048); the weights (classes, 2048) of the
-        last layer, whose bias the Inception score leaves out (Salimans et al. 2016), where there are any."""
-        path = self._weights()
+        """The network, float32 images (B, 3, H, W) on [0, 255] -> features (B, 2048), and its last layer.
+
+        Of the last layer the weights (classes, 2048), without the bias, which the Inception score leaves out
+        (Salimans et al. 2016); None where the network has none.
+        """
+        path = self._weights(silent)
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of the age of clean-fid's calls to torch
+                warnings.simplefilter("ignore")  # clean-fid calls deprecated functions of torch
                 if self.mode == "legacy_pytorch":
                     return _pytorch(path, device), None
                 return _torchscript(path, device, self.mode == "clean")
@@ -135,7 +148,7 @@ def _torchscript(path: Path, device: Any, clean: bool) -> tuple[Callable[[Tensor
     weight: Tensor | None = getattr(output, "weight", None)
 
     def features(x: Tensor) -> Tensor:
-        # as clean-fid's model does by two passes more over what is resized
+        # clean-fid's model does the same with two more passes over the resized images
         x = model.layers(bicubic(x).sub_(128).div_(128)) if clean else model(x)
         return x.view(len(x), -1)
 
@@ -147,19 +160,19 @@ def _pytorch(path: Path, device: Any) -> Callable[[Tensor], Tensor]:
     from cleanfid import inception_pytorch
 
     state = torch.load(path, map_location="cpu", weights_only=True)
-    # clean-fid has its constructor fetch the weights: it is given those that are here
-    fetched = inception_pytorch.load_state_dict_from_url
+    # clean-fid's constructor fetches the weights: it gets those that are here instead
+    original = inception_pytorch.load_state_dict_from_url
     inception_pytorch.load_state_dict_from_url = lambda *_, **__: state
     try:
         model = inception_pytorch.InceptionV3(output_blocks=[3], resize_input=False)
     finally:
-        inception_pytorch.load_state_dict_from_url = fetched
+        inception_pytorch.load_state_dict_from_url = original
     model = model.eval().to(device)
 
     def features(x: Tensor) -> Tensor:
         x = torch.nn.functional.interpolate(x, size=(SIDE, SIDE), mode="bilinear", align_corners=False)
-        found: Tensor = model(x.clamp_(0, 255).div_(255))[0].flatten(1)
-        return found
+        rows: Tensor = model(x.clamp_(0, 255).div_(255))[0].flatten(1)
+        return rows
 
     return features
 
@@ -179,17 +192,17 @@ def bicubic_weights(n: int, size: int = SIDE) -> Tensor:
     """Weights (size, n) of ``n`` pixels in each of ``size``, float32.
 
     Keys (1981) eq. 4 with a = -1/2, stretched by ``n / size`` where that shrinks the image, over pixels
-    whose centres lie less than two (stretched) pixels off, and normalised to a sum of one.
+    whose centers lie less than two (stretched) pixels off, and normalized to a sum of one.
     """
     import torch
 
     stretch = max(n / size, 1.0)
-    centres = (np.arange(size)[:, None] + 0.5) * (n / size)
+    centers = (np.arange(size)[:, None] + 0.5) * (n / size)
     pixels = np.arange(n) + 0.5
-    # Pillow's window: its ends are rounded to whole pixels
-    first, last = ((centres + side * 2 * stretch + 0.5).astype(int) for side in (-1, 1))
+    # Pillow rounds the ends of its window to whole pixels
+    first, last = ((centers + side * 2 * stretch + 0.5).astype(int) for side in (-1, 1))
     inside = (pixels > first) & (pixels < last)
-    weights = np.where(inside, _keys(np.abs(pixels - centres) / stretch), 0.0)
+    weights = np.where(inside, _keys(np.abs(pixels - centers) / stretch), 0.0)
     return torch.from_numpy((weights / weights.sum(axis=1, keepdims=True)).astype(np.float32))
 
 
@@ -201,7 +214,7 @@ def _keys(x: Array) -> Array:
 
 @contextmanager
 def _full_precision(device: Any) -> Iterator[None]:
-    """float32 throughout on a GPU, whatever precision samples are drawn in: figures would differ."""
+    """float32 throughout on a GPU, whatever precision the samples are drawn in: values would differ."""
     import torch
 
     if device.type != "cuda":
@@ -214,20 +227,6 @@ def _full_precision(device: Any) -> Iterator[None]:
         yield
     finally:
         products.allow_tf32, layers.allow_tf32 = before
-
-
-class _Spoken:
-    """A line on standard error when a file begins to come, every ten seconds, and when a try fails."""
-
-    said = -1e9
-
-    def __call__(self, event: Event) -> None:
-        if isinstance(event, Advance) and time.monotonic() - self.said > 10:
-            of = f" of {event.total / 1e6:.1f}" if event.total is not None else ""
-            print(f"fetching {event.phase}: {event.done / 1e6:.1f}{of} MB", file=sys.stderr)
-            self.said = time.monotonic()
-        elif isinstance(event, Notice):
-            print(event.text, file=sys.stderr)
 
 
 def _address() -> str:
@@ -243,13 +242,15 @@ def _pytorch_address() -> str:
 
 
 def _hub() -> Path:
-    """Where clean-fid would have the second network."""
+    """Where clean-fid stores the second network."""
     import torch
 
     return Path(torch.hub.get_dir(), "checkpoints", PYTORCH)
 
 
-def _found(target: Path, other: Path | Callable[[], Path], address: Callable[[], str], remedy: str) -> Path:
+def _available(
+    target: Path, other: Path | Callable[[], Path], address: Callable[[], str], remedy: str, emit: Emit
+) -> Path:
     """``target`` or ``other``, whichever is here; else ``target``, fetched from clean-fid's address."""
     if target.is_file():
         return target
@@ -258,7 +259,7 @@ def _found(target: Path, other: Path | Callable[[], Path], address: Callable[[],
         return other
     url = address()
     try:
-        _fetch(url, target)
+        _fetch(url, target, emit)
     except BenchError as error:
         reason = str(error).partition(";")[0]
         raise BenchError(
@@ -267,8 +268,8 @@ def _found(target: Path, other: Path | Callable[[], Path], address: Callable[[],
     return target
 
 
-def _fetch(url: str, target: Path) -> None:
-    """Bring a file to the cache, whole or not at all; what has come of it is kept for another try."""
+def _fetch(url: str, target: Path, emit: Emit) -> None:
+    """Fetch a file into the cache, whole or not at all; a part of it stays for the next attempt."""
     from filelock import FileLock
 
     partial = root() / "partial" / target.name
@@ -279,7 +280,7 @@ def _fetch(url: str, target: Path) -> None:
     with FileLock(lock):
         if target.is_file():
             return
-        fetch(url, partial, None, None, _Spoken())
+        fetch(url, partial, None, None, emit)
         start = re.search(r"-([0-9a-f]{8})\.pth$", target.name)
         if start is not None and not cached_sha256(partial).startswith(start[1]):
             forget(partial)

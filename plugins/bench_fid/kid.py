@@ -5,43 +5,43 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from bench import Array, Features, FeatureState, MetricResult, param
-from bench_fid.rows import Kept, RowMetric
+from bench import Array, Features, FeatureState, MetricContext, MetricResult, param
+from bench_fid.rows import RowMetric, RowSample
 
 MOST = 50_000
-"""Rows kept."""
+"""Rows of samples that are stored."""
 
 
 class KID(RowMetric):
     """Squared maximum mean discrepancy with the kernel ``(x.y / d + 1)^3``, unbiased (Bińkowski et al. 2018,
-    eq. 4), the mean over random subsets; can come out below zero.
+    eq. 4), the mean over random subsets; it can be below zero.
 
-    Keeps features of at most 50,000 samples, 4 d bytes each. The error is that of the mean over disjoint
-    subsets, of which there are n / subset_size; none where there is one. It takes the reference's rows as
-    drawn anew each time and the other subsets as of no help: rather too large than too small.
+    Stores features of at most 50,000 samples, 4 d bytes each. The error is that of the mean over the disjoint
+    subsets, of which there are n / subset_size; there is none for one subset. It treats the reference's rows
+    as drawn again for each subset and ignores the other subsets; conservative.
     """
 
     name = "kid"
     min_samples = 1000
     bias = "none"
 
-    subsets: int = param(default=100, low=1, help="random subsets that it is the mean over")
+    subsets: int = param(default=100, low=1, help="number of random subsets, whose mean is the value")
     subset_size: int = param(default=1000, low=2, help="rows of each side in a subset")
 
-    def begin(self) -> FeatureState:
-        return _Kernel(self.rows(), self.subsets, self.subset_size)
+    def begin(self, context: MetricContext) -> FeatureState:
+        return _KernelDistance(self.rows(context), self.subsets, self.subset_size)
 
 
-class _Kernel(FeatureState):
+class _KernelDistance(FeatureState):
     def __init__(self, reference: Array, subsets: int, size: int) -> None:
         self._reference, self._subsets, self._size = reference, subsets, size
-        self._kept = Kept(MOST)
+        self._sample = RowSample(MOST)
 
     def update(self, features: Features) -> None:
-        self._kept.update(features)
+        self._sample.update(features)
 
     def compute(self) -> MetricResult:
-        rows = self._kept.rows(2, KID.name)
+        rows = self._sample.rows(2, KID.name)
         size = min(self._size, len(rows), len(self._reference))
         values = over_subsets(rows, self._reference, self._subsets, size)
         disjoint = values[: len(rows) // size]
@@ -54,13 +54,13 @@ class _Kernel(FeatureState):
             "rows": len(rows),
             "reference_rows": len(self._reference),
         }
-        return MetricResult(float(values.mean()), self._kept.n, error, details=details)
+        return MetricResult(float(values.mean()), self._sample.n, error, details=details)
 
 
 def over_subsets(x: Array, y: Array, subsets: int, size: int, seed: int = 0) -> Array:
     """`squared_mmd` of random subsets of ``size`` rows of x (n, d) and of y (m, d).
 
-    Subsets are cut from random orders of the rows, n / size of each: the first n / size are disjoint.
+    Each random order of the rows gives n / size subsets: the first n / size are disjoint.
     """
     rng = np.random.default_rng(seed)
     parts_x, parts_y = (_parts(len(rows), size, subsets, rng) for rows in (x, y))
@@ -68,11 +68,11 @@ def over_subsets(x: Array, y: Array, subsets: int, size: int, seed: int = 0) -> 
 
 
 def _parts(n: int, size: int, count: int, rng: np.random.Generator) -> list[NDArray[np.int64]]:
-    found: list[NDArray[np.int64]] = []
-    while len(found) < count:
+    parts: list[NDArray[np.int64]] = []
+    while len(parts) < count:
         order = rng.permutation(n)
-        found += [order[i * size : (i + 1) * size] for i in range(n // size)]
-    return found[:count]
+        parts += [order[i * size : (i + 1) * size] for i in range(n // size)]
+    return parts[:count]
 
 
 def squared_mmd(x: Array, y: Array) -> float:

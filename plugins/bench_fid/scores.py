@@ -1,4 +1,4 @@
-"""How sure and how varied a classifier's verdicts are. The Inception score is Inception's."""
+"""How certain and how diverse a classifier's predictions are. The Inception score is Inception's."""
 
 from __future__ import annotations
 
@@ -7,17 +7,25 @@ from typing import Literal
 
 import numpy as np
 
-from bench import Array, BenchError, FeatureMetric, Features, FeatureState, MetricResult, param
-from bench.metrics.features import Extractor, find_extractor
-from bench_fid.rows import labelled
+from bench import (
+    Array,
+    BenchError,
+    Extractor,
+    FeatureMetric,
+    Features,
+    FeatureState,
+    MetricContext,
+    MetricResult,
+    param,
+)
 
 
 class ClassifierScore(FeatureMetric):
     """``exp E KL(p(y|x) || E p(y|x))`` (Salimans et al. 2016, section 4), mean over splits of the samples.
 
-    From 1, where all verdicts are alike, to the number of classes. Keeps the probabilities of all samples,
-    4 bytes per class each. The error is the splits' standard deviation over the root of their number; the
-    papers' "mean ± std" is in the record as ``std_over_splits``.
+    From 1, where all predictions are the same, to the number of classes. Stores the probabilities of all
+    samples, 4 bytes per class each. The error is the splits' standard deviation over the root of their
+    number; the papers' "mean ± std" is in the record as ``std_over_splits``.
     """
 
     direction = "higher"
@@ -25,20 +33,20 @@ class ClassifierScore(FeatureMetric):
     bias = "downwards, about as splits/n (the entropy of a mean over few samples is too small)"
     order_matters = True
 
-    splits: int = param(default=10, low=1, help="consecutive parts of the samples that it is the mean over")
+    splits: int = param(default=10, low=1, help="consecutive parts of the samples; the value is their mean")
 
     @property
     def label(self) -> str:
-        return labelled(self)
+        return self.tag(keys=True)
 
-    def begin(self) -> FeatureState:
-        return _Verdicts(self.name, self.source().name, self.splits)
+    def begin(self, context: MetricContext) -> FeatureState:
+        return _Predictions(self.name, self.extractor_plugin(context).name, self.splits)
 
 
 class InceptionScore(ClassifierScore):
     """Inception score, ``exp E KL(p(y|x) || E p(y|x))`` (Salimans et al. 2016, section 4), mean over splits.
 
-    From 1 to the number of classes, of which clean-fid's networks have 1008. Keeps the probabilities of all
+    From 1 to the number of classes, of which clean-fid's networks have 1008. Stores the probabilities of all
     samples, 4 bytes per class each. The error is the splits' standard deviation over the root of their
     number; the papers' "mean ± std" is in the record as ``std_over_splits``.
     """
@@ -46,11 +54,11 @@ class InceptionScore(ClassifierScore):
     name = "inception_score"
 
     mode: Literal["legacy_tensorflow", "clean"] = param(
-        default="legacy_tensorflow", help="network and resizing; legacy_pytorch tells no probabilities"
+        default="legacy_tensorflow", help="network and resizing; legacy_pytorch has no probabilities"
     )
 
-    def source(self) -> Extractor:
-        return find_extractor("inception", mode=self.mode)
+    def extractor_plugin(self, context: MetricContext) -> Extractor:
+        return context.extractor("inception", mode=self.mode)
 
 
 class ClassScore(ClassifierScore):
@@ -61,7 +69,7 @@ class ClassScore(ClassifierScore):
 
     name = "class_score"
 
-    extractor: str = param(default="cifar10-features", help="extractor that tells probabilities of classes")
+    extractor: str = param(default="cifar10-features", help="extractor that has class probabilities")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -70,16 +78,16 @@ class ClassScore(ClassifierScore):
 
     @property
     def label(self) -> str:
-        return labelled(self, always=("extractor",))
+        return self.tag(("extractor",), keys=True)
 
-    def source(self) -> Extractor:
-        return find_extractor(self.extractor)
+    def extractor_plugin(self, context: MetricContext) -> Extractor:
+        return context.extractor(self.extractor)
 
 
-class _Verdicts(FeatureState):
+class _Predictions(FeatureState):
     def __init__(self, name: str, extractor: str, splits: int) -> None:
         self._name, self._extractor, self._splits = name, extractor, splits
-        self._kept: list[Array] = []
+        self._probabilities: list[Array] = []
 
     def update(self, features: Features) -> None:
         if features.probabilities is None:
@@ -88,16 +96,16 @@ class _Verdicts(FeatureState):
             )
         if not features.probabilities.isfinite().all():
             raise BenchError("probabilities of classes are NaN or infinite")
-        self._kept.append(features.probabilities.float().numpy())
+        self._probabilities.append(features.probabilities.float().numpy())
 
     def compute(self) -> MetricResult:
-        n = sum(len(part) for part in self._kept)
+        n = sum(len(part) for part in self._probabilities)
         if n < 2 * self._splits:
             raise BenchError(
                 f"{self._name} needs at least {2 * self._splits} samples for {self._splits} splits, not {n}"
             )
-        probabilities = np.concatenate(self._kept)
-        self._kept = [probabilities]
+        probabilities = np.concatenate(self._probabilities)
+        self._probabilities = [probabilities]
         ends = [i * n // self._splits for i in range(self._splits + 1)]
         parts = [probabilities[a:b] for a, b in itertools.pairwise(ends)]
         values = np.array([score(part) for part in parts])

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bench.errors import BenchError
-from bench.metrics.moments import groups
+from bench.metrics.moments import jackknife_groups
 
 HARMLESS = ("bootstrap",)
 """Parameters of metrics that change no value: the replicates of its interval."""
@@ -58,15 +58,15 @@ class Run:
         if value is None:
             return None
         rest = []
-        for group in groups(len(self.batches)):
+        for group in jackknife_groups(len(self.batches)):
             left = [batch for i, batch in enumerate(self.batches) if i not in group]
             spent = sum(size * nfe if name == "nfe" else seconds for size, nfe, seconds in left)
             rest.append(spent / sum(size for size, _, _ in left))
         return Figure(value, "lower", tuple(rest))
 
     def group_sizes(self) -> list[int]:
-        """Samples in each of `bench.metrics.moments.groups` of the batches."""
-        return [sum(self.batches[i][0] for i in group) for group in groups(len(self.batches))]
+        """Samples in each of `bench.metrics.moments.jackknife_groups` of the batches."""
+        return [sum(self.batches[i][0] for i in group) for group in jackknife_groups(len(self.batches))]
 
 
 @dataclasses.dataclass(frozen=True)
