@@ -174,9 +174,7 @@ def readings(
         for index, size in batches:
             batch = store.read_batch(key, index, size)
             if batch is None:
-                raise BenchError(
-                    f"batch {index} of {key} vanished or is damaged: run the same command again"
-                )
+                raise BenchError(f"batch {index} of {key} vanished or is damaged: run the same command again")
             yield batch[0]
             if seen is not None:
                 seen(*batch)
