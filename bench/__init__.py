@@ -76,14 +76,14 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _EXPORTS = {
-    "bench.checkpoints.cards": ("Card"),
+    "bench.checkpoints.cards": ("Card",),
     "bench.checkpoints.exact": (
         "exact_data",
         "exact_fd_dct",
     ),
-    "bench.checkpoints.load": ("classifier_path"),
-    "bench.checkpoints.networks.classifier": ("load_noisy_classifier"),
-    "bench.checkpoints.readers": ("Reader"),
+    "bench.checkpoints.load": ("classifier_path",),
+    "bench.checkpoints.networks.classifier": ("load_noisy_classifier",),
+    "bench.checkpoints.readers": ("Reader",),
     "bench.closed_form.dct": (
         "from_dct",
         "to_dct",
@@ -92,8 +92,8 @@ _EXPORTS = {
         "Mixture",
         "MixtureModel",
     ),
-    "bench.data.images": ("Images"),
-    "bench.diffusion.condition": ("Condition"),
+    "bench.data.images": ("Images",),
+    "bench.diffusion.condition": ("Condition",),
     "bench.diffusion.levels": (
         "NoiseLevel",
         "Step",
@@ -102,8 +102,8 @@ _EXPORTS = {
         "Denoiser",
         "Model",
     ),
-    "bench.diffusion.noise": ("Noise"),
-    "bench.diffusion.prediction": ("Prediction"),
+    "bench.diffusion.noise": ("Noise",),
+    "bench.diffusion.prediction": ("Prediction",),
     "bench.diffusion.roles": (
         "Corrector",
         "Field",
@@ -115,9 +115,9 @@ _EXPORTS = {
         "Update",
         "velocity",
     ),
-    "bench.diffusion.sampler": ("Sampler"),
-    "bench.diffusion.sde": ("SDE"),
-    "bench.engine.executor": ("Executor"),
+    "bench.diffusion.sampler": ("Sampler",),
+    "bench.diffusion.sde": ("SDE",),
+    "bench.engine.executor": ("Executor",),
     "bench.errors": (
         "BenchError",
         "did_you_mean",
@@ -128,7 +128,7 @@ _EXPORTS = {
         "Notice",
         "silent",
     ),
-    "bench.metrics.context": ("MetricContext"),
+    "bench.metrics.context": ("MetricContext",),
     "bench.metrics.features": (
         "Extract",
         "Extractor",
@@ -167,7 +167,7 @@ _EXPORTS = {
         "BatchContext",
         "Task",
     ),
-    "bench.testing": ("assert_conforms"),
+    "bench.testing": ("assert_conforms",),
     "bench.types": (
         "Array",
         "Tensor",
@@ -178,7 +178,6 @@ _EXPORTS = {
 _MODULES = {name: module for module, names in _EXPORTS.items() for name in names}
 
 __all__ = [
-    "SDE",
     "Advance",
     "Array",
     "BatchContext",
@@ -218,6 +217,7 @@ __all__ = [
     "Register",
     "Reservoir",
     "Rounding",
+    "SDE",
     "Sampler",
     "Solver",
     "Step",

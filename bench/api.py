@@ -245,7 +245,7 @@ def remeasure(
     """
     from bench.devices import choose_device
     from bench.errors import BenchError
-    from bench.plan.planning import Planner, build_metrics
+    from bench.plan.planning import build_metrics
     from bench.plan.settings import settings
 
     registry, names, objects = register_objects(registry or installed_registry(), {"metric": metric})
@@ -258,8 +258,7 @@ def remeasure(
     if not (root / "records").is_dir():
         raise BenchError(f"there are no results in {root}: bench run makes some, or choose another --out")
     contexts = MetricContexts(registry, root, emit)
-    planner = Planner(contexts, objects)
-    metrics = build_metrics(planner, chosen.metric, chosen.parameters.get("metric", {}))
+    metrics = build_metrics(registry, chosen.metric, chosen.parameters.get("metric", {}), objects)
     return measure_records(
         metrics,
         Store(root, emit=emit),

@@ -8,10 +8,11 @@ import click
 
 from bench.cli.console import console
 from bench.cli.context import registry_of
-from bench.cli.parameters import FlagCommand, metric_parameters
+from bench.cli.flags import flag_command, flag_values
+from bench.cli.parameters import metric_parameters
 
 
-@click.command("measure", cls=FlagCommand, roles=("metric",))
+@click.command("measure", cls=flag_command("metric"))
 @click.option("--metric", multiple=True, required=True, metavar="NAME", help="Metric to take; may repeat.")
 @click.option("--suite", metavar="NAME", help="The runs of that suite alone.")
 @click.option("--checkpoint", metavar="NAME", help="Samples of that checkpoint alone.")
@@ -28,7 +29,6 @@ def measure_command(
     parameters: tuple[str, ...],
     device: str | None,
     out: Path | None,
-    short: dict[str, object],
 ) -> int:
     """Take more metrics of samples that are on disk; nothing is sampled.
 
@@ -44,7 +44,7 @@ def measure_command(
     registry = registry_of(context)
     for problem in registry.problems:
         click.echo(f"bench: {problem.message}", err=True)
-    values = metric_parameters(parameters, short)
+    values = metric_parameters(parameters, flag_values(context))
     names = list(dict.fromkeys(metric))
     screen = console()
     with Display(screen) as display:

@@ -10,7 +10,8 @@ import click
 
 from bench.cli.console import console
 from bench.cli.context import registry_of
-from bench.cli.parameters import FlagCommand, plugin_parameters
+from bench.cli.flags import flag_command, flag_values
+from bench.cli.parameters import plugin_parameters
 
 if TYPE_CHECKING:
     from bench.api import Job
@@ -26,7 +27,9 @@ def _selection(name: str, help: str) -> Decorator:
     return click.option(f"--{name}", multiple=True, metavar="NAME", help=help)
 
 
-@click.command("run", cls=FlagCommand, roles=("task", "sde", "predictor", "corrector", "solver", "metric"))
+@click.command(
+    "run", cls=flag_command("task", "sde", "predictor", "corrector", "solver", "metric", "executor")
+)
 @click.option(
     "--task", metavar="NAME", help="What the run does with the sampler; default: generate. bench list tasks."
 )
@@ -98,7 +101,6 @@ def run_command(
     steps_scale: float | None,
     rerun: Rerun,
     dry_run: bool,
-    short: dict[str, object],
     **flags: object,
 ) -> int:
     """Run samplers on a checkpoint and measure the samples.
@@ -118,7 +120,7 @@ def run_command(
         for key, value in flags.items()
         if value is not None and value != ()
     }
-    values["parameters"] = plugin_parameters(parameters, short)
+    values["parameters"] = plugin_parameters(parameters, flag_values(context))
     request = Request(values, profile, suite, only, steps_scale)
     notices = Display(console())
     job = plan_job(request, registry, writes=not dry_run, emit=notices)

@@ -101,7 +101,9 @@ class Planner:
         if settings.precision == "tf32" and not device.startswith("cuda"):
             raise BenchError("--precision tf32 needs a GPU: use fp32 or bf16 on this device")
         self._check_parameters(settings)
-        task = self.build("tasks", settings.task, settings.parameters.get("task", {}))
+        task = build_plugin(
+            self.registry, self.objects, "tasks", settings.task, settings.parameters.get("task", {})
+        )
         images = self._task_images(settings, task)
         others = tuple(self.registry.get("checkpoints", name).thing for name in task.checkpoints)
         runs: list[RunSpec | UnplannedRun] = []
@@ -117,13 +119,6 @@ class Planner:
                     )
                     runs.append(draft.run())
         return runs
-
-    def build(self, kind: str, name: str, values: Mapping[str, Any]) -> Any:
-        """The plugin of that name with these parameters, over those of an object of that name."""
-        instance = self.objects.get((kind, name))
-        if instance is None:
-            return self.registry.build(kind, name, dict(values))
-        return instance.build(instance.values() | dict(values))
 
     def _check_parameters(self, settings: Settings) -> None:
         self.registry.get("executors", settings.executor)
@@ -176,7 +171,7 @@ class Planner:
     def _metrics(self, settings: Settings, card: Card, task: Task, device: str) -> tuple[Metric, ...]:
         """The run's metrics, checked against the task's outputs and the shape of its samples."""
         names = unique(settings.metric) or list(task.metrics_on(card)) or [card.metric]
-        metrics = build_metrics(self, names, settings.parameters.get("metric", {}))
+        metrics = build_metrics(self.registry, names, settings.parameters.get("metric", {}), self.objects)
         for metric in metrics:
             for name in metric.inputs:
                 if name not in task.outputs:
@@ -207,38 +202,52 @@ class Planner:
     def _part(self, settings: Settings, role: str, name: str, card: Card, sde: str, task: Task) -> Plugin:
         """A plugin of a sampler, with the parameters of task, card and user, the user's on top."""
         selected = getattr(settings, role) or [name]
-        given = self._parameters_by_plugin(role, selected, settings.parameters.get(role, {}))[name]
+        given = parameters_by_plugin(self.registry, role, selected, settings.parameters.get(role, {}))[name]
         known = {parameter.name for parameter in self.registry.get(f"{role}s", name).thing.parameters()}
         published = card.parameters.get(role, {}) if sde == card.sde else {}
         defaults = dict(task.sde_defaults) if role == "sde" else {}
         own = {key: value for key, value in (defaults | published).items() if key in known}
         if (f"{role}s", name) in self.objects:
             own = {}
-        part: Plugin = self.build(f"{role}s", name, own | given)
+        part: Plugin = build_plugin(self.registry, self.objects, f"{role}s", name, own | given)
         return part
 
-    def _parameters_by_plugin(
-        self, role: str, names: Sequence[str], given: Mapping[str, Any]
-    ) -> dict[str, dict[str, Any]]:
-        """Parameters by plugin: one goes to every selected plugin that has it, to one at least."""
-        known = {
-            name: {parameter.name for parameter in self.registry.get(f"{role}s", name).thing.parameters()}
-            for name in names
-        }
-        every = set().union(*known.values())
-        for key in given.keys() - every:
-            remedy = f": give --{role}" if list(names) == ["none"] else ""
-            takes = did_you_mean(key, every) if every else f" (it has no parameters){remedy}"
-            raise BenchError(f"{role} {', '.join(names)} has no parameter {key!r}{takes}")
-        return {name: {k: v for k, v in given.items() if k in known[name]} for name in names}
+
+def parameters_by_plugin(
+    registry: Registry, role: str, names: Sequence[str], parameters: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """Parameters by plugin: one goes to every selected plugin that has it, to one at least."""
+    known = {
+        name: {parameter.name for parameter in registry.get(f"{role}s", name).thing.parameters()}
+        for name in names
+    }
+    every = set().union(*known.values())
+    for key in parameters.keys() - every:
+        remedy = f": give --{role}" if list(names) == ["none"] else ""
+        takes = did_you_mean(key, every) if every else f" (it has no parameters){remedy}"
+        raise BenchError(f"{role} {', '.join(names)} has no parameter {key!r}{takes}")
+    return {name: {key: value for key, value in parameters.items() if key in known[name]} for name in names}
+
+
+def build_plugin(
+    registry: Registry, objects: Objects, kind: str, name: str, values: Mapping[str, Any]
+) -> Any:
+    """The plugin of that name with these parameters, over those of an object of that name."""
+    instance = objects.get((kind, name))
+    if instance is None:
+        return registry.build(kind, name, dict(values))
+    return instance.build(instance.values() | dict(values))
 
 
 def build_metrics(
-    planner: Planner, names: Sequence[str], parameters: Mapping[str, Any]
+    registry: Registry,
+    names: Sequence[str],
+    parameters: Mapping[str, Any],
+    objects: Objects | None = None,
 ) -> tuple[Metric, ...]:
     """The metrics of these names, each with the parameters that it has."""
-    own = planner._parameters_by_plugin("metric", names, parameters)
-    return tuple(planner.build("metrics", name, own[name]) for name in names)
+    own = parameters_by_plugin(registry, "metric", names, parameters)
+    return tuple(build_plugin(registry, objects or {}, "metrics", name, own[name]) for name in names)
 
 
 @dataclasses.dataclass(frozen=True)
