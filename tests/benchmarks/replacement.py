@@ -3,8 +3,8 @@
     python -m tests.benchmarks.replacement results/reference
 
 writes replacement.csv: ``conditional_fd`` of reverse diffusion with annealed Langevin on `gaussian-cifar10`
-thinned to 8 x 8 coefficients, by the recursion of tests/support/replacement.py, beside the conditional variance.
-It takes some minutes.
+thinned to 8 x 8 coefficients, by the recursion of tests/support/replacement.py, beside the conditional
+variance. It takes some minutes.
 """
 
 from __future__ import annotations

@@ -194,10 +194,10 @@ def test_other_shapes_are_refused_at_planning() -> None:
 
 def test_runs_of_one_mask_share_the_conditional_distribution(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is computed once in a context, and again for another mask."""
-    masks: list[NDArray[np.bool_]] = []
+    masks: list[Array] = []
 
-    def solve(variance: Array, color: Array, axes: Array, known: NDArray[np.bool_]) -> Conditional:
-        masks.append(known)
+    def solve(variance: Array, *others: Array) -> Conditional:
+        masks.append(others[-1])
         return Conditional(np.zeros((1, variance.size)), np.ones(1))
 
     monkeypatch.setattr("bench_tasks.conditional.conditional", solve)

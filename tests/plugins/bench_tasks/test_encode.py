@@ -24,8 +24,8 @@ from tests.support.task_runs import GAUSSIAN_RUN, RunTask, records
 @pytest.mark.parametrize("tol", [1e-4, 1e-5])
 @pytest.mark.parametrize("name", RECORDED)
 def test_round_trip(name: str, tol: float) -> None:
-    """Within twenty tolerances, with the latents where the Gaussian's flow has them. An error in the state of a
-    narrow coefficient grows with the coefficient, which the flow stretches to unit variance."""
+    """Within twenty tolerances, with the latents where the Gaussian's flow has them. An error in the state
+    of a narrow coefficient grows with the coefficient, which the flow stretches to unit variance."""
     sde = flow_sde(name)
     model = thin_model(sde)
     x = draws(model, 16)

@@ -14,7 +14,8 @@ from tests.support.task_runs import GAUSSIAN_RUN, TINY_RUN, RunTask, records
 
 
 def test_identifiability_of_two_gaussians() -> None:
-    """Their latents are linear in the image, ``(x - alpha m) / sqrt(v_eps)`` up to the prior's own moments."""
+    """Their latents are linear in the image, ``(x - alpha m) / sqrt(v_eps)`` up to the prior's own
+    moments."""
     sde = flow_sde("vp")
     model = thin_model(sde)
     data = model.data

@@ -40,8 +40,8 @@ def test_arc() -> None:
 
 
 def test_interpolation_of_a_gaussian() -> None:
-    """Ends are the decoded images, and the temperature scales latents, as the Gaussian's flow shows exactly. The
-    arc's angle has the latents' own error, magnified as the flow stretches narrow ones."""
+    """Ends are the decoded images, and the temperature scales latents, as the Gaussian's flow shows
+    exactly. The arc's angle has the latents' own error, magnified as the flow stretches narrow ones."""
     sde, points, tol = flow_sde("vp"), 4, 1e-6
     model = thin_model(sde)
     x = draws(model, 3)
