@@ -72,7 +72,7 @@ def build_command(
     from bench.cli.bars import Display
     from bench.data.datasets import dataset_name
     from bench.metrics import reference
-    from bench.plan.planning import metric_context
+    from bench.plan.contexts import metric_context
 
     values = plugin_parameters(parameters, flag_values(context))
     for role in values:

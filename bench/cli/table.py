@@ -31,12 +31,13 @@ def table_command(
     TO/SUITE/NAME/ and prints the table. Cells that were not run are marked as missing.
     Exit status: 0 all cells are complete, 1 some are missing or failed, 2 a mistake in the command.
     """
+    from bench.cli.bars import Lines
     from bench.reporting.suite_tables import make_tables
     from bench.reporting.terminal import print_table
     from bench.results.store import Store
 
     out = out.expanduser()
-    store = Store(out, writes=False, notice=lambda text: click.echo(f"bench: {text}", err=True))
+    store = Store(out, writes=False, emit=Lines())
     tables = make_tables(
         suite, store, metric=metric, name=name, to=(to or out).expanduser(), plots=not no_plots
     )

@@ -5,8 +5,10 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 
+from bench.devices import choose_device
 from bench.events import Emit, silent
 from bench.metrics.context import MetricContext
+from bench.plan.settings import Settings
 from bench.plan.sources import open_images
 from bench.plugins.registry import Registry
 
@@ -38,3 +40,9 @@ class MetricContexts:
                 emit=self.emit,
             )
         return self._contexts[device]
+
+
+def metric_context(settings: Settings, registry: Registry, emit: Emit = silent) -> MetricContext:
+    """The context of the device and the results folder that the settings name."""
+    device = str(choose_device(settings.device))
+    return MetricContexts(registry, settings.out.expanduser(), emit).on(device)

@@ -150,7 +150,7 @@ def _stale(identity: Identity, samples: int, records: Sequence[Record]) -> str:
             before = _flat(record.identity.model_dump(mode="json"))
             keys = sorted(k for k in current.keys() | before.keys() if current.get(k) != before.get(k))
             differences.append([_difference(k, before.get(k), current.get(k)) for k in keys])
-    return "; ".join(min(differences, key=lambda reasons: len(reasons))) if differences else ""
+    return "; ".join(sorted(differences, key=len)[0]) if differences else ""
 
 
 def _difference(key: str, before: object, current: object) -> str:

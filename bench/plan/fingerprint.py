@@ -16,7 +16,8 @@ from bench.diffusion.sampler import Sampler
 from bench.diffusion.sde import SDE
 from bench.errors import BenchError
 from bench.params import Plugin
-from bench.plan.source_hash import CodeIdentity, code_hash, core_hash, object_hash
+from bench.plan.object_hash import object_hash
+from bench.plan.source_hash import CodeIdentity, code_hash, core_hash
 from bench.plugins.registry import Entry, Registry
 from bench.results.identity import CheckpointIdentity, DataIdentity, PluginIdentity
 from bench.tasks.role import Task

@@ -158,8 +158,6 @@ class CheckContext:
             mean, variance = data.mean.mean(axis=0), data.variance.mean(axis=0)
             deviation = torch.from_numpy(np.sqrt(level.alpha**2 * variance + level.sigma**2))
             start = (torch.from_numpy(level.alpha * mean) + prior(2) * deviation) / sde.prior_std
-            trial = self.trial(
-                self.solver("rk45", tol=1e-9), sde, 0, start, model=self.model(MIXTURE, sde)
-            )
+            trial = self.trial(self.solver("rk45", tol=1e-9), sde, 0, start, model=self.model(MIXTURE, sde))
             self._flow_ends[sde] = start, trial.x, trial.calls
         return self._flow_ends[sde]

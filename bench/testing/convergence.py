@@ -158,7 +158,9 @@ def superposition(part: Part, sde: SDE, context: CheckContext) -> Iterator[Findi
     separate = result(one, (1.0, 0.0)) + result(two, (0.0, 1.0)) - of_zero
     off = float((result(one + two, (1.0, 1.0)) - separate).abs().max() / separate.abs().max())
     # float64 in some hundred operations
-    yield verdict("linear", off < 1e-9, f"off by {off:.1e}", "linear in state and noise, as declared", off=off)
+    yield verdict(
+        "linear", off < 1e-9, f"off by {off:.1e}", "linear in state and noise, as declared", off=off
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -236,9 +238,7 @@ def order(part: Part, sde: SDE, context: CheckContext, *, noisy: bool) -> Iterat
         yield verdict(name, good and (declared is None or sampled), f"{measured}; {why}", required, **numbers)
         return
     numbers |= {"order": slope.order, "half_interval": slope.half}
-    measured = (
-        f"order {slope.order:.2f} ± {slope.half:.2f} ({slope.first} to {slope.last} steps), {measured}"
-    )
+    measured = f"order {slope.order:.2f} ± {slope.half:.2f} ({slope.first} to {slope.last} steps), {measured}"
     required = "falls with the step" if declared is None else f"order {declared:g} - 0.3 or more"
     good = slope.order + min(slope.half, 0.2) >= lowest and end < ROUGH
     yield verdict(name, good, measured, f"{required}, error below {ROUGH:g}", **numbers)

@@ -12,7 +12,6 @@ import torch
 
 from bench.diffusion.prediction import Prediction
 from bench.diffusion.roles import Corrector, Predictor, Solver
-from bench.diffusion.sde import SDE
 from bench.params import Plugin
 from bench.testing.context import GAUSSIAN, MIXTURE, CheckContext
 from bench.testing.probe import (
@@ -58,7 +57,9 @@ def parameters(plugin: Plugin) -> Iterator[Finding]:
     wrong += [f"{p.name} has no help" for p in cls.parameters() if not p.help]
     count = len(cls.parameters())
     measured = f"{len(variants)} settings of {count} parameters" if count else "none"
-    yield verdict("parameters", not wrong, wrong[0] if wrong else measured, "read back the same; help for each")
+    yield verdict(
+        "parameters", not wrong, wrong[0] if wrong else measured, "read back the same; help for each"
+    )
 
 
 def _other_values(plugin: Plugin) -> dict[str, Any]:

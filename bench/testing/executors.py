@@ -129,14 +129,16 @@ def _in_folder(
 
 def _specs(context: CheckContext) -> list[RunSpec]:
     """Two planned runs of nine batches each, as the engine would hand them out."""
-    from bench.plan.planning import make_plan
+    from bench.plan.contexts import MetricContexts
+    from bench.plan.planning import Planner
     from bench.plan.settings import Settings
 
     settings = Settings(
         checkpoint=[GAUSSIAN], sde=["vp"], predictor=["ddim"], steps=2, samples=4 * 9, batch_size=4, repeats=2,
         device="cpu",
     )  # fmt: skip
-    return make_plan(settings, context.registry)
+    runs = Planner(MetricContexts(context.registry, settings.out)).runs(settings)
+    return [run for run in runs if isinstance(run, RunSpec)]
 
 
 def once(case: ExecutorCheck, folder: Path) -> Iterator[Finding]:

@@ -132,7 +132,9 @@ def leave_one_out(case: MetricCheck) -> Iterator[Finding]:
         case.measure([batch for i, batch in enumerate(batches) if i not in group]).value for group in groups
     ]
     off = max(abs(a - b) for a, b in zip(values, exact, strict=True)) / max(max(map(abs, exact)), 1e-12)
-    yield verdict("leave one out", off < 1e-6, f"off by {off:.1e}", "as measured without them (1e-6)", off=off)
+    yield verdict(
+        "leave one out", off < 1e-6, f"off by {off:.1e}", "as measured without them (1e-6)", off=off
+    )
 
 
 def bad_input(case: MetricCheck) -> Iterator[Finding]:

@@ -138,7 +138,9 @@ def rows(case: TaskCheck) -> Iterator[Finding]:
         for name in outputs
         if name not in declared and not name.startswith("exact_")
     ]
-    wrong += [f"{len(x)} rows of {name}, not {batch.size}" for name, x in outputs.items() if len(x) != batch.size]
+    wrong += [
+        f"{len(x)} rows of {name}, not {batch.size}" for name, x in outputs.items() if len(x) != batch.size
+    ]
     wrong += [f"{name} is not finite" for name, x in outputs.items() if not bool(x.isfinite().all())]
     if before is not None and batch.images is not None and not torch.equal(before, batch.images):
         wrong.append("the images were changed in place")

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 from bench.errors import BenchError
-from bench.metrics.moments import groups
+from bench.metrics.moments import jackknife_groups
 from bench.reporting.basis import Basis, difference
 from bench.reporting.text import listed
 
@@ -83,7 +83,7 @@ class Run:
         if value is None:
             return None
         without = []
-        for group in groups(len(self.batches)):
+        for group in jackknife_groups(len(self.batches)):
             rest = [batch for i, batch in enumerate(self.batches) if i not in group]
             total = sum(b.size * b.nfe if name == "nfe" else b.seconds for b in rest)
             without.append(total / sum(b.size for b in rest))
@@ -91,7 +91,7 @@ class Run:
 
     def group_sizes(self) -> list[int]:
         """Samples in each of `bench.metrics.moments.groups` of the batches."""
-        return [sum(self.batches[i].size for i in group) for group in groups(len(self.batches))]
+        return [sum(self.batches[i].size for i in group) for group in jackknife_groups(len(self.batches))]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from bench.errors import BenchError, did_you_mean
+from bench.events import Event, Notice
 from bench.reporting.basis import Basis
 from bench.reporting.compare.pairing import Figure, Run, RunBatch, Side
 from bench.results.record import Record
@@ -64,7 +65,12 @@ def records_side(records: Iterable[Record], name: str) -> Side:
 
 def _store(folder: Path, notes: list[str]) -> Store:
     """A store to read from; ``notes`` collects what is damaged."""
-    return Store(folder, writes=False, notice=notes.append)
+
+    def note(event: Event) -> None:
+        if isinstance(event, Notice):
+            notes.append(event.text)
+
+    return Store(folder, writes=False, emit=note)
 
 
 def _side(name: str, runs: Iterable[Run], notes: list[str]) -> Side:
