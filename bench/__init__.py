@@ -10,10 +10,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bench.api import remeasure as remeasure
+    from bench.api import run as run
     from bench.checkpoints.cards import Card as Card
     from bench.checkpoints.exact import exact_data as exact_data
     from bench.checkpoints.exact import exact_fd_dct as exact_fd_dct
     from bench.checkpoints.load import classifier_path as classifier_path
+    from bench.checkpoints.memory import network as network
     from bench.checkpoints.networks.classifier import load_noisy_classifier as load_noisy_classifier
     from bench.checkpoints.readers import Reader as Reader
     from bench.closed_form.dct import from_dct as from_dct
@@ -39,6 +42,11 @@ if TYPE_CHECKING:
     from bench.diffusion.roles import velocity as velocity
     from bench.diffusion.sampler import Sampler as Sampler
     from bench.diffusion.sde import SDE as SDE
+    from bench.engine.batch import Batch as Batch
+    from bench.engine.batch import BatchFailure as BatchFailure
+    from bench.engine.batch import BatchResult as BatchResult
+    from bench.engine.batch import Outcome as Outcome
+    from bench.engine.batch import run_batch as run_batch
     from bench.engine.executor import Executor as Executor
     from bench.errors import BenchError as BenchError
     from bench.errors import did_you_mean as did_you_mean
@@ -67,6 +75,10 @@ if TYPE_CHECKING:
     from bench.params import param as param
     from bench.plugins.hookspecs import Register as Register
     from bench.plugins.hookspecs import hookimpl as hookimpl
+    from bench.reporting.results_view import Results as Results
+    from bench.results.record import MetricRecord as MetricRecord
+    from bench.results.record import Record as Record
+    from bench.results.run_spec import RunSpec as RunSpec
     from bench.tasks.role import BatchContext as BatchContext
     from bench.tasks.role import Task as Task
     from bench.testing import assert_conforms as assert_conforms
@@ -76,32 +88,19 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _EXPORTS = {
+    "bench.api": ("remeasure", "run"),
     "bench.checkpoints.cards": ("Card",),
-    "bench.checkpoints.exact": (
-        "exact_data",
-        "exact_fd_dct",
-    ),
+    "bench.checkpoints.exact": ("exact_data", "exact_fd_dct"),
     "bench.checkpoints.load": ("classifier_path",),
+    "bench.checkpoints.memory": ("network",),
     "bench.checkpoints.networks.classifier": ("load_noisy_classifier",),
     "bench.checkpoints.readers": ("Reader",),
-    "bench.closed_form.dct": (
-        "from_dct",
-        "to_dct",
-    ),
-    "bench.closed_form.mixture": (
-        "Mixture",
-        "MixtureModel",
-    ),
+    "bench.closed_form.dct": ("from_dct", "to_dct"),
+    "bench.closed_form.mixture": ("Mixture", "MixtureModel"),
     "bench.data.images": ("Images",),
     "bench.diffusion.condition": ("Condition",),
-    "bench.diffusion.levels": (
-        "NoiseLevel",
-        "Step",
-    ),
-    "bench.diffusion.model": (
-        "Denoiser",
-        "Model",
-    ),
+    "bench.diffusion.levels": ("NoiseLevel", "Step"),
+    "bench.diffusion.model": ("Denoiser", "Model"),
     "bench.diffusion.noise": ("Noise",),
     "bench.diffusion.prediction": ("Prediction",),
     "bench.diffusion.roles": (
@@ -117,17 +116,10 @@ _EXPORTS = {
     ),
     "bench.diffusion.sampler": ("Sampler",),
     "bench.diffusion.sde": ("SDE",),
+    "bench.engine.batch": ("Batch", "BatchFailure", "BatchResult", "Outcome", "run_batch"),
     "bench.engine.executor": ("Executor",),
-    "bench.errors": (
-        "BenchError",
-        "did_you_mean",
-    ),
-    "bench.events": (
-        "Advance",
-        "Emit",
-        "Notice",
-        "silent",
-    ),
+    "bench.errors": ("BenchError", "did_you_mean"),
+    "bench.events": ("Advance", "Emit", "Notice", "silent"),
     "bench.metrics.context": ("MetricContext",),
     "bench.metrics.features": (
         "Extract",
@@ -137,41 +129,18 @@ _EXPORTS = {
         "Features",
         "Rounding",
     ),
-    "bench.metrics.frechet": (
-        "fd_diagonal",
-        "frechet_distance",
-    ),
-    "bench.metrics.moments": (
-        "Moments",
-        "jackknife_groups",
-    ),
-    "bench.metrics.reference": (
-        "Reference",
-        "Reservoir",
-        "build_command",
-    ),
-    "bench.metrics.role": (
-        "Metric",
-        "MetricResult",
-        "MetricState",
-    ),
-    "bench.params": (
-        "Plugin",
-        "param",
-    ),
-    "bench.plugins.hookspecs": (
-        "Register",
-        "hookimpl",
-    ),
-    "bench.tasks.role": (
-        "BatchContext",
-        "Task",
-    ),
+    "bench.metrics.frechet": ("fd_diagonal", "frechet_distance"),
+    "bench.metrics.moments": ("Moments", "jackknife_groups"),
+    "bench.metrics.reference": ("Reference", "Reservoir", "build_command"),
+    "bench.metrics.role": ("Metric", "MetricResult", "MetricState"),
+    "bench.params": ("Plugin", "param"),
+    "bench.plugins.hookspecs": ("Register", "hookimpl"),
+    "bench.reporting.results_view": ("Results",),
+    "bench.results.record": ("MetricRecord", "Record"),
+    "bench.results.run_spec": ("RunSpec",),
+    "bench.tasks.role": ("BatchContext", "Task"),
     "bench.testing": ("assert_conforms",),
-    "bench.types": (
-        "Array",
-        "Tensor",
-    ),
+    "bench.types": ("Array", "Tensor"),
 }
 """Public names by the module that defines them."""
 
@@ -180,7 +149,10 @@ _MODULES = {name: module for module, names in _EXPORTS.items() for name in names
 __all__ = [
     "Advance",
     "Array",
+    "Batch",
     "BatchContext",
+    "BatchFailure",
+    "BatchResult",
     "BenchError",
     "Card",
     "Condition",
@@ -200,6 +172,7 @@ __all__ = [
     "LinearPredictor",
     "Metric",
     "MetricContext",
+    "MetricRecord",
     "MetricResult",
     "MetricState",
     "Mixture",
@@ -209,14 +182,18 @@ __all__ = [
     "Noise",
     "NoiseLevel",
     "Notice",
+    "Outcome",
     "Plugin",
     "Prediction",
     "Predictor",
     "Reader",
+    "Record",
     "Reference",
     "Register",
     "Reservoir",
+    "Results",
     "Rounding",
+    "RunSpec",
     "SDE",
     "Sampler",
     "Solver",
@@ -236,7 +213,11 @@ __all__ = [
     "hookimpl",
     "jackknife_groups",
     "load_noisy_classifier",
+    "network",
     "param",
+    "remeasure",
+    "run",
+    "run_batch",
     "silent",
     "to_dct",
     "velocity",

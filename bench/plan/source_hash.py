@@ -31,7 +31,7 @@ CORE: dict[Literal["samples", "metrics"], tuple[str, ...]] = {
         "tasks",
         "data",
         "engine/batch.py",
-        "engine/inputs.py",
+        "engine/session.py",
     ),
     "metrics": ("metrics", "closed_form", "data"),
 }

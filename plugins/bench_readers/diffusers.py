@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from bench import BenchError, Card, Reader
+from bench import SDE, BenchError, Card, Reader
 from bench.errors import printable
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class Diffusers(Reader):
 
     name = "diffusers"
 
-    def read(self, card: Card, folder: Path) -> UNet:
+    def read(self, card: Card, folder: Path, sde: SDE | None) -> UNet:
         from bench.checkpoints.networks.unet import UNet
         from bench_readers.files import safetensors_file, torch_file
         from bench_readers.layout import load, tensors

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import BenchError, Card, Reader
+from bench import SDE, BenchError, Card, Reader
 
 if TYPE_CHECKING:
     from torch import nn
@@ -59,7 +59,7 @@ class EDM(Reader):
         save_file(tensors, weights(card, folder))
         source.unlink()
 
-    def read(self, card: Card, folder: Path) -> nn.Module:
+    def read(self, card: Card, folder: Path, sde: SDE | None) -> nn.Module:
         from bench_readers.files import safetensors_file
         from bench_readers.layout import load
 

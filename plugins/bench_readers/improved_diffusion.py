@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import BenchError, Card, Reader
+from bench import SDE, BenchError, Card, Reader
 
 if TYPE_CHECKING:
     from bench.checkpoints.networks.layers import Attention
@@ -34,7 +34,7 @@ class ImprovedDiffusion(Reader):
 
     name = "improved_diffusion"
 
-    def read(self, card: Card, folder: Path) -> UNet:
+    def read(self, card: Card, folder: Path, sde: SDE | None) -> UNet:
         from bench.checkpoints.networks.unet import UNet, UNetConfig
         from bench_readers.files import torch_file
         from bench_readers.layout import load, tensors

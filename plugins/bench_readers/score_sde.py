@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from bench import BenchError, Card, Reader, param
+from bench import SDE, BenchError, Card, Reader, param
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,7 +38,7 @@ class ScoreSDE(Reader):
         default="ema", help="the moving average of the weights, or the last ones"
     )
 
-    def read(self, card: Card, folder: Path) -> UNet:
+    def read(self, card: Card, folder: Path, sde: SDE | None) -> UNet:
         from bench.checkpoints.networks.unet import UNet, UNetConfig
         from bench_readers.files import torch_file
         from bench_readers.layout import load, load_list
@@ -47,19 +47,19 @@ class ScoreSDE(Reader):
         model, average = _parts(found)
         network = UNet(UNetConfig.read(card.network))
         load(views(network), model, known=["sigmas"])
-        _check_sigmas(card, model.get("sigmas"))
+        _check_sigmas(sde, model.get("sigmas"))
         if self.weights == "ema":
             load_list(((n, v) for n, v in views(network) if n not in frozen(network)), average)
         return network
 
 
-def _check_sigmas(card: Card, found: Tensor | None) -> None:
+def _check_sigmas(sde: SDE | None, found: Tensor | None) -> None:
     """The noise levels that a VE network carries along must be its card's."""
     import numpy as np
 
-    from bench.checkpoints.load import own_sde
 
-    law = own_sde(card)
+
+    law = sde
     if found is None or law is None or law.name != "ve":
         return
     ends = law.sigma(np.array([1.0, 0.0]))
