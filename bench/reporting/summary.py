@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypedDict, cast
 import numpy as np
 
 from bench.reporting.layouts import Entry, Layout
+from bench.reporting.text import dagger_note
 
 if TYPE_CHECKING:
     from bench.results.record import Cost, MetricRecord, Record
@@ -108,11 +109,7 @@ def notes(records: Iterable[Record]) -> list[str]:
 
 def metric_notes(metrics: Mapping[str, MetricRecord]) -> list[str]:
     """What the daggers of values mean, and why a value is negative."""
-    daggers = [
-        f"† {label}: {metric.note}: read it as a check that the run works, not as a measurement"
-        for label, metric in metrics.items()
-        if metric.note
-    ]
+    daggers = [dagger_note(label, metric.note) for label, metric in metrics.items() if metric.note]
     negative = [
         f"{label} below zero: its bias is subtracted, so that noise may make a small value negative"
         for label, metric in metrics.items()

@@ -176,7 +176,7 @@ class Table:
         import pandas as pd
 
         frame = pd.DataFrame([dataclasses.asdict(cell) for cell in self.cells])
-        frame.insert(list(frame.columns).index("nfe"), "flagged", [cell.flagged for cell in self.cells])
+        frame["flagged"] = [cell.flagged for cell in self.cells]
         frame["seconds_per_sample"] = [cell.seconds_per_sample for cell in self.cells]
         optional = ["x", "value", "std", "error", "exact", "published", "published_std", "nfe", "pace"]
         optional += ["pace_std", "network_share", "seconds_per_sample"]

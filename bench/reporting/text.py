@@ -36,6 +36,11 @@ def listed(values: Iterable[object]) -> str:
     return ", ".join(sorted(map(str, values)))
 
 
+def dagger_note(label: str, note: str) -> str:
+    """What the dagger at a metric's value means."""
+    return f"† {label}: {note}: read it as a check that the run works, not as a measurement"
+
+
 def duration(seconds: float) -> str:
     """``8 s``, ``2 min 05 s``, ``3 h 20 min``."""
     minutes, rest = divmod(round(seconds), 60)

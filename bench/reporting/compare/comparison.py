@@ -20,7 +20,7 @@ from bench.reporting.compare.statistics import (
     over_seeds,
     single,
 )
-from bench.reporting.text import listed
+from bench.reporting.text import dagger_note, listed
 
 if TYPE_CHECKING:
     from bench.results.record import Record
@@ -369,11 +369,7 @@ def remarks(rows: Sequence[Row]) -> list[str]:
             "p and verdicts are adjusted for the number of cells of a metric (Holm); intervals are each "
             "cell's own"
         )
-    notes = {
-        f"† {row.metric}: {row.note}: read it as a check that the run works, not as a measurement"
-        for row in rows
-        if row.note
-    }
+    notes = {dagger_note(row.metric, row.note) for row in rows if row.note}
     return lines + sorted(notes)
 
 

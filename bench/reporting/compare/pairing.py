@@ -90,7 +90,7 @@ class Run:
         return Figure(value, "lower", tuple(without))
 
     def group_sizes(self) -> list[int]:
-        """Samples in each of `bench.metrics.moments.groups` of the batches."""
+        """Samples in each of `bench.metrics.moments.jackknife_groups` of the batches."""
         return [sum(self.batches[i].size for i in group) for group in jackknife_groups(len(self.batches))]
 
 

@@ -48,8 +48,8 @@ def read_side(source: str, out: Path) -> Side:
     else:
         known = [p.name for p in (out / "suites").glob("*")]
         raise BenchError(
-            f"{source!r} names no run: give a record's .json, a .csv, a results folder, or of {out} a planned "
-            f"suite{did_you_mean(source, known)} or the first 4 digits or more of a fingerprint"
+            f"{source!r} names no run: give a record's .json, a .csv, a results folder, or of {out} a "
+            f"planned suite{did_you_mean(source, known)} or the first 4 digits or more of a fingerprint"
         )
     return _side(source, runs, notes)
 
@@ -66,11 +66,11 @@ def records_side(records: Iterable[Record], name: str) -> Side:
 def _store(folder: Path, notes: list[str]) -> Store:
     """A store to read from; ``notes`` collects what is damaged."""
 
-    def note(event: Event) -> None:
+    def emit(event: Event) -> None:
         if isinstance(event, Notice):
             notes.append(event.text)
 
-    return Store(folder, writes=False, emit=note)
+    return Store(folder, writes=False, emit=emit)
 
 
 def _side(name: str, runs: Iterable[Run], notes: list[str]) -> Side:
