@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 class Interval(TypedDict):
-    """``details["bootstrap"]`` of a value: its 95 % interval over samples."""
+    """``details["interval"]`` of a value: its 95 % interval over samples."""
 
     low: float
     high: float
 
 
 class Fit(TypedDict):
-    """``details["extrapolated"]`` of a value: the line in 1 / n behind a value at infinitely many samples."""
+    """``details["fit"]`` of a value: the line in 1 / n whose limit the value is."""
 
     value: float
     slope: float
@@ -47,9 +47,9 @@ def over_samples(values: Sequence[MetricRecord]) -> str:
         mean = f"{float(np.mean(errors)):.2g}"
         single = f" ± {mean} (standard error over samples)"
         text = single if len(values) == 1 else f", standard error of each over its samples {mean}"
-    if "bootstrap" in values[0].details and len(values) == 1:
-        interval = cast(Interval, values[0].details["bootstrap"])
-        text += f", 95 % bootstrap interval over samples {interval['low']:.4g} to {interval['high']:.4g}"
+    if "interval" in values[0].details and len(values) == 1:
+        interval = cast(Interval, values[0].details["interval"])
+        text += f", 95 % interval over samples {interval['low']:.4g} to {interval['high']:.4g}"
     return text
 
 
@@ -57,9 +57,9 @@ def fits(metrics: Mapping[str, MetricRecord]) -> list[str]:
     """The straight lines behind values at infinitely many samples, by label."""
     lines = []
     for label, metric in metrics.items():
-        if "extrapolated" not in metric.details:
+        if "fit" not in metric.details:
             continue
-        fit = cast(Fit, metric.details["extrapolated"])
+        fit = cast(Fit, metric.details["fit"])
         slope = f"{'-' if fit['slope'] < 0 else '+'} {abs(fit['slope']):.3g} / n"
         points = fit["points"]
         lines.append(

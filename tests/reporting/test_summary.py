@@ -67,9 +67,9 @@ def test_a_negative_value_is_explained_where_its_bias_is_subtracted(
 
 def test_intervals_and_fits_are_those_of_the_details() -> None:
     fit = {"value": 1.5, "slope": -30.0, "points": [[10, 2.0], [80, 1.6]], "r2": 0.9, "fit_error": 0.1}
-    details = {"bootstrap": {"low": 0.9, "high": 1.1}, "extrapolated": fit, "at_n": 1.6}
+    details = {"interval": {"low": 0.9, "high": 1.1}, "fit": fit, "at_n": 1.6}
     value = metric_record(error=None, details=details)
-    assert over_samples([value]) == ", 95 % bootstrap interval over samples 0.9 to 1.1"
+    assert over_samples([value]) == ", 95 % interval over samples 0.9 to 1.1"
     assert over_samples([value, value]) == ""
     (line,) = fits({"fd": value})
     assert line.startswith("fd: 1.5 - 30 / n, fitted to 2 sizes from n = 10 to 80: R^2 0.9")
