@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypedDict, cast
 
 import numpy as np
 
-from bench.reporting.layouts import Entry, Layout
+from bench.reporting.layouts import Entry, TextTable
 from bench.reporting.text import dagger_note
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def fits(metrics: Mapping[str, MetricRecord]) -> list[str]:
     return lines
 
 
-def summary_layout(records: Iterable[Record]) -> Layout:
+def summary_layout(records: Iterable[Record]) -> TextTable:
     """A line per cell and metric over the finished records, without the columns that are empty."""
     groups: dict[tuple[str, str], list[Record]] = {}
     for record in records:
@@ -79,7 +79,7 @@ def summary_layout(records: Iterable[Record]) -> Layout:
                 groups.setdefault((record.cell, label), []).append(record)
     header = ("sampler", "metric", "value", "exact", "samples", "NFE per sample", "samples/s", "in network")
     lines = [_line(label, group) for (_, label), group in groups.items()]
-    return Layout(header, tuple(lines)).without_empty_columns()
+    return TextTable(header, tuple(lines)).without_empty_columns()
 
 
 def _line(label: str, records: Sequence[Record]) -> tuple[Entry, ...]:

@@ -203,6 +203,7 @@ def _cell(seeds: Sequence[RunRow]) -> Cell:
     status: Status = "finished" if "finished" in statuses else "failed" if "failed" in statuses else "missing"
     finished = [row for row in seeds if row.status == "finished"]
     paces = [row.samples_per_second for row in finished]
+    # seeds are independent: their mean error is that of the squares
     square_error = _mean([None if row.error is None else row.error**2 for row in finished])
     return Cell(
         sde=first.sde,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from bench.reporting.layouts import Entry, Layout, terminal_layout
+from bench.reporting.layouts import Entry, TextTable, terminal_layout
 from bench.reporting.summary import fits, notes, summary_layout
 from bench.reporting.table import Table
 
@@ -58,7 +58,7 @@ def print_run_report(
     print_line(f"  rows    {store.root / 'runs.csv'}", console)
 
 
-def print_layout(layout: Layout, console: Console) -> None:
+def print_layout(layout: TextTable, console: Console) -> None:
     """Print a layout as a table; long entries fold."""
     from rich import box
     from rich.markup import escape
@@ -72,7 +72,7 @@ def print_layout(layout: Layout, console: Console) -> None:
     console.print(table)
 
 
-def print_report(layout: Layout, console: Console) -> None:
+def print_report(layout: TextTable, console: Console) -> None:
     """Print a layout as a table, or each line as a table of names and entries where there is one line or
     little room."""
     from rich import box

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench.reporting.layouts import (
     Entry,
-    Layout,
+    TextTable,
     cost_layout,
     grid_layout,
     list_layout,
@@ -62,4 +62,4 @@ def test_a_narrow_terminal_gets_a_line_per_cell() -> None:
 
 
 def test_the_width_is_that_of_the_widest_entries() -> None:
-    assert Layout(("a", "long"), ((Entry("four"), Entry("b", best=True)),)).width == 4 + 3 + 4 + 3
+    assert TextTable(("a", "long"), ((Entry("four"), Entry("b", best=True)),)).width == 4 + 3 + 4 + 3

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench.reporting.layouts import Entry, Layout
+from bench.reporting.layouts import Entry, TextTable
 from bench.reporting.terminal import print_layout, print_report, print_run_report, print_table
 from bench.results.store import Store
 from tests.support.made_up import cell, failed_record, record, table
@@ -20,7 +20,7 @@ def console(*, terminal: bool = False, width: int = 200) -> tuple[Console, io.St
 
 
 def test_the_best_is_bold_on_a_terminal_and_between_asterisks_elsewhere() -> None:
-    layout = Layout(("a",), ((Entry("[red]1", best=True, suffix=" (1 of 2)"),),))
+    layout = TextTable(("a",), ((Entry("[red]1", best=True, suffix=" (1 of 2)"),),))
     out, text = console()
     print_layout(layout, out)
     assert "*[red]1* (1 of 2)" in text.getvalue()
@@ -45,7 +45,7 @@ def test_a_table_is_printed_with_its_notes_and_files() -> None:
 
 
 def test_a_report_lies_down_where_it_has_one_line() -> None:
-    layout = Layout(("name", "value"), ((Entry("n"), Entry("1")),))
+    layout = TextTable(("name", "value"), ((Entry("n"), Entry("1")),))
     out, text = console()
     print_report(layout, out)
     assert [line.split() for line in text.getvalue().splitlines() if line.strip()] == [

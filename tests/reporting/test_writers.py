@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.reporting.layouts import Entry, Layout
+from bench.reporting.layouts import Entry, TextTable
 from bench.reporting.writers import cost_csv, html, latex, markdown, runs_csv, wide_csv
 from tests.support.made_up import cell, table
 
@@ -10,7 +10,7 @@ from tests.support.made_up import cell, table
 def test_names_cannot_break_the_tables() -> None:
     """What users name (rows, suites, reasons) is escaped in Markdown, LaTeX and HTML."""
     lines = ((Entry("<script>"), Entry("x_1", best=True)), (Entry("a\\b"), Entry("~^&#{}")))
-    layout = Layout(("a|b", "50 %_$"), lines)
+    layout = TextTable(("a|b", "50 %_$"), lines)
     text = markdown("t", layout, [])
     assert "<script>" not in text
     assert "a\\|b" in text
@@ -27,13 +27,13 @@ def test_names_cannot_break_the_tables() -> None:
 
 
 def test_asterisks_in_a_name_are_no_mark() -> None:
-    layout = Layout(("a",), ((Entry("*rows*"),),))
+    layout = TextTable(("a",), ((Entry("*rows*"),),))
     assert "| *rows* |" in markdown("t", layout, [])
     assert "textbf" not in latex("t", layout, [])
 
 
 def test_the_marks_of_an_entry_are_in_every_format() -> None:
-    layout = Layout(("a",), ((Entry("1 ± 2", best=True, flagged=True, suffix=" (1 of 2)"),),))
+    layout = TextTable(("a",), ((Entry("1 ± 2", best=True, flagged=True, suffix=" (1 of 2)"),),))
     assert "| **1 ± 2 †** (1 of 2) |" in markdown("t", layout, [])
     assert r"\textbf{1 $\pm$ 2 $^\dagger$} (1 of 2)" in latex("t", layout, [])
     assert "<b>1 ± 2 †</b> (1 of 2)" in html("t", layout)

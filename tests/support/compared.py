@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bench.reporting.compare.comparison import Row, metric_rows
-from bench.reporting.compare.pairing import Figure, Pair, Run, RunBatch
+from bench.reporting.compare.pairing import Pair, Run, RunBatch, RunValue
 
 BATCHES = (RunBatch(16, 20.0, 2.0), RunBatch(16, 20.0, 4.0), RunBatch(8, 20.0, 1.0))
 
@@ -19,7 +19,7 @@ def near(value: float) -> Any:
 
 def run(sampler: str, seed: int, value: float = 1.0, **changes: Any) -> Run:
     """A finished run of a sampler; cells differ in sampler and samples."""
-    fields: dict[str, Any] = {"samples": 40, "figures": {"fd": Figure(value, "lower")}}
+    fields: dict[str, Any] = {"samples": 40, "values": {"fd": RunValue(value, "lower")}}
     fields |= {"nfe": 20.0, "seconds": 0.2, "title": f"net · vp · {sampler}"} | changes
     return Run(cell=f"{sampler}/{fields['samples']}", seed=seed, **fields)
 
@@ -27,7 +27,7 @@ def run(sampler: str, seed: int, value: float = 1.0, **changes: Any) -> Run:
 def row(a: list[float], b: list[float], direction: Any = "lower") -> Row:
     """The row of one cell with these values per seed."""
     x, y = (
-        tuple(run("em", s, figures={"fd": Figure(v, direction)}) for s, v in enumerate(side))
+        tuple(run("em", s, values={"fd": RunValue(v, direction)}) for s, v in enumerate(side))
         for side in (a, b)
     )
     return metric_rows([Pair(x, y)], "fd")[0]

@@ -12,7 +12,7 @@ from typing import Literal
 from bench.errors import BenchError, did_you_mean
 from bench.events import Event, Notice
 from bench.reporting.basis import Basis
-from bench.reporting.compare.pairing import Figure, Run, RunBatch, Side
+from bench.reporting.compare.pairing import Run, RunBatch, RunValue, Side
 from bench.results.record import Record
 from bench.results.store import Store
 
@@ -78,6 +78,7 @@ def _side(name: str, runs: Iterable[Run], notes: list[str]) -> Side:
     newest: dict[tuple[str, int], Run] = {}
     ignored = 0
     for run in runs:
+        # runs of one cell and seed differ in batch size, device, versions or code
         key = (run.cell, run.seed)
         ignored += key in newest
         if key not in newest or run.created >= newest[key].created:
@@ -110,8 +111,8 @@ def run_of(record: Record) -> Run:
         status=record.status,
         reason=record.reason,
         created=record.created,
-        figures={
-            label: Figure(
+        values={
+            label: RunValue(
                 value=metric.value,
                 direction=metric.direction,
                 without=metric.leave_one_out,
@@ -145,6 +146,7 @@ def _runs_of_csv(path: Path, notes: list[str]) -> list[Run]:
     by_run: dict[tuple[str, ...], list[dict[str, str]]] = {}
     missing_runs = set()
     for row in rows:
+        # a CSV of another origin may lack fingerprints
         key = (row["fingerprint"],) if row.get("fingerprint") else (row["cell"], row["seed"])
         if row["status"] in ("finished", "failed"):
             by_run.setdefault(key, []).append(row)
@@ -172,8 +174,10 @@ def _run_of_rows(rows: list[dict[str, str]], path: Path) -> Run:
             status=status,
             reason=first.get("reason") or "",
             created=first.get("created") or "",
-            figures={
-                name: Figure(value, note=note) for name, (value, note) in values.items() if value is not None
+            values={
+                name: RunValue(value, note=note)
+                for name, (value, note) in values.items()
+                if value is not None
             },
             nfe=_number(first, "nfe"),
             seconds=None if seconds is None else seconds / samples,

@@ -21,7 +21,7 @@ from bench.reporting.compare.comparison import (
     pair_ratios,
     remarks,
 )
-from bench.reporting.compare.pairing import Figure, Pair, RunBatch
+from bench.reporting.compare.pairing import Pair, RunBatch, RunValue
 from bench.reporting.compare.statistics import over_batches, single
 from bench.results.record import Record
 from tests.support import made_up
@@ -54,13 +54,13 @@ def test_the_verdict_follows_the_direction_and_the_number_of_cells() -> None:
 def test_one_seed_pairs_its_batches_where_they_are_the_same() -> None:
     without = [1.1, 0.9, 1.3], [2.0, 2.2, 2.1]
     a, b = (
-        run("em", 0, figures={"fd": Figure(v, without=tuple(w))}, batches=BATCHES)
+        run("em", 0, values={"fd": RunValue(v, without=tuple(w))}, batches=BATCHES)
         for v, w in zip((1.0, 2.0), without, strict=True)
     )
     (only,) = metric_rows([Pair((a,), (b,))], "fd")
     assert only.estimate == over_batches(1.0, 2.0, *without, [16, 16, 8])
     for other in (BATCHES[::-1], BATCHES[:2], ()):
-        c = run("em", 0, figures=b.figures, batches=other)
+        c = run("em", 0, values=b.values, batches=other)
         assert metric_rows([Pair((a,), (c,))], "fd")[0].estimate == single(1.0, 2.0)
 
 
@@ -97,12 +97,12 @@ def test_a_limit_that_can_not_be_read(text: str) -> None:
 
 
 def test_metrics_of_other_reference_data_are_refused() -> None:
-    a, b, c = (run("em", 0, figures={"fd": Figure(1.0, basis=Basis({}, {"d": x}))}) for x in "aba")
+    a, b, c = (run("em", 0, values={"fd": RunValue(1.0, basis=Basis({}, {"d": x}))}) for x in "aba")
     with pytest.raises(BenchError, match=r"fd in B is of other data \(d b, not a\)"):
         metric_rows([Pair((a,), (b,))], "fd")
     assert remarks(metric_rows([Pair((a,), (c,))], "fd")) == []
     with pytest.raises(BenchError, match=r"no metric is on both sides \(A: fd; B: is\)"):
-        common_metrics([Pair((a,), (run("em", 0, figures={"is": Figure(1.0)}),))])
+        common_metrics([Pair((a,), (run("em", 0, values={"is": RunValue(1.0)}),))])
 
 
 def rests_on(reference: str = OLD, **parameters: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import pytest
 from bench import BenchError
 from bench.metrics.moments import jackknife_groups
 from bench.reporting.basis import Basis
-from bench.reporting.compare.pairing import Figure, Pair, Run, RunBatch, Side, incomparable_metrics, pair
+from bench.reporting.compare.pairing import Pair, Run, RunBatch, RunValue, Side, incomparable_metrics, pair
 from tests.support.compared import near, run
 
 
@@ -18,7 +18,7 @@ def test_runs_are_paired_by_cell_and_seed() -> None:
     pairing = pair(Side("a", a), Side("b", b))
     (both,) = pairing.pairs
     assert [r.seed for r in both.a] == [r.seed for r in both.b] == [1, 2]
-    assert [r.figures["fd"].value for r in (*both.a, *both.b)] == [1, 2, 11, 12]
+    assert [r.values["fd"].value for r in (*both.a, *both.b)] == [1, 2, 11, 12]
     assert pairing.only_a == ["net · vp · em · 99 samples"]
     assert pairing.only_b == ["net · vp · heun · 40 samples"]
     assert pairing.failed_a == []
@@ -71,14 +71,14 @@ def test_groups_of_batches_and_costs_without_them() -> None:
     assert whole.group_sizes() == [16 * len(g) for g in jackknife_groups(40)]
     rest = [b for i, b in enumerate(batches) if i not in jackknife_groups(40)[5]]
     for cost, expected in (("nfe", sum(b.nfe for b in rest)), ("seconds", sum(b.seconds for b in rest) / 16)):
-        figure = whole.figure(cost)
+        figure = whole.value(cost)
         assert figure is not None
         assert figure.without[5] == near(expected / len(rest))
 
 
 def test_metrics_of_other_reference_data_do_not_compare() -> None:
     a, b, unknown = (
-        run("em", 0, figures={"fd": Figure(1.0, basis=basis)})
+        run("em", 0, values={"fd": RunValue(1.0, basis=basis)})
         for basis in (Basis({}, {"d": "a"}), Basis({}, {"d": "b"}), None)
     )
     assert incomparable_metrics([Pair((a,), (b,))]) == {"fd": "other data (d b, not a)"}

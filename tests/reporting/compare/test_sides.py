@@ -52,7 +52,7 @@ def test_the_newest_of_a_cell_and_seed_counts() -> None:
 
 def test_a_record_keeps_what_a_comparison_needs() -> None:
     run = run_of(record(3, 1))
-    figure = run.figures[METRIC]
+    figure = run.values[METRIC]
     assert (run.cell, run.seed, run.nfe, run.seconds) == (record(3).cell, 1, 13, 0.03)
     assert (figure.value, figure.direction) == (record(3, 1).metrics[METRIC].value, "lower")
 
