@@ -17,7 +17,7 @@ from bench.errors import BenchError
 from bench.metrics.role import Metric
 from bench.params import Plugin
 from bench.plan.settings import DEFAULT_TASK
-from bench.plan.source_hash import core_hash, plugin_hash
+from bench.plan.source_hash import code_hash, core_hash
 from bench.plugins.registry import Entry, registry
 from bench.tasks.role import Task
 from bench.types import Precision
@@ -181,14 +181,15 @@ def _digest(plain: dict[str, Any]) -> str:
 
 
 def _part(entry: Entry, plugin: Plugin) -> dict[str, Any]:
-    libraries = {name: _version(name) for name in plugin.libraries}
+    code = code_hash(type(plugin))
+    libraries = code.libraries | {name: _version(name) for name in plugin.libraries}
     return {
         "name": entry.name,
         "parameters": plugin.values(),
         "distribution": entry.distribution,
         "version": entry.version,
-        "code": plugin_hash(type(plugin)),
-    } | ({"libraries": libraries} if libraries else {})
+        "code": code.code if code.complete else "unknown",
+    } | {key: value for key, value in (("libraries", libraries), ("files", code.files)) if value}
 
 
 @functools.cache
