@@ -309,7 +309,7 @@ def _generated(value: object) -> bool:
     if not isinstance(function, types.FunctionType) or not function.__name__.startswith("__"):
         return False
     innermost = inspect.unwrap(function)  # `__repr__` is wrapped against recursion
-    return innermost.__code__.co_filename.startswith("<string>")
+    return bool(innermost.__code__.co_filename.startswith("<string>"))
 
 
 def _module_file(module: str) -> Path | None:
