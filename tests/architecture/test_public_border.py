@@ -6,6 +6,7 @@ import ast
 import dataclasses
 import importlib
 import inspect
+import itertools
 import re
 from pathlib import Path
 from typing import Any
@@ -130,7 +131,7 @@ def _literals(tree: ast.AST) -> dict[str, str]:
     for node in ast.walk(tree):
         for block in (getattr(node, "body", None), getattr(node, "orelse", None)):
             lines = block if isinstance(block, list) else []
-            for line, following in zip(lines, lines[1:], strict=False):
+            for line, following in itertools.pairwise(lines):
                 target = line.targets[0] if isinstance(line, ast.Assign) else getattr(line, "target", None)
                 if isinstance(target, ast.Name) and isinstance(following, ast.Expr):
                     text = following.value
