@@ -132,8 +132,8 @@ class _Walk:
             self._all(*thing)
         elif type(thing) in (set, frozenset):
             self._set(thing)
-        elif isinstance(thing, dict | types.MappingProxyType):
-            self.write("dict", _name(type(thing)), str(len(thing)))
+        elif type(thing) in (dict, types.MappingProxyType):
+            self.write(type(thing).__name__, str(len(thing)))
             for key, value in thing.items():
                 self._all(key, value)
         elif isinstance(thing, np.ndarray) and thing.dtype != object:

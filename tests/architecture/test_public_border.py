@@ -151,7 +151,7 @@ def _parameters(thing: Any) -> list[str]:
     if "model_fields" in dir(thing):
         return [name for name in thing.model_fields if name in inspect.get_annotations(thing)]
     if dataclasses.is_dataclass(thing):
-        own = inspect.get_annotations(thing)
+        own = vars(thing).get("__annotations__", {})
         return [field.name for field in dataclasses.fields(thing) if field.init and field.name in own]
     if "__init__" in vars(thing) and not getattr(thing, "_is_protocol", False):
         return [name for name in list(inspect.signature(thing).parameters) if not name.startswith("_")]

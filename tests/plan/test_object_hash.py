@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import collections
+import enum
+import functools
 import importlib
 import itertools
 import linecache
+import logging
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -238,6 +244,20 @@ def test_a_network_of_a_cell_hashes_its_forward() -> None:
     assert object_hash(cells[0]()) == hashes[0]
 
 
+class Color(enum.Enum):
+    RED = 1
+
+
+@functools.cache
+def cached(x: float) -> float:
+    return 2 * x
+
+
+@pytest.mark.parametrize("make", [threading.Lock, torch.Generator, lambda: (i for i in range(3))])
+def test_values_without_content_have_no_hash(make: Callable[[], Any]) -> None:
+    assert object_hash(make()) is None
+
+
 @pytest.mark.parametrize(
     "make",
     [
@@ -252,6 +272,14 @@ def test_a_network_of_a_cell_hashes_its_forward() -> None:
         lambda: Path("a"),
         lambda: {"a": (1, [2.0, None]), "b": {1, 2}},
         lambda: range(3),
+        lambda: functools.partial(np.add, 1),
+        lambda: collections.defaultdict(list, a=[1]),
+        lambda: collections.OrderedDict(a=1),
+        lambda: logging.getLogger("a"),
+        lambda: Color.RED,
+        lambda: cached,
+        lambda: torch.device("cpu"),
+        lambda: Fraction(1, 3),
     ],
 )
 def test_values_hash_by_content(make: Callable[[], Any]) -> None:
@@ -261,8 +289,9 @@ def test_values_hash_by_content(make: Callable[[], Any]) -> None:
 
 
 def test_values_that_differ_have_different_hashes() -> None:
-    values = [1, 1.0, True, "1", None, np.float32(1), np.float64(1), torch.tensor(1), torch.tensor(1.0), [1],
-              (1,), {1}, {1: 1}, np.array([1]), np.array([[1]]), range(1), torch.exp, torch.log]  # fmt: skip
+    values: list[Any] = [1, 1.0, True, "1", None, np.float32(1), np.float64(1), torch.tensor(1)]
+    values += [torch.tensor(1.0), [1], (1,), {1}, {1: 1}, collections.OrderedDict({1: 1}), np.array([1])]
+    values += [np.array([[1]]), range(1), torch.exp, torch.log]
     hashes = [object_hash(value) for value in values]
     assert None not in hashes
     assert len(set(hashes)) == len(values)
