@@ -10,11 +10,24 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bench.cache import cached_sha256 as cached_sha256
+    from bench.cache import is_web_page as is_web_page
     from bench.checkpoints.cards import Card as Card
+    from bench.checkpoints.cards import WeightsCard as WeightsCard
     from bench.checkpoints.exact import exact_data as exact_data
     from bench.checkpoints.exact import exact_fd_dct as exact_fd_dct
     from bench.checkpoints.load import classifier_path as classifier_path
+    from bench.checkpoints.memory import MemoryCheckpoint as MemoryCheckpoint
+    from bench.checkpoints.memory import network as network
     from bench.checkpoints.networks.classifier import load_noisy_classifier as load_noisy_classifier
+    from bench.checkpoints.networks.layers import Attention as Attention
+    from bench.checkpoints.networks.layers import ConvDown as ConvDown
+    from bench.checkpoints.networks.layers import ConvUp as ConvUp
+    from bench.checkpoints.networks.layers import FourierFeatures as FourierFeatures
+    from bench.checkpoints.networks.layers import ResidualBlock as ResidualBlock
+    from bench.checkpoints.networks.tiny import TinyUNet as TinyUNet
+    from bench.checkpoints.networks.unet import UNet as UNet
+    from bench.checkpoints.networks.unet import UNetConfig as UNetConfig
     from bench.checkpoints.readers import Reader as Reader
     from bench.closed_form.dct import from_dct as from_dct
     from bench.closed_form.dct import to_dct as to_dct
@@ -42,10 +55,12 @@ if TYPE_CHECKING:
     from bench.engine.executor import Executor as Executor
     from bench.errors import BenchError as BenchError
     from bench.errors import did_you_mean as did_you_mean
+    from bench.errors import printable as printable
     from bench.events import Advance as Advance
     from bench.events import Emit as Emit
     from bench.events import Notice as Notice
     from bench.events import silent as silent
+    from bench.files import registry_path as registry_path
     from bench.metrics.context import MetricContext as MetricContext
     from bench.metrics.features import Extract as Extract
     from bench.metrics.features import Extractor as Extractor
@@ -76,13 +91,24 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _EXPORTS = {
-    "bench.checkpoints.cards": ("Card",),
     "bench.checkpoints.exact": (
         "exact_data",
         "exact_fd_dct",
     ),
     "bench.checkpoints.load": ("classifier_path",),
     "bench.checkpoints.networks.classifier": ("load_noisy_classifier",),
+    "bench.cache": ("cached_sha256", "is_web_page"),
+    "bench.checkpoints.cards": ("Card", "WeightsCard"),
+    "bench.checkpoints.memory": ("MemoryCheckpoint", "network"),
+    "bench.checkpoints.networks.layers": (
+        "Attention",
+        "ConvDown",
+        "ConvUp",
+        "FourierFeatures",
+        "ResidualBlock",
+    ),
+    "bench.checkpoints.networks.tiny": ("TinyUNet",),
+    "bench.checkpoints.networks.unet": ("UNet", "UNetConfig"),
     "bench.checkpoints.readers": ("Reader",),
     "bench.closed_form.dct": (
         "from_dct",
@@ -121,6 +147,7 @@ _EXPORTS = {
     "bench.errors": (
         "BenchError",
         "did_you_mean",
+        "printable",
     ),
     "bench.events": (
         "Advance",
@@ -167,6 +194,7 @@ _EXPORTS = {
         "BatchContext",
         "Task",
     ),
+    "bench.files": ("registry_path",),
     "bench.testing": ("assert_conforms",),
     "bench.types": (
         "Array",
@@ -181,10 +209,13 @@ __all__ = [
     "SDE",
     "Advance",
     "Array",
+    "Attention",
     "BatchContext",
     "BenchError",
     "Card",
     "Condition",
+    "ConvDown",
+    "ConvUp",
     "Corrector",
     "Denoiser",
     "Emit",
@@ -196,9 +227,11 @@ __all__ = [
     "Features",
     "Field",
     "FlowSolver",
+    "FourierFeatures",
     "Images",
     "LangevinLike",
     "LinearPredictor",
+    "MemoryCheckpoint",
     "Metric",
     "MetricContext",
     "MetricResult",
@@ -217,15 +250,21 @@ __all__ = [
     "Reference",
     "Register",
     "Reservoir",
+    "ResidualBlock",
     "Rounding",
     "Sampler",
     "Solver",
     "Step",
     "Task",
     "Tensor",
+    "TinyUNet",
+    "UNet",
+    "UNetConfig",
     "Update",
+    "WeightsCard",
     "assert_conforms",
     "build_command",
+    "cached_sha256",
     "classifier_path",
     "did_you_mean",
     "exact_data",
@@ -234,9 +273,13 @@ __all__ = [
     "frechet_distance",
     "from_dct",
     "hookimpl",
+    "is_web_page",
     "jackknife_groups",
     "load_noisy_classifier",
+    "network",
     "param",
+    "printable",
+    "registry_path",
     "silent",
     "to_dct",
     "velocity",

@@ -263,9 +263,9 @@ def _header(
 
 def _rescaled(cell: RunSpec) -> str:
     """What a network was trained on, where the run's SDE is another."""
-    from bench.checkpoints.load import own_sde
+    from bench.checkpoints.resolve import own_sde
 
-    own, run = own_sde(cell.card), cell.sampler.sde
+    own, run = own_sde(cell.card, registry()), cell.sampler.sde
     assert own is not None
     values = {k: v for k, v in own.values().items() if own.name == run.name and k != "eps"}
     other = [f"{k}={v:g}" for k, v in values.items() if run.values()[k] != v]

@@ -35,6 +35,7 @@ def _loaded(cell: RunSpec, card: Card, kept: dict[str, Model]) -> Model:
     import torch
 
     from bench.checkpoints.load import load_model
+    from bench.plugins.registry import registry
 
     sde, device = cell.sampler.sde, torch.device(cell.device)
     key = f"{card.deciding()} {sde} {cell.device} {cell.precision} {cell.compile}"
@@ -44,7 +45,7 @@ def _loaded(cell: RunSpec, card: Card, kept: dict[str, Model]) -> Model:
         if device.type == "cuda":
             tf32 = cell.precision == "tf32"
             torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
-        kept[key] = load_model(card, sde, device, precision=cell.precision, compile=cell.compile)
+        kept[key] = load_model(card, sde, device, registry(), precision=cell.precision, compile=cell.compile)
     return kept[key]
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from bench.checkpoints.cards import Card
+from bench.checkpoints.resolve import follows_convention
 from bench.devices import choose_device
 from bench.diffusion.sampler import Sampler, check_denoise, default_denoise
 from bench.errors import BenchError, did_you_mean, first_problem
@@ -234,18 +235,16 @@ def _samplers(
             label_scales=settings.label_scales,
         )
         if sampler.predictor is not None and sampler.predictor.needs_variance:
-            _refuse_without_variance(card, sampler)
+            _refuse_without_variance(card, sampler, registry)
         names = {"task": task.name} | names
         found.append((sampler, {role: registry.get(f"{role}s", name) for role, name in names.items()}))
     return found
 
 
-def _refuse_without_variance(card: Card, sampler: Sampler) -> None:
-    from bench.checkpoints.load import follows_convention
-
+def _refuse_without_variance(card: Card, sampler: Sampler, registry: Registry) -> None:
     if not card.learned_variance:
         raise BenchError(f"checkpoint {card.name} has learned no variance: take another predictor.variance")
-    if not follows_convention(card, sampler.sde):
+    if not follows_convention(card, sampler.sde, registry):
         raise BenchError(
             f"the learned variance of {card.name} belongs to the SDE it was trained on: leave out --sde"
         )

@@ -10,6 +10,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any, Literal
 
 from bench.checkpoints.cards import Card
+from bench.checkpoints.resolve import follows_convention
 from bench.devices import device_kind
 from bench.diffusion.roles import Solver
 from bench.diffusion.sampler import Sampler, default_denoise
@@ -92,9 +93,8 @@ class RunSpec:
             return "exact"
         if self.card.sde is None:
             return "published"
-        from bench.checkpoints.load import follows_convention
-
-        return "published" if follows_convention(self.card, self.sampler.sde) else "rescaled"
+        native = follows_convention(self.card, self.sampler.sde, registry())
+        return "published" if native else "rescaled"
 
     @property
     def _reading(self) -> dict[str, Any]:

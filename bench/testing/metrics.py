@@ -46,7 +46,7 @@ def images(noise: float = 0.0) -> torch.Tensor:
 
     sde = registry().build("sdes", "ve", {})
     card = registry().get("checkpoints", "gaussian-cifar10").thing
-    model = load_model(card, sde, torch.device("cpu"))
+    model = load_model(card, sde, torch.device("cpu"), registry())
     data = model.data  # type: ignore[attr-defined]
     generator = torch.Generator().manual_seed(41)
     z = torch.randn(COUNT, *model.shape, generator=generator)

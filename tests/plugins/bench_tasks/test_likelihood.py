@@ -180,7 +180,7 @@ def test_products_with_a_network_s_jacobian(precision: Any) -> None:
 
     chosen = law("vp")
     card = installed().get("checkpoints", "cifar10-tiny").thing
-    model = load_model(card, chosen, torch.device("cpu"), precision=precision)
+    model = load_model(card, chosen, torch.device("cpu"), installed(), precision=precision)
     draw = torch.Generator().manual_seed(0)
     x, e = (torch.randn(2, 3, 32, 32, generator=draw) for _ in range(2))
     score, t = Prediction(model, chosen), 0.5
