@@ -12,12 +12,24 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bench.api import remeasure as remeasure
     from bench.api import run as run
+    from bench.cache import cached_sha256 as cached_sha256
+    from bench.cache import is_web_page as is_web_page
     from bench.checkpoints.cards import Card as Card
+    from bench.checkpoints.cards import WeightsCard as WeightsCard
     from bench.checkpoints.exact import exact_data as exact_data
     from bench.checkpoints.exact import exact_fd_dct as exact_fd_dct
     from bench.checkpoints.load import classifier_path as classifier_path
+    from bench.checkpoints.memory import MemoryCheckpoint as MemoryCheckpoint
     from bench.checkpoints.memory import network as network
     from bench.checkpoints.networks.classifier import load_noisy_classifier as load_noisy_classifier
+    from bench.checkpoints.networks.layers import Attention as Attention
+    from bench.checkpoints.networks.layers import ConvDown as ConvDown
+    from bench.checkpoints.networks.layers import ConvUp as ConvUp
+    from bench.checkpoints.networks.layers import FourierFeatures as FourierFeatures
+    from bench.checkpoints.networks.layers import ResidualBlock as ResidualBlock
+    from bench.checkpoints.networks.tiny import TinyUNet as TinyUNet
+    from bench.checkpoints.networks.unet import UNet as UNet
+    from bench.checkpoints.networks.unet import UNetConfig as UNetConfig
     from bench.checkpoints.readers import Reader as Reader
     from bench.closed_form.dct import from_dct as from_dct
     from bench.closed_form.dct import to_dct as to_dct
@@ -50,10 +62,12 @@ if TYPE_CHECKING:
     from bench.engine.executor import Executor as Executor
     from bench.errors import BenchError as BenchError
     from bench.errors import did_you_mean as did_you_mean
+    from bench.errors import printable as printable
     from bench.events import Advance as Advance
     from bench.events import Emit as Emit
     from bench.events import Notice as Notice
     from bench.events import silent as silent
+    from bench.files import registry_path as registry_path
     from bench.metrics.context import MetricContext as MetricContext
     from bench.metrics.features import Extract as Extract
     from bench.metrics.features import Extractor as Extractor
@@ -89,11 +103,21 @@ __version__ = "0.1.0"
 
 _EXPORTS = {
     "bench.api": ("remeasure", "run"),
-    "bench.checkpoints.cards": ("Card",),
+    "bench.cache": ("cached_sha256", "is_web_page"),
+    "bench.checkpoints.cards": ("Card", "WeightsCard"),
     "bench.checkpoints.exact": ("exact_data", "exact_fd_dct"),
     "bench.checkpoints.load": ("classifier_path",),
-    "bench.checkpoints.memory": ("network",),
+    "bench.checkpoints.memory": ("MemoryCheckpoint", "network"),
     "bench.checkpoints.networks.classifier": ("load_noisy_classifier",),
+    "bench.checkpoints.networks.layers": (
+        "Attention",
+        "ConvDown",
+        "ConvUp",
+        "FourierFeatures",
+        "ResidualBlock",
+    ),
+    "bench.checkpoints.networks.tiny": ("TinyUNet",),
+    "bench.checkpoints.networks.unet": ("UNet", "UNetConfig"),
     "bench.checkpoints.readers": ("Reader",),
     "bench.closed_form.dct": ("from_dct", "to_dct"),
     "bench.closed_form.mixture": ("Mixture", "MixtureModel"),
@@ -118,8 +142,9 @@ _EXPORTS = {
     "bench.diffusion.sde": ("SDE",),
     "bench.engine.batch": ("Batch", "BatchFailure", "BatchResult", "Outcome", "run_batch"),
     "bench.engine.executor": ("Executor",),
-    "bench.errors": ("BenchError", "did_you_mean"),
+    "bench.errors": ("BenchError", "did_you_mean", "printable"),
     "bench.events": ("Advance", "Emit", "Notice", "silent"),
+    "bench.files": ("registry_path",),
     "bench.metrics.context": ("MetricContext",),
     "bench.metrics.features": (
         "Extract",
@@ -149,6 +174,7 @@ _MODULES = {name: module for module, names in _EXPORTS.items() for name in names
 __all__ = [
     "Advance",
     "Array",
+    "Attention",
     "Batch",
     "BatchContext",
     "BatchFailure",
@@ -156,6 +182,8 @@ __all__ = [
     "BenchError",
     "Card",
     "Condition",
+    "ConvDown",
+    "ConvUp",
     "Corrector",
     "Denoiser",
     "Emit",
@@ -167,9 +195,11 @@ __all__ = [
     "Features",
     "Field",
     "FlowSolver",
+    "FourierFeatures",
     "Images",
     "LangevinLike",
     "LinearPredictor",
+    "MemoryCheckpoint",
     "Metric",
     "MetricContext",
     "MetricRecord",
@@ -191,6 +221,7 @@ __all__ = [
     "Reference",
     "Register",
     "Reservoir",
+    "ResidualBlock",
     "Results",
     "Rounding",
     "RunSpec",
@@ -200,9 +231,14 @@ __all__ = [
     "Step",
     "Task",
     "Tensor",
+    "TinyUNet",
+    "UNet",
+    "UNetConfig",
     "Update",
+    "WeightsCard",
     "assert_conforms",
     "build_command",
+    "cached_sha256",
     "classifier_path",
     "did_you_mean",
     "exact_data",
@@ -211,10 +247,13 @@ __all__ = [
     "frechet_distance",
     "from_dct",
     "hookimpl",
+    "is_web_page",
     "jackknife_groups",
     "load_noisy_classifier",
     "network",
     "param",
+    "printable",
+    "registry_path",
     "remeasure",
     "run",
     "run_batch",

@@ -33,6 +33,7 @@ from bench.checkpoints.networks.unet import PUBLISHED, UNet, UNetConfig
 from bench.diffusion.noise import streams
 from bench.types import Precision
 from tests.benchmarks.overhead import sampler
+from tests.support.plugins import installed
 
 CALLS = 2000
 """Network calls of a sample in Song et al.'s PC1000."""
@@ -97,7 +98,9 @@ def load(config: UNetConfig, variant: Variant, device: torch.device) -> Model:
     fields |= {"shape": (config.channels, config.size, config.size), "data_range": (-1.0, 1.0)}
     card = Card(**fields, sde="vp", predicts="noise", labels="time")
     with mock.patch("bench.checkpoints.load.read_network", return_value=network):
-        model = load_model(card, sampler(1).sde, device, precision=variant.precision, compile=variant.compile)
+        model = load_model(
+            card, sampler(1).sde, device, installed(), precision=variant.precision, compile=variant.compile
+        )
     if not variant.channels_last:
         network.to(memory_format=torch.contiguous_format)
     return model

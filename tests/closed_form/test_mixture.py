@@ -28,7 +28,7 @@ BLOCK = (slice(None), slice(None), slice(0, 8), slice(0, 8))
 @pytest.fixture(scope="module")
 def model() -> MixtureModel:
     card = installed().get("checkpoints", "gmm-cifar10").thing
-    made = load_model(card, sde("vp"), torch.device("cpu"))
+    made = load_model(card, sde("vp"), torch.device("cpu"), installed())
     assert isinstance(made, MixtureModel)
     return made
 

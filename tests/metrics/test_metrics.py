@@ -98,7 +98,7 @@ def test_fd_cifar10_tells_worse_images_from_better() -> None:
     from bench.checkpoints.load import load_model
 
     card = installed().get("checkpoints", "gmm-cifar10").thing
-    model = load_model(card, installed().build("sdes", "ve", {}), torch.device("cpu"))
+    model = load_model(card, installed().build("sdes", "ve", {}), torch.device("cpu"), installed())
     data, _ = exact_data(card)
     generator = np.random.default_rng(0)
     k = generator.choice(len(data.weight), size=200, p=data.weight)
