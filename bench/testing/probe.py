@@ -61,7 +61,7 @@ class Watched(Model):
     """An exact model; ``asked`` collects the kinds of the states that it is asked at."""
 
     def __init__(self, checkpoint: str, sde: SDE, dtype: torch.dtype = torch.float64) -> None:
-        self.model = MixtureModel(truth(checkpoint, sde), "cpu", dtype, colour=None, range_=sde.data_range)
+        self.model = MixtureModel(truth(checkpoint, sde), "cpu", dtype, color=None, range_=sde.data_range)
         self.shape = SHAPE
         self.asked: set[tuple[Any, ...]] = set()
         self.questions: list[tuple[Tensor, NoiseLevel]] = []

@@ -67,7 +67,7 @@ def _work(task: Task, card: Card, sampler: Sampler) -> BatchContext:
 
     def load(name: str) -> MixtureModel:
         data = truth(name, sde)
-        return MixtureModel(data, "cpu", torch.float32, colour=None, range_=sde.data_range)
+        return MixtureModel(data, "cpu", torch.float32, color=None, range_=sde.data_range)
 
     model, noise = load(card.name), functools.cache(lambda role: noise_stream(0, 1, role, "cpu"))
     images = None

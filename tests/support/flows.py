@@ -30,7 +30,7 @@ def law(name: str) -> SDE:
 def thin(chosen: SDE, checkpoint: str = probe.GAUSSIAN) -> MixtureModel:
     """An exact checkpoint on every fourth frequency."""
     data = probe.truth(checkpoint, chosen)
-    return MixtureModel(data, "cpu", torch.float64, colour=None, range_=chosen.data_range)
+    return MixtureModel(data, "cpu", torch.float64, color=None, range_=chosen.data_range)
 
 
 def work(

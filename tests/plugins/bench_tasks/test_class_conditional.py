@@ -55,7 +55,7 @@ def model(name: str) -> MixtureModel:
     """The mixture checkpoint thinned to 3 x 8 x 8 coefficients, in float64."""
     made = sde(name)
     data = probe.truth(probe.MIXTURE, made)
-    return MixtureModel(data, "cpu", torch.float64, colour=None, range_=made.data_range)
+    return MixtureModel(data, "cpu", torch.float64, color=None, range_=made.data_range)
 
 
 def component_score(data: Mixture, x: Array, level: tuple[float, float], chosen: Array) -> Array:

@@ -142,7 +142,7 @@ def test_identifiability_of_two_gaussians() -> None:
     model = thin(chosen)
     found = model.data
     wider = Mixture(found.weight, found.mean + 0.1, 4 * found.variance)
-    other = MixtureModel(wider, "cpu", torch.float64, colour=None, range_=chosen.data_range)
+    other = MixtureModel(wider, "cpu", torch.float64, color=None, range_=chosen.data_range)
     x = draws(model, 8)
     asked: list[str] = []
 
