@@ -8,6 +8,7 @@ from pydantic import JsonValue
 
 from bench.results.identity import Identity, Stored, Strict
 
+
 class MetricRecord(Strict):
     """A metric's value in a record.
 
