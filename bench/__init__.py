@@ -37,11 +37,13 @@ if TYPE_CHECKING:
     from bench.closed_form.mixture import MixtureModel as MixtureModel
     from bench.data.images import Images as Images
     from bench.diffusion.condition import Condition as Condition
+    from bench.diffusion.grid import time_grid as time_grid
     from bench.diffusion.levels import NoiseLevel as NoiseLevel
     from bench.diffusion.levels import Step as Step
     from bench.diffusion.model import Denoiser as Denoiser
     from bench.diffusion.model import Model as Model
     from bench.diffusion.noise import Noise as Noise
+    from bench.diffusion.noise import draw_seed as draw_seed
     from bench.diffusion.prediction import Prediction as Prediction
     from bench.diffusion.roles import Corrector as Corrector
     from bench.diffusion.roles import Field as Field
@@ -123,9 +125,10 @@ _EXPORTS = {
     "bench.closed_form.mixture": ("Mixture", "MixtureModel"),
     "bench.data.images": ("Images",),
     "bench.diffusion.condition": ("Condition",),
+    "bench.diffusion.grid": ("time_grid",),
     "bench.diffusion.levels": ("NoiseLevel", "Step"),
     "bench.diffusion.model": ("Denoiser", "Model"),
-    "bench.diffusion.noise": ("Noise",),
+    "bench.diffusion.noise": ("Noise", "draw_seed"),
     "bench.diffusion.prediction": ("Prediction",),
     "bench.diffusion.roles": (
         "Corrector",
@@ -241,6 +244,7 @@ __all__ = [
     "cached_sha256",
     "classifier_path",
     "did_you_mean",
+    "draw_seed",
     "exact_data",
     "exact_fd_dct",
     "fd_diagonal",
@@ -258,6 +262,7 @@ __all__ = [
     "run",
     "run_batch",
     "silent",
+    "time_grid",
     "to_dct",
     "velocity",
 ]

@@ -99,7 +99,7 @@ SIGMAS: dict[str, tuple[str, dict[str, Any], Callable[[], Any], bool]] = {
     **{
         f"deis {order}": (
             "deis",
-            {"order": order, "variable": "log_rho"},
+            {"order": order, "variable": "log_sigma_ratio"},
             partial(multistep, "DEISMultistepScheduler", solver_order=order),
             False,
         )

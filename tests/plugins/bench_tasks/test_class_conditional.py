@@ -53,16 +53,16 @@ BASE: dict[str, Any] = {
 @functools.cache
 def model(name: str) -> MixtureModel:
     """The mixture checkpoint thinned to 3 x 8 x 8 coefficients, in float64."""
-    run = sde(name)
-    data = probe.truth(probe.MIXTURE, run)
-    return MixtureModel(data, "cpu", torch.float64, colour=None, range_=run.data_range)
+    made = sde(name)
+    data = probe.truth(probe.MIXTURE, made)
+    return MixtureModel(data, "cpu", torch.float64, color=None, range_=made.data_range)
 
 
-def component_score(data: Mixture, x: Array, level: tuple[float, float], labels: Array) -> Array:
+def component_score(data: Mixture, x: Array, level: tuple[float, float], chosen: Array) -> Array:
     """``(alpha mean_k - x) / (alpha^2 variance_k + sigma^2)``."""
     alpha, sigma = level
-    score: Array = (alpha * data.mean[labels] - x) / (alpha**2 * data.variance[labels] + sigma**2)
-    return score
+    found: Array = (alpha * data.mean[chosen] - x) / (alpha**2 * data.variance[chosen] + sigma**2)
+    return found
 
 
 def states(made: SDE, t: float, count: int = 40) -> tuple[torch.Tensor, torch.Tensor]:
@@ -93,7 +93,7 @@ def test_guided_score_is_the_components_own(name: str, scale: float) -> None:
 
 
 def test_class_gradient_is_that_of_the_posterior() -> None:
-    """``grad ln p(k | x)`` by autograd of the log-softmax; it sums to zero weighted by the posterior."""
+    """``grad ln p(k | x)`` by autograd of the log-softmax; it sums to nought weighted by the posterior."""
     made, exact = sde("vp"), model("vp")
     at = made.at(0.6)
     x, labels = states(made, at.t)
@@ -304,7 +304,7 @@ def test_classifier_of_a_network_is_asked_on_its_own_range(name: str, t: float) 
     """Directional derivatives of ``ln p(y | x)``, the state moved to [-1, 1] by hand, in float64."""
     made = sde(name)
     card = installed().get("checkpoints", "cifar10-tiny").thing
-    network = load_model(card, made, torch.device("cpu"), installed())
+    network = load_model(card, made, torch.device("cpu"))
     assert network.classes == 10
     classifier = load_noisy_classifier(card=classifier_path(card)).double()
     generator = torch.Generator().manual_seed(6)
