@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from bench.diffusion.sampler import Sampler as Sampler
     from bench.diffusion.sde import SDE as SDE
     from bench.engine.executor import Executor as Executor
+    from bench.engine.executor import Job as Job
     from bench.errors import BenchError as BenchError
     from bench.errors import did_you_mean as did_you_mean
     from bench.events import Advance as Advance
@@ -50,8 +51,8 @@ if TYPE_CHECKING:
     from bench.metrics.features import Extract as Extract
     from bench.metrics.features import Extractor as Extractor
     from bench.metrics.features import FeatureMetric as FeatureMetric
-    from bench.metrics.features import Features as Features
     from bench.metrics.features import FeatureState as FeatureState
+    from bench.metrics.features import Features as Features
     from bench.metrics.features import Rounding as Rounding
     from bench.metrics.frechet import fd_diagonal as fd_diagonal
     from bench.metrics.frechet import frechet_distance as frechet_distance
@@ -117,7 +118,10 @@ _EXPORTS = {
     ),
     "bench.diffusion.sampler": ("Sampler",),
     "bench.diffusion.sde": ("SDE",),
-    "bench.engine.executor": ("Executor",),
+    "bench.engine.executor": (
+        "Executor",
+        "Job",
+    ),
     "bench.errors": (
         "BenchError",
         "did_you_mean",
@@ -197,6 +201,7 @@ __all__ = [
     "Field",
     "FlowSolver",
     "Images",
+    "Job",
     "LangevinLike",
     "LinearPredictor",
     "Metric",

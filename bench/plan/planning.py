@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,9 @@ from bench.checkpoints.cards import Card
 from bench.devices import choose_device
 from bench.diffusion.sampler import Sampler, check_denoise, default_denoise
 from bench.errors import BenchError, did_you_mean, first_problem
+from bench.events import Emit, silent
+from bench.metrics.context import MetricContext
+from bench.metrics.features import check_metric
 from bench.metrics.role import Metric
 from bench.plan.settings import SAMPLER_SETTINGS, Settings
 from bench.plan.suites import ROLES, Place, Suite, expand
@@ -31,17 +35,28 @@ def for_task(settings: Settings, registry: Registry) -> Settings:
     return settings.model_copy(update={"solver": [task.default_solver]})
 
 
-def make_plan(settings: Settings, registry: Registry) -> list[RunSpec]:
+def metric_context(settings: Settings, registry: Registry, emit: Emit = silent) -> MetricContext:
+    """What the metrics of a plan use; its images are those of `bench.plan.sources`, runs included."""
+    from bench.plan.sources import open_images
+
+    opener = functools.partial(open_images, results=settings.out.expanduser())
+    return MetricContext(registry, choose_device(settings.device), opener, emit)
+
+
+def make_plan(
+    settings: Settings, registry: Registry, context: MetricContext | None = None
+) -> list[RunSpec]:
     """Every cell that the settings expand to, checked; `BenchError` for what makes no sense."""
     settings = for_task(settings, registry)
     device = choose_device(settings.device)
+    context = metric_context(settings, registry) if context is None else context
     if settings.precision == "tf32" and device.type != "cuda":
         raise BenchError("--precision tf32 is a GPU's: take fp32 or bf16 on this device")
     registry.get("executors", settings.executor)
     if settings.label_scales is not None and (settings.solver or settings.grid != "uniform"):
         raise BenchError("--label-scales belongs to a predictor or corrector with --grid uniform")
     task: Task = registry.build("tasks", settings.task, settings.parameters.get("task", {}))
-    images = _data(settings, task)
+    images = _data(settings, task, context)
     absent = {"predictor", "corrector"} if settings.solver else {"solver"}
     for role in settings.parameters:
         if role not in (*ROLES, "metric"):
@@ -62,12 +77,12 @@ def make_plan(settings: Settings, registry: Registry) -> list[RunSpec]:
         metrics = build_metrics(registry, names, settings.parameters.get("metric", {}))
         for metric in metrics:
             _check_reads(metric, task)
-            metric.provenance()
+            metric.provenance(context)
         for sampler, entries in _samplers(settings, registry, card, sde, task):
             check_task(task, card, sampler, others)
             _check_batches(images, card, task, settings)
             for metric in metrics:
-                metric.check(task, settings.samples)
+                check_metric(metric, task, card.shape, settings.samples, context)
             if sampler.solver is None:
                 sampler.schedule()
                 sampler.labels()
@@ -92,7 +107,7 @@ def make_plan(settings: Settings, registry: Registry) -> list[RunSpec]:
     return cells
 
 
-def _data(settings: Settings, task: Task) -> Images | None:
+def _data(settings: Settings, task: Task, context: MetricContext) -> Images | None:
     """The images that a task is to work on; `BenchError` where it takes none, or there are too few."""
     if not task.takes_data:
         if settings.data is not None:
@@ -100,9 +115,7 @@ def _data(settings: Settings, task: Task) -> Images | None:
         return None
     if settings.data is None:
         return None
-    from bench.plan.sources import open_images
-
-    images = open_images(settings.data, results=settings.out.expanduser())
+    images = context.images(settings.data)
     needed = -(-settings.samples // task.per_image)
     if images.n < needed:
         most = images.n * task.per_image
@@ -135,12 +148,18 @@ def _check_reads(metric: Metric, task: Task) -> None:
 
 
 def plan_suite(
-    settings: Settings, name: str, suite: Suite, registry: Registry, scale: float = 1.0
+    settings: Settings,
+    name: str,
+    suite: Suite,
+    registry: Registry,
+    scale: float = 1.0,
+    context: MetricContext | None = None,
 ) -> list[tuple[Place, RunSpec]]:
     """Every cell of a suite and its place, by checkpoint, then by seed: a stop leaves whole tables.
 
     Settings of samplers are the suite's; the rest (checkpoint, samples, seeds, …) come from ``settings``.
     """
+    context = metric_context(settings, registry) if context is None else context
     common = settings.model_dump(exclude={*SAMPLER_SETTINGS, "parameters"})
     metric = settings.parameters.get("metric")
     found = []
@@ -151,7 +170,7 @@ def plan_suite(
         parameters = chosen.get("parameters", {}) | ({"metric": metric} if metric else {})
         try:
             variant = Settings.model_validate(common | chosen | lists | {"parameters": parameters})
-            cells = make_plan(variant, registry)
+            cells = make_plan(variant, registry, context)
         except ValidationError as error:
             raise BenchError(f"suite {name}: {place}: {first_problem(error)}") from error
         except BenchError as error:
