@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.data import sources
+from bench.data.datasets import dataset_name
 from bench.data.images import Images
 from bench.errors import BenchError
 from bench.events import Advance, Emit, silent
@@ -42,7 +43,7 @@ def open_images(name: str, batch: int = 250, results: Path = Path("results"), em
         BenchError: The images can't be read.
     """
     path = Path(name).expanduser()
-    if sources.dataset_name(name) is None and name:
+    if name and dataset_name(name) is None:
         if (path / "records").is_dir():
             return RunImages(name, *_only_record(path), batch)
         if path.is_file() and path.suffix == ".json":
