@@ -10,7 +10,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bench.cache import cache_folder as cache_folder
+    from bench.cache import cached_sha256 as cached_sha256
     from bench.checkpoints.cards import Card as Card
+    from bench.checkpoints.cards import WeightsCard as WeightsCard
     from bench.checkpoints.exact import exact_data as exact_data
     from bench.checkpoints.exact import exact_fd_dct as exact_fd_dct
     from bench.checkpoints.load import classifier_path as classifier_path
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
     from bench.diffusion.roles import velocity as velocity
     from bench.diffusion.sampler import Sampler as Sampler
     from bench.diffusion.sde import SDE as SDE
+    from bench.download import fetch_once as fetch_once
     from bench.engine.executor import Executor as Executor
     from bench.engine.executor import Job as Job
     from bench.errors import BenchError as BenchError
@@ -47,6 +51,7 @@ if TYPE_CHECKING:
     from bench.events import Emit as Emit
     from bench.events import Notice as Notice
     from bench.events import silent as silent
+    from bench.files import REGISTRY as REGISTRY
     from bench.metrics.context import MetricContext as MetricContext
     from bench.metrics.features import Extract as Extract
     from bench.metrics.features import Extractor as Extractor
@@ -77,7 +82,14 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _EXPORTS = {
-    "bench.checkpoints.cards": ("Card",),
+    "bench.cache": (
+        "cache_folder",
+        "cached_sha256",
+    ),
+    "bench.checkpoints.cards": (
+        "Card",
+        "WeightsCard",
+    ),
     "bench.checkpoints.exact": (
         "exact_data",
         "exact_fd_dct",
@@ -118,6 +130,7 @@ _EXPORTS = {
     ),
     "bench.diffusion.sampler": ("Sampler",),
     "bench.diffusion.sde": ("SDE",),
+    "bench.download": ("fetch_once",),
     "bench.engine.executor": (
         "Executor",
         "Job",
@@ -132,6 +145,7 @@ _EXPORTS = {
         "Notice",
         "silent",
     ),
+    "bench.files": ("REGISTRY",),
     "bench.metrics.context": ("MetricContext",),
     "bench.metrics.features": (
         "Extract",
@@ -182,6 +196,7 @@ _EXPORTS = {
 _MODULES = {name: module for module, names in _EXPORTS.items() for name in names}
 
 __all__ = [
+    "REGISTRY",
     "SDE",
     "Advance",
     "Array",
@@ -229,13 +244,17 @@ __all__ = [
     "Task",
     "Tensor",
     "Update",
+    "WeightsCard",
     "assert_conforms",
     "build_command",
+    "cache_folder",
+    "cached_sha256",
     "classifier_path",
     "did_you_mean",
     "exact_data",
     "exact_fd_dct",
     "fd_diagonal",
+    "fetch_once",
     "frechet_distance",
     "from_dct",
     "hookimpl",

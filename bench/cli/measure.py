@@ -12,11 +12,11 @@ import click
 
 from bench.cli.bars import Lines
 from bench.cli.console import console
+from bench.cli.context import registry_of
 from bench.cli.run import plugin_parameters
 from bench.engine.measuring import metric_facts, readings, with_exact
 from bench.errors import BenchError, StoreError, did_you_mean
 from bench.plan.settings import settings
-from bench.plugins.registry import registry
 
 if TYPE_CHECKING:
     from bench.metrics.context import MetricContext
@@ -50,7 +50,7 @@ def measure_command(
     Every finished record gains the metric; one that has it, with the same parameters and reference
     data, is left alone. Exit status: 0 done, 1 a metric failed, 2 a mistake in the command, 130 stopped.
     """
-    found = registry()
+    found = registry_of(click.get_current_context())
     for problem in found.problems:
         click.echo(f"bench: {problem.message}", err=True)
     own = plugin_parameters(parameters, {"metric.extrapolate": extrapolate})

@@ -43,9 +43,7 @@ def metric_context(settings: Settings, registry: Registry, emit: Emit = silent) 
     return MetricContext(registry, choose_device(settings.device), opener, emit)
 
 
-def make_plan(
-    settings: Settings, registry: Registry, context: MetricContext | None = None
-) -> list[RunSpec]:
+def make_plan(settings: Settings, registry: Registry, context: MetricContext | None = None) -> list[RunSpec]:
     """Every cell that the settings expand to, checked; `BenchError` for what makes no sense."""
     settings = for_task(settings, registry)
     device = choose_device(settings.device)

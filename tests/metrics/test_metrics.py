@@ -13,6 +13,7 @@ from bench import BenchError
 from bench.data.pixels import to_uint8
 from bench.metrics.frechet import frechet_distance
 from bench.metrics.moments import Moments
+from tests.support.metrics import metric_context
 from tests.support.plugins import installed
 
 
@@ -76,7 +77,7 @@ def test_shipped_metrics_do_not_depend_on_the_batches(name: str) -> None:
     images = torch.rand(40, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     readings = []
     for sizes in ([40], [7, 20, 13]):
-        measured = installed().build("metrics", name, {}).start(torch.device("cpu"))
+        measured = installed().build("metrics", name, {}).start(metric_context())
         for part in images.split(sizes):
             measured.update(part)
         readings.append(measured.compute())
@@ -87,7 +88,7 @@ def test_shipped_metrics_do_not_depend_on_the_batches(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["fd_cifar10", "fd_dct"])
 def test_shipped_metrics_refuse_other_shapes(name: str) -> None:
-    measured = installed().build("metrics", name, {}).start(torch.device("cpu"))
+    measured = installed().build("metrics", name, {}).start(metric_context())
     with pytest.raises(BenchError, match="3x32x32"):
         measured.update(torch.rand(2, 3, 16, 16))
 
@@ -107,7 +108,7 @@ def test_fd_cifar10_tells_worse_images_from_better() -> None:
     noisy = images + 0.2 * torch.randn(images.shape, generator=torch.Generator().manual_seed(0))
     values = []
     for batch in (images, noisy):
-        measured = installed().build("metrics", "fd_cifar10", {}).start(torch.device("cpu"))
+        measured = installed().build("metrics", "fd_cifar10", {}).start(metric_context())
         measured.update(batch)
         values.append(measured.compute().value)
     assert values[0] < values[1]
