@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from bench.diffusion.sde import SDE as SDE
     from bench.download import fetch_once as fetch_once
     from bench.engine.executor import Executor as Executor
-    from bench.engine.executor import Job as Job
     from bench.errors import BenchError as BenchError
     from bench.errors import did_you_mean as did_you_mean
     from bench.events import Advance as Advance
@@ -131,10 +130,7 @@ _EXPORTS = {
     "bench.diffusion.sampler": ("Sampler",),
     "bench.diffusion.sde": ("SDE",),
     "bench.download": ("fetch_once",),
-    "bench.engine.executor": (
-        "Executor",
-        "Job",
-    ),
+    "bench.engine.executor": ("Executor",),
     "bench.errors": (
         "BenchError",
         "did_you_mean",
@@ -216,7 +212,6 @@ __all__ = [
     "Field",
     "FlowSolver",
     "Images",
-    "Job",
     "LangevinLike",
     "LinearPredictor",
     "Metric",

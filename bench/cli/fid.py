@@ -10,8 +10,7 @@ import click
 
 from bench.cli.console import console
 from bench.cli.context import registry_of
-from bench.cli.flags import flag_command, flag_values
-from bench.cli.run import plugin_parameters
+from bench.cli.flags import flag_command, flag_values, plugin_parameters
 from bench.errors import BenchError
 from bench.plan.settings import settings
 

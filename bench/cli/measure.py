@@ -13,7 +13,7 @@ import click
 from bench.cli.bars import Lines
 from bench.cli.console import console
 from bench.cli.context import registry_of
-from bench.cli.run import plugin_parameters
+from bench.cli.flags import plugin_parameters
 from bench.engine.measuring import metric_facts, readings, with_exact
 from bench.errors import BenchError, StoreError, did_you_mean
 from bench.plan.settings import settings

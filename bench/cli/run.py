@@ -11,6 +11,7 @@ import click
 
 from bench.cli.console import count
 from bench.cli.dry_run import dry_run_report
+from bench.cli.flags import plugin_parameters
 from bench.engine.loop import Rerun
 from bench.errors import BenchError
 from bench.plan.settings import DEFAULT_TASK, SAMPLER_SETTINGS, Settings, settings, suites
@@ -220,23 +221,6 @@ def _refuse_idle(given: dict[str, Any], chosen: Settings) -> None:
         )
     if "rho" in given and chosen.grid != "polynomial":
         raise BenchError("--rho belongs to the polynomial grid: give --grid polynomial")
-
-
-def plugin_parameters(texts: tuple[str, ...], short: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Values of -P and of the flags that are short for one, by role and name."""
-    pairs = [(key, value) for key, value in short.items() if value is not None]
-    for text in texts:
-        key, equals, value = text.partition("=")
-        if not equals or key.count(".") != 1:
-            raise BenchError(f"-P takes ROLE.NAME=VALUE, not {text!r} (say corrector.snr=0.16)")
-        pairs.append((key, value))
-    found: dict[str, dict[str, Any]] = {}
-    for key, value in pairs:
-        role, _, name = key.partition(".")
-        if name in found.setdefault(role, {}):
-            raise BenchError(f"{key} was given twice")
-        found[role][name] = value
-    return found
 
 
 def _header(

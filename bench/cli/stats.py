@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bench.cli.context import registry_of
-from bench.cli.flags import flag_command, flag_values
-from bench.cli.run import plugin_parameters
+from bench.cli.flags import flag_command, flag_values, plugin_parameters
 from bench.errors import BenchError
 from bench.plan.settings import settings
 
@@ -98,7 +97,8 @@ def build_command(
             try:
                 reference.write_statistics(target, statistics)
             except OSError as error:
-                raise BenchError(f"{target} can't be written: {error.strerror}") from error
+                reason = os.strerror(error.errno) if error.errno is not None else f"{error}"
+                raise BenchError(f"{target} can't be written: {reason}") from error
     except KeyboardInterrupt:
         click.echo("bench: stopped; nothing was written", err=True)
         return 130

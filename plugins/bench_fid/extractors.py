@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from bench import REGISTRY, Emit, Extract, Extractor, Features, Tensor, cached_sha256
+from bench import REGISTRY, Emit, Extract, Extractor, Features, Tensor, WeightsCard, cached_sha256
 
 CHUNK = 250
 """Images per pass: the activations of more exceed the processor's cache."""

@@ -16,7 +16,7 @@ import pytest
 import torch
 from PIL import Image
 
-from bench import BenchError, Extractor, Features, Register, Tensor, hookimpl
+from bench import Extractor, Features, Register, Tensor, hookimpl
 from bench.cli import main
 from bench.data.pixels import Bytes
 from bench.plan.sources import open_images
@@ -44,10 +44,11 @@ class Colours(Extractor):
 
     name = "colours"
     width = 6
+    shape = (3, 32, 32)
 
     def load(self, device: Any) -> Callable[[Tensor], Features]:
         def extract(images: Tensor) -> Features:
-                x = images.flatten(2).float()
+            x = images.flatten(2).float()
             return Features(torch.cat([x.mean(dim=2), x.std(dim=2)], 1))
 
         return extract

@@ -17,7 +17,7 @@ from bench.files import REGISTRY
 from bench.metrics import reference
 from bench.plan.sources import open_images
 from tests.cli.test_fid import SMALL, Bench, N, bench, measured, pixels, value
-from tests.data.test_images import recorded
+from tests.support.images import recorded
 from tests.support.metrics import extractor_of
 
 __all__ = ["bench"]
@@ -65,10 +65,10 @@ def test_build_is_two_pass_moments_and_a_card(bench: Bench) -> None:
         N, "cifar10-features", "round", "folder",
     )  # fmt: skip
     assert card["images"] == f"sha256 {open_images('a').sha256()}"
-    assert card["decoder"].startswith("Pillow ")
+    assert f"{card['decoder']}".startswith("Pillow ")
     features = tomllib.loads((REGISTRY / "features" / "cifar10-features.toml").read_text())
     assert card["hashes"] == {"cifar10-features": features["files"][0]["sha256"]}
-    assert card["date"].startswith("20")
+    assert f"{card['date']}".startswith("20")
 
 
 def test_folder_archive_and_run_are_built_alike(bench: Bench) -> None:

@@ -16,7 +16,7 @@ from bench.data import folder as pictures
 from bench.data.folder import image_files
 from bench.data.pixels import Bytes
 from bench.data.sources import open_images
-from tests.data.test_images import folder, pixels, refused
+from tests.support.images import back, folder, pixels, refused
 
 Save = Callable[[str, Any], None]
 
@@ -138,3 +138,12 @@ def test_a_bad_image_is_named(tmp_path: Path, spoil: Save, said: str, which: int
         assert str(file) in line
     else:  # the first one decides
         assert "000001.png is 8x8, but 000000.png 9x8" in line
+
+
+def test_jpeg_is_decoded_as_pillow_does_and_the_library_is_named(tmp_path: Path) -> None:
+    path = folder(tmp_path / "them", pixels(4), "jpg")
+    found = open_images(str(path))
+    expected = [np.array(Image.open(file)) for file in sorted(path.rglob("*.jpg"))]
+    assert np.array_equal(back(found), np.stack(expected))
+    assert "Pillow" in found.decoder
+    assert "libjpeg" in found.decoder

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench import BenchError, FeatureMetric, Features, MetricResult, Reference
+from bench import BenchError, FeatureMetric, Features, MetricContext, MetricResult, Reference
 from bench.metrics.reference import write_statistics
 from bench.types import Array
 from bench_fid import manifolds
@@ -97,9 +97,9 @@ def reference(tmp_path: Path) -> str:
     return str(tmp_path / "clusters.npz")
 
 
-def reading(name: str, rows: Array, **given: object) -> MetricResult:
-    """The metric's reading of rows of features."""
-    measured = metric(name, **given).begin(metric_context())
+def reading(name: str, rows: Array, context: MetricContext | None = None, **given: object) -> MetricResult:
+    """The metric's result for rows of features."""
+    measured = metric(name, **given).begin(metric_context() if context is None else context)
     for part in np.array_split(rows, 4):
         measured.update(Features(torch.from_numpy(part).float()))
     return measured.compute()
@@ -115,7 +115,10 @@ def test_both_rest_on_one_computation(reference: str, monkeypatch: pytest.Monkey
             super().__init__(points, *rest)
 
     monkeypatch.setattr(manifolds, "_Balls", Counted)
-    precision, recall = (reading(name, rows, reference=reference) for name in ("precision", "recall"))
+    context = metric_context()
+    precision, recall = (
+        reading(name, rows, context, reference=reference) for name in ("precision", "recall")
+    )
     assert made == [200, 900]
     assert precision.error == pytest.approx(math.sqrt(precision.value * (1 - precision.value) / 200))
     assert recall.error is None
