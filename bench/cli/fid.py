@@ -10,7 +10,8 @@ import click
 
 from bench.cli.console import console
 from bench.cli.context import registry_of
-from bench.cli.flags import flag_command, flag_values, plugin_parameters
+from bench.cli.flags import flag_command, flag_values
+from bench.cli.parameters import plugin_parameters
 from bench.errors import BenchError
 from bench.plan.settings import settings
 
@@ -73,7 +74,7 @@ def fid_command(
         click.echo(f"bench: {problem.message}", err=True)
     from bench.cli.bars import Display
     from bench.engine.foreign import measure_images_of, metrics_of
-    from bench.plan.planning import metric_context
+    from bench.plan.contexts import metric_context
 
     try:
         with Display() as display:
@@ -107,11 +108,11 @@ def _print_table(measurement: ImageMeasurement) -> None:
         table.add_column(column, overflow="fold")
     for label, metric in measurement.metrics.items():
         record, n = metric.record, metric.reference_card.get("n")
-        value = f"{record.value:.6g}{' †' if record.note else ''}{over_samples([record.model_dump()])}"
+        value = f"{record.value:.6g}{' †' if record.note else ''}{over_samples([record])}"
         against = (metric.reference or "nothing") + (f" ({n} images)" if n else "")
         table.add_row(*map(escape, (label, value, str(record.n), record.direction, against)))
     out.print(table)
-    plain = {label: metric.record.model_dump() for label, metric in measurement.metrics.items()}
+    plain = {label: metric.record for label, metric in measurement.metrics.items()}
     for line in fits(plain):
         out.print(escape(line), soft_wrap=True)
     for label, metric in measurement.metrics.items():

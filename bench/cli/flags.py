@@ -1,14 +1,13 @@
-"""Parameters of plugins on the command line: ``-P``, and the short flags that they declare."""
+"""Short flags that plugins' parameters declare, as options of a command."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection
 from typing import Any
 
 import click
 
 from bench.cli.context import registry_of
-from bench.errors import BenchError
 from bench.plugins.registry import Flag
 
 _VALUES = "bench.plugin_flags"
@@ -31,7 +30,7 @@ class FlagCommand(click.Command):
 
 
 def flag_command(*roles: str) -> type[FlagCommand]:
-    """The class of a command with these roles' flags: ``@click.command(cls=flag_command("metric"))``."""
+    """The class of a command with the flags of these roles: ``@click.command(cls=flag_command("metric"))``."""
     return type("FlagCommand", (FlagCommand,), {"roles": roles})
 
 
@@ -55,28 +54,3 @@ def _option(flag: Flag) -> click.Option:
         expose_value=False,
         callback=store,
     )
-
-
-def plugin_parameters(texts: Sequence[str], short: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Parameter values by role and name.
-
-    Args:
-        texts: ``ROLE.NAME=VALUE``, as ``-P`` takes them.
-        short: Values of short flags by ``ROLE.NAME``; None: not given.
-
-    Raises:
-        BenchError: A text has another form, or a parameter is given twice.
-    """
-    pairs = [(key, value) for key, value in short.items() if value is not None]
-    for text in texts:
-        key, equals, value = text.partition("=")
-        if not equals or key.count(".") != 1:
-            raise BenchError(f"-P takes ROLE.NAME=VALUE, not {text!r} (say corrector.snr=0.16)")
-        pairs.append((key, value))
-    values: dict[str, dict[str, Any]] = {}
-    for key, value in pairs:
-        role, _, name = key.partition(".")
-        if name in values.setdefault(role, {}):
-            raise BenchError(f"{key} was given twice")
-        values[role][name] = value
-    return values

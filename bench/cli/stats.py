@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from bench.cli.context import registry_of
-from bench.cli.flags import flag_command, flag_values, plugin_parameters
+from bench.cli.flags import flag_command, flag_values
+from bench.cli.parameters import plugin_parameters
 from bench.errors import BenchError
 from bench.plan.settings import settings
 
@@ -71,7 +72,7 @@ def build_command(
     from bench.cli.bars import Display
     from bench.data.datasets import dataset_name
     from bench.metrics import reference
-    from bench.plan.planning import metric_context
+    from bench.plan.contexts import metric_context
 
     values = plugin_parameters(parameters, flag_values(context))
     for role in values:

@@ -8,7 +8,8 @@ from click.testing import CliRunner
 
 from bench import BenchError, Extractor, param
 from bench.cli.context import CommandState
-from bench.cli.flags import flag_command, flag_values, plugin_parameters
+from bench.cli.flags import flag_command, flag_values
+from bench.cli.parameters import plugin_parameters
 from bench.plugins.registry import Registry
 from tests.support.plugins import empty_registry, hooks
 
