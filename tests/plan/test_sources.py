@@ -52,8 +52,8 @@ def test_runs_that_are_refused(tmp_path: Path) -> None:
     ):
         path.write_text(json.dumps(record | changes))
         assert line in refused(path)
-    path.write_text(json.dumps({k: v for k, v in record.items() if k != "key"}))
-    assert "is of an older bench" in refused(path)
+    path.write_text(json.dumps(record | {"schema_version": 1}))
+    assert "of another version of bench (schema 1, not 2)" in refused(path)
     path.write_text("{")
     assert "can't be read" in refused(path)
     path.write_text("[]")

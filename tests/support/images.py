@@ -13,6 +13,9 @@ from PIL import Image
 from bench import BenchError, Images
 from bench.data.pixels import Bytes, to_uint8
 from bench.plan.sources import open_images
+from bench.results.identity import CheckpointIdentity, Identity, PluginIdentity
+from bench.results.provenance import provenance
+from bench.results.record import BatchFacts, BatchRecord, Cost, Record
 from bench.results.store import Store
 
 
@@ -39,18 +42,51 @@ def back(images: Images, rounding: Any = "round") -> Bytes:
 def recorded(root: Path, batches: list[torch.Tensor], fingerprint: str = "0123456789abcdef") -> Store:
     """A store with one run of these batches."""
     store = Store(root)
+    facts = BatchFacts(nfe=1, seconds=1.0, network_seconds=1.0, warm_seconds=0.0)
     for i, batch in enumerate(batches):
-        store.write_batch("key" + fingerprint, i, len(batch), {"images": batch}, {})
-    record = {
-        "fingerprint": fingerprint,
-        "key": "key" + fingerprint,
-        "title": "a run · seed 0",
-        "status": "finished",
-        "samples": sum(map(len, batches)),
-        "batches": [{"size": len(batch)} for batch in batches],
-    }
-    store.write_record(record)
+        store.write_batch("key" + fingerprint, i, len(batch), {"images": batch}, facts)
+    store.write_record(record_of(batches, fingerprint))
     return store
+
+
+def record_of(batches: list[torch.Tensor], fingerprint: str) -> Record:
+    """A finished run's record, of made-up plugins."""
+    plugin = PluginIdentity(name="made_up", distribution="test", version="1", code="0")
+    checkpoint = CheckpointIdentity(
+        name="made-up",
+        format="gaussian",
+        shape=(3, 8, 8),
+        data_range=(0.0, 1.0),
+        sha256="0",
+        convention="exact",
+    )
+    return Record(
+        fingerprint=fingerprint,
+        key="key" + fingerprint,
+        title="a run",
+        status="finished",
+        created="2024-01-01T00:00:00+00:00",
+        samples=sum(map(len, batches)),
+        outputs=("images",),
+        identity=Identity(
+            checkpoint=checkpoint,
+            task=plugin,
+            sde=plugin,
+            denoise="none",
+            batch_size=len(batches[0]),
+            seed=0,
+            precision="fp32",
+            compile=False,
+            device="cpu",
+            torch="0",
+            code="0",
+        ),
+        provenance=provenance(),
+        cost=Cost(nfe=1.0, seconds=1.0, samples_per_second=1.0, network_share=1.0, warm_seconds=0.0),
+        batches=tuple(
+            BatchRecord(size=len(batch), nfe=1, seconds=1.0, network_seconds=1.0) for batch in batches
+        ),
+    )
 
 
 def refused(name: str | Path, **more: Any) -> str:
