@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bench.api import remeasure as remeasure
     from bench.api import run as run
+    from bench.cache import cache_folder as cache_folder
     from bench.cache import cached_sha256 as cached_sha256
     from bench.cache import is_web_page as is_web_page
     from bench.checkpoints.cards import Card as Card
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from bench.diffusion.roles import velocity as velocity
     from bench.diffusion.sampler import Sampler as Sampler
     from bench.diffusion.sde import SDE as SDE
+    from bench.download import fetch_once as fetch_once
     from bench.engine.batch import Batch as Batch
     from bench.engine.batch import BatchFailure as BatchFailure
     from bench.engine.batch import BatchResult as BatchResult
@@ -69,6 +71,7 @@ if TYPE_CHECKING:
     from bench.events import Emit as Emit
     from bench.events import Notice as Notice
     from bench.events import silent as silent
+    from bench.files import REGISTRY as REGISTRY
     from bench.files import registry_path as registry_path
     from bench.metrics.context import MetricContext as MetricContext
     from bench.metrics.features import Extract as Extract
@@ -105,7 +108,7 @@ __version__ = "0.1.0"
 
 _EXPORTS = {
     "bench.api": ("remeasure", "run"),
-    "bench.cache": ("cached_sha256", "is_web_page"),
+    "bench.cache": ("cache_folder", "cached_sha256", "is_web_page"),
     "bench.checkpoints.cards": ("Card", "WeightsCard"),
     "bench.checkpoints.exact": ("exact_data", "exact_fd_dct"),
     "bench.checkpoints.load": ("classifier_path",),
@@ -143,11 +146,12 @@ _EXPORTS = {
     ),
     "bench.diffusion.sampler": ("Sampler",),
     "bench.diffusion.sde": ("SDE",),
+    "bench.download": ("fetch_once",),
     "bench.engine.batch": ("Batch", "BatchFailure", "BatchResult", "Outcome", "run_batch"),
     "bench.engine.executor": ("Executor",),
     "bench.errors": ("BenchError", "did_you_mean", "printable"),
     "bench.events": ("Advance", "Emit", "Notice", "silent"),
-    "bench.files": ("registry_path",),
+    "bench.files": ("REGISTRY", "registry_path"),
     "bench.metrics.context": ("MetricContext",),
     "bench.metrics.features": (
         "Extract",
@@ -219,6 +223,7 @@ __all__ = [
     "Plugin",
     "Prediction",
     "Predictor",
+    "REGISTRY",
     "Reader",
     "Record",
     "Reference",
@@ -241,6 +246,7 @@ __all__ = [
     "WeightsCard",
     "assert_conforms",
     "build_command",
+    "cache_folder",
     "cached_sha256",
     "classifier_path",
     "did_you_mean",
@@ -248,6 +254,7 @@ __all__ = [
     "exact_data",
     "exact_fd_dct",
     "fd_diagonal",
+    "fetch_once",
     "frechet_distance",
     "from_dct",
     "hookimpl",

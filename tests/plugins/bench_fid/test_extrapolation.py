@@ -10,15 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from pydantic import JsonValue
 
 from bench import BenchError, FeatureMetric, Features, MetricResult
 from bench.cli import main
 from bench.metrics.frechet import frechet_distance
 from bench.metrics.reference import Reference
 from bench.reporting.summary import fits, over_samples
-from bench.results.record import MetricRecord
-from bench_fid.extrapolation import Rows, bootstrapped, distance_to, extrapolated, fit, sizes
+from bench_fid.extrapolation import Rows, bootstrap_interval, distance_to, extrapolate, fit, sizes
 from bench_fid.frechet import FrechetDistance
 from tests.support.plugins import installed
 
@@ -74,7 +72,7 @@ def test_sizes_are_the_papers_and_keep_to_where_the_distance_is_straight() -> No
 
 def test_the_limit_is_nearly_unbiased_and_the_slope_is_theorys() -> None:
     distance = distance_to(np.zeros(D), np.eye(D))
-    lines = [extrapolated(rows(seed), distance) for seed in range(60)]
+    lines = [extrapolate(rows(seed), distance) for seed in range(60)]
     plain = np.array([distance(rows(seed)) for seed in range(60)])
     value = np.array([line.value for line in lines])
     # to first order in 1/n: d of the mean, and d (d + 1) / 4 of the covariance's root; truth is 0
@@ -88,7 +86,7 @@ def test_the_limit_is_nearly_unbiased_and_the_slope_is_theorys() -> None:
 def test_of_unlike_normals_the_limit_is_their_distance() -> None:
     distance = distance_to(np.zeros(D), np.eye(D))
     truth = frechet_distance(np.zeros(D), np.eye(D), np.zeros(D), 1.44 * np.eye(D))
-    found = np.array([extrapolated(rows(seed, scale=1.2), distance).value for seed in range(60)])
+    found = np.array([extrapolate(rows(seed, scale=1.2), distance).value for seed in range(60)])
     plain = np.mean([distance(rows(seed, scale=1.2)) for seed in range(60)])
     assert abs(found.mean() - truth) < 4 * found.std(ddof=1) / np.sqrt(60) + 0.1 * (plain - truth)
     assert plain - truth > 5 * abs(found.mean() - truth)
@@ -101,7 +99,7 @@ def test_the_interval_over_samples_holds_the_expectation_and_changes_no_value() 
     for seed in range(30):
         x = rows(seed, 100, 1.5)
         value = distance(x)
-        found = bootstrapped(x, distance, value, 60)
+        found = bootstrap_interval(x, distance, value, 60)
         held += int(found["low"] <= expected <= found["high"])
         low, high = found["low"] + found["shift"], found["high"] + found["shift"]
         unmoved += int(low <= expected <= high)
@@ -117,34 +115,34 @@ def test_the_record_has_the_fit_the_plain_value_and_the_interval_under_their_nam
     x = rows(0)
     plain = reading(x)
     assert (plain.error, plain.details, plain.note) == (None, {}, "")
-    limit = reading(x, extrapolate=True)
+    limit = reading(x, with_limit=True)
     assert limit.details["at_n"] == plain.value
-    line = limit.details["fit"]
+    line = limit.details["extrapolated"]
     assert limit.value == line["value"] < plain.value
     assert line["points"][-1] == (N, pytest.approx(plain.value, rel=1e-9))
     assert limit.error is None
-    assert json.loads(json.dumps(limit.details))["fit"]["slope"] == line["slope"]
-    spread = reading(x, bootstrap=40)
+    assert json.loads(json.dumps(limit.details))["extrapolated"]["slope"] == line["slope"]
+    spread = reading(x, replicates=40)
     assert spread.value == plain.value
-    assert spread.error == spread.details["interval"]["sd"]
-    both = reading(x, extrapolate=True, bootstrap=40)
+    assert spread.error == spread.details["bootstrap"]["sd"]
+    both = reading(x, with_limit=True, replicates=40)
     assert both.value == limit.value
     # the limit's own replicates, not those of the distance at n
     assert both.error is not None
     assert both.error != spread.error
-    assert both.details["interval"]["low"] < both.value < both.details["interval"]["high"]
-    assert reading(x, extrapolate=True) == limit
-    assert "4 d = 32" in reading(rows(0, 30), extrapolate=True).note
+    assert both.details["bootstrap"]["low"] < both.value < both.details["bootstrap"]["high"]
+    assert reading(x, with_limit=True) == limit
+    assert "4 d = 32" in reading(rows(0, 30), with_limit=True).note
 
 
 def test_rows_are_kept_only_where_they_are_needed() -> None:
     measured = FrechetDistance(standard())
     measured.update(Features(torch.from_numpy(rows(0))))
-    assert measured._kept is None
-    measured = FrechetDistance(standard(), extrapolate=True)
+    assert measured._rows is None
+    measured = FrechetDistance(standard(), with_limit=True)
     measured.update(Features(torch.from_numpy(rows(0))))
-    assert measured._kept is not None
-    assert measured._kept[0].dtype == np.float32
+    assert measured._rows is not None
+    assert measured._rows[0].dtype == np.float32
     assert measured.leave_one_out() == []
 
 
@@ -165,23 +163,22 @@ def test_the_limit_has_a_column_of_its_own_and_replicates_have_none() -> None:
 
 
 def test_a_spread_over_samples_is_not_called_one_over_seeds() -> None:
-    details: dict[str, JsonValue] = {"interval": {"low": 1.0, "high": 3.0}}
-    one = MetricRecord(metric="fid", value=2.0, n=80, error=0.5, details=details)
+    bootstrap = {"low": 1.0, "high": 3.0}
+    one = {"value": 2.0, "error": 0.5, "details": {"bootstrap": bootstrap}}
     text = over_samples([one])
-    assert text == " ± 0.5 (standard error over samples), 95 % interval over samples 1 to 3"
-    # each seed has its own interval: none is printed as that of their mean
+    assert text == " ± 0.5 (standard error over samples), 95 % bootstrap interval over samples 1 to 3"
+    # each seed has its own interval: none is shown as that of their mean
     assert over_samples([one, one]) == ", standard error of each over its samples 0.5"
-    assert over_samples([MetricRecord(metric="fid", value=2.0, n=80)]) == ""
+    assert over_samples([{"value": 2.0, "error": None}]) == ""
 
 
-def test_the_fit_is_reported_in_a_line() -> None:
+def test_the_fit_is_told_in_a_line() -> None:
     points = [(n, 2.0 - 30.0 / n) for n in (10, 20, 40, 80)]
-    details = json.loads(json.dumps({"fit": fit(points).plain(), "at_n": points[-1][1]}))
-    plain = MetricRecord(metric="fid", value=1.625, n=80)
-    limit = MetricRecord(metric="fid", value=2.0, n=80, details=details)
-    (line,) = fits({"fid": plain, "fid_inf": limit})
-    assert line.startswith("fid_inf: 2 - 30 / n, fitted to 4 sizes from n = 10 to 80: R^2 1, standard")
-    assert line.endswith("at n = 80 it is 1.625")
+    details = {"extrapolated": fit(points).plain(), "at_n": points[-1][1]}
+    told = fits({"fid": {"n": 80, "details": {}}, "fid_inf": {"n": 80, "value": 2.0, "details": details}})
+    assert len(told) == 1
+    assert told[0].startswith("fid_inf: 2 - 30 / n, fitted to 4 sizes from n = 10 to 80: R^2 1, standard")
+    assert told[0].endswith("at n = 80 it is 1.625")
 
 
 @pytest.fixture
@@ -208,7 +205,7 @@ RUN = ("run", "--device", "cpu", "--checkpoint", "gaussian-cifar10", "--sde", "v
 def test_extrapolate_is_a_flag_of_run_and_of_measure(bench: Callable[..., str]) -> None:
     small = (*RUN, "--samples", "24", "--batch-size", "12")
     out = bench(*small, "--metric", "fd_cifar10", "-P", "metric.bootstrap=40")
-    assert "95 % interval over samples" in out
+    assert "95 % bootstrap interval over samples" in out
     assert "standard error over samples" in out
     out = bench("measure", "--device", "cpu", "--metric", "fd_cifar10", "--extrapolate")
     assert "1 measured" in out
@@ -220,7 +217,7 @@ def test_extrapolate_is_a_flag_of_run_and_of_measure(bench: Callable[..., str]) 
     assert found["fd_cifar10_inf"]["details"]["at_n"] == found["fd_cifar10"]["value"]
     assert found["fd_cifar10_inf"]["n"] == 24
     assert found["fd_cifar10_inf"]["note"]
-    assert found["fd_cifar10"]["error"] == found["fd_cifar10"]["details"]["interval"]["sd"]
+    assert found["fd_cifar10"]["error"] == found["fd_cifar10"]["details"]["bootstrap"]["sd"]
     out = bench(*small, "--metric", "fd_cifar10", "--extrapolate", "--out", "other")
     at_n = found["fd_cifar10"]["value"]
     assert [line for line in out.splitlines() if line.endswith(f"at n = 24 it is {at_n:.4g}")]
