@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bench.checkpoints.cards import Card as Card
+    from bench.checkpoints.classes import class_count as class_count
+    from bench.checkpoints.classes import classifier_sha256 as classifier_sha256
     from bench.checkpoints.exact import exact_data as exact_data
     from bench.checkpoints.exact import exact_fd_dct as exact_fd_dct
-    from bench.checkpoints.load import classifier_path as classifier_path
-    from bench.checkpoints.networks.classifier import load_noisy_classifier as load_noisy_classifier
     from bench.checkpoints.readers import Reader as Reader
     from bench.closed_form.dct import from_dct as from_dct
     from bench.closed_form.dct import to_dct as to_dct
@@ -81,8 +81,7 @@ _EXPORTS = {
         "exact_data",
         "exact_fd_dct",
     ),
-    "bench.checkpoints.load": ("classifier_path",),
-    "bench.checkpoints.networks.classifier": ("load_noisy_classifier",),
+    "bench.checkpoints.classes": ("class_count", "classifier_sha256"),
     "bench.checkpoints.readers": ("Reader",),
     "bench.closed_form.dct": (
         "from_dct",
@@ -226,7 +225,8 @@ __all__ = [
     "Update",
     "assert_conforms",
     "build_command",
-    "classifier_path",
+    "class_count",
+    "classifier_sha256",
     "did_you_mean",
     "exact_data",
     "exact_fd_dct",
@@ -235,7 +235,6 @@ __all__ = [
     "from_dct",
     "hookimpl",
     "jackknife_groups",
-    "load_noisy_classifier",
     "param",
     "silent",
     "to_dct",

@@ -16,7 +16,8 @@ from scipy import stats
 
 from bench import SDE, Array, BatchContext, Prediction, Sampler
 from bench.cache import cached_sha256
-from bench.checkpoints.load import classifier_path, load_model
+from bench.checkpoints.classes import classifier_path
+from bench.checkpoints.load import load_model
 from bench.checkpoints.networks.classifier import load_noisy_classifier
 from bench.cli import main
 from bench.closed_form.mixture import Mixture, MixtureModel
@@ -304,7 +305,7 @@ def test_classifier_of_a_network_is_asked_on_its_own_range(name: str, t: float) 
     """Directional derivatives of ``ln p(y | x)``, the state moved to [-1, 1] by hand, in float64."""
     made = sde(name)
     card = installed().get("checkpoints", "cifar10-tiny").thing
-    network = load_model(card, made, torch.device("cpu"))
+    network = load_model(card, made, torch.device("cpu"), installed())
     assert network.classes == 10
     classifier = load_noisy_classifier(card=classifier_path(card)).double()
     generator = torch.Generator().manual_seed(6)

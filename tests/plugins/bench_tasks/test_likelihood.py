@@ -189,7 +189,7 @@ def test_products_with_the_jacobian_of_a_network(precision: Any) -> None:
 
     sde = flow_sde("vp")
     card = installed().get("checkpoints", "cifar10-tiny").thing
-    model = load_model(card, sde, torch.device("cpu"), precision=precision)
+    model = load_model(card, sde, torch.device("cpu"), installed(), precision=precision)
     draw = torch.Generator().manual_seed(0)
     x, e = (torch.randn(2, 3, 32, 32, generator=draw) for _ in range(2))
     p, t = Prediction(model, sde), 0.5
