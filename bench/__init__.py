@@ -177,7 +177,6 @@ _EXPORTS = {
 _MODULES = {name: module for module, names in _EXPORTS.items() for name in names}
 
 __all__ = [
-    "SDE",
     "Advance",
     "Array",
     "BatchContext",
@@ -217,6 +216,7 @@ __all__ = [
     "Register",
     "Reservoir",
     "Rounding",
+    "SDE",
     "Sampler",
     "Solver",
     "Step",

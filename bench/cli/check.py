@@ -1,27 +1,30 @@
-"""``bench check``: a plugin held to what its role promises."""
+"""``bench check``: checks a plugin against what its role promises."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from bench.cli.context import registry_of
 from bench.errors import BenchError, printable
-from bench.plugins.registry import registry
+from bench.events import Advance, Emit, Event, silent
 
 if TYPE_CHECKING:
-    from bench.testing import Finding, Report
+    from bench.testing import Report
 
 MARKS = {"pass": "[green]pass[/]", "fail": "[bold red]FAIL[/]", "info": "[dim]info[/]"}
 
 
 @click.command("check")
 @click.argument("name")
-@click.option("--role", help="Which of several things of that NAME: predictor, corrector, solver, …")
+@click.option(
+    "--role", help="The role, where several plugins are called NAME: predictor, corrector, solver, …"
+)
 @click.option("--parameter", "-P", multiple=True, metavar="NAME=VALUE", help="A parameter of the plugin.")
 @click.option("--sde", multiple=True, help="SDE to check a sampler on; repeats. Default: ve, vp and subvp.")
 @click.option(
@@ -29,8 +32,15 @@ MARKS = {"pass": "[green]pass[/]", "fail": "[bold red]FAIL[/]", "info": "[dim]in
     help="Folder for the plot and its CSV.",
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print plain JSON.")
+@click.pass_context
 def check_command(
-    name: str, role: str | None, parameter: tuple[str, ...], sde: tuple[str, ...], out: Path, as_json: bool
+    context: click.Context,
+    name: str,
+    role: str | None,
+    parameter: tuple[str, ...],
+    sde: tuple[str, ...],
+    out: Path,
+    as_json: bool,
 ) -> int:
     """Check NAME (predictor, corrector, solver, SDE, metric, executor, task) against what its role promises.
 
@@ -38,63 +48,58 @@ def check_command(
     convergence and its order, cost. Exit status: 0 all passed, 1 a check failed, 2 a mistake in the command,
     130 stopped.
     """
-    from bench.testing import SDES, check, look_up
+    from bench.testing import SDES, check, find_plugin
 
-    found = registry()
+    registry = registry_of(context)
     for one in sde:
-        found.get("sdes", one)
-    plugin = look_up(name, role, _parameters(parameter), found)
-    with _said(name) as say:
-        report = check(plugin, sdes=sde or SDES, on_finding=lambda finding: say(finding.name))
+        registry.get("sdes", one)
+    plugin = find_plugin(name, role, _parameters(parameter), registry)
+    with _progress(name) as emit:
+        report = check(plugin, sdes=sde or SDES, emit=emit, registry=registry)
     files = []
     if report.points:
-        from bench.testing import plot as check_plot
+        from bench.testing.plot import write_plot
 
-        files = check_plot.write(report.points, report.name, out)
+        files = [str(path) for path in write_plot(report, out)]
     if as_json:
-        plain = report.plain() | {"parameters": plugin.values(), "files": [str(path) for path in files]}
-        click.echo(json.dumps(_finite(plain), indent=1, allow_nan=False))
+        click.echo(json.dumps(report.plain() | {"files": list(files)}, indent=1, allow_nan=False))
     else:
-        _show(report, plugin.values())
-        for path in files:
-            click.echo(f"  {path}")
+        _print(report)
+        for file in files:
+            click.echo(f"  {file}")
     return 0 if report.passed else 1
 
 
 def _parameters(texts: tuple[str, ...]) -> dict[str, str]:
-    """``NAME=VALUE``, or ``ROLE.NAME=VALUE`` as `bench run` takes it."""
-    found: dict[str, str] = {}
+    """Values by name, of ``NAME=VALUE`` or, as ``bench run`` takes it, ``ROLE.NAME=VALUE``."""
+    values: dict[str, str] = {}
     for text in texts:
         key, equals, value = text.partition("=")
         if not equals or key.count(".") > 1:
             raise BenchError(f"-P takes NAME=VALUE, not {text!r}")
-        found[key.rpartition(".")[2]] = value
-    return found
+        values[key.rpartition(".")[2]] = value
+    return values
 
 
 @contextlib.contextmanager
-def _said(name: str) -> Iterator[Callable[[str], None]]:
-    """Progress, on a terminal's stderr alone."""
+def _progress(name: str) -> Iterator[Emit]:
+    """The check that was just made, on a terminal's stderr alone."""
     from rich.console import Console
 
     err = Console(stderr=True, highlight=False)
     if not err.is_terminal:
-        yield lambda _: None
+        yield silent
         return
-    with err.status(f"checking {name}") as status:
-        yield lambda done: status.update(f"checking {name}: {done} done")
+    with err.status(f"check {name}") as status:
+
+        def emit(event: Event) -> None:
+            if isinstance(event, Advance):
+                status.update(f"{event.phase} ({event.done} done)")
+
+        yield emit
 
 
-def _finite(plain: Any) -> Any:
-    """Numbers that JSON has none for as null."""
-    if isinstance(plain, dict):
-        return {key: _finite(value) for key, value in plain.items()}
-    if isinstance(plain, list | tuple):
-        return [_finite(value) for value in plain]
-    return None if isinstance(plain, float) and not abs(plain) < float("inf") else plain
-
-
-def _show(report: Report, values: dict[str, Any]) -> None:
+def _print(report: Report) -> None:
     from rich import box
     from rich.markup import escape
     from rich.table import Table
@@ -102,19 +107,14 @@ def _show(report: Report, values: dict[str, Any]) -> None:
     from bench.cli.console import console, count
 
     out = console()
-    settings = ", ".join(f"{k}={v}" for k, v in values.items())
+    settings = ", ".join(f"{k}={v}" for k, v in report.parameters.items())
     title = f"{report.role} {report.name}" + (f" ({settings})" if settings else "")
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=escape(printable(title)), title_justify="left")
     for column in ("check", "", "measured", "required"):
         table.add_column(column, overflow="fold")
-    for one in report.findings:
-        table.add_row(escape(one.name), MARKS[one.status], *_texts(one))
+    for finding in report.findings:
+        texts = [escape(printable(text, 600)) for text in (finding.measured, finding.required)]
+        table.add_row(escape(finding.name), MARKS[finding.status], *texts)
     out.print(table)
-    passed = sum(one.status == "pass" for one in report.findings)
+    passed = sum(finding.status == "pass" for finding in report.findings)
     out.print(f"{count(passed, 'check')} passed, {len(report.failures)} failed")
-
-
-def _texts(finding: Finding) -> list[str]:
-    from rich.markup import escape
-
-    return [escape(printable(text, 600)) for text in (finding.measured, finding.required)]

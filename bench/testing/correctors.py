@@ -1,9 +1,10 @@
-"""Whether a corrector leaves the exact marginal where it is, but for the known bias of its step."""
+"""Whether a corrector preserves the exact marginal, but for the known bias of its step."""
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -11,20 +12,21 @@ import torch
 from bench.diffusion.prediction import Prediction
 from bench.diffusion.roles import Corrector
 from bench.diffusion.sde import SDE
-from bench.testing.probe import GAUSSIAN, Stream, Watched, marginal, prior, sampler
-from bench.testing.report import Finding, guarded, judged
+from bench.testing.context import GAUSSIAN, CheckContext
+from bench.testing.probe import CountedNoise, prior
+from bench.testing.report import Finding, guard, verdict
 
 BATCH = 512
 
 
-def correctors(part: Corrector, sdes: Sequence[SDE]) -> Iterator[Finding]:
-    """On every SDE."""
-    for sde in sdes:
-        yield from guarded(f"invariance, {sde.name}", lambda sde=sde: invariance(part, sde))  # type: ignore[misc]
+def check_invariance(part: Corrector, context: CheckContext) -> Iterator[Finding]:
+    """Invariance of the marginals of every SDE."""
+    for sde in context.sdes:
+        yield from guard(f"invariance, {sde.name}", functools.partial(invariance, part, sde, context))
 
 
-def invariance(part: Corrector, sde: SDE) -> Iterator[Finding]:
-    """One move from the exact marginal N(m, v), at a noisy, a middle and a clean scale.
+def invariance(part: Corrector, sde: SDE, context: CheckContext) -> Iterator[Finding]:
+    """One move from the exact marginal N(m, v), at a noisy, a middle and a clean noise level.
 
     A move takes x to ``m + A (x - m)`` in the mean and adds noise of variance c^2 per coordinate. Langevin
     dynamics with a step e has A = 1 - k, k = e / v, and c^2 = 2 k v: the variance becomes (1 + k^2) v, its
@@ -36,29 +38,30 @@ def invariance(part: Corrector, sde: SDE) -> Iterator[Finding]:
         yield Finding(name, "info", "makes no moves")
         return
     own, worst, pulls = part.resolve(sde), 0.0, []
-    plan = sampler(part, sde, 40).schedule()
-    for scale in (plan[4], plan[20], plan[36]):
-        mean, variance = (torch.from_numpy(one) for one in marginal(sde, scale))
+    plan = context.sampler(part, sde, 40).schedule()
+    for step in (plan[4], plan[20], plan[36]):
+        mean, variance = (torch.from_numpy(array) for array in context.marginal(sde, step))
         x = mean + variance.sqrt() * prior(BATCH, seed=31)
         with torch.no_grad():
-            update = own.step(x, scale, Prediction(Watched(GAUSSIAN, sde), sde), Stream(32))
+            p = Prediction(context.model(GAUSSIAN, sde), sde)
+            update = own.step(x, step, p, CountedNoise(32))
         y, moved = (x - mean) / variance.sqrt(), (update.mean - mean) / variance.sqrt()
-        kept = ((y - y.mean(0)) * (moved - moved.mean(0))).sum(0) / ((y - y.mean(0)) ** 2).sum(0)
-        # a corrector that takes norms over each sample scatters its pull; its mean is what the marginal sees
-        left = (kept**2).numpy() + ((update.x - update.mean) ** 2 / variance).mean(0).numpy()
-        pull = 1 - kept.numpy()
+        a = ((y - y.mean(0)) * (moved - moved.mean(0))).sum(0) / ((y - y.mean(0)) ** 2).sum(0)
+        # a corrector that takes norms over each sample scatters its pull; the marginal sees its mean
         noise = ((update.x - update.mean) ** 2 / variance).mean(0).numpy()
+        pull, ratio = 1 - a.numpy(), (a**2).numpy() + noise
         # c^2 is the mean of 512 squares: four of its standard errors, over all coordinates' draws six
         slack = 6 * math.sqrt(2 / BATCH) * noise + 1e-6
-        worst = max(worst, float(((np.abs(left - 1) - 1.1 * pull**2) / slack).max()))
+        worst = max(worst, float(((np.abs(ratio - 1) - 1.1 * pull**2) / slack).max()))
         pulls.append(float(np.median(pull)))
-    still = max(map(abs, pulls)) < 1e-9
-    if still:
+    if max(map(abs, pulls)) < 1e-9:
         yield Finding(name, "info", "moves nothing")
         return
     inward = min(pulls) > 0
-    said = "variance within its bias" if worst <= 1 else f"variance off, {worst:.1f} times what it may be"
-    said = f"pull {' '.join(f'{p:.1e}' for p in pulls)} a move; {said if inward else 'away from the mean'}"
-    yield judged(
-        name, worst <= 1 and inward, said, "leaves the marginal but for pull^2", pulls=pulls, worst=worst
-    )
+    bias = "variance within its bias" if worst <= 1 else f"variance off, {worst:.1f} times the allowed error"
+    bias = bias if inward else "away from the mean"
+    measured = f"pull {' '.join(f'{pull:.1e}' for pull in pulls)} a move; {bias}"
+    yield verdict(
+        name, worst <= 1 and inward, measured, "preserves the marginal but for pull^2",
+        pulls=pulls, worst=worst,
+    )  # fmt: skip

@@ -1,94 +1,201 @@
-"""Whether an executor does every job once and lets failures through."""
+"""Whether an executor computes every batch once, wherever it computes them, and passes failures through.
+
+The work is plain data, so that it can be pickled: it notes each batch in a file of a temporary folder, one
+file for each time that the batch is computed.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+import secrets
+import tempfile
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import Any, cast
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from bench.engine.executor import Executor, Job
+from bench.engine.batch import Batch, BatchFailure, Outcome
+from bench.engine.executor import Executor
+from bench.testing.context import GAUSSIAN, CheckContext
 from bench.testing.duties import parameters
-from bench.testing.report import Finding, guarded, judged
+from bench.testing.report import Finding, guard, verdict
+
+if TYPE_CHECKING:
+    from bench.results.run_spec import RunSpec
+
+COUNT = 17
+"""Batches of the stream, of two runs."""
+
+FAILING = 3
+"""Index of the batches that fail."""
 
 
-class _Stop(RuntimeError):
-    pass
+@dataclasses.dataclass(frozen=True)
+class NotedWork:
+    """Stands in for the computation of a batch: notes it in ``folder``; its outcome says which batch it was.
 
+    ``failing`` and ``interrupted`` are indices of batches that fail and that raise KeyboardInterrupt.
+    """
 
-def executors(executor: Executor) -> Iterator[Finding]:
-    """All checks."""
-    yield from guarded("parameters", lambda: parameters(executor))
-    yield from guarded("every job once", lambda: once(executor))
-    yield from guarded("no jobs", lambda: nothing(executor))
-    yield from guarded("a failing job", lambda: failing(executor))
-    yield from guarded("stopped", lambda: stopped(executor))
+    folder: Path
+    failing: int | None = None
+    interrupted: int | None = None
 
-
-def _jobs(count: int) -> list[Job]:
-    return [Job(cast(Any, None), index, 4) for index in range(count)]
-
-
-def _nothing(job: Job) -> None:
-    del job
-
-
-def _counted(done: Counter[int], then: Callable[[Job], None]) -> Callable[[Job], None]:
-    lock = threading.Lock()
-
-    def work(job: Job) -> None:
-        with lock:
-            done[job.index] += 1
-        then(job)
-
-    return work
-
-
-def once(executor: Executor) -> Iterator[Finding]:
-    """Of 17 jobs each is done, and none twice."""
-    done: Counter[int] = Counter()
-    executor.run(_jobs(17), _counted(done, _nothing))
-    lost = [i for i in range(17) if not done[i]]
-    twice = [i for i, n in done.items() if n > 1]
-    said = f"job {lost[0]} was not done" if lost else f"job {twice[0]} was done twice" if twice else ""
-    yield judged("every job once", not said, said or "17 of 17", "each job done, once")
-
-
-def nothing(executor: Executor) -> Iterator[Finding]:
-    """No jobs are no work and no error."""
-    done: Counter[int] = Counter()
-    executor.run([], _counted(done, _nothing))
-    yield judged("no jobs", not done, "nothing done", "nothing done")
-
-
-def failing(executor: Executor) -> Iterator[Finding]:
-    """A job that always fails raises its own error, and its neighbours are never done twice."""
-    done: Counter[int] = Counter()
-
-    def fail(job: Job) -> None:
-        if job.index == 3:
-            raise _Stop("job 3 fails")
-
-    try:
-        executor.run(_jobs(8), _counted(done, fail))
-        said = "its error was swallowed"
-    except _Stop:
-        twice = [i for i, n in done.items() if n > 1 and i != 3]
-        said = f"job {twice[0]} was done twice" if twice else ""
-    yield judged("a failing job", not said, said or "its error is raised", "its own error is raised")
-
-
-def stopped(executor: Executor) -> Iterator[Finding]:
-    """Ctrl-C in a job passes through at once."""
-    done: Counter[int] = Counter()
-
-    def stop(job: Job) -> None:
-        if job.index == 2:
+    def __call__(self, batch: Batch) -> Outcome:
+        """Note the batch. The outcome is a `BatchFailure` in any case: it needs no tensors."""
+        (self.folder / f"{batch.name}.{secrets.token_hex(8)}").touch()
+        if batch.index == self.interrupted:
             raise KeyboardInterrupt
+        return BatchFailure(outcome_text(batch, failing=batch.index == self.failing), log="")
 
+    def counts(self) -> Counter[str]:
+        """How often each batch was computed, by name."""
+        return Counter(path.name.rpartition(".")[0] for path in self.folder.iterdir())
+
+
+def outcome_text(batch: Batch, *, failing: bool) -> str:
+    """The reason that the outcome of a batch gives."""
+    return f"{batch.name} {'failed' if failing else 'computed'}"
+
+
+class ExecutorCheck:
+    """An executor under check, and a stream of batches of two runs.
+
+    Args:
+        executor: The executor.
+        specs: The runs.
+    """
+
+    def __init__(self, executor: Executor, specs: list[RunSpec]) -> None:
+        self.executor = executor
+        every = [Batch(spec, index) for spec in specs for index in range((COUNT + 1) // 2)]
+        self.batches = every[:COUNT]
+        self.batches_taken = 0
+        self.threads: set[int] = set()
+
+    def stream(self) -> Iterator[Batch]:
+        """The batches; counts those that are taken, and the threads that take them."""
+        for batch in self.batches:
+            self.batches_taken += 1
+            self.threads.add(threading.get_ident())
+            yield batch
+
+    def run(self, work: NotedWork) -> list[tuple[Batch, Outcome]]:
+        """All pairs that the executor yields for the stream."""
+        return list(self.executor.map(work, self.stream()))
+
+    def mistake(self, work: NotedWork, pairs: list[tuple[Batch, Outcome]]) -> str:
+        """What is wrong with the pairs of the stream, in words; empty where nothing is."""
+        computed, yielded = work.counts(), Counter(batch.name for batch, _ in pairs)
+        for number, batch in enumerate(self.batches):
+            for counts, verb in ((computed, "computed"), (yielded, "yielded")):
+                count = counts[batch.name]
+                if count == 0:
+                    return f"batch {number} was not {verb}"
+                if count > 1:
+                    return f"batch {number} was {verb} {count} times"
+        unknown = sorted(yielded.keys() - {batch.name for batch in self.batches})
+        if unknown:
+            return f"yielded {unknown[0]}, which is no batch of the stream"
+        for batch, outcome in pairs:
+            reason = outcome_text(batch, failing=batch.index == work.failing)
+            if not isinstance(outcome, BatchFailure) or outcome.reason != reason:
+                return f"{batch.name} was yielded with another outcome: {outcome}"
+        return ""
+
+
+def check_executor(executor: Executor, context: CheckContext) -> Iterator[Finding]:
+    """All checks."""
+    case = ExecutorCheck(executor, _specs(context))
+    yield from guard("parameters", lambda: parameters(executor))
+    for name, check in (
+        ("every batch once", once),
+        ("stream", taken),
+        ("no batches", no_batches),
+        ("a failing batch", failure),
+        ("interrupted", interrupt),
+    ):
+        yield from guard(name, functools.partial(_in_folder, check, case))
+
+
+def _in_folder(
+    check: Callable[[ExecutorCheck, Path], Iterator[Finding]], case: ExecutorCheck
+) -> Iterator[Finding]:
+    with tempfile.TemporaryDirectory(prefix="bench-check-") as folder:
+        yield from check(case, Path(folder))
+
+
+def _specs(context: CheckContext) -> list[RunSpec]:
+    """Two planned runs of nine batches each, as the engine would hand them out."""
+    from bench.plan.contexts import MetricContexts
+    from bench.plan.planning import Planner
+    from bench.plan.settings import Settings
+
+    settings = Settings(
+        checkpoint=[GAUSSIAN], sde=["vp"], predictor=["ddim"], steps=2, samples=4 * 9, batch_size=4, repeats=2,
+        device="cpu",
+    )  # fmt: skip
+    runs = Planner(MetricContexts(context.registry, settings.out)).runs(settings)
+    return [run for run in runs if isinstance(run, RunSpec)]
+
+
+def once(case: ExecutorCheck, folder: Path) -> Iterator[Finding]:
+    """Every batch of two runs is computed and yielded once, with its own outcome."""
+    work = NotedWork(folder)
+    wrong = case.mistake(work, case.run(work))
+    yield verdict("every batch once", not wrong, wrong or f"{COUNT} of {COUNT}", "each batch computed, once")
+
+
+def taken(case: ExecutorCheck, folder: Path) -> Iterator[Finding]:
+    """Batches are taken in the calling thread, where the engine locks them."""
+    case.batches_taken, case.threads = 0, set()
+    outcomes = case.executor.map(NotedWork(folder), case.stream())
+    next(outcomes)
+    ahead = case.batches_taken
+    for _ in outcomes:
+        pass
+    own = case.threads == {threading.get_ident()}
+    measured = f"{ahead} taken before the first outcome" if own else "taken in another thread"
+    yield verdict("stream", own, measured, "batches are taken in the calling thread", ahead=ahead)
+
+
+def no_batches(case: ExecutorCheck, folder: Path) -> Iterator[Finding]:
+    """An empty stream yields nothing and is no error."""
+    work = NotedWork(folder)
+    pairs = list(case.executor.map(work, iter(())))
+    good = not pairs and not work.counts()
+    yield verdict("no batches", good, "no outcomes" if good else "an outcome of no batch", "no outcomes")
+
+
+def failure(case: ExecutorCheck, folder: Path) -> Iterator[Finding]:
+    """A failure is an outcome like any other: it is yielded, and no batch is computed again for it."""
+    work = NotedWork(folder, failing=FAILING)
+    wrong = case.mistake(work, case.run(work))
+    yield verdict("a failing batch", not wrong, wrong or "its failure is yielded", "its failure is yielded")
+
+
+def interrupt(case: ExecutorCheck, folder: Path) -> Iterator[Finding]:
+    """Ctrl-C passes through at once: raised by a batch in this process, else where batches are taken.
+
+    A worker's process must not decide what Ctrl-C does, so that an executor of other processes gets it in the
+    main process alone, where it waits for outcomes.
+    """
+    required = "KeyboardInterrupt passes through"
+    work = NotedWork(folder, interrupted=2 if case.executor.in_process else None)
     try:
-        executor.run(_jobs(8), _counted(done, stop))
-        said = "KeyboardInterrupt was swallowed"
+        for _ in case.executor.map(work, case.stream() if case.executor.in_process else _interrupted(case)):
+            pass
     except KeyboardInterrupt:
-        said = "tried again after Ctrl-C" if done[2] > 1 else ""
-    yield judged("stopped", not said, said or "KeyboardInterrupt passes through", "Ctrl-C passes through")
+        again = any(count > 1 for count in work.counts().values())
+        measured = "a batch was computed again after Ctrl-C" if again else required
+        yield verdict("interrupted", not again, measured, required)
+        return
+    yield verdict("interrupted", False, "KeyboardInterrupt was swallowed", required)
+
+
+def _interrupted(case: ExecutorCheck) -> Iterator[Batch]:
+    """Two batches, then Ctrl-C in the main process."""
+    yield from case.batches[:2]
+    raise KeyboardInterrupt

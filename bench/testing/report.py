@@ -1,28 +1,41 @@
-"""What a conformance check finds."""
+"""What a conformance check reports."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
-from typing import Any, Literal
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Literal, TypeVar
+
+from bench.types import JSONObject, JSONValue
 
 Status = Literal["pass", "fail", "info"]
+Numbers = Mapping[str, float | Sequence[float] | None]
+"""Measured figures by name."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """One check: what was measured, what is required (nothing where it only informs), and the figures."""
+    """The result of one check.
+
+    Args:
+        name: The check.
+        status: ``info`` where nothing is required.
+        measured: What was measured, in words.
+        required: What is required, in words; empty where nothing is.
+        numbers: The measured figures by name.
+    """
 
     name: str
     status: Status
     measured: str
     required: str = ""
-    numbers: dict[str, Any] = dataclasses.field(default_factory=dict)
+    numbers: Numbers = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
 class Point:
-    """A sampler's error after so many network calls, on one SDE: a point of the plot."""
+    """A sampler's relative error after ``nfe`` network calls, on one SDE: a point of the plot."""
 
     sampler: str
     sde: str
@@ -33,46 +46,83 @@ class Point:
 
 @dataclasses.dataclass
 class Report:
-    """All findings on one plugin, and the curves of its plot."""
+    """The findings on one plugin, and the curves of its plot.
+
+    Args:
+        role: The plugin's role, ``predictor`` and so on.
+        name: The plugin's name.
+        parameters: The values that it was checked with.
+        findings: One for each check, in the order in which they were made.
+        points: Errors of the sampler and of built-in ones against network calls; empty for other roles.
+    """
 
     role: str
     name: str
+    parameters: JSONObject = dataclasses.field(default_factory=dict)
     findings: list[Finding] = dataclasses.field(default_factory=list)
     points: list[Point] = dataclasses.field(default_factory=list)
 
     @property
     def failures(self) -> list[Finding]:
-        """What did not pass."""
-        return [one for one in self.findings if one.status == "fail"]
+        """The checks that failed."""
+        return [finding for finding in self.findings if finding.status == "fail"]
 
     @property
     def passed(self) -> bool:
-        """Whether nothing failed."""
+        """Whether no check failed."""
         return not self.failures
 
-    def plain(self) -> dict[str, Any]:
-        """As plain data."""
+    def plain(self) -> JSONObject:
+        """The report as JSON data; null for a number that is NaN or infinite."""
         return {
             "role": self.role,
             "name": self.name,
             "passed": self.passed,
-            "findings": [dataclasses.asdict(one) for one in self.findings],
-            "points": [dataclasses.asdict(one) for one in self.points],
+            "parameters": _json(self.parameters),
+            "findings": [_json(dataclasses.asdict(finding)) for finding in self.findings],
+            "points": [_json(dataclasses.asdict(point)) for point in self.points],
         }
 
+    def __str__(self) -> str:
+        """A line for the plugin and one for each finding."""
+        lines = [
+            f"  {finding.status:4} {finding.name}: {finding.measured}"
+            + (f" (required: {finding.required})" if finding.required else "")
+            for finding in self.findings
+        ]
+        return "\n".join([f"{self.role} {self.name}", *lines])
 
-Check = Callable[[], Iterator[Finding]]
+
+def _json(value: object) -> JSONValue:
+    if isinstance(value, Mapping):
+        return {str(key): _json(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json(inner) for inner in value]
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    raise TypeError(f"{value!r} is not JSON")
 
 
-def judged(name: str, good: bool, measured: str, required: str, **numbers: Any) -> Finding:
+def verdict(
+    name: str, good: bool, measured: str, required: str, **numbers: float | Sequence[float] | None
+) -> Finding:
     """A finding that passes or fails."""
     return Finding(name, "pass" if good else "fail", measured, required, numbers)
 
 
-def guarded(name: str, check: Check) -> Iterator[Finding]:
-    """The findings of ``check``; what it raises is the plugin's failure, in a line."""
+def one_line(error: BaseException) -> str:
+    """An error's type and message in a line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+T = TypeVar("T", Finding, Finding | Point)
+
+
+def guard(name: str, check: Callable[[], Iterator[T]]) -> Iterator[T | Finding]:
+    """The findings of ``check``; an exception in it is the plugin's failure under that name."""
     try:
         yield from check()
     except Exception as error:
-        said = " ".join(f"{type(error).__name__}: {error}".split())
-        yield Finding(name, "fail", said, "no error")
+        yield Finding(name, "fail", one_line(error), "no error")

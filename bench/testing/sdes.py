@@ -1,4 +1,4 @@
-"""Whether an SDE's functions belong together: then sampling it backwards gives the data."""
+"""Whether an SDE's functions agree with each other, so that sampling it backwards gives the data."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import numpy as np
 from bench.diffusion.grid import time_grid
 from bench.diffusion.sde import SDE
 from bench.testing.duties import parameters
-from bench.testing.report import Finding, guarded, judged
+from bench.testing.report import Finding, guard, verdict
 from bench.types import Array
 
 
-def sdes(sde: SDE) -> Iterator[Finding]:
+def check_sde(sde: SDE) -> Iterator[Finding]:
     """All checks."""
-    yield from guarded("parameters", lambda: parameters(sde))
-    yield from guarded("float64 arrays", lambda: arrays(sde))
-    yield from guarded("moment equations", lambda: equations(sde))
-    yield from guarded("noise grows", lambda: monotone(sde))
-    yield from guarded("prior", lambda: prior(sde))
-    yield from guarded("chain", lambda: chain(sde))
+    yield from guard("parameters", lambda: parameters(sde))
+    yield from guard("float64 arrays", lambda: arrays(sde))
+    yield from guard("moment equations", lambda: equations(sde))
+    yield from guard("noise grows", lambda: monotone(sde))
+    yield from guard("prior", lambda: prior(sde))
+    yield from guard("chain", lambda: chain(sde))
 
 
 def _times(sde: SDE, count: int = 41) -> Array:
@@ -31,13 +31,13 @@ def arrays(sde: SDE) -> Iterator[Finding]:
     """All four functions take and return float64 arrays, one value at a time or many."""
     t, odd = _times(sde), []
     for name in ("drift", "diffusion", "alpha", "sigma"):
-        whole = getattr(sde, name)(t)
-        single = np.array([float(getattr(sde, name)(np.asarray(one))) for one in t])
-        if np.asarray(whole).dtype != np.float64 or np.shape(whole) != t.shape:
-            odd.append(f"{name} gives {np.asarray(whole).dtype} of shape {np.shape(whole)}")
-        elif not np.allclose(whole, single, rtol=1e-12):
-            odd.append(f"{name} of many times is not that of each")
-    yield judged(
+        values = getattr(sde, name)(t)
+        single = np.array([float(getattr(sde, name)(np.asarray(time))) for time in t])
+        if np.asarray(values).dtype != np.float64 or np.shape(values) != t.shape:
+            odd.append(f"{name} gives {np.asarray(values).dtype} of shape {np.shape(values)}")
+        elif not np.allclose(values, single, rtol=1e-12):
+            odd.append(f"{name} of many times differs from one time at a time")
+    yield verdict(
         "float64 arrays", not odd, odd[0] if odd else "four functions", "float64, of the times' shape"
     )
 
@@ -45,12 +45,12 @@ def arrays(sde: SDE) -> Iterator[Finding]:
 def equations(sde: SDE) -> Iterator[Finding]:
     """``d ln alpha / dt = f`` and ``d sigma^2 / dt = 2 f sigma^2 + g^2``, in integrals over 40 pieces.
 
-    The right-hand sides by Gauss-Legendre quadrature of 20 points: there is no step to choose.
+    The right-hand sides are integrated by Gauss-Legendre quadrature of 20 points.
     """
     t = _times(sde)
-    place, weight = np.polynomial.legendre.leggauss(20)
+    node, weight = np.polynomial.legendre.leggauss(20)
     low, high = t[:-1, None], t[1:, None]
-    u = low + (high - low) * (place + 1) / 2
+    u = low + (high - low) * (node + 1) / 2
     w = weight * (high - low) / 2
     f, g = sde.drift(u), sde.diffusion(u)
     drift = (w * f).sum(axis=1)
@@ -58,12 +58,12 @@ def equations(sde: SDE) -> Iterator[Finding]:
     off_alpha = np.abs(np.diff(alpha) - drift).max() / max(np.abs(np.diff(alpha)).max(), 1e-3)
     grown = (w * (2 * f * sde.sigma(u) ** 2 + g**2)).sum(axis=1)
     off_sigma = float((np.abs(np.diff(sigma) - grown) / sigma[1:]).max())
-    said = f"off by {off_alpha:.1e} in ln alpha, {off_sigma:.1e} in sigma^2"
-    # a schedule with corners (vp_cosine's, of 4000 pieces) leaves a quadrature error
-    yield judged(
+    measured = f"off by {off_alpha:.1e} in ln alpha, {off_sigma:.1e} in sigma^2"
+    # a schedule with corners (vp_cosine's, of 4000 pieces) has a quadrature error
+    yield verdict(
         "moment equations",
         off_alpha < 1e-3 and off_sigma < 1e-3,
-        said,
+        measured,
         "alpha and sigma follow from f and g (1e-3)",
         alpha=float(off_alpha),
         sigma=off_sigma,
@@ -71,23 +71,23 @@ def equations(sde: SDE) -> Iterator[Finding]:
 
 
 def monotone(sde: SDE) -> Iterator[Finding]:
-    """sigma / alpha rises strictly; alpha begins at one."""
+    """sigma / alpha rises strictly; alpha starts at one."""
     t = np.linspace(sde.eps, sde.end, 1001)
     ratio = sde.sigma(t) / sde.alpha(t)
     start = float(sde.alpha(np.asarray(0.0)))
     rises = bool((np.diff(ratio) > 0).all())
-    said = f"sigma / alpha from {ratio[0]:.2e} to {ratio[-1]:.2e}, alpha(0) = {start:g}"
-    said = said if rises else "sigma / alpha falls somewhere"
-    yield judged("noise grows", rises and abs(start - 1) < 1e-9, said, "strictly; alpha(0) = 1")
+    measured = f"sigma / alpha from {ratio[0]:.2e} to {ratio[-1]:.2e}, alpha(0) = {start:g}"
+    measured = measured if rises else "sigma / alpha falls somewhere"
+    yield verdict("noise grows", rises and abs(start - 1) < 1e-9, measured, "strictly; alpha(0) = 1")
 
 
 def prior(sde: SDE) -> Iterator[Finding]:
-    """The prior's deviation against the marginal's at T, of data of variance 1/4 of its range's square."""
+    """The prior's deviation against the marginal's at T, for data with a deviation of half its range."""
     low, high = sde.data_range
     level = sde.at(sde.end)
     exact = float(np.hypot(level.alpha * (high - low) / 2, level.sigma))
     ratio = sde.prior_std / exact
-    yield judged(
+    yield verdict(
         "prior",
         abs(ratio - 1) < 0.05,
         f"{ratio:.4f} of the marginal's deviation at T",
@@ -97,16 +97,16 @@ def prior(sde: SDE) -> Iterator[Finding]:
 
 
 def chain(sde: SDE) -> Iterator[Finding]:
-    """The discrete chain of 4000 scales, begun at the first one's marginal, keeps to the marginals.
+    """The discrete chain of 4000 noise levels, started at the first one's marginal, follows the marginals.
 
-    Published chains do so up to their offsets of a scale or of eps: within 2 % from a quarter of the way on.
+    Published chains do so up to their offsets of a step or of eps: within 2 % from a quarter of the way on.
     """
     count = 4000
     t = time_grid(sde, count)
     a, g = sde.chain(t, count)
-    found = [float(sde.sigma(t[:1])[0]) ** 2]
+    variances = [float(sde.sigma(t[:1])[0]) ** 2]
     for a_i, g_i in zip(a[1:], g[1:], strict=True):
-        found.append(float(a_i) ** 2 * found[-1] + float(g_i) ** 2)
-    kept = slice(count // 4, None)
-    off = float(np.abs(np.sqrt(found[kept]) / sde.sigma(t)[kept] - 1).max())
-    yield judged("chain", off < 0.02, f"deviation off by {off:.1e} at {count} scales", "within 2 %", off=off)
+        variances.append(float(a_i) ** 2 * variances[-1] + float(g_i) ** 2)
+    later = slice(count // 4, None)
+    off = float(np.abs(np.sqrt(variances[later]) / sde.sigma(t)[later] - 1).max())
+    yield verdict("chain", off < 0.02, f"deviation off by {off:.1e} at {count} steps", "within 2 %", off=off)

@@ -1,0 +1,193 @@
+"""The conformance kit: checks a plugin against what its role promises, on data whose truth is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from bench.diffusion.roles import Corrector, Predictor, SamplerPart, Solver
+from bench.diffusion.sde import SDE
+from bench.engine.executor import Executor
+from bench.errors import BenchError, did_you_mean
+from bench.events import Advance, Emit, silent
+from bench.metrics.role import Metric
+from bench.params import Plugin
+from bench.plan.installed import installed_registry
+from bench.plugins.registry import Registry
+from bench.tasks.role import Task
+from bench.testing.context import CheckContext
+from bench.testing.report import Finding, Point, Report, guard
+
+SDES = ("ve", "vp", "subvp")
+"""The SDEs that samplers are checked on by default."""
+
+_BASES: dict[str, type[Plugin]] = {
+    "predictor": Predictor,
+    "corrector": Corrector,
+    "solver": Solver,
+    "sde": SDE,
+    "metric": Metric,
+    "executor": Executor,
+    "task": Task,
+}
+
+ROLES = tuple(_BASES)
+"""The roles that can be checked."""
+
+
+def role_of(plugin: Plugin) -> str:
+    """The role of a plugin.
+
+    Raises:
+        BenchError: There are no checks for it.
+    """
+    for role, base in _BASES.items():
+        if isinstance(plugin, base):
+            return role
+    raise BenchError(f"{plugin!r} is none of {', '.join(ROLES)}: there is nothing to check")
+
+
+def find_plugin(name: str, role: str | None, values: Mapping[str, Any], registry: Registry) -> Plugin:
+    """A registered plugin by its name.
+
+    Args:
+        name: The name; ``family:member`` for a member of a family.
+        role: Its role; None where the name tells.
+        values: Parameter values.
+        registry: Plugins by name.
+
+    Raises:
+        BenchError: Nothing is called so, or plugins of several roles are; or a parameter is wrong.
+    """
+    if role is not None and role not in ROLES:
+        raise BenchError(f"unknown role {role!r}{did_you_mean(role, ROLES)}")
+    kinds = [f"{one}s" for one in ([role] if role else ROLES)]
+    matching = [kind for kind in kinds if _has(registry, kind, name)]
+    if not matching:
+        if role is not None:
+            registry.get(kinds[0], name)  # raises, with the names that there are
+        known = {known for kind in kinds for known in registry.names(kind)}
+        hint = did_you_mean(name, known, "bench list")
+        broken = "".join(f"; {problem.message}" for problem in registry.problems)
+        raise BenchError(f"nothing to check is called {name!r}{hint}{broken}")
+    if len(matching) > 1:
+        options = " or ".join(f"--role {kind[:-1]}" for kind in matching)
+        raise BenchError(f"{name!r} is the name of several things: give {options}")
+    plugin: Plugin = registry.build(matching[0], name, values)
+    return plugin
+
+
+def _has(registry: Registry, kind: str, name: str) -> bool:
+    """Whether the name is registered, or a family that it may be a member of."""
+    family = f"{name.partition(':')[0]}:<"
+    return any(known == name or known.startswith(family) for known in registry.names(kind))
+
+
+def check(
+    thing: str | Plugin | type[Plugin],
+    *,
+    registry: Registry,
+    sdes: Sequence[str] = SDES,
+    emit: Emit = silent,
+    **parameters: Any,
+) -> Report:
+    """Check a plugin against what its role promises; seconds on a CPU.
+
+    Args:
+        thing: The plugin: its registered name, its class, or an instance.
+        registry: Plugins by name: the SDEs, exact checkpoints and built-in samplers that the checks use.
+        sdes: Names of the SDEs that a sampler is checked on.
+        emit: Receives an `Advance` after each check.
+        parameters: Parameter values, with a name or a class.
+
+    Returns:
+        The report; an exception of the plugin is a failed check in it.
+
+    Raises:
+        BenchError: There is no such plugin, its role has no checks, or a task or metric works on no exact
+            checkpoint.
+    """
+    if isinstance(thing, str):
+        plugin = find_plugin(thing, None, parameters, registry)
+    else:
+        plugin = thing.build(parameters) if isinstance(thing, type) else thing
+    report = Report(role_of(plugin), plugin.name, plugin.values())
+    for result in _checks(plugin, registry, sdes):
+        if isinstance(result, Point):
+            report.points.append(result)
+            continue
+        report.findings.append(result)
+        emit(Advance(f"check {plugin.name}: {result.name}", len(report.findings), None, "checks"))
+    return report
+
+
+def _checks(plugin: Plugin, registry: Registry, sdes: Sequence[str]) -> Iterator[Finding | Point]:
+    # a check's module is imported when a plugin of its role is checked: each brings its own libraries
+    if isinstance(plugin, SamplerPart):
+        yield from _of_sampler(plugin, CheckContext(registry, sdes))
+    elif isinstance(plugin, SDE):
+        from bench.testing.sdes import check_sde
+
+        yield from check_sde(plugin)
+    elif isinstance(plugin, Metric):
+        from bench.testing.metrics import check_metric
+
+        yield from check_metric(plugin, CheckContext(registry))
+    elif isinstance(plugin, Executor):
+        from bench.testing.executors import check_executor
+
+        yield from check_executor(plugin, CheckContext(registry))
+    elif isinstance(plugin, Task):
+        from bench.testing.tasks import check_task_plugin
+
+        yield from check_task_plugin(plugin, CheckContext(registry))
+
+
+def _of_sampler(part: Any, context: CheckContext) -> Iterator[Finding | Point]:
+    from bench.testing.convergence import check_convergence
+    from bench.testing.correctors import check_invariance
+    from bench.testing.cost import memory, pace
+    from bench.testing.duties import check_duties
+
+    yield from check_duties(part, context)
+    if isinstance(part, Corrector):
+        yield from check_invariance(part, context)
+    elif not getattr(part, "idle", False):
+        convergence: Callable[[], Iterator[Finding | Point]] = lambda: check_convergence(part, context)  # noqa: E731
+        yield from guard("convergence", convergence)
+    yield from guard("memory", lambda: memory(part, context))
+    yield from guard("own time", lambda: pace(part, context))
+
+
+def assert_conforms(
+    thing: str | Plugin | type[Plugin],
+    *,
+    sdes: Sequence[str] = SDES,
+    registry: Registry | None = None,
+    **parameters: Any,
+) -> None:
+    """Assert in a test that a plugin does what its role promises, as ``bench check`` measures it.
+
+    In a plugin's own tests::
+
+        from bench import assert_conforms
+
+        def test_it_conforms() -> None:
+            assert_conforms(MyPredictor, order=3)
+
+    Args:
+        thing: The plugin: its registered name, its class, or an instance.
+        sdes: Names of the SDEs that a sampler is checked on.
+        registry: Plugins by name; None: those that are installed.
+        parameters: Parameter values, with a name or a class.
+
+    Raises:
+        AssertionError: A check failed; a line for each one.
+        BenchError: There is no such plugin, its role has no checks, or a task or metric works on no exact
+            checkpoint.
+    """
+    report = check(thing, registry=registry or installed_registry(), sdes=sdes, **parameters)
+    lines = [
+        f"{finding.name}: {finding.measured} (required: {finding.required})" for finding in report.failures
+    ]
+    assert report.passed, f"{report.role} {report.name}:\n  " + "\n  ".join(lines)
