@@ -23,14 +23,17 @@ from bench.cli import main
 from bench.closed_form.mixture import Mixture, MixtureModel
 from bench.closed_form.moments import gaussian_moments
 from bench.diffusion.noise import noise_stream
-from bench.engine.batch import sample
-from bench.engine.executor import Job
+from bench.engine.batch import run_batch
+from bench.engine.session import Session
 from bench.files import REGISTRY
-from bench.plan.planning import make_plan
+from bench.plan.contexts import MetricContexts
+from bench.plan.planning import Planner
 from bench.plan.settings import Settings
-from bench.testing import probe
+from bench.results.run_spec import RunSpec
+from bench.testing.context import MIXTURE
 from bench_tasks.class_conditional import ClassConditional, Guided
 from tests.support.analytic import RECORDED, sde
+from tests.support.checks import context
 from tests.support.paths import ROOT
 from tests.support.plugins import installed
 
@@ -51,11 +54,18 @@ BASE: dict[str, Any] = {
 }
 
 
+def plan(**settings: Any) -> RunSpec:
+    """The run of `BASE` with other settings."""
+    (run,) = Planner(MetricContexts(installed(), Path("results"))).runs(Settings(**BASE | settings))
+    assert isinstance(run, RunSpec)
+    return run
+
+
 @functools.cache
 def model(name: str) -> MixtureModel:
     """The mixture checkpoint thinned to 3 x 8 x 8 coefficients, in float64."""
     run = sde(name)
-    data = probe.truth(probe.MIXTURE, run)
+    data = context().truth(MIXTURE, run)
     return MixtureModel(data, "cpu", torch.float64, colour=None, range_=run.data_range)
 
 
@@ -205,12 +215,12 @@ def test_scale_0_is_generate_bit_for_bit(monkeypatch: pytest.MonkeyPatch) -> Non
         raise AssertionError("the classifier is evaluated")
 
     monkeypatch.setattr(MixtureModel, "class_gradient", gradient)
-    made = []
+    outputs = []
     for task, parameters in (("generate", {}), ("class_conditional", {"task": {"scale": 0}})):
-        (cell,) = make_plan(Settings(**BASE | {"task": task, "parameters": parameters}), installed())
-        made.append(sample(Job(cell, 0, 4))[0])
-    assert torch.equal(made[0]["images"], made[1]["images"])
-    assert made[1]["labels"].tolist() == [0, 1, 2, 3]
+        spec = plan(task=task, parameters=parameters)
+        outputs.append(run_batch(spec, 0, Session(installed())).outputs)
+    assert torch.equal(outputs[0]["images"], outputs[1]["images"])
+    assert outputs[1]["labels"].tolist() == [0, 1, 2, 3]
 
 
 def test_the_classifier_is_warmed_up_where_it_guides(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,16 +243,16 @@ def test_the_classifier_is_warmed_up_where_it_guides(monkeypatch: pytest.MonkeyP
 
 def test_the_exact_value_needs_one_noise_level() -> None:
     """None where score and gradient are taken at two levels."""
-    settings = BASE | {"task": "class_conditional", "corrector": ["none"], "steps": 40, "grid": "uniform"}
     for label_scales, known in ((None, True), (20, False)):
-        (cell,) = make_plan(Settings(**settings | {"label_scales": label_scales}), installed())
-        assert bool(cell.task.exact(cell.card, cell.sampler)) is known
+        spec = plan(
+            task="class_conditional", corrector=["none"], steps=40, grid="uniform", label_scales=label_scales
+        )
+        assert bool(spec.task.exact(spec.card, spec.sampler)) is known
 
 
 def test_labels_continue_through_the_batches() -> None:
-    settings = BASE | {"task": "class_conditional", "samples": 17, "batch_size": 7}
-    (cell,) = make_plan(Settings(**settings), installed())
-    labels = [sample(Job(cell, index, size))[0]["labels"].tolist() for index, size in cell.batches]
+    spec, session = plan(task="class_conditional", samples=17, batch_size=7), Session(installed())
+    labels = [run_batch(spec, index, session).outputs["labels"].tolist() for index, _ in spec.batches()]
     assert labels == [[0, 1, 2, 3, 4, 5, 6], [7, 8, 9, 0, 1, 2, 3], [4, 5, 6]]
 
 
