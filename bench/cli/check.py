@@ -22,7 +22,9 @@ MARKS = {"pass": "[green]pass[/]", "fail": "[bold red]FAIL[/]", "info": "[dim]in
 
 @click.command("check")
 @click.argument("name")
-@click.option("--role", help="The role, where several plugins are called NAME: predictor, corrector, solver, …")
+@click.option(
+    "--role", help="The role, where several plugins are called NAME: predictor, corrector, solver, …"
+)
 @click.option("--parameter", "-P", multiple=True, metavar="NAME=VALUE", help="A parameter of the plugin.")
 @click.option("--sde", multiple=True, help="SDE to check a sampler on; repeats. Default: ve, vp and subvp.")
 @click.option(

@@ -16,8 +16,9 @@ import torch
 
 from bench.diffusion.roles import Solver
 from bench.diffusion.sde import SDE
-from bench.testing.context import MIXTURE, CheckContext
+from bench.testing.context import CheckContext
 from bench.testing.probe import (
+    MIXTURE,
     SHAPE,
     CountedNoise,
     Part,
@@ -158,7 +159,9 @@ def superposition(part: Part, sde: SDE, context: CheckContext) -> Iterator[Findi
     separate = result(one, (1.0, 0.0)) + result(two, (0.0, 1.0)) - of_zero
     off = float((result(one + two, (1.0, 1.0)) - separate).abs().max() / separate.abs().max())
     # float64 in some hundred operations
-    yield verdict("linear", off < 1e-9, f"off by {off:.1e}", "linear in state and noise, as declared", off=off)
+    yield verdict(
+        "linear", off < 1e-9, f"off by {off:.1e}", "linear in state and noise, as declared", off=off
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -236,9 +239,7 @@ def order(part: Part, sde: SDE, context: CheckContext, *, noisy: bool) -> Iterat
         yield verdict(name, good and (declared is None or sampled), f"{measured}; {why}", required, **numbers)
         return
     numbers |= {"order": slope.order, "half_interval": slope.half}
-    measured = (
-        f"order {slope.order:.2f} ± {slope.half:.2f} ({slope.first} to {slope.last} steps), {measured}"
-    )
+    measured = f"order {slope.order:.2f} ± {slope.half:.2f} ({slope.first} to {slope.last} steps), {measured}"
     required = "falls with the step" if declared is None else f"order {declared:g} - 0.3 or more"
     good = slope.order + min(slope.half, 0.2) >= lowest and end < ROUGH
     yield verdict(name, good, measured, f"{required}, error below {ROUGH:g}", **numbers)
@@ -277,10 +278,8 @@ def compare_with_rk45(part: Part, sde: SDE, context: CheckContext) -> Iterator[F
     falls = adaptive or errors[1] < 1e-6 or errors[1] < errors[0] / 4**lowest
     measured = f"off by {errors[1]:.1e}"
     measured += "" if adaptive else f" at 160 steps, {errors[0]:.1e} at 40"
-    yield verdict(
-        f"RK45, {sde.name}", falls and errors[1] < ROUGH, measured, f"nearer with more steps, below {ROUGH:g}",
-        errors=errors, rk45_calls=calls,
-    )  # fmt: skip
+    good, required = falls and errors[1] < ROUGH, f"nearer with more steps, below {ROUGH:g}"
+    yield verdict(f"RK45, {sde.name}", good, measured, required, errors=errors, rk45_calls=calls)
 
 
 def curves(part: Part, sde: SDE, context: CheckContext, *, noisy: bool) -> Iterator[Point]:

@@ -12,10 +12,11 @@ import torch
 
 from bench.diffusion.prediction import Prediction
 from bench.diffusion.roles import Corrector, Predictor, Solver
-from bench.diffusion.sde import SDE
 from bench.params import Plugin
-from bench.testing.context import GAUSSIAN, MIXTURE, CheckContext
+from bench.testing.context import CheckContext
 from bench.testing.probe import (
+    GAUSSIAN,
+    MIXTURE,
     SHAPE,
     CountedNoise,
     Kind,
@@ -58,7 +59,9 @@ def parameters(plugin: Plugin) -> Iterator[Finding]:
     wrong += [f"{p.name} has no help" for p in cls.parameters() if not p.help]
     count = len(cls.parameters())
     measured = f"{len(variants)} settings of {count} parameters" if count else "none"
-    yield verdict("parameters", not wrong, wrong[0] if wrong else measured, "read back the same; help for each")
+    yield verdict(
+        "parameters", not wrong, wrong[0] if wrong else measured, "read back the same; help for each"
+    )
 
 
 def _other_values(plugin: Plugin) -> dict[str, Any]:

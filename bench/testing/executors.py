@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 
 from bench.engine.batch import Batch, BatchFailure, Outcome
 from bench.engine.executor import Executor
-from bench.testing.context import GAUSSIAN, CheckContext
+from bench.testing.context import CheckContext
 from bench.testing.duties import parameters
+from bench.testing.probe import GAUSSIAN
 from bench.testing.report import Finding, guard, verdict
 
 if TYPE_CHECKING:
@@ -133,9 +134,15 @@ def _specs(context: CheckContext) -> list[RunSpec]:
     from bench.plan.settings import Settings
 
     settings = Settings(
-        checkpoint=[GAUSSIAN], sde=["vp"], predictor=["ddim"], steps=2, samples=4 * 9, batch_size=4, repeats=2,
+        checkpoint=[GAUSSIAN],
+        sde=["vp"],
+        predictor=["ddim"],
+        steps=2,
+        samples=4 * (COUNT + 1) // 2,
+        batch_size=4,
+        repeats=2,
         device="cpu",
-    )  # fmt: skip
+    )
     return make_plan(settings, context.registry)
 
 

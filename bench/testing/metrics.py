@@ -15,8 +15,9 @@ from bench.errors import BenchError
 from bench.metrics.context import MetricContext
 from bench.metrics.moments import jackknife_groups
 from bench.metrics.role import Metric, MetricResult
-from bench.testing.context import GAUSSIAN, CheckContext
+from bench.testing.context import CheckContext
 from bench.testing.duties import parameters
+from bench.testing.probe import GAUSSIAN
 from bench.testing.report import Finding, guard, one_line, verdict
 
 COUNT = 128
@@ -132,7 +133,9 @@ def leave_one_out(case: MetricCheck) -> Iterator[Finding]:
         case.measure([batch for i, batch in enumerate(batches) if i not in group]).value for group in groups
     ]
     off = max(abs(a - b) for a, b in zip(values, exact, strict=True)) / max(max(map(abs, exact)), 1e-12)
-    yield verdict("leave one out", off < 1e-6, f"off by {off:.1e}", "as measured without them (1e-6)", off=off)
+    yield verdict(
+        "leave one out", off < 1e-6, f"off by {off:.1e}", "as measured without them (1e-6)", off=off
+    )
 
 
 def bad_input(case: MetricCheck) -> Iterator[Finding]:

@@ -15,8 +15,9 @@ from bench.diffusion.sampler import Sampler
 from bench.errors import BenchError
 from bench.metrics.role import Metric
 from bench.tasks.role import BatchContext, Task, check_task
-from bench.testing.context import GAUSSIAN, MIXTURE, CheckContext
+from bench.testing.context import CheckContext
 from bench.testing.duties import parameters
+from bench.testing.probe import GAUSSIAN, MIXTURE
 from bench.testing.report import Finding, guard, verdict
 
 Outputs = dict[str, torch.Tensor]
@@ -138,7 +139,9 @@ def rows(case: TaskCheck) -> Iterator[Finding]:
         for name in outputs
         if name not in declared and not name.startswith("exact_")
     ]
-    wrong += [f"{len(x)} rows of {name}, not {batch.size}" for name, x in outputs.items() if len(x) != batch.size]
+    wrong += [
+        f"{len(x)} rows of {name}, not {batch.size}" for name, x in outputs.items() if len(x) != batch.size
+    ]
     wrong += [f"{name} is not finite" for name, x in outputs.items() if not bool(x.isfinite().all())]
     if before is not None and batch.images is not None and not torch.equal(before, batch.images):
         wrong.append("the images were changed in place")

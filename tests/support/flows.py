@@ -13,6 +13,7 @@ from bench.closed_form.mixture import MixtureModel
 from bench.diffusion.noise import noise_stream
 from bench.testing import probe
 from tests.support.analytic import sde
+from tests.support.checks import context
 from tests.support.plugins import installed
 
 
@@ -29,7 +30,7 @@ def law(name: str) -> SDE:
 
 def thin(chosen: SDE, checkpoint: str = probe.GAUSSIAN) -> MixtureModel:
     """An exact checkpoint on every fourth frequency."""
-    data = probe.truth(checkpoint, chosen)
+    data = context().truth(checkpoint, chosen)
     return MixtureModel(data, "cpu", torch.float64, colour=None, range_=chosen.data_range)
 
 
@@ -56,7 +57,7 @@ def data_noise() -> Noise:
 
 def marginal_variances(chosen: SDE) -> tuple[Array, Array, Array]:
     """Mean of the thinned Gaussian data, and the variances of its marginals at eps and at T."""
-    mean, variance = probe.gaussian(chosen)
+    mean, variance = context().gaussian(chosen)
     low, high = (chosen.at(t) for t in (chosen.eps, chosen.end))
     v_low, v_high = (level.alpha**2 * variance + level.sigma**2 for level in (low, high))
     return mean, v_low, v_high

@@ -30,6 +30,7 @@ from bench.plan.settings import Settings
 from bench.testing import probe
 from bench_tasks.class_conditional import ClassConditional, Guided
 from tests.support.analytic import RECORDED, sde
+from tests.support.checks import context
 from tests.support.paths import ROOT
 from tests.support.plugins import installed
 
@@ -54,7 +55,7 @@ BASE: dict[str, Any] = {
 def model(name: str) -> MixtureModel:
     """The mixture checkpoint thinned to 3 x 8 x 8 coefficients, in float64."""
     made = sde(name)
-    data = probe.truth(probe.MIXTURE, made)
+    data = context().truth(probe.MIXTURE, made)
     return MixtureModel(data, "cpu", torch.float64, colour=None, range_=made.data_range)
 
 

@@ -17,9 +17,10 @@ from scipy import stats
 from bench import Array, BenchError, Model, NoiseLevel, Prediction, Tensor
 from bench.cli import main
 from bench.diffusion.roles import velocity
-from bench.testing import check, probe
+from bench.testing import probe
 from bench_tasks.likelihood import dequantised, estimated_flow, exact_flow, of_bytes
 from tests.support.analytic import RECORDED, recorded, recorded_model, relative, tensor
+from tests.support.checks import context, report
 from tests.support.flows import draws, law, marginal_variances, pushed, task, thin, work
 from tests.support.plugins import installed
 
@@ -120,12 +121,12 @@ def test_which_density_the_closed_form_is(name: str, gap: float) -> None:
         return found
 
     truth, end = closed_form(name, x), pushed(chosen, x)
-    low, high = (probe.marginal(chosen, chosen.at(t)) for t in (chosen.eps, chosen.end))
+    low, high = (context().marginal(chosen, chosen.at(t)) for t in (chosen.eps, chosen.end))
     at_eps = (
         bits(x, *low) + bits(end, 0 * low[0], np.full_like(low[0], chosen.prior_std**2)) - bits(end, *high)
     )
     np.testing.assert_allclose(truth, at_eps, rtol=1e-9)
-    at_0 = bits(x, *probe.marginal(chosen, NoiseLevel(0.0, 1.0, 0.0)))
+    at_0 = bits(x, *context().marginal(chosen, NoiseLevel(0.0, 1.0, 0.0)))
     assert np.abs(truth - at_0).mean() > gap
 
 
@@ -303,7 +304,7 @@ def test_refused_in_a_line(bench: Run, arguments: tuple[str, ...], said: str) ->
 
 def test_bench_check_says_what_it_can_not_check() -> None:
     with pytest.raises(BenchError, match="bits_per_dim reads bits_per_dim of a task"):
-        check("bits_per_dim")
+        report("bits_per_dim")
 
 
 def test_as_many_probes_as_asked_for() -> None:
