@@ -109,7 +109,7 @@ class ExecutorCheck:
 
 def check_executor(executor: Executor, context: CheckContext) -> Iterator[Finding]:
     """All checks."""
-    case = ExecutorCheck(executor, _specs(context))
+    case = ExecutorCheck(executor, planned_runs(context))
     yield from guard("parameters", lambda: parameters(executor))
     for name, check in (
         ("every batch once", once),
@@ -128,7 +128,7 @@ def _in_folder(
         yield from check(case, Path(folder))
 
 
-def _specs(context: CheckContext) -> list[RunSpec]:
+def planned_runs(context: CheckContext) -> list[RunSpec]:
     """Two planned runs of nine batches each, as the engine would hand them out."""
     from bench.plan.planning import make_plan
     from bench.plan.settings import Settings
