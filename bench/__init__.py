@@ -178,7 +178,6 @@ _EXPORTS = {
 _MODULES = {name: module for module, names in _EXPORTS.items() for name in names}
 
 __all__ = [
-    "SDE",
     "Advance",
     "Array",
     "BatchContext",
@@ -218,6 +217,7 @@ __all__ = [
     "Register",
     "Reservoir",
     "Rounding",
+    "SDE",
     "Sampler",
     "Solver",
     "Step",

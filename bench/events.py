@@ -100,7 +100,31 @@ class RunDone:
     reason: str = ""
 
 
-Event = Notice | Working | Advance | RunStarted | StepDone | BatchDone | RunWaiting | RunMeasuring | RunDone
+@dataclasses.dataclass(frozen=True, slots=True)
+class MetricsDone:
+    """Metrics of a recorded run are taken: values and notes by label, and reasons of those that failed."""
+
+    fingerprint: str
+    title: str
+    failed: bool
+    values: dict[str, float]
+    notes: dict[str, str]
+    failures: dict[str, str]
+    log: str = ""
+
+
+Event = (
+    Notice
+    | Working
+    | Advance
+    | RunStarted
+    | StepDone
+    | BatchDone
+    | RunWaiting
+    | RunMeasuring
+    | RunDone
+    | MetricsDone
+)
 Emit = Callable[[Event], None]
 """``emit(event)``: reports an event; must not raise."""
 

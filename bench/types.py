@@ -18,7 +18,7 @@ Array = NDArray[np.float64]
 Precision = Literal["fp32", "tf32", "bf16"]
 """What a network computes in."""
 
-JSONValue: TypeAlias = "None | bool | int | float | str | list[JSONValue] | dict[str, JSONValue]"
+JSONValue: TypeAlias = "bool | int | float | str | list[JSONValue] | dict[str, JSONValue] | None"
 """What JSON can hold."""
 
 JSONObject: TypeAlias = "dict[str, JSONValue]"

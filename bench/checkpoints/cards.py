@@ -161,6 +161,16 @@ class Card(BaseModel):
         return self.format in EXACT
 
     @property
+    def in_memory(self) -> bool:
+        """Whether the checkpoint exists in this process alone."""
+        return False
+
+    @property
+    def cacheable(self) -> bool:
+        """Whether everything that decides its scores is hashed, so that results may be taken from disk."""
+        return True
+
+    @property
     def needs_reader(self) -> bool:
         """Whether a `Reader` makes its network of its files."""
         return not self.exact

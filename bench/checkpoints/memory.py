@@ -42,6 +42,11 @@ class MemoryCheckpoint(Card):
     _network: Any = None
 
     @property
+    def in_memory(self) -> bool:
+        """True."""
+        return True
+
+    @property
     def needs_reader(self) -> bool:
         """False: it has no files."""
         return False

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.console import count
-from bench.cli.dry_run import dry_run_report
-from bench.engine.loop import Rerun
-from bench.errors import BenchError
-from bench.plan.settings import DEFAULT_TASK, SAMPLER_SETTINGS, Settings, settings, suites
-from bench.plan.suites import Place, Suite, resolved
-from bench.plugins.registry import Registry, registry
-from bench.results.manifest import manifests
+from bench.cli.console import console
+from bench.cli.context import registry_of
+from bench.cli.flags import flag_command, flag_values
+from bench.cli.parameters import plugin_parameters
 
 if TYPE_CHECKING:
-    from bench.results.run_spec import RunSpec
-    from bench.results.store import Store
-
+    from bench.api import Job
+    from bench.engine.loop import Rerun
+    from bench.plan.dry_run import DryRun
+    from bench.plugins.registry import Registry
+    from bench.reporting.results_view import Results
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -30,9 +27,11 @@ def _selection(name: str, help: str) -> Decorator:
     return click.option(f"--{name}", multiple=True, metavar="NAME", help=help)
 
 
-@click.command("run")
+@click.command(
+    "run", cls=flag_command("task", "sde", "predictor", "corrector", "solver", "metric", "executor")
+)
 @click.option(
-    "--task", metavar="NAME", help="What is done with the sampler; default: generate. bench list tasks."
+    "--task", metavar="NAME", help="What the run does with the sampler; default: generate. bench list tasks."
 )
 @click.option(
     "--data", metavar="SOURCE", help="Images of a task that works on some: folder, .npz, run, or data set."
@@ -46,23 +45,19 @@ def _selection(name: str, help: str) -> Decorator:
 @click.option(
     "--profile", metavar="NAME", help="Profile of bench.toml: quick (default), paper, exact, or yours."
 )
-@click.option("--suite", metavar="NAME", help="Run a suite's cells; bench list suites shows them.")
+@click.option("--suite", metavar="NAME", help="Run a suite; bench list suites shows them.")
 @click.option(
     "--only",
     multiple=True,
     metavar="PATTERN",
-    help="Of a suite, cells whose 'SDE ROW COLUMN' matches, say 'vp * P1000'. Repeat for several.",
+    help="Of a suite, runs whose 'SDE ROW COLUMN' matches, such as 'vp * P1000'. Repeat for several.",
 )
 @click.option("--steps-scale", type=float, help="Multiply a suite's step counts, for a small table.")
-@click.option("--steps", type=int, help="Noise scales of the time grid.")
+@click.option("--steps", type=int, help="Steps of the time grid.")
 @click.option("--samples", type=int, help="Number of samples.")
 @click.option("--batch-size", type=int, help="Samples per batch, the unit of randomness and of resuming.")
 @click.option("--seed", type=int, help="First seed.")
 @click.option("--repeats", type=int, help="Runs with seeds SEED, SEED+1, …")
-@click.option("--snr", type=float, help="Short for -P corrector.snr=R.")
-@click.option("--corrector-steps", type=int, help="Short for -P corrector.steps=M.")
-@click.option("--tol", type=float, help="Short for -P solver.tol=TOL.")
-@click.option("--extrapolate", is_flag=True, default=None, help="Short for -P metric.extrapolate=true.")
 @click.option(
     "-P",
     "parameters",
@@ -75,201 +70,148 @@ def _selection(name: str, help: str) -> Decorator:
 )
 @click.option("--rho", type=float, help="Exponent of the polynomial grid.")
 @click.option(
-    "--order", type=click.Choice(["corrector_first", "predictor_first"]), help="Order within a scale."
+    "--order",
+    type=click.Choice(["corrector_first", "predictor_first"]),
+    help="Order of corrector and predictor at a noise level.",
 )
 @click.option("--denoise", type=click.Choice(["mean", "tweedie", "none"]), help="How a run ends.")
 @click.option("--label-scales", type=int, help="Ask the network at the nearest lower of so many scales.")
 @click.option("--device", help="auto, cpu, cuda or cuda:N.")
 @click.option("--precision", type=click.Choice(["fp32", "tf32", "bf16"]), help="Of the network.")
 @click.option("--compile", is_flag=True, default=None, help="torch.compile the network.")
-@click.option("--executor", metavar="NAME", help="What hands out the batches.")
+@click.option("--executor", metavar="NAME", help="What runs the batches.")
 @click.option("--out", type=click.Path(path_type=Path), help="Results folder.")
 @click.option(
     "--rerun",
     type=click.Choice(["missing", "failed", "all"]),
     default="failed",
     show_default=True,
-    help="Cells to run: never run; also failed ones; all of them anew.",
+    help="Runs to do: never done; also failed ones; all of them anew.",
 )
-@click.option("--prune", is_flag=True, default=None, help="Remove a cell's samples once it is recorded.")
-@click.option("--dry-run", is_flag=True, help="Say what would run and what is cached; run nothing.")
+@click.option("--prune", is_flag=True, default=None, help="Remove a run's samples once it is recorded.")
+@click.option("--dry-run", is_flag=True, help="Print what would run and what is cached; run nothing.")
+@click.pass_context
 def run_command(
+    context: click.Context,
+    /,
     parameters: tuple[str, ...],
     profile: str | None,
     suite: str | None,
     only: tuple[str, ...],
     steps_scale: float | None,
-    snr: float | None,
-    corrector_steps: int | None,
-    tol: float | None,
-    extrapolate: bool | None,
     rerun: Rerun,
     dry_run: bool,
-    **flags: Any,
+    **flags: object,
 ) -> int:
     """Run samplers on a checkpoint and measure the samples.
 
-    The same command again runs only what is missing. Exit status: 0 done, 1 a cell failed, 2 a
+    The same command again runs only what is missing. Exit status: 0 done, 1 a run failed, 2 a
     mistake in the command, 130 stopped.
     """
-    given = {k: list(v) if isinstance(v, tuple) else v for k, v in flags.items() if v is not None and v != ()}
-    short = {"corrector.snr": snr, "corrector.steps": corrector_steps, "solver.tol": tol}
-    given["parameters"] = plugin_parameters(parameters, short | {"metric.extrapolate": extrapolate})
-    found = registry()
-    for problem in found.problems:
+    from bench.api import plan_job
+    from bench.plan.request import Request
+    from bench.reporting.progress import Display
+
+    registry = registry_of(context)
+    for problem in registry.problems:
         click.echo(f"bench: {problem.message}", err=True)
-    asked = None
-    if suite is not None:
-        asked = resolved(suite, suites())
-        _refuse_beside_suite(given, suite)
-        given, profile = _of_suite(asked, given, profile, found)
-    elif steps_scale is not None or only:
-        raise BenchError("--steps-scale and --only belong to a suite: give --suite")
-    chosen, name = settings(given, profile)
-    from bench.cli.bars import Lines
-    from bench.plan.planning import for_task, make_plan, metric_context, plan_suite
-
-    if suite is None:
-        chosen = for_task(chosen, found)
-    from bench.results.store import Store
-
-    scale = 1.0 if steps_scale is None else steps_scale
-    if not 0 < scale <= 100:
-        raise BenchError(f"--steps-scale must lie above 0 and at most at 100, not {scale:g}")
-    context = metric_context(chosen, found, Lines())
-    plans = []
-    if asked is not None and suite is not None:
-        planned = plan_suite(chosen, suite, asked, found, scale, context)
-        cells = _matching(planned, only)
-        plans = manifests(suite, asked, planned, scale)
-    else:
-        cells = make_plan(chosen, found, context)
-    _refuse_idle(given, chosen)
-    said: list[str] = []
-    store = Store(chosen.out.expanduser(), writes=not dry_run, notice=said.append)
-    _header(cells, chosen, name, store, suite, said=profile is None)
+    values: dict[str, object] = {
+        key: list(value) if isinstance(value, tuple) else value
+        for key, value in flags.items()
+        if value is not None and value != ()
+    }
+    values["parameters"] = plugin_parameters(parameters, flag_values(context))
+    request = Request(values, profile, suite, only, steps_scale)
+    notices = Display(console())
+    job = plan_job(request, registry, writes=not dry_run, emit=notices)
+    _print_header(job, registry, hint=profile is None)
     if dry_run:
-        dry_run_report(cells, store, rerun, context)
-        for line in said:
-            click.echo(f"bench: {line}", err=True)
+        _print_dry_run(job.dry_run(rerun))
         return 0
-    for plan in plans:
-        store.write_suite(plan)
-    from bench.cli.progress import Progress, report
-    from bench.engine.loop import run_plan
-
-    executor = found.build("executors", chosen.executor, {})
-    with Progress(len(cells)) as listener:
-        for line in said:
-            listener.notice(line)
-        store.notice = listener.notice
-        records = run_plan(cells, store, executor, listener, context, rerun, prune=chosen.prune)
-    report(records, store, table=suite is None)
+    with Display(console(), len(job.plan.runs)) as display:
+        job.store.emit = display
+        results = job.execute(rerun, display)
+    _print_results(results, table=suite is None)
     if suite is not None:
-        click.echo(f"  table   bench table {suite}" + _out_flag(chosen.out))
-    return int(any(r["status"] == "failed" for r in records))
+        out = job.plan.settings.out
+        click.echo(f"  table   bench table {suite}" + ("" if str(out) == "results" else f" --out {out}"))
+    return int(bool(results.failed))
 
 
-def _matching(planned: list[tuple[Place, RunSpec]], patterns: tuple[str, ...]) -> list[RunSpec]:
-    names = {str(place) for place, _ in planned}
-    for pattern in patterns:
-        if not any(fnmatchcase(name, pattern) for name in names):
-            raise BenchError(f"no cell of the suite matches {pattern!r}: a cell is called {min(names)!r}")
-    return [
-        cell
-        for place, cell in planned
-        if not patterns or any(fnmatchcase(str(place), pattern) for pattern in patterns)
-    ]
+def _print_header(job: Job, registry: Registry, *, hint: bool) -> None:
+    """What is going to be run, in a few lines."""
+    from bench.plan.request import rescaling_note
+    from bench.plan.settings import DEFAULT_TASK
+    from bench.reporting.text import count
 
-
-def _out_flag(out: Path) -> str:
-    return "" if str(out) == "results" else f" --out {out}"
-
-
-def _refuse_beside_suite(given: dict[str, Any], suite: str) -> None:
-    """A suite sets its own samplers."""
-    own = [f"--{key.replace('_', '-')}" for key in SAMPLER_SETTINGS if key in given]
-    own += [f"a parameter of a {role}" for role in given["parameters"] if role != "metric"]
-    if own:
-        raise BenchError(
-            f"the suite {suite} sets its own samplers: leave out {own[0]}, or define a suite in bench.toml "
-            f'(extends = "{suite}" takes in its cells)'
-        )
-
-
-def _of_suite(
-    asked: Suite, given: dict[str, Any], profile: str | None, found: Registry
-) -> tuple[dict[str, Any], str | None]:
-    """A suite's checkpoint where none is given; and ``exact`` as the profile of exact checkpoints."""
-    if "checkpoint" not in given and asked.checkpoint is not None:
-        named = asked.checkpoint
-        given = given | {"checkpoint": [named] if isinstance(named, str) else named}
-    cards = [found.get("checkpoints", name).thing for name in given.get("checkpoint", [])]
-    if profile is None and cards and all(card.exact for card in cards):
-        profile = "exact"
-    return given, profile
-
-
-def _refuse_idle(given: dict[str, Any], chosen: Settings) -> None:
-    """A flag that would do nothing is a mistake."""
-    idle = [name for name in ("steps", "grid", "rho", "order") if name in given]
-    if chosen.solver and idle:
-        raise BenchError(
-            f"--{idle[0]} has no meaning for a solver, which makes its own steps: leave it out "
-            "(bench show NAME tells a solver's own parameters)"
-        )
-    if "rho" in given and chosen.grid != "polynomial":
-        raise BenchError("--rho belongs to the polynomial grid: give --grid polynomial")
-
-
-def plugin_parameters(texts: tuple[str, ...], short: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Values of -P and of the flags that are short for one, by role and name."""
-    pairs = [(key, value) for key, value in short.items() if value is not None]
-    for text in texts:
-        key, equals, value = text.partition("=")
-        if not equals or key.count(".") != 1:
-            raise BenchError(f"-P takes ROLE.NAME=VALUE, not {text!r} (say corrector.snr=0.16)")
-        pairs.append((key, value))
-    found: dict[str, dict[str, Any]] = {}
-    for key, value in pairs:
-        role, _, name = key.partition(".")
-        if name in found.setdefault(role, {}):
-            raise BenchError(f"{key} was given twice")
-        found[role][name] = value
-    return found
-
-
-def _header(
-    cells: list[RunSpec], chosen: Settings, name: str, store: Store, suite: str | None, *, said: bool
-) -> None:
-    what = f"{', '.join(chosen.checkpoint)}, {chosen.samples} samples"
-    what += "" if chosen.solver or suite else f", {chosen.steps} steps"
-    click.echo(f"profile {name}: {what}, on {cells[0].device} in {chosen.precision}")
-    if said and name == "quick" and chosen.task == DEFAULT_TASK:
-        click.echo("the paper's setting: --profile paper (1000 steps, 50,000 samples, 5 seeds; wants a GPU)")
-    for line in sorted({_rescaled(cell) for cell in cells if cell.convention == "rescaled"}):
+    plan, settings = job.plan, job.plan.settings
+    specs = plan.specs
+    what = f"{', '.join(settings.checkpoint)}, {settings.samples} samples"
+    what += "" if settings.solver or plan.suite else f", {settings.steps} steps"
+    device = f", on {specs[0].device} in {settings.precision}" if specs else ""
+    click.echo(f"profile {plan.profile}: {what}{device}")
+    if hint and plan.profile == "quick" and settings.task == DEFAULT_TASK:
+        click.echo("the paper's setting: --profile paper (1000 steps, 50,000 samples, 5 seeds; needs a GPU)")
+    for line in sorted({note for spec in specs if (note := rescaling_note(spec, registry)) is not None}):
         click.echo(line)
-    cached = sum(store.read_record(c.fingerprint) is not None for c in cells)
-    checkpoints = len(set(chosen.checkpoint))
-    samplers = len(cells) // (checkpoints * chosen.repeats)
-    parts = [(checkpoints, "checkpoint"), (samplers, "sampler"), (chosen.repeats, "seed")]
-    product = " x ".join(count(*part) for part in parts)
-    of = f"suite {suite}: " if suite else ""
-    click.echo(f"{of}{count(len(cells), 'cell')} = {product}; {cached} recorded already")
-    if suite:
-        calls = sum((cell.planned_nfe or 0) * cell.samples for cell in cells)
+    recorded = sum(job.store.read_record(run.fingerprint) is not None for run in plan.runs)
+    checkpoints = len(set(settings.checkpoint))
+    samplers = len(plan.runs) // (checkpoints * settings.repeats)
+    factors = [(checkpoints, "checkpoint"), (samplers, "sampler"), (settings.repeats, "seed")]
+    product = " x ".join(count(*factor) for factor in factors)
+    prefix = f"suite {plan.suite}: " if plan.suite else ""
+    click.echo(f"{prefix}{count(len(plan.runs), 'run')} = {product}; {recorded} recorded already")
+    if plan.suite:
+        calls = sum((spec.planned_nfe or 0) * spec.samples for spec in specs)
         click.echo(f"{calls:.3g} network evaluations in all (samples x NFE), adaptive solvers aside")
 
 
-def _rescaled(cell: RunSpec) -> str:
-    """What a network was trained on, where the run's SDE is another."""
-    from bench.checkpoints.load import own_sde
+def _print_dry_run(report: DryRun) -> None:
+    """Each run with its state, and what is to be done in all."""
+    from bench.reporting.text import count, duration
 
-    own, run = own_sde(cell.card), cell.sampler.sde
-    assert own is not None
-    values = {k: v for k, v in own.values().items() if own.name == run.name and k != "eps"}
-    other = [f"{k}={v:g}" for k, v in values.items() if run.values()[k] != v]
-    trained = f"{own.name} with {', '.join(other)}" if other else own.name
-    if values and tuple(cell.card.data_range) != tuple(run.data_range):
-        trained = f"{own.name} with images from {cell.card.data_range[0]:g} to {cell.card.data_range[1]:g}"
-    return f"{cell.card.name} was trained on {trained}: it is asked at the level of equal sigma/alpha"
+    for entry in report.entries:
+        if entry.nfe is None:
+            nfe = "adaptive"
+        else:
+            nfe = f"about {entry.nfe:g}" if entry.adaptive else f"{entry.nfe:g}"
+        click.echo(
+            f"  {entry.state:<9} {entry.run.label} · {entry.run.samples} samples · NFE {nfe}"
+            f" · {entry.batches_on_disk} of {entry.batches} batches on disk · {entry.run.fingerprint}"
+        )
+        if entry.stale:
+            click.echo(f"            stale: there is a record, but {entry.stale}")
+    expected = f"; about {duration(report.seconds)} by earlier records" if report.seconds else ""
+    if report.unknown and report.seconds:
+        expected += f", {count(report.unknown, 'run')} of unknown time aside"
+    elif report.unknown:
+        expected = "; no earlier record shows how long it takes"
+    adaptive = any(entry.adaptive for entry in report.entries)
+    aside = ", adaptive solvers aside" if adaptive else ""
+    click.echo(
+        f"to run: {report.evaluations:.0f} network evaluations (samples x NFE){aside}{expected}; "
+        "nothing was run"
+    )
+
+
+def _print_results(results: Results, *, table: bool) -> None:
+    """The table of finished runs, failures with reason and log, and where everything is."""
+    from bench.reporting.summary import fits, notes, summary_layout
+    from bench.reporting.terminal import print_line, print_report
+
+    screen, store, records = console(), results.store, results.records
+    if table:
+        print_report(summary_layout(records), screen)
+    lines = fits(records[0].metrics) if table and len(records) == 1 else []
+    for line in [*lines, *notes(records)]:
+        print_line(line, screen)
+    for record in results.failed:
+        print_line(f"failed {record.label}, log {record.log}", screen)
+    click.echo(f"{len(records) - len(results.failed)} finished, {len(results.failed)} failed")
+    if len(records) == 1:
+        print_line(f"  record  {store.record_path(records[0].fingerprint)}", screen)
+        if records[0].preview:
+            print_line(f"  samples {records[0].preview}", screen)
+    else:
+        print_line(f"  records {store.root / 'records'}, samples {store.root / 'images'}", screen)
+    print_line(f"  rows    {store.root / 'runs.csv'}", screen)

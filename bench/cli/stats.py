@@ -1,18 +1,22 @@
-"""``bench stats``: reference statistics, made and shown."""
+"""``bench stats``: make and show reference statistics."""
 
 from __future__ import annotations
 
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from bench.cli.context import registry_of
+from bench.cli.flags import flag_command, flag_values
+from bench.cli.parameters import plugin_parameters
 from bench.errors import BenchError
+from bench.plan.settings import settings
 
 if TYPE_CHECKING:
-    from bench.metrics.features import Extractor
+    from bench.metrics.features import Rounding
 
 
 @click.group("stats")
@@ -26,7 +30,7 @@ def stats_command() -> None:
     """
 
 
-@stats_command.command("build")
+@stats_command.command("build", cls=flag_command("extractor"))
 @click.argument("source")
 @click.option(
     "-o",
@@ -36,7 +40,9 @@ def stats_command() -> None:
     help="Where to; default for a data set: the cache, where metrics look for it.",
 )
 @click.option("--extractor", default="inception", show_default=True, metavar="NAME", help="Of the features.")
-@click.option("--mode", metavar="MODE", help="Mode of the extractor: resizing, and which network.")
+@click.option(
+    "-P", "parameters", multiple=True, metavar="extractor.NAME=VALUE", help="Parameter of the extractor."
+)
 @click.option(
     "--rounding",
     type=click.Choice(["round", "truncate"]),
@@ -44,74 +50,66 @@ def stats_command() -> None:
     show_default=True,
     help="How a run's float samples become bytes; bytes stay as they are.",
 )
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path("results"),
-    show_default=True,
-    help="Results folder that fingerprints are of.",
-)
+@click.option("--device", help="auto, cpu, cuda or cuda:N.")
+@click.option("--out", type=click.Path(path_type=Path), help="Results folder that fingerprints are of.")
+@click.pass_context
 def build_command(
+    context: click.Context,
     source: str,
     output: Path | None,
     extractor: str,
-    mode: str | None,
-    rounding: Any,
-    device: str,
-    out: Path,
+    parameters: tuple[str, ...],
+    rounding: Rounding,
+    device: str | None,
+    out: Path | None,
 ) -> int:
     """Make the statistics of a data set (cifar10-train, cifar10-test, …), folder, .npz of images or run.
 
     They hold mean and covariance of the features, the features of 10,000 images drawn without bias, and a
-    card: how many images, their hash, the decoder, the extractor with its mode. A file that is there is
-    replaced once the new one is whole. Exit status: 0 done, 2 a mistake, 130 stopped.
+    card: how many images, their hash, the decoder, the extractor with its parameters. An existing file is
+    replaced once the new one is complete. Exit status: 0 done, 2 a mistake, 130 stopped.
     """
+    from bench.cli.bars import Display
     from bench.data.datasets import dataset_name
     from bench.metrics import reference
-    from bench.plan.sources import open_images
+    from bench.plan.contexts import metric_context
 
-    chosen = _extractor(extractor, mode)
-    dataset = dataset_name(source)
-    if output is None and dataset is None:
-        raise BenchError(f"where to? -o FILE.npz says where the statistics of {source} go")
-    target = reference.dataset_file(str(dataset), chosen) if output is None else output.expanduser()
-    _check(target, source)
-    from bench.cli.bars import Bars
-    from bench.devices import choose_device
-
-    on = choose_device(device)
+    values = plugin_parameters(parameters, flag_values(context))
+    for role in values:
+        if role != "extractor":
+            raise BenchError(f"-P takes extractor.NAME=VALUE here, not a parameter of a {role}")
+    overrides = {key: value for key, value in (("device", device), ("out", out)) if value is not None}
+    chosen, _ = settings(overrides)
+    registry = registry_of(context)
     try:
-        with Bars() as bars:
-            images = open_images(source, results=out.expanduser(), notice=bars.line)
-            chosen.check()  # may fetch a network: not before the images are there
+        with Display() as display:
+            work = metric_context(chosen, registry, display)
+            plugin = work.extractor(extractor, **values.get("extractor", {}))
+            dataset = dataset_name(source)
+            if output is None and dataset is None:
+                raise BenchError(f"where to? -o FILE.npz says where the statistics of {source} go")
+            target = reference.dataset_file(f"{dataset}", plugin) if output is None else output.expanduser()
+            _check(target, source)
+            images = work.images(source)
+            plugin.check(display)  # may fetch a network: not before the images are there
             if images.note:
-                bars.line(f"{images.name}: {images.note}")
-            found = reference.measure_images(images, chosen, on, rounding, f"measuring {source}")
+                display.line(f"{images.name}: {images.note}")
+            statistics = reference.measure_images(images, plugin, rounding, work, f"measuring {source}")
             try:
-                reference.write(target, found)
+                reference.write_statistics(target, statistics)
             except OSError as error:
                 raise BenchError(f"{target} can't be written: {error.strerror}") from error
     except KeyboardInterrupt:
         click.echo("bench: stopped; nothing was written", err=True)
         return 130
-    click.echo(f"{target}: {found.card['n']} images, {chosen.width} features of {chosen.label}")
+    click.echo(f"{target}: {statistics.card['n']} images, {plugin.width} features of {plugin.label}")
     return 0
 
 
-def _extractor(name: str, mode: str | None) -> Extractor:
-    from bench.metrics.features import find_extractor
-
-    chosen = find_extractor(name, **({} if mode is None else {"mode": mode}))
-    if mode is not None and "mode" not in chosen.values():
-        raise BenchError(f"the extractor {name} has no modes: leave out --mode")
-    return chosen
-
-
 def _check(target: Path, source: str) -> None:
-    """`BenchError` where the target can't be, before anything is measured."""
+    """`BenchError` where the target can't be written, before anything is measured."""
     if target.suffix != ".npz":
-        raise BenchError(f"{target} must end in .npz: by that metrics know a statistics file")
+        raise BenchError(f"{target} must end in .npz, by which metrics recognize a statistics file")
     if target.is_dir():
         raise BenchError(f"{target} is a folder: give a file")
     if target.exists() and Path(source).exists() and target.samefile(source):
@@ -126,25 +124,23 @@ def _check(target: Path, source: str) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print plain JSON.")
 def show_command(file: Path, as_json: bool) -> None:
     """Show what a statistics FILE holds, and its card."""
-    from bench.metrics.reference import read_any
+    from bench.metrics.reference import read_any_statistics
 
     path = file.expanduser()
     if not path.is_file():
         raise BenchError(f"there is no {path}: bench stats build makes statistics")
-    found = read_any(path)
+    statistics = read_any_statistics(path)
     facts = {
         "file": str(path),
         "bytes": path.stat().st_size,
-        "sha256": found.sha256,
-        "features": found.mean.size,
-        "rows": 0 if found.rows is None else len(found.rows),
-        "card": found.card,
+        "sha256": statistics.sha256,
+        "features": statistics.mean.size,
+        "rows": 0 if statistics.rows is None else len(statistics.rows),
     }
     if as_json:
-        click.echo(json.dumps(facts, indent=1))
+        click.echo(json.dumps(facts | {"card": statistics.card}, indent=1))
         return
-    card = found.card or {"card": "none: not made by bench stats build, whose extractor is not known"}
-    for key, value in [*((k, v) for k, v in facts.items() if k != "card"), *card.items()]:
-        inner = value.items() if isinstance(value, dict) else [("", value)]
-        for part, item in inner:
+    card = statistics.card or {"card": "none: not made by bench stats build, whose extractor is not known"}
+    for key, value in [*facts.items(), *card.items()]:
+        for part, item in value.items() if isinstance(value, dict) else [("", value)]:
             click.echo(f"  {f'{key}.{part}' if part else key:<28}{item}")

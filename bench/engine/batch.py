@@ -1,124 +1,161 @@
-"""One batch of a run."""
+"""One batch of a run: a plain function of plain data."""
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import time
-from typing import TYPE_CHECKING, Any
+import traceback
+from typing import TYPE_CHECKING
 
-from bench.engine.executor import Job
+from bench.diffusion.noise import noise_stream
+from bench.diffusion.prediction import Clock, Prediction
+from bench.engine.session import Session
 from bench.errors import BenchError, NotFiniteError
+from bench.events import Emit, StepDone, silent
+from bench.plan.planning import origin_of
+from bench.results.record import BatchFacts
+from bench.results.run_spec import RunSpec
+from bench.tasks.role import BatchContext
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from bench.checkpoints.cards import Card
-    from bench.diffusion.model import Model
     from bench.diffusion.roles import OnStep
-    from bench.results.run_spec import RunSpec
-    from bench.tasks.role import BatchContext, Task
 
 
-_LOADED: dict[str, Model] = {}
-_BESIDE: dict[str, Model] = {}
-_WARM: set[tuple[Task, int]] = set()
-"""The tasks that the loaded model was called by, each with the sizes of batches."""
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """The unit of work, of randomness and of resuming: ``size`` samples of a run, batch number ``index``."""
+
+    spec: RunSpec
+    index: int
+
+    @property
+    def size(self) -> int:
+        """Number of samples."""
+        return self.spec.batch_samples(self.index)
+
+    @property
+    def name(self) -> str:
+        """Name that all processes know the batch by."""
+        return f"{self.spec.key}-{self.index:05d}-{self.size}"
 
 
-def _model(cell: RunSpec) -> Model:
-    """The cell's checkpoint, kept while cells follow each other on it."""
-    return _loaded(cell, cell.card, _LOADED)
+@dataclasses.dataclass(frozen=True)
+class BatchResult:
+    """A batch that was computed: outputs by name on the host, a row per sample, and what it took."""
+
+    outputs: dict[str, Tensor]
+    facts: BatchFacts
 
 
-def _loaded(cell: RunSpec, card: Card, kept: dict[str, Model]) -> Model:
-    """A checkpoint as the cell asks for it; ``kept`` holds the last one. A new one is not warm."""
-    import torch
+@dataclasses.dataclass(frozen=True)
+class BatchFailure:
+    """A batch that failed: the error in a line, with the plugin that raised it, and the traceback."""
 
-    from bench.checkpoints.load import load_model
-
-    sde, device = cell.sampler.sde, torch.device(cell.device)
-    key = f"{card.deciding()} {sde} {cell.device} {cell.precision} {cell.compile}"
-    if key not in kept:
-        kept.clear()
-        _WARM.clear()
-        if device.type == "cuda":
-            tf32 = cell.precision == "tf32"
-            torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
-        kept[key] = load_model(card, sde, device, precision=cell.precision, compile=cell.compile)
-    return kept[key]
+    reason: str
+    log: str
 
 
-def _warmed(task: Task, work: BatchContext) -> float:
-    """The warm-up's seconds: `Task.warm` on each size of batch, before it is timed."""
-    import torch
-
-    if (task, work.size) in _WARM:
-        return 0.0
-    begun = time.perf_counter()
-    with torch.no_grad():
-        task.warm(work)
-    if work.device.type == "cuda":
-        torch.cuda.synchronize(work.device)
-    _WARM.add((task, work.size))
-    return time.perf_counter() - begun
+Outcome = BatchResult | BatchFailure
+"""What comes of a batch."""
 
 
-def _beside(cell: RunSpec, name: str) -> Model:
-    """Another checkpoint than the cell's, kept until yet another is asked for."""
-    card = next(card for card in cell.others if card.name == name)
-    return _loaded(cell, card, _BESIDE)
+def run_batch(spec: RunSpec, index: int, session: Session | None = None, emit: Emit = silent) -> BatchResult:
+    """Compute one batch: prior -> steps -> outputs of the task.
 
+    Args:
+        spec: The run.
+        index: Number of the batch.
+        session: Holds loaded models between batches; without one, the model is loaded for this batch alone.
+        emit: Receives a `StepDone` for every step.
 
-def sample(job: Job, on_step: OnStep | None = None) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Make one batch: what its task leaves, on the host (floats as float32), and its facts (NFE, seconds).
+    Returns:
+        Outputs on the host (floating-point ones as float32), network calls per sample, and seconds.
 
-    Raises `NotFiniteError`, naming the step, where it is not finite.
+    Raises:
+        NotFiniteError: A sample is NaN or infinite; names the step.
+        BenchError: The task does not return what it declares, or a plugin breaks its duties.
     """
     import torch
 
-    from bench.diffusion.noise import noise_stream
-    from bench.diffusion.prediction import Clock, Prediction
-    from bench.engine.inputs import task_images
-    from bench.tasks.role import BatchContext
+    session = session or Session.of_installed()
+    size, device = spec.batch_samples(index), torch.device(spec.device)
+    model = session.model(spec)
+    labels = spec.sampler.labels()
+    images = session.images(spec, index, size, model)
 
-    cell = job.cell
-    device = torch.device(cell.device)
-    model = _model(cell)
-    labels = cell.sampler.labels()
-    images = task_images(cell, job.index, job.size, model, device)
-
-    def work(told: OnStep | None = None, *, watch: bool = False) -> BatchContext:
-        prediction = Prediction(model, cell.sampler.sde, Clock(device), labels)
-        noise = functools.cache(lambda role: noise_stream(cell.seed, job.index, role, device))
-        first = job.index * cell.batch_size
-        load = functools.partial(_beside, cell)
+    def context(on_step: OnStep | None = None, *, watch: bool = False) -> BatchContext:
         return BatchContext(
-            cell.sampler, prediction, device, job.size, first, images, noise, told, watch, load
+            sampler=spec.sampler,
+            prediction=Prediction(model, spec.sampler.sde, Clock(device), labels),
+            device=device,
+            size=size,
+            first=index * spec.batch_size,
+            images=images,
+            noise=functools.cache(lambda role: noise_stream(spec.seed, index, role, device)),
+            on_step=on_step,
+            watch=watch,
+            load=functools.partial(session.other_model, spec),
         )
 
-    def run(work: BatchContext) -> dict[str, Tensor]:
+    def run(batch: BatchContext) -> dict[str, Tensor]:
         with torch.no_grad():
-            return cell.task.run(work)
+            return spec.task.run(batch)
 
-    warm, ours = _warmed(cell.task, work()), work(on_step)
-    begun = time.perf_counter()
-    made = run(ours)
-    left = {name: (t.float() if t.is_floating_point() else t).cpu() for name, t in made.items()}
-    seconds = time.perf_counter() - begun
-    for name in {*cell.task.outputs, *left}:
-        if name not in left or len(left[name]) != job.size:
-            raise BenchError(
-                f"the task {cell.task.name} left no {name}, a row for each of {job.size} samples"
-            )
-    bad = [name for name, tensor in left.items() if not bool(tensor.isfinite().all())]
-    if bad:
-        run(work(watch=True))
-        raise NotFiniteError(f"in {bad[0]}, after the last step")
-    assert ours.prediction.clock is not None
-    facts = {
-        "nfe": ours.prediction.calls,
-        "seconds": seconds,
-        "network_seconds": ours.prediction.clock.seconds(),
-        "warm_seconds": warm,
+    def on_step(done: int, total: int | None, calls: int) -> None:
+        emit(StepDone(spec.fingerprint, index, done, total, calls))
+
+    warm_seconds = session.warm_up(spec, context())
+    batch = context(on_step)
+    begin = time.perf_counter()
+    results = run(batch)
+    outputs = {
+        name: (tensor.float() if tensor.is_floating_point() else tensor).cpu()
+        for name, tensor in results.items()
     }
-    return left, facts
+    seconds = time.perf_counter() - begin
+    for name in {*spec.task.outputs, *outputs}:
+        if name not in outputs or len(outputs[name]) != size:
+            raise BenchError(
+                f"the task {spec.task.name} returned no {name}, a row for each of {size} samples"
+            )
+    infinite = [name for name, tensor in outputs.items() if not bool(tensor.isfinite().all())]
+    if infinite:
+        run(context(watch=True))
+        raise NotFiniteError(f"in {infinite[0]}, after the last step")
+    clock = batch.prediction.clock
+    facts = BatchFacts(
+        nfe=batch.prediction.calls,
+        seconds=seconds,
+        network_seconds=0.0 if clock is None else clock.seconds(),
+        warm_seconds=warm_seconds,
+    )
+    return BatchResult(outputs, facts)
+
+
+def attempt_batch(batch: Batch, session: Session | None = None, emit: Emit = silent) -> Outcome:
+    """`run_batch`, with whatever a plugin raises as plain data, so that it can travel between processes."""
+    try:
+        return run_batch(batch.spec, batch.index, session, emit)
+    except Exception as error:
+        return failure_of(error, batch.spec)
+
+
+def failure_of(error: Exception, spec: RunSpec) -> BatchFailure:
+    """An error as plain data: one line that names the plugin that raised it, and the traceback."""
+    text = " ".join(str(error).split())
+    reason = text if isinstance(error, BenchError | NotFiniteError) else f"{type(error).__name__}: {text}"
+    sampler = spec.sampler
+    parts = {
+        "task": spec.task,
+        "predictor": sampler.predictor,
+        "corrector": sampler.corrector,
+        "solver": sampler.solver,
+    }
+    role = origin_of(error, {role: part for role, part in parts.items() if part is not None})
+    if role is not None:
+        plugin = spec.identity.plugins()[role]
+        reason += f" ({role} {plugin.name} of {plugin.distribution} {plugin.version})"
+    return BatchFailure(reason, "".join(traceback.format_exception(error)))

@@ -1,210 +1,343 @@
-"""Runs a plan: hands its batches to an executor, then measures and records every cell."""
+"""Executes a plan: one stream of batches of all runs, then metrics and a record for each run."""
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import functools
 import time
-import traceback
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal
 
-from bench.diffusion.roles import PartError
-from bench.engine.batch import sample
-from bench.engine.executor import Executor, Job
-from bench.engine.listener import Listener
-from bench.engine.measuring import _measure, metric_facts
-from bench.errors import BenchError, NotFiniteError, StoreError
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from bench.metrics.context import MetricContext
-    from bench.results.run_spec import RunSpec
-    from bench.results.store import Store
-
+from bench.engine.batch import Batch, BatchFailure, BatchResult, attempt_batch, failure_of
+from bench.engine.executor import Executor
+from bench.engine.measuring import measure_run
+from bench.engine.session import Session
+from bench.errors import BenchError, StoreError
+from bench.events import (
+    BatchDone,
+    Emit,
+    Notice,
+    RunDone,
+    RunMeasuring,
+    RunStarted,
+    RunWaiting,
+    silent,
+)
+from bench.plan.contexts import MetricContexts
+from bench.results.measured import lacking_metrics
+from bench.results.provenance import provenance
+from bench.results.record import Record
+from bench.results.run_spec import IdentifiedRun, RunSpec, UnplannedRun
+from bench.results.store import Lock, Store
 
 Rerun = Literal["missing", "failed", "all"]
-"""Which cells to run: those never run; those and the failed ones; all of them anew."""
+"""Which runs to do: those never done; those and the failed ones; all of them anew."""
 
-CSV_EVERY = 20.0
-"""Seconds between updates of runs.csv while a plan runs; it is made anew at the end too."""
-
-
-def run_plan(
-    cells: Sequence[RunSpec],
-    store: Store,
-    executor: Executor,
-    listener: Listener,
-    context: MetricContext,
-    rerun: Rerun = "failed",
-    *,
-    prune: bool = False,
-) -> list[dict[str, Any]]:
-    """Run every cell that ``rerun`` asks for; a failing cell is recorded as failed, the others go on.
-
-    Several processes may run on one store: a batch that another is at work on is passed over, and its
-    cell is come back to. ``prune`` removes a cell's samples once it is recorded.
-    """
-    records: dict[int, dict[str, Any]] = {}
-    fresh: set[Path] = set()
-    pending = list(enumerate(cells))
-    written = time.monotonic()
-    try:
-        while pending:
-            left = []
-            for place, cell in pending:
-                record, busy = _advance(cell, store, executor, listener, context, rerun, fresh)
-                if record is None:
-                    left.append((place, cell, busy))
-                    continue
-                records[place] = record
-                if prune and record["status"] == "finished":
-                    store.prune(cell.key, cell.batches)
-                if time.monotonic() - written > CSV_EVERY:
-                    store.write_csv()
-                    written = time.monotonic()
-            if len(left) == len(pending):
-                _, cell, busy = left[0]
-                with store.locked(busy, functools.partial(listener.waiting, cell)):
-                    pass
-            pending = [(place, cell) for place, cell, _ in left]
-    finally:
-        store.write_csv()
-    return [records[place] for place in range(len(cells))]
+CSV_INTERVAL = 20.0
+"""Seconds between updates of runs.csv while a plan runs; it is written once more at the end."""
 
 
-def _advance(
-    cell: RunSpec,
-    store: Store,
-    executor: Executor,
-    listener: Listener,
-    context: MetricContext,
-    rerun: Rerun,
-    fresh: set[Path],
-) -> tuple[dict[str, Any] | None, str]:
-    """Do of a cell what no other process is doing: its record, or None and the lock that is in the way.
+@dataclasses.dataclass
+class _Progress:
+    """State of one run within `execute`."""
 
-    ``fresh`` collects the batches made by this run: with ``all``, no other will do.
+    spec: RunSpec
+    place: int
+    waiting: set[int] = dataclasses.field(default_factory=set)
+    """Batches handed to the executor whose outcome is not there yet."""
+    busy: list[Batch] = dataclasses.field(default_factory=list)
+    """Batches that another process works on."""
+    handed_out: bool = False
+    """Whether the stream has passed all batches of the run."""
+    failed: bool = False
+
+
+class Engine:
+    """Executes runs on a store.
+
+    Several processes may execute runs on one store: a batch that another process works on is skipped, and the
+    run is finished later, by whichever process completes it.
+
+    Args:
+        store: Results folder.
+        executor: Runs the batches.
+        session: Loaded models, used where the executor works in this process.
+        contexts: What metrics may use.
+        emit: Receives all events.
+        rerun: Which runs to do.
+        prune: Remove a run's samples once it is recorded.
     """
 
-    def recorded() -> dict[str, Any] | None:
-        found = store.read_record(cell.fingerprint)
-        if found is None or rerun == "all":
-            return None
-        if found["status"] == "finished":
-            return None if missing_metrics(cell, found, context) else found
-        return found if rerun == "missing" else None
+    def __init__(
+        self,
+        store: Store,
+        executor: Executor,
+        session: Session,
+        contexts: MetricContexts,
+        *,
+        emit: Emit = silent,
+        rerun: Rerun = "failed",
+        prune: bool = False,
+    ) -> None:
+        self.store = store
+        self.executor = executor
+        self.session = session
+        self.contexts = contexts
+        self.emit = emit
+        self.rerun = rerun
+        self.prune = prune
+        self.records: dict[int, Record] = {}
+        self._new_batches: set[Path] = set()
+        self._locks: dict[str, Lock] = {}
+        self._csv_written = time.monotonic()
 
-    found = recorded()
-    if found is not None:
-        listener.cell_done(cell, found, cached=True)
-        return found, ""
-    jobs = [Job(cell, index, size) for index, size in cell.batches]
+    def execute(self, runs: Sequence[RunSpec | UnplannedRun]) -> list[Record]:
+        """Do every run that ``rerun`` asks for; a failing run is recorded as failed, the others go on.
 
-    def there(job: Job) -> bool:
-        if rerun == "all" and store.batch_path(cell.key, job.index, job.size) not in fresh:
-            return False
-        return store.read_batch(cell.key, job.index, job.size) is not None
+        Returns:
+            The records, in the order of the runs.
 
-    todo = [job for job in jobs if not there(job)]
-    listener.cell_started(cell, len(jobs) - len(todo), len(jobs))
-    busy: dict[str, Job] = {}
-
-    def work(job: Job) -> None:
-        name = f"{cell.key}-{job.index:05d}-{job.size}"
-        with store.tried(name) as ours:
-            if not ours:
-                busy[name] = job
-                return
-            if not there(job) and recorded() is None:
-                left, facts = sample(job, functools.partial(listener.step, job.index))
-                fresh.add(store.write_batch(cell.key, job.index, job.size, left, facts))
-        listener.batch_done(job.index)
-
-    try:
-        executor.run(todo, work)
-    except StoreError:
-        raise
-    except Exception as error:
-        with store.locked(cell.fingerprint, functools.partial(listener.waiting, cell)):
-            return _failed(cell, store, listener, error, rerun), ""
-    # what another process was at may be done by now
-    still = [name for name, job in busy.items() if not there(job)]
-    if still:
-        return None, still[0]
-    with store.locked(cell.fingerprint, functools.partial(listener.waiting, cell)):
-        found = recorded()
-        if found is not None:  # by another process, meanwhile
-            listener.cell_done(cell, found, cached=True)
-            return found, ""
+        Raises:
+            BenchError: A run exists in this process alone and the executor works in others.
+            StoreError: The results folder can't be written.
+        """
+        self._check_executor(runs)
+        places: dict[str, list[int]] = {}
+        pending = []
+        for place, run in enumerate(runs):
+            places.setdefault(run.fingerprint, []).append(place)
+            if len(places[run.fingerprint]) > 1:
+                continue  # the same run at two places of a table
+            if isinstance(run, UnplannedRun):
+                self._finish(place, self._record_unplanned(run))
+            else:
+                pending.append(_Progress(run, place))
         try:
-            record = _header(cell) | _measure(cell, store, context)
+            while pending:
+                progressed = self._round(pending)
+                pending = [run for run in pending if run.place not in self.records]
+                if pending and not progressed:
+                    self._wait(pending[0])
+        finally:
+            for lock in self._locks.values():
+                lock.release()
+            self._locks.clear()
+            self.store.write_csv()
+        for first, *repeats in places.values():
+            for place in repeats:
+                self._finish(place, self.records[first], cached=True)
+        return [self.records[place] for place in range(len(runs))]
+
+    def _check_executor(self, runs: Sequence[RunSpec | UnplannedRun]) -> None:
+        for run in runs:
+            if not isinstance(run, RunSpec):
+                continue
+            if run.in_memory and not self.executor.in_process:
+                raise BenchError(
+                    f"the executor {self.executor.name} works in other processes, and {run.title} uses a "
+                    "plugin or network of this process alone: use the executor local"
+                )
+            if not run.cacheable:
+                self.emit(
+                    Notice(f"{run.label}: the source of a plugin is not available, so the run is made anew")
+                )
+
+    def _round(self, pending: list[_Progress]) -> bool:
+        """One pass over the pending runs; whether anything was recorded or computed."""
+        before = len(self.records), len(self._new_batches)
+        by_key = {run.spec.fingerprint: run for run in pending}
+        if self.executor.in_process:
+            work = functools.partial(attempt_batch, session=self.session, emit=self.emit)
+        else:
+            work = functools.partial(attempt_batch)
+        for batch, outcome in self.executor.map(work, self._stream(pending)):
+            self._take(by_key[batch.spec.fingerprint], batch, outcome)
+        lost = [run for run in pending if run.waiting and run.place not in self.records]
+        for run in lost:
+            text = f"the executor {self.executor.name} lost {len(run.waiting)} batches"
+            self._fail(run, BatchFailure(text, text))
+        return (len(self.records), len(self._new_batches)) != before
+
+    def _stream(self, pending: list[_Progress]) -> Iterator[Batch]:
+        """Batches of all pending runs that no other process works on, each locked when it is taken."""
+        for run in pending:
+            run.waiting.clear()
+            run.busy.clear()
+            run.handed_out = False
+            record = self._recorded(run.spec)
+            if record is not None:
+                self._finish(run.place, record, cached=True)
+                continue
+            missing = [
+                index for index in range(run.spec.batch_count) if not self._on_disk(Batch(run.spec, index))
+            ]
+            done = run.spec.batch_count - len(missing)
+            spec = run.spec
+            self.emit(RunStarted(spec.fingerprint, spec.label, done, spec.batch_count, spec.compile))
+            for index in missing:
+                if run.failed:
+                    break
+                batch = Batch(run.spec, index)
+                lock = self.store.try_lock(batch.name)
+                if lock is None:
+                    run.busy.append(batch)
+                    continue
+                if self._on_disk(batch) or self._recorded(run.spec) is not None:
+                    lock.release()
+                    self.emit(BatchDone(spec.fingerprint, index))
+                    continue
+                self._locks[batch.name] = lock
+                run.waiting.add(index)
+                yield batch
+            run.handed_out = True
+            self._finish_if_complete(run)
+
+    def _take(self, run: _Progress, batch: Batch, outcome: BatchResult | BatchFailure) -> None:
+        """Store the outcome of a batch; finish its run if it was the last one."""
+        run.waiting.discard(batch.index)
+        try:
+            if isinstance(outcome, BatchResult) and not run.failed:
+                path = self.store.write_batch(
+                    batch.spec.key, batch.index, batch.size, outcome.outputs, outcome.facts
+                )
+                self._new_batches.add(path)
+                self.emit(BatchDone(batch.spec.fingerprint, batch.index))
+        finally:
+            lock = self._locks.pop(batch.name, None)
+            if lock is not None:
+                lock.release()
+        if isinstance(outcome, BatchFailure) and not run.failed:
+            self._fail(run, outcome)
+        self._finish_if_complete(run)
+
+    def _finish_if_complete(self, run: _Progress) -> None:
+        """Measure and record a run all of whose batches are on disk."""
+        if run.place in self.records or run.waiting or run.failed or not run.handed_out:
+            return
+        spec = run.spec
+        # what another process was working on may be done by now
+        run.busy = [batch for batch in run.busy if not self._on_disk(batch)]
+        if run.busy:
+            return
+        try:
+            with self.store.locked(spec.fingerprint, functools.partial(self._emit_waiting, spec)):
+                record = self._recorded(spec)
+                cached = record is not None  # by another process, meanwhile
+                if record is None:
+                    record = self._measure(spec)
         except StoreError:
             raise
         except Exception as error:
-            return _failed(cell, store, listener, error, rerun), ""
-        before = store.read_record(cell.fingerprint)
-        if before is not None and before["status"] == "finished" and rerun != "all":
-            # metrics taken before on the same samples stay
-            record["metrics"] = before["metrics"] | record["metrics"]
-        store.write_record(record)
-    listener.cell_done(cell, record, cached=False)
-    return record, ""
+            self._fail(run, failure_of(error, spec))
+            return
+        self._finish(run.place, record, cached=cached)
+        if self.prune and record.status == "finished":
+            self.store.prune(spec.key, spec.batches())
 
+    def _measure(self, spec: RunSpec) -> Record:
+        """The record of a run whose batches are on disk, written; its lock must be held."""
+        self.emit(RunMeasuring(spec.fingerprint, spec.label))
+        measurement = measure_run(spec, self.store, self.contexts.on(spec.device))
+        record = self._header(spec, spec.task.outputs, "finished", spec.planned_nfe).model_copy(
+            update=measurement
+        )
+        previous = self.store.read_record(spec.fingerprint)
+        if previous is not None and previous.status == "finished" and self._rerun(spec) != "all":
+            # metrics taken earlier of the same samples stay
+            record = record.model_copy(update={"metrics": previous.metrics | record.metrics})
+        self.store.write_record(record)
+        return record
 
-def _failed(
-    cell: RunSpec, store: Store, listener: Listener, error: Exception, rerun: Rerun
-) -> dict[str, Any]:
-    """The record of a failed cell. A finished one stays on disk: what failed is one metric more."""
-    said = " ".join(f"{error}".split())
-    plain = isinstance(error, BenchError | NotFiniteError)
-    origin = _origin(cell, error)
-    log = store.write_log(cell.fingerprint, "".join(traceback.format_exception(error)))
-    record = _header(cell) | {
-        "status": "failed",
-        "reason": (said if plain else f"{type(error).__name__}: {said}") + origin,
-        "log": str(log),
-    }
-    before = store.read_record(cell.fingerprint)
-    if rerun == "all" or before is None or before["status"] != "finished":
-        store.write_record(record)
-    listener.cell_done(cell, record, cached=False)
-    return record
+    def _fail(self, run: _Progress, failure: BatchFailure) -> None:
+        """Record a run as failed. A finished record stays on disk: only an additional metric failed."""
+        run.failed = True
+        spec = run.spec
+        with self.store.locked(spec.fingerprint, functools.partial(self._emit_waiting, spec)):
+            log = self.store.write_log(spec.fingerprint, failure.log)
+            update = {"reason": failure.reason, "log": str(log)}
+            record = self._header(spec, spec.task.outputs, "failed", spec.planned_nfe).model_copy(
+                update=update
+            )
+            previous = self.store.read_record(spec.fingerprint)
+            if self._rerun(spec) == "all" or previous is None or previous.status != "finished":
+                self.store.write_record(record)
+        self._finish(run.place, record)
 
+    def _record_unplanned(self, run: UnplannedRun) -> Record:
+        """Record a run that could not be planned as failed."""
+        log = self.store.write_log(run.fingerprint, run.log)
+        update = {"reason": run.reason, "log": str(log)}
+        record = self._header(run, run.outputs, "failed", None).model_copy(update=update)
+        with self.store.locked(run.fingerprint):
+            self.store.write_record(record)
+        return record
 
-def _origin(cell: RunSpec, error: Exception) -> str:
-    """Whose code it was that failed, where it was that of one of the cell's plugins: the innermost."""
-    parts = {id(cell.plugin(role)): entry for role, entry in cell.entries.items() if role != "sde"}
-    frames = (frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__))
-    at_fault = [error.part] if isinstance(error, PartError) else [one for one in frames if id(one) in parts]
-    if not at_fault or id(at_fault[-1]) not in parts:
-        return ""
-    entry = parts[id(at_fault[-1])]
-    return f" ({entry.kind[:-1]} {entry.name} of {entry.distribution} {entry.version})"
+    def _finish(self, place: int, record: Record, *, cached: bool = False) -> None:
+        """Keep the record of a run and report it."""
+        self.records[place] = record
+        self.emit(
+            RunDone(
+                record.fingerprint,
+                record.label,
+                record.status,
+                cached,
+                {label: result.value for label, result in record.metrics.items()},
+                None if record.cost is None else record.cost.nfe,
+                record.reason,
+            )
+        )
+        if time.monotonic() - self._csv_written > CSV_INTERVAL:
+            self.store.write_csv()
+            self._csv_written = time.monotonic()
 
+    def _rerun(self, spec: RunSpec) -> Rerun:
+        """A run whose code is unknown is never taken from disk."""
+        return self.rerun if spec.cacheable else "all"
 
-def _header(cell: RunSpec) -> dict[str, Any]:
-    from bench.results.provenance import provenance
+    def _recorded(self, spec: RunSpec) -> Record | None:
+        """The record on disk that makes the run unnecessary, if there is one."""
+        rerun = self._rerun(spec)
+        record = None if rerun == "all" else self.store.read_record(spec.fingerprint)
+        if record is None:
+            return None
+        if record.status == "finished":
+            return None if lacking_metrics(spec, record, self.contexts.on(spec.device)) else record
+        return record if rerun == "missing" else None
 
-    return {
-        "fingerprint": cell.fingerprint,
-        "key": cell.key,
-        "title": cell.title,
-        "status": "finished",
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "samples": cell.samples,
-        "outputs": list(cell.task.outputs),
-        "planned_nfe": cell.planned_nfe,
-        "identity": cell.identity,
-        "provenance": provenance(),
-    }
+    def _on_disk(self, batch: Batch) -> bool:
+        """Whether a batch can be taken from disk: with ``all``, only if this engine computed it."""
+        path = self.store.batch_path(batch.spec.key, batch.index, batch.size)
+        if self._rerun(batch.spec) == "all" and path not in self._new_batches:
+            return False
+        return self.store.read_batch(batch.spec.key, batch.index, batch.size) is not None
 
+    def _wait(self, run: _Progress) -> None:
+        """Wait until another process is done with the first batch that it holds."""
+        if run.busy:
+            with self.store.locked(run.busy[0].name, functools.partial(self._emit_waiting, run.spec)):
+                pass
 
-def missing_metrics(cell: RunSpec, record: dict[str, Any], context: MetricContext) -> list[str]:
-    """Metrics of the cell that its record lacks, or has from other parameters or reference data."""
-    return [
-        m.label
-        for m in cell.metrics
-        if record["metrics"].get(m.label, {}).get("with") != metric_facts(m, context)
-    ]
+    def _emit_waiting(self, spec: RunSpec) -> None:
+        self.emit(RunWaiting(spec.fingerprint, spec.label))
+
+    def _header(
+        self,
+        run: IdentifiedRun,
+        outputs: Sequence[str],
+        status: Literal["finished", "failed"],
+        planned_nfe: int | None,
+    ) -> Record:
+        return Record(
+            fingerprint=run.fingerprint,
+            key=run.key,
+            title=run.title,
+            status=status,
+            created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            samples=run.samples,
+            outputs=tuple(outputs),
+            planned_nfe=planned_nfe,
+            identity=run.identity,
+            provenance=provenance(),
+        )

@@ -1,230 +1,314 @@
-"""Settings -> cells: checked, fingerprinted, costed. Nothing here samples."""
+"""Settings -> runs: checked, fingerprinted, costed. Nothing here samples."""
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
+import traceback
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
+from pydantic import JsonValue, ValidationError
 
 from bench.checkpoints.cards import Card
 from bench.devices import choose_device
+from bench.diffusion.roles import PartError, SamplerPart, Solver
 from bench.diffusion.sampler import Sampler, check_denoise, default_denoise
 from bench.errors import BenchError, did_you_mean, first_problem
 from bench.metrics.role import Metric
-from bench.plan.settings import SAMPLER_SETTINGS, Settings
+from bench.params import Plugin
+from bench.plan.contexts import MetricContexts
+from bench.plan.fingerprint import (
+    IN_MEMORY,
+    checkpoint_identity,
+    convention_of,
+    core_hash,
+    data_identity,
+    device_kind,
+    grid_identity,
+    library_version,
+    plugin_code,
+    plugin_identity,
+)
+from bench.plan.settings import DEFAULT_TASK, SAMPLER_SETTINGS, Settings
+from bench.plan.sources import open_images
 from bench.plan.suites import ROLES, Place, Suite, expand
 from bench.plugins.registry import Entry, Registry
-from bench.results.run_spec import RunSpec
+from bench.results.identity import Identity
+from bench.results.manifest import SuitePlan, suite_plans
+from bench.results.run_spec import RunSpec, UnplannedRun
 from bench.tasks.role import Task, check_task
 
 if TYPE_CHECKING:
     from bench.data.images import Images
 
+Objects = Mapping[tuple[str, str], Plugin]
+"""Plugins that were passed as objects, by kind and the name that stands for them in the settings."""
 
-def for_task(settings: Settings, registry: Registry) -> Settings:
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """Runs to do, in order, and what they were planned from.
+
+    ``profile`` is the name of the bench.toml profile; ``suite`` and ``suite_plans`` are set for a suite.
+    """
+
+    runs: tuple[RunSpec | UnplannedRun, ...]
+    settings: Settings
+    profile: str
+    suite: str | None = None
+    suite_plans: tuple[SuitePlan, ...] = ()
+
+    @property
+    def specs(self) -> list[RunSpec]:
+        """The runs that can start."""
+        return [run for run in self.runs if isinstance(run, RunSpec)]
+
+
+def with_default_solver(settings: Settings, registry: Registry) -> Settings:
     """The settings with the solver of a task that needs one, where no sampler was chosen."""
     task = registry.get("tasks", settings.task).thing
     chosen = {"predictor", "corrector", "solver"} & settings.model_fields_set
-    if task.default_solver is None or chosen - ({"corrector"} if settings.corrector == ["none"] else set()):
+    no_corrector = {"corrector"} if settings.corrector == ["none"] else set()
+    if task.default_solver is None or chosen - no_corrector:
         return settings
     return settings.model_copy(update={"solver": [task.default_solver]})
 
 
-def make_plan(settings: Settings, registry: Registry) -> list[RunSpec]:
-    """Every cell that the settings expand to, checked; `BenchError` for what makes no sense."""
-    settings = for_task(settings, registry)
-    device = choose_device(settings.device)
-    if settings.precision == "tf32" and device.type != "cuda":
-        raise BenchError("--precision tf32 is a GPU's: take fp32 or bf16 on this device")
-    registry.get("executors", settings.executor)
-    if settings.label_scales is not None and (settings.solver or settings.grid != "uniform"):
-        raise BenchError("--label-scales belongs to a predictor or corrector with --grid uniform")
-    task: Task = registry.build("tasks", settings.task, settings.parameters.get("task", {}))
-    images = _data(settings, task)
-    absent = {"predictor", "corrector"} if settings.solver else {"solver"}
-    for role in settings.parameters:
-        if role not in (*ROLES, "metric"):
-            raise BenchError(f"unknown role {role!r} in a parameter{did_you_mean(role, (*ROLES, 'metric'))}")
-        if role in absent:
-            how = "leave out --solver" if role != "solver" else "give --solver"
-            raise BenchError(f"a parameter of a {role} was given, but the run has none: {how}")
-    others = tuple(registry.get("checkpoints", name).thing for name in task.checkpoints)
-    cells = []
-    for card, sde in _pairs(settings, registry):
-        card.check()
-        if card.metric not in registry.names("metrics"):
-            known = did_you_mean(card.metric, registry.names("metrics"))
-            raise BenchError(
-                f"checkpoint {card.name}: its card names the unknown metric {card.metric!r}{known}"
-            )
-        names = _once(settings.metric) or list(task.metrics_on(card)) or [card.metric]
-        metrics = build_metrics(registry, names, settings.parameters.get("metric", {}))
-        for metric in metrics:
-            _check_reads(metric, task)
-            metric.provenance()
-        for sampler, entries in _samplers(settings, registry, card, sde, task):
-            check_task(task, card, sampler, others)
-            _check_batches(images, card, task, settings)
-            for metric in metrics:
-                metric.check(task, settings.samples)
-            if sampler.solver is None:
-                sampler.schedule()
-                sampler.labels()
-            for repeat in range(settings.repeats):
-                cells.append(
-                    RunSpec(
-                        card=card,
-                        task=task,
-                        sampler=sampler,
-                        entries=entries,
-                        metrics=metrics,
-                        samples=settings.samples,
-                        batch_size=min(settings.batch_size, settings.samples),
-                        seed=settings.seed + repeat,
-                        device=str(device),
-                        precision=settings.precision,
-                        compile=settings.compile,
-                        data=images,
-                        others=others,
-                    )
-                )
-    return cells
+class Planner:
+    """Turns settings into runs.
 
-
-def _data(settings: Settings, task: Task) -> Images | None:
-    """The images that a task is to work on; `BenchError` where it takes none, or there are too few."""
-    if not task.takes_data:
-        if settings.data is not None:
-            raise BenchError(f"the task {task.name} takes no images: leave out --data")
-        return None
-    if settings.data is None:
-        return None
-    from bench.plan.sources import open_images
-
-    images = open_images(settings.data, results=settings.out.expanduser())
-    needed = -(-settings.samples // task.per_image)
-    if images.n < needed:
-        most = images.n * task.per_image
-        raise BenchError(f"{settings.data} holds {images.n} images, {needed} are asked for: --samples {most}")
-    return images
-
-
-def _check_batches(images: Images | None, card: Card, task: Task, settings: Settings) -> None:
-    if task.takes_data and images is None and not card.exact:
-        raise BenchError(
-            f"the task {task.name} works on images: give --data (a folder, an .npz, a run, or a data set's "
-            "name such as cifar10-test), or --checkpoint gaussian-cifar10, which has draws of its own"
-        )
-    if images is not None and tuple(images.shape) != tuple(card.shape):
-        sizes = ["x".join(map(str, shape)) for shape in (images.shape, card.shape)]
-        raise BenchError(f"{images.name} is of {sizes[0]} images, {card.name} takes {sizes[1]}")
-    batch_size = min(settings.batch_size, settings.samples)
-    if task.takes_data:
-        task.check_data(images, settings.samples, batch_size)
-    for flag, size in (("--samples", settings.samples), ("--batch-size", batch_size)):
-        if size % task.per_image:
-            raise BenchError(f"{flag} must be a multiple of the {task.per_image} samples made of an image")
-
-
-def _check_reads(metric: Metric, task: Task) -> None:
-    for name in metric.inputs:
-        if name not in task.outputs:
-            others = f": it leaves {', '.join(task.outputs)}"
-            raise BenchError(f"{metric.name} reads {name}, which the task {task.name} does not leave{others}")
-
-
-def plan_suite(
-    settings: Settings, name: str, suite: Suite, registry: Registry, scale: float = 1.0
-) -> list[tuple[Place, RunSpec]]:
-    """Every cell of a suite and its place, by checkpoint, then by seed: a stop leaves whole tables.
-
-    Settings of samplers are the suite's; the rest (checkpoint, samples, seeds, …) come from ``settings``.
+    Args:
+        contexts: Plugins by name, and what metrics may use on each device.
+        objects: Plugins passed as objects.
     """
-    common = settings.model_dump(exclude={*SAMPLER_SETTINGS, "parameters"})
-    metric = settings.parameters.get("metric")
-    found = []
-    for place, chosen in expand(name, suite, scale):
-        lists = {k: [v] for k, v in chosen.items() if k in ROLES and k != "task"}
-        if "solver" not in lists:
-            lists = {"corrector": ["none"]} | lists
-        parameters = chosen.get("parameters", {}) | ({"metric": metric} if metric else {})
-        try:
-            variant = Settings.model_validate(common | chosen | lists | {"parameters": parameters})
-            cells = make_plan(variant, registry)
-        except ValidationError as error:
-            raise BenchError(f"suite {name}: {place}: {first_problem(error)}") from error
-        except BenchError as error:
-            less = "" if scale >= 1 else f" (here all step counts are times {scale:g}: raise --steps-scale)"
-            where = f"suite {name}: {place}"
-            raise BenchError(f"{where}: {error}{less}") from error
-        found += [(place, cell) for cell in cells]
-    order = {checkpoint: i for i, checkpoint in enumerate(_once(settings.checkpoint))}
-    return sorted(found, key=lambda pair: (order[pair[1].card.name], pair[1].seed))
 
+    def __init__(self, contexts: MetricContexts, objects: Objects | None = None) -> None:
+        self.contexts = contexts
+        self.registry = contexts.registry
+        self.objects = objects or {}
+        self.emit = contexts.emit
+        self._images: dict[str, Images] = {}
 
-def _shared_out(
-    registry: Registry, role: str, names: list[str], given: dict[str, Any]
-) -> dict[str, dict[str, Any]]:
-    """Parameters by plugin: one goes to every selected plugin that has it; one that none has is an error."""
-    known = {name: {p.name for p in registry.get(f"{role}s", name).thing.parameters()} for name in names}
-    everyone = set().union(*known.values())
-    for key in given.keys() - everyone:
-        how = f": give --{role}" if names == ["none"] else ""
-        takes = did_you_mean(key, everyone) if everyone else f" (it has no parameters){how}"
-        raise BenchError(f"{role} {', '.join(names)} has no parameter {key!r}{takes}")
-    return {name: {k: v for k, v in given.items() if k in known[name]} for name in names}
+    def runs(self, settings: Settings) -> list[RunSpec | UnplannedRun]:
+        """Every run that the settings expand to, checked; `BenchError` for a combination without meaning.
 
+        An error of another kind is the plugin's own and stops that run alone.
+        """
+        settings = with_default_solver(settings, self.registry)
+        device = str(choose_device(settings.device))
+        if settings.precision == "tf32" and not device.startswith("cuda"):
+            raise BenchError("--precision tf32 needs a GPU: use fp32 or bf16 on this device")
+        self._check_parameters(settings)
+        task = build_plugin(
+            self.registry, self.objects, "tasks", settings.task, settings.parameters.get("task", {})
+        )
+        images = self._task_images(settings, task)
+        others = tuple(self.registry.get("checkpoints", name).thing for name in task.checkpoints)
+        runs: list[RunSpec | UnplannedRun] = []
+        for card, sde in self._checkpoints(settings):
+            metrics = self._metrics(settings, card, task, device)
+            for names in self._sampler_names(settings, sde):
+                parts = {
+                    role: self._part(settings, role, name, card, sde, task) for role, name in names.items()
+                }
+                for seed in range(settings.seed, settings.seed + settings.repeats):
+                    draft = _Draft(
+                        self, settings, card, task, parts, names, metrics, images, others, device, seed
+                    )
+                    runs.append(draft.run())
+        return runs
 
-def build_metrics(registry: Registry, names: list[str], given: dict[str, Any]) -> tuple[Metric, ...]:
-    """The metrics of these names, with the parameters that they have."""
-    own = _shared_out(registry, "metric", names, given)
-    return tuple(registry.build("metrics", name, own[name]) for name in names)
+    def _check_parameters(self, settings: Settings) -> None:
+        self.registry.get("executors", settings.executor)
+        if settings.label_scales is not None and (settings.solver or settings.grid != "uniform"):
+            raise BenchError("--label-scales belongs to a predictor or corrector with --grid uniform")
+        known = (*ROLES, "metric", "executor")
+        absent = {"predictor", "corrector"} if settings.solver else {"solver"}
+        for role in settings.parameters:
+            if role not in known:
+                raise BenchError(f"unknown role {role!r} in a parameter{did_you_mean(role, known)}")
+            if role in absent:
+                remedy = "leave out --solver" if role != "solver" else "give --solver"
+                raise BenchError(f"a parameter of a {role} was given, but the run has none: {remedy}")
 
+    def _task_images(self, settings: Settings, task: Task) -> Images | None:
+        """The images that a task works on; `BenchError` where it takes none, or there are too few."""
+        if not task.takes_data:
+            if settings.data is not None:
+                raise BenchError(f"the task {task.name} takes no images: leave out --data")
+            return None
+        if settings.data is None:
+            return None
+        if settings.data not in self._images:
+            self._images[settings.data] = open_images(
+                settings.data, results=settings.out.expanduser(), emit=self.emit
+            )
+        images = self._images[settings.data]
+        needed = -(-settings.samples // task.per_image)
+        if images.n < needed:
+            most = images.n * task.per_image
+            raise BenchError(
+                f"{settings.data} holds {images.n} images, the run needs {needed}: --samples {most}"
+            )
+        return images
 
-def _pairs(settings: Settings, registry: Registry) -> list[tuple[Card, str]]:
-    """Checkpoints with SDEs; where none is given, each with the one it was trained on."""
-    cards: list[Card] = [registry.get("checkpoints", name).thing for name in _once(settings.checkpoint)]
-    return [(card, sde) for card in cards for sde in _once(settings.sde) or [card.sde or "vp"]]
+    def _checkpoints(self, settings: Settings) -> Iterable[tuple[Card, str]]:
+        """Checkpoints with SDEs; where none is given, each with the one it was trained on."""
+        for name in unique(settings.checkpoint):
+            card: Card = self.registry.get("checkpoints", name).thing
+            card.check()
+            metrics = self.registry.names("metrics")
+            if card.metric not in metrics:
+                raise BenchError(
+                    f"checkpoint {card.name}: its card names the unknown metric {card.metric!r}"
+                    f"{did_you_mean(card.metric, metrics)}"
+                )
+            for sde in unique(settings.sde) or [card.sde or "vp"]:
+                yield card, sde
 
+    def _metrics(self, settings: Settings, card: Card, task: Task, device: str) -> tuple[Metric, ...]:
+        """The run's metrics, checked against the task's outputs and the shape of its samples."""
+        names = unique(settings.metric) or list(task.metrics_on(card)) or [card.metric]
+        metrics = build_metrics(self.registry, names, settings.parameters.get("metric", {}), self.objects)
+        for metric in metrics:
+            for name in metric.inputs:
+                if name not in task.outputs:
+                    outputs = f": it returns {', '.join(task.outputs)}"
+                    raise BenchError(
+                        f"{metric.name} reads {name}, which the task {task.name} does not return{outputs}"
+                    )
+            metric.check(task, card.shape, settings.samples)
+            metric.provenance(self.contexts.on(device))
+        return metrics
 
-def _once(names: list[str]) -> list[str]:
-    """The names without repetition."""
-    return list(dict.fromkeys(names))
+    def _sampler_names(self, settings: Settings, sde: str) -> list[dict[str, str]]:
+        """Names by role of every sampler that the settings select."""
+        if settings.solver:
+            if {"predictor", "corrector"} & settings.model_fields_set:
+                raise BenchError(
+                    "a solver integrates alone: give --solver, or --predictor and --corrector, not both"
+                )
+            return [{"sde": sde, "solver": name} for name in unique(settings.solver)]
+        pairs = itertools.product(unique(settings.predictor), unique(settings.corrector))
+        names = [
+            {"sde": sde, "predictor": predictor, "corrector": corrector} for predictor, corrector in pairs
+        ]
+        if any(one["predictor"] == one["corrector"] == "none" for one in names):
+            raise BenchError("a run without predictor and without corrector does nothing: give one of them")
+        return names
 
-
-def _samplers(
-    settings: Settings, registry: Registry, card: Card, sde: str, task: Task
-) -> list[tuple[Sampler, dict[str, Entry]]]:
-    def build(role: str, name: str) -> Any:
-        chosen = getattr(settings, role) or [name]
-        given = _shared_out(registry, role, chosen, settings.parameters.get(role, {}))[name]
-        known = {p.name for p in registry.get(f"{role}s", name).thing.parameters()}
+    def _part(self, settings: Settings, role: str, name: str, card: Card, sde: str, task: Task) -> Plugin:
+        """A plugin of a sampler, with the parameters of task, card and user, the user's on top."""
+        selected = getattr(settings, role) or [name]
+        given = parameters_by_plugin(self.registry, role, selected, settings.parameters.get(role, {}))[name]
+        known = {parameter.name for parameter in self.registry.get(f"{role}s", name).thing.parameters()}
         published = card.parameters.get(role, {}) if sde == card.sde else {}
         defaults = dict(task.sde_defaults) if role == "sde" else {}
-        own = {k: v for k, v in (defaults | published).items() if k in known}
-        return registry.build(f"{role}s", name, own | given)
+        own = {key: value for key, value in (defaults | published).items() if key in known}
+        if (f"{role}s", name) in self.objects:
+            own = {}
+        part: Plugin = build_plugin(self.registry, self.objects, f"{role}s", name, own | given)
+        return part
 
-    chosen: list[dict[str, str]]
-    if settings.solver:
-        if {"predictor", "corrector"} & settings.model_fields_set:
-            raise BenchError(
-                "a solver integrates alone: give --solver, or --predictor and --corrector, not both"
+
+def parameters_by_plugin(
+    registry: Registry, role: str, names: Sequence[str], parameters: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """Parameters by plugin: one goes to every selected plugin that has it, to one at least."""
+    known = {
+        name: {parameter.name for parameter in registry.get(f"{role}s", name).thing.parameters()}
+        for name in names
+    }
+    every = set().union(*known.values())
+    for key in parameters.keys() - every:
+        remedy = f": give --{role}" if list(names) == ["none"] else ""
+        takes = did_you_mean(key, every) if every else f" (it has no parameters){remedy}"
+        raise BenchError(f"{role} {', '.join(names)} has no parameter {key!r}{takes}")
+    return {name: {key: value for key, value in parameters.items() if key in known[name]} for name in names}
+
+
+def build_plugin(
+    registry: Registry, objects: Objects, kind: str, name: str, values: Mapping[str, Any]
+) -> Any:
+    """The plugin of that name with these parameters, over those of an object of that name."""
+    instance = objects.get((kind, name))
+    if instance is None:
+        return registry.build(kind, name, dict(values))
+    return instance.build(instance.values() | dict(values))
+
+
+def build_metrics(
+    registry: Registry,
+    names: Sequence[str],
+    parameters: Mapping[str, Any],
+    objects: Objects | None = None,
+) -> tuple[Metric, ...]:
+    """The metrics of these names, each with the parameters that it has."""
+    own = parameters_by_plugin(registry, "metric", names, parameters)
+    return tuple(build_plugin(registry, objects or {}, "metrics", name, own[name]) for name in names)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Draft:
+    """One run under construction."""
+
+    planner: Planner
+    settings: Settings
+    card: Card
+    task: Task
+    parts: Mapping[str, Plugin]
+    names: Mapping[str, str]
+    metrics: tuple[Metric, ...]
+    images: Images | None
+    others: tuple[Card, ...]
+    device: str
+    seed: int
+
+    def run(self) -> RunSpec | UnplannedRun:
+        """The run; an `UnplannedRun` where a plugin raises an error of its own."""
+        try:
+            sampler = self._sampler()
+            self._check(sampler)
+            identity = self._identity(sampler)
+            return RunSpec(
+                card=self.card,
+                task=self.task,
+                sampler=sampler,
+                metrics=self.metrics,
+                samples=self.settings.samples,
+                batch_size=self.batch_size,
+                device=self.device,
+                precision=self.settings.precision,
+                compile=self.settings.compile,
+                data=self.images,
+                others=self.others,
+                identity=identity,
+                title=self._title(sampler, identity),
+                planned_nfe=planned_nfe(self.task, sampler),
+                cacheable=self._cacheable(),
+                in_memory=self.card.in_memory or bool(self._objects()),
             )
-        chosen = [{"sde": sde, "solver": name} for name in _once(settings.solver)]
-    else:
-        pairs = itertools.product(_once(settings.predictor), _once(settings.corrector))
-        chosen = [{"sde": sde, "predictor": p, "corrector": c} for p, c in pairs]
-    found = []
-    for names in chosen:
-        if names.get("predictor") == "none" and names.get("corrector") == "none":
-            raise BenchError("a run without predictor and without corrector does nothing: give one of them")
-        parts = {role: build(role, name) for role, name in names.items()}
+        except BenchError:
+            raise
+        except Exception as error:
+            return self._unplanned(error)
+
+    @property
+    def batch_size(self) -> int:
+        return min(self.settings.batch_size, self.settings.samples)
+
+    def _sampler(self) -> Sampler:
+        solver = self.parts.get("solver")
+        task, settings = self.task, self.settings
         if task.follows_flow and settings.denoise not in (None, "none"):
             raise BenchError(f"the task {task.name} has no denoising step: leave out --denoise")
-        denoise = "none" if task.follows_flow else settings.denoise or default_denoise(parts.get("solver"))
-        check_denoise(parts.get("solver"), denoise)
-        sampler = Sampler(
+        assert solver is None or isinstance(solver, Solver)
+        denoise = "none" if task.follows_flow else settings.denoise or default_denoise(solver)
+        check_denoise(solver, denoise)
+        parts: dict[str, Any] = dict(self.parts)
+        return Sampler(
             **parts,
             steps=settings.steps,
             grid=settings.grid,
@@ -233,19 +317,225 @@ def _samplers(
             denoise=denoise,
             label_scales=settings.label_scales,
         )
+
+    def _check(self, sampler: Sampler) -> None:
+        """`BenchError` where task, checkpoint, sampler and data don't go together."""
+        card, task, settings = self.card, self.task, self.settings
         if sampler.predictor is not None and sampler.predictor.needs_variance:
-            _refuse_without_variance(card, sampler)
-        names = {"task": task.name} | names
-        found.append((sampler, {role: registry.get(f"{role}s", name) for role, name in names.items()}))
-    return found
+            if not card.learned_variance:
+                raise BenchError(
+                    f"checkpoint {card.name} has learned no variance: choose another predictor.variance"
+                )
+            if convention_of(card, sampler.sde, self.planner.registry) != "published":
+                raise BenchError(
+                    f"the learned variance of {card.name} belongs to the SDE of its training: leave out --sde"
+                )
+        check_task(task, card, sampler, self.others)
+        _check_data(self.images, card, task, settings.samples, self.batch_size)
+        if sampler.solver is None:
+            sampler.schedule()
+            sampler.labels()
 
+    def _entry(self, role: str) -> Entry:
+        return self.planner.registry.get(f"{role}s", self.names[role])
 
-def _refuse_without_variance(card: Card, sampler: Sampler) -> None:
-    from bench.checkpoints.load import follows_convention
+    def _objects(self) -> list[tuple[Entry, Plugin]]:
+        """The parts that were passed as objects."""
+        pairs = [(self._entry(role), part) for role, part in self.parts.items()]
+        pairs.append((self.planner.registry.get("tasks", self.settings.task), self.task))
+        return [(entry, part) for entry, part in pairs if entry.distribution == IN_MEMORY]
 
-    if not card.learned_variance:
-        raise BenchError(f"checkpoint {card.name} has learned no variance: take another predictor.variance")
-    if not follows_convention(card, sampler.sde):
-        raise BenchError(
-            f"the learned variance of {card.name} belongs to the SDE it was trained on: leave out --sde"
+    def _cacheable(self) -> bool:
+        """Whether the source of everything that was passed as an object is known."""
+        sources = [plugin_code(entry, part).complete for entry, part in self._objects()]
+        return all(sources) and self.card.cacheable
+
+    def _identity(self, sampler: Sampler | None) -> Identity:
+        """The identity; without a sampler, that of the parts as they were given."""
+        registry = self.planner.registry
+        fields: dict[str, Any] = {
+            role: plugin_identity(self._entry(role), part if sampler is None else getattr(sampler, role))
+            for role, part in self.parts.items()
+        }
+        fields |= {} if sampler is None else grid_identity(sampler)
+        task = plugin_identity(registry.get("tasks", self.settings.task), self.task)
+        sde: Any = self.parts["sde"]
+        return Identity(
+            checkpoint=checkpoint_identity(self.card, convention_of(self.card, sde, registry), registry),
+            task=task.model_copy(update={"provenance": self._task_provenance()}),
+            **fields,
+            denoise="none" if sampler is None else sampler.denoise,
+            data=data_identity(self.task, self.images),
+            batch_size=self.batch_size,
+            seed=self.seed,
+            precision=self.settings.precision,
+            compile=self.settings.compile,
+            device=device_kind(self.device),
+            torch=library_version("torch"),
+            code=core_hash(),
         )
+
+    def _task_provenance(self) -> dict[str, JsonValue]:
+        """What decides the task's numbers besides its parameters: its own files and further checkpoints."""
+        provenance: dict[str, JsonValue] = dict(self.task.provenance(self.card))
+        return provenance | {card.name: card.deciding() for card in self.others}
+
+    def _title(self, sampler: Sampler, identity: Identity) -> str:
+        """The run in a line: every setting that differs from its default, without the seed."""
+        parts = [part for part in (sampler.solver, sampler.predictor, sampler.corrector) if part is not None]
+        method = " + ".join(_described(part) for part in parts if part.name != "none")
+        if sampler.solver is None:
+            method += f", {sampler.steps} steps"
+            method += "" if sampler.grid == "uniform" else f", {sampler.grid} grid"
+            method += "" if sampler.grid != "polynomial" or sampler.rho == 7 else f" rho {sampler.rho:g}"
+            method += "" if sampler.order == "corrector_first" else f", {sampler.order.replace('_', ' ')}"
+            scales = sampler.label_scales
+            method += "" if scales is None else f", labels of {scales} scales"
+        if sampler.denoise != default_denoise(sampler.solver) and not self.task.follows_flow:
+            method += f", denoise {sampler.denoise}"
+        method += "" if self.settings.precision == "fp32" else f", {self.settings.precision}"
+        method += ", compiled" if self.settings.compile else ""
+        task = "" if self.task.name == DEFAULT_TASK else f"{self.task.described()} · "
+        data = "" if self.images is None else f" · of {self.images.name}"
+        return f"{task}{self.card.name} · {sampler.sde.described()} · {method}{data}"
+
+    def _unplanned(self, error: Exception) -> UnplannedRun:
+        """The failed row of a run whose plugin raised ``error``."""
+        identity = self._identity(None)
+        names = [self.parts[role].name for role in self.parts]
+        part = origin_of(error, self.parts)
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        if part is not None:
+            entry = self._entry(part)
+            reason += f" ({part} {entry.name} of {entry.distribution} {entry.version})"
+        return UnplannedRun(
+            identity=identity,
+            title=f"{self.card.name} · {' · '.join(names)}",
+            samples=self.settings.samples,
+            outputs=self.task.outputs,
+            reason=reason,
+            log="".join(traceback.format_exception(error)),
+        )
+
+
+def origin_of(error: BaseException, parts: Mapping[str, Plugin]) -> str | None:
+    """The role of the plugin whose code raised, the innermost; None where it was none of ``parts``."""
+    by_id = {id(part): role for role, part in parts.items()}
+    if isinstance(error, PartError) and id(error.part) in by_id:
+        return by_id[id(error.part)]
+    frames = [frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__)]
+    roles = [by_id[id(owner)] for owner in frames if id(owner) in by_id]
+    return roles[-1] if roles else None
+
+
+def _described(part: SamplerPart) -> str:
+    """A part with its changed parameters; a solver with all, since its tolerance is part of its name."""
+    always = [parameter.name for parameter in part.parameters()] if isinstance(part, Solver) else ()
+    return part.described(always)
+
+
+def planned_nfe(task: Task, sampler: Sampler) -> int | None:
+    """Network calls per sample as the plugins declare them; None where unknown in advance."""
+    last = sampler.denoise == "tweedie"
+    if task.follows_flow:
+        return None
+    if sampler.solver is not None:
+        calls = sampler.solver.nfe()
+        return None if calls is None else calls + last
+    moves = sampler.corrector.calls if sampler.corrector is not None else 0
+    levels = sampler.steps if sampler.order == "corrector_first" else sampler.steps - 1
+    predictor = sampler.predictor
+    predicts = 0 if predictor is None or predictor.idle else predictor.nfe(sampler.steps)
+    return None if predicts is None else predicts + levels * moves + last
+
+
+def _check_data(images: Images | None, card: Card, task: Task, samples: int, batch_size: int) -> None:
+    if task.takes_data and images is None and not card.exact:
+        raise BenchError(
+            f"the task {task.name} works on images: give --data (a folder, an .npz, a run, or a data set's "
+            "name such as cifar10-test), or --checkpoint gaussian-cifar10, which has draws of its own"
+        )
+    if images is not None and tuple(images.shape) != tuple(card.shape):
+        sizes = ["x".join(map(str, shape)) for shape in (images.shape, card.shape)]
+        raise BenchError(f"{images.name} is of {sizes[0]} images, {card.name} takes {sizes[1]}")
+    if task.takes_data:
+        task.check_data(images, samples, batch_size)
+    for flag, size in (("--samples", samples), ("--batch-size", batch_size)):
+        if size % task.per_image:
+            raise BenchError(f"{flag} must be a multiple of the {task.per_image} samples made of an image")
+
+
+def unique(names: Sequence[str]) -> list[str]:
+    """The names without repetition."""
+    return list(dict.fromkeys(names))
+
+
+def plan_runs(
+    settings: Settings,
+    profile: str,
+    contexts: MetricContexts,
+    objects: Objects | None = None,
+) -> Plan:
+    """The plan of a command without a suite."""
+    settings = with_default_solver(settings, contexts.registry)
+    return Plan(tuple(Planner(contexts, objects).runs(settings)), settings, profile)
+
+
+def plan_suite(
+    settings: Settings,
+    profile: str,
+    name: str,
+    suite: Suite,
+    contexts: MetricContexts,
+    *,
+    scale: float = 1.0,
+    only: Sequence[str] = (),
+    objects: Objects | None = None,
+) -> Plan:
+    """Every run of a suite, by checkpoint, then by seed: an interruption leaves whole tables.
+
+    Settings of samplers are the suite's; the others (checkpoint, samples, seeds, …) come from ``settings``.
+
+    Args:
+        scale: Factor of all step counts.
+        only: Patterns of ``SDE ROW COLUMN``; runs that match none are left out.
+    """
+    if not 0 < scale <= 100:
+        raise BenchError(f"--steps-scale must lie above 0 and at most at 100, not {scale:g}")
+    planner = Planner(contexts, objects)
+    placed = _placed_runs(planner, settings, name, suite, scale)
+    plans = tuple(suite_plans(name, suite, placed, scale))
+    labels = {str(place) for place, _ in placed}
+    for pattern in only:
+        if not any(fnmatchcase(label, pattern) for label in labels):
+            raise BenchError(f"no cell of the suite matches {pattern!r}: a cell is called {min(labels)!r}")
+    runs = [
+        run for place, run in placed if not only or any(fnmatchcase(str(place), pattern) for pattern in only)
+    ]
+    return Plan(tuple(runs), settings, profile, name, plans)
+
+
+def _placed_runs(
+    planner: Planner, settings: Settings, name: str, suite: Suite, scale: float
+) -> list[tuple[Place, RunSpec | UnplannedRun]]:
+    common = settings.model_dump(exclude={*SAMPLER_SETTINGS, "parameters"})
+    shared = {
+        role: settings.parameters[role] for role in ("metric", "executor") if role in settings.parameters
+    }
+    placed: list[tuple[Place, RunSpec | UnplannedRun]] = []
+    for place, choice in expand(name, suite, scale):
+        selections = {key: [value] for key, value in choice.items() if key in ROLES and key != "task"}
+        if "solver" not in selections:
+            selections = {"corrector": ["none"]} | selections
+        parameters = choice.get("parameters", {}) | shared
+        try:
+            variant = Settings.model_validate(common | choice | selections | {"parameters": parameters})
+            runs = planner.runs(variant)
+        except ValidationError as error:
+            raise BenchError(f"suite {name}: {place}: {first_problem(error)}") from error
+        except BenchError as error:
+            hint = "" if scale >= 1 else f" (here all step counts are times {scale:g}: raise --steps-scale)"
+            raise BenchError(f"suite {name}: {place}: {error}{hint}") from error
+        placed += [(place, run) for run in runs]
+    order = {checkpoint: i for i, checkpoint in enumerate(unique(settings.checkpoint))}
+    return sorted(placed, key=lambda pair: (order[pair[1].identity.checkpoint.name], pair[1].seed))

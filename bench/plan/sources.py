@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bench.data import sources
+from bench.data.datasets import dataset_name
 from bench.data.images import Images
 from bench.errors import BenchError
 from bench.events import Advance, Emit, silent
@@ -19,6 +19,7 @@ from bench.events import Advance, Emit, silent
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from bench.results.record import Record
     from bench.results.store import Store
 
 
@@ -42,7 +43,7 @@ def open_images(name: str, batch: int = 250, results: Path = Path("results"), em
         BenchError: The images can't be read.
     """
     path = Path(name).expanduser()
-    if sources.dataset_name(name) is None and name:
+    if name and dataset_name(name) is None:
         if (path / "records").is_dir():
             return RunImages(name, *_only_record(path), batch)
         if path.is_file() and path.suffix == ".json":
@@ -57,15 +58,13 @@ class RunImages(Images):
 
     kind = "run"
 
-    def __init__(self, name: str, store: Store, record: dict[str, Any], batch: int) -> None:
-        fingerprint = record.get("fingerprint")
-        if record.get("status") != "finished":
+    def __init__(self, name: str, store: Store, record: Record, batch: int) -> None:
+        fingerprint = record.fingerprint
+        if record.status != "finished":
             raise BenchError(f"run {fingerprint} is not finished: run it again")
-        if not {"key", "batches"} <= record.keys():
-            raise BenchError(f"run {fingerprint} is of an older bench, which says not where its samples are")
         self._root = store.root
-        self._fingerprint, self._key = str(fingerprint), str(record["key"])
-        self._sizes = [int(part["size"]) for part in record["batches"]]
+        self._fingerprint, self._key = fingerprint, record.key
+        self._sizes = [part.size for part in record.batches]
         self.files = [store.batch_path(self._key, *place) for place in enumerate(self._sizes)]
         if not all(file.exists() for file in self.files):
             raise BenchError(
@@ -76,7 +75,7 @@ class RunImages(Images):
         if len(shape) != 3 or shape[0] != 3:
             raise BenchError(f"run {fingerprint} is of {'x'.join(map(str, shape))} images: RGB is needed")
         decoder = "none: floats as they were sampled"
-        super().__init__(name, sum(self._sizes), shape, decoder, batch, note=str(record["title"]))
+        super().__init__(name, sum(self._sizes), shape, decoder, batch, note=record.label)
 
     def _read(self, index: int) -> Tensor:
         stored = _reader(self._root).read_batch(self._key, index, self._sizes[index])
@@ -107,25 +106,25 @@ def _reader(results: Path) -> Store:
     return Store(results, writes=False)
 
 
-def _record_file(path: Path) -> tuple[Store, dict[str, Any]]:
+def _record_file(path: Path) -> tuple[Store, Record]:
     """The record in a file, and the store that it belongs to."""
+    from bench.results.record import Record
+
     try:
-        record = json.loads(path.read_bytes())
+        record = Record.from_json(path.read_bytes())
     except (OSError, ValueError) as error:
-        raise BenchError(f"{path} can't be read: {error}") from error
-    if not isinstance(record, dict) or "fingerprint" not in record:
-        raise BenchError(f"{path} is not a record of bench run")
+        raise BenchError(f"{path} is not a record of bench run, or can't be read: {error}") from error
     return _reader(path.resolve().parent.parent), record
 
 
-def _only_record(results: Path) -> tuple[Store, dict[str, Any]]:
+def _only_record(results: Path) -> tuple[Store, Record]:
     """The only finished record of a results folder."""
     store = _reader(results)
-    finished = [record for record in store.records() if record["status"] == "finished"]
+    finished = [record for record in store.records() if record.status == "finished"]
     if not finished:
         raise BenchError(f"there is no finished run in {results}: bench run makes one")
     if len(finished) > 1:
-        fingerprints = [record["fingerprint"] for record in finished]
+        fingerprints = [record.fingerprint for record in finished]
         listing = ", ".join(fingerprints[:20]) + (", …" if len(fingerprints) > 20 else "")
         example = store.record_path(fingerprints[0])
         raise BenchError(
@@ -134,7 +133,7 @@ def _only_record(results: Path) -> tuple[Store, dict[str, Any]]:
     return store, finished[0]
 
 
-def _recorded(digits: str, results: Path) -> tuple[Store, dict[str, Any]]:
+def _recorded(digits: str, results: Path) -> tuple[Store, Record]:
     """The record whose fingerprint begins with these digits."""
     fingerprints = sorted(path.stem for path in (results / "records").glob(f"{digits}*.json"))
     if len(fingerprints) > 1:

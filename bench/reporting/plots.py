@@ -1,11 +1,11 @@
-"""Plots of a suite's table, each drawn from a frame that is written beside it as CSV.
+"""Figures of a table's cells: a metric along a cost or a parameter, and rows by columns.
 
-Colours are Okabe and Ito's (2008), told apart by colour-blind readers too; markers differ as well.
+The colors are those of Okabe and Ito (2008), which color-blind readers can tell apart; markers differ too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.ticker import Formatter
 
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
 MARKERS = "osD^vP*X"
 DASHES: tuple[Any, ...] = ("-", (0, (4, 2)), (0, (1, 1.5)), (0, (5, 1, 1, 1)))
 STYLE: Any = {
@@ -39,49 +39,55 @@ STYLE: Any = {
 }
 
 
-def save(figure: Figure, stem: Path, write: Callable[[Path, bytes], None]) -> list[Path]:
-    """PNG and SVG of a figure, the same bytes each time."""
+def images(figure: Figure) -> Iterator[tuple[str, bytes]]:
+    """A figure as ``png`` and ``svg``: suffix and content, the same bytes each time."""
     import io
 
     import matplotlib as mpl
 
-    paths = []
-    for kind, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
-        out = io.BytesIO()
+    for suffix, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
+        buffer = io.BytesIO()
         with mpl.rc_context(STYLE):
-            figure.savefig(out, format=kind, metadata=metadata)
-        paths.append(stem.with_name(f"{stem.name}.{kind}"))
-        write(paths[-1], out.getvalue())
+            figure.savefig(buffer, format=suffix, metadata=metadata)
+        yield suffix, buffer.getvalue()
+
+
+def save(figure: Figure, stem: Path, write: Callable[[Path, bytes], None]) -> list[Path]:
+    """Write the `images` of a figure beside ``stem``; their paths."""
+    paths = []
+    for suffix, content in images(figure):
+        paths.append(stem.with_name(f"{stem.name}.{suffix}"))
+        write(paths[-1], content)
     return paths
 
 
 def styles(rows: list[str]) -> dict[str, dict[str, Any]]:
-    """Colour and marker by what stands before the first comma of a row's name, dashes by the rest.
+    """Color and marker by the text before the first comma of a row's name, dashes by the text after it.
 
-    Where there is no rest, dashes and white marks tell names of the same colour apart.
+    Where no name has a comma, dashes and white markers distinguish names of the same color.
     """
     heads = list(dict.fromkeys(row.partition(", ")[0] for row in rows))
     tails = list(dict.fromkeys(row.partition(", ")[2] for row in rows))
-    found = {}
+    styles_by_row = {}
     for row in rows:
         head, _, tail = row.partition(", ")
         i, j = heads.index(head), tails.index(tail)
-        again, i = divmod(i, len(COLOURS))
-        j = again if len(tails) == 1 else j
-        colour = COLOURS[i]
-        found[row] = {
-            "color": colour,
-            "marker": MARKERS[(i + again) % len(MARKERS)],
+        cycle, i = divmod(i, len(COLORS))
+        j = cycle if len(tails) == 1 else j
+        color = COLORS[i]
+        styles_by_row[row] = {
+            "color": color,
+            "marker": MARKERS[(i + cycle) % len(MARKERS)],
             "linestyle": DASHES[j % len(DASHES)],
-            "markerfacecolor": colour if j == 0 else "white",
+            "markerfacecolor": color if j == 0 else "white",
         }
-    return found
+    return styles_by_row
 
 
 def value_axis(axes: Axes, cells: pd.DataFrame, metric: str) -> None:
-    """Log where all values are positive; else linear around nought, as the label says.
+    """Log where all values are positive; else linear around zero, as the label says.
 
-    An unbiased estimate can come out at or below nought; the linear part is as wide as the spread there.
+    An unbiased estimate can be zero or negative; the linear part is as wide as the spread of the values.
     """
     from matplotlib.ticker import FuncFormatter
 
@@ -100,29 +106,32 @@ def value_axis(axes: Axes, cells: pd.DataFrame, metric: str) -> None:
 
 
 def _plain(value: float, place: int | None = None) -> str:
-    """``0.01``, ``100``, ``1e6``: a tick's label without a formula to be set."""
+    """``0.01``, ``100``, ``1e6``: a tick's label in plain text."""
     del place
     text = f"{value:g}"
     return text.replace("e+0", "e").replace("e-0", "e-")
 
 
 def _between(axis: Axis) -> Formatter:
-    """Labels of a log axis's minor ticks, where fewer than two decades are seen."""
+    """Labels of a log axis's minor ticks, where it spans less than two decades."""
     from matplotlib.ticker import FuncFormatter
 
     def label(value: float, place: int | None = None) -> str:
         del place
         low, high = axis.get_view_interval()
-        shown = "23457" if high < 10 * low else "25" if high < 100 * low else ""
-        return _plain(value) if f"{value:.0e}"[0] in shown else ""
+        digits = "23457" if high < 10 * low else "25" if high < 100 * low else ""
+        return _plain(value) if f"{value:.0e}"[0] in digits else ""
 
     return FuncFormatter(label)
 
 
 def curve(cells: pd.DataFrame, x: str, label: str, metric: str, heading: str, quantity: str = "") -> Figure:
-    """The metric along ``x``, a panel per SDE and a curve per row: mean, band of one std over seeds,
-    exact values as small crosses, and the Pareto front where cells have ``front``; published figures, called
-    ``quantity``, in panels below."""
+    """The metric along ``x``: a panel per SDE and a curve per row.
+
+    Curves are means with a band of one standard deviation over seeds; small crosses are exact values. The
+    Pareto front is drawn where ``cells`` has a column ``front``. Published figures, called ``quantity``, are
+    in panels below.
+    """
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -159,9 +168,9 @@ def curve(cells: pd.DataFrame, x: str, label: str, metric: str, heading: str, qu
                 )
                 extra["Pareto front"] = drawn
             axes.set_title(sde, fontsize=10)
-            if axes.get_yscale() == "log":  # a band that reaches nought is not followed down
-                shown = cells[["mean", "exact"]].to_numpy()
-                axes.set_ylim(bottom=max(axes.get_ylim()[0], 0.5 * float(np.nanmin(shown[shown > 0]))))
+            if axes.get_yscale() == "log":  # a band that reaches zero would stretch the axis without end
+                values = cells[["mean", "exact"]].to_numpy()
+                axes.set_ylim(bottom=max(axes.get_ylim()[0], 0.5 * float(np.nanmin(values[values > 0]))))
             panels[-1, j].set_xlabel(label)
             if both:
                 _published(panels[1, j], panel, x, look, f"published {quantity}" if j == 0 else "")
@@ -170,7 +179,7 @@ def curve(cells: pd.DataFrame, x: str, label: str, metric: str, heading: str, qu
 
 
 def _abscissa(axes: Axes, values: pd.Series[float]) -> None:
-    """Log; where a value is nought, linear up to the smallest that is not."""
+    """Log; where a value is zero, linear up to the smallest positive one."""
     from matplotlib.ticker import FixedLocator, NullLocator
 
     if len(values) and (values == 0).any() and (values > 0).any():
@@ -197,7 +206,7 @@ def _published(
 
 
 def _entries(look: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
-    """A legend's lines: colours and markers by name, then dashes by what they stand for."""
+    """A legend's lines: colors and markers by name, then dashes by the text after the comma."""
     from matplotlib.lines import Line2D
 
     entries: dict[str, Any] = {}
@@ -215,19 +224,21 @@ def _entries(look: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
 
 
 def _arrange(figure: Figure, heading: str, entries: Mapping[str, Any]) -> None:
-    """Heading above, legend below, and the panels in what is left, in inches: a search for the layout
-    would take as long as the drawing."""
+    """Heading above, legend below, and the panels between them.
+
+    The sizes are computed in inches: matplotlib's search for a layout takes as long as the drawing.
+    """
     import textwrap
 
     width, height = figure.get_size_inches()
     names = list(entries)
-    # a name takes 0.075 inches a letter, its line 0.7
+    # a letter is 0.075 inches wide, a legend line 0.7
     columns = int(width / (0.7 + 0.075 * max(map(len, names))))
     columns = max(1, min(len(names), 5, columns))
     lines = textwrap.wrap(heading, int(width * 13))
     figure.suptitle("\n".join(lines), fontsize=9, y=1 - 0.06 / height, va="top")
-    drawn = [entries[name] for name in names]
-    figure.legend(drawn, names, loc="lower center", ncols=columns, handlelength=3.2)
+    lines_drawn = [entries[name] for name in names]
+    figure.legend(lines_drawn, names, loc="lower center", ncols=columns, handlelength=3.2)
     figure.subplots_adjust(
         left=0.85 / width,
         right=1 - 0.12 / width,
@@ -239,7 +250,7 @@ def _arrange(figure: Figure, heading: str, entries: Mapping[str, Any]) -> None:
 
 
 def grid(cells: pd.DataFrame, metric: str, quantity: str, heading: str) -> Figure:
-    """A table's values, a panel per SDE, the published ones below: a place per column, a mark per row."""
+    """A table's values, the published ones below: a panel per SDE, a place per column, a marker per row."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 

@@ -1,95 +1,121 @@
-"""The table at the end of a run: cells that differ in their seed alone are one row."""
+"""The table at the end of a run: runs that differ in the seed alone are one line."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, TypedDict, cast
 
 import numpy as np
 
+from bench.reporting.layouts import Entry, Layout
+
+if TYPE_CHECKING:
+    from bench.results.record import Cost, MetricRecord, Record
+
+
+class Interval(TypedDict):
+    """``details["bootstrap"]`` of a value: its 95 % interval over samples."""
+
+    low: float
+    high: float
+
+
+class Fit(TypedDict):
+    """``details["extrapolated"]`` of a value: the line in 1 / n behind a value at infinitely many samples."""
+
+    value: float
+    slope: float
+    points: list[tuple[int, float]]
+    r2: float
+    fit_error: float
+
 
 def spread(values: Sequence[float]) -> str:
-    """``mean ± std (n)`` over seeds; the bare value where there is one."""
+    """``mean ± std (n)`` over seeds; the bare value where all are equal."""
     mean = float(np.mean(values))
     if len(set(values)) == 1:
         return f"{mean:.4g}"
     return f"{mean:.4g} ± {float(np.std(values, ddof=1)):.2g} (std over {len(values)} seeds)"
 
 
-def over_samples(readings: Sequence[dict[str, Any]]) -> str:
-    """How far the samples of one run decide a value: never to be taken for the spread over seeds."""
+def over_samples(values: Sequence[MetricRecord]) -> str:
+    """How precisely the samples of one run determine its value; this is not the spread over seeds."""
     text = ""
-    errors = [r["error"] for r in readings if r["error"] is not None]
+    errors = [value.error for value in values if value.error is not None]
     if errors:
-        each = f"{float(np.mean(errors)):.2g}"
-        alone = f" ± {each} (standard error over samples)"
-        text = alone if len(readings) == 1 else f", standard error of each over its samples {each}"
-    interval = readings[0].get("details", {}).get("bootstrap")
-    if interval and len(readings) == 1:
+        mean = f"{float(np.mean(errors)):.2g}"
+        single = f" ± {mean} (standard error over samples)"
+        text = single if len(values) == 1 else f", standard error of each over its samples {mean}"
+    if "bootstrap" in values[0].details and len(values) == 1:
+        interval = cast(Interval, values[0].details["bootstrap"])
         text += f", 95 % bootstrap interval over samples {interval['low']:.4g} to {interval['high']:.4g}"
     return text
 
 
-def fits(metrics: Mapping[str, dict[str, Any]]) -> list[str]:
-    """The straight lines behind values at infinitely many samples, of readings by metric."""
+def fits(metrics: Mapping[str, MetricRecord]) -> list[str]:
+    """The straight lines behind values at infinitely many samples, by label."""
     lines = []
-    for name, reading in metrics.items():
-        line = reading.get("details", {}).get("extrapolated")
-        if line is None:
+    for label, metric in metrics.items():
+        if "extrapolated" not in metric.details:
             continue
-        slope = f"{'-' if line['slope'] < 0 else '+'} {abs(line['slope']):.3g} / n"
-        points = line["points"]
+        fit = cast(Fit, metric.details["extrapolated"])
+        slope = f"{'-' if fit['slope'] < 0 else '+'} {abs(fit['slope']):.3g} / n"
+        points = fit["points"]
         lines.append(
-            f"{name}: {line['value']:.4g} {slope}, fitted to {len(points)} sizes from n = {points[0][0]} to "
-            f"{points[-1][0]}: R^2 {line['r2']:.3g}, standard error of the fit {line['fit_error']:.2g}; "
-            f"at n = {reading['n']} it is {reading['details']['at_n']:.4g}"
+            f"{label}: {fit['value']:.4g} {slope}, fitted to {len(points)} sizes from n = {points[0][0]} to "
+            f"{points[-1][0]}: R^2 {fit['r2']:.3g}, standard error of the fit {fit['fit_error']:.2g}; "
+            f"at n = {metric.n} it is {metric.details['at_n']:.4g}"
         )
     return lines
 
 
-def summary_rows(records: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
-    """One row per sampler and metric over the finished records."""
-    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+def summary_layout(records: Iterable[Record]) -> Layout:
+    """A line per cell and metric over the finished records, without the columns that are empty."""
+    groups: dict[tuple[str, str], list[Record]] = {}
     for record in records:
-        if record["status"] == "finished":
-            title = re.sub(r" · seed \d+$", "", record["title"])
-            for metric in record["metrics"]:
-                groups.setdefault((title, metric), []).append(record)
-    rows = []
-    for (title, metric), group in groups.items():
-        readings = [r["metrics"][metric] for r in group]
-        value = spread([r["value"] for r in readings])
-        value += over_samples(readings)
-        rows.append(
-            {
-                "sampler": title,
-                "metric": metric,
-                "value": value + (" †" if readings[0]["note"] else ""),
-                "exact": f"{readings[0]['exact']:.4g}" if "exact" in readings[0] else "",
-                "samples": str(readings[0]["n"]),
-                "NFE per sample": spread([float(r["cost"]["nfe"]) for r in group]),
-                "samples/s": spread([r["cost"]["samples_per_second"] for r in group]),
-                "in network": f"{100 * float(np.mean([r['cost']['network_share'] for r in group])):.1f} %",
-            }
-        )
-    return rows
+        if record.status == "finished":
+            for label in record.metrics:
+                groups.setdefault((record.cell, label), []).append(record)
+    header = ("sampler", "metric", "value", "exact", "samples", "NFE per sample", "samples/s", "in network")
+    lines = [_line(label, group) for (_, label), group in groups.items()]
+    return Layout(header, tuple(lines)).without_empty_columns()
 
 
-def notes(records: Sequence[dict[str, Any]]) -> list[str]:
-    """What the daggers stand for."""
-    found = {
-        f"† {name}: {reading['note']}: read it as a check that the run works, not as a measurement"
-        for record in records
-        if record["status"] == "finished"
-        for name, reading in record["metrics"].items()
-        if reading["note"]
-    }
-    below = {
-        f"{name} below nought: its bias is taken off, so that near nought noise may bring it there"
-        for record in records
-        if record["status"] == "finished"
-        for name, reading in record["metrics"].items()
-        if reading["value"] < 0 and reading.get("bias", "").startswith("none")
-    }
-    return sorted(found) + sorted(below)
+def _line(label: str, records: Sequence[Record]) -> tuple[Entry, ...]:
+    """A line of the summary: the records of a cell, one per seed."""
+    values = [record.metrics[label] for record in records]
+    costs: list[Cost] = [record.cost for record in records if record.cost is not None]
+    first = values[0]
+    value = spread([v.value for v in values]) + over_samples(values)
+    return (
+        Entry(records[0].title),
+        Entry(label),
+        Entry(value, flagged=bool(first.note)),
+        Entry("" if first.exact is None else f"{first.exact:.4g}"),
+        Entry(str(first.n)),
+        Entry(spread([cost.nfe for cost in costs]) if costs else ""),
+        Entry(spread([cost.samples_per_second for cost in costs]) if costs else ""),
+        Entry(f"{100 * float(np.mean([c.network_share for c in costs])):.1f} %" if costs else ""),
+    )
+
+
+def notes(records: Iterable[Record]) -> list[str]:
+    """What the daggers of `summary_layout` mean, and why a value is negative."""
+    lines = [line for r in records if r.status == "finished" for line in metric_notes(r.metrics)]
+    # daggers first
+    return sorted(set(lines), key=lambda line: (not line.startswith("†"), line))
+
+
+def metric_notes(metrics: Mapping[str, MetricRecord]) -> list[str]:
+    """What the daggers of values mean, and why a value is negative."""
+    daggers = [
+        f"† {label}: {metric.note}: read it as a check that the run works, not as a measurement"
+        for label, metric in metrics.items()
+        if metric.note
+    ]
+    negative = [
+        f"{label} below zero: its bias is subtracted, so that noise may make a small value negative"
+        for label, metric in metrics.items()
+        if metric.value < 0 and metric.bias.startswith("none")
+    ]
+    return daggers + negative

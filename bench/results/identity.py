@@ -63,7 +63,10 @@ class PluginIdentity(Strict):
 
 
 class CheckpointIdentity(Strict):
-    """What of a checkpoint decides a score: its files' hash, its convention, and how its files are read."""
+    """What of a checkpoint decides a score: its files' hash, its convention, and how its files are read.
+
+    ``code`` is the hash of the source of a network in memory.
+    """
 
     name: str
     format: str
@@ -78,6 +81,7 @@ class CheckpointIdentity(Strict):
     learned_variance: bool = False
     parameters: dict[str, dict[str, JsonValue]] = {}
     reader: PluginIdentity | None = None
+    code: str | None = None
     convention: Literal["exact", "published", "rescaled"]
 
 

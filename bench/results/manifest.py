@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Literal
 from bench.errors import BenchError
 from bench.params import slug
 from bench.results.identity import Stored, Strict
+from bench.results.run_spec import IdentifiedRun, RunSpec, UnplannedRun
 
 if TYPE_CHECKING:
     from bench.plan.suites import Place, Suite
-    from bench.results.run_spec import RunSpec
 
 
 PUBLISHED = ("sde", "row", "column", "quantity", "value", "std", "source")
@@ -97,16 +97,22 @@ class SuitePlan(Stored):
 
 
 def suite_plans(
-    name: str, suite: Suite, planned: Sequence[tuple[Place, RunSpec]], scale: float
+    name: str, suite: Suite, planned: Sequence[tuple[Place, RunSpec | UnplannedRun]], scale: float
 ) -> list[SuitePlan]:
-    """One plan per checkpoint of a planned suite; ``scale`` multiplied its step counts."""
+    """One plan per checkpoint of a planned suite; ``scale`` multiplied its step counts.
+
+    A run that could not be planned has its place too: its record says why. A checkpoint of such runs alone
+    has no plan.
+    """
     published = tuple(read_published(Path(suite.published))) if suite.published else ()
-    by_checkpoint: dict[str, list[tuple[Place, RunSpec]]] = {}
-    for place, spec in planned:
-        by_checkpoint.setdefault(spec.card.name, []).append((place, spec))
+    by_checkpoint: dict[str, list[tuple[Place, RunSpec | UnplannedRun]]] = {}
+    for place, run in planned:
+        by_checkpoint.setdefault(run.identity.checkpoint.name, []).append((place, run))
     plans = []
     for checkpoint, runs in by_checkpoint.items():
-        first = runs[0][1]
+        first = next((run for _, run in runs if isinstance(run, RunSpec)), None)
+        if first is None:
+            continue
         parts = [checkpoint, str(first.samples)]
         parts += [slug(Path(first.data.name).stem)] if first.data is not None else []
         parts += [f"steps-x{scale:g}"] if scale != 1 else []
@@ -132,7 +138,7 @@ def suite_plans(
     return plans
 
 
-def _planned_run(place: Place, spec: RunSpec) -> PlannedRun:
+def _planned_run(place: Place, spec: IdentifiedRun) -> PlannedRun:
     return PlannedRun(
         sde=place.sde,
         row=place.row,

@@ -45,6 +45,18 @@ class Cost(Strict):
     warm_seconds: float
 
 
+class BatchFacts(Strict):
+    """What a batch took: network calls per sample, and seconds in all, in the network, and warming up.
+
+    Warming up (loading, compiling, first calls) is not part of ``seconds``.
+    """
+
+    nfe: int
+    seconds: float
+    network_seconds: float
+    warm_seconds: float
+
+
 class BatchRecord(Strict):
     """Size and cost of one batch: network calls per sample, seconds in all and in the network."""
 

@@ -1,11 +1,11 @@
 """Results on disk: atomic, locked, resumable.
 
 OUT/samples/KEY/00000-64.safetensors   one batch: index, size
-OUT/records/FINGERPRINT.json           one finished or failed cell
-OUT/logs/FINGERPRINT.log               a failed cell's traceback
-OUT/images/FINGERPRINT.png             a grid of samples
-OUT/suites/SUITE/NAME.json             a suite's cells, with their places in its table
-OUT/runs.csv                           one row per record and metric, made anew from the records
+OUT/records/FINGERPRINT.json           one finished or failed run
+OUT/logs/FINGERPRINT.log               traceback of a failed run
+OUT/images/FINGERPRINT.png             preview of a run's samples
+OUT/suites/SUITE/NAME.json             a planned suite: its runs and their places in the table
+OUT/runs.csv                           one row per record and metric, written anew from the records
 """
 
 from __future__ import annotations
@@ -19,10 +19,13 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bench.errors import BenchError
+from bench.events import Emit, Notice, silent
 from bench.files import replace_file, writing
+from bench.results.manifest import SuitePlan
+from bench.results.record import BatchFacts, MetricRecord, Record
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -31,26 +34,48 @@ if TYPE_CHECKING:
 
 # fmt: off
 COLUMNS = (
-    "fingerprint", "status", "title", "task", "checkpoint", "sde", "predictor", "corrector", "solver",
-    "steps", "grid", "rho", "order", "denoise", "tol", "snr", "parameters", "samples", "batch_size", "seed",
+    "fingerprint", "cell", "status", "title", "task", "checkpoint", "sde", "predictor", "corrector", "solver",
+    "steps", "grid", "rho", "order", "label_scales", "denoise", "parameters", "samples", "batch_size", "seed",
     "nfe", "metric", "value", "error", "exact", "note", "samples_per_second", "network_share", "seconds",
     "device", "precision", "compile", "torch", "created", "commit", "dirty", "reason",
 )
 # fmt: on
 
 
-class Store:
-    """A results folder; made where it is missing, `BenchError` where it can't be written.
+class Lock:
+    """A lock held against other processes; `release` frees it."""
 
-    With ``writes`` false nothing on disk is touched. ``notice`` is told, in a line and once, of what was
-    found damaged. `StoreError` where something can't be written.
+    def __init__(self, lock: BaseFileLock) -> None:
+        self._lock = lock
+
+    def release(self) -> None:
+        """Free the lock and remove its file, so that folders stay small.
+
+        A process that waits for the lock checks again what it guards, so removing the file is safe.
+        """
+        with suppress(OSError):
+            Path(self._lock.lock_file).unlink()
+        self._lock.release()
+
+
+class Store:
+    """A results folder.
+
+    Args:
+        root: The folder; created where it is missing.
+        writes: False leaves everything on disk as it is.
+        emit: Receives a `Notice`, once, for each damaged file.
+
+    Raises:
+        BenchError: The folder is a file or can't be written.
+        StoreError: A later write fails, such as on a full disk.
     """
 
-    def __init__(self, root: Path, *, writes: bool = True, notice: Callable[[str], None] | None = None):
+    def __init__(self, root: Path, *, writes: bool = True, emit: Emit = silent) -> None:
         self.root = root
         self.writes = writes
-        self.notice = notice if notice is not None else _ignore
-        self._told: set[str] = set()
+        self.emit = emit
+        self._reported: set[str] = set()
         if root.exists() and not root.is_dir():
             raise BenchError(f"results folder {root} is a file: choose another by --out")
         if not writes:
@@ -59,31 +84,37 @@ class Store:
             for folder in ("samples", "records", "logs", "images"):
                 (root / folder).mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=root):
-                pass  # it has no name, so that a kill leaves nothing
+                pass  # the file has no name, so that a kill leaves nothing behind
         except OSError as error:
             raise BenchError(
                 f"results folder {root} can't be written ({error.strerror}): choose another by --out"
             ) from error
 
-    def _tell(self, damage: str) -> None:
-        if damage not in self._told:
-            self._told.add(damage)
-            self.notice(damage)
+    def _report(self, damage: str) -> None:
+        if damage not in self._reported:
+            self._reported.add(damage)
+            self.emit(Notice(damage))
 
-    @contextmanager
-    def tried(self, name: str) -> Iterator[bool]:
-        """Hold the lock of that name unless another process does; yields whether it is held.
-
-        Its file is removed when what it guards is done, so that folders stay small.
-        """
+    def try_lock(self, name: str) -> Lock | None:
+        """Take the lock of that name; None where another process holds it."""
         from filelock import FileLock
 
         lock = FileLock(self._lock_path(name))
-        if not _acquired(lock):
-            yield False
-            return
+        return Lock(lock) if _acquire_now(lock) else None
+
+    @contextmanager
+    def locked(self, name: str, on_wait: Callable[[], None] | None = None) -> Iterator[None]:
+        """Hold the lock of that name; ``on_wait`` is called if another process holds it first."""
+        from filelock import FileLock
+
+        lock = FileLock(self._lock_path(name))
+        if not _acquire_now(lock):
+            if on_wait is not None:
+                on_wait()
+            with writing(Path(lock.lock_file)):
+                lock.acquire()
         try:
-            yield True
+            yield
             with suppress(OSError):
                 Path(lock.lock_file).unlink()
         finally:
@@ -92,158 +123,150 @@ class Store:
     def _lock_path(self, name: str) -> Path:
         return self.root / "samples" / f".{name}.lock"
 
-    @contextmanager
-    def locked(self, name: str, waiting: Callable[[], None] | None = None) -> Iterator[None]:
-        """Hold the lock of that name against other processes; ``waiting`` is called if one holds it."""
-        from filelock import FileLock
-
-        lock = FileLock(self._lock_path(name))
-        if not _acquired(lock):
-            if waiting is not None:
-                waiting()
-            with writing(Path(lock.lock_file)):
-                lock.acquire()
-        try:
-            yield
-            # who waited for it looks again at what it guards, so that its file may go
-            with suppress(OSError):
-                Path(lock.lock_file).unlink()
-        finally:
-            lock.release()
-
     def batch_path(self, key: str, index: int, size: int) -> Path:
         """File of one batch of samples."""
         return self.root / "samples" / key / f"{index:05d}-{size}.safetensors"
 
     def write_batch(
-        self, key: str, index: int, size: int, left: Mapping[str, Tensor], facts: dict[str, Any]
+        self, key: str, index: int, size: int, outputs: Mapping[str, Tensor], facts: BatchFacts
     ) -> Path:
-        """Put what a task left of a batch, a row per sample, on disk, whole or not at all; its path."""
+        """Write the outputs of a batch, a row per sample, as a whole or not at all; returns the path."""
         from safetensors.torch import save
 
-        whole = {name: tensor.contiguous() for name, tensor in sorted(left.items())}
-        text = json.dumps(facts)
-        note = {"facts": text, "crc32": _checksum(whole, text)}
+        tensors = {name: tensor.contiguous() for name, tensor in sorted(outputs.items())}
+        text = json.dumps(facts.model_dump(), allow_nan=False)
+        metadata = {"facts": text, "crc32": _checksum(tensors, text)}
         path = self.batch_path(key, index, size)
         with writing(path):
             path.parent.mkdir(exist_ok=True)
-        _put(path, save(whole, metadata=note))
+        _replace_locked(path, save(tensors, metadata=metadata))
         return path
 
-    def read_batch(self, key: str, index: int, size: int) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """A batch's tensors by name, and its facts; None where it is missing.
+    def read_batch(self, key: str, index: int, size: int) -> tuple[dict[str, Tensor], BatchFacts] | None:
+        """Outputs of a batch by name, and its facts; None where it is missing.
 
-        A damaged file is told of and, where the store writes, removed, to be made again.
+        A damaged file is reported and, where the store writes, removed, so that the batch is made again.
         """
         from safetensors import SafetensorError, safe_open
 
         path = self.batch_path(key, index, size)
         try:
             with safe_open(path, framework="pt") as handle:
-                left: dict[str, Tensor] = {name: handle.get_tensor(name) for name in sorted(handle.keys())}
-                note = handle.metadata()
-            sizes = {len(tensor) for tensor in left.values()}
-            if sizes == {size} and note["crc32"] == _checksum(left, note["facts"]):
-                return left, json.loads(note["facts"])
+                outputs: dict[str, Tensor] = {name: handle.get_tensor(name) for name in sorted(handle.keys())}
+                metadata = handle.metadata()
+            sizes = {len(tensor) for tensor in outputs.values()}
+            if sizes == {size} and metadata["crc32"] == _checksum(outputs, metadata["facts"]):
+                return outputs, BatchFacts.model_validate_json(metadata["facts"])
         except FileNotFoundError:
             return None
         except (SafetensorError, KeyError, TypeError, ValueError):
             pass
-        self._tell(f"{path} is damaged: removed, to be made again")
+        self._report(f"{path} is damaged: removed, to be made again")
         if self.writes:
             path.unlink(missing_ok=True)
         return None
 
     def prune(self, key: str, batches: Iterable[tuple[int, int]]) -> None:
-        """Remove the samples of those batches."""
+        """Remove the samples of those batches, each an index and a size."""
         for index, size in batches:
             self.batch_path(key, index, size).unlink(missing_ok=True)
-        with suppress(OSError):  # others of other sample counts are in it, or another process was quicker
+        with suppress(OSError):  # it holds batches of other sample counts, or another process removed it
             (self.root / "samples" / key).rmdir()
 
     def record_path(self, fingerprint: str) -> Path:
-        """File of a cell's record."""
+        """File of a run's record."""
         return self.root / "records" / f"{fingerprint}.json"
 
-    def write_record(self, record: dict[str, Any]) -> Path:
-        """Put a record on disk; the lock of its fingerprint must be held."""
-        path = self.record_path(record["fingerprint"])
-        _put(path, (json.dumps(record, indent=1) + "\n").encode())
+    def write_record(self, record: Record) -> Path:
+        """Write a record; the lock of its fingerprint must be held."""
+        path = self.record_path(record.fingerprint)
+        _replace_locked(path, record.to_json())
         return path
 
-    def read_record(self, fingerprint: str) -> dict[str, Any] | None:
-        """A cell's record; None where it is missing or damaged, which is told."""
+    def read_record(self, fingerprint: str) -> Record | None:
+        """A run's record; None where it is missing, damaged or of another version, which is reported."""
         path = self.record_path(fingerprint)
         try:
-            record = json.loads(path.read_bytes())
+            record = Record.from_json(path.read_bytes())
         except FileNotFoundError:
             return None
-        except (OSError, ValueError):
-            record = None
-        if isinstance(record, dict) and record.get("fingerprint") == fingerprint:
+        except OSError as error:
+            self._report(f"{path} can't be read: {error.strerror}")
+            return None
+        except ValueError as error:
+            self._report(f"{path} is damaged ({error}): made again by the command that made it")
+            return None
+        if record.fingerprint == fingerprint:
             return record
-        self._tell(f"{path} is damaged: made again by the command that made it")
+        self._report(
+            f"{path} is damaged (its fingerprint is another): made again by the command that made it"
+        )
         return None
 
-    def records(self) -> list[dict[str, Any]]:
-        """All records that can be read, by title, samples and fingerprint."""
-        found = [self.read_record(path.stem) for path in (self.root / "records").glob("*.json")]
-        order = ("title", "samples", "fingerprint")
-        return sorted((r for r in found if r is not None), key=lambda r: [r[k] for k in order])
+    def records(self) -> list[Record]:
+        """All readable records, by title, samples, seed and fingerprint."""
+        records = [self.read_record(path.stem) for path in (self.root / "records").glob("*.json")]
+        return sorted(
+            (record for record in records if record is not None),
+            key=lambda record: (record.title, record.samples, record.seed, record.fingerprint),
+        )
 
     def suite_path(self, suite: str, name: str) -> Path:
-        """File that holds a planned suite's cells and places."""
+        """File of a planned suite."""
         return self.root / "suites" / suite / f"{name}.json"
 
-    def write_suite(self, manifest: dict[str, Any]) -> Path:
-        """Put a planned suite on disk. Other seeds of the same samplers stay in it, and metrics taken of
-        them; that other settings are replaced is told."""
-        path = self.suite_path(manifest["suite"], manifest["name"])
+    def write_suite(self, plan: SuitePlan) -> Path:
+        """Write a planned suite, merged with what is on disk (`SuitePlan.merged_with`).
+
+        Other seeds of the same samplers and their metrics stay in it; runs of other settings are replaced,
+        which is reported.
+        """
+        path = self.suite_path(plan.suite, plan.name)
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
         with self.locked("suites"):
-            before = self._read_suite(path)
-            if before is not None:
-                manifest, dropped = _merged(before, manifest)
+            previous = self._read_suite(path)
+            if previous is not None:
+                plan, dropped = plan.merged_with(previous)
                 if dropped:
-                    self._tell(
-                        f"the plan {manifest['suite']}/{manifest['name']} had {dropped} cells of other "
-                        "settings or older code: they are in its table no more"
+                    self._report(
+                        f"the plan {plan.suite}/{plan.name} had {dropped} runs of other settings or older "
+                        "code: dropped from the table"
                     )
-            _put(path, (json.dumps(manifest, indent=1) + "\n").encode())
+            _replace_locked(path, plan.to_json())
         return path
 
-    def read_suites(self, suite: str) -> list[dict[str, Any]]:
-        """Every planned suite of that name, by name; one that can't be read is told of."""
-        found = [self._read_suite(path) for path in sorted((self.root / "suites" / suite).glob("*.json"))]
-        return [manifest for manifest in found if manifest is not None]
+    def read_suites(self, suite: str) -> list[SuitePlan]:
+        """Every planned suite of that name, by name; one that can't be read is reported."""
+        plans = [self._read_suite(path) for path in sorted((self.root / "suites" / suite).glob("*.json"))]
+        return [plan for plan in plans if plan is not None]
 
-    def _read_suite(self, path: Path) -> dict[str, Any] | None:
+    def _read_suite(self, path: Path) -> SuitePlan | None:
         try:
-            found = json.loads(path.read_bytes())
+            return SuitePlan.from_json(path.read_bytes())
         except FileNotFoundError:
             return None
-        except (OSError, ValueError):
-            found = None
-        if isinstance(found, dict):
-            return found
-        self._tell(f"{path} is damaged: made again by `bench run --suite {path.parent.name}`")
+        except OSError as error:
+            self._report(f"{path} can't be read: {error.strerror}")
+        except ValueError as error:
+            command = f"`bench run --suite {path.parent.name}`"
+            self._report(f"{path} is damaged ({error}): made again by {command}")
         return None
 
     def write_log(self, fingerprint: str, text: str) -> Path:
-        """Put a failed cell's log on disk; its lock must be held."""
+        """Write a failed run's log; its lock must be held."""
         path = self.root / "logs" / f"{fingerprint}.log"
-        _put(path, text.encode())
+        _replace_locked(path, text.encode())
         return path
 
     def write_image(self, fingerprint: str, png: bytes) -> Path:
-        """Put a cell's grid of samples on disk; its lock must be held."""
+        """Write a run's preview; its lock must be held."""
         path = self.root / "images" / f"{fingerprint}.png"
-        _put(path, png)
+        _replace_locked(path, png)
         return path
 
     def write_csv(self) -> Path:
-        """Make runs.csv anew from the records."""
+        """Write runs.csv anew from the records."""
         path = self.root / "runs.csv"
         with self.locked("csv"):
             text = io.StringIO()
@@ -251,64 +274,55 @@ class Store:
             writer.writeheader()
             for record in self.records():
                 writer.writerows(rows(record))
-            _put(path, text.getvalue().encode())
+            _replace_locked(path, text.getvalue().encode())
         return path
 
 
-def _merged(before: dict[str, Any], manifest: dict[str, Any]) -> tuple[dict[str, Any], int]:
-    """A manifest with the other seeds of the one before it, in order, and how many cells did not fit."""
-
-    def place(cell: dict[str, Any]) -> tuple[Any, ...]:
-        return cell["sde"], cell["row"], cell["column"]
-
-    cells = manifest["cells"]
-    new = {cell["fingerprint"] for cell in cells}
-    samplers = {place(cell): cell["sampler"] for cell in cells}
-    old = [cell for cell in before.get("cells", []) if cell["fingerprint"] not in new]
-    kept = [cell for cell in old if cell.get("sampler") == samplers.get(place(cell), "")]
-    known = [metric for metric in before.get("metrics", []) if metric not in manifest["metrics"]]
-    metrics = manifest["metrics"] + (known if len(kept) + len(new) >= len(before.get("cells", [])) else [])
-    everyone = sorted([*cells, *kept], key=lambda cell: cell["seed"])
-    return manifest | {"cells": everyone, "metrics": metrics}, len(old) - len(kept)
-
-
-def rows(record: dict[str, Any]) -> list[dict[str, Any]]:
-    """A record as rows of runs.csv: one per metric, one in all where the cell failed."""
-    identity, provenance = record["identity"], record["provenance"]
-    cost = record.get("cost", {})
-    parts = {
-        role: identity.get(role, {})
-        for role in ("task", "checkpoint", "sde", "predictor", "corrector", "solver")
+def rows(record: Record) -> list[dict[str, object]]:
+    """Rows of runs.csv for a record: one per metric, or one in all where the run failed."""
+    identity, provenance, cost = record.identity, record.provenance, record.cost
+    plugins = identity.plugins()
+    parameters = {role: plugin.parameters for role, plugin in plugins.items() if plugin.parameters}
+    common: dict[str, object] = {
+        **record.model_dump(include={"fingerprint", "status", "title", "samples", "created", "reason"}),
+        **identity.model_dump(exclude={"checkpoint", "data", *plugins}, exclude_none=True),
+        **{role: plugin.name for role, plugin in plugins.items()},
+        **({} if cost is None else cost.model_dump()),
+        "nfe": "" if cost is None else f"{cost.nfe:g}",
+        "cell": record.cell,
+        "checkpoint": identity.checkpoint.name,
+        "parameters": json.dumps(parameters, sort_keys=True),
+        "commit": provenance.commit,
+        "dirty": provenance.dirty,
     }
-    common = (
-        record | identity | provenance | cost | {role: part.get("name", "") for role, part in parts.items()}
-    )
-    common["exact"] = ""
-    common["tol"] = parts["solver"].get("parameters", {}).get("tol", "")
-    common["snr"] = parts["corrector"].get("parameters", {}).get("snr", "")
-    own = {r: p["parameters"] for r, p in parts.items() if p.get("parameters")}
-    common["parameters"] = json.dumps(own, sort_keys=True)
-    readings = record.get("metrics", {}) or {"": {}}
-    return [common | {"metric": name} | reading for name, reading in readings.items()]
+    metrics: list[tuple[str, MetricRecord | None]] = [*record.metrics.items()] or [("", None)]
+    return [
+        common | ({} if result is None else {"metric": label, **_result_columns(result)})
+        for label, result in metrics
+    ]
 
 
-def _checksum(left: Mapping[str, Tensor], facts: str) -> str:
-    found = 0
-    for tensor in left.values():
-        found = zlib.crc32(tensor.numpy().tobytes(), found)
-    return f"{zlib.crc32(facts.encode(), found):08x}"
+def _result_columns(result: MetricRecord) -> dict[str, object]:
+    return {"value": result.value, "error": result.error, "exact": result.exact, "note": result.note}
 
 
-def _put(path: Path, content: bytes) -> None:
-    """`replace_file` under a lock: no other writes it, so what a killed process left can be removed."""
+def _checksum(tensors: Mapping[str, Tensor], facts: str) -> str:
+    checksum = 0
+    for tensor in tensors.values():
+        checksum = zlib.crc32(tensor.numpy().tobytes(), checksum)
+    return f"{zlib.crc32(facts.encode(), checksum):08x}"
+
+
+def _replace_locked(path: Path, content: bytes) -> None:
+    """`replace_file` under a lock: no other process writes this file, so leftovers of kills can go."""
     with writing(path):
-        for left in path.parent.glob(f".{glob.escape(path.name)}.*"):
-            left.unlink(missing_ok=True)
+        for leftover in path.parent.glob(f".{glob.escape(path.name)}.*"):
+            leftover.unlink(missing_ok=True)
     replace_file(path, content)
 
 
-def _acquired(lock: BaseFileLock) -> bool:
-    """Whether the lock could be had at once; `StoreError` where its file can't be made."""
+def _acquire_now(lock: BaseFileLock) -> bool:
+    """Whether the lock is free and now held; `StoreError` where its file can't be made."""
     from filelock import Timeout
 
     with writing(Path(lock.lock_file)):
@@ -317,7 +331,3 @@ def _acquired(lock: BaseFileLock) -> bool:
         except Timeout:
             return False
     return True
-
-
-def _ignore(said: str) -> None:
-    del said

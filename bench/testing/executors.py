@@ -14,17 +14,14 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from bench.engine.batch import Batch, BatchFailure, Outcome
 from bench.engine.executor import Executor
+from bench.results.run_spec import RunSpec
 from bench.testing.context import CheckContext
 from bench.testing.duties import parameters
 from bench.testing.probe import GAUSSIAN
 from bench.testing.report import Finding, guard, verdict
-
-if TYPE_CHECKING:
-    from bench.results.run_spec import RunSpec
 
 COUNT = 17
 """Batches of the stream, of two runs."""
@@ -130,7 +127,8 @@ def _in_folder(
 
 def planned_runs(context: CheckContext) -> list[RunSpec]:
     """Two planned runs of nine batches each, as the engine would hand them out."""
-    from bench.plan.planning import make_plan
+    from bench.plan.contexts import MetricContexts
+    from bench.plan.planning import Planner
     from bench.plan.settings import Settings
 
     settings = Settings(
@@ -143,7 +141,8 @@ def planned_runs(context: CheckContext) -> list[RunSpec]:
         repeats=2,
         device="cpu",
     )
-    return make_plan(settings, context.registry)
+    runs = Planner(MetricContexts(context.registry, settings.out)).runs(settings)
+    return [run for run in runs if isinstance(run, RunSpec)]
 
 
 def once(case: ExecutorCheck, folder: Path) -> Iterator[Finding]:

@@ -14,13 +14,14 @@ from bench import (
     MetricState,
     Task,
     Tensor,
+    exact_data,
     fd_diagonal,
     jackknife_groups,
+    to_dct,
 )
-from bench.checkpoints.exact import exact_data
-from bench.closed_form.dct import to_dct
-from bench.files import REGISTRY
 
+REFERENCE = "gaussian-cifar10"
+"""The exact checkpoint whose coefficients are the reference."""
 SHAPE = (3, 32, 32)
 
 
@@ -41,10 +42,10 @@ class FdDct(Metric):
         _check_shape(shape)
 
     def start(self, context: MetricContext) -> MetricState:
-        return _CoefficientDistance()
+        return _CoefficientDistance(_reference_card(context))
 
     def provenance(self, context: MetricContext) -> dict[str, str]:
-        return {"gaussian-cifar10": _reference_card().files[0].sha256 or ""}
+        return {REFERENCE: _reference_card(context).digest()}
 
 
 def _check_shape(shape: tuple[int, ...]) -> None:
@@ -52,15 +53,16 @@ def _check_shape(shape: tuple[int, ...]) -> None:
         raise BenchError(f"fd_dct takes 3x32x32 images, not {'x'.join(map(str, shape))}")
 
 
-def _reference_card() -> Card:
-    return Card.read(REGISTRY / "cards" / "gaussian-cifar10.toml")
+def _reference_card(context: MetricContext) -> Card:
+    card: Card = context.registry.get("checkpoints", REFERENCE).thing
+    return card
 
 
 class _CoefficientDistance(MetricState):
     """Sums of coefficients and of their squares, in all and per batch."""
 
-    def __init__(self) -> None:
-        data, self.color = exact_data(_reference_card())
+    def __init__(self, card: Card) -> None:
+        data, self.color = exact_data(card)
         self.mean, self.variance = data.mean[0].ravel(), data.variance[0].ravel()
         self.n = 0
         self.sum: Array = np.zeros_like(self.mean)

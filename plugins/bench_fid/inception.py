@@ -20,6 +20,7 @@ from bench import (
     Extractor,
     Features,
     Tensor,
+    build_command,
     param,
     silent,
 )
@@ -57,7 +58,9 @@ class Inception(Extractor):
     width = 2048
     libraries = ("clean-fid",)
 
-    mode: Mode = param(default="legacy_tensorflow", help="network and resizing, as clean-fid calls them")
+    mode: Mode = param(
+        default="legacy_tensorflow", help="network and resizing, as clean-fid calls them", flag="mode"
+    )
 
     def check_shape(self, shape: tuple[int, ...]) -> None:
         if len(shape) != 3 or shape[0] not in (1, 3):
@@ -85,9 +88,7 @@ class Inception(Extractor):
         name, split, side = match.groups()
         file = f"{name}_{self.mode}_{split}_{side}.npz"
         own = Path(cleanfid.__file__).parent / "stats" / file
-        source = dataset if cifar10 else "FOLDER"
-        command = f"bench stats build {source} --extractor {self.name} --mode {self.mode}"
-        remedy = f"or {command} makes your own"
+        remedy = f"or {build_command(dataset, self)} makes your own"
         return _available(root() / "stats" / file, own, lambda: STATISTICS + file, remedy, emit)
 
     def load(self, device: Any) -> Extract:

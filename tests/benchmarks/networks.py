@@ -268,7 +268,7 @@ def plot(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    from bench.reporting.plots import COLOURS, STYLE
+    from bench.reporting.plots import COLORS, STYLE
 
     first = rows[0]
     threads = f"{first['threads']} CPU thread{'s' if int(first['threads']) > 1 else ''}"
@@ -276,7 +276,7 @@ def plot(path: Path, rows: Sequence[dict[str, Any]]) -> None:
         figure = Figure(figsize=(6.4, 0.9 + 0.36 * len(rows)), layout="constrained")
         axes = figure.subplots()
         names, ratios = [row["variant"] for row in rows], [float(row["ratio"]) for row in rows]
-        bars = axes.barh(names, ratios, 0.66, color=[COLOURS[-1], *[COLOURS[0]] * (len(rows) - 1)])
+        bars = axes.barh(names, ratios, 0.66, color=[COLORS[-1], *[COLORS[0]] * (len(rows) - 1)])
         axes.bar_label(bars, [f"{float(row['evaluations_per_s']):.3g} / s" for row in rows], padding=4)
         axes.invert_yaxis()
         axes.margins(x=0.12)

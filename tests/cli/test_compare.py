@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bench.reporting.compare.paired import alone, over_batches
 from scipy import stats
 
 from bench import BenchError
 from bench.cli import main
 from bench.metrics.moments import groups
 from bench.reporting.compare.comparison import Limit, compare, overall, ratios, remarks, shared_metrics
-from bench.reporting.compare.paired import alone, over_batches
 from bench.reporting.compare.pairing import Figure, Pair, Run, Side, pair
 
 Call = Callable[..., str]

@@ -259,6 +259,7 @@ def test_a_batch_that_another_process_is_at_work_on_is_waited_for(
 ) -> None:
     """The lock that another process would hold is held by a thread, which lets go once it is waited for."""
     from bench.cli.progress import Progress
+
     from bench.results.store import Store
 
     monkeypatch.chdir(tmp_path)

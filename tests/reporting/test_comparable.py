@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bench.reporting.frame import odd_ones
 
 from bench.cli import main
 from bench.reporting.compare.pairing import unlike
-from bench.reporting.frame import odd_ones
 from bench.results.store import Store
 from tests.support.made_up import METRIC, fill, manifest, record
 

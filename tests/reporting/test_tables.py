@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from bench.reporting.frame import best_per_row, kendall_tau, pareto
+from bench.reporting.tables import latex, markdown, number
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -21,8 +23,6 @@ from scipy import stats
 
 from bench.cli import main
 from bench.reporting import plots
-from bench.reporting.frame import best_per_row, kendall_tau, pareto
-from bench.reporting.tables import latex, markdown, number
 from bench.results.store import Store
 from tests.support.made_up import METRIC, fill, manifest, value
 from tests.support.paths import GOLDEN_PATH

@@ -136,8 +136,9 @@ def _die_writing(number: int) -> None:
 
 
 def _serve() -> None:
-    import bench.checkpoints.load
     import bench.cli.progress
+
+    import bench.checkpoints.load
     import bench.closed_form.moments
     import bench.data.preview  # noqa: F401
     from bench.plugins.registry import registry

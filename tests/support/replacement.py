@@ -1,4 +1,4 @@
-"""What completion by replacement makes of Gaussian data: a recursion, written from the equations alone."""
+"""The exact moments of completion by replacement on Gaussian data: a recursion from the equations alone."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from tests.support.completions import thinned
 def rotation(axes: Array, side: int) -> Array:
     """(D, D): from coefficients of `thinned` images to decoupled pixels, channel by channel."""
     shape, count = (3, side, side), 3 * side * side
-    _, colour = thinned(side)
-    images = from_dct(torch.eye(count, dtype=torch.float64).view(count, *shape), colour).numpy()
+    _, color = thinned(side)
+    images = from_dct(torch.eye(count, dtype=torch.float64).view(count, *shape), color).numpy()
     return np.asarray(np.einsum("dc,bchw->bdhw", axes, images).reshape(count, count).T)
 
 
 def replaced(sampler: Sampler, task: Completion, side: int) -> float:
     """``conditional_fd`` of replacement on `thinned` images, without sampling noise.
 
-    Given the known data y of an image x0, the state has the mean ``M (x0 - mu) + c`` and a covariance S,
-    whatever x0: x0 enters through its known part alone, Q x0. With v = alpha^2 lam + sigma^2 a step maps x to
-    ``a x + b (alpha mu - x) / v + g z``, and what follows it to ``(1 - Q) x + Q (alpha x0 + sigma z)``.
-    Corrector first; a corrector's step must not depend on the state.
+    Given the known data y of an image x0, the state has the mean ``M (x0 - mu) + c`` and a covariance S that
+    does not depend on x0: x0 enters through its known part alone, Q x0. With v = alpha^2 lam + sigma^2 a step
+    maps x to ``a x + b (alpha mu - x) / v + g z``, and the replacement maps that to
+    ``(1 - Q) x + Q (alpha x0 + sigma z)``. Corrector first; a corrector's step must not depend on the state.
     """
     low, high = sampler.sde.data_range
-    data, colour = thinned(side)
-    moved = on_range(data, (low, high), colour)
+    data, color = thinned(side)
+    moved = on_range(data, (low, high), color)
     mu, lam = moved.mean[0].ravel(), moved.variance[0].ravel()
     axes, mask = task.part((3, side, side))
     known = rotation(axes, side)[mask.ravel() > 0]
@@ -41,8 +41,8 @@ def replaced(sampler: Sampler, task: Completion, side: int) -> float:
     def step(alpha: float, sigma: float, a: float, b: float) -> None:
         nonlocal m, c, s
         v = alpha**2 * lam + sigma**2
-        kept = a - b / v
-        m, c, s = kept[:, None] * m, kept * c + b * alpha * mu / v, kept[:, None] * s * kept
+        factor = a - b / v
+        m, c, s = factor[:, None] * m, factor * c + b * alpha * mu / v, factor[:, None] * s * factor
 
     def put_in(alpha: float, sigma: float) -> None:
         nonlocal m, c, s
@@ -51,19 +51,19 @@ def replaced(sampler: Sampler, task: Completion, side: int) -> float:
 
     predictor, corrector = sampler.predictor, sampler.corrector
     assert isinstance(predictor, LinearPredictor)
-    for scale in sampler.schedule():
+    for level in sampler.schedule():
         for _ in range(0 if corrector is None else corrector.calls):
             assert isinstance(corrector, LangevinLike)
-            e = corrector.size(scale, None, None)
-            step(scale.alpha, scale.sigma, 1.0, e)
+            e = corrector.size(level, None, None)
+            step(level.alpha, level.sigma, 1.0, e)
             s = s + 2 * e * one
-            put_in(scale.alpha, scale.sigma)
-        a, b, g = predictor.coefficients(scale)
-        step(scale.alpha, scale.sigma, a, b)
-        # a run ends on the mean: its last noise is left out
-        s = s if scale.last else s + g**2 * one
-        put_in(scale.alpha_next, scale.sigma_next)
-    truth = conditional(moved.variance[0], colour, axes, mask > 0)
+            put_in(level.alpha, level.sigma)
+        a, b, g = predictor.coefficients(level)
+        step(level.alpha, level.sigma, a, b)
+        # a run ends on the mean, without its last noise
+        s = s if level.last else s + g**2 * one
+        put_in(level.alpha_next, level.sigma_next)
+    truth = conditional(moved.variance[0], color, axes, mask > 0)
     shift = ((truth.gain @ m * np.sqrt(lam)) ** 2).sum() + ((truth.gain @ (c - mu)) ** 2).sum()
     v = np.einsum("ij,jk,ik->i", truth.gain, s, truth.gain)
     return float(shift + ((np.sqrt(v) - np.sqrt(truth.variance)) ** 2).sum()) / (high - low) ** 2

@@ -1,26 +1,45 @@
-"""What two sides of paired runs say: differences with intervals, ratios of cost, limits on them."""
+"""A comparison: differences of paired runs with intervals, ratios of cost, and limits on them."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from bench.errors import BenchError, did_you_mean
-from bench.reporting.compare.paired import Estimate, alone, geometric_mean, holm, over_batches, over_seeds
-from bench.reporting.compare.pairing import Pair, Run, listed, refused
+from bench.reporting.compare.pairing import Pair, Pairing, Run, Side, incomparable_metrics, pair
+from bench.reporting.compare.sides import read_side, records_side
+from bench.reporting.compare.statistics import (
+    Estimate,
+    geometric_mean,
+    holm,
+    over_batches,
+    over_seeds,
+    single,
+)
+from bench.reporting.text import listed
+
+if TYPE_CHECKING:
+    from bench.results.record import Record
+    from bench.types import JSONObject
 
 NO_INTERVAL = "–"
-"""The verdict where there is none."""
+"""The verdict where there is no interval."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """A metric of one pair: means over the common seeds, their difference B - A, and what it says."""
+    """A metric of one pair: the means over the common seeds and their difference B - A.
+
+    ``p_holm`` is the p value adjusted over all rows of the metric; None where there is no test.
+    """
 
     pair: Pair
     metric: str
-    direction: str
+    direction: Literal["lower", "higher"]
     seeds: list[int]
     a: float
     b: float
@@ -34,7 +53,7 @@ class Row:
         return self.estimate.difference / abs(self.a) if self.a else None
 
     @property
-    def worse(self) -> float:
+    def worse_by(self) -> float:
         """By how much B is worse than A; negative where it is better."""
         return -self.estimate.difference if self.direction == "higher" else self.estimate.difference
 
@@ -45,125 +64,30 @@ class Row:
             return NO_INTERVAL
         if self.p_holm >= 0.05:
             return "no difference shown"
-        return "B worse" if self.worse > 0 else "B better"
+        return "B worse" if self.worse_by > 0 else "B better"
 
-
-def shared_metrics(pairs: Sequence[Pair], wanted: Sequence[str] = ()) -> list[str]:
-    """Metrics that a pair has on both sides, taken alike, or those ``wanted``; `BenchError` where a wanted
-    one is not among them, or there is none."""
-    runs = [both for p in pairs for both in zip(p.a, p.b, strict=True)]
-    found = sorted({m for a, b in runs for m in a.figures.keys() & b.figures.keys()})
-    for name in wanted:
-        if name not in found:
-            raise BenchError(f"no pair has the metric {name!r} on both sides{did_you_mean(name, found)}")
-    if not found:
-        mine, theirs = ({m for both in runs for m in both[side].figures} for side in (0, 1))
-        raise BenchError(
-            f"no metric was taken on both sides (A: {listed(mine)}; B: {listed(theirs)}): "
-            "bench run --metric takes another of the samples on disk"
-        )
-    other = refused(pairs)
-    _refuse(other, wanted or ([] if set(found) - set(other) else found))
-    return list(dict.fromkeys(wanted)) or [name for name in found if name not in other]
-
-
-def _refuse(other: Mapping[str, str], names: Sequence[str]) -> None:
-    """`BenchError` for the first of these metrics that is not the same measure on both sides."""
-    for name in names:
-        if name in other:
-            raise BenchError(
-                f"{name} in B is of {other[name]}, and can't be compared with A's: bench measure takes it "
-                "anew where samples are kept"
-            )
-
-
-def compare(pairs: Sequence[Pair], metric: str) -> list[Row]:
-    """A row per pair that has the metric (or cost) on both sides, p adjusted over the rows (Holm).
-
-    Two or more common seeds: paired t test over seeds. One: paired jackknife over groups of batches,
-    where both have the same; else no interval. `BenchError` where A and B took the metric with other
-    parameters or reference data.
-    """
-    _refuse(refused(pairs), [metric])
-    rows = [row for row in (_row(p, metric) for p in pairs) if row is not None]
-    adjusted = holm([row.estimate.p for row in rows])
-    return [dataclasses.replace(row, p_holm=p) for row, p in zip(rows, adjusted, strict=True)]
-
-
-def _row(pair: Pair, metric: str) -> Row | None:
-    found = [
-        (x, y, f, g)
-        for x, y in zip(pair.a, pair.b, strict=True)
-        if (f := x.figure(metric)) is not None and (g := y.figure(metric)) is not None
-    ]
-    if not found:
-        return None
-    a, b = [f.value for _, _, f, _ in found], [g.value for _, _, _, g in found]
-    x, y, f, g = found[0]
-    if len(found) > 1:
-        estimate = over_seeds(a, b)
-    elif _same_batches(x, y) and len(f.without) == len(g.without) == len(x.group_sizes()) > 1:
-        estimate = over_batches(f.value, g.value, f.without, g.without, x.group_sizes())
-    else:
-        estimate = alone(f.value, g.value)
-    return Row(
-        pair=pair,
-        metric=metric,
-        direction=f.direction or g.direction or "lower",
-        seeds=[x.seed for x, _, _, _ in found],
-        a=math.fsum(a) / len(a),
-        b=math.fsum(b) / len(b),
-        estimate=estimate,
-        p_holm=None,
-        note=f.note or g.note,
-    )
-
-
-def _same_batches(a: Run, b: Run) -> bool:
-    return [size for size, _, _ in a.batches] == [size for size, _, _ in b.batches] != []
-
-
-def ratios(pair: Pair) -> tuple[float | None, float | None]:
-    """NFE of B over A, and speed (samples per second) of B over A: geometric means over seeds and batches."""
-    calls = [y.nfe / x.nfe for x, y in zip(pair.a, pair.b, strict=True) if x.nfe and y.nfe]
-    speeds = []
-    for x, y in zip(pair.a, pair.b, strict=True):
-        if _same_batches(x, y) and all(s > 0 for r in (x, y) for _, _, s in r.batches):
-            each = [s / t for (_, _, s), (_, _, t) in zip(x.batches, y.batches, strict=True)]
-            speeds.append(geometric_mean(each) or 0.0)
-        elif x.seconds and y.seconds:
-            speeds.append(x.seconds / y.seconds)
-    return geometric_mean(calls), geometric_mean(speeds)
-
-
-def overall(pairs: Sequence[Pair]) -> tuple[float | None, float | None]:
-    """Geometric means of `ratios` over the pairs that have them."""
-    each = [ratios(p) for p in pairs]
-    nfe, speed = ([r[i] for r in each] for i in (0, 1))
-    return geometric_mean([r for r in nfe if r]), geometric_mean([r for r in speed if r])
-
-
-def remarks(rows: Sequence[Row]) -> list[str]:
-    """What is to be known of the rows, a line each."""
-    found = []
-    if any(row.estimate.interval is None for row in rows):
-        found.append("no interval: one seed, no batches to pair: give --repeats")
-    told: dict[str, int] = {}
-    for row in rows:
-        told[row.metric] = told.get(row.metric, 0) + (row.p_holm is not None)
-    if max(told.values(), default=0) > 1:
-        found.append(
-            "p and verdicts are adjusted for the number of cells of a metric (Holm); intervals are each "
-            "cell's own"
-        )
-    found += sorted(
-        {
-            f"† {row.metric}: {row.note}: read it as a check that the run works, not as a measurement"
-            for row in rows
-            if row.note
+    def plain(self) -> JSONObject:
+        """The row as plain data."""
+        interval = self.estimate.interval
+        return {
+            "cell": self.pair.title,
+            "samples": self.pair.samples,
+            "metric": self.metric,
+            "direction": self.direction,
+            "seeds": list(self.seeds),
+            "a": self.a,
+            "b": self.b,
+            "relative": self.relative,
+            "p_holm": self.p_holm,
+            "verdict": self.verdict,
+            "note": self.note,
+            "difference": self.estimate.difference,
+            "n": self.estimate.n,
+            "paired_by": self.estimate.paired_by,
+            "error": self.estimate.error,
+            "interval": None if interval is None else list(interval),
+            "p": self.estimate.p,
         }
-    )
-    return found
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,7 +100,7 @@ class Limit:
     relative: bool
 
     @classmethod
-    def read(cls, text: str) -> Limit:
+    def parse(cls, text: str) -> Limit:
         """``METRIC:X%`` or ``METRIC:X``; `BenchError` for anything else."""
         metric, _, amount = text.rpartition(":")
         number = amount.strip().removesuffix("%")
@@ -191,12 +115,284 @@ class Limit:
         relative = amount.strip().endswith("%")
         return cls(text, metric.strip(), value / 100 if relative else value, relative)
 
-    def broken(self, row: Row) -> bool:
+    def broken_by(self, row: Row) -> bool:
         """Whether B is worse by more than the limit, and not by chance alone: the cell's own interval,
         where it has one, excludes zero."""
         interval = row.estimate.interval
-        return self.exceeded(row) and (interval is None or interval[0] > 0 or interval[1] < 0)
+        return self.exceeded_by(row) and (interval is None or interval[0] > 0 or interval[1] < 0)
 
-    def exceeded(self, row: Row) -> bool:
+    def exceeded_by(self, row: Row) -> bool:
         """Whether B is worse by more than the limit, be it by chance."""
-        return row.worse > (self.amount * abs(row.a) if self.relative else self.amount)
+        return row.worse_by > (self.amount * abs(row.a) if self.relative else self.amount)
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """A limit and the rows of its metric."""
+
+    limit: Limit
+    rows: list[Row]
+
+    @property
+    def broken(self) -> list[Row]:
+        """Rows that break the limit."""
+        return [row for row in self.rows if self.limit.broken_by(row)]
+
+    @property
+    def exceeded_by_chance(self) -> list[Row]:
+        """Rows that exceed the limit while their interval includes zero."""
+        return [row for row in self.rows if self.limit.exceeded_by(row) and not self.limit.broken_by(row)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """Two sides, paired: a row per cell and metric, and the limits that were checked.
+
+    Args:
+        a: Side A.
+        b: Side B, judged against A.
+        pairing: The pairs, and what has none.
+        rows: A row per metric and pair.
+        checks: A check per limit.
+    """
+
+    a: Side
+    b: Side
+    pairing: Pairing
+    rows: list[Row]
+    checks: list[Check] = dataclasses.field(default_factory=list)
+
+    @property
+    def broken(self) -> bool:
+        """Whether B breaks a limit; a run that failed in B alone breaks every limit."""
+        return any(check.broken for check in self.checks) or bool(self.checks and self.pairing.newly_failed)
+
+    @property
+    def remarks(self) -> list[str]:
+        """What a reader of the rows must know, a line each."""
+        return remarks(self.rows)
+
+    @property
+    def ratios(self) -> Ratios:
+        """Geometric means of the pairs' ratios."""
+        return overall_ratios(self.pairing.pairs)
+
+    def plain(self) -> JSONObject:
+        """The comparison as plain data, for JSON."""
+        pairing, ratios = self.pairing, self.ratios
+        return {
+            "a": _plain_side(self.a),
+            "b": _plain_side(self.b),
+            "rows": [row.plain() for row in self.rows],
+            "cells": [_plain_pair(p) for p in pairing.pairs],
+            "nfe_ratio": ratios.nfe,
+            "speed_ratio": ratios.speed,
+            "only_a": list(pairing.only_a),
+            "only_b": list(pairing.only_b),
+            "failed_a": [run.failure for run in pairing.failed_a],
+            "failed_b": [run.failure for run in pairing.failed_b],
+            "other_seeds": list(pairing.other_seeds),
+            "remarks": list(self.remarks),
+            "fail_on": [
+                row.plain() | {"limit": check.limit.text, "broken": check.limit.broken_by(row)}
+                for check in self.checks
+                for row in check.rows
+            ],
+        }
+
+    def _repr_html_(self) -> str:
+        from bench.reporting.compare.layout import comparison_layout, summary_line
+        from bench.reporting.writers import html
+
+        heading = f"B {self.b.name} compared with A {self.a.name}"
+        return html(heading, comparison_layout(self), [summary_line(self), *self.remarks])
+
+
+def compare_sides(
+    a: str | Path | Iterable[Record],
+    b: str | Path | Iterable[Record],
+    out: Path = Path("results"),
+    metrics: Sequence[str] = (),
+    limits: Sequence[str] = (),
+) -> Comparison:
+    """Compare B with A.
+
+    Args:
+        a: Side A: a name that `read_side` knows (a file, folder, suite or fingerprint), or records.
+        b: Side B, likewise.
+        out: The results folder in which names are looked up.
+        metrics: Labels of the metrics to compare; none for all that both sides have.
+        limits: By how much B may be worse, as ``METRIC:X%`` or ``METRIC:X``.
+
+    Raises:
+        BenchError: A side can't be read, nothing can be paired, or a metric or limit can't be compared.
+    """
+    parsed = [Limit.parse(text) for text in limits]
+    sides = [
+        read_side(str(source), out) if isinstance(source, str | Path) else records_side(source, name)
+        for source, name in ((a, "A"), (b, "B"))
+    ]
+    pairing = pair(*sides)
+    for name, reason in incomparable_metrics(pairing.pairs).items():
+        sides[1].notes.append(
+            f"{name} is not compared: in B it is of {reason}; bench measure computes it anew"
+        )
+    names = common_metrics(pairing.pairs, metrics)
+    rows = [row for name in names for row in metric_rows(pairing.pairs, name)]
+    checks = [Check(limit, metric_rows(pairing.pairs, limit.metric)) for limit in parsed]
+    for check in checks:
+        if not check.rows:
+            raise BenchError(f"--fail-on {check.limit.text}: no pair has {check.limit.metric} on both sides")
+    return Comparison(sides[0], sides[1], pairing, rows, checks)
+
+
+def common_metrics(pairs: Sequence[Pair], selection: Sequence[str] = ()) -> list[str]:
+    """Metrics that a pair has on both sides and that compare, or those of the selection.
+
+    Raises:
+        BenchError: A selected metric is not among them, or there is none.
+    """
+    runs = [both for p in pairs for both in zip(p.a, p.b, strict=True)]
+    common = sorted({m for a, b in runs for m in a.figures.keys() & b.figures.keys()})
+    for name in selection:
+        if name not in common:
+            raise BenchError(f"no pair has the metric {name!r} on both sides{did_you_mean(name, common)}")
+    if not common:
+        names_a, names_b = ({m for both in runs for m in both[side].figures} for side in (0, 1))
+        raise BenchError(
+            f"no metric is on both sides (A: {listed(names_a)}; B: {listed(names_b)}): "
+            "bench run --metric computes another from the samples on disk"
+        )
+    incomparable = incomparable_metrics(pairs)
+    comparable = [name for name in common if name not in incomparable]
+    _check_comparable(pairs, selection or ([] if comparable else common))
+    return list(dict.fromkeys(selection)) or comparable
+
+
+def _check_comparable(pairs: Sequence[Pair], names: Iterable[str]) -> None:
+    """`BenchError` for the first of these metrics that A and B computed with other parameters or data."""
+    incomparable = incomparable_metrics(pairs)
+    for name in names:
+        if name in incomparable:
+            raise BenchError(
+                f"{name} in B is of {incomparable[name]}, and can't be compared with A's: bench measure "
+                "computes it anew where samples are on disk"
+            )
+
+
+def metric_rows(pairs: Sequence[Pair], metric: str) -> list[Row]:
+    """A row per pair that has the metric (or cost) on both sides, p adjusted over the rows (Holm).
+
+    Two or more common seeds: paired t test over seeds. One: paired jackknife over groups of batches,
+    where both have the same; else no interval.
+
+    Raises:
+        BenchError: A and B computed the metric with other parameters or reference data.
+    """
+    _check_comparable(pairs, [metric])
+    rows = [row for row in (_row(p, metric) for p in pairs) if row is not None]
+    adjusted = holm([row.estimate.p for row in rows])
+    return [dataclasses.replace(row, p_holm=p) for row, p in zip(rows, adjusted, strict=True)]
+
+
+def _row(pair: Pair, metric: str) -> Row | None:
+    common = [
+        (x, y, f, g)
+        for x, y in zip(pair.a, pair.b, strict=True)
+        if (f := x.figure(metric)) is not None and (g := y.figure(metric)) is not None
+    ]
+    if not common:
+        return None
+    a, b = [f.value for _, _, f, _ in common], [g.value for _, _, _, g in common]
+    x, y, f, g = common[0]
+    if len(common) > 1:
+        estimate = over_seeds(a, b)
+    elif _same_batches(x, y) and len(f.without) == len(g.without) == len(x.group_sizes()) > 1:
+        estimate = over_batches(f.value, g.value, f.without, g.without, x.group_sizes())
+    else:
+        estimate = single(f.value, g.value)
+    return Row(
+        pair=pair,
+        metric=metric,
+        direction=f.direction or g.direction or "lower",
+        seeds=[x.seed for x, _, _, _ in common],
+        a=math.fsum(a) / len(a),
+        b=math.fsum(b) / len(b),
+        estimate=estimate,
+        p_holm=None,
+        note=f.note or g.note,
+    )
+
+
+def _same_batches(a: Run, b: Run) -> bool:
+    return [batch.size for batch in a.batches] == [batch.size for batch in b.batches] != []
+
+
+@dataclasses.dataclass(frozen=True)
+class Ratios:
+    """B over A: network calls, and speed in samples per second; None where they are unknown."""
+
+    nfe: float | None
+    speed: float | None
+
+
+def pair_ratios(pair: Pair) -> Ratios:
+    """The ratios of a pair: geometric means over seeds, and of the speed over batches."""
+    calls = [y.nfe / x.nfe for x, y in zip(pair.a, pair.b, strict=True) if x.nfe and y.nfe]
+    speeds = []
+    for x, y in zip(pair.a, pair.b, strict=True):
+        if _same_batches(x, y) and all(batch.seconds > 0 for run in (x, y) for batch in run.batches):
+            each = [p.seconds / q.seconds for p, q in zip(x.batches, y.batches, strict=True)]
+            speeds.append(geometric_mean(each) or 0.0)
+        elif x.seconds and y.seconds:
+            speeds.append(x.seconds / y.seconds)
+    return Ratios(geometric_mean(calls), geometric_mean(speeds))
+
+
+def overall_ratios(pairs: Sequence[Pair]) -> Ratios:
+    """Geometric means of `pair_ratios` over the pairs that have them."""
+    each = [pair_ratios(p) for p in pairs]
+    return Ratios(
+        geometric_mean([ratios.nfe for ratios in each if ratios.nfe]),
+        geometric_mean([ratios.speed for ratios in each if ratios.speed]),
+    )
+
+
+def remarks(rows: Sequence[Row]) -> list[str]:
+    """What a reader of the rows must know, a line each."""
+    lines = []
+    if any(row.estimate.interval is None for row in rows):
+        lines.append("no interval: one seed, no batches to pair: give --repeats")
+    tests = Counter(row.metric for row in rows if row.p_holm is not None)
+    if max(tests.values(), default=0) > 1:
+        lines.append(
+            "p and verdicts are adjusted for the number of cells of a metric (Holm); intervals are each "
+            "cell's own"
+        )
+    notes = {
+        f"† {row.metric}: {row.note}: read it as a check that the run works, not as a measurement"
+        for row in rows
+        if row.note
+    }
+    return lines + sorted(notes)
+
+
+def _plain_side(side: Side) -> JSONObject:
+    return {"name": side.name, "runs": [run.fingerprint for run in side.runs], "notes": list(side.notes)}
+
+
+def _plain_pair(pair: Pair) -> JSONObject:
+    ratios = pair_ratios(pair)
+    return {
+        "cell": pair.title,
+        "cell_a": pair.a[0].title,
+        "cell_b": pair.b[0].title,
+        "digest_a": pair.a[0].cell,
+        "digest_b": pair.b[0].cell,
+        "samples": pair.samples,
+        "seeds": [run.seed for run in pair.a],
+        "nfe_a": [run.nfe for run in pair.a],
+        "nfe_b": [run.nfe for run in pair.b],
+        "nfe_ratio": ratios.nfe,
+        "speed_ratio": ratios.speed,
+    }

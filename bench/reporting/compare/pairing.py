@@ -1,54 +1,79 @@
-"""Runs as plain data, and which of two sides belong together: by cell (title and samples) and seed."""
+"""Runs of two sides, and which belong together: those of one cell and one seed."""
 
 from __future__ import annotations
 
 import dataclasses
-import re
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
+from typing import Literal
 
 from bench.errors import BenchError
 from bench.metrics.moments import jackknife_groups
-
-HARMLESS = ("bootstrap",)
-"""Parameters of metrics that change no value: the replicates of its interval."""
+from bench.reporting.basis import Basis, difference
+from bench.reporting.text import listed
 
 COSTS = ("nfe", "seconds")
-"""What a limit can be set on beside metrics: network calls and seconds, both per sample."""
+"""What limits can be set on besides metrics: network calls and seconds, both per sample."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-    """A value of one run; ``without`` is it with each group of batches left out. ``direction`` is empty
-    where the source does not tell it; ``made`` holds the metric's parameters and reference data."""
+    """A value of one run.
+
+    ``without`` holds the value without each group of batches. ``direction`` is empty and ``basis`` None where
+    the source does not know them.
+    """
 
     value: float
-    direction: str = ""
+    direction: Literal["lower", "higher", ""] = ""
     without: tuple[float, ...] = ()
     note: str = ""
-    made: Any = None
+    basis: Basis | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class RunBatch:
+    """A batch of a run: its size, network calls per sample, and seconds in all."""
+
+    size: int
+    nfe: float
+    seconds: float
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """One cell at one seed. ``batches`` are (size, nfe, seconds); ``nfe`` and ``seconds`` are per sample."""
+    """One cell at one seed, as read from a record or a CSV.
 
+    ``cell`` is `Record.cell`: runs of equal ``cell`` and ``seed`` are paired. ``title`` is for display.
+    ``nfe`` and ``seconds`` are per sample.
+    """
+
+    cell: str
     title: str
     samples: int
     seed: int
     fingerprint: str = ""
-    status: str = "finished"
+    status: Literal["finished", "failed"] = "finished"
     reason: str = ""
     created: str = ""
     figures: dict[str, Figure] = dataclasses.field(default_factory=dict)
     nfe: float | None = None
     seconds: float | None = None
-    batches: tuple[tuple[int, float, float], ...] = ()
+    batches: tuple[RunBatch, ...] = ()
 
     @property
-    def cell(self) -> str:
-        """The title without its seed."""
-        return re.sub(r" · seed \d+$", "", self.title)
+    def label(self) -> str:
+        """Title and seed."""
+        return f"{self.title} · seed {self.seed}"
+
+    @property
+    def cell_label(self) -> str:
+        """Title and number of samples: what all seeds share."""
+        return f"{self.title} · {self.samples} samples"
+
+    @property
+    def failure(self) -> str:
+        """The run and why it failed."""
+        return f"{self.label}: {self.reason}"
 
     def figure(self, name: str) -> Figure | None:
         """A metric, or a cost (`COSTS`) with its value without each group of batches."""
@@ -57,21 +82,21 @@ class Run:
         value = self.nfe if name == "nfe" else self.seconds
         if value is None:
             return None
-        rest = []
+        without = []
         for group in jackknife_groups(len(self.batches)):
-            left = [batch for i, batch in enumerate(self.batches) if i not in group]
-            spent = sum(size * nfe if name == "nfe" else seconds for size, nfe, seconds in left)
-            rest.append(spent / sum(size for size, _, _ in left))
-        return Figure(value, "lower", tuple(rest))
+            rest = [batch for i, batch in enumerate(self.batches) if i not in group]
+            total = sum(b.size * b.nfe if name == "nfe" else b.seconds for b in rest)
+            without.append(total / sum(b.size for b in rest))
+        return Figure(value, "lower", tuple(without))
 
     def group_sizes(self) -> list[int]:
-        """Samples in each of `bench.metrics.moments.jackknife_groups` of the batches."""
-        return [sum(self.batches[i][0] for i in group) for group in jackknife_groups(len(self.batches))]
+        """Samples in each of `bench.metrics.moments.groups` of the batches."""
+        return [sum(self.batches[i].size for i in group) for group in jackknife_groups(len(self.batches))]
 
 
 @dataclasses.dataclass(frozen=True)
 class Side:
-    """The runs of A or B, one per cell and seed, and what was noticed about them."""
+    """The runs of A or B, one per cell and seed, with notes on how they were read."""
 
     name: str
     runs: list[Run]
@@ -87,9 +112,9 @@ class Pair:
 
     @property
     def title(self) -> str:
-        """The cell; both where A and B are different samplers."""
-        a, b = self.a[0].cell, self.b[0].cell
-        return a if a == b else f"{a} → {b}"
+        """The cell's title; both titles where A and B are different cells."""
+        a, b = self.a[0].title, self.b[0].title
+        return a if self.a[0].cell == self.b[0].cell else f"{a} → {b}"
 
     @property
     def samples(self) -> int:
@@ -99,111 +124,100 @@ class Pair:
 
 @dataclasses.dataclass(frozen=True)
 class Pairing:
-    """What is on both sides, and the names of what is not: on one alone, failed, without a common seed."""
+    """The pairs of two sides, and what has no partner: cells of one side (labels), failed runs, cells
+    without a common seed."""
 
     pairs: list[Pair]
     only_a: list[str]
     only_b: list[str]
-    failed_a: list[str]
-    failed_b: list[str]
+    failed_a: list[Run]
+    failed_b: list[Run]
     other_seeds: list[str]
 
+    @property
+    def newly_failed(self) -> list[Run]:
+        """Runs that failed in B and not in A."""
+        before = {(run.cell, run.seed) for run in self.failed_a}
+        return [run for run in self.failed_b if (run.cell, run.seed) not in before]
 
-Key = tuple[str, int]
-"""Title without seed, samples."""
-Cells = dict[Key, list[Run]]
+
+Cells = dict[str, list[Run]]
+"""Runs by cell."""
 
 
 def pair(a: Side, b: Side) -> Pairing:
-    """Pair cells by title and samples; one cell on each side is a pair whatever its title.
+    """Pair the runs of one cell and seed; where each side has one cell, these two are a pair.
 
-    B's notes get a line for each metric that was not taken alike on both sides.
-    `BenchError` where nothing pairs, saying why.
+    Raises:
+        BenchError: Nothing can be paired; the message says why.
     """
-    left, right = _cells(a), _cells(b)
-    keys = [(key, key) for key in left if key in right]
-    if not keys and len(left) == len(right) == 1:
-        (first,), (second,) = left, right
-        keys = [(first, second)] if first[1] == second[1] else []
-    pairs, other = [], []
+    cells_a, cells_b = _cells(a), _cells(b)
+    keys = _common_cells(cells_a, cells_b)
+    pairs, other_seeds = [], []
     for key_a, key_b in keys:
-        done = [{r.seed: r for r in runs if r.status == "finished"} for runs in (left[key_a], right[key_b])]
-        common = sorted(done[0].keys() & done[1].keys())
-        if common:
-            pairs.append(Pair(*(tuple(runs[seed] for seed in common) for runs in done)))
-        elif all(done):
-            other.append(f"{_name(key_a)} (A: {listed(done[0])}; B: {listed(done[1])})")
-    failed_a, failed_b = ([f"{r.title}: {r.reason}" for r in s.runs if r.status == "failed"] for s in (a, b))
-    if not pairs and other:
-        raise BenchError(f"no seed is on both sides of {other[0]}: run both with the same --seed")
+        by_seed_a, by_seed_b = _finished(cells_a[key_a]), _finished(cells_b[key_b])
+        seeds = sorted(by_seed_a.keys() & by_seed_b.keys())
+        if seeds:
+            pairs.append(Pair(tuple(by_seed_a[s] for s in seeds), tuple(by_seed_b[s] for s in seeds)))
+        elif by_seed_a and by_seed_b:
+            label = cells_a[key_a][0].cell_label
+            other_seeds.append(f"{label} (A: {listed(by_seed_a)}; B: {listed(by_seed_b)})")
+    failed_a, failed_b = ([run for run in side.runs if run.status == "failed"] for side in (a, b))
+    if not pairs and other_seeds:
+        raise BenchError(f"no seed is on both sides of {other_seeds[0]}: run both with the same --seed")
     if not pairs and keys:
-        raise BenchError(f"nothing to compare, a cell failed: {[*failed_b, *failed_a][0]}")
+        raise BenchError(f"nothing to compare, a run failed: {[*failed_b, *failed_a][0].failure}")
     if not pairs:
-        raise BenchError(_nothing_shared(left, right))
-    for name, differs in refused(pairs).items():
-        b.notes.append(f"{name} is not compared: in B it is of {differs}; bench measure takes it anew")
-    only_a = [_name(key) for key in left if key not in {mine for mine, _ in keys}]
-    only_b = [_name(key) for key in right if key not in {theirs for _, theirs in keys}]
-    return Pairing(pairs, only_a, only_b, failed_a, failed_b, other)
-
-
-def refused(pairs: Iterable[Pair]) -> dict[str, str]:
-    """Metrics that A and B took with other parameters or data, and in which: not the same measure."""
-    found: dict[str, str] = {}
-    for x, y in ((x, y) for p in pairs for x, y in zip(p.a, p.b, strict=True)):
-        for name in sorted(x.figures.keys() & y.figures.keys()):
-            differs = unlike(y.figures[name].made, x.figures[name].made)
-            if differs:
-                found.setdefault(name, differs)
-    return found
-
-
-def unlike(one: Any, other: Any) -> str:
-    """In what the parameters and data (``with``) of two readings differ; empty where they don't, or where
-    they are not known of one."""
-    if not isinstance(one, Mapping) or not isinstance(other, Mapping):
-        return ""
-    found = []
-    for kind, what in (("parameters", "other parameters"), ("provenance", "other data")):
-        mine, theirs = dict(one.get(kind) or {}), dict(other.get(kind) or {})
-        keys = [k for k in sorted(mine.keys() | theirs.keys()) if mine.get(k) != theirs.get(k)]
-        if kind == "parameters":
-            keys = [k for k in keys if k not in HARMLESS]
-        told = [f"{k} {_short(mine.get(k))}, not {_short(theirs.get(k))}" for k in keys]
-        found += [f"{what} ({'; '.join(told)})"] if told else []
-    return " and ".join(found)
-
-
-def _short(value: Any) -> str:
-    text = "unknown" if value is None else str(value)
-    return f"{text[:8]}…" if re.fullmatch("[0-9a-f]{32,}", text) else text
-
-
-def listed(values: Iterable[Any]) -> str:
-    """Sorted, with commas between."""
-    return ", ".join(map(str, sorted(values)))
+        raise BenchError(_nothing_common(cells_a, cells_b))
+    paired_a, paired_b = {key for key, _ in keys}, {key for _, key in keys}
+    only_a = [runs[0].cell_label for key, runs in cells_a.items() if key not in paired_a]
+    only_b = [runs[0].cell_label for key, runs in cells_b.items() if key not in paired_b]
+    return Pairing(pairs, only_a, only_b, failed_a, failed_b, other_seeds)
 
 
 def _cells(side: Side) -> Cells:
-    found: Cells = {}
+    cells: Cells = {}
     for run in side.runs:
-        found.setdefault((run.cell, run.samples), []).append(run)
-    return found
+        cells.setdefault(run.cell, []).append(run)
+    return cells
 
 
-def _name(key: Key) -> str:
-    return f"{key[0]} · {key[1]} samples"
+def _common_cells(cells_a: Cells, cells_b: Cells) -> list[tuple[str, str]]:
+    """The cells of A and B that belong together."""
+    common = [(cell, cell) for cell in cells_a if cell in cells_b]
+    if common or not len(cells_a) == len(cells_b) == 1:
+        return common
+    ((cell_a, (first, *_)),), ((cell_b, (second, *_)),) = cells_a.items(), cells_b.items()
+    return [(cell_a, cell_b)] if first.samples == second.samples else []
 
 
-def _nothing_shared(left: Cells, right: Cells) -> str:
-    single = len(left) == len(right) == 1
-    other = [(p[1], q[1]) for p in left for q in right if p[1] != q[1] and (single or p[0] == q[0])]
+def _finished(runs: Iterable[Run]) -> dict[int, Run]:
+    """Finished runs by seed."""
+    return {run.seed: run for run in runs if run.status == "finished"}
+
+
+def _nothing_common(cells_a: Cells, cells_b: Cells) -> str:
+    """Why no cell is on both sides."""
+    single = len(cells_a) == len(cells_b) == 1
+    firsts = [(x[0], y[0]) for x in cells_a.values() for y in cells_b.values()]
+    other = [(x, y) for x, y in firsts if x.samples != y.samples and (single or x.title == y.title)]
     if other:
         return (
-            f"the numbers of samples differ (A: {listed({n for n, _ in other})}; "
-            f"B: {listed({n for _, n in other})}): run both with the same --samples"
+            f"the numbers of samples differ (A: {listed({x.samples for x, _ in other})}; "
+            f"B: {listed({y.samples for _, y in other})}): run both with the same --samples"
         )
     return (
-        f"no cell of A ({len(left)} in all) is in B ({len(right)}): "
+        f"no cell of A ({len(cells_a)} in all) is in B ({len(cells_b)}): "
         "to compare two samplers, give one cell of each by its fingerprint"
     )
+
+
+def incomparable_metrics(pairs: Iterable[Pair]) -> dict[str, str]:
+    """Metrics that A and B computed with other parameters or data, and in which they differ."""
+    reasons: dict[str, str] = {}
+    for x, y in ((x, y) for p in pairs for x, y in zip(p.a, p.b, strict=True)):
+        for name in sorted(x.figures.keys() & y.figures.keys()):
+            text = difference(y.figures[name].basis, x.figures[name].basis)
+            if text:
+                reasons.setdefault(name, text)
+    return reasons

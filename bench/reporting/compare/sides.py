@@ -1,116 +1,133 @@
-"""What `bench compare` is given -> runs: a record, a CSV, a results folder, a suite, a fingerprint."""
+"""The runs of one side of a comparison: from a record, a CSV, a results folder, a suite, a fingerprint."""
 
 from __future__ import annotations
 
 import csv
-import json
 import math
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 from bench.errors import BenchError, did_you_mean
-from bench.reporting.compare.pairing import Figure, Run, Side
+from bench.events import Event, Notice
+from bench.reporting.basis import Basis
+from bench.reporting.compare.pairing import Figure, Run, RunBatch, Side
+from bench.results.record import Record
 from bench.results.store import Store
 
-NEEDED = ("title", "samples", "seed", "status", "metric", "value")
+NEEDED = ("cell", "title", "samples", "seed", "status", "metric", "value")
 """Columns that a CSV must have."""
 
 
-def read_side(text: str, out: Path) -> Side:
-    """The runs that ``text`` stands for; names are looked up in the results folder ``out``.
+def read_side(source: str, out: Path) -> Side:
+    """The runs that a name stands for.
 
-    In this order: a record's .json; a .csv (runs.csv, cells.csv of `bench table`); a results folder; a
-    planned suite (``table1``, ``table1/NAME``); a fingerprint or its first 4 or more digits, for that cell
-    at all its seeds. `BenchError` where it is none of them or can't be read.
+    Args:
+        source: In this order: a record's .json; a .csv (runs.csv, cells.csv of `bench table`); a results
+            folder; a planned suite (``table1``, ``table1/NAME``); a fingerprint or its first 4 or more
+            digits, for that cell at all its seeds.
+        out: The results folder in which suites and fingerprints are looked up.
+
+    Raises:
+        BenchError: The name stands for nothing, or its file can't be read.
     """
-    path, notes = Path(text).expanduser(), list[str]()
-    store = Store(out, writes=False, notice=notes.append)
-    suite = text.partition("/")[0]
+    path, notes = Path(source).expanduser(), list[str]()
+    store = _store(out, notes)
+    suite = source.partition("/")[0]
     if path.suffix == ".json":
-        runs = [_of_record(_json(path), text)]
+        runs = [run_of(_read_record(path))]
     elif path.suffix == ".csv":
-        runs = _of_csv(path, notes)
+        runs = _runs_of_csv(path, notes)
     elif (path / "records").is_dir():
-        records = Store(path, writes=False, notice=notes.append).records()
-        runs = [_of_record(record, text) for record in records]
+        runs = [run_of(record) for record in _store(path, notes).records()]
     elif suite and (out / "suites" / suite).is_dir():
-        runs = _of_suite(text, store, notes)
-    elif re.fullmatch("[0-9a-f]{4,}", text):
-        runs = _of_fingerprint(text, store)
+        runs = _runs_of_suite(source, store, notes)
+    elif re.fullmatch("[0-9a-f]{4,}", source):
+        runs = _runs_of_fingerprint(source, store)
     else:
         known = [p.name for p in (out / "suites").glob("*")]
         raise BenchError(
-            f"{text!r} names no run: give a record's .json, a .csv, a results folder, or of {out} a planned "
-            f"suite{did_you_mean(text, known)} or the first 4 digits or more of a fingerprint"
+            f"{source!r} names no run: give a record's .json, a .csv, a results folder, or of {out} a planned "
+            f"suite{did_you_mean(source, known)} or the first 4 digits or more of a fingerprint"
         )
-    if not runs:
-        raise BenchError(f"{text} has no finished or failed run: bench run makes them")
-    return Side(text, _newest(runs, notes), notes)
+    return _side(source, runs, notes)
 
 
-def _newest(runs: Iterable[Run], notes: list[str]) -> list[Run]:
-    """One run per cell and seed. Others of the same title differ in batch size, device, versions, code."""
-    found: dict[tuple[str, int], Run] = {}
-    passed = 0
+def records_side(records: Iterable[Record], name: str) -> Side:
+    """The runs of records in memory.
+
+    Raises:
+        BenchError: There are none.
+    """
+    return _side(name, [run_of(record) for record in records], [])
+
+
+def _store(folder: Path, notes: list[str]) -> Store:
+    """A store to read from; ``notes`` collects what is damaged."""
+
+    def note(event: Event) -> None:
+        if isinstance(event, Notice):
+            notes.append(event.text)
+
+    return Store(folder, writes=False, emit=note)
+
+
+def _side(name: str, runs: Iterable[Run], notes: list[str]) -> Side:
+    """A side with the newest run of each cell and seed."""
+    newest: dict[tuple[str, int], Run] = {}
+    ignored = 0
     for run in runs:
-        key = (run.title, run.samples)
-        passed += key in found
-        if key not in found or run.created >= found[key].created:
-            found[key] = run
-    if passed:
-        notes.append(f"{passed} older of the same title, samples and seed passed over; fingerprints choose")
-    return list(found.values())
+        key = (run.cell, run.seed)
+        ignored += key in newest
+        if key not in newest or run.created >= newest[key].created:
+            newest[key] = run
+    if not newest:
+        raise BenchError(f"{name} has no finished or failed run: bench run makes them")
+    if ignored:
+        notes.append(f"{ignored} older of the same cell and seed ignored; a fingerprint selects one")
+    return Side(name, list(newest.values()), notes)
 
 
-def _json(path: Path) -> Any:
+def _read_record(path: Path) -> Record:
     try:
-        return json.loads(path.read_bytes())
+        return Record.from_json(path.read_bytes())
     except FileNotFoundError as error:
         raise BenchError(f"there is no {path}") from error
     except (OSError, ValueError) as error:
-        raise BenchError(f"{path} can't be read: {error}") from error
+        raise BenchError(f"{path} can't be read as a record of bench run: {error}") from error
 
 
-def _of_record(record: Any, source: str) -> Run:
-    try:
-        cost, samples = record.get("cost", {}), int(record["samples"])
-        figures = {
-            name: Figure(
-                value=float(reading["value"]),
-                direction=reading.get("direction", ""),
-                without=tuple(map(float, reading.get("leave_one_out", ()))),
-                note=reading.get("note", ""),
-                made=reading.get("with"),
+def run_of(record: Record) -> Run:
+    """A record as a side's run."""
+    cost = record.cost
+    return Run(
+        cell=record.cell,
+        title=record.title,
+        samples=record.samples,
+        seed=record.seed,
+        fingerprint=record.fingerprint,
+        status=record.status,
+        reason=record.reason,
+        created=record.created,
+        figures={
+            label: Figure(
+                value=metric.value,
+                direction=metric.direction,
+                without=metric.leave_one_out,
+                note=metric.note,
+                basis=Basis.of(metric),
             )
-            for name, reading in record.get("metrics", {}).items()
-        }
-        return Run(
-            title=str(record["title"]),
-            samples=samples,
-            seed=int(record["identity"]["seed"]),
-            fingerprint=str(record["fingerprint"]),
-            status=str(record["status"]),
-            reason=str(record.get("reason", "")),
-            created=str(record.get("created", "")),
-            figures=_finite(figures),
-            nfe=float(cost["nfe"]) if cost else None,
-            seconds=float(cost["seconds"]) / samples if cost else None,
-            batches=tuple(
-                (int(b["size"]), float(b["nfe"]), float(b["seconds"])) for b in record.get("batches", ())
-            ),
-        )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise BenchError(f"{source}: not a record of bench run ({type(error).__name__}: {error})") from error
+            for label, metric in record.metrics.items()
+        },
+        nfe=None if cost is None else cost.nfe,
+        seconds=None if cost is None else cost.seconds / record.samples,
+        batches=tuple(RunBatch(b.size, b.nfe, b.seconds) for b in record.batches),
+    )
 
 
-def _finite(figures: Mapping[str, Figure]) -> dict[str, Figure]:
-    return {name: figure for name, figure in figures.items() if math.isfinite(figure.value)}
-
-
-def _of_csv(path: Path, notes: list[str]) -> list[Run]:
-    """Runs of a tidy table: a row per cell, seed and metric."""
+def _runs_of_csv(path: Path, notes: list[str]) -> list[Run]:
+    """Runs of a tidy table: a row per run and metric."""
     try:
         with path.open(newline="", encoding="utf-8") as handle:
             reader = csv.DictReader(handle)
@@ -125,38 +142,39 @@ def _of_csv(path: Path, notes: list[str]) -> list[Run]:
         raise BenchError(f"there is no {path}") from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise BenchError(f"{path} can't be read: {error}") from error
-    runs: dict[str, list[dict[str, str]]] = {}
-    unmade = set()
+    by_run: dict[tuple[str, ...], list[dict[str, str]]] = {}
+    missing_runs = set()
     for row in rows:
-        name = row.get("fingerprint") or f"{row['title']} {row['samples']}"
+        key = (row["fingerprint"],) if row.get("fingerprint") else (row["cell"], row["seed"])
         if row["status"] in ("finished", "failed"):
-            runs.setdefault(name, []).append(row)
+            by_run.setdefault(key, []).append(row)
         else:
-            unmade.add(name)
-    if unmade - runs.keys():
-        notes.append(f"{len(unmade - runs.keys())} of its cells were not run yet")
-    return [_of_rows(found, path) for found in runs.values()]
+            missing_runs.add(key)
+    if missing_runs - by_run.keys():
+        notes.append(f"{len(missing_runs - by_run.keys())} of its cells were not run yet")
+    return [_run_of_rows(rows_of_run, path) for rows_of_run in by_run.values()]
 
 
-def _of_rows(rows: list[dict[str, str]], path: Path) -> Run:
+def _run_of_rows(rows: list[dict[str, str]], path: Path) -> Run:
+    """A run of its rows, one per metric."""
     first = rows[0]
+    status: Literal["finished", "failed"] = "failed" if first["status"] == "failed" else "finished"
     try:
         samples = int(float(first["samples"]))
         seconds = _number(first, "seconds")
-        figures = {
-            row["metric"]: Figure(float(row["value"]), note=row.get("note", ""))
-            for row in rows
-            if row["value"]
-        }
+        values = {row["metric"]: (_number(row, "value"), row.get("note") or "") for row in rows}
         return Run(
-            title=first["title"],
+            cell=first["cell"],
+            title=first["title"] or first["cell"],
             samples=samples,
             seed=int(float(first["seed"])),
-            fingerprint=first.get("fingerprint", ""),
-            status=first["status"],
-            reason=first.get("reason", ""),
-            created=first.get("created", ""),
-            figures=_finite(figures),
+            fingerprint=first.get("fingerprint") or "",
+            status=status,
+            reason=first.get("reason") or "",
+            created=first.get("created") or "",
+            figures={
+                name: Figure(value, note=note) for name, (value, note) in values.items() if value is not None
+            },
             nfe=_number(first, "nfe"),
             seconds=None if seconds is None else seconds / samples,
         )
@@ -169,40 +187,43 @@ def _number(row: Mapping[str, str], name: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _of_suite(text: str, store: Store, notes: list[str]) -> list[Run]:
-    suite, _, name = text.partition("/")
-    plans = {str(plan["name"]): plan for plan in store.read_suites(suite)}
+def _runs_of_suite(source: str, store: Store, notes: list[str]) -> list[Run]:
+    suite, _, name = source.partition("/")
+    plans = {plan.name: plan for plan in store.read_suites(suite)}
     if not plans:
-        raise BenchError(f"{text!r} names no run in {store.root}: give a fingerprint, suite, folder or file")
+        raise BenchError(
+            f"{source!r} names no run in {store.root}: give a fingerprint, suite, folder or file"
+        )
     if not name and len(plans) != 1:
-        names = ", ".join(f"{suite}/{known}" for known in plans) or "none that can be read"
+        names = ", ".join(f"{suite}/{known}" for known in plans)
         raise BenchError(f"{suite} was planned {len(plans)} times in {store.root}, give one: {names}")
     if name and name not in plans:
         raise BenchError(f"{suite} has no plan {name!r} in {store.root}{did_you_mean(name, plans)}")
     plan = plans[name] if name else next(iter(plans.values()))
-    fingerprints = dict.fromkeys(cell["fingerprint"] for cell in plan["cells"])
+    fingerprints = dict.fromkeys(run.fingerprint for run in plan.cells)
     records = [store.read_record(fingerprint) for fingerprint in fingerprints]
     if None in records:
         notes.append(f"{records.count(None)} of its cells were not run yet: bench run --suite {suite}")
-    return [_of_record(record, text) for record in records if record is not None]
+    return [run_of(record) for record in records if record is not None]
 
 
-def _of_fingerprint(text: str, store: Store) -> list[Run]:
-    """The record whose name begins so, and those that differ from it in their seed alone."""
-    found = sorted(path.stem for path in (store.root / "records").glob(f"{text}*.json"))
-    if not found:
+def _runs_of_fingerprint(prefix: str, store: Store) -> list[Run]:
+    """The record whose name has that prefix, and those that differ from it in the seed alone."""
+    names = sorted(path.stem for path in (store.root / "records").glob(f"{prefix}*.json"))
+    if not names:
         raise BenchError(
-            f"no fingerprint in {store.root / 'records'} begins with {text!r}: {store.root / 'runs.csv'} "
+            f"no fingerprint in {store.root / 'records'} begins with {prefix!r}: {store.root / 'runs.csv'} "
             "lists them, --out names another folder"
         )
-    if len(found) > 1:
-        raise BenchError(f"{text!r} is ambiguous: {', '.join(found)}; give more digits")
-    record = store.read_record(found[0])
+    if len(names) > 1:
+        raise BenchError(f"{prefix!r} is ambiguous: {', '.join(names)}; give more digits")
+    record = store.read_record(names[0])
     if record is None:
-        raise BenchError(f"{store.record_path(found[0])} is damaged: made again by the command that made it")
-    return [_of_record(r, text) for r in store.records() if _but_seed(r) == _but_seed(record)]
+        raise BenchError(f"{store.record_path(names[0])} is damaged: made again by the command that made it")
+    return [run_of(other) for other in store.records() if _differ_in_seed_alone(other, record)]
 
 
-def _but_seed(record: Mapping[str, Any]) -> tuple[Any, ...]:
-    title = re.sub(r" · seed \d+$", "", record["title"])
-    return title, record["samples"], {k: v for k, v in record["identity"].items() if k != "seed"}
+def _differ_in_seed_alone(one: Record, other: Record) -> bool:
+    """Whether two records are of equal settings, devices, versions and code, whatever their seeds."""
+    same_seed = one.identity.model_copy(update={"seed": other.seed})
+    return one.samples == other.samples and same_seed == other.identity

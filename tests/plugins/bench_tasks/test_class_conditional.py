@@ -54,16 +54,16 @@ BASE: dict[str, Any] = {
 @functools.cache
 def model(name: str) -> MixtureModel:
     """The mixture checkpoint thinned to 3 x 8 x 8 coefficients, in float64."""
-    made = sde(name)
-    data = context().truth(probe.MIXTURE, made)
-    return MixtureModel(data, "cpu", torch.float64, colour=None, range_=made.data_range)
+    run = sde(name)
+    data = context().truth(probe.MIXTURE, run)
+    return MixtureModel(data, "cpu", torch.float64, colour=None, range_=run.data_range)
 
 
-def component_score(data: Mixture, x: Array, level: tuple[float, float], chosen: Array) -> Array:
+def component_score(data: Mixture, x: Array, level: tuple[float, float], labels: Array) -> Array:
     """``(alpha mean_k - x) / (alpha^2 variance_k + sigma^2)``."""
     alpha, sigma = level
-    found: Array = (alpha * data.mean[chosen] - x) / (alpha**2 * data.variance[chosen] + sigma**2)
-    return found
+    score: Array = (alpha * data.mean[labels] - x) / (alpha**2 * data.variance[labels] + sigma**2)
+    return score
 
 
 def states(made: SDE, t: float, count: int = 40) -> tuple[torch.Tensor, torch.Tensor]:
@@ -94,7 +94,7 @@ def test_guided_score_is_the_components_own(name: str, scale: float) -> None:
 
 
 def test_class_gradient_is_that_of_the_posterior() -> None:
-    """``grad ln p(k | x)`` by autograd of the log-softmax; it sums to nought weighted by the posterior."""
+    """``grad ln p(k | x)`` by autograd of the log-softmax; it sums to zero weighted by the posterior."""
     made, exact = sde("vp"), model("vp")
     at = made.at(0.6)
     x, labels = states(made, at.t)

@@ -1,4 +1,4 @@
-"""Metrics by class: shares and distances against what is known of draws and of made-up rows."""
+"""Metrics by class: shares and distances on exact draws and on constructed rows."""
 
 from __future__ import annotations
 
@@ -8,57 +8,66 @@ import numpy as np
 import pytest
 import torch
 
-from bench import BenchError, MetricState
+from bench import BenchError, Metric, MetricState
 from bench.checkpoints.exact import exact_data
 from bench.cli import main
 from bench.closed_form.dct import from_dct
-from bench.params import Plugin
-from bench_tasks.class_metrics import BY_CLASS, ComponentShare, FdComponent, _by_class, _Distance, _Share
+from bench_tasks.class_metrics import (
+    ClassShare,
+    ComponentShare,
+    DistanceState,
+    FdClass,
+    FdComponent,
+    ShareState,
+    by_class_path,
+    class_moments,
+)
+from tests.support.flows import build_task
 from tests.support.plugins import installed
+from tests.support.task_runs import metric_context
 
 
-def drawn(metric: Plugin, count: int) -> MetricState:
-    """A metric of exact draws of the components, of each as many."""
-    data, colour = exact_data(installed().get("checkpoints", "gmm-cifar10").thing)
+def of_draws(metric: Metric, count: int) -> MetricState:
+    """A metric of exact draws of the components, the same number of each."""
+    data, color = exact_data(installed().get("checkpoints", "gmm-cifar10").thing)
     generator = torch.Generator().manual_seed(2)
-    measured = metric.start("cpu")  # type: ignore[attr-defined]
+    state = metric.start(metric_context())
     for _ in range(count // 500):
         labels = torch.arange(500) % len(data.weight)
         z = torch.randn(500, *data.mean.shape[1:], generator=generator, dtype=torch.float64)
         x = torch.from_numpy(data.mean)[labels] + z * torch.from_numpy(data.variance)[labels].sqrt()
-        measured.update(from_dct(x, colour), labels)
-    assert isinstance(measured, MetricState)
-    return measured
+        state.update(from_dct(x, color), labels)  # type: ignore[call-arg]
+    return state
 
 
 def test_metrics_of_exact_draws() -> None:
-    """No distance within four errors, and the share that its documentation tells."""
-    distance = drawn(FdComponent(), 2000).compute()
+    """A distance of zero within four errors, and the share that its documentation states."""
+    distance = of_draws(FdComponent(), 2000).compute()
     assert distance.error is not None
     assert abs(distance.value) < 4 * distance.error
-    share = drawn(ComponentShare(), 2000)
-    found = share.compute()
-    assert found.error is not None
-    assert abs(found.value - 0.957) < 4 * (found.error + 0.002)
+    share = of_draws(ComponentShare(), 2000)
+    result = share.compute()
+    assert result.error is not None
+    assert abs(result.value - 0.957) < 4 * (result.error + 0.002)
     assert len(share.leave_one_out()) == 4
-    assert np.mean(share.leave_one_out()) == pytest.approx(found.value)
+    assert np.mean(share.leave_one_out()) == pytest.approx(result.value)
 
 
 def test_distance_is_the_mean_over_classes() -> None:
     """Two classes whose rows are shifted by 1 and by 2 in 3 coordinates of unit variance: (3 + 12) / 2."""
     generator = torch.Generator().manual_seed(3)
     mean, variance = np.zeros((2, 3)), np.ones((2, 3))
-    measured = _Distance(lambda images: images.flatten(1).double().numpy(), mean, variance)
+    state = DistanceState(lambda images: images.flatten(1).double().numpy(), mean, variance)
     for _ in range(20):
         labels = torch.arange(600) % 2
         z = torch.randn(600, 3, 1, 1, generator=generator)
-        measured.update(z + (1 + labels)[:, None, None, None], labels)
-    found = measured.compute()
-    assert found.error is not None
-    assert abs(found.value - 7.5) < 4 * found.error
+        state.update(z + (1 + labels)[:, None, None, None], labels)
+    result = state.compute()
+    assert result.error is not None
+    assert abs(result.value - 7.5) < 4 * result.error
     with pytest.raises(BenchError, match="of class 2, the reference has classes 0 to 1"):
-        measured.update(torch.zeros(1, 3, 1, 1), torch.tensor([2]))
-    few = _Distance(lambda images: images.flatten(1).double().numpy(), mean, variance)
+        state.update(torch.zeros(1, 3, 1, 1), torch.tensor([2]))
+    few = DistanceState(lambda images: images.flatten(1).double().numpy(), mean, variance)
     few.update(torch.zeros(3, 3, 1, 1), torch.tensor([0, 0, 1]))
     with pytest.raises(BenchError, match="at least 2 samples of each"):
         few.compute()
@@ -67,24 +76,25 @@ def test_distance_is_the_mean_over_classes() -> None:
 
 
 def test_share_counts_by_label() -> None:
-    measured = _Share(lambda images: np.asarray(images[:, 0, 0, 0].long().numpy()))
+    state = ShareState(lambda images: np.asarray(images[:, 0, 0, 0].long().numpy()))
     images = torch.tensor([0.0, 1.0, 1.0, 1.0])[:, None, None, None]
-    measured.update(images, torch.tensor([0, 0, 1, 1]))
-    found = measured.compute()
-    assert (found.value, found.details["by_label"]) == (0.75, {"0": 0.5, "1": 1.0})
+    state.update(images, torch.tensor([0, 0, 1, 1]))
+    result = state.compute()
+    assert (result.value, result.details["by_label"]) == (0.75, {"0": 0.5, "1": 1.0})
 
 
 def test_reference_by_class_is_of_the_whole_training_set() -> None:
     """5,000 images a class, whose means average to those of the shipped statistics."""
-    mean, variance = _by_class(BY_CLASS)
+    path = by_class_path(metric_context())
+    mean, variance = class_moments(path)
     assert mean.shape == variance.shape == (10, 64)
-    with np.load(BY_CLASS.with_name("cifar10-train_cifar10-features.npz")) as whole:
+    with np.load(path.with_name("cifar10-train_cifar10-features.npz")) as whole:
         np.testing.assert_allclose(mean.mean(0), whole["mu"], rtol=1e-4, atol=1e-4)
     with pytest.raises(BenchError, match="missing or damaged: restore it from the project"):
-        _by_class(BY_CLASS.with_name("nothing.npz"))
+        class_moments(path.with_name("nothing.npz"))
 
 
-def test_metric_of_labels_needs_a_task_that_leaves_them(
+def test_a_metric_of_labels_needs_a_task_that_returns_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -93,3 +103,39 @@ def test_metric_of_labels_needs_a_task_that_leaves_them(
     assert stopped.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "component_share reads labels, which the task generate does not leave" in line
+
+
+@pytest.mark.parametrize("kind", [ClassShare, ComponentShare, FdClass, FdComponent])
+def test_other_shapes_are_refused_at_planning(kind: type[Metric]) -> None:
+    task = build_task("class_conditional")
+    kind().check(task, (3, 32, 32), 20)
+    with pytest.raises(BenchError, match=f"{kind.name} takes 3x32x32 images, not 3x64x64"):
+        kind().check(task, (3, 64, 64), 20)
+
+
+@pytest.mark.parametrize("kind", [FdClass, FdComponent])
+def test_distances_need_two_samples_of_each_class(kind: type[Metric]) -> None:
+    kind().check(build_task("class_conditional", label=3), (3, 32, 32), 2)
+    with pytest.raises(BenchError, match=f"{kind.name} needs 2 samples or more of each class: --samples 20"):
+        kind().check(build_task("class_conditional"), (3, 32, 32), 19)
+
+
+def test_no_samples_have_no_value() -> None:
+    for state in (ComponentShare().start(metric_context()), FdComponent().start(metric_context())):
+        with pytest.raises(BenchError, match="at least"):
+            state.compute()
+
+
+def test_metrics_of_an_extractor_take_its_features() -> None:
+    """Both on the same images: the shares of ten classes of one image sum to one hit."""
+    context = metric_context()
+    images = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(5)).expand(10, -1, -1, -1)
+    labels = torch.arange(10)
+    share, distance = ClassShare().start(context), FdClass().start(context)
+    for state in (share, distance):
+        state.update(images, labels)  # type: ignore[call-arg]
+    assert share.compute().value == 0.1
+    with pytest.raises(BenchError, match="at least 2 samples of each"):
+        distance.compute()
+    assert set(FdClass().provenance(context)) == {"cifar10-features", "cifar10-train-by-class"}
+    assert set(ClassShare().provenance(context)) == {"cifar10-features"}

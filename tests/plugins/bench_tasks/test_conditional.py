@@ -1,4 +1,4 @@
-"""``conditional_fd`` against closed forms, and the bias of replacement, which corrector steps lower."""
+"""``conditional_fd`` against closed forms; corrector steps lower the bias of replacement; ``known_error``."""
 
 from __future__ import annotations
 
@@ -10,28 +10,36 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from bench import Array, Sampler, Tensor
-from bench_tasks.conditional import Completions, conditional
+from bench import Array, BenchError, Sampler, Tensor
+from bench_tasks.conditional import CompletionState, Conditional, ConditionalFd, KnownError, conditional
 from bench_tasks.known import Completion
-from tests.support.completions import pc, pixels, small_gaussian, task, thinned, work
+from tests.support.completions import (
+    build_task,
+    completion_batch,
+    pc,
+    small_gaussian,
+    thinned,
+    uniform_images,
+)
 from tests.support.replacement import replaced, rotation
+from tests.support.task_runs import metric_context
 
 SIDE = 4
 SHAPE = (3, SIDE, SIDE)
 D = 3 * SIDE * SIDE
-GIVEN = {"inpaint": {"mask": "box"}, "colorize": {}}
+TASKS = {"inpaint": {"mask": "box"}, "colorize": {}}
 
 
 def completion(name: str) -> Completion:
-    """The task, of a box in the middle where it has a mask."""
-    found = task(name, **GIVEN[name])
-    assert isinstance(found, Completion)
-    return found
+    """The task; inpaint with a box in the middle."""
+    task = build_task(name, **TASKS[name])
+    assert isinstance(task, Completion)
+    return task
 
 
 def moments(name: str) -> tuple[Array, NDArray[np.bool_], Array, Array, Array]:
-    """Rotation, which are known, their coefficients (regression of unknown on known), the conditional
-    covariance and the pixels' mean, by the covariance's Schur complement."""
+    """The rotation to decoupled pixels, which of them are known, the regression of the unknown on the known
+    ones, the conditional covariance, and the pixels' mean: by the Schur complement of the covariance."""
     axes, mask = completion(name).part(SHAPE)
     r, known = rotation(axes, SIDE), mask.ravel() > 0
     data, _ = thinned(SIDE)
@@ -44,8 +52,8 @@ def moments(name: str) -> tuple[Array, NDArray[np.bool_], Array, Array, Array]:
 def draws(
     name: str, images: int, each: int, rng: np.random.Generator, gain: float = 1.0
 ) -> dict[str, Tensor]:
-    """What a task would leave whose completions have the true conditional means and ``gain`` times the
-    true standard deviations."""
+    """Outputs of a task whose completions have the true conditional means, and ``gain`` times the true
+    standard deviations."""
     axes, mask = completion(name).part(SHAPE)
     r, known, slope, rest, mean = moments(name)
     data, _ = thinned(SIDE)
@@ -62,115 +70,153 @@ def draws(
     return {"images": as_images(completed), "original": as_images(w).repeat_interleave(each, dim=0), **rows}
 
 
-def measured(left: dict[str, Tensor], batch: int = 400) -> Completions:
-    found = Completions(*thinned(SIDE))
-    for start in range(0, len(left["images"]), batch):
+def measure(outputs: dict[str, Tensor], batch: int = 400) -> CompletionState:
+    state = CompletionState(*thinned(SIDE))
+    for start in range(0, len(outputs["images"]), batch):
         part = slice(start, start + batch)
-        found.update(*(left[k][part] for k in ("images", "original", "known", "axes")))
-    return found
+        state.update(*(outputs[k][part] for k in ("images", "original", "known", "axes")))
+    return state
 
 
-@pytest.mark.parametrize("name", GIVEN)
-def test_the_conditional_distribution_is_that_of_the_schur_complement(name: str) -> None:
-    data, colour = thinned(SIDE)
+@pytest.mark.parametrize("name", TASKS)
+def test_conditional_distribution_is_that_of_the_schur_complement(name: str) -> None:
+    data, color = thinned(SIDE)
     axes, mask = completion(name).part(SHAPE)
     r, known, slope, rest, _ = moments(name)
-    found = conditional(data.variance[0], colour, axes, mask > 0)
-    assert np.allclose(np.sort(found.variance), np.linalg.eigvalsh(rest), rtol=1e-8)
-    # off the conditional mean, w_U - slope w_K; its length is kept by the turn to principal axes
+    exact = conditional(data.variance[0], color, axes, mask > 0)
+    assert np.allclose(np.sort(exact.variance), np.linalg.eigvalsh(rest), rtol=1e-8)
+    # the offset from the conditional mean, w_U - slope w_K; the rotation to principal axes keeps its length
     x = np.random.default_rng(0).standard_normal((5, D))
     w = x @ r.T
-    off = w[:, ~known] - w[:, known] @ slope.T
-    along = x @ found.gain.T
-    assert np.allclose((along**2).sum(1), (off**2).sum(1), rtol=1e-8)
+    offset = w[:, ~known] - w[:, known] @ slope.T
+    along = x @ exact.gain.T
+    assert np.allclose((along**2).sum(1), (offset**2).sum(1), rtol=1e-8)
     assert np.allclose(
-        (along**2 / found.variance).sum(1), (off * np.linalg.solve(rest, off.T).T).sum(1), rtol=1e-8
+        (along**2 / exact.variance).sum(1), (offset * np.linalg.solve(rest, offset.T).T).sum(1), rtol=1e-8
     )
 
 
 @pytest.mark.parametrize(("images", "each", "sets"), [(40, 2, 40), (40, 5, 40), (2, 2, 300)])
-@pytest.mark.parametrize("name", GIVEN)
-def test_true_completions_read_zero(name: str, images: int, each: int, sets: int) -> None:
-    """Unbiased, with the error that is told: z-scores over sets of images, of two where c4 tells."""
+@pytest.mark.parametrize("name", TASKS)
+def test_the_value_of_true_completions_is_zero(name: str, images: int, each: int, sets: int) -> None:
+    """Unbiased, with the stated error: z-scores over sets of images, also of two images, where c4 matters."""
     rng = np.random.default_rng(1)
     values, errors = [], []
     for _ in range(sets):
-        reading = measured(draws(name, images, each, rng)).compute()
-        values.append(reading.value)
-        errors.append(reading.error or measured_error(reading.details))
+        result = measure(draws(name, images, each, rng)).compute()
+        values.append(result.value)
+        errors.append(result.error or no_error(result.details))
     mean, spread = float(np.mean(values)), float(np.std(values, ddof=1))
     assert abs(mean) < 4 * spread / math.sqrt(sets)
-    if each == 5:  # 200 samples: an error is told
-        # the spread of 40 values is known to 11 %; plug-in errors of 40 images are a little off too
+    if each == 5:  # 200 samples: the result states an error
+        # the spread of 40 values is known to 11 %; plug-in errors of 40 images deviate a little too
         assert 0.6 < float(np.mean(errors)) / spread < 1.6
 
 
-def measured_error(details: dict[str, float]) -> float:
-    """Below 100 samples no error is told."""
+def no_error(details: dict[str, float]) -> float:
+    """NaN: below 100 samples the result states no error."""
     assert details["conditional_variance"] > 0
     return math.nan
 
 
-@pytest.mark.parametrize("name", GIVEN)
-def test_wider_completions_read_what_they_are_off(name: str) -> None:
+@pytest.mark.parametrize("name", TASKS)
+def test_the_value_of_wider_completions(name: str) -> None:
     """``gain`` times the deviations: ``(gain - 1)^2`` of the conditional variance."""
-    left = draws(name, 400, 4, np.random.default_rng(2), gain=1.5)
-    reading = measured(left).compute()
+    outputs = draws(name, 400, 4, np.random.default_rng(2), gain=1.5)
+    result = measure(outputs).compute()
     truth = 0.25 * float(np.trace(moments(name)[3]))
-    assert reading.n == 1600
-    assert reading.error is not None
-    assert abs(reading.value - truth) < 4 * reading.error
-    assert reading.error < 0.2 * truth
+    assert result.n == 1600
+    assert result.error is not None
+    assert abs(result.value - truth) < 4 * result.error
+    assert result.error < 0.2 * truth
 
 
 def test_leave_one_out_is_without_the_group() -> None:
-    left = draws("inpaint", 30, 2, np.random.default_rng(3))
-    found = measured(left, batch=20)
-    assert len(found.leave_one_out()) == 3
-    rest = measured({k: v[20:] for k, v in left.items()}, batch=20)
-    assert found.leave_one_out()[0] == pytest.approx(rest.compute().value, rel=1e-9)
+    outputs = draws("inpaint", 30, 2, np.random.default_rng(3))
+    state = measure(outputs, batch=20)
+    assert len(state.leave_one_out()) == 3
+    rest = measure({k: v[20:] for k, v in outputs.items()}, batch=20)
+    assert state.leave_one_out()[0] == pytest.approx(rest.compute().value, rel=1e-9)
 
 
-def run(sde: str, moves: int) -> Sampler:
+def annealed(sde: str, moves: int) -> Sampler:
+    """Reverse diffusion in 20 steps, with a number of corrector moves each."""
     if not moves:
         return pc(sde, steps=20)
     return pc(sde, "reverse_diffusion", "annealed_langevin", {"snr": 0.3, "steps": moves}, steps=20)
 
 
-@pytest.mark.parametrize("name", GIVEN)
+@pytest.mark.parametrize("name", TASKS)
 @pytest.mark.parametrize("sde", ["ve", "vp", "subvp"])
 def test_more_corrector_steps_lower_the_bias(sde: str, name: str) -> None:
-    """By the recursion: no sampling noise. Without a corrector the bias is a fair share of all there is."""
-    found = [replaced(run(sde, moves), completion(name), SIDE) for moves in (0, 1, 2, 4, 8)]
-    assert all(after < before for before, after in itertools.pairwise(found)), found
-    assert found[-1] < 0.5 * found[0]
+    """By the recursion, without sampling noise."""
+    biases = [replaced(annealed(sde, moves), completion(name), SIDE) for moves in (0, 1, 2, 4, 8)]
+    assert all(after < before for before, after in itertools.pairwise(biases)), biases
+    assert biases[-1] < 0.5 * biases[0]
 
 
 @pytest.mark.parametrize(
     ("name", "sde", "moves"), [("inpaint", "ve", 0), ("inpaint", "vp", 2), ("colorize", "subvp", 1)]
 )
-def test_what_is_sampled_has_the_bias_of_the_recursion(name: str, sde: str, moves: int) -> None:
-    sampler = run(sde, moves)
+def test_sampled_completions_have_the_bias_of_the_recursion(name: str, sde: str, moves: int) -> None:
+    sampler = annealed(sde, moves)
     model = small_gaussian(sampler.sde, SIDE)
     generator = torch.Generator().manual_seed(7)
     originals = model.images(model.draw(1500, lambda x: torch.randn(x.shape, generator=generator)))
-    left = completion(name).run(work(sampler, model, originals, 4))
-    reading = measured(left, batch=6000).compute()
-    assert reading.error is not None
+    outputs = completion(name).run(completion_batch(sampler, model, originals, 4))
+    result = measure(outputs, batch=6000).compute()
+    assert result.error is not None
     truth = replaced(sampler, completion(name), SIDE)
-    assert abs(reading.value - truth) < 4 * reading.error, (reading.value, truth)
-    assert reading.error < 0.25 * truth
+    assert abs(result.value - truth) < 4 * result.error, (result.value, truth)
+    assert result.error < 0.25 * truth
 
 
-def test_what_it_does_not_take_is_told() -> None:
-    left = draws("inpaint", 4, 3, np.random.default_rng(4))
-    found = Completions(*thinned(SIDE))
-    given = [left[k] for k in ("images", "original", "known", "axes")]
-    with pytest.raises(Exception, match="takes 3x4x4 images, not 3x8x8"):
-        found.update(pixels(np.random.default_rng(0), 2, 8), *given[1:])
-    with pytest.raises(Exception, match="2 or more, of each image"):
-        found.update(*(t[::3] for t in given))
-    mixed = given[2].clone()
+def test_refused_completions() -> None:
+    outputs = draws("inpaint", 4, 3, np.random.default_rng(4))
+    state = CompletionState(*thinned(SIDE))
+    inputs = [outputs[k] for k in ("images", "original", "known", "axes")]
+    with pytest.raises(BenchError, match="takes 3x4x4 images, not 3x8x8"):
+        state.update(uniform_images(np.random.default_rng(0), 2, 8), *inputs[1:])
+    with pytest.raises(BenchError, match="2 or more, of each image"):
+        state.update(*(t[::3] for t in inputs))
+    mixed = inputs[2].clone()
     mixed[0] = ~mixed[0]
-    with pytest.raises(Exception, match="of which the same is known"):
-        found.update(given[0], given[1], mixed, given[3])
+    with pytest.raises(BenchError, match="of which the same is known"):
+        state.update(inputs[0], inputs[1], mixed, inputs[3])
+
+
+def test_other_shapes_are_refused_at_planning() -> None:
+    task = completion("inpaint")
+    ConditionalFd().check(task, (3, 32, 32), 100)
+    with pytest.raises(BenchError, match="conditional_fd takes 3x32x32 images, not 3x64x64"):
+        ConditionalFd().check(task, (3, 64, 64), 100)
+
+
+def test_runs_of_one_mask_share_the_conditional_distribution(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is computed once in a context, and again for another mask."""
+    masks: list[Array] = []
+
+    def solve(variance: Array, *others: Array) -> Conditional:
+        masks.append(others[-1])
+        return Conditional(np.zeros((1, variance.size)), np.ones(1))
+
+    monkeypatch.setattr("bench_tasks.conditional.conditional", solve)
+    context = metric_context()
+    images = uniform_images(np.random.default_rng(0), 2, 32)
+    known = torch.zeros(2, 3, 32, 32, dtype=torch.bool)
+    for mask in (known, known, ~known):
+        state = ConditionalFd().start(context)
+        state.update(images, images[:1].expand(2, -1, -1, -1), mask, torch.eye(3).expand(2, 3, 3))  # type: ignore[call-arg]
+    assert [bool(mask.any()) for mask in masks] == [False, True]
+
+
+def test_known_error_is_the_largest_deviation_of_the_known_part() -> None:
+    state = KnownError().start(metric_context())
+    original = torch.zeros(2, 3, 2, 2)
+    known = torch.zeros(2, 3, 2, 2, dtype=torch.bool)
+    known[:, 0] = True
+    images = original.clone()
+    images[1, 0, 1, 1], images[0, 2] = -0.25, 7.0
+    state.update(images, original, known, torch.eye(3).expand(2, 3, 3))  # type: ignore[call-arg]
+    state.update(original, original, known, torch.eye(3).expand(2, 3, 3))  # type: ignore[call-arg]
+    assert (state.compute().value, state.compute().n) == (0.25, 4)

@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 from bench import Array
-from bench.reporting.compare.paired import Estimate, alone, holm, over_batches, over_seeds
+from bench.reporting.compare.statistics import Estimate, holm, over_batches, over_seeds, single
 
 
 def near(value: float) -> Any:
@@ -102,8 +102,8 @@ def test_no_spread_is_taken_at_its_word() -> None:
         assert (found.difference, found.error, found.interval, found.p, found.n) == (0, 0, (0, 0), 1, 2)
     always = over_seeds([30.0, 30.0], [60.0, 60.0])
     assert (always.difference, always.interval, always.p) == (30.0, (30.0, 30.0), 0.0)
-    assert alone(1.0, 3.0) == Estimate(2.0, 1)
-    assert (alone(3.0, 3.0).interval, alone(3.0, 3.0).p) == ((0.0, 0.0), 1.0)
+    assert single(1.0, 3.0) == Estimate(2.0, 1)
+    assert (single(3.0, 3.0).interval, single(3.0, 3.0).p) == ((0.0, 0.0), 1.0)
 
 
 def test_holm() -> None:

@@ -9,16 +9,16 @@ from typing import Literal
 
 import numpy as np
 
-LEVEL = 0.95
-"""Confidence of every interval."""
+CONFIDENCE = 0.95
+"""Confidence level of every interval."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
     """A difference B - A from ``n`` pairs of ``paired_by``.
 
-    ``error`` is its standard error, ``interval`` the 95 % one, ``p`` that of no difference, two-sided.
-    They are None where the pairs can't tell (``paired_by`` is then empty).
+    ``error`` is its standard error, ``interval`` the 95 % confidence interval, ``p`` the two-sided p value of
+    no difference. They are None where the pairs allow no test (``paired_by`` is then empty).
     """
 
     difference: float
@@ -40,7 +40,7 @@ def over_seeds(a: Sequence[float], b: Sequence[float]) -> Estimate:
 def over_batches(
     a: float, b: float, a_without: Sequence[float], b_without: Sequence[float], sizes: Sequence[int]
 ) -> Estimate:
-    """Delete-a-group jackknife of b - a, where ``*_without`` (K,) leave out the groups of ``sizes`` (K,).
+    """Delete-a-group jackknife of b - a; ``*_without`` (K,) are the values without each group of ``sizes`` (K,).
 
     Of d = b - a the pseudo-values are ``h_k d - (h_k - 1) d_-k`` with h_k = sum(sizes) / size_k, and
 
@@ -57,16 +57,16 @@ def over_batches(
     return _by_t(d, error, len(sizes), "batches")
 
 
-def alone(a: float, b: float) -> Estimate:
-    """One pair: no interval, unless the two are the same number (then the same samples)."""
+def single(a: float, b: float) -> Estimate:
+    """One pair: no interval, except for equal values, which come from the same samples."""
     return Estimate(b - a, 1) if a != b else Estimate(0.0, 1, "seeds", 0.0, (0.0, 0.0), 1.0)
 
 
 def _by_t(difference: float, error: float, n: int, paired_by: Literal["seeds", "batches"]) -> Estimate:
-    """Student's t about the difference; an error of nought is taken at its word."""
+    """Student's t interval about the difference; an error of zero gives an interval of no width."""
     from scipy.special import stdtr, stdtrit
 
-    reach = float(stdtrit(n - 1, (1 + LEVEL) / 2)) * error
+    reach = float(stdtrit(n - 1, (1 + CONFIDENCE) / 2)) * error
     p = float(difference == 0)
     if error > 0:
         p = 2 * float(stdtr(n - 1, -abs(difference) / error))
@@ -74,18 +74,18 @@ def _by_t(difference: float, error: float, n: int, paired_by: Literal["seeds", "
 
 
 def holm(values: Sequence[float | None]) -> list[float | None]:
-    """p values adjusted for their number (Holm 1979): at 0.05, the chance of any false one is at most 5 %.
+    """p values adjusted for their number (Holm 1979): below 0.05, any is false with a chance of at most 5 %.
 
-    None stays None and does not count.
+    None stays None and is not counted.
     """
-    told = sorted((p, place) for place, p in enumerate(values) if p is not None)
+    ranked = sorted((p, index) for index, p in enumerate(values) if p is not None)
     adjusted: list[float | None] = [None] * len(values)
-    least = 0.0
-    for behind, (p, place) in enumerate(told):
-        least = adjusted[place] = max(least, min(1.0, (len(told) - behind) * p))
+    largest = 0.0
+    for rank, (p, index) in enumerate(ranked):
+        largest = adjusted[index] = max(largest, min(1.0, (len(ranked) - rank) * p))
     return adjusted
 
 
 def geometric_mean(values: Sequence[float]) -> float | None:
-    """exp of the mean log; None of no values."""
+    """exp of the mean log; None for no values."""
     return math.exp(math.fsum(map(math.log, values)) / len(values)) if values else None

@@ -1,0 +1,269 @@
+"""The Python API: what the command line calls, and notebooks.
+
+Each function takes the same settings as its command and returns typed results.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.engine.loop import Engine, Rerun
+from bench.engine.remeasuring import Remeasurement, measure_records
+from bench.engine.session import Session
+from bench.events import Emit, silent
+from bench.plan.contexts import MetricContexts
+from bench.plan.dry_run import DryRun, dry_run
+from bench.plan.installed import installed_registry
+from bench.plan.objects import Selection, register_objects
+from bench.plan.planning import Objects, Plan
+from bench.plan.request import Request, results_folder
+from bench.plugins.registry import Registry
+from bench.reporting.results_view import Results
+from bench.results.store import Store
+
+if TYPE_CHECKING:
+    from bench.checkpoints.cards import Card
+
+Choice = Selection | Sequence[Selection]
+"""One selection, or several that multiply out."""
+
+SELECTIONS = ("task", "sde", "predictor", "corrector", "solver", "checkpoint", "metric", "executor")
+"""Settings that name plugins, so that objects can stand in their place."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """A planned call of `run`: the plan, its results folder, and all that executing it needs."""
+
+    plan: Plan
+    store: Store
+    contexts: MetricContexts
+    registry: Registry
+
+    def dry_run(self, rerun: Rerun = "failed") -> DryRun:
+        """What executing the job would do."""
+        return dry_run(self.plan, self.store, self.contexts, rerun)
+
+    def execute(self, rerun: Rerun = "failed", emit: Emit = silent) -> Results:
+        """Do the runs and return their records."""
+        settings = self.plan.settings
+        for suite_plan in self.plan.suite_plans:
+            self.store.write_suite(suite_plan)
+        executor = self.registry.build(
+            "executors", settings.executor, settings.parameters.get("executor", {})
+        )
+        engine = Engine(
+            self.store,
+            executor,
+            Session(self.registry),
+            self.contexts,
+            emit=emit,
+            rerun=rerun,
+            prune=settings.prune,
+        )
+        return Results(engine.execute(self.plan.runs), self.store)
+
+
+def plan_job(
+    request: Request,
+    registry: Registry | None = None,
+    *,
+    objects: Objects | None = None,
+    writes: bool = True,
+    emit: Emit = silent,
+) -> Job:
+    """Plan a request: its runs, checked, and its results folder; nothing is sampled.
+
+    Args:
+        request: What is to be run.
+        registry: Plugins by name; None for those that are installed.
+        objects: Plugins passed as objects, by kind and name.
+        writes: False leaves the results folder as it is.
+        emit: Receives progress of hashing and of references that are measured.
+    """
+    registry = registry or installed_registry()
+    settings, _, _ = request.resolve(registry)
+    out = settings.out.expanduser()
+    contexts = MetricContexts(registry, out, emit)
+    plan = request.plan(contexts, objects)
+    return Job(plan, Store(out, writes=writes, emit=emit), contexts, registry)
+
+
+def run(
+    *,
+    checkpoint: Choice | None = None,
+    model: Card | None = None,
+    suite: str | None = None,
+    task: Selection | None = None,
+    data: str | None = None,
+    sde: Choice | None = None,
+    predictor: Choice | None = None,
+    corrector: Choice | None = None,
+    solver: Choice | None = None,
+    metric: Choice | None = None,
+    steps: int | None = None,
+    grid: str | None = None,
+    rho: float | None = None,
+    order: str | None = None,
+    denoise: str | None = None,
+    label_scales: int | None = None,
+    samples: int | None = None,
+    batch_size: int | None = None,
+    seed: int | None = None,
+    repeats: int | None = None,
+    parameters: Mapping[str, Mapping[str, object]] | None = None,
+    device: str | None = None,
+    precision: str | None = None,
+    compile: bool | None = None,
+    executor: Selection | None = None,
+    out: str | Path | None = None,
+    profile: str | None = None,
+    only: Sequence[str] = (),
+    steps_scale: float | None = None,
+    rerun: Rerun = "failed",
+    prune: bool | None = None,
+    registry: Registry | None = None,
+    emit: Emit | None = None,
+) -> Results:
+    """Sample a checkpoint by one or several samplers and measure the samples.
+
+    What is not given comes from bench.toml, as for ``bench run``. Selections multiply out. The same call
+    again takes finished runs from disk. A class or an instance may stand for any plugin's name, and ``model``
+    for a checkpoint; such runs stay in this process.
+
+    Args:
+        checkpoint: Name of a checkpoint, or several.
+        model: A network in memory (`network`), in place of ``checkpoint``.
+        suite: Name of a suite of bench.toml; it sets its own samplers.
+        task: What the run does with the sampler; default: generate.
+        data: Images that the task works on: a folder, an ``.npz``, a run, or a data set.
+        sde: Forward SDE; default: the checkpoint's own.
+        predictor: Predictor, or ``none``.
+        corrector: Corrector, or ``none``.
+        solver: ODE or SDE solver, in place of predictor and corrector.
+        metric: Metrics; default: the checkpoint's own.
+        steps: Steps of the time grid.
+        grid: Time grid: ``uniform``, ``logsnr`` or ``polynomial``.
+        rho: Exponent of the polynomial grid.
+        order: ``corrector_first`` or ``predictor_first``.
+        denoise: How a run ends: ``mean``, ``tweedie`` or ``none``.
+        label_scales: Ask the network at the nearest lower of so many trained scales.
+        samples: Number of samples.
+        batch_size: Samples per batch, the unit of randomness and of resuming.
+        seed: First seed.
+        repeats: Number of seeds.
+        parameters: Plugin parameters by role, such as ``{"corrector": {"snr": 0.16}}``.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        precision: ``fp32``, ``tf32`` or ``bf16``, of the network.
+        compile: Compile the network.
+        executor: What runs the batches.
+        out: Results folder.
+        profile: Profile of bench.toml.
+        only: Patterns of ``SDE ROW COLUMN`` that select runs of a suite.
+        steps_scale: Factor of a suite's step counts.
+        rerun: Runs to do: ``missing`` (never done), ``failed`` (also failed ones), ``all`` (anew).
+        prune: Remove samples once they are measured.
+        registry: Plugins by name; None for those that are installed.
+        emit: Receives progress events; None shows progress in a notebook or terminal.
+
+    Returns:
+        The records, as a table, with images.
+
+    Raises:
+        BenchError: The settings contradict each other, or a name is unknown.
+        StoreError: The results folder can't be written.
+    """
+    if model is not None:
+        checkpoint = model
+    local = locals()
+    registry = registry or installed_registry()
+    chosen = {name: local[name] for name in SELECTIONS if local[name] is not None}
+    registry, names, objects = register_objects(registry, chosen)
+    keys = (
+        *(
+            "data",
+            "steps",
+            "grid",
+            "rho",
+            "order",
+            "denoise",
+            "label_scales",
+            "samples",
+            "batch_size",
+            "seed",
+        ),
+        *("repeats", "device", "precision", "compile", "prune"),
+    )
+    values: dict[str, object] = names | {key: local[key] for key in keys if local[key] is not None}
+    if out is not None:
+        values["out"] = Path(out)
+    if parameters is not None:
+        values["parameters"] = {role: dict(given) for role, given in parameters.items()}
+    request = Request(values, profile, suite, tuple(only), steps_scale)
+    if emit is not None:
+        return plan_job(request, registry, objects=objects, emit=emit).execute(rerun, emit)
+    from rich.console import Console
+
+    from bench.reporting.progress import Display
+
+    job = plan_job(request, registry, objects=objects)
+    console = Console(stderr=True, highlight=False)
+    if not (console.is_terminal or console.is_jupyter):
+        return job.execute(rerun)
+    with Display(console, len(job.plan.runs)) as display:
+        return job.execute(rerun, display)
+
+
+def remeasure(
+    metric: Choice,
+    *,
+    suite: str | None = None,
+    checkpoint: str | None = None,
+    parameters: Mapping[str, object] | None = None,
+    device: str | None = None,
+    out: str | Path | None = None,
+    registry: Registry | None = None,
+    emit: Emit = silent,
+) -> list[Remeasurement]:
+    """Add metrics to finished runs from their samples on disk; nothing is sampled.
+
+    Args:
+        metric: Metrics to take.
+        suite: Take the runs of this suite alone.
+        checkpoint: Take the runs of this checkpoint alone.
+        parameters: Parameters of the metrics.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        out: Results folder; None for that of bench.toml.
+        registry: Plugins by name; None for those that are installed.
+        emit: Receives progress events.
+
+    Returns:
+        What came of each record.
+    """
+    from bench.devices import choose_device
+    from bench.errors import BenchError
+    from bench.plan.planning import build_metrics
+    from bench.plan.settings import settings
+
+    registry, names, objects = register_objects(registry or installed_registry(), {"metric": metric})
+    labels = names["metric"]
+    values: dict[str, object] = {"metric": [labels] if isinstance(labels, str) else labels}
+    values["parameters"] = {"metric": dict(parameters or {})}
+    values |= {"device": device} if device is not None else {}
+    chosen, _ = settings(values)
+    root = results_folder(None if out is None else Path(out))
+    if not (root / "records").is_dir():
+        raise BenchError(f"there are no results in {root}: bench run makes some, or choose another --out")
+    contexts = MetricContexts(registry, root, emit)
+    metrics = build_metrics(registry, chosen.metric, chosen.parameters.get("metric", {}), objects)
+    return measure_records(
+        metrics,
+        Store(root, emit=emit),
+        contexts.on(str(choose_device(chosen.device))),
+        suite=suite,
+        checkpoint=checkpoint,
+        emit=emit,
+    )

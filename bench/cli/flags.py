@@ -1,0 +1,56 @@
+"""Short flags that plugins' parameters declare, as options of a command."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import click
+
+from bench.cli.context import registry_of
+from bench.plugins.registry import Flag
+
+_VALUES = "bench.plugin_flags"
+
+
+class FlagCommand(click.Command):
+    """A command with an option for every short flag that parameters of its ``roles`` declare.
+
+    The values are those of `flag_values`, not arguments of the command's function.
+    """
+
+    roles: Collection[str] = ()
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """The command's own parameters, and the plugins' flags, whose names must not be taken."""
+        own = super().get_params(ctx)
+        taken = {option for parameter in own for option in parameter.opts}
+        flags = [flag for flag in registry_of(ctx).flags() if flag.role in self.roles]
+        return [*own, *(_option(flag) for flag in flags if f"--{flag.name}" not in taken)]
+
+
+def flag_command(*roles: str) -> type[FlagCommand]:
+    """The class of a command with the flags of these roles: ``@click.command(cls=flag_command("metric"))``."""
+    return type("FlagCommand", (FlagCommand,), {"roles": roles})
+
+
+def flag_values(context: click.Context) -> dict[str, Any]:
+    """Values of the flags that were given, by ``ROLE.PARAMETER``."""
+    return dict(context.meta.get(_VALUES, {}))
+
+
+def _option(flag: Flag) -> click.Option:
+    def store(context: click.Context, _: click.Parameter, value: Any) -> None:
+        if value is not None:
+            context.meta.setdefault(_VALUES, {})[flag.target] = value
+
+    switch = flag.parameter.type == "bool"
+    return click.Option(
+        [f"--{flag.name}"],
+        is_flag=switch,
+        default=None,
+        metavar=None if switch else "VALUE",
+        help=f"Short for -P {flag.target}={'true' if switch else 'VALUE'}.",
+        expose_value=False,
+        callback=store,
+    )

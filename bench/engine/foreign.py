@@ -1,0 +1,166 @@
+"""Metrics of images that anyone made: folders, archives, runs, data sets, tensors."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.data.datasets import dataset_name
+from bench.data.images import Images
+from bench.engine.measuring import measure_batches
+from bench.errors import BenchError
+from bench.events import Advance, Notice
+from bench.metrics.features import FeatureMetric
+from bench.plan.planning import build_metrics
+from bench.results.record import MetricRecord
+from bench.types import JSONObject
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from bench.metrics.context import MetricContext
+    from bench.metrics.role import Metric
+
+
+@dataclasses.dataclass(frozen=True)
+class ReferencedMetric:
+    """A metric's record with what the images were compared with.
+
+    Args:
+        record: The value, and what decides it.
+        reference: Name of the reference; empty where the metric needs none.
+        reference_card: What is known of the reference statistics; empty where there are none.
+    """
+
+    record: MetricRecord
+    reference: str = ""
+    reference_card: JSONObject = dataclasses.field(default_factory=dict)
+
+    def to_json(self) -> JSONObject:
+        """As JSON data."""
+        plain: JSONObject = self.record.model_dump(mode="json", exclude={"exact"})
+        return plain | {"reference": self.reference, "reference_card": self.reference_card}
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageMeasurement:
+    """Metrics of images from any source.
+
+    Args:
+        source: Name, kind, n, shape, hash and decoder of the images (`Images.facts`).
+        device: Type of the device that the metrics ran on.
+        metrics: By label, which leaves out the reference: all metrics of a measurement share it.
+    """
+
+    source: JSONObject
+    device: str
+    metrics: dict[str, ReferencedMetric]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of an image, (3, H, W)."""
+        shape = self.source["shape"]
+        assert isinstance(shape, list)
+        return tuple(int(f"{size}") for size in shape)
+
+    def to_json(self) -> JSONObject:
+        """As JSON data."""
+        metrics: JSONObject = {label: metric.to_json() for label, metric in self.metrics.items()}
+        return {"source": self.source, "device": self.device, "metrics": metrics}
+
+
+def measure_images_of(
+    source: str | Path | Images, metrics: Sequence[Metric], context: MetricContext
+) -> ImageMeasurement:
+    """The metrics of images, in one pass over them.
+
+    Args:
+        source: Images, or what they are called: a folder, an ``.npz``, a run, a data set.
+        metrics: Metrics of images, such as those of `metrics_of`.
+        context: What the metrics use; it opens the images and reports progress.
+
+    Raises:
+        BenchError: The images can't be read, a metric can't measure them, or its value is not finite.
+    """
+    images = source if isinstance(source, Images) else context.images(f"{source}")
+    if images.note:
+        context.emit(Notice(f"{images.name}: {images.note}"))
+    for metric in metrics:
+        if metric.inputs != ("images",):
+            raise BenchError(f"{metric.name} takes {', '.join(metric.inputs)} of a run: take bench measure")
+        if isinstance(metric, FeatureMetric):
+            metric.extractor_plugin(context).check_shape(images.shape)
+    references = {metric.label: _reference(metric, context) for metric in metrics}
+    phase, done = f"measuring {images.name}", 0
+    context.emit(Advance(phase, 0, images.n, "images"))
+
+    def advance(batch: Mapping[str, Tensor]) -> None:
+        nonlocal done
+        done += len(batch["images"])
+        context.emit(Advance(phase, done, images.n, "images"))
+
+    records = measure_batches(metrics, _batches(images), context, advance)
+    results = {}
+    for metric in metrics:
+        reference, card = references[metric.label]
+        results[_label(metric)] = ReferencedMetric(records[metric.label], reference, card)
+    return ImageMeasurement(images.facts(context.emit), context.device.type, results)
+
+
+def _batches(images: Images) -> Iterator[Mapping[str, Tensor]]:
+    for batch in images:
+        yield {"images": batch}
+
+
+def _label(metric: Metric) -> str:
+    """The label without the reference."""
+    return metric.build({name: value for name, value in metric.values().items() if name != "reference"}).label
+
+
+def _reference(metric: Metric, context: MetricContext) -> tuple[str, JSONObject]:
+    """Name and card of what a metric compares with, which is found, or measured, now."""
+    metric.provenance(context)
+    if not isinstance(metric, FeatureMetric) or not metric.reference_name():
+        return fixed_reference(metric, context), {}
+    extractor = metric.extractor_plugin(context)
+    name = metric.reference_name()
+    return name, context.statistics(name, extractor, metric.rounding).card
+
+
+def fixed_reference(metric: Metric, context: MetricContext) -> str:
+    """What a metric without the parameter ``reference`` compares with; empty where it needs nothing."""
+    if isinstance(metric, FeatureMetric):
+        return metric.reference_name()
+    return ", ".join(metric.provenance(context))
+
+
+def metrics_of(
+    names: Sequence[str], parameters: Mapping[str, Any], context: MetricContext
+) -> tuple[Metric, ...]:
+    """Metrics of these names with these parameters; ``reference`` goes to those that take one.
+
+    Raises:
+        BenchError: A metric or parameter is unknown, or a metric always compares with another reference.
+    """
+    registry = context.registry
+    takes = {
+        name
+        for name in names
+        if "reference" in {parameter.name for parameter in registry.get("metrics", name).thing.parameters()}
+    }
+    values = dict(parameters)
+    reference = values.get("reference")
+    if isinstance(reference, str) and (full := dataset_name(reference)) is not None:
+        values["reference"] = full  # cifar10 is cifar10-train, and labeled so
+    passed = values if takes else {key: value for key, value in values.items() if key != "reference"}
+    metrics = build_metrics(registry, list(names), passed)
+    for metric in metrics:
+        fixed = "" if metric.name in takes else fixed_reference(metric, context)
+        # cifar10-train is what a fixed reference, too, is made of
+        if fixed and reference not in (None, fixed) and values["reference"] != "cifar10-train":
+            raise BenchError(
+                f"{metric.name} is always against {fixed}: leave out --reference, or take another --metric"
+            )
+    return metrics

@@ -1,0 +1,206 @@
+"""More metrics of recorded runs, from the samples on disk; nothing is sampled."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import traceback
+from collections import Counter
+from collections.abc import Sequence
+from typing import Literal
+
+from bench.engine.measuring import measure_batches, stored_batches, with_exact
+from bench.errors import BenchError, StoreError, did_you_mean
+from bench.events import Emit, MetricsDone, RunMeasuring, RunWaiting, silent
+from bench.metrics.context import MetricContext
+from bench.metrics.role import Metric
+from bench.results.manifest import SuitePlan
+from bench.results.measured import has_metric
+from bench.results.record import MetricRecord, Record
+from bench.results.store import Store
+
+Outcome = Literal["measured", "complete", "no samples", "unfit", "failed"]
+"""What comes of a record: measured now; has all metrics; its samples are gone; its task returns nothing that
+the metrics read; a metric fails."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Remeasurement:
+    """What came of one record.
+
+    ``metrics`` are the new values by label, ``failures`` the reasons of metrics that failed, by label, and
+    ``log`` the path of their tracebacks.
+    """
+
+    record: Record
+    outcome: Outcome
+    metrics: dict[str, MetricRecord] = dataclasses.field(default_factory=dict)
+    failures: dict[str, str] = dataclasses.field(default_factory=dict)
+    log: str = ""
+
+
+def count_outcomes(measurements: Sequence[Remeasurement]) -> Counter[Outcome]:
+    """How many records came to which outcome."""
+    return Counter(measurement.outcome for measurement in measurements)
+
+
+def measure_records(
+    metrics: Sequence[Metric],
+    store: Store,
+    context: MetricContext,
+    *,
+    suite: str | None = None,
+    checkpoint: str | None = None,
+    emit: Emit = silent,
+) -> list[Remeasurement]:
+    """Add metrics to the finished records of a store; a record that has a metric keeps its value.
+
+    Args:
+        metrics: Metrics to take.
+        store: Results folder.
+        context: What metrics may use.
+        suite: Take the records of this suite alone.
+        checkpoint: Take the records of this checkpoint alone.
+        emit: Receives `RunMeasuring` and `MetricsDone` for each record.
+
+    Raises:
+        BenchError: There is no such record.
+        StoreError: A record can't be written.
+    """
+    plans = _suite_plans(store, suite) if suite is not None else []
+    records = _selected_records(store, plans if suite is not None else None, checkpoint)
+    measurements: list[Remeasurement] = []
+    try:
+        for record in records:
+            emit(RunMeasuring(record.fingerprint, record.label))
+            measurement = _measure_record(record, metrics, store, context, emit)
+            measurements.append(measurement)
+            values = {label: result.value for label, result in measurement.metrics.items()}
+            notes = {label: result.note for label, result in measurement.metrics.items()}
+            emit(
+                MetricsDone(
+                    record.fingerprint,
+                    record.label,
+                    measurement.outcome == "failed",
+                    values,
+                    notes,
+                    measurement.failures,
+                    measurement.log,
+                )
+            )
+    finally:
+        for plan in plans:
+            _list_metrics(store, plan, [metric.label for metric in metrics])
+        store.write_csv()
+    return measurements
+
+
+def record_batches(record: Record) -> list[tuple[int, int]]:
+    """Index and size of every batch of a record's samples."""
+    size = record.identity.batch_size
+    full, rest = divmod(record.samples, size)
+    return [(index, size) for index in range(full)] + ([(full, rest)] if rest else [])
+
+
+def _suite_plans(store: Store, suite: str) -> list[SuitePlan]:
+    plans = store.read_suites(suite)
+    if not plans:
+        folder = store.root / "suites"
+        known = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+        raise BenchError(
+            f"no run of suite {suite!r} in {store.root}{did_you_mean(suite, known)}: "
+            f"bench run --suite {suite} comes first"
+        )
+    return plans
+
+
+def _selected_records(
+    store: Store, plans: Sequence[SuitePlan] | None, checkpoint: str | None
+) -> list[Record]:
+    records = [record for record in store.records() if record.status == "finished"]
+    if not records:
+        raise BenchError(f"there is no finished record in {store.root}: bench run makes some")
+    if plans is not None:
+        fingerprints = {run.fingerprint for plan in plans for run in plan.cells}
+        records = [record for record in records if record.fingerprint in fingerprints]
+        if not records:
+            raise BenchError(f"no run of suite {plans[0].suite} is finished in {store.root}")
+    if checkpoint is None:
+        return records
+    names = {record.identity.checkpoint.name for record in records}
+    if checkpoint not in names:
+        raise BenchError(f"no finished record of checkpoint {checkpoint!r}{did_you_mean(checkpoint, names)}")
+    return [record for record in records if record.identity.checkpoint.name == checkpoint]
+
+
+def _measure_record(
+    record: Record, metrics: Sequence[Metric], store: Store, context: MetricContext, emit: Emit
+) -> Remeasurement:
+    """Compute what a record lacks and write it anew."""
+    fitting = [metric for metric in metrics if set(metric.inputs) <= set(record.outputs)]
+
+    def lacking(held: Record) -> list[Metric]:
+        return [one for one in fitting if not has_metric(held.metrics.get(one.label), one, context)]
+
+    def without_samples() -> bool:
+        return not all(store.batch_path(record.key, *batch).exists() for batch in record_batches(record))
+
+    if not fitting:
+        return Remeasurement(record, "unfit")
+    if not lacking(record):
+        return Remeasurement(record, "complete")
+    if without_samples():
+        return Remeasurement(record, "no samples")
+    waiting = RunWaiting(record.fingerprint, record.label)
+    with store.locked(record.fingerprint, functools.partial(emit, waiting)):
+        current = store.read_record(record.fingerprint)
+        if current is None or current.status != "finished":  # another process makes it anew
+            return Remeasurement(record, "no samples")
+        results, errors = _results(lacking(current), current, store, context)
+        if errors and without_samples():  # a batch is damaged, which the store reported
+            return Remeasurement(record, "no samples")
+        if results:
+            current = current.model_copy(update={"metrics": current.metrics | results})
+            store.write_record(current)
+        if errors:
+            texts = ["".join(traceback.format_exception(error)) for error in errors.values()]
+            log = store.write_log(record.fingerprint, "\n".join(texts))
+            reasons = {label: _reason(error) for label, error in errors.items()}
+            return Remeasurement(current, "failed", results, reasons, str(log))
+    return Remeasurement(current, "measured" if results else "complete", results)
+
+
+def _results(
+    metrics: Sequence[Metric], record: Record, store: Store, context: MetricContext
+) -> tuple[dict[str, MetricRecord], dict[str, Exception]]:
+    """Values by label, and the errors of the metrics that failed."""
+    batches = (outputs for outputs, _ in stored_batches(store, record.key, record_batches(record)))
+    try:
+        return with_exact(measure_batches(metrics, batches, context), record.exact), {}
+    except StoreError:
+        raise
+    except Exception as error:
+        if len(metrics) == 1:
+            return {}, {metrics[0].label: error}
+    # one of several failed: take them one by one, to keep the others
+    results: dict[str, MetricRecord] = {}
+    errors: dict[str, Exception] = {}
+    for metric in metrics:
+        one, failure = _results([metric], record, store, context)
+        results |= one
+        errors |= failure
+    return results, errors
+
+
+def _reason(error: Exception) -> str:
+    text = " ".join(f"{error}".split())
+    return text if isinstance(error, BenchError) else f"{type(error).__name__}: {text}"
+
+
+def _list_metrics(store: Store, plan: SuitePlan, labels: Sequence[str]) -> None:
+    """Add to a suite's plan the metrics that one of its records now has."""
+    records = [store.read_record(run.fingerprint) for run in plan.cells]
+    held = {label for record in records if record is not None for label in record.metrics}
+    metrics = tuple(dict.fromkeys([*plan.metrics, *(label for label in labels if label in held)]))
+    if metrics != plan.metrics:
+        store.write_suite(plan.model_copy(update={"metrics": metrics}))

@@ -1,0 +1,128 @@
+"""The identity of a run: everything that decides its numbers, gathered as plain data."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from importlib import metadata
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import JsonValue
+
+from bench.checkpoints.cards import Card
+from bench.checkpoints.resolve import follows_convention
+from bench.devices import device_kind
+from bench.diffusion.sampler import Sampler
+from bench.diffusion.sde import SDE
+from bench.errors import BenchError
+from bench.params import Plugin
+from bench.plan.object_hash import object_hash
+from bench.plan.source_hash import CodeIdentity, code_hash, core_hash
+from bench.plugins.registry import Entry, Registry
+from bench.results.identity import CheckpointIdentity, DataIdentity, PluginIdentity
+from bench.tasks.role import Task
+
+if TYPE_CHECKING:
+    from bench.data.images import Images
+
+IN_MEMORY = "in memory"
+"""What stands for the distribution of a plugin that was passed as an object."""
+
+
+def plugin_identity(entry: Entry, plugin: Plugin) -> PluginIdentity:
+    """A plugin as a run uses it: parameters, code, versions of libraries and hashes of files."""
+    code = plugin_code(entry, plugin)
+    declared = {name: library_version(name) for name in plugin.libraries}
+    return PluginIdentity(
+        name=plugin.name,
+        parameters=plugin.values(),
+        distribution=entry.distribution,
+        version=entry.version,
+        code=code.code,
+        libraries=code.libraries | declared,
+        files=code.files,
+    )
+
+
+def plugin_code(entry: Entry, plugin: Plugin) -> CodeIdentity:
+    """The code behind a plugin: of a registered class its modules, of an object its own source."""
+    if entry.distribution != IN_MEMORY:
+        return code_hash(type(plugin))
+    source = object_hash(type(plugin))
+    return CodeIdentity(source or "no source", {}, {}, complete=source is not None)
+
+
+def checkpoint_identity(
+    card: Card, convention: Literal["exact", "published", "rescaled"], registry: Registry
+) -> CheckpointIdentity:
+    """What of a checkpoint decides a score, and how its files are read."""
+    reader = _reader_identity(card, registry)
+    facts: dict[str, Any] = card.deciding() | {
+        "name": card.name,
+        "shape": tuple(card.shape),
+        "data_range": tuple(card.data_range),
+        "reader": reader,
+        "convention": convention,
+    }
+    return CheckpointIdentity.model_validate(facts)
+
+
+def _reader_identity(card: Card, registry: Registry) -> PluginIdentity | None:
+    if not card.needs_reader:
+        return None
+    try:
+        entry = registry.get("readers", card.format)
+        return plugin_identity(entry, entry.thing.build(card.parameters.get("reader", {})))
+    except BenchError as error:
+        raise BenchError(f"checkpoint {card.name}: {error}") from error
+
+
+def convention_of(card: Card, sde: SDE, registry: Registry) -> Literal["exact", "published", "rescaled"]:
+    """Whether a network is asked by its published convention, or at the levels of another SDE."""
+    if card.exact:
+        return "exact"
+    if card.sde is None or follows_convention(card, sde, registry):
+        return "published"
+    return "rescaled"
+
+
+def data_identity(task: Task, data: Images | None) -> DataIdentity | None:
+    """The images that a task works on; None for a task that takes none."""
+    if not task.takes_data:
+        return None
+    if data is None:
+        return DataIdentity(kind="draws")
+    return DataIdentity(kind=data.kind, n=data.n, sha256=data.sha256(), decoder=data.decoder)
+
+
+def grid_identity(sampler: Sampler) -> Mapping[str, JsonValue]:
+    """The settings of a predictor's and corrector's grid; empty for a solver."""
+    if sampler.solver is not None:
+        return {}
+    return {
+        "steps": sampler.steps,
+        "grid": sampler.grid,
+        "order": sampler.order,
+        "rho": sampler.rho if sampler.grid == "polynomial" else None,
+        "label_scales": sampler.label_scales,
+    }
+
+
+@functools.cache
+def library_version(distribution: str) -> str:
+    """Version of an installed distribution."""
+    return metadata.version(distribution)
+
+
+__all__ = [
+    "IN_MEMORY",
+    "checkpoint_identity",
+    "convention_of",
+    "core_hash",
+    "data_identity",
+    "device_kind",
+    "grid_identity",
+    "library_version",
+    "plugin_code",
+    "plugin_identity",
+]

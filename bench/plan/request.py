@@ -1,0 +1,124 @@
+"""A request for runs, from the command line or from Python, and its plan."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+
+from bench.checkpoints.resolve import own_sde
+from bench.errors import BenchError
+from bench.plan.contexts import MetricContexts
+from bench.plan.planning import Objects, Plan, plan_runs, plan_suite
+from bench.plan.settings import SAMPLER_SETTINGS, Settings, settings, suites
+from bench.plan.suites import Suite, resolved
+from bench.plugins.registry import Registry
+from bench.results.run_spec import RunSpec
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What is to be run.
+
+    Args:
+        settings: Values by name, of `bench.plan.settings.Settings`; the others come from bench.toml.
+        profile: Name of a profile of bench.toml; None for the default.
+        suite: Name of a suite, which sets its own samplers.
+        only: Patterns of ``SDE ROW COLUMN``: runs of the suite that match one.
+        steps_scale: Factor of a suite's step counts.
+    """
+
+    settings: Mapping[str, object]
+    profile: str | None = None
+    suite: str | None = None
+    only: tuple[str, ...] = ()
+    steps_scale: float | None = None
+
+    def resolve(self, registry: Registry) -> tuple[Settings, str, Suite | None]:
+        """The settings, the profile's name and the suite.
+
+        Raises:
+            BenchError: Settings contradict each other or belong to a suite.
+        """
+        values = dict(self.settings)
+        profile = self.profile
+        suite = None
+        if self.suite is not None:
+            suite = resolved(self.suite, suites())
+            self._check_beside_suite(values)
+            values, profile = _with_suite(suite, values, profile, registry)
+        elif self.steps_scale is not None or self.only:
+            raise BenchError("--steps-scale and --only belong to a suite: give --suite")
+        result, name = settings(values, profile)
+        _check_meaning(values, result)
+        return result, name, suite
+
+    def plan(self, contexts: MetricContexts, objects: Objects | None = None) -> Plan:
+        """The plan of the request."""
+        chosen, profile, suite = self.resolve(contexts.registry)
+        if suite is None or self.suite is None:
+            return plan_runs(chosen, profile, contexts, objects)
+        scale = 1.0 if self.steps_scale is None else self.steps_scale
+        return plan_suite(
+            chosen, profile, self.suite, suite, contexts, scale=scale, only=self.only, objects=objects
+        )
+
+    def _check_beside_suite(self, values: Mapping[str, object]) -> None:
+        """A suite sets its own samplers."""
+        flags = [f"--{key.replace('_', '-')}" for key in SAMPLER_SETTINGS if key in values]
+        parameters = values.get("parameters")
+        roles = parameters if isinstance(parameters, Mapping) else {}
+        flags += [f"a parameter of a {role}" for role in roles if role not in ("metric", "executor")]
+        if flags:
+            raise BenchError(
+                f"the suite {self.suite} sets its own samplers: leave out {flags[0]}, or define a suite in "
+                f'bench.toml (extends = "{self.suite}" takes in its cells)'
+            )
+
+
+def _with_suite(
+    suite: Suite, values: dict[str, object], profile: str | None, registry: Registry
+) -> tuple[dict[str, object], str | None]:
+    """A suite's checkpoint where none is given, and the profile ``exact`` for exact checkpoints."""
+    if "checkpoint" not in values and suite.checkpoint is not None:
+        names = suite.checkpoint
+        values = values | {"checkpoint": [names] if isinstance(names, str) else names}
+    checkpoints = values.get("checkpoint", [])
+    names = [checkpoints] if isinstance(checkpoints, str) else list(checkpoints)  # type: ignore[call-overload]
+    cards = [registry.get("checkpoints", name).thing for name in names]
+    if profile is None and cards and all(card.exact for card in cards):
+        profile = "exact"
+    return values, profile
+
+
+def _check_meaning(values: Mapping[str, object], chosen: Settings) -> None:
+    """A setting without any effect is a mistake."""
+    idle = [name for name in ("steps", "grid", "rho", "order") if name in values]
+    if chosen.solver and idle:
+        raise BenchError(
+            f"--{idle[0]} has no meaning for a solver, which makes its own steps: leave it out "
+            "(bench show NAME lists a solver's own parameters)"
+        )
+    if "rho" in values and chosen.grid != "polynomial":
+        raise BenchError("--rho belongs to the polynomial grid: give --grid polynomial")
+
+
+def results_folder(out: Path | None = None) -> Path:
+    """The results folder: ``out``, or else that of bench.toml."""
+    values = {} if out is None else {"out": out}
+    return settings(values)[0].out.expanduser()
+
+
+def rescaling_note(spec: RunSpec, registry: Registry) -> str | None:
+    """What a network was trained on, where the run's SDE is another; None where the convention is its own."""
+    if spec.identity.checkpoint.convention != "rescaled":
+        return None
+    own, run = own_sde(spec.card, registry), spec.sampler.sde
+    assert own is not None
+    values = {k: v for k, v in own.values().items() if own.name == run.name and k != "eps"}
+    different = [f"{k}={v:g}" for k, v in values.items() if run.values()[k] != v]
+    trained = f"{own.name} with {', '.join(different)}" if different else own.name
+    if values and tuple(spec.card.data_range) != tuple(run.data_range):
+        low, high = spec.card.data_range
+        trained = f"{own.name} with images from {low:g} to {high:g}"
+    return f"{spec.card.name} was trained on {trained}: it is asked at the level of equal sigma/alpha"

@@ -1,0 +1,147 @@
+"""A table laid out for readers: headers and lines of entries, which writers render."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
+
+from bench.reporting.table import Cell, Table
+from bench.reporting.text import number, percent
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """An entry of a layout: its text, whether it is emphasized as the best, whether a dagger marks it, and
+    what follows the marks."""
+
+    text: str
+    best: bool = False
+    flagged: bool = False
+    suffix: str = ""
+
+    @property
+    def core(self) -> str:
+        """The text with its dagger: what is emphasized."""
+        return f"{self.text} †" if self.flagged else self.text
+
+    @property
+    def plain(self) -> str:
+        """The entry without any format: the best is between asterisks."""
+        return f"*{self.core}*{self.suffix}" if self.best else self.core + self.suffix
+
+
+EMPTY = Entry("")
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """A header and lines of as many entries."""
+
+    header: tuple[str, ...]
+    lines: tuple[tuple[Entry, ...], ...]
+
+    @property
+    def width(self) -> int:
+        """Characters of a line, with three between columns."""
+        columns = zip(self.header, *([entry.plain for entry in line] for line in self.lines), strict=True)
+        return sum(max(map(len, column)) + 3 for column in columns)
+
+    def without_empty_columns(self) -> Layout:
+        """The layout without the columns in which every line is empty."""
+        used = [i for i in range(len(self.header)) if any(line[i].plain for line in self.lines)]
+        return Layout(
+            tuple(self.header[i] for i in used), tuple(tuple(line[i] for i in used) for line in self.lines)
+        )
+
+
+def table_layout(table: Table) -> Layout:
+    """The layout of the whole table: rows by columns, or a line per cell."""
+    return grid_layout(table) if table.layout == "grid" else list_layout(table, table.cells)
+
+
+def terminal_layout(table: Table, width: int) -> Layout:
+    """The layout of what a terminal of so many characters shows."""
+    if table.layout != "grid":
+        return list_layout(table, table.excerpt)
+    layout = grid_layout(table)
+    return layout if layout.width <= width else list_layout(table, table.excerpt)
+
+
+def grid_layout(table: Table) -> Layout:
+    """Per SDE and row a line of values, one of exact values, one of published figures."""
+    kinds: tuple[tuple[str, Callable[[Cell], Entry]], ...] = (
+        (table.metric, value_entry),
+        (f"{table.metric}, exact", _exact_entry),
+        (f"{table.quantity} in the paper", _published_entry),
+    )
+    lines: list[tuple[Entry, ...]] = []
+    for row in table.rows:
+        first = (Entry(row.sde), Entry(row.row))
+        for name, entry in kinds:
+            entries = [EMPTY if cell is None else entry(cell) for cell in row.cells]
+            if any(e.text for e in entries):
+                lines.append((*first, Entry(name), *entries))
+                first = (EMPTY, EMPTY)
+    return Layout(("sde", "row", "", *table.columns), tuple(lines))
+
+
+def list_layout(table: Table, cells: Iterable[Cell]) -> Layout:
+    """A line per cell: its place, value, exact value, NFE, published figure and pace."""
+    header = (
+        *("sde", "row", "column", table.metric, "exact", "NFE"),
+        *(f"published {table.quantity}", "samples/s"),
+    )
+    lines = (
+        (
+            *_place(cell),
+            value_entry(cell),
+            _exact_entry(cell),
+            Entry(number(cell.nfe)),
+            EMPTY if cell.published is None else Entry(f"{cell.published:g}"),
+            Entry(number(cell.pace)),
+        )
+        for cell in cells
+    )
+    return Layout(header, tuple(lines)).without_empty_columns()
+
+
+def cost_layout(cells: Sequence[Cell]) -> Layout:
+    """A line per cell: NFE per sample, pace, share of the time in the network, seconds per 50,000 samples."""
+    header = ("sde", "row", "column", "NFE", "samples/s", "in network", "s per 50,000 samples")
+    lines = (
+        (
+            *_place(cell),
+            Entry(number(cell.nfe)),
+            Entry(number(cell.pace, cell.pace_std)),
+            Entry(percent(cell.network_share)),
+            Entry(number(None if cell.pace is None else 50_000 / cell.pace)),
+        )
+        for cell in cells
+    )
+    return Layout(header, tuple(lines))
+
+
+def value_entry(cell: Cell) -> Entry:
+    """The mean over seeds with its spread and marks; the status where there is no value."""
+    if cell.status != "finished":
+        return Entry(cell.status)
+    seeds = f" ({cell.seeds} of {cell.planned})" if cell.seeds < cell.planned else ""
+    return Entry(number(cell.value, cell.std), best=cell.best, flagged=cell.flagged, suffix=seeds)
+
+
+def _exact_entry(cell: Cell) -> Entry:
+    return EMPTY if cell.exact is None else Entry(f"{cell.exact:.4g}")
+
+
+def _published_entry(cell: Cell) -> Entry:
+    """As the paper prints it: the spread decides the decimals."""
+    if cell.published is None:
+        return EMPTY
+    if cell.published_std is None:
+        return Entry(f"{cell.published:g}")
+    digits = len(f"{cell.published_std:g}".partition(".")[2])
+    return Entry(f"{cell.published:.{digits}f} ± {cell.published_std:g}")
+
+
+def _place(cell: Cell) -> tuple[Entry, Entry, Entry]:
+    return Entry(cell.sde), Entry(cell.row), Entry(cell.column)

@@ -1,0 +1,118 @@
+"""Which cells are best: of a row, of a curve, at a cost; and how far two orders agree."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+
+from bench.reporting.table import Cell
+from bench.types import Array
+
+
+def best_of_rows(cells: Sequence[Cell], *, lower: bool) -> list[bool]:
+    """Whether each cell is the best of its row, by more than the spread of it and the next.
+
+    The spread is ``sqrt(s^2 + s'^2)`` of the standard deviations over seeds: with one seed no cell is best.
+    """
+    best = [False] * len(cells)
+    rows: dict[tuple[str, str], list[int]] = {}
+    for index, cell in enumerate(cells):
+        if cell.status == "finished" and cell.value is not None:
+            rows.setdefault((cell.sde, cell.row), []).append(index)
+    for indices in rows.values():
+        ranked = sorted(indices, key=lambda index: _key(cells[index], lower=lower))
+        if len(ranked) < 2:
+            continue
+        first, second = cells[ranked[0]], cells[ranked[1]]
+        if first.std is not None and second.std is not None:
+            gap = _key(second, lower=lower) - _key(first, lower=lower)
+            best[ranked[0]] = gap > math.hypot(first.std, second.std)
+    return best
+
+
+def best_of_curves(cells: Sequence[Cell], *, lower: bool) -> list[bool]:
+    """Whether each cell has the best mean of its SDE and row."""
+    best: dict[tuple[str, str], float] = {}
+    for cell in cells:
+        place = (cell.sde, cell.row)
+        best[place] = min(best.get(place, math.inf), _key(cell, lower=lower))
+    return [cell.value is not None and _key(cell, lower=lower) == best[cell.sde, cell.row] for cell in cells]
+
+
+def pareto_front(
+    cells: Sequence[Cell], cost: Literal["nfe", "seconds_per_sample"], *, lower: bool
+) -> list[bool]:
+    """Whether no other cell of the same SDE has a mean as good at the same cost or less.
+
+    Ties: the first.
+    """
+    prices: list[float | None] = [getattr(cell, cost) for cell in cells]
+    order = sorted(
+        (math.inf if price is None else price, _key(cells[index], lower=lower), index)
+        for index, price in enumerate(prices)
+    )
+    front = [False] * len(cells)
+    best: dict[str, float] = {}
+    for _, key, index in order:
+        sde = cells[index].sde
+        if key < best.get(sde, math.inf):
+            best[sde] = key
+            front[index] = True
+    return front
+
+
+def _key(cell: Cell, *, lower: bool) -> float:
+    """What is smallest for the best cell; infinite without a value."""
+    if cell.value is None:
+        return math.inf
+    return cell.value if lower else -cell.value
+
+
+def kendall_tau(a: Array, b: Array) -> float:
+    """Kendall's tau-b (1945): ``sum sign(a_i - a_j) sign(b_i - b_j) / sqrt(A B)`` over pairs.
+
+    A and B count the pairs that are not tied in a and in b; nan where one has none.
+    """
+    i, j = np.triu_indices(len(a), 1)
+    x, y = np.sign(a[i] - a[j]), np.sign(b[i] - b[j])
+    untied = float(np.sqrt((x != 0).sum() * (y != 0).sum()))
+    return float((x * y).sum() / untied) if untied else float("nan")
+
+
+@dataclasses.dataclass(frozen=True)
+class Agreement:
+    """Kendall's tau of an SDE's cells with the published order; ``tau_exact`` is that of their exact
+    values, None where a cell has none."""
+
+    sde: str
+    cells: int
+    tau: float
+    tau_exact: float | None
+
+
+def rank_agreements(cells: Sequence[Cell]) -> list[Agreement]:
+    """The agreement with the published order per SDE, over at least three cells that have both values."""
+    by_sde: dict[str, list[Cell]] = {}
+    for cell in cells:
+        by_sde.setdefault(cell.sde, [])
+        if cell.published is not None and cell.value is not None:
+            by_sde[cell.sde].append(cell)
+    agreements = []
+    for sde, both in by_sde.items():
+        if len(both) < 3:
+            continue
+        published = np.array([cell.published for cell in both])
+        exact = [cell.exact for cell in both if cell.exact is not None]
+        agreements.append(
+            Agreement(
+                sde=sde,
+                cells=len(both),
+                tau=kendall_tau(np.array([cell.value for cell in both]), published),
+                tau_exact=kendall_tau(np.array(exact), published) if len(exact) == len(both) else None,
+            )
+        )
+    return agreements

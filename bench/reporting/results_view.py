@@ -1,0 +1,111 @@
+"""Results: what `bench.run` returns, for programs and notebooks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from html import escape
+from typing import TYPE_CHECKING
+
+from bench.errors import BenchError
+from bench.results.record import Record
+from bench.results.store import COLUMNS, Store, rows
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from torch import Tensor
+
+SUMMARY = (
+    "title",
+    "seed",
+    "status",
+    "metric",
+    "value",
+    "error",
+    "exact",
+    "nfe",
+    "samples",
+    "samples_per_second",
+)
+"""Columns that a notebook shows."""
+
+
+class Results:
+    """The records of the runs of one call, in their order.
+
+    Iterating gives the records; ``results[0]`` is the first. In a notebook the object shows as a table.
+
+    Args:
+        records: One `Record` per run.
+        store: The results folder that holds them.
+    """
+
+    def __init__(self, records: Sequence[Record], store: Store) -> None:
+        self.records = tuple(records)
+        self.store = store
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __iter__(self) -> Iterator[Record]:
+        return iter(self.records)
+
+    def __getitem__(self, index: int) -> Record:
+        return self.records[index]
+
+    def __repr__(self) -> str:
+        failed = len(self.failed)
+        return f"Results({len(self) - failed} finished, {failed} failed, in {self.store.root})"
+
+    @property
+    def failed(self) -> list[Record]:
+        """The records of runs that failed; ``reason`` and ``log`` say why."""
+        return [record for record in self.records if record.status == "failed"]
+
+    def frame(self) -> pd.DataFrame:
+        """The records as a table: a row per run and metric, with the columns of runs.csv."""
+        import pandas as pd
+
+        table = [row for record in self.records for row in rows(record)]
+        return pd.DataFrame(table).reindex(columns=list(COLUMNS))
+
+    def images(self, run: int | str | Record = 0) -> Tensor:
+        """The samples of a run as images.
+
+        Args:
+            run: Its place among the records, its fingerprint, or its record.
+
+        Returns:
+            Tensor (n, C, H, W), float32 on [0, 1], not clipped.
+
+        Raises:
+            BenchError: The run is not among these, or its samples are not on disk.
+        """
+        import torch
+
+        record = self._record(run)
+        batches = []
+        for index, batch in enumerate(record.batches):
+            stored = self.store.read_batch(record.key, index, batch.size)
+            if stored is None or "images" not in stored[0]:
+                raise BenchError(f"the images of run {record.fingerprint} are not in {self.store.root}")
+            batches.append(stored[0]["images"])
+        if not batches:
+            raise BenchError(f"run {record.fingerprint} failed: {record.reason}")
+        return torch.cat(batches)
+
+    def _record(self, run: int | str | Record) -> Record:
+        if isinstance(run, Record):
+            return run
+        if isinstance(run, int):
+            return self.records[run]
+        matches = [record for record in self.records if record.fingerprint.startswith(run)]
+        if len(matches) != 1:
+            raise BenchError(f"{run!r} is the fingerprint of {len(matches)} of these runs")
+        return matches[0]
+
+    def _repr_html_(self) -> str:
+        """The table that a notebook shows."""
+        table = self.frame()[list(SUMMARY)].dropna(axis="columns", how="all")
+        text = table.to_html(index=False, float_format="{:.4g}".format, na_rep="", border=0)
+        failures = "".join(f"<p>failed: {escape(r.label)}: {escape(r.reason)}</p>" for r in self.failed)
+        return f"<div>{text}{failures}<p>{escape(str(self.store.root))}</p></div>"

@@ -1,0 +1,158 @@
+"""A suite's plan and its records as rows: one per planned run and metric, the lines of cells.csv."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+from bench.reporting.basis import Basis, difference
+
+if TYPE_CHECKING:
+    from bench.results.manifest import PlannedRun, PublishedFigure, SuitePlan
+    from bench.results.record import MetricRecord, Record
+
+Status = Literal["finished", "failed", "missing"]
+
+
+@dataclasses.dataclass(frozen=True)
+class RunRow:
+    """One planned run's value of one metric; the fields are the columns of cells.csv, in their order.
+
+    ``status`` is ``missing`` where the run was never made, where its record lacks the metric, and where
+    the value does not compare with the others of the metric; ``reason`` then says why (`misfits`).
+    ``cell`` is `Record.cell`, empty without a record.
+    """
+
+    suite: str
+    checkpoint: str
+    steps_scale: float
+    sde: str
+    row: str
+    column: str
+    x: float | None
+    title: str
+    cell: str
+    seed: int
+    samples: int
+    status: Status
+    metric: str
+    value: float | None
+    error: float | None
+    exact: float | None
+    note: str
+    solver: str
+    published: float | None
+    published_std: float | None
+    published_quantity: str
+    published_source: str
+    nfe: float | None
+    seconds: float | None
+    samples_per_second: float | None
+    network_share: float | None
+    batch_size: int
+    device: str
+    precision: str
+    fingerprint: str
+    bench: str | None
+    torch: str | None
+    commit: str | None
+    dirty: bool | None
+    reason: str
+
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """SDE, row and column: where the run's cell stands in the table."""
+        return self.sde, self.row, self.column
+
+
+def run_rows(plan: SuitePlan, records: Sequence[Record | None]) -> list[RunRow]:
+    """One row per run of the plan and metric, in the plan's order.
+
+    Args:
+        plan: The planned suite.
+        records: The record of each of ``plan.cells``, None where there is none.
+    """
+    published = {(figure.sde, figure.row, figure.column): figure for figure in plan.published}
+    reasons = {metric: misfits(records, metric, plan.samples) for metric in plan.metrics}
+    return [
+        _run_row(plan, run, record, metric, reasons[metric].get(index, ""), published.get(run.place))
+        for index, (run, record) in enumerate(zip(plan.cells, records, strict=True))
+        for metric in plan.metrics
+    ]
+
+
+def _run_row(
+    plan: SuitePlan,
+    run: PlannedRun,
+    record: Record | None,
+    metric: str,
+    misfit: str,
+    figure: PublishedFigure | None,
+) -> RunRow:
+    value = None if record is None or misfit else record.metrics.get(metric)
+    cost = None if record is None else record.cost
+    provenance = None if record is None else record.provenance
+    status: Status = "missing" if record is None else record.status
+    return RunRow(
+        suite=plan.suite,
+        checkpoint=plan.checkpoint,
+        steps_scale=plan.steps_scale,
+        sde=run.sde,
+        row=run.row,
+        column=run.column,
+        x=run.x,
+        title=run.title,
+        cell="" if record is None else record.cell,
+        seed=run.seed,
+        samples=plan.samples,
+        status="missing" if status == "finished" and value is None else status,
+        metric=metric,
+        value=None if value is None else value.value,
+        error=None if value is None else value.error,
+        exact=None if value is None else value.exact,
+        note="" if value is None else value.note,
+        solver="" if record is None or record.identity.solver is None else record.identity.solver.name,
+        published=None if figure is None else figure.value,
+        published_std=None if figure is None else figure.std,
+        published_quantity="" if figure is None else figure.quantity,
+        published_source="" if figure is None else figure.source,
+        nfe=None if cost is None else cost.nfe,
+        seconds=None if cost is None else cost.seconds,
+        samples_per_second=None if cost is None else cost.samples_per_second,
+        network_share=None if cost is None else cost.network_share,
+        batch_size=plan.batch_size,
+        device="" if record is None else record.identity.device,
+        precision=plan.precision,
+        fingerprint=run.fingerprint,
+        bench=None if provenance is None else provenance.bench,
+        torch=None if provenance is None else provenance.torch,
+        commit=None if provenance is None else provenance.commit,
+        dirty=None if provenance is None else provenance.dirty,
+        reason=misfit or ("" if record is None else record.reason),
+    )
+
+
+def metric_records(records: Sequence[Record | None], metric: str) -> dict[int, MetricRecord]:
+    """The values of a metric, by the index of their record."""
+    return {
+        index: record.metrics[metric]
+        for index, record in enumerate(records)
+        if record is not None and metric in record.metrics
+    }
+
+
+def misfits(records: Sequence[Record | None], metric: str, samples: int) -> dict[int, str]:
+    """Indices of the values that do not belong in the metric's column, and why.
+
+    A value does not belong where it is of another number of samples, or of other parameters or data than
+    most values of that number (ties: the first).
+    """
+    values = metric_records(records, metric)
+    reasons = {index: f"n {value.n}, not {samples}" for index, value in values.items() if value.n != samples}
+    bases = {index: Basis.of(value) for index, value in values.items() if index not in reasons}
+    counts = Counter(basis.key for basis in bases.values())
+    common = max(bases.values(), key=lambda basis: counts[basis.key], default=None)
+    differences = {index: difference(basis, common) for index, basis in bases.items()}
+    return reasons | {index: text for index, text in differences.items() if text}

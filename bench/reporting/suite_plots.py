@@ -1,0 +1,55 @@
+"""The plots of a suite's table, each with the data frame that it is drawn from."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Literal
+
+from bench.reporting import plots
+from bench.reporting.ranking import pareto_front
+from bench.reporting.table import Table
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+COLUMNS = ["sde", "row", "column", "x", "nfe", "seconds_per_sample", "mean", "std", "seeds", "exact"]
+"""Columns of the CSV beside a plot."""
+
+COST_LABELS: dict[Literal["nfe", "seconds_per_sample"], str] = {
+    "nfe": "network calls per sample (NFE)",
+    "seconds_per_sample": "seconds per sample",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Plot:
+    """A figure, the stem of its file names, and its data."""
+
+    name: str
+    data: pd.DataFrame
+    figure: Figure
+
+
+def table_plots(table: Table) -> Iterator[Plot]:
+    """A plot of rows by columns; else curves along ``x``, or along network calls and along seconds."""
+    cells = table.frame().rename(columns={"value": "mean"})
+    if table.ranked:
+        columns = [name for name in COLUMNS if name != "x"] + ["published", "published_std"]
+        figure = plots.grid(cells, table.metric, table.quantity, table.heading)
+        yield Plot(f"{table.metric}-plot", cells[columns], figure)
+        return
+    quantity = table.quantity if table.quantity != "NFE" else ""
+    columns = COLUMNS + (["published"] if quantity else [])
+    x = table.x if table.layout != "list" else None
+    if x not in ("nfe", None):
+        figure = plots.curve(cells, "x", x, table.metric, table.heading, quantity)
+        yield Plot(f"{table.metric}-{x}", cells[columns], figure)
+        return
+    for cost, label in COST_LABELS.items():
+        front = pareto_front(table.cells, cost, lower=table.lower_is_better)
+        data = cells.assign(front=front)
+        figure = plots.curve(data, cost, label, table.metric, table.heading, quantity)
+        name = "nfe" if cost == "nfe" else "seconds"
+        yield Plot(f"{table.metric}-{name}", data[[*columns, "front"]], figure)

@@ -1,0 +1,239 @@
+"""The tables of a suite: made from its plans and records alone, and written as files and plots."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.errors import BenchError, did_you_mean
+from bench.files import replace_file
+from bench.reporting.layouts import cost_layout, table_layout
+from bench.reporting.ranking import best_of_curves, best_of_rows, pareto_front, rank_agreements
+from bench.reporting.run_rows import RunRow, metric_records, run_rows
+from bench.reporting.table import Cell, Table, cells_of
+from bench.reporting.text import count, number
+from bench.reporting.writers import cost_csv, latex, markdown, runs_csv, wide_csv
+
+if TYPE_CHECKING:
+    from bench.results.manifest import SuitePlan
+    from bench.results.record import Record
+    from bench.results.store import Store
+
+REASONS = 5
+"""Failures that the notes describe; cells.csv has all."""
+
+
+def make_tables(
+    suite: str,
+    store: Store,
+    *,
+    metric: str | None = None,
+    name: str | None = None,
+    to: Path | None = None,
+    plots: bool = True,
+) -> list[Table]:
+    """The tables of a suite that was run: one per plan and metric.
+
+    Args:
+        suite: Name of the suite.
+        store: The results that it was run into.
+        metric: Label of the metric; None for each that the suite was run with.
+        name: Name of one plan; None for all.
+        to: Folder to write ``SUITE/NAME/…`` to; None writes nothing.
+        plots: Whether plots are written too.
+
+    Raises:
+        BenchError: Nothing was run of that suite, name or metric, or ``to`` can't be written.
+    """
+    tables = []
+    for plan in _plans(suite, store, name):
+        if metric is not None and metric not in plan.metrics:
+            raise BenchError(
+                f"{suite}/{plan.name} has no {metric}{did_you_mean(metric, plan.metrics)}: compute it by "
+                f"bench measure --suite {suite} --metric {metric}"
+            )
+        records = [store.read_record(run.fingerprint) for run in plan.cells]
+        runs = tuple(run_rows(plan, records))
+        for label in plan.metrics if metric is None else (metric,):
+            table = _make_table(plan, records, runs, label)
+            tables.append(table if to is None else write_table(table, to, plots=plots))
+    return tables
+
+
+def _plans(suite: str, store: Store, name: str | None) -> list[SuitePlan]:
+    plans = store.read_suites(suite)
+    if not plans:
+        folder = store.root / "suites"
+        suites = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+        known = f" (it has {', '.join(suites)})" if suites else ""
+        raise BenchError(
+            f"no run of suite {suite!r} in {store.root}{known}: bench run --suite {suite} comes first"
+        )
+    if name is None:
+        return plans
+    named = [plan for plan in plans if plan.name == name]
+    if not named:
+        raise BenchError(f"suite {suite} has no table {name!r}{did_you_mean(name, [p.name for p in plans])}")
+    return named
+
+
+def _make_table(
+    plan: SuitePlan, records: Sequence[Record | None], runs: tuple[RunRow, ...], metric: str
+) -> Table:
+    """The table of a plan's metric; ``runs`` are its `run_rows`."""
+    values = list(metric_records(records, metric).values())
+    lower = not values or values[0].direction == "lower"
+    cells = cells_of(runs, metric)
+    table = Table(
+        suite=plan.suite,
+        name=plan.name,
+        metric=metric,
+        checkpoint=plan.checkpoint,
+        samples=plan.samples,
+        steps_scale=plan.steps_scale,
+        precision=plan.precision,
+        layout=plan.layout,
+        x=plan.x,
+        lower_is_better=lower,
+        cells=tuple(cells),
+        notes=(),
+        excerpt=(),
+        runs=runs,
+    )
+    if table.ranked:
+        best = best_of_rows(cells, lower=lower)
+        cells = [dataclasses.replace(cell, best=is_best) for cell, is_best in zip(cells, best, strict=True)]
+    excerpt, excerpt_note = _excerpt(table)
+    return dataclasses.replace(
+        table,
+        cells=tuple(cells),
+        notes=tuple(_notes(table, plugin=values[0].metric if values else metric)),
+        excerpt=tuple(excerpt) if table.layout == "curve" else tuple(cells),
+        excerpt_note=excerpt_note,
+    )
+
+
+def _excerpt(table: Table) -> tuple[list[Cell], str]:
+    """Of curves the best cells, and how they were chosen; of other layouts all."""
+    cells, lower = table.cells, table.lower_is_better
+    if table.layout != "curve":
+        return list(cells), ""
+    if table.x in (None, "nfe"):
+        best = pareto_front(cells, "nfe", lower=lower)
+        note = "Shown: the Pareto front, cells that no other beats at as many network calls or fewer."
+    else:
+        best, note = best_of_curves(cells, lower=lower), "Shown: the best of each curve."
+    excerpt = [cell for cell, is_best in zip(cells, best, strict=True) if is_best]
+    if table.x in (None, "nfe"):
+        excerpt.sort(key=lambda cell: (cell.sde, cell.nfe or 0.0))
+    return excerpt, f"{note} All are in {table.metric}.md." if excerpt else ""
+
+
+def _notes(table: Table, plugin: str) -> list[str]:
+    """What the numbers are, what the marks mean, and how far the order agrees with the paper's.
+
+    ``plugin`` is the name of the metric's plugin, under which `bench measure` computes it.
+    """
+    cells = table.cells
+    several = any(cell.seeds > 1 for cell in cells)
+    notes = [
+        f"Mean ± standard deviation over {max(cell.planned for cell in cells)} seeds."
+        if several
+        else "One seed: there is no spread, and no best is marked."
+    ]
+    if several and table.ranked:
+        notes.append(
+            "Emphasized: the best of its row, where it beats the next by more than the spread of both."
+        )
+    if any(cell.exact is not None for cell in cells):
+        solved = any(run.solver and run.exact is not None for run in table.runs)
+        text = "Exact: from closed-form moments, free of sampling noise"
+        notes.append(text + ("; of a solver, its limit at tolerance 0." if solved else "."))
+    # along x the order is mostly that of the cost
+    comparable = table.x is None and any(cell.quantity not in ("", "nfe") for cell in cells)
+    for agreement in rank_agreements(cells) if comparable else ():
+        exact = agreement.tau_exact
+        addition = "" if exact is None else f"; of the exact values {exact:.2f}"
+        notes.append(
+            f"Kendall's τ between this order and the paper's, {agreement.sde}: {agreement.tau:.2f} "
+            f"over {agreement.cells} cells{addition}."
+        )
+    runs = [run for run in table.runs if run.metric == table.metric]
+    notes += [f"† {table.metric}: {note}." for note in sorted({run.note for run in runs if run.note})]
+    short = sum(0 < cell.seeds < cell.planned for cell in cells)
+    if short:
+        notes.append(f"{short} of {len(cells)} cells have fewer seeds than planned: (seeds of planned).")
+    for status in ("missing", "failed"):
+        n = sum(cell.status == status for cell in cells)
+        if n:
+            notes.append(f"{n} of {len(cells)} cells {status}.")
+    notes += _misfit_notes(table, runs, plugin)
+    failed = [cell for cell in cells if cell.reason]
+    notes += [f"failed: {c.sde} {c.row} {c.column}: {c.reason}" for c in failed[:REASONS]]
+    if len(failed) > REASONS:
+        notes.append(f"failed: {len(failed) - REASONS} more; cells.csv has them all.")
+    errors = [cell.error for cell in cells if cell.error is not None]
+    if errors:
+        error = number(statistics.median(errors))
+        notes.append(
+            f"Standard error over the samples of one seed's {table.metric}, median over cells: {error}."
+        )
+    return notes
+
+
+def _misfit_notes(table: Table, runs: Sequence[RunRow], plugin: str) -> list[str]:
+    """Cells whose values do not compare with the others (`bench.reporting.run_rows.misfits`)."""
+    places: dict[str, set[tuple[str, str, str]]] = {}
+    for run in runs:
+        if run.status == "missing" and run.reason:
+            places.setdefault(run.reason, set()).add(run.place)
+    command = f"bench measure --suite {table.suite} --metric {plugin}"
+    command += "" if plugin == table.metric else ", with its parameters,"
+    return [
+        f"{count(len(cells), 'cell')} {'holds' if len(cells) == 1 else 'hold'} {table.metric} of {reason}, "
+        f"left out here: {command} computes it anew."
+        for reason, cells in places.items()
+    ]
+
+
+def write_table(table: Table, to: Path, *, plots: bool = True) -> Table:
+    """Write ``to``/SUITE/NAME/…: CSV, Markdown, LaTeX and plots; the table with ``folder`` and ``files``.
+
+    Raises:
+        BenchError: The folder can't be written.
+    """
+    folder = to / table.suite / table.name
+    files: list[str] = []
+
+    def write(name: str, content: bytes) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        replace_file(folder / name, content)
+        files.append(name)
+
+    layout, costs = table_layout(table), cost_layout(table.cells)
+    try:
+        write("cells.csv", runs_csv(table.runs))
+        write(f"{table.metric}.csv", wide_csv(table))
+        write(f"{table.metric}.md", markdown(table.heading, layout, table.notes).encode())
+        write(f"{table.metric}.tex", latex(table.heading, layout, table.notes).encode())
+        write("cost.csv", cost_csv(table.cells))
+        write("cost.md", markdown(f"{table.heading}: cost", costs, []).encode())
+        if plots and any(cell.value is not None for cell in table.cells):
+            _write_plots(table, write)
+    except OSError as error:
+        raise BenchError(f"{to} can't be written ({error.strerror}): choose another by --to") from error
+    return dataclasses.replace(table, folder=folder, files=tuple(files))
+
+
+def _write_plots(table: Table, write: Callable[[str, bytes], None]) -> None:
+    from bench.reporting.plots import images
+    from bench.reporting.suite_plots import table_plots
+
+    for plot in table_plots(table):
+        csv = plot.data.to_csv(index=False, lineterminator="\n", float_format="%.10g")
+        write(f"{plot.name}.csv", csv.encode())
+        for suffix, content in images(plot.figure):
+            write(f"{plot.name}.{suffix}", content)

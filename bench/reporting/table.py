@@ -1,0 +1,238 @@
+"""The table model: cells with value, spread, exact and published figures as fields; writers render it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from bench.reporting.run_rows import RunRow, Status
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """A metric of one cell: the runs of all its seeds.
+
+    Args:
+        sde: Name of the SDE.
+        row: Name of the row.
+        column: Name of the column; empty in a list.
+        x: Abscissa on a curve.
+        status: ``finished`` if any seed is; else ``failed`` if any is; else ``missing``.
+        value: Mean over the seeds.
+        std: Sample standard deviation over the seeds; None for one seed.
+        seeds: Number of finished seeds.
+        planned: Number of planned seeds.
+        error: Root mean square of the seeds' standard errors over their samples.
+        exact: The value that theory gives.
+        published: A paper's figure, with its spread ``published_std`` and ``quantity``.
+        nfe: Network calls per sample.
+        pace: Samples per second, with its spread ``pace_std`` over seeds.
+        network_share: Share of the time that is spent in the network, from 0 to 1.
+        note: What limits the value; a cell with one is flagged.
+        reason: Why a seed failed.
+        best: Whether it is the best of its row.
+    """
+
+    sde: str
+    row: str
+    column: str
+    x: float | None
+    status: Status
+    value: float | None
+    std: float | None
+    seeds: int
+    planned: int
+    error: float | None
+    exact: float | None
+    published: float | None
+    published_std: float | None
+    quantity: str
+    nfe: float | None
+    pace: float | None
+    pace_std: float | None
+    network_share: float | None
+    note: str = ""
+    reason: str = ""
+    best: bool = False
+
+    @property
+    def flagged(self) -> bool:
+        """Whether a note limits the value."""
+        return bool(self.note)
+
+    @property
+    def seconds_per_sample(self) -> float | None:
+        """``1 / pace``."""
+        return None if self.pace is None else 1 / self.pace
+
+
+@dataclasses.dataclass(frozen=True)
+class TableRow:
+    """A row of an SDE: a cell per column of the table, None where the suite has none."""
+
+    sde: str
+    row: str
+    cells: tuple[Cell | None, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """One metric of a suite on one checkpoint.
+
+    Args:
+        suite: Name of the suite.
+        name: Name of its plan; the suite's tables differ in it.
+        metric: Label of the metric.
+        checkpoint: Name of the checkpoint.
+        samples: Samples per run.
+        steps_scale: What the suite's step counts were multiplied by.
+        precision: What the network computed in.
+        layout: ``grid`` (rows by columns), ``curve`` (the metric along ``x``) or ``list``.
+        x: The abscissa's name; None for network calls.
+        lower_is_better: The metric's direction.
+        cells: The cells, in the suite's order.
+        notes: Lines that explain the table.
+        excerpt: The cells that a terminal shows: of curves the best ones.
+        excerpt_note: How they were chosen; empty where they are all.
+        runs: A row per run and metric: the content of cells.csv.
+        folder: Where the table was written; None where it was not.
+        files: Names of the files written there.
+    """
+
+    suite: str
+    name: str
+    metric: str
+    checkpoint: str
+    samples: int
+    steps_scale: float
+    precision: str
+    layout: Literal["grid", "curve", "list"]
+    x: str | None
+    lower_is_better: bool
+    cells: tuple[Cell, ...]
+    notes: tuple[str, ...]
+    excerpt: tuple[Cell, ...] = dataclasses.field(repr=False)
+    excerpt_note: str = ""
+    runs: tuple[RunRow, ...] = dataclasses.field(default=(), repr=False)
+    folder: Path | None = None
+    files: tuple[str, ...] = ()
+
+    @property
+    def heading(self) -> str:
+        """What the table shows, and whether it is a small one of the full table's shape."""
+        scale = self.steps_scale
+        small = (
+            "" if scale == 1 else f", all step counts times {scale:g}: a small table of the full one's shape"
+        )
+        precision = "" if self.precision == "fp32" else f", {self.precision}"
+        return (
+            f"{self.suite} · {self.metric} on {self.checkpoint}, "
+            f"{self.samples} samples per seed{precision}{small}"
+        )
+
+    @property
+    def quantity(self) -> str:
+        """What the published figures are, in capitals: FID; empty where there are none."""
+        return next((cell.quantity.upper() for cell in self.cells if cell.quantity), "")
+
+    @property
+    def ranked(self) -> bool:
+        """Whether the cells of a row are alternatives, so that one is the best; along a curve they differ
+        in cost."""
+        return self.layout == "grid" and self.x is None
+
+    @property
+    def complete(self) -> bool:
+        """Whether every planned run is finished and has the metric."""
+        return all(cell.seeds == cell.planned for cell in self.cells)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns, in the suite's order."""
+        return tuple(dict.fromkeys(cell.column for cell in self.cells))
+
+    @property
+    def rows(self) -> tuple[TableRow, ...]:
+        """The cells by SDE and row, both in the suite's order."""
+        columns = self.columns
+        rows: dict[str, dict[str, dict[str, Cell]]] = {}
+        for cell in self.cells:
+            rows.setdefault(cell.sde, {}).setdefault(cell.row, {})[cell.column] = cell
+        return tuple(
+            TableRow(sde, row, tuple(by_column.get(column) for column in columns))
+            for sde, by_row in rows.items()
+            for row, by_column in by_row.items()
+        )
+
+    def frame(self) -> pd.DataFrame:
+        """The cells as a pandas data frame, a row each."""
+        import pandas as pd
+
+        frame = pd.DataFrame([dataclasses.asdict(cell) for cell in self.cells])
+        frame.insert(list(frame.columns).index("nfe"), "flagged", [cell.flagged for cell in self.cells])
+        frame["seconds_per_sample"] = [cell.seconds_per_sample for cell in self.cells]
+        optional = ["x", "value", "std", "error", "exact", "published", "published_std", "nfe", "pace"]
+        optional += ["pace_std", "network_share", "seconds_per_sample"]
+        return frame.astype(dict.fromkeys(optional, float))
+
+    def _repr_html_(self) -> str:
+        from bench.reporting.layouts import table_layout
+        from bench.reporting.writers import html
+
+        return html(self.heading, table_layout(self), self.notes)
+
+
+def cells_of(rows: Sequence[RunRow], metric: str) -> list[Cell]:
+    """The cells of a metric, in the order of their first rows: seeds at one place are one cell."""
+    by_place: dict[tuple[str, str, str], list[RunRow]] = {}
+    for row in rows:
+        if row.metric == metric:
+            by_place.setdefault(row.place, []).append(row)
+    return [_cell(seeds) for seeds in by_place.values()]
+
+
+def _cell(seeds: Sequence[RunRow]) -> Cell:
+    first, statuses = seeds[0], {row.status for row in seeds}
+    status: Status = "finished" if "finished" in statuses else "failed" if "failed" in statuses else "missing"
+    finished = [row for row in seeds if row.status == "finished"]
+    paces = [row.samples_per_second for row in finished]
+    square_error = _mean([None if row.error is None else row.error**2 for row in finished])
+    return Cell(
+        sde=first.sde,
+        row=first.row,
+        column=first.column,
+        x=first.x,
+        status=status,
+        value=_mean([row.value for row in finished]),
+        std=_std([row.value for row in finished]),
+        seeds=len(finished),
+        planned=len(seeds),
+        error=None if square_error is None else float(np.sqrt(square_error)),
+        exact=next((row.exact for row in finished if row.exact is not None), None),
+        published=first.published,
+        published_std=first.published_std,
+        quantity=first.published_quantity,
+        nfe=_mean([row.nfe for row in finished]),
+        pace=_mean(paces),
+        pace_std=_std(paces),
+        network_share=_mean([row.network_share for row in finished]),
+        note=next((row.note for row in finished if row.note), ""),
+        reason=next((row.reason for row in seeds if row.status == "failed"), ""),
+    )
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    numbers = [value for value in values if value is not None]
+    return float(np.mean(numbers)) if numbers else None
+
+
+def _std(values: Sequence[float | None]) -> float | None:
+    numbers = [value for value in values if value is not None]
+    return float(np.std(numbers, ddof=1)) if len(numbers) > 1 else None

@@ -1,0 +1,45 @@
+"""How numbers, counts and durations read in tables and messages."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+
+def number(mean: float | None, std: float | None = None) -> str:
+    """``0.259 ± 0.021``: two digits of the spread decide; four significant digits without one."""
+    if mean is None:
+        return "–"
+    if std is None:
+        return f"{mean:.4g}"
+    size = max(abs(mean), std)
+    power = math.floor(math.log10(size)) if size > 0 else 0
+    if power >= 5 or (power < -3 and size > 0):
+        unit = 10.0**power
+        return f"({number(mean / unit, std / unit)})e{power}"
+    digits = 4 if std == 0 else max(0, 1 - math.floor(math.log10(std)))
+    return f"{mean:.{digits}f} ± {std:.{digits}f}"
+
+
+def percent(share: float | None) -> str:
+    """``62 %``."""
+    return "–" if share is None else f"{100 * share:.0f} %"
+
+
+def count(n: int, noun: str) -> str:
+    """``1 cell``, ``2 cells``."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def listed(values: Iterable[object]) -> str:
+    """Sorted, with commas between."""
+    return ", ".join(sorted(map(str, values)))
+
+
+def duration(seconds: float) -> str:
+    """``8 s``, ``2 min 05 s``, ``3 h 20 min``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return (
+        f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+    )

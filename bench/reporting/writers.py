@@ -1,0 +1,155 @@
+"""Writers: a table as CSV, a layout as Markdown, LaTeX and HTML."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import html as markup
+import io
+from collections.abc import Iterable, Mapping, Sequence
+
+from bench.reporting.layouts import Entry, Layout
+from bench.reporting.run_rows import RunRow
+from bench.reporting.table import Cell, Table
+
+Value = str | int | float | bool | None
+
+
+def runs_csv(runs: Sequence[RunRow]) -> bytes:
+    """cells.csv: a line per run and metric, with every bit of the values."""
+    names = [field.name for field in dataclasses.fields(RunRow)]
+    return _csv(names, ([getattr(row, name) for name in names] for row in runs))
+
+
+def wide_csv(table: Table) -> bytes:
+    """The paper's layout: a line per SDE and row, with each column's mean, std, seeds, exact value, published
+    figure, NFE, status and whether it is the row's best."""
+    lines: list[dict[str, Value]] = []
+    for row in sorted(table.rows, key=lambda row: row.sde):
+        line: dict[str, Value] = {
+            "suite": table.suite,
+            "checkpoint": table.checkpoint,
+            "samples": table.samples,
+            "steps_scale": _digits(table.steps_scale),
+            "metric": table.metric,
+            "sde": row.sde,
+            "row": row.row,
+        }
+        for column, cell in zip(table.columns, row.cells, strict=True):
+            if cell is not None:
+                line |= _wide_cell(column or "value", cell)
+        lines.append(line)
+    names = list(dict.fromkeys(name for line in lines for name in line))
+    return _csv(names, ([line.get(name) for name in names] for line in lines))
+
+
+def _wide_cell(name: str, cell: Cell) -> Mapping[str, Value]:
+    return {
+        name: _digits(cell.value),
+        f"{name} std": _digits(cell.std),
+        f"{name} seeds": cell.seeds,
+        f"{name} exact": _digits(cell.exact),
+        f"{name} published": _digits(cell.published),
+        f"{name} published_std": _digits(cell.published_std),
+        f"{name} nfe": _digits(cell.nfe),
+        f"{name} status": cell.status,
+        f"{name} best": cell.best,
+    }
+
+
+def cost_csv(cells: Iterable[Cell]) -> bytes:
+    """A line per cell: NFE per sample, samples/s over seeds, share of the time in the network, and seconds
+    per 50,000 samples."""
+    names = ["sde", "row", "column", "status", "nfe", "samples_per_second", "samples_per_second_std"]
+    names += ["network_share", "seconds_per_50000"]
+    return _csv(
+        names,
+        (
+            [
+                *(cell.sde, cell.row, cell.column, cell.status),
+                *map(_digits, (cell.nfe, cell.pace, cell.pace_std, cell.network_share)),
+                _digits(None if cell.pace is None else 50_000 / cell.pace),
+            ]
+            for cell in cells
+        ),
+    )
+
+
+def _digits(value: float | None) -> str | None:
+    """Ten significant digits."""
+    return None if value is None else f"{value:.10g}"
+
+
+def _csv(names: Sequence[str], lines: Iterable[Sequence[Value]]) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows(lines)
+    return text.getvalue().encode()
+
+
+def markdown(heading: str, layout: Layout, notes: Sequence[str]) -> str:
+    """A Markdown table under its heading, notes below."""
+
+    def escaped(text: str) -> str:
+        return text.replace("|", "\\|").replace("<", "&lt;")
+
+    def entry(e: Entry) -> str:
+        core = escaped(e.core)
+        return (f"**{core}**" if e.best else core) + escaped(e.suffix)
+
+    def line(texts: Iterable[str]) -> str:
+        return f"| {' | '.join(texts)} |\n"
+
+    text = f"### {heading}\n\n" + line(map(escaped, layout.header)) + "|" + "---|" * len(layout.header) + "\n"
+    text += "".join(line(map(entry, entries)) for entries in layout.lines)
+    return text + "".join(f"\n{note}\n" for note in notes)
+
+
+_TEX = {
+    "\\": r"\textbackslash{}",
+    "±": r"$\pm$",
+    "†": r"$^\dagger$",
+    "–": "--",
+    "τ": r"$\tau$",
+    "·": r"$\cdot$",
+}
+_TEX |= {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}"}
+_TEX |= {c: f"\\{c}" for c in "&%$#_{}"} | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+
+
+def latex(heading: str, layout: Layout, notes: Sequence[str]) -> str:
+    """A LaTeX table (package booktabs) with the heading and notes as its caption."""
+
+    def escaped(text: str) -> str:
+        return "".join(_TEX.get(c, c) for c in text)
+
+    def entry(e: Entry) -> str:
+        core = escaped(e.core)
+        return (rf"\textbf{{{core}}}" if e.best else core) + escaped(e.suffix)
+
+    def line(texts: Iterable[str]) -> str:
+        return "  " + " & ".join(texts) + r" \\" + "\n"
+
+    text = "% needs \\usepackage{booktabs}\n\\begin{table}\n\\centering\n"
+    text += rf"\caption{{{escaped(' '.join([heading + '.', *notes]))}}}" + "\n"
+    text += rf"\begin{{tabular}}{{{'l' * len(layout.header)}}}" + "\n\\toprule\n"
+    text += line(map(escaped, layout.header)) + "\\midrule\n"
+    text += "".join(line(map(entry, entries)) for entries in layout.lines)
+    return text + "\\bottomrule\n\\end{tabular}\n\\end{table}\n"
+
+
+def html(heading: str, layout: Layout, notes: Sequence[str] = ()) -> str:
+    """An HTML table with the heading as its caption, notes below; for notebooks and pages."""
+
+    def entry(e: Entry) -> str:
+        core = markup.escape(e.core)
+        return (f"<b>{core}</b>" if e.best else core) + markup.escape(e.suffix)
+
+    def line(tag: str, texts: Iterable[str]) -> str:
+        return f"<tr>{''.join(f'<{tag}>{text}</{tag}>' for text in texts)}</tr>\n"
+
+    text = f"<table>\n<caption>{markup.escape(heading)}</caption>\n"
+    text += f"<thead>\n{line('th', map(markup.escape, layout.header))}</thead>\n<tbody>\n"
+    text += "".join(line("td", map(entry, entries)) for entries in layout.lines)
+    return text + "</tbody>\n</table>\n" + "".join(f"<p>{markup.escape(note)}</p>\n" for note in notes)

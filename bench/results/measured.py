@@ -1,0 +1,40 @@
+"""Whether a record has a metric: of the same parameters and reference data."""
+
+from __future__ import annotations
+
+from bench.metrics.context import MetricContext
+from bench.metrics.role import Metric
+from bench.results.record import MetricRecord, Record
+from bench.results.run_spec import RunSpec
+from bench.types import JSONObject
+
+
+def deciding_parameters(metric: Metric) -> JSONObject:
+    """The parameters of a metric that decide its value."""
+    values = metric.values()
+    return {parameter.name: values[parameter.name] for parameter in metric.parameters() if parameter.decides}
+
+
+def free_options(metric: Metric) -> JSONObject:
+    """The parameters that do not decide the value and differ from their defaults."""
+    deciding = deciding_parameters(metric)
+    return {name: value for name, value in metric.changed().items() if name not in deciding}
+
+
+def has_metric(result: MetricRecord | None, metric: Metric, context: MetricContext) -> bool:
+    """Whether a record holds what the metric would compute: same parameters, options and provenance."""
+    return (
+        result is not None
+        and result.parameters == deciding_parameters(metric)
+        and result.details.get("options", {}) == free_options(metric)
+        and result.provenance == metric.provenance(context)
+    )
+
+
+def lacking_metrics(spec: RunSpec, record: Record, context: MetricContext) -> list[str]:
+    """Labels of the run's metrics that its record lacks, or has from other parameters or reference data."""
+    return [
+        metric.label
+        for metric in spec.metrics
+        if not has_metric(record.metrics.get(metric.label), metric, context)
+    ]
