@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from bench.cache import is_web_page as is_web_page
     from bench.checkpoints.cards import Card as Card
     from bench.checkpoints.cards import WeightsCard as WeightsCard
+    from bench.checkpoints.classes import class_count as class_count
+    from bench.checkpoints.classes import classifier_sha256 as classifier_sha256
     from bench.checkpoints.exact import exact_data as exact_data
     from bench.checkpoints.exact import exact_fd_dct as exact_fd_dct
     from bench.checkpoints.load import classifier_path as classifier_path
@@ -110,6 +112,7 @@ _EXPORTS = {
     "bench.api": ("remeasure", "run"),
     "bench.cache": ("cache_folder", "cached_sha256", "is_web_page"),
     "bench.checkpoints.cards": ("Card", "WeightsCard"),
+    "bench.checkpoints.classes": ("class_count", "classifier_sha256"),
     "bench.checkpoints.exact": ("exact_data", "exact_fd_dct"),
     "bench.checkpoints.load": ("classifier_path",),
     "bench.checkpoints.memory": ("MemoryCheckpoint", "network"),
@@ -248,7 +251,9 @@ __all__ = [
     "build_command",
     "cache_folder",
     "cached_sha256",
+    "class_count",
     "classifier_path",
+    "classifier_sha256",
     "did_you_mean",
     "draw_seed",
     "exact_data",

@@ -14,16 +14,14 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from bench.engine.batch import Batch, BatchFailure, Outcome
 from bench.engine.executor import Executor
-from bench.testing.context import GAUSSIAN, CheckContext
+from bench.results.run_spec import RunSpec
+from bench.testing.context import CheckContext
 from bench.testing.duties import parameters
+from bench.testing.probe import GAUSSIAN
 from bench.testing.report import Finding, guard, verdict
-
-if TYPE_CHECKING:
-    from bench.results.run_spec import RunSpec
 
 COUNT = 17
 """Batches of the stream, of two runs."""
@@ -108,7 +106,7 @@ class ExecutorCheck:
 
 def check_executor(executor: Executor, context: CheckContext) -> Iterator[Finding]:
     """All checks."""
-    case = ExecutorCheck(executor, _specs(context))
+    case = ExecutorCheck(executor, planned_runs(context))
     yield from guard("parameters", lambda: parameters(executor))
     for name, check in (
         ("every batch once", once),
@@ -127,16 +125,22 @@ def _in_folder(
         yield from check(case, Path(folder))
 
 
-def _specs(context: CheckContext) -> list[RunSpec]:
+def planned_runs(context: CheckContext) -> list[RunSpec]:
     """Two planned runs of nine batches each, as the engine would hand them out."""
     from bench.plan.contexts import MetricContexts
     from bench.plan.planning import Planner
     from bench.plan.settings import Settings
 
     settings = Settings(
-        checkpoint=[GAUSSIAN], sde=["vp"], predictor=["ddim"], steps=2, samples=4 * 9, batch_size=4, repeats=2,
+        checkpoint=[GAUSSIAN],
+        sde=["vp"],
+        predictor=["ddim"],
+        steps=2,
+        samples=4 * (COUNT + 1) // 2,
+        batch_size=4,
+        repeats=2,
         device="cpu",
-    )  # fmt: skip
+    )
     runs = Planner(MetricContexts(context.registry, settings.out)).runs(settings)
     return [run for run in runs if isinstance(run, RunSpec)]
 

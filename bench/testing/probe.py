@@ -1,210 +1,177 @@
-"""Data whose truth is known, and stand-ins that watch a sampler in the project's own loop."""
+"""Stand-ins that observe a sampler in the project's own loop, and small tools of the checks."""
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
-import numpy as np
 import torch
 
-from bench.closed_form.mixture import Mixture, MixtureModel, on_range
-from bench.diffusion.grid import GridKind
+from bench.closed_form.mixture import Mixture, MixtureModel
 from bench.diffusion.levels import NoiseLevel, Step
 from bench.diffusion.model import Model
 from bench.diffusion.noise import Noise
 from bench.diffusion.prediction import Prediction
 from bench.diffusion.roles import Corrector, Predictor, Solver, Update
-from bench.diffusion.sampler import Sampler
 from bench.diffusion.sde import SDE
 from bench.params import Plugin
-from bench.plugins.registry import registry
-from bench.types import Array
 
 Tensor = torch.Tensor
 P = TypeVar("P", bound=Plugin)
 Part = Predictor | Corrector | Solver
 GAUSSIAN, MIXTURE = "gaussian-cifar10", "gmm-cifar10"
+"""The exact checkpoints that checks use."""
+
 SHAPE = (3, 8, 8)
-"""Every fourth frequency, along both axes, of the checkpoints' 3 x 32 x 32 coefficients."""
+"""Every fourth frequency, along both axes, of the exact checkpoints' 3 x 32 x 32 coefficients."""
 
 
-@functools.cache
-def _data(checkpoint: str, low: float, high: float) -> Mixture:
-    from bench.checkpoints.exact import exact_data
+class Kind(NamedTuple):
+    """What a step must keep of a state: its shape without the batch, its precision and its device."""
 
-    found, colour = exact_data(registry().get("checkpoints", checkpoint).thing)
-    whole = on_range(found, (low, high), colour)
-    return Mixture(whole.weight, whole.mean[:, :, ::4, ::4], whole.variance[:, :, ::4, ::4])
-
-
-def truth(checkpoint: str, sde: SDE) -> Mixture:
-    """The data that an exact checkpoint stands for on the SDE's range, thinned to `SHAPE`."""
-    return _data(checkpoint, *sde.data_range)
+    shape: tuple[int, ...]
+    precision: str
+    device: str
 
 
-def gaussian(sde: SDE) -> tuple[Array, Array]:
-    """Mean and variance of the Gaussian checkpoint's data; arrays of `SHAPE`."""
-    found = truth(GAUSSIAN, sde)
-    return found.mean[0], found.variance[0]
+def kind(x: Tensor) -> Kind:
+    """The kind of a state (B, ...)."""
+    return Kind(tuple(x.shape[1:]), str(x.dtype), str(x.device))
 
 
-def marginal(sde: SDE, level: NoiseLevel) -> tuple[Array, Array]:
-    """Mean and variance of the Gaussian data at a level."""
-    mean, variance = gaussian(sde)
-    return level.alpha * mean, level.alpha**2 * variance + level.sigma**2
+class ObservedModel(Model):
+    """An exact model that records the kinds of the states it gets, and its first 64 calls."""
 
-
-class Watched(Model):
-    """An exact model; ``asked`` collects the kinds of the states that it is asked at."""
-
-    def __init__(self, checkpoint: str, sde: SDE, dtype: torch.dtype = torch.float64) -> None:
-        self.model = MixtureModel(truth(checkpoint, sde), "cpu", dtype, color=None, range_=sde.data_range)
+    def __init__(self, data: Mixture, sde: SDE, dtype: torch.dtype = torch.float64) -> None:
+        self.model = MixtureModel(data, "cpu", dtype, colour=None, range_=sde.data_range)
         self.shape = SHAPE
-        self.asked: set[tuple[Any, ...]] = set()
-        self.questions: list[tuple[Tensor, NoiseLevel]] = []
+        self.kinds: set[Kind] = set()
+        self.calls: list[tuple[Tensor, NoiseLevel]] = []
 
     def score(self, x: Tensor, level: NoiseLevel) -> Tensor:
-        self.asked.add(kind(x))
-        if len(self.questions) < 64:
-            self.questions.append((x.clone(), level))
+        """The exact score."""
+        self.kinds.add(kind(x))
+        if len(self.calls) < 64:
+            self.calls.append((x.clone(), level))
         return self.model.score(x, level)
 
     def images(self, x: Tensor) -> Tensor:
+        """The state itself."""
         return x
 
 
-class Free(Model):
-    """A network that costs nothing: it answers with one and the same tensor."""
+class FreeModel(Model):
+    """A network that costs nothing: it returns one and the same tensor."""
 
-    def __init__(self, answer: Tensor) -> None:
-        self.shape = tuple(answer.shape[1:])
-        self.answer = answer
+    def __init__(self, output: Tensor) -> None:
+        self.shape = tuple(output.shape[1:])
+        self.output = output
 
     def score(self, x: Tensor, level: NoiseLevel) -> Tensor:
-        return self.answer
+        """The tensor."""
+        return self.output
 
     def images(self, x: Tensor) -> Tensor:
+        """The state itself."""
         return x
 
 
-def kind(x: Tensor) -> tuple[Any, ...]:
-    """Shape without the batch, precision and device of a state."""
-    return (tuple(x.shape[1:]), str(x.dtype), str(x.device))
+@dataclasses.dataclass
+class StepCall:
+    """The input of one step, and the numbers of the network calls that it made."""
+
+    x: Tensor
+    step: Step
+    calls: range
 
 
-class Probe:
-    """Stands in for a predictor, corrector or solver in the loop, and watches each of its steps."""
+class ObservedPart:
+    """Takes the place of a predictor, corrector or solver in the loop and records what each step does."""
 
     def __init__(self, part: Any) -> None:
         self.part = part
-        self.kinds: set[tuple[Any, ...]] = set()
+        self.kinds: set[Kind] = set()
         self.changed_in_place = False
         self.last: tuple[Tensor, Step, Any] | None = None
-        """What the last step, to clean data, was given."""
-        self.given: list[tuple[Tensor, Step, range]] = []
-        """What each step was given, and the numbers of its score calls."""
+        """State, step and history at the last step, which leads to clean data."""
+        self.steps: list[StepCall] = []
+        """The first 32 steps."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.part, name)
 
-    def resolve(self, sde: SDE) -> Probe:
-        """As the part's own."""
+    def resolve(self, sde: SDE) -> ObservedPart:
+        """Resolve the part."""
         self.part = self.part.resolve(sde)
         return self
 
     def step(self, x: Tensor, step: Step, p: Prediction, noise: Noise, *state: Any) -> Update:
-        """As the part's own; a corrector has no state."""
+        """The part's step; a corrector has no history."""
         if step.last and state:
             self.last = (x.clone(), step, state[0])
         before, calls = x.clone(), p.calls
-        found = self.part.step(x, step, p, noise, *state)
-        if len(self.given) < 32:
-            self.given.append((before, step, range(calls, p.calls)))
+        update = self.part.step(x, step, p, noise, *state)
+        if len(self.steps) < 32:
+            self.steps.append(StepCall(before, step, range(calls, p.calls)))
         self.changed_in_place |= not torch.equal(before, x)
-        self.kinds |= {kind(one) for one in (found[0], found[1], *tensors(found[2:]))}
-        return cast(Update, found)
+        self.kinds |= {kind(tensor) for tensor in (update[0], update[1], *state_tensors(update[2:]))}
+        return cast(Update, update)
 
     def solve(self, x: Tensor, sde: SDE, p: Prediction, noise: Noise) -> Tensor:
-        """As the solver's own."""
+        """The solver's result."""
         before = x.clone()
-        found = self.part.solve(x, sde, p, noise)
+        result = self.part.solve(x, sde, p, noise)
         self.changed_in_place |= not torch.equal(before, x)
-        self.kinds.add(kind(found))
-        return cast(Tensor, found)
+        self.kinds.add(kind(result))
+        return cast(Tensor, result)
 
 
-def tensors(thing: Any) -> list[Tensor]:
-    """The tensors of a history with a batch's shape, in tuples, lists, dictionaries and dataclasses."""
-    if isinstance(thing, torch.Tensor):
-        return [thing] if thing.dim() == len(SHAPE) + 1 else []
-    if isinstance(thing, dict):
-        return [one for value in thing.values() for one in tensors(value)]
-    if isinstance(thing, tuple | list):
-        return [one for value in thing for one in tensors(value)]
-    if dataclasses.is_dataclass(thing):
-        return tensors([getattr(thing, field.name) for field in dataclasses.fields(thing)])
+def state_tensors(history: object) -> list[Tensor]:
+    """The tensors of a history that have a batch's shape, in tuples, lists, dictionaries and dataclasses."""
+    if isinstance(history, torch.Tensor):
+        return [history] if history.dim() == len(SHAPE) + 1 else []
+    if isinstance(history, dict):
+        return [tensor for value in history.values() for tensor in state_tensors(value)]
+    if isinstance(history, tuple | list):
+        return [tensor for value in history for tensor in state_tensors(value)]
+    if dataclasses.is_dataclass(history):
+        return state_tensors([getattr(history, field.name) for field in dataclasses.fields(history)])
     return []
 
 
-class Stream:
-    """A run's noise: draws from its own generator, or what ``draw(count, x)`` gives; ``drawn`` counts."""
+class CountedNoise:
+    """A noise stream of its own generator, or of ``draw(count, x)``, that counts its draws."""
 
     def __init__(self, seed: int = 0, draw: Callable[[int, Tensor], Tensor] | None = None) -> None:
         self.generator = torch.Generator().manual_seed(seed)
         self.draw = draw
-        self.drawn = 0
+        self.draws = 0
 
     def __call__(self, x: Tensor) -> Tensor:
-        self.drawn += 1
+        self.draws += 1
         if self.draw is not None:
-            return self.draw(self.drawn, x)
+            return self.draw(self.draws, x)
         return torch.randn(x.shape, generator=self.generator, dtype=x.dtype, device=x.device)
 
 
 @dataclasses.dataclass
-class Ran:
-    """A finished run: its samples, its score calls, its noise draws, and the watched part."""
+class Trial:
+    """A sampler's run on exact data: its samples (B, *SHAPE), network calls, noise draws, and observers."""
 
     x: Tensor
     calls: int
-    drawn: int
-    probe: Probe
+    draws: int
+    part: ObservedPart
     model: Model
 
-
-def sampler(part: Any, sde: SDE, steps: int, grid: GridKind = "polynomial") -> Sampler:
-    """The part alone in the loop; a corrector beside DDIM, which draws no noise."""
-    if isinstance(part.part if isinstance(part, Probe) else part, Solver):
-        return Sampler(sde, solver=part, denoise="none")
-    if isinstance(part.part if isinstance(part, Probe) else part, Corrector):
-        predictor = registry().build("predictors", "ddim", {})
-        return Sampler(sde, predictor, part, steps=steps, grid=grid)
-    return Sampler(sde, part, steps=steps, grid=grid, denoise="none")
-
-
-def run(
-    part: Part,
-    sde: SDE,
-    steps: int,
-    prior: Tensor,
-    *,
-    noise: Noise | None = None,
-    model: Model | None = None,
-    grid: GridKind = "polynomial",
-) -> Ran:
-    """One run of ``part`` from the standard normal ``prior`` (B, ...), on the Gaussian unless told."""
-    probe = Probe(part)
-    stream = Stream() if noise is None else noise
-    model = model or Watched(GAUSSIAN, sde, prior.dtype)
-    p = Prediction(model, sde)
-    other = stream if isinstance(part, Corrector) else Stream(1)
-    first = Stream(2) if isinstance(part, Corrector) else stream
-    with torch.no_grad():
-        x = sampler(probe, sde, steps, grid).run(prior.clone(), p, first, other)
-    return Ran(x, p.calls, getattr(stream, "drawn", 0), probe, model)
+    @property
+    def final_state(self) -> Tensor:
+        """The state at the last noise level: the input of a predictor's last step, or a solver's result."""
+        if isinstance(self.part.part, Solver):
+            return self.x
+        assert self.part.last is not None
+        return self.part.last[0]
 
 
 def prior(batch: int, dtype: torch.dtype = torch.float64, seed: int = 5) -> Tensor:
@@ -213,24 +180,27 @@ def prior(batch: int, dtype: torch.dtype = torch.float64, seed: int = 5) -> Tens
     return torch.randn(batch, *SHAPE, generator=generator, dtype=torch.float64).to(dtype)
 
 
-def changed(plugin: P, **values: Any) -> P:
+def with_values(plugin: P, **values: object) -> P:
     """The plugin with other values of some parameters."""
     return type(plugin).build(plugin.values() | values)
 
 
+def has_steps(part: Part) -> bool:
+    """Whether it is a solver with a fixed number of steps: its parameter of that name."""
+    return isinstance(part, Solver) and "steps" in part.values()
+
+
 def with_steps(part: Part, steps: int) -> Part:
-    """A solver with its own parameter ``steps``, if it has one, set; any other part as it is."""
-    return changed(part, steps=steps) if isinstance(part, Solver) and "steps" in part.values() else part
+    """A solver with its own number of steps set, where it has one; any other part unchanged."""
+    return with_values(part, steps=steps) if has_steps(part) else part
+
+
+def with_tolerance(part: Part, tolerance: float) -> Part | None:
+    """A solver with its tolerance set, the parameter that declares the flag ``tol``; None without one."""
+    names = [parameter.name for parameter in part.parameters() if parameter.flag == "tol"]
+    return with_values(part, **{names[0]: tolerance}) if names else None
 
 
 def ended(sde: SDE, at: float) -> SDE:
     """The SDE with sampling ended at time ``at``."""
-    return changed(sde, eps=at)
-
-
-def middle(sde: SDE) -> SDE:
-    """The SDE ended where its noise has the size of the data, coordinates' deviations in geometric mean."""
-    _, variance = gaussian(sde)
-    ratio = float(np.log(variance).mean() / 2)
-    t = sde.level_at_half_log_snr(-ratio).t
-    return ended(sde, min(max(t, sde.eps), 0.8 * sde.end))
+    return with_values(sde, eps=at)

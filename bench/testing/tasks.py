@@ -1,10 +1,9 @@
-"""Whether a task leaves what it declares, the same whenever it is asked, on an exact checkpoint."""
+"""Whether a task returns what it declares, the same every time, on an exact checkpoint."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from typing import cast
 
 import torch
 
@@ -13,155 +12,182 @@ from bench.closed_form.mixture import MixtureModel
 from bench.diffusion.noise import noise_stream
 from bench.diffusion.prediction import Prediction
 from bench.diffusion.sampler import Sampler
-from bench.diffusion.sde import SDE
 from bench.errors import BenchError
 from bench.metrics.role import Metric
-from bench.plugins.registry import registry
 from bench.tasks.role import BatchContext, Task, check_task
+from bench.testing.context import CheckContext
 from bench.testing.duties import parameters
-from bench.testing.probe import GAUSSIAN, MIXTURE, truth
-from bench.testing.report import Finding, guarded, judged
+from bench.testing.probe import GAUSSIAN, MIXTURE
+from bench.testing.report import Finding, guard, verdict
 
-Left = dict[str, torch.Tensor]
-
-
-def tasks(task: Task) -> Iterator[Finding]:
-    """All checks; `BenchError` where the task can't work on exact checkpoints."""
-    card, sampler = _ground(task)
-    yield from guarded("parameters", lambda: parameters(task))
-    yield from guarded("metrics", lambda: metrics(task, card))
-    yield from guarded("warm-up", lambda: warm(task, card, sampler))
-    yield from guarded("rows", lambda: rows(task, card, sampler))
-    yield from guarded("same seed, same bits", lambda: determined(task, card, sampler))
-    yield from guarded("device", lambda: device(task, card, sampler))
-    yield from guarded("preview", lambda: preview(task, card, sampler))
+Outputs = dict[str, torch.Tensor]
 
 
-def _ground(task: Task) -> tuple[Card, Sampler]:
-    """An exact checkpoint that the task works on, and a sampler: a solver of the flow, or ten steps."""
-    found = registry()
-    sde = cast(SDE, found.build("sdes", "vp", dict(task.sde_defaults)))
-    if task.follows_flow:
-        sampler = Sampler(sde, solver=found.build("solvers", "scipy_rk45", {"tol": 1e-2}), denoise="none")
-    else:
-        predictor = found.build("predictors", "reverse_diffusion", {})
-        sampler = Sampler(sde, predictor=predictor, steps=10, grid="polynomial")
-    refused = ""
-    for name in (GAUSSIAN, MIXTURE):
-        card = cast(Card, found.get("checkpoints", name).thing)
-        try:
-            check_task(task, card, sampler)
-            task.check_data(None, 4 * task.per_image, 4 * task.per_image)
-        except BenchError as error:
-            refused = f"{error}"
-            continue
-        return card, sampler
-    raise BenchError(
-        f"{task.name} works on no exact checkpoint, so that there is nothing to check: {refused}"
-    )
+class TaskCheck:
+    """A task under check, an exact checkpoint that it works on, and a sampler.
+
+    Args:
+        task: The task.
+        context: Where checkpoints and samplers come from.
+
+    Raises:
+        BenchError: The task works on no exact checkpoint.
+    """
+
+    def __init__(self, task: Task, context: CheckContext) -> None:
+        self.task = task
+        self.context = context
+        self.sampler = self._sampler()
+        self.card = self._card()
+
+    def _sampler(self) -> Sampler:
+        """A solver of the flow where the task follows it, else ten steps."""
+        sde = self.context.sde("vp", **self.task.sde_defaults)
+        if self.task.follows_flow:
+            return Sampler(sde, solver=self.context.solver("scipy_rk45", tol=1e-2), denoise="none")
+        predictor = self.context.predictor("reverse_diffusion")
+        return Sampler(sde, predictor=predictor, steps=10, grid="polynomial")
+
+    def _card(self) -> Card:
+        reason = ""
+        for name in (GAUSSIAN, MIXTURE):
+            card = self.context.card(name)
+            try:
+                check_task(self.task, card, self.sampler)
+                self.task.check_data(None, 4 * self.task.per_image, 4 * self.task.per_image)
+            except BenchError as error:
+                reason = f"{error}"
+                continue
+            return card
+        raise BenchError(
+            f"{self.task.name} works on no exact checkpoint, so that there is nothing to check: {reason}"
+        )
+
+    def _load(self, name: str) -> MixtureModel:
+        sde = self.sampler.sde
+        data = self.context.truth(name, sde)
+        return MixtureModel(data, "cpu", torch.float32, colour=None, range_=sde.data_range)
+
+    def batch(self) -> BatchContext:
+        """The second batch of four images, each with as many samples as the task makes of one."""
+        model, per_image = self._load(self.card.name), self.task.per_image
+        images = None
+        if self.task.takes_data:
+            drawn = model.images(model.draw(4, noise_stream(0, 1, "data", "cpu")))
+            images = drawn.repeat_interleave(per_image, dim=0)
+        return BatchContext(
+            sampler=self.sampler,
+            prediction=Prediction(model, self.sampler.sde),
+            device=torch.device("cpu"),
+            size=4 * per_image,
+            first=4 * per_image,
+            images=images,
+            noise=functools.cache(lambda role: noise_stream(0, 1, role, "cpu")),
+            load=self._load,
+        )
+
+    def outputs(self, batch: BatchContext | None = None) -> Outputs:
+        """What the task returns for a batch."""
+        with torch.no_grad():
+            return self.task.run(batch or self.batch())
 
 
-def _work(task: Task, card: Card, sampler: Sampler) -> BatchContext:
-    """The second batch of four images, of which each has as many samples as the task makes of one."""
-    sde, size = sampler.sde, 4 * task.per_image
+def check_task_plugin(task: Task, context: CheckContext) -> Iterator[Finding]:
+    """All checks.
 
-    def load(name: str) -> MixtureModel:
-        data = truth(name, sde)
-        return MixtureModel(data, "cpu", torch.float32, color=None, range_=sde.data_range)
+    Raises:
+        BenchError: The task works on no exact checkpoint.
+    """
+    case = TaskCheck(task, context)
+    yield from guard("parameters", lambda: parameters(task))
+    yield from guard("metrics", lambda: metrics(case))
+    yield from guard("warm-up", lambda: warm(case))
+    yield from guard("rows", lambda: rows(case))
+    yield from guard("same seed, same bits", lambda: determined(case))
+    yield from guard("device", lambda: device(case))
+    yield from guard("preview", lambda: preview(case))
 
-    model, noise = load(card.name), functools.cache(lambda role: noise_stream(0, 1, role, "cpu"))
-    images = None
-    if task.takes_data:
-        drawn = model.images(model.draw(4, noise_stream(0, 1, "data", "cpu")))
-        images = drawn.repeat_interleave(task.per_image, dim=0)
-    prediction = Prediction(model, sde)
-    return BatchContext(sampler, prediction, torch.device("cpu"), size, size, images, noise, load=load)
+
+def metrics(case: TaskCheck) -> Iterator[Finding]:
+    """The task's own metrics take what it returns."""
+    names = case.task.metrics_on(case.card) or (case.card.metric,)
+    missing = []
+    for name in names:
+        metric: Metric = case.context.registry.build("metrics", name, {})
+        missing += [f"{name} takes {one}" for one in metric.inputs if one not in case.task.outputs]
+    measured = missing[0] if missing else ", ".join(names)
+    yield verdict("metrics", not missing, measured, "take what the task returns")
 
 
-def _left(task: Task, work: BatchContext) -> Left:
+def warm(case: TaskCheck) -> Iterator[Finding]:
+    """The warm-up calls the network."""
+    batch = case.batch()
     with torch.no_grad():
-        return task.run(work)
+        case.task.warm(batch)
+    calls = batch.prediction.calls
+    yield verdict("warm-up", calls > 0, f"{calls} network calls", "the network is called")
 
 
-def metrics(task: Task, card: Card) -> Iterator[Finding]:
-    """The metrics that it is measured by read what it leaves."""
-    names = task.metrics_on(card) or (card.metric,)
-    known = {name: cast(Metric, registry().build("metrics", name, {})).inputs for name in names}
-    lost = [
-        f"{name} reads {one}" for name, reads in known.items() for one in reads if one not in task.outputs
-    ]
-    yield judged("metrics", not lost, lost[0] if lost else ", ".join(names), "read what the task leaves")
-
-
-def warm(task: Task, card: Card, sampler: Sampler) -> Iterator[Finding]:
-    """Something is called."""
-    work = _work(task, card, sampler)
-    with torch.no_grad():
-        task.warm(work)
-    yield judged(
-        "warm-up",
-        work.prediction.calls > 0,
-        f"{work.prediction.calls} network calls",
-        "the network is called",
-    )
-
-
-def rows(task: Task, card: Card, sampler: Sampler) -> Iterator[Finding]:
-    """All that it declares, and truths besides; a finite row for each sample; images as they were."""
-    work = _work(task, card, sampler)
-    before = None if work.images is None else work.images.clone()
-    left = _left(task, work)
-    wrong = [f"no {name}" for name in task.outputs if name not in left]
+def rows(case: TaskCheck) -> Iterator[Finding]:
+    """All declared outputs, and truths besides; a finite row for each sample; images unchanged."""
+    batch, declared = case.batch(), case.task.outputs
+    before = None if batch.images is None else batch.images.clone()
+    outputs = case.outputs(batch)
+    wrong = [f"no {name}" for name in declared if name not in outputs]
     wrong += [
         f"{name} is neither declared nor an exact_…"
-        for name in left
-        if name not in task.outputs and not name.startswith("exact_")
+        for name in outputs
+        if name not in declared and not name.startswith("exact_")
     ]
-    wrong += [f"{len(t)} rows of {name}, not {work.size}" for name, t in left.items() if len(t) != work.size]
-    wrong += [f"{name} is not finite" for name, t in left.items() if not bool(t.isfinite().all())]
-    if before is not None and work.images is not None and not torch.equal(before, work.images):
+    wrong += [
+        f"{len(x)} rows of {name}, not {batch.size}" for name, x in outputs.items() if len(x) != batch.size
+    ]
+    wrong += [f"{name} is not finite" for name, x in outputs.items() if not bool(x.isfinite().all())]
+    if before is not None and batch.images is not None and not torch.equal(before, batch.images):
         wrong.append("the images were changed in place")
-    said = wrong[0] if wrong else ", ".join(f"{name} {tuple(t.shape)}" for name, t in left.items())
-    yield judged("rows", not wrong, said, "what it declares, finite, a row per sample")
+    measured = wrong[0] if wrong else ", ".join(f"{name} {tuple(x.shape)}" for name, x in outputs.items())
+    yield verdict("rows", not wrong, measured, "what it declares, finite, a row per sample")
 
 
-def determined(task: Task, card: Card, sampler: Sampler) -> Iterator[Finding]:
-    """The same streams give the same bits, whatever torch's global generator does."""
-    kept, found = torch.random.get_rng_state(), list[Left]()
+def determined(case: TaskCheck) -> Iterator[Finding]:
+    """The same streams give the same bits, whatever the state of torch's global generator."""
+    state = torch.random.get_rng_state()
     try:
-        for seed in (1, 2):
-            torch.manual_seed(seed)
-            found.append(_left(task, _work(task, card, sampler)))
+        torch.manual_seed(1)
+        first = case.outputs()
+        torch.manual_seed(2)
+        second = case.outputs()
     finally:
-        torch.random.set_rng_state(kept)
-    other = [name for name, t in found[0].items() if not torch.equal(t, found[1][name])]
-    said = f"{other[0]} is another the second time" if other else "same bits"
-    yield judged("same seed, same bits", not other, said, "one seed, one result")
+        torch.random.set_rng_state(state)
+    differing = [name for name, x in first.items() if not torch.equal(x, second[name])]
+    measured = f"{differing[0]} differs the second time" if differing else "same bits"
+    yield verdict("same seed, same bits", not differing, measured, "one seed, one result")
 
 
-def device(task: Task, card: Card, sampler: Sampler) -> Iterator[Finding]:
-    """No tensor is made on torch's default device: on a GPU's run that would be the host's."""
-    work, said = _work(task, card, sampler), "as it was given"
+def device(case: TaskCheck) -> Iterator[Finding]:
+    """No tensor is made on torch's default device: in a run on a GPU that is the host."""
+    batch, measured, good = case.batch(), "the batch's device", True
     try:
         with torch.device("meta"):
-            lost = [name for name, t in _left(task, work).items() if t.device != work.device]
-        said = f"{lost[0]} is on another" if lost else said
+            elsewhere = [name for name, x in case.outputs(batch).items() if x.device != batch.device]
+        if elsewhere:
+            measured, good = f"{elsewhere[0]} is on another", False
     except (RuntimeError, NotImplementedError) as error:
-        lost, said = ["all"], f"a tensor is made without a device: {error}".splitlines()[0]
-    yield judged("device", not lost, said, "tensors are made on work.device")
+        measured, good = f"a tensor is made without a device: {error}".splitlines()[0], False
+    yield verdict("device", good, measured, "tensors are made on batch.device")
 
 
-def preview(task: Task, card: Card, sampler: Sampler) -> Iterator[Finding]:
-    """Of few samples, and of more than a picture shows: images, in whole rows."""
-    left = _left(task, _work(task, card, sampler))
+def preview(case: TaskCheck) -> Iterator[Finding]:
+    """Images in whole rows, both of few samples and of more than a preview shows."""
+    outputs = case.outputs()
     for copies in (1, 17):
-        many = {name: torch.cat([t] * copies) for name, t in left.items()}
-        made = task.preview(many)
-        if made is None:
+        picture = case.task.preview({name: torch.cat([x] * copies) for name, x in outputs.items()})
+        if picture is None:
             continue
-        images, columns = made
+        images, columns = picture
         if images.dim() != 4 or images.shape[1] not in (1, 3) or columns < 1 or not len(images):
-            said = f"{tuple(images.shape)} in {columns} columns"
-            yield judged("preview", False, said, "images (n, C, H, W), and columns")
+            measured = f"{tuple(images.shape)} in {columns} columns"
+            yield verdict("preview", False, measured, "images (n, C, H, W), and columns")
             return
-    yield judged("preview", True, "none" if task.preview(left) is None else "images", "images, or none")
+    none = case.task.preview(outputs) is None
+    yield verdict("preview", True, "none" if none else "images", "images, or none")

@@ -11,8 +11,9 @@ import torch
 from bench import BenchError, Prediction, Solver, Tensor
 from bench.diffusion.noise import noise_streams
 from bench.diffusion.sampler import Sampler
-from bench.testing.probe import Stream, prior, run
+from bench.testing.probe import CountedNoise, prior
 from tests.support.analytic import gaussian, sde
+from tests.support.checks import context
 from tests.support.plugins import installed
 
 MU = np.linspace(-0.5, 0.5, 64).reshape(1, 8, 8)
@@ -40,9 +41,9 @@ def check_noise(solver: Solver, *, drawn: bool) -> None:
     assert solver.couples_batch is drawn
     results = []
     for seed in (0, 0, 1):
-        stream = Stream(seed)
-        results.append(run(solver, sde("vp"), 5, prior(2), noise=stream).x)
-        assert stream.drawn == drawn
+        stream = CountedNoise(seed)
+        results.append(context().trial(solver, sde("vp"), 5, prior(2), noise=stream).x)
+        assert stream.draws == drawn
     assert torch.equal(results[0], results[1])
     assert torch.equal(results[0], results[2]) is not drawn
 

@@ -18,10 +18,11 @@ import torch
 from bench import SDE, BenchError, Solver, Tensor
 from bench.closed_form.moments import response_moments
 from bench.diffusion.sampler import Sampler
-from bench.testing.probe import MIXTURE, Watched, ended, prior, run
+from bench.testing.probe import MIXTURE, ended, prior
 from tests.support import adapted
 from tests.support.adapted import LAM, MU, bench, check_noise, check_refused, sample
 from tests.support.analytic import sde
+from tests.support.checks import context
 from tests.support.plugins import installed
 
 with warnings.catch_warnings():
@@ -67,14 +68,14 @@ def test_it_is_our_own_of_the_same_method(
     The library keeps ``alpha_bar`` in float32, a product of up to 1000 factors rounded by 6e-8: it may be off
     by 6e-5, and so may a state of size 1.
     """
-    theirs = run(build(scheduler, steps=steps, config=config), sde(law), steps, prior(3),
-                 model=Watched(MIXTURE, sde(law)))  # fmt: skip
+    theirs = context().trial(build(scheduler, steps=steps, config=config), sde(law), steps, prior(3),
+                 model=context().model(MIXTURE, sde(law)))  # fmt: skip
     own = level_of(law, lowest)
     predictor = installed().build("predictors", name, parameters)
     # diffusers begins with rho times a normal draw, or with sqrt(1 + rho^2) times it
     top = own.at(own.end)
     given = prior(3) * (float(theirs_start(scheduler, top.sigma / top.alpha)) * top.alpha / own.prior_std)
-    ours = run(predictor, own, steps, given, model=Watched(MIXTURE, own), grid="uniform")
+    ours = context().trial(predictor, own, steps, given, model=context().model(MIXTURE, own), grid="uniform")
     assert theirs.calls == ours.calls == build(scheduler, steps=steps, config=config).nfe()
     off = float((theirs.x - ours.x).norm() / ours.x.norm())
     assert off < 1e-4

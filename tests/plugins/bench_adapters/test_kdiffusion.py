@@ -18,10 +18,11 @@ import torch
 from bench import BenchError, Solver, Tensor
 from bench.closed_form.moments import response_moments
 from bench.diffusion.sampler import Sampler
-from bench.testing.probe import MIXTURE, Watched, prior, run
+from bench.testing.probe import MIXTURE, prior
 from tests.support import adapted
 from tests.support.adapted import LAM, MU, bench, check_noise, check_refused, sample
 from tests.support.analytic import sde
+from tests.support.checks import context
 from tests.support.plugins import installed
 
 HERE = importlib.util.find_spec("k_diffusion") is not None
@@ -55,12 +56,16 @@ def test_it_is_our_own_of_the_same_method(law: str, function: str, name: str, sc
 
     Their levels are found again from sigma / alpha, by bisection in t to 1e-12 of it and more.
     """
-    theirs = run(
-        build(function, steps=30, schedule=schedule), sde(law), 30, prior(3), model=Watched(MIXTURE, sde(law))
+    theirs = context().trial(
+        build(function, steps=30, schedule=schedule),
+        sde(law),
+        30,
+        prior(3),
+        model=context().model(MIXTURE, sde(law)),
     )
-    ours = run(
+    ours = context().trial(
         installed().build("predictors", name, {}),
-        sde(law), 30, prior(3), model=Watched(MIXTURE, sde(law)), grid=schedule,
+        sde(law), 30, prior(3), model=context().model(MIXTURE, sde(law)), grid=schedule,
     )  # fmt: skip
     assert theirs.calls == ours.calls
     assert float((theirs.x - ours.x).norm() / ours.x.norm()) < 1e-8
