@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import secrets
 import tempfile
 import threading
@@ -110,7 +111,6 @@ def check_executor(executor: Executor, context: CheckContext) -> Iterator[Findin
     yield from guard("parameters", lambda: parameters(executor))
     for name, check in (
         ("every batch once", once),
-        ("stream", taken),
         ("no batches", no_batches),
         ("a failing batch", failure),
         ("interrupted", interrupt),
@@ -146,20 +146,17 @@ def planned_runs(context: CheckContext) -> list[RunSpec]:
 
 
 def once(case: ExecutorCheck, folder: Path) -> Iterator[Finding]:
-    """Every batch of two runs is computed and yielded once, with its own outcome."""
+    """Every batch of two runs is computed and yielded once, with its own outcome.
+
+    Batches are taken in the calling thread, where the engine locks them.
+    """
     work = NotedWork(folder)
-    wrong = case.mistake(work, case.run(work))
-    yield verdict("every batch once", not wrong, wrong or f"{COUNT} of {COUNT}", "each batch computed, once")
-
-
-def taken(case: ExecutorCheck, folder: Path) -> Iterator[Finding]:
-    """Batches are taken in the calling thread, where the engine locks them."""
-    case.batches_taken, case.threads = 0, set()
-    outcomes = case.executor.map(NotedWork(folder), case.stream())
-    next(outcomes)
+    outcomes = case.executor.map(work, case.stream())
+    pairs = list(itertools.islice(outcomes, 1))
     ahead = case.batches_taken
-    for _ in outcomes:
-        pass
+    pairs += outcomes
+    wrong = case.mistake(work, pairs)
+    yield verdict("every batch once", not wrong, wrong or f"{COUNT} of {COUNT}", "each batch computed, once")
     own = case.threads == {threading.get_ident()}
     measured = f"{ahead} taken before the first outcome" if own else "taken in another thread"
     yield verdict("stream", own, measured, "batches are taken in the calling thread", ahead=ahead)
