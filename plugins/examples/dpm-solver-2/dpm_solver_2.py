@@ -20,7 +20,7 @@ from bench import (
 
 
 class DPMSolver2(Predictor):
-    """The probability flow in half the logarithmic signal-to-noise ratio, by its value at an intermediate point.
+    """The probability flow in half the log signal-to-noise ratio, by its value at an intermediate point.
 
     With ``lambda = ln(alpha / sigma)``, ``h = lambda' - lambda`` of a step and ``eps = -sigma s``:
 
