@@ -20,7 +20,7 @@ from bench import (
 
 
 class DPMSolver2(Predictor):
-    """The probability flow in half the log signal-to-noise ratio, by its slope at a point inside the step.
+    """The probability flow in half the log signal-to-noise ratio, by its value at an intermediate point.
 
     With ``lambda = ln(alpha / sigma)``, ``h = lambda' - lambda`` of a step and ``eps = -sigma s``:
 
@@ -32,7 +32,7 @@ class DPMSolver2(Predictor):
 
     name = "dpm_solver_2"
 
-    r: float = param(default=0.5, help="position of the second call in the step, in lambda", above=0, high=1)
+    r: float = param(default=0.5, help="position of the second network call in a step", above=0, high=1)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -54,9 +54,9 @@ class DPMSolver2(Predictor):
         if step.last:
             clean = (x + step.sigma**2 * p.score(x, step)) / step.alpha
             return Update(clean, clean)
-        start, end = half_log_snr(step.alpha, step.sigma), half_log_snr(step.alpha_next, step.sigma_next)
-        between = p.sde.level_at_half_log_snr(start + self.r * (end - start))
-        h = end - start
+        start = half_log_snr(step.alpha, step.sigma)
+        h = half_log_snr(step.alpha_next, step.sigma_next) - start
+        between = p.sde.level_at_half_log_snr(start + self.r * h)
 
         eps = -step.sigma * p.score(x, step)
         u = between.alpha / step.alpha * x - between.sigma * math.expm1(self.r * h) * eps
@@ -68,7 +68,7 @@ class DPMSolver2(Predictor):
 
 
 def half_log_snr(alpha: float, sigma: float) -> float:
-    """``lambda = ln(alpha / sigma)``"""
+    """lambda = ln(alpha / sigma)."""
     return math.log(alpha / sigma)
 
 
