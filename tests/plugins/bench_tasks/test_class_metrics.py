@@ -102,7 +102,7 @@ def test_a_metric_of_labels_needs_a_task_that_returns_them(
         main(["run", "--checkpoint", "gmm-cifar10", "--metric", "component_share", "--samples", "4"])
     assert stopped.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert "component_share reads labels, which the task generate does not leave" in line
+    assert "component_share reads labels, which the task generate does not return" in line
 
 
 @pytest.mark.parametrize("kind", [ClassShare, ComponentShare, FdClass, FdComponent])

@@ -59,7 +59,7 @@ def test_runs_on_draws_and_on_samples_of_a_run(run_task: RunTask) -> None:
     [
         (("--checkpoint", "cifar10-tiny"), "the task encode works on images: give --data"),
         ((*GAUSSIAN_RUN, "--data", "other.npz", "--samples", "4"), "is of 3x16x16 images"),
-        ((*GAUSSIAN_RUN, "--data", "images.npz", "--samples", "5"), "holds 4 images, 5 are asked for"),
+        ((*GAUSSIAN_RUN, "--data", "images.npz", "--samples", "5"), "holds 4 images, the run needs 5"),
         (
             ("--checkpoint", "gaussian-cifar10", "--predictor", "ancestral"),
             "encode follows the probability flow: give --solver rk45, not ancestral",
