@@ -76,7 +76,7 @@ def load_model(
     if card.exact:
         data, colour = exact_data(card)
         moved = on_range(data, sde.data_range, colour)
-        return MixtureModel(moved, device, dtype, colour=colour, range_=sde.data_range)
+        return MixtureModel(moved, device, dtype, color=colour, range_=sde.data_range)
     network = read_network(card, registry)
     if card.predicts == "edm":
         network = EDMDenoiser(network, float(card.network.get("sigma_data", 0.5)))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import secrets
 import tempfile
 import threading
@@ -80,28 +81,30 @@ class ExecutorCheck:
             self.threads.add(threading.get_ident())
             yield batch
 
-    def run(self, work: NotedWork) -> list[tuple[Batch, Outcome]]:
-        """All pairs that the executor yields for the stream."""
-        return list(self.executor.map(work, self.stream()))
+    def mistake(self, work: NotedWork, pairs: list[tuple[Batch, Outcome]], *, failing: bool) -> str:
+        """What is wrong with the pairs of the stream, in words; empty where nothing is.
 
-    def mistake(self, work: NotedWork, pairs: list[tuple[Batch, Outcome]]) -> str:
-        """What is wrong with the pairs of the stream, in words; empty where nothing is."""
+        Args:
+            work: The work, which notes what was computed.
+            pairs: What the executor yielded.
+            failing: Whether to look at the failing batches, or at the others.
+        """
         computed, yielded = work.counts(), Counter(batch.name for batch, _ in pairs)
         for number, batch in enumerate(self.batches):
+            if (batch.index == work.failing) != failing:
+                continue
             for counts, verb in ((computed, "computed"), (yielded, "yielded")):
                 count = counts[batch.name]
-                if count == 0:
-                    return f"batch {number} was not {verb}"
-                if count > 1:
-                    return f"batch {number} was {verb} {count} times"
-        unknown = sorted(yielded.keys() - {batch.name for batch in self.batches})
-        if unknown:
-            return f"yielded {unknown[0]}, which is no batch of the stream"
+                if count != 1:
+                    return f"batch {number} was " + (f"{verb} {count} times" if count else f"not {verb}")
         for batch, outcome in pairs:
-            reason = outcome_text(batch, failing=batch.index == work.failing)
+            if (batch.index == work.failing) != failing:
+                continue
+            reason = outcome_text(batch, failing=failing)
             if not isinstance(outcome, BatchFailure) or outcome.reason != reason:
                 return f"{batch.name} was yielded with another outcome: {outcome}"
-        return ""
+        unknown = sorted(yielded.keys() - {batch.name for batch in self.batches})
+        return f"yielded {unknown[0]}, which is no batch of the stream" if unknown else ""
 
 
 def check_executor(executor: Executor, context: CheckContext) -> Iterator[Finding]:
@@ -109,10 +112,8 @@ def check_executor(executor: Executor, context: CheckContext) -> Iterator[Findin
     case = ExecutorCheck(executor, planned_runs(context))
     yield from guard("parameters", lambda: parameters(executor))
     for name, check in (
-        ("every batch once", once),
-        ("stream", taken),
+        ("every batch once", every_batch),
         ("no batches", no_batches),
-        ("a failing batch", failure),
         ("interrupted", interrupt),
     ):
         yield from guard(name, functools.partial(_in_folder, check, case))
@@ -136,6 +137,7 @@ def planned_runs(context: CheckContext) -> list[RunSpec]:
         sde=["vp"],
         predictor=["ddim"],
         steps=2,
+        grid="polynomial",
         samples=4 * (COUNT + 1) // 2,
         batch_size=4,
         repeats=2,
@@ -145,21 +147,21 @@ def planned_runs(context: CheckContext) -> list[RunSpec]:
     return [run for run in runs if isinstance(run, RunSpec)]
 
 
-def once(case: ExecutorCheck, folder: Path) -> Iterator[Finding]:
-    """Every batch of two runs is computed and yielded once, with its own outcome."""
-    work = NotedWork(folder)
-    wrong = case.mistake(work, case.run(work))
-    yield verdict("every batch once", not wrong, wrong or f"{COUNT} of {COUNT}", "each batch computed, once")
+def every_batch(case: ExecutorCheck, folder: Path) -> Iterator[Finding]:
+    """Every batch of two runs is computed and yielded once, with its own outcome.
 
-
-def taken(case: ExecutorCheck, folder: Path) -> Iterator[Finding]:
-    """Batches are taken in the calling thread, where the engine locks them."""
-    case.batches_taken, case.threads = 0, set()
-    outcomes = case.executor.map(NotedWork(folder), case.stream())
-    next(outcomes)
+    So are those that fail: a failure is an outcome like any other. Batches are taken in the calling thread,
+    where the engine locks them.
+    """
+    work = NotedWork(folder, failing=FAILING)
+    outcomes = case.executor.map(work, case.stream())
+    pairs = list(itertools.islice(outcomes, 1))
     ahead = case.batches_taken
-    for _ in outcomes:
-        pass
+    pairs += outcomes
+    wrong = case.mistake(work, pairs, failing=False)
+    yield verdict("every batch once", not wrong, wrong or f"{COUNT} of {COUNT}", "each batch computed, once")
+    wrong = case.mistake(work, pairs, failing=True)
+    yield verdict("a failing batch", not wrong, wrong or "its failure is yielded", "its failure is yielded")
     own = case.threads == {threading.get_ident()}
     measured = f"{ahead} taken before the first outcome" if own else "taken in another thread"
     yield verdict("stream", own, measured, "batches are taken in the calling thread", ahead=ahead)
@@ -171,13 +173,6 @@ def no_batches(case: ExecutorCheck, folder: Path) -> Iterator[Finding]:
     pairs = list(case.executor.map(work, iter(())))
     good = not pairs and not work.counts()
     yield verdict("no batches", good, "no outcomes" if good else "an outcome of no batch", "no outcomes")
-
-
-def failure(case: ExecutorCheck, folder: Path) -> Iterator[Finding]:
-    """A failure is an outcome like any other: it is yielded, and no batch is computed again for it."""
-    work = NotedWork(folder, failing=FAILING)
-    wrong = case.mistake(work, case.run(work))
-    yield verdict("a failing batch", not wrong, wrong or "its failure is yielded", "its failure is yielded")
 
 
 def interrupt(case: ExecutorCheck, folder: Path) -> Iterator[Finding]:

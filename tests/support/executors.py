@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import multiprocessing
 import threading
 from collections.abc import Callable, Iterator
@@ -119,26 +120,26 @@ class OtherThread(Executor):
             yield batch, work(batch)
 
 
+@functools.cache
+def processes() -> ProcessPoolExecutor:
+    """Two processes, shared by the tests: each takes seconds to import torch."""
+    return ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn"))
+
+
 class Pool(Executor):
-    """Two processes, with no more batches taken than they are at work on."""
+    """Two processes, with no more batches taken than they work on."""
 
     name = "sound_pool"
     in_process = False
 
     def map(self, work: Work, batches: Iterator[Batch]) -> Pairs:
-        spawn = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(2, mp_context=spawn) as pool:
-            running: dict[Future[Outcome], Batch] = {}
-            try:
-                for batch in batches:
-                    running[pool.submit(work, batch)] = batch
-                    if len(running) >= 2:
-                        yield from self.finished(running)
-                while running:
-                    yield from self.finished(running)
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+        running: dict[Future[Outcome], Batch] = {}
+        for batch in batches:
+            running[processes().submit(work, batch)] = batch
+            if len(running) >= 2:
+                yield from self.finished(running)
+        while running:
+            yield from self.finished(running)
 
     def finished(self, running: dict[Future[Outcome], Batch]) -> Pairs:
         """Those of the running batches that are done, at least one."""
