@@ -38,7 +38,7 @@ def small_gaussian(run: SDE, side: int, dtype: torch.dtype = torch.float32) -> M
     """`thinned`, for a run on an SDE: its states are coefficients."""
     data, color = thinned(side)
     moved = on_range(data, run.data_range, color)
-    return MixtureModel(moved, "cpu", dtype, colour=color, range_=run.data_range)
+    return MixtureModel(moved, "cpu", dtype, color=color, range_=run.data_range)
 
 
 class Nothing(Condition):

@@ -23,8 +23,8 @@ from bench_tasks.class_metrics import (
     class_moments,
 )
 from tests.support.flows import build_task
+from tests.support.metrics import metric_context
 from tests.support.plugins import installed
-from tests.support.task_runs import metric_context
 
 
 def of_draws(metric: Metric, count: int) -> MetricState:

@@ -273,7 +273,7 @@ def test_refused_in_one_line(run_task: RunTask, arguments: tuple[str, ...], mess
 
 
 def test_bench_check_refuses_metrics_of_other_outputs() -> None:
-    with pytest.raises(BenchError, match="bits_per_dim takes a task.s bits_per_dim"):
+    with pytest.raises(BenchError, match="bits_per_dim takes a task's bits_per_dim"):
         report("bits_per_dim")
 
 
