@@ -68,6 +68,18 @@ def root() -> Path:
         ) from error
 
 
+def cache_folder(*parts: str) -> Path:
+    """A path in the cache folder, ``$BENCH_CACHE`` or the user's; it is not created.
+
+    Args:
+        parts: Names of folders, and of a file, below the cache folder.
+
+    Raises:
+        BenchError: There is no cache folder, because the user has no home.
+    """
+    return root().joinpath(*parts)
+
+
 def folder(name: str) -> Path:
     """Where the checkpoint of that name is, or would be, in the cache."""
     return root() / "checkpoints" / name

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import requests
 import urllib3
 
+from bench import cache
 from bench.errors import BenchError
 from bench.events import Advance, Emit, Notice, silent
 
@@ -110,6 +111,37 @@ def fetch(url: str, target: Path, size: int | None, sha256: str | None, emit: Em
     with writing(target):
         sync(part.path)
         part.path.rename(target)
+
+
+def fetch_once(url: str, target: Path, emit: Emit = silent, sha256_start: str = "") -> None:
+    """Download a file that is not at ``target`` yet: whole or not at all, and once among processes.
+
+    Args:
+        url: Address of the file.
+        target: Where it goes; its folder is made. A received part stays in the cache folder.
+        emit: Reports progress.
+        sha256_start: First hexadecimal digits of its hash, where known.
+
+    Raises:
+        BenchError: The file can't be fetched, or has another hash.
+    """
+    from filelock import FileLock
+
+    partial = cache.root() / "partial" / target.name
+    lock = cache.root() / "locks" / f"{target.name}.lock"
+    with writing(target):
+        for path in (partial, lock, target):
+            path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(lock):
+        if target.is_file():
+            return
+        fetch(url, partial, None, None, emit)
+        if not cache.cached_sha256(partial).startswith(sha256_start):
+            forget(partial)
+            raise BenchError(f"{url} has another file: its SHA-256 does not start with {sha256_start}")
+        with writing(target):
+            partial.replace(target)
+        forget(partial)
 
 
 def forget(target: Path) -> None:

@@ -37,11 +37,16 @@ class Lines:
             self._phase, self._next = event.phase, now + SOON
         elif now >= self._next and event.done != event.total:
             self._next = now + PLAIN
-            self.line(f"{event.phase}: {_amount(event)}")
+            self.line(f"{_title(event)}: {_amount(event)}")
 
     def line(self, text: str) -> None:
         """Print a lasting line."""
         click.echo(text, err=True)
+
+
+def _title(event: Advance) -> str:
+    # a download's phase is the name of its file
+    return f"fetching {event.phase}" if event.unit == "bytes" else event.phase
 
 
 def _amount(event: Advance) -> str:
@@ -84,7 +89,7 @@ class Display(Lines):
         (task,) = bar.task_ids
         if event.phase != self._phase:
             self._phase = event.phase
-            bar.reset(task, total=event.total, description=escape(event.phase))
+            bar.reset(task, total=event.total, description=escape(_title(event)))
         bar.update(task, completed=event.done, amount=_amount(event))
 
     def _drawn(self) -> Progress:

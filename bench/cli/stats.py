@@ -98,7 +98,8 @@ def build_command(
             try:
                 reference.write_statistics(target, statistics)
             except OSError as error:
-                raise BenchError(f"{target} can't be written: {error.strerror}") from error
+                reason = os.strerror(error.errno) if error.errno is not None else f"{error}"
+                raise BenchError(f"{target} can't be written: {reason}") from error
     except KeyboardInterrupt:
         click.echo("bench: stopped; nothing was written", err=True)
         return 130

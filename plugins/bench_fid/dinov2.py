@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bench import BenchError, Emit, Extract, Extractor, Features, Tensor, cache, silent
-from bench.cache import cached_sha256
+from bench import BenchError, Emit, Extract, Extractor, Features, Tensor, cache_folder, cached_sha256, silent
 
 FILES = ("config.json", "model.safetensors")
 SIDE = 224
@@ -34,7 +33,7 @@ class DINOv2(Extractor):
 
     def folder(self) -> Path:
         """Where its weights are, or would be."""
-        return cache.root() / "dinov2-large"
+        return cache_folder("dinov2-large")
 
     def check_shape(self, shape: tuple[int, ...]) -> None:
         if len(shape) != 3 or shape[0] != 3:

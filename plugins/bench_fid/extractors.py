@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Any
 
-from bench import BenchError, Emit, Extract, Extractor, Features, Tensor
-from bench.cache import cached_sha256, check_file
-from bench.files import REGISTRY
+from bench import REGISTRY, Emit, Extract, Extractor, Features, Tensor, WeightsCard, cached_sha256
 
 CHUNK = 250
 """Images per pass: the activations of more exceed the processor's cache."""
@@ -22,17 +19,7 @@ class Cifar10FeaturesExtractor(Extractor):
     shape = (3, 32, 32)
 
     def _file(self) -> Path:
-        card_path = REGISTRY / "features" / "cifar10-features.toml"
-        try:
-            card = tomllib.loads(card_path.read_text())
-        except OSError as error:
-            raise BenchError(
-                f"{self.name}: its card {card_path} is missing; restore it from the project"
-            ) from error
-        (file,) = card["files"]
-        path = card_path.parent / str(file["name"])
-        check_file(path, file["bytes"], file["sha256"], self.name, "restore it from the project")
-        return path
+        return WeightsCard.read(REGISTRY / "features" / "cifar10-features.toml").weights()
 
     def check(self, emit: Emit) -> None:
         self._file()

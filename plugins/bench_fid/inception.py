@@ -21,12 +21,12 @@ from bench import (
     Features,
     Tensor,
     build_command,
+    cache_folder,
+    cached_sha256,
+    fetch_once,
     param,
     silent,
 )
-from bench.cache import cached_sha256, root
-from bench.download import fetch, forget
-from bench.files import writing
 
 Mode = Literal["legacy_tensorflow", "clean", "legacy_pytorch"]
 
@@ -89,7 +89,7 @@ class Inception(Extractor):
         file = f"{name}_{self.mode}_{split}_{side}.npz"
         own = Path(cleanfid.__file__).parent / "stats" / file
         remedy = f"or {build_command(dataset, self)} makes your own"
-        return _available(root() / "stats" / file, own, lambda: STATISTICS + file, remedy, emit)
+        return _available(cache_folder("stats", file), own, lambda: STATISTICS + file, remedy, emit)
 
     def load(self, device: Any) -> Extract:
         import torch
@@ -112,8 +112,8 @@ class Inception(Extractor):
     def _weights(self, emit: Emit) -> Path:
         """The network's file, fetched where it is missing; `BenchError` that says where to put it."""
         if self.mode == "legacy_pytorch":
-            return _available(root() / "inception" / PYTORCH, _hub, _pytorch_address, _WITHOUT, emit)
-        return _available(root() / "inception" / TORCHSCRIPT, TEMPORARY, _address, _WITHOUT, emit)
+            return _available(cache_folder("inception", PYTORCH), _hub, _pytorch_address, _WITHOUT, emit)
+        return _available(cache_folder("inception", TORCHSCRIPT), TEMPORARY, _address, _WITHOUT, emit)
 
     def _network(self, device: Any) -> tuple[Callable[[Tensor], Tensor], Tensor | None]:
         """The network, float32 images (B, 3, H, W) on [0, 255] -> features (B, 2048), and its last layer.
@@ -261,32 +261,12 @@ def _available(
         return other
     url = address()
     try:
-        _fetch(url, target, emit)
+        # a name may end in the first digits of the hash
+        digits = re.search(r"-([0-9a-f]{8})\.pth$", target.name)
+        fetch_once(url, target, emit, digits[1] if digits is not None else "")
     except BenchError as error:
         reason = str(error).partition(";")[0]
         raise BenchError(
             f"{target.name} is not here and can't be fetched ({reason}): bring {url} to {target}; {remedy}"
         ) from error
     return target
-
-
-def _fetch(url: str, target: Path, emit: Emit) -> None:
-    """Fetch a file into the cache, whole or not at all; a part of it stays for the next attempt."""
-    from filelock import FileLock
-
-    partial = root() / "partial" / target.name
-    lock = root() / "locks" / f"{target.name}.lock"
-    with writing(target):
-        for path in (partial, lock, target):
-            path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(lock):
-        if target.is_file():
-            return
-        fetch(url, partial, None, None, emit)
-        start = re.search(r"-([0-9a-f]{8})\.pth$", target.name)
-        if start is not None and not cached_sha256(partial).startswith(start[1]):
-            forget(partial)
-            raise BenchError(f"{url} has another file: its SHA-256 does not start with {start[1]}")
-        with writing(target):
-            partial.replace(target)
-        forget(partial)

@@ -16,7 +16,7 @@ import pytest
 import torch
 from PIL import Image
 
-from bench import BenchError, Extractor, Features, Register, Tensor, hookimpl
+from bench import Extractor, Features, Register, Tensor, hookimpl
 from bench.cli import main
 from bench.data.pixels import Bytes
 from bench.plan.sources import open_images
@@ -44,11 +44,10 @@ class Colours(Extractor):
 
     name = "colours"
     width = 6
+    shape = (3, 32, 32)
 
     def load(self, device: Any) -> Callable[[Tensor], Features]:
         def extract(images: Tensor) -> Features:
-            if images.shape[1:] != (3, 32, 32):
-                raise BenchError(f"colours takes 3x32x32 images, not {'x'.join(map(str, images.shape[1:]))}")
             x = images.flatten(2).float()
             return Features(torch.cat([x.mean(dim=2), x.std(dim=2)], 1))
 
@@ -88,7 +87,6 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     """
     found = installed().copy()
     found.load(Plugin(), "extractors-of-test", "1")
-    monkeypatch.setattr("bench.plugins.registry.registry", lambda: found)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("COLUMNS", "300")
@@ -100,7 +98,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 
     def call(*arguments: str, status: int = 0) -> str:
         with pytest.raises(SystemExit) as stop:
-            main(arguments)
+            main(arguments, registry=found)
         out, err = capsys.readouterr()
         assert stop.value.code == status, out + err
         told = [line for line in err.splitlines() if line.startswith("bench: ")]
@@ -150,9 +148,7 @@ def test_the_value_is_that_of_the_features(bench: Bench) -> None:
     """Against scipy's matrix square root of features taken here."""
     from scipy.linalg import sqrtm
 
-    from bench.metrics.features import find_extractor
-
-    extract = find_extractor("colours").load(torch.device("cpu"))
+    extract = Colours().load(torch.device("cpu"))
     sides = []
     for images in (pixels(N), pixels(N, 3)):
         rows = extract(torch.from_numpy(images).permute(0, 3, 1, 2)).rows.double().numpy()
@@ -179,9 +175,9 @@ def test_the_json(bench: Bench) -> None:
     assert found["source"] == open_images("a.npz").facts()
     reading = found["metrics"]["fd-truncate-colours"]
     assert (reading["n"], reading["direction"], reading["reference"]) == (N, "lower", "b.npz")
-    assert reading["with"]["parameters"]["reference"] == "b.npz"
-    assert reading["with"]["parameters"]["rounding"] == "truncate"
-    assert set(reading["with"]["provenance"]) == {"b.npz"}
+    assert reading["parameters"]["reference"] == "b.npz"
+    assert reading["parameters"]["rounding"] == "truncate"
+    assert set(reading["provenance"]) == {"b.npz"}
     card = reading["reference_card"]
     assert card["images"] == f"sha256 {open_images('b.npz').sha256()}"
     assert (card["n"], card["extractor"], card["rounding"]) == (N, "colours", "truncate")
@@ -221,16 +217,16 @@ def test_a_reference_of_images_is_measured_once(bench: Bench, monkeypatch: pytes
 
 
 def test_metrics_share_one_reading_of_the_images(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    from bench.data.npz import _Npz
+    from bench.data.npz import Npz
 
     read: list[str] = []
-    original = _Npz.__iter__
+    original = Npz.__iter__
 
-    def once(self: _Npz) -> Any:
+    def once(self: Npz) -> Any:
         read.append(self.name)
         return original(self)
 
-    monkeypatch.setattr(_Npz, "__iter__", once)
+    monkeypatch.setattr(Npz, "__iter__", once)
     more = ("--metric", "precision", "--metric", "class_score")
     found = measured(bench, "b.npz", "--reference", "a", *NETWORK, *more)
     assert read == ["b.npz"]
@@ -288,10 +284,10 @@ def test_statistics_of_another_extractor_or_dimension(bench: Bench) -> None:
 
 def test_a_bad_image_late_is_one_line(bench: Bench) -> None:
     Image.fromarray(pixels(1)[0]).convert("L").save("a/0099.png")
-    assert "a/0099.png is grey: images must be RGB" in bench(
+    assert "a/0099.png is gray: images must be RGB" in bench(
         "fid", "a", "--reference", "b.npz", *SMALL, status=2
     )
-    assert "a/0099.png is grey" in bench("fid", "b.npz", "--reference", "a", *SMALL, status=2)
+    assert "a/0099.png is gray" in bench("fid", "b.npz", "--reference", "a", *SMALL, status=2)
     assert [path.name.startswith("images_") for path in Path("cache/stats").iterdir()] == [True]  # b.npz's
 
 

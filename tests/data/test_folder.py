@@ -13,10 +13,10 @@ import pytest
 from PIL import Image
 
 from bench.data import folder as pictures
-from bench.data.folder import found_in
+from bench.data.folder import image_files
 from bench.data.pixels import Bytes
-from bench.plan.sources import open_images
-from tests.data.test_images import folder, pixels, refused
+from bench.data.sources import open_images
+from tests.support.images import back, folder, pixels, refused
 
 Save = Callable[[str, Any], None]
 
@@ -30,7 +30,7 @@ def test_only_images_in_order_and_no_loop(tmp_path: Path) -> None:
     (path / "dataset.json").write_text("{}")
     elsewhere = folder(tmp_path / "elsewhere", pixels(2))
     (path / "zz").symlink_to(elsewhere)
-    files, others = found_in(path)
+    files, others = image_files(path)
     assert [file.name for file in files[:8]] == [f"{i:06d}.png" for i in range(8)]
     assert len(files) == 10
     assert others == {".json": 1, ".txt": 1}
@@ -111,11 +111,11 @@ def dangling(file: str, _: Any) -> None:
 
 
 BAD: list[tuple[Save, str]] = [
-    (saved("L"), "is grey: images must be RGB of 8 bits"),
+    (saved("L"), "is gray: images must be RGB of 8 bits"),
     (saved("P"), "is of a palette: images"),
     (saved("RGBA"), "is RGBA, with transparency: images"),
     (saved("1"), "is black and white: images"),
-    (saved("I;16"), "is grey of 16 bits: images"),
+    (saved("I;16"), "is gray of 16 bits: images"),
     (deep, "is of 16 bits a channel: images"),
     (animated, "is animated: images"),
     (cut, "is not an image, or damaged"),
@@ -138,3 +138,12 @@ def test_a_bad_image_is_named(tmp_path: Path, spoil: Save, said: str, which: int
         assert str(file) in line
     else:  # the first one decides
         assert "000001.png is 8x8, but 000000.png 9x8" in line
+
+
+def test_jpeg_is_decoded_as_pillow_does_and_the_library_is_named(tmp_path: Path) -> None:
+    path = folder(tmp_path / "them", pixels(4), "jpg")
+    found = open_images(str(path))
+    expected = [np.array(Image.open(file)) for file in sorted(path.rglob("*.jpg"))]
+    assert np.array_equal(back(found), np.stack(expected))
+    assert "Pillow" in found.decoder
+    assert "libjpeg" in found.decoder

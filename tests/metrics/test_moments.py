@@ -1,17 +1,15 @@
-"""Streaming moments at the size of real features, and the Fréchet distance of whatever covariances."""
+"""Streaming moments at the size of real features, and groups of batches."""
 
 from __future__ import annotations
 
 import tracemalloc
-import warnings
 
 import numpy as np
 import pytest
-from scipy.linalg import sqrtm
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from bench import Array, BenchError
-from bench.metrics.frechet import frechet_distance
-from bench.metrics.moments import Moments
+from bench import Array, BenchError, Moments, jackknife_groups
 
 
 def features(n: int, d: int, seed: int = 0, decades: float = 3.0) -> Array:
@@ -92,78 +90,36 @@ def test_memory_does_not_grow_with_the_samples() -> None:
     assert peaks[1] < peaks[0] + 20_000
 
 
-def statistics(rows: Array) -> tuple[Array, Array]:
-    return rows.mean(axis=0), np.cov(rows.T)
+@settings(max_examples=30, deadline=None)
+@given(cuts=st.lists(st.integers(1, 199), max_size=6), seed=st.integers(0, 1000))
+def test_streamed_moments_equal_two_pass(cuts: list[int], seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    rows = generator.normal(size=(200, 5)) * [1, 10, 0.1, 1, 1] + [0, 100, 0, 1e3, -5]
+    moments = Moments()
+    for part in generator.permutation(len(parts := np.split(rows, sorted(set(cuts))))):
+        moments.add(parts[part])
+    assert moments.n == 200
+    np.testing.assert_allclose(moments.mean, rows.mean(axis=0), rtol=1e-10)
+    # the covariance of columns of size 1e3 loses (1e3)^2 eps against their spread of one
+    np.testing.assert_allclose(moments.covariance(), np.cov(rows.T), rtol=1e-9, atol=1e-9)
 
 
-def by_factors(a: Array, b: Array) -> float:
-    """The distance from the rows themselves: no covariance, so nothing is squared on the way."""
-    one, two = ((x - x.mean(axis=0)) / np.sqrt(len(x) - 1) for x in (a, b))
-    cross = np.linalg.svd(one @ two.T, compute_uv=False).sum()
-    mean = a.mean(axis=0) - b.mean(axis=0)
-    return float(mean @ mean + (one**2).sum() + (two**2).sum() - 2 * cross)
+def test_one_sample_and_nan_are_refused() -> None:
+    moments = Moments()
+    moments.add(np.zeros((1, 3)))
+    with pytest.raises(BenchError, match="at least 2"):
+        moments.covariance()
+    with pytest.raises(BenchError, match="NaN"):
+        moments.add(np.full((2, 3), np.nan))
 
 
-def by_square_root(a: Array, b: Array) -> float:
-    (ma, ca), (mb, cb) = statistics(a), statistics(b)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        root = np.real(np.trace(sqrtm(ca @ cb)))
-    return float((ma - mb) @ (ma - mb) + np.trace(ca) + np.trace(cb) - 2 * root)
-
-
-CASES = {
-    "well-conditioned": (600, 700, 2.0),
-    "ill-conditioned": (600, 700, 9.0),
-    "singular to rounding": (600, 700, 16.0),
-    "fewer samples than features": (80, 90, 2.0),
-    "one of them of few samples": (80, 700, 2.0),
-    "two samples": (2, 700, 2.0),
-    "two samples of each": (2, 2, 2.0),
-}
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_distance_whatever_the_rank(case: str) -> None:
-    n, m, decades = CASES[case]
-    a, b = features(n, 150, 1, decades), 1.2 * features(m, 150, 2, decades)
-    (ma, ca), (mb, cb) = statistics(a), statistics(b)
-    found = frechet_distance(ma, ca, mb, cb)
-    assert found == pytest.approx(by_factors(a, b), rel=1e-10)
-    assert found == pytest.approx(by_square_root(a, b), rel=1e-6)
-    assert frechet_distance(mb, cb, ma, ca) == pytest.approx(found, rel=1e-10)
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_same_set_twice_is_zero(case: str) -> None:
-    n, _, decades = CASES[case]
-    mean, covariance = statistics(features(n, 150, 1, decades))
-    assert abs(frechet_distance(mean, covariance, mean, covariance)) < 1e-11 * np.trace(covariance)
-
-
-def test_features_that_are_zero_or_of_one_set_alone() -> None:
-    """Ranges that share some directions and not others: a product whose small eigenvalues are all noise."""
-    for first, second in ((60, 40), (40, 80), (0, 30)):
-        a, b = features(600, 120, 1), features(600, 120, 2)
-        a[:, :first], b[:, second:] = 0, 0
-        (ma, ca), (mb, cb) = statistics(a), statistics(b)
-        assert frechet_distance(ma, ca, mb, cb) == pytest.approx(by_factors(a, b), rel=1e-10)
-    still = np.zeros((30, 30))
-    assert frechet_distance(np.ones(30), still, np.zeros(30), still) == 30
-    assert frechet_distance(np.ones(30), still, np.zeros(30), np.eye(30)) == pytest.approx(60, rel=1e-12)
-
-
-def test_gaussians_that_commute_in_closed_form() -> None:
-    """``sum (m - m')^2 + (s - s')^2`` along shared axes, over ten decades."""
-    generator = np.random.default_rng(0)
-    axes = np.linalg.qr(generator.normal(size=(80, 80)))[0]
-    one, two = 10 ** generator.uniform(-5, 0, 80), 10 ** generator.uniform(-5, 0, 80)
-    mean = generator.normal(size=80)
-    expected = mean @ mean + ((one - two) ** 2).sum()
-    ca, cb = ((axes * sd**2) @ axes.T for sd in (one, two))
-    assert frechet_distance(mean, ca, 0 * mean, cb) == pytest.approx(expected, rel=1e-9)
-
-
-def test_a_covariance_with_negative_eigenvalues_is_refused() -> None:
-    with pytest.raises(BenchError, match="negative eigenvalues"):
-        frechet_distance(np.zeros(2), np.array([[1.0, 2.0], [2.0, 1.0]]), np.zeros(2), np.eye(2))
+@given(count=st.integers(0, 200), most=st.integers(1, 40))
+def test_groups_cover_every_batch_once_in_order(count: int, most: int) -> None:
+    groups = jackknife_groups(count, most)
+    if count < 2:
+        assert groups == []
+        return
+    assert [i for group in groups for i in group] == list(range(count))
+    sizes = [len(group) for group in groups]
+    assert len(groups) == min(count, most)
+    assert max(sizes) - min(sizes) <= 1

@@ -11,7 +11,7 @@ import torch
 from bench import SDE, Array, BatchContext, Model, Noise, Prediction, Sampler, Task, Tensor
 from bench.closed_form.mixture import MixtureModel
 from bench.diffusion.noise import noise_stream
-from bench.testing import probe
+from bench.testing.context import GAUSSIAN
 from tests.support.analytic import sde
 from tests.support.checks import context
 from tests.support.plugins import installed
@@ -28,7 +28,7 @@ def flow_sde(name: str) -> SDE:
     return sde(name, eps=1e-5)
 
 
-def thin_model(run: SDE, checkpoint: str = probe.GAUSSIAN) -> MixtureModel:
+def thin_model(run: SDE, checkpoint: str = GAUSSIAN) -> MixtureModel:
     """An exact checkpoint on every fourth frequency."""
     data = context().truth(checkpoint, run)
     return MixtureModel(data, "cpu", torch.float64, colour=None, range_=run.data_range)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from bench.checkpoints.networks.classifier import CARD, NoisyClassifier, load_noisy_classifier
 from bench.files import REGISTRY
-from bench.metrics.features import find_extractor
+from tests.support.metrics import extractor_of
 
 REFERENCE = REGISTRY.parent / "results" / "reference"
 CPU = torch.device("cpu")
@@ -148,7 +148,7 @@ def verdicts(sigma: float) -> tuple[Tensor, Tensor]:
     x = images.float() / 127.5 - 1 + sigma * noise
     with torch.inference_mode():
         found = load_noisy_classifier(CPU).logits(x, torch.tensor(sigma)).softmax(1)
-    independent = find_extractor("cifar10-features").load(CPU)(images).probabilities
+    independent = extractor_of("cifar10-features").load(CPU)(images).probabilities
     assert independent is not None
     return found, independent
 

@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from bench import BenchError
-from bench.metrics.features import find_extractor
+from bench import BenchError, silent
 from bench_fid.dinov2 import DINOv2, position_code, read, resized
+from tests.support.metrics import extractor_of
 
 
 def pictures(n: int = 3, side: int = 32) -> torch.Tensor:
@@ -66,12 +66,12 @@ def test_absent_weights_and_an_absent_package_are_one_line_each(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path))
-    extractor = find_extractor("dinov2")
+    extractor = extractor_of("dinov2")
     assert extractor.width == 1024
     with pytest.raises(
         BenchError, match=r"put config\.json and model\.safetensors of facebook/dinov2-large"
     ) as said:
-        extractor.check()
+        extractor.check(silent)
     assert str(tmp_path / "dinov2-large") in str(said.value)
     assert "fd_cifar10" in str(said.value)
     (tmp_path / "dinov2-large").mkdir()

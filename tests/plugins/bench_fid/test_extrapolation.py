@@ -16,7 +16,7 @@ from bench.cli import main
 from bench.metrics.frechet import frechet_distance
 from bench.metrics.reference import Reference
 from bench.reporting.summary import fits, over_samples
-from bench_fid.extrapolation import Rows, bootstrapped, distance_to, extrapolated, fit, sizes
+from bench_fid.extrapolation import Rows, bootstrap_interval, distance_to, extrapolate, fit, sizes
 from bench_fid.frechet import FrechetDistance
 from tests.support.plugins import installed
 
@@ -72,7 +72,7 @@ def test_sizes_are_the_papers_and_keep_to_where_the_distance_is_straight() -> No
 
 def test_the_limit_is_nearly_unbiased_and_the_slope_is_theorys() -> None:
     distance = distance_to(np.zeros(D), np.eye(D))
-    lines = [extrapolated(rows(seed), distance) for seed in range(60)]
+    lines = [extrapolate(rows(seed), distance) for seed in range(60)]
     plain = np.array([distance(rows(seed)) for seed in range(60)])
     value = np.array([line.value for line in lines])
     # to first order in 1/n: d of the mean, and d (d + 1) / 4 of the covariance's root; truth is 0
@@ -86,7 +86,7 @@ def test_the_limit_is_nearly_unbiased_and_the_slope_is_theorys() -> None:
 def test_of_unlike_normals_the_limit_is_their_distance() -> None:
     distance = distance_to(np.zeros(D), np.eye(D))
     truth = frechet_distance(np.zeros(D), np.eye(D), np.zeros(D), 1.44 * np.eye(D))
-    found = np.array([extrapolated(rows(seed, scale=1.2), distance).value for seed in range(60)])
+    found = np.array([extrapolate(rows(seed, scale=1.2), distance).value for seed in range(60)])
     plain = np.mean([distance(rows(seed, scale=1.2)) for seed in range(60)])
     assert abs(found.mean() - truth) < 4 * found.std(ddof=1) / np.sqrt(60) + 0.1 * (plain - truth)
     assert plain - truth > 5 * abs(found.mean() - truth)
@@ -99,7 +99,7 @@ def test_the_interval_over_samples_holds_the_expectation_and_changes_no_value() 
     for seed in range(30):
         x = rows(seed, 100, 1.5)
         value = distance(x)
-        found = bootstrapped(x, distance, value, 60)
+        found = bootstrap_interval(x, distance, value, 60)
         held += int(found["low"] <= expected <= found["high"])
         low, high = found["low"] + found["shift"], found["high"] + found["shift"]
         unmoved += int(low <= expected <= high)
@@ -115,34 +115,34 @@ def test_the_record_has_the_fit_the_plain_value_and_the_interval_under_their_nam
     x = rows(0)
     plain = reading(x)
     assert (plain.error, plain.details, plain.note) == (None, {}, "")
-    limit = reading(x, extrapolate=True)
+    limit = reading(x, with_limit=True)
     assert limit.details["at_n"] == plain.value
     line = limit.details["extrapolated"]
     assert limit.value == line["value"] < plain.value
     assert line["points"][-1] == (N, pytest.approx(plain.value, rel=1e-9))
     assert limit.error is None
     assert json.loads(json.dumps(limit.details))["extrapolated"]["slope"] == line["slope"]
-    spread = reading(x, bootstrap=40)
+    spread = reading(x, replicates=40)
     assert spread.value == plain.value
     assert spread.error == spread.details["bootstrap"]["sd"]
-    both = reading(x, extrapolate=True, bootstrap=40)
+    both = reading(x, with_limit=True, replicates=40)
     assert both.value == limit.value
     # the limit's own replicates, not those of the distance at n
     assert both.error is not None
     assert both.error != spread.error
     assert both.details["bootstrap"]["low"] < both.value < both.details["bootstrap"]["high"]
-    assert reading(x, extrapolate=True) == limit
-    assert "4 d = 32" in reading(rows(0, 30), extrapolate=True).note
+    assert reading(x, with_limit=True) == limit
+    assert "4 d = 32" in reading(rows(0, 30), with_limit=True).note
 
 
 def test_rows_are_kept_only_where_they_are_needed() -> None:
     measured = FrechetDistance(standard())
     measured.update(Features(torch.from_numpy(rows(0))))
-    assert measured._kept is None
-    measured = FrechetDistance(standard(), extrapolate=True)
+    assert measured._rows is None
+    measured = FrechetDistance(standard(), with_limit=True)
     measured.update(Features(torch.from_numpy(rows(0))))
-    assert measured._kept is not None
-    assert measured._kept[0].dtype == np.float32
+    assert measured._rows is not None
+    assert measured._rows[0].dtype == np.float32
     assert measured.leave_one_out() == []
 
 

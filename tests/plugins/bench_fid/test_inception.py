@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
@@ -17,9 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import bench.download
-from bench import BenchError, Extractor, FeatureMetric, cache
+from bench import BenchError, Extractor, FeatureMetric, cache, silent
+from bench.events import Advance, Event, Notice
 from bench.metrics import reference
-from bench.metrics.features import find_extractor, shared
 from bench.metrics.frechet import frechet_distance
 from bench_fid import inception
 from tests.support.inception_stand_in import (
@@ -33,6 +32,7 @@ from tests.support.inception_stand_in import (
     save_pytorch,
     save_torchscript,
 )
+from tests.support.metrics import extractor_of, metric_context
 from tests.support.plugins import installed
 from tests.support.served import Served, Server
 
@@ -57,7 +57,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Whatever of clean-fid's is on this machine is not seen, and no address answers."""
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "empty"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "hub"))
@@ -67,12 +67,10 @@ def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     monkeypatch.setattr(inception, "_pytorch_address", lambda: "http://127.0.0.1:1/" + PYTORCH)
     monkeypatch.setattr(inception, "STATISTICS", "http://127.0.0.1:1/stats/")
     monkeypatch.setattr(bench.download, "PAUSES", ())
-    yield
-    shared.cache_clear()
 
 
 def extractor(mode: str) -> Extractor:
-    return find_extractor("inception", mode=mode)
+    return extractor_of("inception", mode=mode)
 
 
 def rows(of: Extractor, images: Tensor) -> NDArray[Any]:
@@ -113,17 +111,17 @@ def test_features_statistics_and_fid_are_clean_fids(
         )
     rows = np.concatenate(seen)[:n]
     assert rows.std(axis=0).max() > 0.01  # images are told apart
-    statistics = reference.measure([data / 255], extractor(mode), CPU, "round", {})
+    statistics = reference.measure_features([data / 255], extractor(mode), "round", metric_context())
     assert statistics.rows is not None
     np.testing.assert_allclose(statistics.rows, rows, rtol=1e-4, atol=1e-5 * np.abs(rows).max())
     np.testing.assert_allclose(statistics.mean, rows.mean(axis=0), rtol=1e-4, atol=1e-5)
     covariance = np.cov(rows, rowvar=False)
     assert np.abs(statistics.covariance - covariance).max() < 1e-4 * np.abs(covariance).max()
 
-    reference.write(tmp_path / "data.npz", statistics)
+    reference.write_statistics(tmp_path / "data.npz", statistics)
     metric = installed().build("metrics", "fid", {"mode": mode, "reference": str(tmp_path / "data.npz")})
     assert isinstance(metric, FeatureMetric)
-    measured = metric.start(CPU)
+    measured = metric.start(metric_context())
     for batch in samples.split(29):
         measured.update(batch / 255)
     reading = measured.compute()
@@ -131,8 +129,8 @@ def test_features_statistics_and_fid_are_clean_fids(
     assert reading.value == pytest.approx(expected, rel=1e-4)
     assert reading.value > 0.01
     name = PYTORCH if mode == "legacy_pytorch" else TORCHSCRIPT
-    assert metric.provenance()[name] == cache.sha256_of(weights / "inception" / name)
-    found = shared(extractor(mode), CPU, "round")(data[:1] / 255)
+    assert metric.provenance(metric_context())[name] == cache.sha256_of(weights / "inception" / name)
+    found = metric_context().features(extractor(mode))(data[:1] / 255)
     assert (found.probabilities is None) == (mode == "legacy_pytorch")
 
 
@@ -216,7 +214,7 @@ def test_files_of_clean_fids_own_are_used(tmp_path: Path) -> None:
     """Where clean-fid put them, they stay."""
     save_torchscript(inception.TEMPORARY.parent)
     found = extractor("clean")
-    found.check()
+    found.check(silent)
     assert found.provenance() == {TORCHSCRIPT: cache.sha256_of(inception.TEMPORARY)}
     assert found.load(CPU)(pictures(2)).rows.shape == (2, 2048)
     hub = tmp_path / "hub" / "hub" / "checkpoints" / PYTORCH
@@ -226,7 +224,7 @@ def test_files_of_clean_fids_own_are_used(tmp_path: Path) -> None:
     own = tmp_path / "cleanfid" / "stats" / "cifar10_clean_train_32.npz"
     own.parent.mkdir(parents=True)
     own.write_bytes(b"statistics")
-    assert found.reference("cifar10-train") == own
+    assert found.reference("cifar10-train", silent) == own
     assert not (tmp_path / "empty").exists()
 
 
@@ -234,7 +232,11 @@ def test_files_of_clean_fids_own_are_used(tmp_path: Path) -> None:
 def test_offline_one_line_says_what_goes_where(tmp_path: Path, mode: str) -> None:
     name = PYTORCH if mode == "legacy_pytorch" else TORCHSCRIPT
     metric = installed().build("metrics", "fid", {"mode": mode})
-    for fail in (extractor(mode).check, metric.provenance, lambda: extractor(mode).load(CPU)):
+    for fail in (
+        lambda: extractor(mode).check(silent),
+        lambda: metric.provenance(metric_context()),
+        lambda: extractor(mode).load(CPU),
+    ):
         with pytest.raises(BenchError) as raised:
             fail()
         line = str(raised.value)
@@ -243,13 +245,12 @@ def test_offline_one_line_says_what_goes_where(tmp_path: Path, mode: str) -> Non
         assert "fd_cifar10 needs no download" in line
 
 
-def test_what_is_tried_again_is_said(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_is_tried_again_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench.download, "PAUSES", (0.0, 0.0))
+    events: list[Event] = []
     with pytest.raises(BenchError, match="can't be fetched"):
-        extractor("clean").check()
-    told = capsys.readouterr().err.splitlines()
+        extractor("clean").check(events.append)
+    told = [event.text for event in events if isinstance(event, Notice)]
     assert len(told) == 2
     assert all(line.startswith("127.0.0.1:1 can't be reached: ") for line in told)
     assert all(line.endswith("; trying again") for line in told)
@@ -257,11 +258,11 @@ def test_what_is_tried_again_is_said(
 
 def test_offline_without_statistics(tmp_path: Path) -> None:
     with pytest.raises(BenchError) as raised:
-        reference.find("cifar10-train", extractor("legacy_tensorflow"))
+        metric_context().statistics("cifar10-train", extractor("legacy_tensorflow"))
     line = str(raised.value)
     file = "cifar10_legacy_tensorflow_train_32.npz"
     assert f"bring http://127.0.0.1:1/stats/{file} to {tmp_path / 'empty' / 'stats' / file}" in line
-    assert "bench stats build cifar10-train --extractor inception --mode legacy_tensorflow" in line
+    assert "bench stats build cifar10-train --extractor inception makes your own" in line
     assert "\n" not in line
 
 
@@ -276,9 +277,9 @@ def test_names_of_statistics(tmp_path: Path) -> None:
         "AFHQ_cat-train-512": "afhq_cat_clean_train_512.npz",
     }.items():
         (stats / file).write_bytes(b"statistics")
-        assert extractor("clean").reference(name) == stats / file
+        assert extractor("clean").reference(name, silent) == stats / file
     for name in ("cifar100-train", "mine", "a-b-c"):
-        assert extractor("clean").reference(name) is None
+        assert extractor("clean").reference(name, silent) is None
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -295,22 +296,23 @@ def test_damaged_weights_are_one_line(tmp_path: Path, mode: str, content: bytes)
 
 
 def test_weights_are_fetched_whole_and_taken_up_again(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    events: list[Event] = []
     body = (folder / "inception" / TORCHSCRIPT).read_bytes()
     with Server() as server:
         served = server.files[TORCHSCRIPT] = Served(body, cuts=[1_000_000])
         monkeypatch.setattr(downloads_helper, "inception_url", server.url(TORCHSCRIPT))
         with pytest.raises(BenchError, match=r"broke off.*fd_cifar10 needs no download"):
-            extractor("clean").check()
+            extractor("clean").check(silent)
         target = tmp_path / "empty" / "inception" / TORCHSCRIPT
         assert not target.exists()
-        extractor("clean").check()
+        extractor("clean").check(events.append)
         assert target.read_bytes() == body
         assert sum(served.sent) == len(body)
-        extractor("legacy_tensorflow").check()
+        extractor("legacy_tensorflow").check(silent)
         assert len(served.asked) == 2
-    assert f"fetching {TORCHSCRIPT}" in capsys.readouterr().err
+    assert any(isinstance(event, Advance) and event.phase == TORCHSCRIPT for event in events)
     assert list((tmp_path / "empty" / "partial").iterdir()) == []
 
 
@@ -323,8 +325,8 @@ def test_clean_fids_statistics_have_no_rows_and_the_remedy_names_the_mode(
     np.savez(tmp_path / "stats" / "cifar10_clean_train_32.npz", mu=np.zeros(2048), sigma=np.eye(2048))
     metric = installed().build("metrics", "kid", {"mode": "clean"})
     with pytest.raises(BenchError) as raised:
-        metric.provenance()
-    command = "bench stats build cifar10-train --extractor inception --mode clean"
+        metric.provenance(metric_context())
+    command = "bench stats build cifar10-train --extractor inception -P extractor.mode=clean"
     assert str(raised.value).endswith(f"have no rows: {command} makes some that have")
 
 
@@ -334,9 +336,9 @@ def test_statistics_are_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     with Server() as server:
         server.files[f"stats/{file}"] = Served((tmp_path / file).read_bytes())
         monkeypatch.setattr(inception, "STATISTICS", server.url("stats/"))
-        path = reference.find("cifar10-test", extractor("clean"))
+        path = reference.find_statistics("cifar10-test", extractor("clean"), "round", metric_context())
     assert path == tmp_path / "empty" / "stats" / file
-    found = reference.read(path, extractor("clean"))
+    found = reference.read_statistics(path, extractor("clean"))
     assert found.rows is None
     assert (found.covariance == np.eye(2048)).all()
 
@@ -347,7 +349,7 @@ def test_another_file_under_the_address_is_not_taken(tmp_path: Path, monkeypatch
         server.files[PYTORCH] = Served(b"another")
         monkeypatch.setattr(inception, "_pytorch_address", lambda: server.url(PYTORCH))
         with pytest.raises(BenchError, match="SHA-256 does not start with 6726825d"):
-            extractor("legacy_pytorch").check()
+            extractor("legacy_pytorch").check(silent)
     assert not (tmp_path / "empty" / "inception" / PYTORCH).exists()
 
 

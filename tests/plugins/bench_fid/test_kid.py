@@ -10,12 +10,12 @@ import pytest
 import torch
 from cleanfid.fid import kernel_distance
 
-from bench import BenchError, Extractor, FeatureMetric, Features, MetricResult
-from bench.metrics.features import Shared, find_extractor, shared
-from bench.metrics.reference import Reference, find, read, write
+from bench import BenchError, Extractor, FeatureMetric, Features, MetricResult, Reference
+from bench.metrics.reference import write_statistics
 from bench.types import Array
 from bench_fid.extractors import Cifar10FeaturesExtractor
 from bench_fid.kid import over_subsets, squared_mmd
+from tests.support.metrics import extractor_of, metric_context
 from tests.support.plugins import installed
 
 SMALL = {"extractor": "cifar10-features"}
@@ -29,7 +29,7 @@ def metric(name: str, **given: Any) -> FeatureMetric:
 
 def reading(name: str, rows: Array, **given: Any) -> MetricResult:
     """The metric's reading of rows of features."""
-    measured = metric(name, **given).begin()
+    measured = metric(name, **given).begin(metric_context())
     for part in np.array_split(rows, 3):
         measured.update(Features(torch.from_numpy(part).float()))
     return measured.compute()
@@ -37,8 +37,8 @@ def reading(name: str, rows: Array, **given: Any) -> MetricResult:
 
 def reference_rows() -> Array:
     """The shipped rows of cifar10-features."""
-    extractor = find_extractor("cifar10-features")
-    rows = read(find("cifar10-train", extractor), extractor).rows
+    extractor = extractor_of("cifar10-features")
+    rows = metric_context().statistics("cifar10-train", extractor).rows
     assert rows is not None
     return rows
 
@@ -139,19 +139,19 @@ def test_several_metrics_share_one_pass_over_the_features(monkeypatch: pytest.Mo
 
         return once
 
-    shared.cache_clear()
     monkeypatch.setattr(Cifar10FeaturesExtractor, "load", counted)
     small = {"precision": {"most": 100}, "recall": {"most": 100}, "kid": {"subsets": 2}, "class_score": {}}
     metrics = [metric(name, **SMALL, **more) for name, more in small.items()] + [metric("fd_cifar10")]
-    begun = [one.start(torch.device("cpu")) for one in metrics]
+    context = metric_context()
+    begun = [one.start(context) for one in metrics]
     for seed in range(3):
         images = torch.rand(10, 3, 32, 32, generator=torch.Generator().manual_seed(seed))
         for one in begun:
             one.update(images)
     assert {one.compute().n for one in begun} == {30}
     assert calls == 3
-    assert isinstance(shared(metrics[0].source(), torch.device("cpu"), "round"), Shared)
-    shared.cache_clear()
+    extractor = metrics[0].extractor_plugin(context)
+    assert context.features(extractor) is context.features(metrics[1].extractor_plugin(context))
 
 
 @pytest.mark.parametrize("name", ["kid", "precision", "recall"])
@@ -165,9 +165,9 @@ def test_bad_features_are_refused_in_one_line(name: str, tmp_path: Path) -> None
     with pytest.raises(BenchError, match=f"{name}.mode is of the extractor inception"):
         metric(name, mode="clean", **SMALL)
     with pytest.raises(BenchError, match=r"unknown extractor 'inceptoin'"):
-        metric(name, extractor="inceptoin").provenance()
+        metric(name, extractor="inceptoin").provenance(metric_context())
     bare = Reference(np.zeros(64), np.eye(64), None, {}, "")
-    write(tmp_path / "bare.npz", bare)
+    write_statistics(tmp_path / "bare.npz", bare)
     with pytest.raises(BenchError, match=r"have no rows: bench stats build IMAGES -o FILE\.npz") as said:
-        metric(name, reference=str(tmp_path / "bare.npz"), **SMALL).provenance()
+        metric(name, reference=str(tmp_path / "bare.npz"), **SMALL).provenance(metric_context())
     assert "\n" not in str(said.value)

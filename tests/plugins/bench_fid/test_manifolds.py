@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from bench import BenchError, FeatureMetric, Features, MetricResult
-from bench.metrics.reference import Reference, write
+from bench import BenchError, FeatureMetric, Features, MetricContext, MetricResult, Reference
+from bench.metrics.reference import write_statistics
 from bench.types import Array
 from bench_fid import manifolds
 from bench_fid.manifolds import precision_and_recall
+from tests.support.metrics import metric_context
 from tests.support.plugins import installed
 
 
@@ -92,13 +93,13 @@ def metric(name: str, **given: object) -> FeatureMetric:
 def reference(tmp_path: Path) -> str:
     """Statistics whose 900 rows are in the order of three far clusters."""
     rows = np.concatenate([rng(c).normal(100.0 * c, size=(300, 64)) for c in range(3)])
-    write(tmp_path / "clusters.npz", Reference(rows.mean(0), np.cov(rows.T), rows, {}, ""))
+    write_statistics(tmp_path / "clusters.npz", Reference(rows.mean(0), np.cov(rows.T), rows, {}, ""))
     return str(tmp_path / "clusters.npz")
 
 
-def reading(name: str, rows: Array, **given: object) -> MetricResult:
-    """The metric's reading of rows of features."""
-    measured = metric(name, **given).begin()
+def reading(name: str, rows: Array, context: MetricContext | None = None, **given: object) -> MetricResult:
+    """The metric's result for rows of features."""
+    measured = metric(name, **given).begin(metric_context() if context is None else context)
     for part in np.array_split(rows, 4):
         measured.update(Features(torch.from_numpy(part).float()))
     return measured.compute()
@@ -114,7 +115,10 @@ def test_both_rest_on_one_computation(reference: str, monkeypatch: pytest.Monkey
             super().__init__(points, *rest)
 
     monkeypatch.setattr(manifolds, "_Balls", Counted)
-    precision, recall = (reading(name, rows, reference=reference) for name in ("precision", "recall"))
+    context = metric_context()
+    precision, recall = (
+        reading(name, rows, context, reference=reference) for name in ("precision", "recall")
+    )
     assert made == [200, 900]
     assert precision.error == pytest.approx(math.sqrt(precision.value * (1 - precision.value) / 200))
     assert recall.error is None
@@ -138,4 +142,4 @@ def test_labels_and_limits(reference: str) -> None:
     with pytest.raises(BenchError, match=r"recall\.most must be more than its k"):
         metric("recall", k=5, most=5)
     with pytest.raises(BenchError, match="more rows of the reference than its k, 900, not 900"):
-        metric("recall", k=900, reference=reference).begin()
+        metric("recall", k=900, reference=reference).begin(metric_context())

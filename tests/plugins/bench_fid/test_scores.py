@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from bench import BenchError, FeatureMetric, Features, MetricResult
 from bench.types import Array
 from bench_fid.scores import score
+from tests.support.metrics import metric_context
 from tests.support.plugins import installed
 
 
@@ -23,7 +24,7 @@ def metric(name: str = "class_score", **given: Any) -> FeatureMetric:
 
 def reading(probabilities: Array, **given: Any) -> MetricResult:
     """The class score of probabilities (n, classes), which come in three batches."""
-    measured = metric(**given).begin()
+    measured = metric(**given).begin(metric_context())
     for part in np.array_split(probabilities, 3):
         p = torch.from_numpy(part).float()
         measured.update(Features(torch.zeros(len(p), 64), p))
@@ -94,7 +95,7 @@ def test_labels_carry_the_extractor() -> None:
 
 
 def test_what_it_cannot_measure_is_one_line() -> None:
-    measured = metric(extractor="pixels").start(torch.device("cpu"))
+    measured = metric(extractor="pixels").start(metric_context())
     with pytest.raises(BenchError, match=r"class_score needs probabilities.*pixels has not"):
         measured.update(torch.rand(2, 3, 32, 32))
     with pytest.raises(BenchError, match="NaN"):

@@ -13,7 +13,8 @@ from scipy import stats
 
 from bench import Array, BenchError, Model, NoiseLevel, Prediction, Tensor
 from bench.diffusion.roles import velocity
-from bench.testing import probe
+from bench.testing.context import MIXTURE
+from bench.testing.probe import SHAPE
 from bench_tasks.likelihood import are_bytes, dequantize, estimated_flow, exact_flow
 from tests.support.analytic import RECORDED, recorded, recorded_model, relative, tensor
 from tests.support.checks import context, report
@@ -163,7 +164,7 @@ def test_estimates_on_a_mixture(kind: str) -> None:
     """At one state: unbiased, and with Hutchinson's variance, of the symmetric part S of the Jacobian
     ``2 |S|^2`` for Gaussian probes, without its diagonal for Rademacher's."""
     sde, count, t = flow_sde("vp"), 1500, 0.05
-    model = thin_model(sde, probe.MIXTURE)
+    model = thin_model(sde, MIXTURE)
     x = draws(model, 1)
     p = Prediction(model, sde)
     level = sde.at(t)
@@ -175,7 +176,7 @@ def test_estimates_on_a_mixture(kind: str) -> None:
     assert exact == pytest.approx(float(s.trace()), rel=1e-9)
     parts = s if kind == "gaussian" else s - s.diag().diag()
     variance = 2 * float((parts**2).sum())
-    e = torch.randn(count, *probe.SHAPE, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    e = torch.randn(count, *SHAPE, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     e = e if kind == "gaussian" else e.sign()
     _, estimates = estimated_flow(sde, p, [e])(t, x.expand(count, -1, -1, -1))
     assert abs(float(estimates.mean()) - exact) < 4 * math.sqrt(variance / count)
@@ -190,7 +191,7 @@ def test_products_with_the_jacobian_of_a_network(precision: Any) -> None:
 
     sde = flow_sde("vp")
     card = installed().get("checkpoints", "cifar10-tiny").thing
-    model = load_model(card, sde, torch.device("cpu"), precision=precision)
+    model = load_model(card, sde, torch.device("cpu"), installed(), precision=precision)
     draw = torch.Generator().manual_seed(0)
     x, e = (torch.randn(2, 3, 32, 32, generator=draw) for _ in range(2))
     p, t = Prediction(model, sde), 0.5
@@ -207,7 +208,7 @@ def test_products_with_the_jacobian_of_a_network(precision: Any) -> None:
 def test_bytes_are_dequantized_and_floats_are_not() -> None:
     sde = flow_sde("vp")
     model = thin_model(sde)
-    k = torch.randint(0, 256, (4, *probe.SHAPE), generator=torch.Generator().manual_seed(0))
+    k = torch.randint(0, 256, (4, *SHAPE), generator=torch.Generator().manual_seed(0))
     images = k.float() / 255
     assert are_bytes(images)
     # a GPU multiplies by the reciprocal

@@ -1,0 +1,88 @@
+"""The samples of runs as images; what else a name stands for is data's to say."""
+
+from __future__ import annotations
+
+import functools
+import json
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from bench.plan.sources import open_images
+from bench.results.store import Store
+from tests.support.images import back, folder, pixels, recorded, refused
+
+
+def test_a_run_is_handed_on_as_it_was_stored(tmp_path: Path) -> None:
+    batches = [torch.randn(size, 3, 8, 8) for size in (5, 5, 2)]
+    store = recorded(tmp_path / "results", batches)
+    fingerprint = "0123456789abcdef"
+    for name in ("0123", fingerprint, str(store.record_path(fingerprint)), str(store.root)):
+        found = open_images(name, batch=3, results=store.root)
+        assert (found.kind, found.n, found.shape) == ("run", 12, (3, 8, 8))
+        assert found.sizes() == [5, 5, 2]
+        assert all(torch.equal(a, b) for a, b in zip(found, batches, strict=True))
+    again = recorded(tmp_path / "again", batches, "f" * 16)
+    assert open_images(str(again.root)).sha256() == found.sha256()
+
+
+def test_runs_that_are_refused(tmp_path: Path) -> None:
+    batches = [torch.rand(4, 3, 8, 8)]
+    store = recorded(tmp_path / "results", batches)
+    recorded(tmp_path / "results", batches, "0123456789abcdee")
+    said = refused(store.root)
+    assert "holds 2 runs, give the record of one" in said
+    assert "0123456789abcdef" in said
+    assert "0123456789abcdee" in said
+    assert "'0123' is ambiguous: 0123456789abcdee, 0123456789abcdef" in refused("0123", results=store.root)
+    assert "no fingerprint in" in refused("4444", results=store.root)
+    damaged = store.batch_path("key0123456789abcdef", 0, 4)
+    damaged.write_bytes(damaged.read_bytes()[:-1] + b"\0")
+    assert f"{damaged} is damaged" in refused("0123456789abcdef", results=store.root)
+    damaged.unlink()
+    assert "the samples of run 0123456789abcdef are not in" in refused("0123456789abcdef", results=store.root)
+    path = store.record_path("0123456789abcdef")
+    record = json.loads(path.read_text())
+    for changes, line in (
+        ({"status": "failed"}, "run 0123456789abcdef is not finished"),
+        ({"batches": []}, "holds no image"),
+    ):
+        path.write_text(json.dumps(record | changes))
+        assert line in refused(path)
+    path.write_text(json.dumps(record | {"schema_version": 1}))
+    assert "of another version of bench (schema 1, not 2)" in refused(path)
+    path.write_text("{")
+    assert "can't be read" in refused(path)
+    path.write_text("[]")
+    assert "is not a record of bench run" in refused(path)
+    Store(tmp_path / "none")
+    assert "there is no finished run in" in refused(tmp_path / "none")
+
+
+def test_a_fingerprint_without_results_is_no_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "'0a1b2c3d' is neither a file or folder nor a data set" in refused("0a1b2c3d")
+
+
+def test_a_run_travels_as_names_of_files(tmp_path: Path) -> None:
+    batches = [torch.randn(size, 3, 32, 32) for size in (5, 5, 2)]
+    store = recorded(tmp_path / "results", batches)
+    source = open_images("0123", results=store.root)
+    content = pickle.dumps(source)
+    assert len(content) < 5000
+    copy = pickle.loads(content)
+    assert copy.sha256() == source.sha256()
+    assert all(torch.equal(a, b) for a, b in zip(copy, batches, strict=True))
+
+
+def test_other_sources_are_those_of_data(tmp_path: Path) -> None:
+    images = pixels(4)
+    np.savez(tmp_path / "them.npz", images)
+    folder(tmp_path / "abcd", images)
+    opener = functools.partial(open_images, results=tmp_path / "results")
+    assert np.array_equal(back(opener(str(tmp_path / "them.npz"))), images)
+    assert np.array_equal(back(opener(str(tmp_path / "abcd"))), images)
+    assert "give a folder of images, an .npz of images, a run's fingerprint" in refused("some/where")
