@@ -176,7 +176,7 @@ def plot(rows: Sequence[dict[str, Any]]) -> bytes:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    from bench.reporting.plots import COLOURS, MARKERS, STYLE
+    from bench.reporting.plots import COLORS, MARKERS, STYLE
 
     sigma, blob = [row["sigma"] for row in rows], io.BytesIO()
     blind = {"accuracy": rows[0]["guess"], "cross_entropy": math.log(10)}
@@ -187,8 +187,8 @@ def plot(rows: Sequence[dict[str, Any]]) -> bytes:
             zip(figure.subplots(2, sharex=True), words.items(), strict=True)
         ):
             values, errors = ([row[key] for row in rows] for key in (name, f"{name}_error"))
-            axes.errorbar(sigma, values, yerr=errors, color=COLOURS[i], marker=MARKERS[i], label="classifier")
-            axes.axhline(blind[name], color=COLOURS[-1], linestyle="--", label="constant guess")
+            axes.errorbar(sigma, values, yerr=errors, color=COLORS[i], marker=MARKERS[i], label="classifier")
+            axes.axhline(blind[name], color=COLORS[-1], linestyle="--", label="constant guess")
             axes.set_ylabel(label)
             axes.set_ylim(0, 1.1 * max(*values, blind[name]))
             axes.legend(loc="upper right" if name == "accuracy" else "lower right")
