@@ -49,8 +49,8 @@ if TYPE_CHECKING:
     from bench.diffusion.levels import Step as Step
     from bench.diffusion.model import Denoiser as Denoiser
     from bench.diffusion.model import Model as Model
-    from bench.diffusion.noise import Noise as Noise
     from bench.diffusion.noise import draw_seed as draw_seed
+    from bench.diffusion.noise import Noise as Noise
     from bench.diffusion.prediction import Prediction as Prediction
     from bench.diffusion.roles import Corrector as Corrector
     from bench.diffusion.roles import Field as Field
@@ -64,12 +64,12 @@ if TYPE_CHECKING:
     from bench.diffusion.sampler import Sampler as Sampler
     from bench.diffusion.sde import SDE as SDE
     from bench.download import fetch_once as fetch_once
-    from bench.engine.batch import Batch as Batch
-    from bench.engine.batch import BatchFailure as BatchFailure
-    from bench.engine.batch import BatchResult as BatchResult
-    from bench.engine.batch import Outcome as Outcome
     from bench.engine.batch import run_batch as run_batch
+    from bench.engine.executor import Batch as Batch
+    from bench.engine.executor import BatchFailure as BatchFailure
+    from bench.engine.executor import BatchResult as BatchResult
     from bench.engine.executor import Executor as Executor
+    from bench.engine.executor import Outcome as Outcome
     from bench.engine.foreign import ImageMeasurement as ImageMeasurement
     from bench.errors import BenchError as BenchError
     from bench.errors import did_you_mean as did_you_mean
@@ -89,18 +89,18 @@ if TYPE_CHECKING:
     from bench.metrics.features import Rounding as Rounding
     from bench.metrics.frechet import fd_diagonal as fd_diagonal
     from bench.metrics.frechet import frechet_distance as frechet_distance
-    from bench.metrics.moments import Moments as Moments
     from bench.metrics.moments import jackknife_groups as jackknife_groups
+    from bench.metrics.moments import Moments as Moments
+    from bench.metrics.reference import build_command as build_command
     from bench.metrics.reference import Reference as Reference
     from bench.metrics.reference import Reservoir as Reservoir
-    from bench.metrics.reference import build_command as build_command
     from bench.metrics.role import Metric as Metric
     from bench.metrics.role import MetricResult as MetricResult
     from bench.metrics.role import MetricState as MetricState
-    from bench.params import Plugin as Plugin
     from bench.params import param as param
-    from bench.plugins.hookspecs import Register as Register
+    from bench.params import Plugin as Plugin
     from bench.plugins.hookspecs import hookimpl as hookimpl
+    from bench.plugins.hookspecs import Register as Register
     from bench.reporting.compare.comparison import Comparison as Comparison
     from bench.reporting.results_view import Results as Results
     from bench.reporting.table import Table as Table
@@ -109,7 +109,7 @@ if TYPE_CHECKING:
     from bench.results.run_spec import RunSpec as RunSpec
     from bench.tasks.role import BatchContext as BatchContext
     from bench.tasks.role import Task as Task
-    from bench.testing import assert_conforms as assert_conforms
+    from bench.testing.kit import assert_conforms as assert_conforms
     from bench.testing.report import Report as Report
     from bench.types import Array as Array
     from bench.types import Tensor as Tensor
@@ -157,8 +157,8 @@ _EXPORTS = {
     "bench.diffusion.sampler": ("Sampler",),
     "bench.diffusion.sde": ("SDE",),
     "bench.download": ("fetch_once",),
-    "bench.engine.batch": ("Batch", "BatchFailure", "BatchResult", "Outcome", "run_batch"),
-    "bench.engine.executor": ("Executor",),
+    "bench.engine.batch": ("run_batch",),
+    "bench.engine.executor": ("Batch", "BatchFailure", "BatchResult", "Executor", "Outcome"),
     "bench.engine.foreign": ("ImageMeasurement",),
     "bench.errors": ("BenchError", "did_you_mean", "printable"),
     "bench.events": ("Advance", "Emit", "Notice", "silent"),
@@ -184,7 +184,7 @@ _EXPORTS = {
     "bench.results.record": ("MetricRecord", "Record"),
     "bench.results.run_spec": ("RunSpec",),
     "bench.tasks.role": ("BatchContext", "Task"),
-    "bench.testing": ("assert_conforms",),
+    "bench.testing.kit": ("assert_conforms",),
     "bench.testing.report": ("Report",),
     "bench.types": ("Array", "Tensor"),
 }
