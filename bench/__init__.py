@@ -10,14 +10,29 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bench.api import remeasure as remeasure
+    from bench.api import run as run
     from bench.cache import cache_folder as cache_folder
     from bench.cache import cached_sha256 as cached_sha256
+    from bench.cache import is_web_page as is_web_page
     from bench.checkpoints.cards import Card as Card
     from bench.checkpoints.cards import WeightsCard as WeightsCard
+    from bench.checkpoints.classes import class_count as class_count
+    from bench.checkpoints.classes import classifier_sha256 as classifier_sha256
     from bench.checkpoints.exact import exact_data as exact_data
     from bench.checkpoints.exact import exact_fd_dct as exact_fd_dct
     from bench.checkpoints.load import classifier_path as classifier_path
+    from bench.checkpoints.memory import MemoryCheckpoint as MemoryCheckpoint
+    from bench.checkpoints.memory import network as network
     from bench.checkpoints.networks.classifier import load_noisy_classifier as load_noisy_classifier
+    from bench.checkpoints.networks.layers import Attention as Attention
+    from bench.checkpoints.networks.layers import ConvDown as ConvDown
+    from bench.checkpoints.networks.layers import ConvUp as ConvUp
+    from bench.checkpoints.networks.layers import FourierFeatures as FourierFeatures
+    from bench.checkpoints.networks.layers import ResidualBlock as ResidualBlock
+    from bench.checkpoints.networks.tiny import TinyUNet as TinyUNet
+    from bench.checkpoints.networks.unet import UNet as UNet
+    from bench.checkpoints.networks.unet import UNetConfig as UNetConfig
     from bench.checkpoints.readers import Reader as Reader
     from bench.closed_form.dct import from_dct as from_dct
     from bench.closed_form.dct import to_dct as to_dct
@@ -25,11 +40,13 @@ if TYPE_CHECKING:
     from bench.closed_form.mixture import MixtureModel as MixtureModel
     from bench.data.images import Images as Images
     from bench.diffusion.condition import Condition as Condition
+    from bench.diffusion.grid import time_grid as time_grid
     from bench.diffusion.levels import NoiseLevel as NoiseLevel
     from bench.diffusion.levels import Step as Step
     from bench.diffusion.model import Denoiser as Denoiser
     from bench.diffusion.model import Model as Model
     from bench.diffusion.noise import Noise as Noise
+    from bench.diffusion.noise import draw_seed as draw_seed
     from bench.diffusion.prediction import Prediction as Prediction
     from bench.diffusion.roles import Corrector as Corrector
     from bench.diffusion.roles import Field as Field
@@ -43,20 +60,27 @@ if TYPE_CHECKING:
     from bench.diffusion.sampler import Sampler as Sampler
     from bench.diffusion.sde import SDE as SDE
     from bench.download import fetch_once as fetch_once
+    from bench.engine.batch import Batch as Batch
+    from bench.engine.batch import BatchFailure as BatchFailure
+    from bench.engine.batch import BatchResult as BatchResult
+    from bench.engine.batch import Outcome as Outcome
+    from bench.engine.batch import run_batch as run_batch
     from bench.engine.executor import Executor as Executor
     from bench.errors import BenchError as BenchError
     from bench.errors import did_you_mean as did_you_mean
+    from bench.errors import printable as printable
     from bench.events import Advance as Advance
     from bench.events import Emit as Emit
     from bench.events import Notice as Notice
     from bench.events import silent as silent
     from bench.files import REGISTRY as REGISTRY
+    from bench.files import registry_path as registry_path
     from bench.metrics.context import MetricContext as MetricContext
     from bench.metrics.features import Extract as Extract
     from bench.metrics.features import Extractor as Extractor
     from bench.metrics.features import FeatureMetric as FeatureMetric
-    from bench.metrics.features import FeatureState as FeatureState
     from bench.metrics.features import Features as Features
+    from bench.metrics.features import FeatureState as FeatureState
     from bench.metrics.features import Rounding as Rounding
     from bench.metrics.frechet import fd_diagonal as fd_diagonal
     from bench.metrics.frechet import frechet_distance as frechet_distance
@@ -72,6 +96,10 @@ if TYPE_CHECKING:
     from bench.params import param as param
     from bench.plugins.hookspecs import Register as Register
     from bench.plugins.hookspecs import hookimpl as hookimpl
+    from bench.reporting.results_view import Results as Results
+    from bench.results.record import MetricRecord as MetricRecord
+    from bench.results.record import Record as Record
+    from bench.results.run_spec import RunSpec as RunSpec
     from bench.tasks.role import BatchContext as BatchContext
     from bench.tasks.role import Task as Task
     from bench.testing import assert_conforms as assert_conforms
@@ -81,40 +109,32 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _EXPORTS = {
-    "bench.cache": (
-        "cache_folder",
-        "cached_sha256",
-    ),
-    "bench.checkpoints.cards": (
-        "Card",
-        "WeightsCard",
-    ),
-    "bench.checkpoints.exact": (
-        "exact_data",
-        "exact_fd_dct",
-    ),
+    "bench.api": ("remeasure", "run"),
+    "bench.cache": ("cache_folder", "cached_sha256", "is_web_page"),
+    "bench.checkpoints.cards": ("Card", "WeightsCard"),
+    "bench.checkpoints.classes": ("class_count", "classifier_sha256"),
+    "bench.checkpoints.exact": ("exact_data", "exact_fd_dct"),
     "bench.checkpoints.load": ("classifier_path",),
+    "bench.checkpoints.memory": ("MemoryCheckpoint", "network"),
     "bench.checkpoints.networks.classifier": ("load_noisy_classifier",),
+    "bench.checkpoints.networks.layers": (
+        "Attention",
+        "ConvDown",
+        "ConvUp",
+        "FourierFeatures",
+        "ResidualBlock",
+    ),
+    "bench.checkpoints.networks.tiny": ("TinyUNet",),
+    "bench.checkpoints.networks.unet": ("UNet", "UNetConfig"),
     "bench.checkpoints.readers": ("Reader",),
-    "bench.closed_form.dct": (
-        "from_dct",
-        "to_dct",
-    ),
-    "bench.closed_form.mixture": (
-        "Mixture",
-        "MixtureModel",
-    ),
+    "bench.closed_form.dct": ("from_dct", "to_dct"),
+    "bench.closed_form.mixture": ("Mixture", "MixtureModel"),
     "bench.data.images": ("Images",),
     "bench.diffusion.condition": ("Condition",),
-    "bench.diffusion.levels": (
-        "NoiseLevel",
-        "Step",
-    ),
-    "bench.diffusion.model": (
-        "Denoiser",
-        "Model",
-    ),
-    "bench.diffusion.noise": ("Noise",),
+    "bench.diffusion.grid": ("time_grid",),
+    "bench.diffusion.levels": ("NoiseLevel", "Step"),
+    "bench.diffusion.model": ("Denoiser", "Model"),
+    "bench.diffusion.noise": ("Noise", "draw_seed"),
     "bench.diffusion.prediction": ("Prediction",),
     "bench.diffusion.roles": (
         "Corrector",
@@ -130,18 +150,11 @@ _EXPORTS = {
     "bench.diffusion.sampler": ("Sampler",),
     "bench.diffusion.sde": ("SDE",),
     "bench.download": ("fetch_once",),
+    "bench.engine.batch": ("Batch", "BatchFailure", "BatchResult", "Outcome", "run_batch"),
     "bench.engine.executor": ("Executor",),
-    "bench.errors": (
-        "BenchError",
-        "did_you_mean",
-    ),
-    "bench.events": (
-        "Advance",
-        "Emit",
-        "Notice",
-        "silent",
-    ),
-    "bench.files": ("REGISTRY",),
+    "bench.errors": ("BenchError", "did_you_mean", "printable"),
+    "bench.events": ("Advance", "Emit", "Notice", "silent"),
+    "bench.files": ("REGISTRY", "registry_path"),
     "bench.metrics.context": ("MetricContext",),
     "bench.metrics.features": (
         "Extract",
@@ -151,55 +164,36 @@ _EXPORTS = {
         "Features",
         "Rounding",
     ),
-    "bench.metrics.frechet": (
-        "fd_diagonal",
-        "frechet_distance",
-    ),
-    "bench.metrics.moments": (
-        "Moments",
-        "jackknife_groups",
-    ),
-    "bench.metrics.reference": (
-        "Reference",
-        "Reservoir",
-        "build_command",
-    ),
-    "bench.metrics.role": (
-        "Metric",
-        "MetricResult",
-        "MetricState",
-    ),
-    "bench.params": (
-        "Plugin",
-        "param",
-    ),
-    "bench.plugins.hookspecs": (
-        "Register",
-        "hookimpl",
-    ),
-    "bench.tasks.role": (
-        "BatchContext",
-        "Task",
-    ),
+    "bench.metrics.frechet": ("fd_diagonal", "frechet_distance"),
+    "bench.metrics.moments": ("Moments", "jackknife_groups"),
+    "bench.metrics.reference": ("Reference", "Reservoir", "build_command"),
+    "bench.metrics.role": ("Metric", "MetricResult", "MetricState"),
+    "bench.params": ("Plugin", "param"),
+    "bench.plugins.hookspecs": ("Register", "hookimpl"),
+    "bench.reporting.results_view": ("Results",),
+    "bench.results.record": ("MetricRecord", "Record"),
+    "bench.results.run_spec": ("RunSpec",),
+    "bench.tasks.role": ("BatchContext", "Task"),
     "bench.testing": ("assert_conforms",),
-    "bench.types": (
-        "Array",
-        "Tensor",
-    ),
+    "bench.types": ("Array", "Tensor"),
 }
 """Public names by the module that defines them."""
 
 _MODULES = {name: module for module, names in _EXPORTS.items() for name in names}
 
 __all__ = [
-    "REGISTRY",
-    "SDE",
     "Advance",
     "Array",
+    "Attention",
+    "Batch",
     "BatchContext",
+    "BatchFailure",
+    "BatchResult",
     "BenchError",
     "Card",
     "Condition",
+    "ConvDown",
+    "ConvUp",
     "Corrector",
     "Denoiser",
     "Emit",
@@ -211,11 +205,14 @@ __all__ = [
     "Features",
     "Field",
     "FlowSolver",
+    "FourierFeatures",
     "Images",
     "LangevinLike",
     "LinearPredictor",
+    "MemoryCheckpoint",
     "Metric",
     "MetricContext",
+    "MetricRecord",
     "MetricResult",
     "MetricState",
     "Mixture",
@@ -225,27 +222,40 @@ __all__ = [
     "Noise",
     "NoiseLevel",
     "Notice",
+    "Outcome",
     "Plugin",
     "Prediction",
     "Predictor",
+    "REGISTRY",
     "Reader",
+    "Record",
     "Reference",
     "Register",
     "Reservoir",
+    "ResidualBlock",
+    "Results",
     "Rounding",
+    "RunSpec",
+    "SDE",
     "Sampler",
     "Solver",
     "Step",
     "Task",
     "Tensor",
+    "TinyUNet",
+    "UNet",
+    "UNetConfig",
     "Update",
     "WeightsCard",
     "assert_conforms",
     "build_command",
     "cache_folder",
     "cached_sha256",
+    "class_count",
     "classifier_path",
+    "classifier_sha256",
     "did_you_mean",
+    "draw_seed",
     "exact_data",
     "exact_fd_dct",
     "fd_diagonal",
@@ -253,10 +263,18 @@ __all__ = [
     "frechet_distance",
     "from_dct",
     "hookimpl",
+    "is_web_page",
     "jackknife_groups",
     "load_noisy_classifier",
+    "network",
     "param",
+    "printable",
+    "registry_path",
+    "remeasure",
+    "run",
+    "run_batch",
     "silent",
+    "time_grid",
     "to_dct",
     "velocity",
 ]

@@ -8,17 +8,12 @@ from typing import TYPE_CHECKING
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
-    pass
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
     import torch
 
 
 @functools.cache
 def device_kind(device: str) -> str:
-    """The kind of device, on which the same command gives the same bits."""
+    """The kind of a device, on which the same command gives the same bits: ``cuda NAME``, ``cpu AVX2``."""
     import torch
 
     if device.startswith("cuda"):
@@ -26,20 +21,24 @@ def device_kind(device: str) -> str:
     return f"cpu {torch.backends.cpu.get_cpu_capability()}" if device == "cpu" else device
 
 
-def choose_device(wanted: str) -> torch.device:
-    """``auto``: the GPU where there is one. `BenchError` where the wanted device is missing."""
+def choose_device(name: str) -> torch.device:
+    """The device called ``auto`` (a GPU if there is one), ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Raises:
+        BenchError: There is no such device, or bench does not support it.
+    """
     import torch
 
-    if wanted == "auto":
-        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        device = torch.device(wanted)
+        device = torch.device(name)
     except RuntimeError as error:
-        raise BenchError(f"unknown device {wanted!r}: take auto, cpu, cuda or cuda:N") from error
+        raise BenchError(f"unknown device {name!r}: take auto, cpu, cuda or cuda:N") from error
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise BenchError("no GPU that torch can use was found: take --device cpu")
+        raise BenchError("torch finds no GPU: take --device cpu")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise BenchError(f"there is no {wanted}: torch finds {torch.cuda.device_count()} GPU(s)")
+        raise BenchError(f"there is no {name}: torch finds {torch.cuda.device_count()} GPU(s)")
     if device.type not in ("cpu", "cuda"):
-        raise BenchError(f"device {wanted!r} is not supported: take auto, cpu, cuda or cuda:N")
+        raise BenchError(f"device {name!r} is not supported: take auto, cpu, cuda or cuda:N")
     return device

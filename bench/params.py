@@ -83,18 +83,30 @@ class Plugin(ABC):
     name: ClassVar[str]
     libraries: ClassVar[tuple[str, ...]] = ()
     """Distributions whose version decides the numbers; the fingerprint includes the versions."""
+    family: ClassVar[type[Plugin] | None] = None
+    """Of a member ``family:name``: the class registered as ``family:<…>``, of which it is a subclass."""
     files: ClassVar[tuple[str, ...]] = ()
     """Files that decide the numbers, relative to the module's folder; the fingerprint holds their hashes."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         dataclasses.dataclass(frozen=True)(cls)
+        for base in cls.__mro__[1:]:
+            prefix, separator, _ = str(base.__dict__.get("name", "")).partition(":<")
+            if separator and cls.name.startswith(f"{prefix}:") and ":<" not in cls.name:
+                cls.family = base
 
     def __post_init__(self) -> None:
         hints = _hints(type(self))
         for field in _fields(type(self)):
             value = _checked(field, hints[field.name], getattr(self, field.name), self.name)
             object.__setattr__(self, field.name, value)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by class and values; a class that `member` made by its family and name, as no module has it."""
+        if self.family is None:
+            return _rebuild, (type(self), self.values())
+        return _rebuild_member, (self.family, self.name.partition(":")[2], self.values())
 
     @classmethod
     def parameters(cls) -> list[Parameter]:
@@ -116,6 +128,8 @@ class Plugin(ABC):
     @classmethod
     def member(cls, name: str) -> type[Self]:
         """The plugin called ``family:name``, of a class that is registered as ``family:<…>``.
+
+        The class that is returned is a subclass of this one and has that name.
 
         Raises:
             BenchError: There is no such member, or a library that it needs is not installed.
@@ -172,6 +186,14 @@ class Plugin(ABC):
             for name, value in self.changed(always).items()
         ]
         return "-".join([self.name, *parts])
+
+
+def _rebuild(cls: type[Plugin], values: dict[str, Any]) -> Plugin:
+    return cls(**values)
+
+
+def _rebuild_member(family: type[Plugin], name: str, values: dict[str, Any]) -> Plugin:
+    return family.member(name)(**values)
 
 
 def _text(value: Any) -> str:

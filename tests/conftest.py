@@ -1,5 +1,5 @@
-"""Settings of all tests: one thread where several processes share the cores, and the property tests'
-examples, the same every time in CI, new ones elsewhere."""
+"""Settings of all tests: one thread where several processes share the cores, the property tests' examples
+(the same every time in CI, new ones elsewhere), and which tests may skip."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # before torch is imported
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from hypothesis import settings
+
+from tests.support.skips import pytest_addoption as pytest_addoption
+from tests.support.skips import pytest_configure as pytest_configure
 
 settings.register_profile("ci", derandomize=True, deadline=None)
 settings.register_profile("here", deadline=None)

@@ -29,7 +29,7 @@ ROLES = ("sde", "predictor", "corrector", "solver", "metric", "reader")
 """Roles that a card may give parameters of."""
 
 LOADING = ("sde", "reader")
-"""Roles whose parameters decide what is loaded: which weights, and the levels at which a network is called."""
+"""Roles whose parameters decide what is loaded: the weights, and the levels at which a network is called."""
 
 Side = Annotated[int, Field(ge=1, le=8192)]
 

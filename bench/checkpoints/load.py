@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from bench.checkpoints.cards import Card
+from bench.checkpoints.classes import classifier_path
 from bench.checkpoints.convention import NetworkModel
 from bench.checkpoints.exact import exact_data
 from bench.checkpoints.memory import MemoryCheckpoint
@@ -20,8 +20,6 @@ from bench.checkpoints.resolve import naming, own_sde, reader_of
 from bench.closed_form.mixture import MixtureModel, on_range
 from bench.diffusion.model import Model
 from bench.diffusion.sde import SDE
-from bench.errors import BenchError
-from bench.files import registry_path
 from bench.types import Precision
 
 if TYPE_CHECKING:
@@ -78,7 +76,7 @@ def load_model(
     if card.exact:
         data, colour = exact_data(card)
         moved = on_range(data, sde.data_range, colour)
-        return MixtureModel(moved, device, dtype, colour=colour, range_=sde.data_range)
+        return MixtureModel(moved, device, dtype, color=colour, range_=sde.data_range)
     network = read_network(card, registry)
     if card.predicts == "edm":
         network = EDMDenoiser(network, float(card.network.get("sigma_data", 0.5)))
@@ -90,13 +88,6 @@ def load_model(
     call = _compiled(network) if compile else network
     guide = None if card.classifier is None else partial(load_noisy_classifier, device, classifier_path(card))
     return NetworkModel(call, card, sde, own_sde(card, registry), bf16=precision == "bf16", classifier=guide)
-
-
-def classifier_path(card: Card) -> Path:
-    """The card of the noisy classifier that guides a checkpoint's runs; `BenchError` where it names none."""
-    if card.classifier is None:
-        raise BenchError(f"checkpoint {card.name} has no classifier")
-    return registry_path("classifiers", f"{card.classifier}.toml")
 
 
 def _compiled(network: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:

@@ -32,8 +32,8 @@ class MemoryCheckpoint(Card):
     """A network in memory, usable wherever a checkpoint is taken; made by `network`.
 
     It holds a copy of the module, so that nothing changes after the weights were hashed. ``code`` is the hash
-    of the source of `code_objects`, which whoever plans runs fills in by ``model_copy(update={"code": ...})``;
-    None means that no source can be had.
+    of the source of `code_objects`, which planning fills in by ``model_copy(update={"code": ...})``; None
+    means that no source is available.
     """
 
     files: tuple[CardFile, ...] = ()
@@ -149,9 +149,7 @@ def network(
     Raises:
         BenchError: The arguments contradict each other, or the module can't be copied.
     """
-    module = getattr(
-        module, "_orig_mod", module
-    )  # a compiled module hides its own; runs compile by themselves
+    module = getattr(module, "_orig_mod", module)  # of a compiled module; runs compile by themselves
     try:
         checkpoint = MemoryCheckpoint(
             name=name,
@@ -241,8 +239,10 @@ def _attributes(module: Module) -> Iterator[tuple[str, object]]:
 
     bookkeeping = vars(nn.Module()).keys()
     for name, value in sorted(vars(module).items()):
-        if name not in bookkeeping or (value and "hooks" in name):
+        if name not in bookkeeping:
             yield name, value
+        elif value and "hooks" in name:
+            yield name, list(value.values())  # the keys are numbers of the process
 
 
 def _plain(value: object) -> JSONValue:

@@ -27,7 +27,7 @@ class Reader(Plugin):
 
         Args:
             card: The checkpoint.
-            folder: A folder that holds the card's files and nothing else. The default leaves them as they are.
+            folder: A folder that holds the card's files and nothing else. The default changes nothing.
 
         Raises:
             BenchError: The files are not of this format, or damaged.

@@ -104,7 +104,8 @@ def _print(report: Report) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from bench.cli.console import console, count
+    from bench.cli.console import console
+    from bench.reporting.text import count
 
     out = console()
     settings = ", ".join(f"{k}={v}" for k, v in report.parameters.items())

@@ -20,8 +20,8 @@ from bench.checkpoints.install.states import (
 )
 from bench.cli import cards
 from bench.cli.console import amount, count
+from bench.cli.context import registry_of
 from bench.errors import BenchError, printable
-from bench.plugins.registry import registry
 
 if TYPE_CHECKING:
     from bench.checkpoints.cards import Card
@@ -45,21 +45,22 @@ def checkpoints_command() -> None:
     """
 
 
-def _card(name: str) -> Card:
-    card: Card = registry().get("checkpoints", name).thing
+def _card(context: click.Context, name: str) -> Card:
+    card: Card = registry_of(context).get("checkpoints", name).thing
     return card
 
 
 @checkpoints_command.command("list")
 @JSON
-def list_checkpoints(as_json: bool) -> None:
+@click.pass_context
+def list_checkpoints(context: click.Context, as_json: bool) -> None:
     """List checkpoints, and whether they are here.
 
     Levels: how many noise levels the network was trained on, or cont. for all. State: shipped (beside its
     card), installed, pull (bench checkpoints pull NAME fetches it), by hand (bench checkpoints show
     NAME says how), damaged.
     """
-    plugins = registry()
+    plugins = registry_of(context)
     rows = [facts(entry) for entry in plugins.of_kind("checkpoints")]
     problems = [printable(p.message, None) for p in plugins.all_problems()]
     if as_json:
@@ -97,15 +98,17 @@ def list_checkpoints(as_json: bool) -> None:
 @checkpoints_command.command("show")
 @click.argument("name")
 @JSON
-def show_checkpoint(name: str, as_json: bool) -> None:
+@click.pass_context
+def show_checkpoint(context: click.Context, name: str, as_json: bool) -> None:
     """Show all of a checkpoint's card, whether it is here, its hashes and how to get it."""
-    entry = registry().get("checkpoints", name)
+    entry = registry_of(context).get("checkpoints", name)
     click.echo(json.dumps(all_facts(entry), indent=1) if as_json else cards.text(entry))
 
 
 @checkpoints_command.command("pull")
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
-def pull_checkpoints(names: tuple[str, ...]) -> int:
+@click.pass_context
+def pull_checkpoints(context: click.Context, names: tuple[str, ...]) -> int:
     """Fetch checkpoints and install them in the cache.
 
     After an interruption the same command resumes. The first installation records a hash that nobody has
@@ -115,7 +118,7 @@ def pull_checkpoints(names: tuple[str, ...]) -> int:
     from bench.checkpoints.install.installer import pull
     from bench.cli.fetching import Fetching
 
-    chosen = [_card(name) for name in dict.fromkeys(names)]
+    chosen = [_card(context, name) for name in dict.fromkeys(names)]
     for card in chosen:
         if state(card) == "by hand":
             refuse_unfetchable(card)
@@ -124,7 +127,7 @@ def pull_checkpoints(names: tuple[str, ...]) -> int:
         with Fetching() as display:
             for card in chosen:
                 try:
-                    fetched = pull(card, registry(), display)
+                    fetched = pull(card, registry_of(context), display)
                 except BenchError as error:
                     display.clear()
                     click.echo(f"bench: {printable(str(error), None)}", err=True)
@@ -153,7 +156,8 @@ def _report(card: Card) -> None:
 @checkpoints_command.command("import")
 @click.argument("path", metavar="FILE", type=click.Path(path_type=Path))
 @click.option("--card", "name", required=True, metavar="NAME", help="The checkpoint that FILE holds.")
-def import_checkpoint(path: Path, name: str) -> int:
+@click.pass_context
+def import_checkpoint(context: click.Context, path: Path, name: str) -> int:
     """Install a checkpoint from a local FILE, whatever its name, or from a folder that holds its files.
 
     They are copied into the cache. A second import of the same files changes nothing.
@@ -161,10 +165,10 @@ def import_checkpoint(path: Path, name: str) -> int:
     from bench.checkpoints.install.installer import import_files
     from bench.cli.fetching import Fetching
 
-    card = _card(name)
+    card = _card(context, name)
     try:
         with Fetching() as display:
-            changed = import_files(card, path, registry(), display)
+            changed = import_files(card, path, registry_of(context), display)
     except KeyboardInterrupt:
         click.echo("bench: stopped; nothing was installed", err=True)
         return 130
@@ -177,14 +181,15 @@ def import_checkpoint(path: Path, name: str) -> int:
 
 @checkpoints_command.command("verify")
 @click.argument("names", nargs=-1, metavar="[NAME...]")
-def verify_checkpoints(names: tuple[str, ...]) -> int:
+@click.pass_context
+def verify_checkpoints(context: click.Context, names: tuple[str, ...]) -> int:
     """Hash the files of checkpoints again, by default of all that are here.
 
     Exit status: 0 every file has its hash, 1 one has another, or is not here.
     """
-    chosen: list[Card] = [_card(name) for name in dict.fromkeys(names)]
+    chosen: list[Card] = [_card(context, name) for name in dict.fromkeys(names)]
     if not names:
-        registered = {entry.name: entry.thing for entry in registry().of_kind("checkpoints")}
+        registered = {entry.name: entry.thing for entry in registry_of(context).of_kind("checkpoints")}
         chosen = [card for card in registered.values() if state(card) not in ABSENT]
     faulty = False
     for card in chosen:
@@ -205,8 +210,9 @@ def verify_checkpoints(names: tuple[str, ...]) -> int:
 
 @checkpoints_command.command("path")
 @click.argument("name")
-def path_of_checkpoint(name: str) -> None:
+@click.pass_context
+def path_of_checkpoint(context: click.Context, name: str) -> None:
     """Print the folder that holds a checkpoint's files."""
-    card = _card(name)
+    card = _card(context, name)
     card.check()
     click.echo(card.folder)

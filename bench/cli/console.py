@@ -11,20 +11,6 @@ def console() -> Console:
     return made if made.is_terminal else Console(highlight=False, width=200)
 
 
-def count(n: int, noun: str) -> str:
-    """``1 cell``, ``2 cells``."""
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
-
-
-def duration(seconds: float) -> str:
-    """``8 s``, ``2 min 05 s``, ``3 h 20 min``."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return (
-        f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
-    )
-
-
 def amount(size: int | None) -> str:
     """``312 B``, ``5.8 MB``; nothing where it is not known."""
     if size is None:

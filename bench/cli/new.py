@@ -16,7 +16,7 @@ from bench.testing import scaffold
 @click.argument("name")
 @click.pass_context
 def new_command(context: click.Context, role: str, name: str) -> None:
-    """Write a package with a working plugin of that role into the new folder NAME, to be changed into yours.
+    """Write a package with a working plugin of that role into the new folder NAME, as a start for yours.
 
     \b
     bench new predictor my-sampler
@@ -29,6 +29,6 @@ def new_command(context: click.Context, role: str, name: str) -> None:
     for path in files:
         click.echo(f"  {path}")
     module = scaffold.module_name(name)
-    click.echo(f"\nThe {role} is in {files[1]}, a working example to be changed into yours. Next:\n")
+    click.echo(f"\nThe {role} is in {files[1]}, a working example to start from. Next:\n")
     for command in (f"pip install -e ./{name}", f"bench check {module}", scaffold.first_run(role, name)):
         click.echo(f"  {command}")

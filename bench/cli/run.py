@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from bench.engine.loop import Rerun
     from bench.plan.dry_run import DryRun
     from bench.plugins.registry import Registry
-    from bench.reporting.results_view import Results
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -111,6 +110,7 @@ def run_command(
     from bench.api import plan_job
     from bench.plan.request import Request
     from bench.reporting.progress import Display
+    from bench.reporting.terminal import print_run_report
 
     registry = registry_of(context)
     for problem in registry.problems:
@@ -131,7 +131,7 @@ def run_command(
     with Display(console(), len(job.plan.runs)) as display:
         job.store.emit = display
         results = job.execute(rerun, display)
-    _print_results(results, table=suite is None)
+    print_run_report(results.records, job.store, console(), table=suite is None)
     if suite is not None:
         out = job.plan.settings.out
         click.echo(f"  table   bench table {suite}" + ("" if str(out) == "results" else f" --out {out}"))
@@ -192,26 +192,3 @@ def _print_dry_run(report: DryRun) -> None:
         f"to run: {report.evaluations:.0f} network evaluations (samples x NFE){aside}{expected}; "
         "nothing was run"
     )
-
-
-def _print_results(results: Results, *, table: bool) -> None:
-    """The table of finished runs, failures with reason and log, and where everything is."""
-    from bench.reporting.summary import fits, notes, summary_layout
-    from bench.reporting.terminal import print_line, print_report
-
-    screen, store, records = console(), results.store, results.records
-    if table:
-        print_report(summary_layout(records), screen)
-    lines = fits(records[0].metrics) if table and len(records) == 1 else []
-    for line in [*lines, *notes(records)]:
-        print_line(line, screen)
-    for record in results.failed:
-        print_line(f"failed {record.label}, log {record.log}", screen)
-    click.echo(f"{len(records) - len(results.failed)} finished, {len(results.failed)} failed")
-    if len(records) == 1:
-        print_line(f"  record  {store.record_path(records[0].fingerprint)}", screen)
-        if records[0].preview:
-            print_line(f"  samples {records[0].preview}", screen)
-    else:
-        print_line(f"  records {store.root / 'records'}, samples {store.root / 'images'}", screen)
-    print_line(f"  rows    {store.root / 'runs.csv'}", screen)

@@ -1,7 +1,7 @@
 """The basis that diagonalizes small images well: 2-D DCT of space times a rotation of color.
 
 Both are orthonormal, so standard normal noise stays standard normal and whole runs can stay in the
-basis. ``coefficients = colour @ image``, then the DCT-II of each plane.
+basis. ``coefficients = color @ image``, then the DCT-II of each plane.
 """
 
 from __future__ import annotations
@@ -29,43 +29,43 @@ def dct_matrix(n: int) -> Array:
 
 @cache
 def _dct(n: int, device: Any, dtype: Any) -> Tensor:
-    """`dct_matrix` on a device: put there once, as each copy makes the host wait for it."""
+    """`dct_matrix` on a device: copied once, because the host waits for each copy."""
     import torch
 
     return torch.from_numpy(dct_matrix(n)).to(device, dtype)
 
 
-def to_dct(images: Tensor, colour: Array | Tensor) -> Tensor:
+def to_dct(images: Tensor, color: Array | Tensor) -> Tensor:
     """DCT and color coefficients ``D_H (R x) D_W^T`` of images x; orthonormal, and linear in x.
 
     Args:
         images: Tensor (B, C, H, W).
-        colour: R (C, C), an orthogonal rotation of the color channels.
+        color: R (C, C), an orthogonal rotation of the color channels.
 
     Returns:
         Coefficients (B, C, H, W); [:, :, 0, 0] is each plane's mean times sqrt(H W).
     """
-    return _apply(images, colour, transpose=False)
+    return _apply(images, color, transpose=False)
 
 
-def from_dct(coefficients: Tensor, colour: Array | Tensor) -> Tensor:
+def from_dct(coefficients: Tensor, color: Array | Tensor) -> Tensor:
     """Images ``R^T (D_H^T c D_W)`` of DCT and color coefficients c: the inverse of `to_dct`.
 
     Args:
         coefficients: Tensor (B, C, H, W).
-        colour: R (C, C), as for `to_dct`.
+        color: R (C, C), as for `to_dct`.
 
     Returns:
         Images (B, C, H, W).
     """
-    return _apply(coefficients, colour, transpose=True)
+    return _apply(coefficients, color, transpose=True)
 
 
-def _apply(x: Tensor, colour: Array | Tensor, *, transpose: bool) -> Tensor:
+def _apply(x: Tensor, color: Array | Tensor, *, transpose: bool) -> Tensor:
     import torch
 
     matrices = (
-        torch.as_tensor(colour).to(x.device, x.dtype),
+        torch.as_tensor(color).to(x.device, x.dtype),
         _dct(x.shape[2], x.device, x.dtype),
         _dct(x.shape[3], x.device, x.dtype),
     )
@@ -74,8 +74,8 @@ def _apply(x: Tensor, colour: Array | Tensor, *, transpose: bool) -> Tensor:
     return rows @ planes @ columns.T
 
 
-def white(shape: tuple[int, ...], colour: Array) -> Array:
-    """Coefficients of the image that is one everywhere: only the DC of each plane is not zero."""
+def white(shape: tuple[int, ...], color: Array) -> Array:
+    """Coefficients (C, H, W) of the image that is one everywhere: zero but for the DC of each plane."""
     ones = np.zeros(shape)
-    ones[:, 0, 0] = colour.sum(axis=1) * math.sqrt(shape[1] * shape[2])
+    ones[:, 0, 0] = color.sum(axis=1) * math.sqrt(shape[1] * shape[2])
     return ones

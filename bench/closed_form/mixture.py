@@ -20,7 +20,13 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Mixture:
-    """``sum_k weight_k N(mean_k, diag(variance_k))``; weight (K,), mean and variance (K, *shape)."""
+    """The distribution ``sum_k weight_k N(mean_k, diag(variance_k))``.
+
+    Args:
+        weight: (K,), summing to one.
+        mean: (K, *shape).
+        variance: (K, *shape).
+    """
 
     weight: Array
     mean: Array
@@ -39,6 +45,14 @@ class MixtureModel(Model):
         score(x) = sum_k r_k(x) (alpha mean_k - x) / v_k,
 
     r the posterior of the components. Memory: two (K, D) tables on the device.
+
+    Args:
+        data: The mixture, in those coordinates.
+        device: Where the tables are.
+        dtype: Their precision, and that of states.
+        color: The rotation (C, C) of the DCT basis (`bench.closed_form.dct`) that turns coordinates into
+            pixels; None: the coordinates are pixels.
+        range_: The range of the pixels on the run's SDE.
     """
 
     def __init__(
@@ -47,14 +61,14 @@ class MixtureModel(Model):
         device: device | str,
         dtype: dtype,
         *,
-        colour: Array | None,
+        color: Array | None,
         range_: tuple[float, float],
     ) -> None:
         import torch
 
         self.shape = data.mean.shape[1:]
         self.data = data
-        self.colour = None if colour is None else torch.from_numpy(colour).to(device, dtype)
+        self.color = None if color is None else torch.from_numpy(color).to(device, dtype)
         self.range = range_
         self.classes = count = len(data.weight)
         self._mean = torch.from_numpy(data.mean.reshape(count, -1)).to(device, dtype)
@@ -64,22 +78,22 @@ class MixtureModel(Model):
     def score(self, x: Tensor, level: NoiseLevel) -> Tensor:
         import torch
 
-        precision, centre, flat = self._at(x, level)
+        precision, center, flat = self._at(x, level)
         if len(precision) == 1:
-            return torch.addcmul(centre, flat, precision, value=-1).view_as(x)
-        r = torch.softmax(self._log_posterior(flat, precision, centre, level), dim=1)
-        return torch.addcmul(r @ centre, flat, r @ precision, value=-1).view_as(x)
+            return torch.addcmul(center, flat, precision, value=-1).view_as(x)
+        r = torch.softmax(self._log_posterior(flat, precision, center, level), dim=1)
+        return torch.addcmul(r @ center, flat, r @ precision, value=-1).view_as(x)
 
     def score_and_divergence(self, x: Tensor, level: NoiseLevel) -> tuple[Tensor, Tensor]:
-        """Of a mixture ``div s = sum_k r_k (div s_k + |s_k|^2) - |s|^2`` with the components' scores s_k."""
+        """``div s = sum_k r_k (div s_k + |s_k|^2) - |s|^2`` with the components' scores s_k."""
         import torch
 
-        precision, centre, flat = self._at(x, level)
+        precision, center, flat = self._at(x, level)
         score = self.score(x, level)
         if len(precision) == 1:
             return score, -precision.sum().expand(len(x))
-        squares = (centre**2).sum(1) - 2 * flat @ (centre * precision).T + (flat**2) @ (precision**2).T
-        r = torch.softmax(self._log_posterior(flat, precision, centre, level), dim=1)
+        squares = (center**2).sum(1) - 2 * flat @ (center * precision).T + (flat**2) @ (precision**2).T
+        r = torch.softmax(self._log_posterior(flat, precision, center, level), dim=1)
         return score, (r * (squares - precision.sum(1))).sum(1) - (score.flatten(1) ** 2).sum(1)
 
     def log_components(self, x: Tensor, level: NoiseLevel) -> Tensor:
@@ -87,17 +101,17 @@ class MixtureModel(Model):
 
         Their log-sum-exp is the log-density of the marginal, their softmax the posterior of the components.
         """
-        precision, centre, flat = self._at(x, level)
+        precision, center, flat = self._at(x, level)
         constant = 0.5 * flat.shape[1] * math.log(2 * math.pi)
-        return self._log_posterior(flat, precision, centre, level) - constant
+        return self._log_posterior(flat, precision, center, level) - constant
 
-    def component_score(self, x: Tensor, level: NoiseLevel, chosen: Tensor) -> Tensor:
-        """Score of one component for each row, ``chosen`` (B,) integers; x (B, *shape), result alike."""
-        precision, centre, flat = self._at(x, level)
-        return (centre[chosen] - flat * precision[chosen]).view_as(x)
+    def component_score(self, x: Tensor, level: NoiseLevel, component: Tensor) -> Tensor:
+        """Score of one component for each row, ``component`` (B,) integers; x and the result (B, *shape)."""
+        precision, center, flat = self._at(x, level)
+        return (center[component] - flat * precision[component]).view_as(x)
 
     def class_gradient(self, x: Tensor, level: NoiseLevel, labels: Tensor) -> Tensor:
-        """A class is a component, so that by Bayes' rule ``grad ln p(k | x) = s_k - s``."""
+        """A class is a component: by Bayes' rule ``grad ln p(k | x) = s_k - s``."""
         return self.component_score(x, level, labels).sub_(self.score(x, level))
 
     def _at(self, x: Tensor, level: NoiseLevel) -> tuple[Tensor, Tensor, Tensor]:
@@ -116,17 +130,17 @@ class MixtureModel(Model):
         z = noise(x).flatten(1)
         return torch.addcmul(self._mean[component], z, self._variance[component].sqrt()).view_as(x)
 
-    def _log_posterior(self, flat: Tensor, precision: Tensor, centre: Tensor, level: NoiseLevel) -> Tensor:
+    def _log_posterior(self, flat: Tensor, precision: Tensor, center: Tensor, level: NoiseLevel) -> Tensor:
         constant = (
-            self._log_weight + 0.5 * precision.log().sum(1) - 0.5 * level.alpha * (centre * self._mean).sum(1)
+            self._log_weight + 0.5 * precision.log().sum(1) - 0.5 * level.alpha * (center * self._mean).sum(1)
         )
-        return flat @ centre.T - 0.5 * (flat**2) @ precision.T + constant
+        return flat @ center.T - 0.5 * (flat**2) @ precision.T + constant
 
     def component(self, x: Tensor) -> Tensor:
         """Most likely component of clean states x (B, *shape); (B,) integers.
 
-        Of samples that keep noise it says little: what noise is left may exceed a component's smallest
-        variances, and then their sum decides.
+        It says little about samples with noise: the noise may exceed a component's smallest variances, and
+        then their sum decides.
         """
         precision = self._variance.reciprocal()
         return self._log_posterior(
@@ -135,16 +149,16 @@ class MixtureModel(Model):
 
     def images(self, x: Tensor) -> Tensor:
         low, high = self.range
-        pixels = x if self.colour is None else from_dct(x, self.colour)
+        pixels = x if self.color is None else from_dct(x, self.color)
         return (pixels - low) / (high - low)
 
     def states(self, images: Tensor) -> Tensor:
         low, high = self.range
         pixels = images.to(self._mean.dtype) * (high - low) + low
-        return pixels if self.colour is None else to_dct(pixels, self.colour)
+        return pixels if self.color is None else to_dct(pixels, self.color)
 
 
-def on_range(data: Mixture, range_: tuple[float, float], colour: Array) -> Mixture:
-    """A mixture of images on [0, 1], in the DCT basis, moved to the data range of a run."""
+def on_range(data: Mixture, range_: tuple[float, float], color: Array) -> Mixture:
+    """A mixture of images on [0, 1], in the DCT basis, on the data range of a run."""
     low, high = range_
-    return data.mapped(high - low, low * white(data.mean.shape[1:], colour))
+    return data.mapped(high - low, low * white(data.mean.shape[1:], color))

@@ -1,7 +1,7 @@
-"""Data distributions whose score is known in closed form, and what samplers make of them exactly.
+"""Exact moments of a sampler's result on Gaussian data.
 
 A Gaussian with independent coordinates stays one under every linear sampler: each step maps mean and
-variance per coordinate by a recursion, so the Fréchet distance that a sampler ends with is a number
+variance per coordinate by a recursion, so the Fréchet distance of a sampler's result is a number
 free of sampling noise.
 """
 
@@ -36,7 +36,7 @@ def expected_norm(mean: Array, variance: Array) -> float:
 
 
 def recursive(sampler: Sampler) -> bool:
-    """Whether `moments` knows the sampler."""
+    """Whether `moments` applies to the sampler."""
     predictor, corrector = sampler.predictor, sampler.corrector
     if not isinstance(predictor, LinearPredictor) or not predictor.linear:
         return False
@@ -44,15 +44,15 @@ def recursive(sampler: Sampler) -> bool:
 
 
 def responsive(sampler: Sampler) -> bool:
-    """Whether `response_moments` knows the sampler."""
+    """Whether `response_moments` applies to the sampler."""
     part, corrector = sampler.solver or sampler.predictor, sampler.corrector
     return part is not None and part.linear and (corrector is None or corrector.calls == 0)
 
 
 def gaussian_moments(sampler: Sampler, mean: Array, variance: Array) -> tuple[Array, Array] | None:
-    """Mean and variance per coordinate of what ``sampler`` makes of Gaussian data, where theory knows them.
+    """Mean and variance per coordinate of the sampler's result on Gaussian data; None where theory has none.
 
-    Of an adaptive solver, what they are in the limit of no discretisation error. Arrays shaped alike.
+    For an adaptive solver: those of its limit without discretization error. Arrays of one shape.
     """
     if recursive(sampler):
         return moments(sampler, mean, variance)
@@ -64,78 +64,80 @@ def gaussian_moments(sampler: Sampler, mean: Array, variance: Array) -> tuple[Ar
 
 
 def moments(sampler: Sampler, mean: Array, variance: Array) -> tuple[Array, Array]:
-    """Mean and variance per coordinate of what ``sampler`` makes of Gaussian data; arrays shaped alike.
+    """Mean and variance per coordinate of the sampler's result on Gaussian data; arrays of one shape.
 
     With v = alpha^2 variance + sigma^2, the score is ``(alpha mean - x) / v``, so that a step
     ``x' = a x + b score + c z`` maps ``m' = A m + b alpha mean / v`` and ``s' = A^2 s + c^2`` with
     ``A = a - b / v``. A Langevin step has (a, b, c) = (1, e, sqrt(2 e)); where e depends on the
-    batch's norms, these are taken at their expectation. At 3072 dimensions the variances' mean ratio to
+    batch's norms, their expectations take their place. At 3072 dimensions the variances' mean ratio to
     sampled ones is one within 1e-3, down to batches of one (results/reference/langevin_expectation.csv).
     """
     m, s = np.zeros_like(mean), np.full_like(variance, sampler.sde.prior_std**2)
     noise_norm = expected_norm(np.zeros_like(mean), np.ones_like(variance))
     labels = sampler.labels()
 
-    def asked(level: NoiseLevel) -> NoiseLevel:
+    def label(level: NoiseLevel) -> NoiseLevel:
+        """The level at which the network is called."""
         return level if labels is None or level.index is None else labels[level.index]
 
-    def moved(level: NoiseLevel, a: float, b: float, c: float) -> tuple[Array, Array, Array]:
-        level = asked(level)
+    def move(level: NoiseLevel, a: float, b: float, c: float) -> tuple[Array, Array, Array]:
+        """Mean, variance, and the variance without the move's own noise."""
+        level = label(level)
         v = level.alpha**2 * variance + level.sigma**2
         factor = a - b / v
-        kept = factor**2 * s
-        return factor * m + b * level.alpha * mean / v, kept + c**2, kept
+        noiseless = factor**2 * s
+        return factor * m + b * level.alpha * mean / v, noiseless + c**2, noiseless
 
     def correct(step: Step) -> tuple[Array, Array, Array]:
         assert isinstance(sampler.corrector, LangevinLike)
-        level = asked(step)
+        level = label(step)
         v = level.alpha**2 * variance + level.sigma**2
         score_norm = expected_norm((level.alpha * mean - m) / v, s / v**2)
         e = sampler.corrector.size(step, noise_norm, score_norm)
-        return moved(step, 1.0, e, math.sqrt(2 * e))
+        return move(step, 1.0, e, math.sqrt(2 * e))
 
-    plan = sampler.schedule()
+    schedule = sampler.schedule()
     moves = sampler.corrector.calls if sampler.corrector is not None else 0
-    clean = s
-    for done, step in enumerate(plan, 1):
+    noiseless = s
+    for done, step in enumerate(schedule, 1):
         if sampler.order == "corrector_first":
             for _ in range(moves):
-                m, s, clean = correct(step)
+                m, s, noiseless = correct(step)
         assert isinstance(sampler.predictor, LinearPredictor)
         if not sampler.predictor.idle:
-            m, s, clean = moved(step, *sampler.predictor.coefficients(step))
-        if sampler.order == "predictor_first" and done < len(plan):
+            m, s, noiseless = move(step, *sampler.predictor.coefficients(step))
+        if sampler.order == "predictor_first" and done < len(schedule):
             for _ in range(moves):
-                m, s, clean = correct(plan[done])
+                m, s, noiseless = correct(schedule[done])
     if sampler.denoise == "mean":
-        return m, clean
+        return m, noiseless
     if sampler.denoise == "tweedie":
         level = sampler.sde.at(sampler.sde.eps)
-        m, s, _ = moved(level, 1 / level.alpha, level.sigma**2 / level.alpha, 0.0)
+        m, s, _ = move(level, 1 / level.alpha, level.sigma**2 / level.alpha, 0.0)
     return m, s
 
 
 def response_moments(sampler: Sampler, mean: Array, variance: Array) -> tuple[Array, Array]:
-    """As `moments`, of any sampler that is linear in state and noises, by running it on unit impulses.
+    """As `moments`, for any sampler that is linear in state and noises, by running it on unit impulses.
 
-    Per coordinate its result is ``b + A x_T + sum_k c_k z_k`` over the draws z_k of noise. One batch finds
-    them all: a row of zeros for b, one that starts from x_T = 1 for A, and one for each draw that is 1 alone.
+    Per coordinate its result is ``b + A x_T + sum_k c_k z_k`` over the draws z_k of noise. One batch gives
+    them all: a row of zeros b, a row that starts from x_T = 1 A, and a row for each draw with only it at 1.
     """
     import torch
 
     model = MixtureModel(
-        Mixture(np.ones(1), mean[None], variance[None]), "cpu", torch.float64, colour=None, range_=(0.0, 1.0)
+        Mixture(np.ones(1), mean[None], variance[None]), "cpu", torch.float64, color=None, range_=(0.0, 1.0)
     )
     labels = sampler.labels() if sampler.solver is None else None
     draws = 0
 
-    def counted(x: Tensor) -> Tensor:
+    def zeros(x: Tensor) -> Tensor:
         nonlocal draws
         draws += 1
         return torch.zeros_like(x)
 
     def impulse(x: Tensor) -> Tensor:
-        z = counted(x)
+        z = zeros(x)
         z[1 + draws] = 1
         return z
 
@@ -143,19 +145,19 @@ def response_moments(sampler: Sampler, mean: Array, variance: Array) -> tuple[Ar
         return sampler.run(prior, Prediction(model, sampler.sde, labels=labels), noise, noise)
 
     with torch.no_grad():
-        run(torch.zeros(1, *mean.shape, dtype=torch.float64), counted)
+        run(torch.zeros(1, *mean.shape, dtype=torch.float64), zeros)
         prior = torch.zeros(2 + draws, *mean.shape, dtype=torch.float64)
         prior[1] = 1
         draws = 0
-        found = run(prior, impulse).numpy()
-    return found[0], ((found[1:] - found[0]) ** 2).sum(axis=0)
+        x = run(prior, impulse).numpy()
+    return x[0], ((x[1:] - x[0]) ** 2).sum(axis=0)
 
 
 def flow_moments(sampler: Sampler, mean: Array, variance: Array) -> tuple[Array, Array]:
-    """As `moments`, of the probability flow followed without error from the prior to eps.
+    """As `moments`, for the probability flow without error from the prior to eps.
 
     A Gaussian's flow moves every quantile with its marginal: ``x(eps) = alpha_eps mean + sqrt(v_eps / v_T)
-    (x(T) - alpha_T mean)``. What a solver tends to as its tolerance falls.
+    (x(T) - alpha_T mean)``. A solver tends to it as its tolerance falls.
     """
     sde = sampler.sde
     low, high = sde.at(sde.eps), sde.at(sde.end)
@@ -164,9 +166,9 @@ def flow_moments(sampler: Sampler, mean: Array, variance: Array) -> tuple[Array,
     s = v_low / v_high * sde.prior_std**2
     if sampler.denoise == "tweedie":
         # (x + sigma^2 score) / alpha with the score (alpha mean - x) / v
-        kept = 1 - low.sigma**2 / v_low
-        m = (kept * m + low.sigma**2 * low.alpha * mean / v_low) / low.alpha
-        s = (kept / low.alpha) ** 2 * s
+        factor = 1 - low.sigma**2 / v_low
+        m = (factor * m + low.sigma**2 * low.alpha * mean / v_low) / low.alpha
+        s = (factor / low.alpha) ** 2 * s
     return m, s
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Condition:
-    """Conditioning that the loop applies at each step of one batch: a term of the score, a projection, or both.
+    """Conditioning that the loop applies at each step of one batch: a guide of the score, a projection.
 
     With a guide u the score becomes ``s(x, t) + u(x, t)``, and with a projection P every move ends on
     ``x <- P(x, level)``. The inherited methods do nothing; a subclass overrides one or both.

@@ -54,7 +54,7 @@ def time_grid(sde: SDE, steps: int, kind: GridKind = "uniform", rho: float = 7.0
 
 
 def label_levels(sde: SDE, steps: int, count: int) -> list[NoiseLevel]:
-    """The levels at which a network of ``count`` noise scales is called on the uniform grid of ``steps`` steps.
+    """The levels at which a network of ``count`` noise scales is called on the uniform grid of ``steps``.
 
     Step i has the label ``floor(i count / steps)``: with half as many noise scales, floor(i / 2), the
     rounding interpolation of Song et al. (2021), Table 4. Length ``steps``, smallest noise first.

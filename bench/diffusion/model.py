@@ -38,8 +38,8 @@ class Model(ABC):
     def score_and_variance(self, x: Tensor, level: NoiseLevel) -> tuple[Tensor, Tensor]:
         """The score, and the learned variance's position v between the reverse step's two bounds.
 
-        ``c = exp(v ln c_forward + (1 - v) ln c_posterior)`` is the step's standard deviation (Nichol & Dhariwal
-        2021, eq. 15).
+        ``c = exp(v ln c_forward + (1 - v) ln c_posterior)`` is the step's standard deviation (Nichol and
+        Dhariwal 2021, eq. 15).
 
         Returns:
             The score and v in [0, 1], both (B, *shape).

@@ -220,7 +220,7 @@ class Solver(SamplerPart):
     """Integrates from the prior at T to ``sde.eps`` by itself: x(T) -> x(eps), on times of its own."""
 
     follows_flow: ClassVar[bool] = False
-    """Whether it tends to the probability flow as its tolerance falls; its limit on Gaussian data is known."""
+    """Whether it tends to the probability flow as its tolerance falls: a limit known on Gaussian data."""
     ends_clean: ClassVar[bool] = False
     """Whether it ends on clean data by itself; a run then adds no denoising step."""
 
@@ -249,8 +249,8 @@ class Solver(SamplerPart):
 class FlowSolver(Solver):
     """A solver of ODEs, which can follow the probability flow in both directions.
 
-    ``dx/dt = f(t) x - g(t)^2 p.score(x, t) / 2`` (Song et al. 2021, eq. 13). Tasks integrate other fields with
-    it too, such as the flow together with a log-density.
+    ``dx/dt = f(t) x - g(t)^2 p.score(x, t) / 2`` (Song et al. 2021, eq. 13). Tasks integrate other fields
+    with it too, such as the flow together with a log-density.
     """
 
     follows_flow = True

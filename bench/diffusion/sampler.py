@@ -261,7 +261,7 @@ def _watch(watch: bool, x: Tensor, where: str) -> None:
 
 
 def default_denoise(solver: Solver | None) -> Denoise:
-    """How a run ends by default: on the last step's mean; of a solver, with a call at eps where it needs one."""
+    """How a run ends by default: on the last step's mean, a solver's with a call at eps if it needs one."""
     if solver is None:
         return "mean"
     return "none" if solver.ends_clean else "tweedie"

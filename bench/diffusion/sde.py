@@ -26,9 +26,9 @@ from bench.types import Array
 class SDE(Plugin):
     """A forward SDE: ``dx = f(t) x dt + g(t) dw``, ``x(t) = alpha(t) x(0) + sigma(t) noise``, t in [0, T].
 
-    A subclass defines f (`drift`), g (`diffusion`), `alpha` and `sigma`, each from a float64 array of times to
-    an array of the same shape; its parameters are fields. Sigmas are in units of ``data_range``. Everything
-    here is host arithmetic in float64.
+    A subclass defines f (`drift`), g (`diffusion`), `alpha` and `sigma`, each from a float64 array of times
+    to an array of the same shape; its parameters are fields. Sigmas are in units of ``data_range``.
+    Everything here is host arithmetic in float64.
 
     Raises:
         BenchError: ``eps`` is not between 0 and T, or a parameter is out of range.
@@ -116,7 +116,7 @@ class SDE(Plugin):
         return _level(self, float(half_log_snr))
 
     def position(self, t: float, count: int) -> float:
-        """Position of time t among ``count`` trained noise scales, 0 for the smallest: ``t (count - 1) / T``."""
+        """Position of time t among ``count`` trained noise scales, 0 the smallest: ``t (count - 1) / T``."""
         return t / self.end * (count - 1)
 
     def snap(self, t: Array, count: int) -> Array:
@@ -128,7 +128,7 @@ class SDE(Plugin):
         return t
 
     def chain(self, t: Array, count: int) -> tuple[Array, Array]:
-        """Published discrete chain ``x_i = a_i x_{i-1} + g_i z`` on the uniform grid of ``count`` noise scales.
+        """Published chain ``x_i = a_i x_{i-1} + g_i z`` on the uniform grid of ``count`` noise scales.
 
         Default: Euler-Maruyama with dt = 1/count (Song et al. 2021, appendix E).
 

@@ -24,7 +24,10 @@ class MetricResult:
         n: Number of samples that it was computed on.
         error: Standard error of the value; None where the metric has none.
         note: What limits the value, such as too few samples. Tables flag a value that has a note.
-        details: Further results for the record, as plain JSON data.
+        details: Further results for the record, as plain JSON data. Summaries print ``interval`` (``low`` and
+            ``high`` of the value's 95 % interval over samples) and ``fit`` (the line in 1 / n whose limit the
+            value is: ``value``, ``slope``, ``points`` (n, value), ``r2``, ``fit_error``; with ``at_n``, the
+            value at n samples, beside it).
     """
 
     value: float

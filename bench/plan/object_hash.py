@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from bench.plan.source_hash import DIGITS, ModuleClosure, declared_files
-from bench.plan.syntax import Import, imports_of, tree_digest
+from bench.plan.source_hash import ModuleClosure, declared_files
+from bench.plan.syntax import DIGITS, Import, imports_of, tree_digest
 
 
 class Unhashable(Exception):
@@ -30,10 +30,10 @@ class Unhashable(Exception):
 def object_hash(thing: object) -> str | None:
     """Digest of a class or an instance with everything that it computes with: 16 hexadecimal digits.
 
-    Functions and methods count by their syntax trees, with their
-    defaults, closures and the globals that they read; classes by their methods, attributes and bases; numbers,
-    texts, arrays, tensors and containers by content; other objects by class and state. What comes from an
-    installed distribution counts by version, other modules by their source. All of this is followed transitively.
+    Functions and methods count by their syntax trees, with their defaults, closures and the globals that they
+    read; classes by their methods, attributes and bases; numbers, texts, arrays, tensors and containers by
+    content; other objects by class and state. What comes from an installed distribution counts by version,
+    other modules by their source. All of this is followed transitively.
 
     None where a part has no source (code from ``exec`` or a plain prompt, an extension module of no
     distribution) or no readable state (an open file): a run of such an object is never taken from the cache.
@@ -48,10 +48,13 @@ _Location = tuple[int, int]
 
 # Attributes of a class that Python writes itself, or that say nothing of what it computes.
 _BOOKKEEPING = {
-    "__abstractmethods__", "__annotate__", "__annotate_func__", "__annotations__", "__annotations_cache__",
-    "__dataclass_fields__", "__dataclass_params__", "__dict__", "__doc__", "__firstlineno__", "__match_args__",
-    "__module__", "__parameters__", "__qualname__", "__static_attributes__", "__weakref__", "_abc_impl",
-}  # fmt: skip
+    *("__abstractmethods__", "__annotate__", "__annotate_func__", "__annotations__", "__annotations_cache__"),
+    *("__dataclass_fields__", "__dataclass_params__", "__dict__", "__doc__", "__firstlineno__"),
+    *("__match_args__", "__module__", "__parameters__", "__qualname__", "__static_attributes__"),
+    *("__weakref__", "_abc_impl"),
+}
+
+_PLAIN = (type(None), bool, int, float, complex, str, bytes, type(...))
 
 _C_FUNCTIONS = (
     types.BuiltinFunctionType,
@@ -89,10 +92,9 @@ class _Walk:
 
     def visit(self, thing: object) -> None:
         """Feed one object to the hash; one that was met before by the number of its first visit."""
-        if thing is None or isinstance(thing, bool | int | float | complex | str | bytes) or thing is ...:
-            if type(thing).__module__ == "builtins":
-                self.write(type(thing).__name__, repr(thing))
-                return
+        if type(thing) in _PLAIN:
+            self.write(type(thing).__name__, repr(thing))
+            return
         if id(thing) in self.seen:
             self.write("again", str(self.seen[id(thing)]))
             return
@@ -122,7 +124,7 @@ class _Walk:
         elif isinstance(thing, functools.cached_property):
             self.write("cached_property")
             self.visit(thing.func)
-        elif hasattr(type(thing), "__wrapped__") or "__wrapped__" in getattr(thing, "__dict__", ()):
+        elif "__wrapped__" in getattr(thing, "__dict__", ()):
             self.write("wrapper", _name(type(thing)))
             self.visit(thing.__wrapped__)
         elif type(thing) in (list, tuple):
@@ -130,8 +132,8 @@ class _Walk:
             self._all(*thing)
         elif type(thing) in (set, frozenset):
             self._set(thing)
-        elif isinstance(thing, dict | types.MappingProxyType):
-            self.write("dict", _name(type(thing)), str(len(thing)))
+        elif type(thing) in (dict, types.MappingProxyType):
+            self.write(type(thing).__name__, str(len(thing)))
             for key, value in thing.items():
                 self._all(key, value)
         elif isinstance(thing, np.ndarray) and thing.dtype != object:
@@ -169,7 +171,7 @@ class _Walk:
             raise Unhashable
         self.write(str(len(cls.__bases__)))
         self._all(type(cls), *cls.__bases__)
-        fields = dataclasses.fields(cls) if "__dataclass_fields__" in vars(cls) else ()  # type: ignore[arg-type]
+        fields = dataclasses.fields(cls) if "__dataclass_fields__" in vars(cls) else ()
         for field in fields:
             default = None if field.default is dataclasses.MISSING else field.default
             factory = None if field.default_factory is dataclasses.MISSING else field.default_factory
@@ -216,11 +218,10 @@ class _Walk:
 
     def _c_function(self, function: Any) -> None:
         owner = getattr(function, "__self__", None)
-        module = getattr(function, "__module__", None) or getattr(
-            getattr(function, "__objclass__", None), "__module__", ""
-        )
+        home = function if getattr(function, "__module__", None) else getattr(function, "__objclass__", None)
+        module: str = getattr(home, "__module__", "builtins")
         self.write("built-in", function.__qualname__, module)
-        if not self._external(module or "builtins") and not isinstance(owner, types.ModuleType):
+        if not self._external(module) and not isinstance(owner, types.ModuleType):
             raise Unhashable
         if owner is not None and not isinstance(owner, types.ModuleType):
             self.visit(owner)
@@ -246,8 +247,10 @@ class _Walk:
                 self.visit(getattr(thing, field.name))
             return
         reduce = copyreg.dispatch_table.get(cls)
-        own = (cls.__reduce_ex__, cls.__reduce__) != (object.__reduce_ex__, object.__reduce__)
-        if reduce is None and not own and _is_python_class(cls):
+        inherited = all(
+            getattr(cls, name) is getattr(object, name) for name in ("__reduce_ex__", "__reduce__")
+        )
+        if reduce is None and inherited and _is_python_class(cls):
             self._state(thing)
             return
         try:
@@ -283,7 +286,7 @@ def _name(thing: Any) -> str:
 
 def _is_tensor(thing: object) -> bool:
     torch = sys.modules.get("torch")
-    return torch is not None and isinstance(thing, torch.Tensor)
+    return bool(torch is not None and isinstance(thing, torch.Tensor))
 
 
 def _is_python_class(cls: type) -> bool:
@@ -306,7 +309,7 @@ def _generated(value: object) -> bool:
     if not isinstance(function, types.FunctionType) or not function.__name__.startswith("__"):
         return False
     innermost = inspect.unwrap(function)  # `__repr__` is wrapped against recursion
-    return innermost.__code__.co_filename.startswith("<string>")
+    return bool(innermost.__code__.co_filename.startswith("<string>"))
 
 
 def _module_file(module: str) -> Path | None:

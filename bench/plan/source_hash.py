@@ -31,7 +31,7 @@ CORE: dict[Literal["samples", "metrics"], tuple[str, ...]] = {
         "tasks",
         "data",
         "engine/batch.py",
-        "engine/inputs.py",
+        "engine/session.py",
     ),
     "metrics": ("metrics", "closed_form", "data"),
 }
@@ -99,6 +99,9 @@ def code_hash(cls: type) -> CodeIdentity:
     it imports from elsewhere than an installed distribution (a module beside it, a folder on the path, an
     editable installation), transitively and imports inside functions included. Installed distributions count
     by version, ``bench`` by `core_hash`, the standard library not at all.
+
+    It takes about a millisecond: call it once per plan, not once per run. A module that is edited after its
+    import has to be reloaded, or its new hash names the numbers of its old code.
     """
     module = _module_name(cls)
     closure = ModuleClosure(own=module.partition(".")[0])
@@ -181,7 +184,7 @@ class ModuleClosure:
                 continue
             for other in sorted(imports):
                 waiting += self._files(other)
-            if name.partition(".")[0] == self.own:
+            if name.partition(".")[0] == self.own != "bench":
                 self._add_initializers(name)
 
     def _add_initializers(self, name: str) -> None:

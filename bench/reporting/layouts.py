@@ -34,7 +34,7 @@ EMPTY = Entry("")
 
 
 @dataclasses.dataclass(frozen=True)
-class Layout:
+class TextTable:
     """A header and lines of as many entries."""
 
     header: tuple[str, ...]
@@ -46,20 +46,20 @@ class Layout:
         columns = zip(self.header, *([entry.plain for entry in line] for line in self.lines), strict=True)
         return sum(max(map(len, column)) + 3 for column in columns)
 
-    def without_empty_columns(self) -> Layout:
+    def without_empty_columns(self) -> TextTable:
         """The layout without the columns in which every line is empty."""
         used = [i for i in range(len(self.header)) if any(line[i].plain for line in self.lines)]
-        return Layout(
+        return TextTable(
             tuple(self.header[i] for i in used), tuple(tuple(line[i] for i in used) for line in self.lines)
         )
 
 
-def table_layout(table: Table) -> Layout:
+def table_layout(table: Table) -> TextTable:
     """The layout of the whole table: rows by columns, or a line per cell."""
     return grid_layout(table) if table.layout == "grid" else list_layout(table, table.cells)
 
 
-def terminal_layout(table: Table, width: int) -> Layout:
+def terminal_layout(table: Table, width: int) -> TextTable:
     """The layout of what a terminal of so many characters shows."""
     if table.layout != "grid":
         return list_layout(table, table.excerpt)
@@ -67,7 +67,7 @@ def terminal_layout(table: Table, width: int) -> Layout:
     return layout if layout.width <= width else list_layout(table, table.excerpt)
 
 
-def grid_layout(table: Table) -> Layout:
+def grid_layout(table: Table) -> TextTable:
     """Per SDE and row a line of values, one of exact values, one of published figures."""
     kinds: tuple[tuple[str, Callable[[Cell], Entry]], ...] = (
         (table.metric, value_entry),
@@ -81,11 +81,12 @@ def grid_layout(table: Table) -> Layout:
             entries = [EMPTY if cell is None else entry(cell) for cell in row.cells]
             if any(e.text for e in entries):
                 lines.append((*first, Entry(name), *entries))
+                # names stand at the first line alone
                 first = (EMPTY, EMPTY)
-    return Layout(("sde", "row", "", *table.columns), tuple(lines))
+    return TextTable(("sde", "row", "", *table.columns), tuple(lines))
 
 
-def list_layout(table: Table, cells: Iterable[Cell]) -> Layout:
+def list_layout(table: Table, cells: Iterable[Cell]) -> TextTable:
     """A line per cell: its place, value, exact value, NFE, published figure and pace."""
     header = (
         *("sde", "row", "column", table.metric, "exact", "NFE"),
@@ -102,10 +103,10 @@ def list_layout(table: Table, cells: Iterable[Cell]) -> Layout:
         )
         for cell in cells
     )
-    return Layout(header, tuple(lines)).without_empty_columns()
+    return TextTable(header, tuple(lines)).without_empty_columns()
 
 
-def cost_layout(cells: Sequence[Cell]) -> Layout:
+def cost_layout(cells: Sequence[Cell]) -> TextTable:
     """A line per cell: NFE per sample, pace, share of the time in the network, seconds per 50,000 samples."""
     header = ("sde", "row", "column", "NFE", "samples/s", "in network", "s per 50,000 samples")
     lines = (
@@ -118,7 +119,7 @@ def cost_layout(cells: Sequence[Cell]) -> Layout:
         )
         for cell in cells
     )
-    return Layout(header, tuple(lines))
+    return TextTable(header, tuple(lines))
 
 
 def value_entry(cell: Cell) -> Entry:

@@ -51,6 +51,7 @@ def pareto_front(
     Ties: the first.
     """
     prices: list[float | None] = [getattr(cell, cost) for cell in cells]
+    # by cost, then by value: a cell is on the front if it beats all that cost as much or less
     order = sorted(
         (math.inf if price is None else price, _key(cells[index], lower=lower), index)
         for index, price in enumerate(prices)

@@ -153,6 +153,7 @@ def misfits(records: Sequence[Record | None], metric: str, samples: int) -> dict
     reasons = {index: f"n {value.n}, not {samples}" for index, value in values.items() if value.n != samples}
     bases = {index: Basis.of(value) for index, value in values.items() if index not in reasons}
     counts = Counter(basis.key for basis in bases.values())
+    # max takes the first of equal counts
     common = max(bases.values(), key=lambda basis: counts[basis.key], default=None)
     differences = {index: difference(basis, common) for index, basis in bases.items()}
     return reasons | {index: text for index, text in differences.items() if text}

@@ -42,6 +42,7 @@ def table_plots(table: Table) -> Iterator[Plot]:
         return
     quantity = table.quantity if table.quantity != "NFE" else ""
     columns = COLUMNS + (["published"] if quantity else [])
+    # the lines of a list have no common abscissa but their cost
     x = table.x if table.layout != "list" else None
     if x not in ("nfe", None):
         figure = plots.curve(cells, "x", x, table.metric, table.heading, quantity)

@@ -7,21 +7,22 @@ from typing import TYPE_CHECKING, TypedDict, cast
 
 import numpy as np
 
-from bench.reporting.layouts import Entry, Layout
+from bench.reporting.layouts import Entry, TextTable
+from bench.reporting.text import dagger_note
 
 if TYPE_CHECKING:
     from bench.results.record import Cost, MetricRecord, Record
 
 
 class Interval(TypedDict):
-    """``details["bootstrap"]`` of a value: its 95 % interval over samples."""
+    """``details["interval"]`` of a value: its 95 % interval over samples."""
 
     low: float
     high: float
 
 
 class Fit(TypedDict):
-    """``details["extrapolated"]`` of a value: the line in 1 / n behind a value at infinitely many samples."""
+    """``details["fit"]`` of a value: the line in 1 / n whose limit the value is."""
 
     value: float
     slope: float
@@ -46,9 +47,9 @@ def over_samples(values: Sequence[MetricRecord]) -> str:
         mean = f"{float(np.mean(errors)):.2g}"
         single = f" ± {mean} (standard error over samples)"
         text = single if len(values) == 1 else f", standard error of each over its samples {mean}"
-    if "bootstrap" in values[0].details and len(values) == 1:
-        interval = cast(Interval, values[0].details["bootstrap"])
-        text += f", 95 % bootstrap interval over samples {interval['low']:.4g} to {interval['high']:.4g}"
+    if "interval" in values[0].details and len(values) == 1:
+        interval = cast(Interval, values[0].details["interval"])
+        text += f", 95 % interval over samples {interval['low']:.4g} to {interval['high']:.4g}"
     return text
 
 
@@ -56,9 +57,9 @@ def fits(metrics: Mapping[str, MetricRecord]) -> list[str]:
     """The straight lines behind values at infinitely many samples, by label."""
     lines = []
     for label, metric in metrics.items():
-        if "extrapolated" not in metric.details:
+        if "fit" not in metric.details:
             continue
-        fit = cast(Fit, metric.details["extrapolated"])
+        fit = cast(Fit, metric.details["fit"])
         slope = f"{'-' if fit['slope'] < 0 else '+'} {abs(fit['slope']):.3g} / n"
         points = fit["points"]
         lines.append(
@@ -69,7 +70,7 @@ def fits(metrics: Mapping[str, MetricRecord]) -> list[str]:
     return lines
 
 
-def summary_layout(records: Iterable[Record]) -> Layout:
+def summary_layout(records: Iterable[Record]) -> TextTable:
     """A line per cell and metric over the finished records, without the columns that are empty."""
     groups: dict[tuple[str, str], list[Record]] = {}
     for record in records:
@@ -78,7 +79,7 @@ def summary_layout(records: Iterable[Record]) -> Layout:
                 groups.setdefault((record.cell, label), []).append(record)
     header = ("sampler", "metric", "value", "exact", "samples", "NFE per sample", "samples/s", "in network")
     lines = [_line(label, group) for (_, label), group in groups.items()]
-    return Layout(header, tuple(lines)).without_empty_columns()
+    return TextTable(header, tuple(lines)).without_empty_columns()
 
 
 def _line(label: str, records: Sequence[Record]) -> tuple[Entry, ...]:
@@ -108,11 +109,7 @@ def notes(records: Iterable[Record]) -> list[str]:
 
 def metric_notes(metrics: Mapping[str, MetricRecord]) -> list[str]:
     """What the daggers of values mean, and why a value is negative."""
-    daggers = [
-        f"† {label}: {metric.note}: read it as a check that the run works, not as a measurement"
-        for label, metric in metrics.items()
-        if metric.note
-    ]
+    daggers = [dagger_note(label, metric.note) for label, metric in metrics.items() if metric.note]
     negative = [
         f"{label} below zero: its bias is subtracted, so that noise may make a small value negative"
         for label, metric in metrics.items()

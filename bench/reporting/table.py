@@ -176,7 +176,7 @@ class Table:
         import pandas as pd
 
         frame = pd.DataFrame([dataclasses.asdict(cell) for cell in self.cells])
-        frame.insert(list(frame.columns).index("nfe"), "flagged", [cell.flagged for cell in self.cells])
+        frame["flagged"] = [cell.flagged for cell in self.cells]
         frame["seconds_per_sample"] = [cell.seconds_per_sample for cell in self.cells]
         optional = ["x", "value", "std", "error", "exact", "published", "published_std", "nfe", "pace"]
         optional += ["pace_std", "network_share", "seconds_per_sample"]
@@ -203,6 +203,7 @@ def _cell(seeds: Sequence[RunRow]) -> Cell:
     status: Status = "finished" if "finished" in statuses else "failed" if "failed" in statuses else "missing"
     finished = [row for row in seeds if row.status == "finished"]
     paces = [row.samples_per_second for row in finished]
+    # seeds are independent: their mean error is that of the squares
     square_error = _mean([None if row.error is None else row.error**2 for row in finished])
     return Cell(
         sde=first.sde,

@@ -1,14 +1,19 @@
-"""The terminal writer: layouts and tables on a rich console."""
+"""The terminal writer: layouts, tables and the report of a run on a rich console."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from bench.reporting.layouts import Entry, Layout, terminal_layout
+from bench.reporting.layouts import Entry, TextTable, terminal_layout
+from bench.reporting.summary import fits, notes, summary_layout
 from bench.reporting.table import Table
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from bench.results.record import Record
+    from bench.results.store import Store
 
 WIDE = 120
 """Characters of a terminal from which a layout of several lines stands upright."""
@@ -25,7 +30,35 @@ def print_table(table: Table, console: Console) -> None:
     console.print("")
 
 
-def print_layout(layout: Layout, console: Console) -> None:
+def print_run_report(
+    records: Sequence[Record], store: Store, console: Console, *, table: bool = True
+) -> None:
+    """Print the end of a run: the summary, failures with their logs, and where the results are.
+
+    ``table`` is False for a suite, which has tables of its own.
+    """
+    from rich.markup import escape
+
+    if table:
+        print_report(summary_layout(records), console)
+    single = records[0] if len(records) == 1 else None
+    for line in [*(fits(single.metrics) if table and single is not None else []), *notes(records)]:
+        print_line(line, console)
+    failed = [record for record in records if record.status == "failed"]
+    for record in failed:
+        text = f"[red]failed[/] {escape(record.label)}, log {escape(record.log)}"
+        console.print(text, soft_wrap=True)
+    print_line(f"{len(records) - len(failed)} finished, {len(failed)} failed", console)
+    if single is not None:
+        print_line(f"  record  {store.record_path(single.fingerprint)}", console)
+        if single.preview:
+            print_line(f"  samples {single.preview}", console)
+    else:
+        print_line(f"  records {store.root / 'records'}, samples {store.root / 'images'}", console)
+    print_line(f"  rows    {store.root / 'runs.csv'}", console)
+
+
+def print_layout(layout: TextTable, console: Console) -> None:
     """Print a layout as a table; long entries fold."""
     from rich import box
     from rich.markup import escape
@@ -39,7 +72,7 @@ def print_layout(layout: Layout, console: Console) -> None:
     console.print(table)
 
 
-def print_report(layout: Layout, console: Console) -> None:
+def print_report(layout: TextTable, console: Console) -> None:
     """Print a layout as a table, or each line as a table of names and entries where there is one line or
     little room."""
     from rich import box

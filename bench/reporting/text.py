@@ -17,6 +17,7 @@ def number(mean: float | None, std: float | None = None) -> str:
     if power >= 5 or (power < -3 and size > 0):
         unit = 10.0**power
         return f"({number(mean / unit, std / unit)})e{power}"
+    # two digits of the spread: 0.0213 gives 3 decimals
     digits = 4 if std == 0 else max(0, 1 - math.floor(math.log10(std)))
     return f"{mean:.{digits}f} ± {std:.{digits}f}"
 
@@ -34,6 +35,11 @@ def count(n: int, noun: str) -> str:
 def listed(values: Iterable[object]) -> str:
     """Sorted, with commas between."""
     return ", ".join(sorted(map(str, values)))
+
+
+def dagger_note(label: str, note: str) -> str:
+    """What the dagger at a metric's value means."""
+    return f"† {label}: {note}: read it as a check that the run works, not as a measurement"
 
 
 def duration(seconds: float) -> str:

@@ -8,7 +8,7 @@ import html as markup
 import io
 from collections.abc import Iterable, Mapping, Sequence
 
-from bench.reporting.layouts import Entry, Layout
+from bench.reporting.layouts import Entry, TextTable
 from bench.reporting.run_rows import RunRow
 from bench.reporting.table import Cell, Table
 
@@ -25,6 +25,7 @@ def wide_csv(table: Table) -> bytes:
     """The paper's layout: a line per SDE and row, with each column's mean, std, seeds, exact value, published
     figure, NFE, status and whether it is the row's best."""
     lines: list[dict[str, Value]] = []
+    # stable: rows of an SDE stay in the suite's order
     for row in sorted(table.rows, key=lambda row: row.sde):
         line: dict[str, Value] = {
             "suite": table.suite,
@@ -39,6 +40,7 @@ def wide_csv(table: Table) -> bytes:
             if cell is not None:
                 line |= _wide_cell(column or "value", cell)
         lines.append(line)
+    # a column of the suite that a row lacks is empty in it
     names = list(dict.fromkeys(name for line in lines for name in line))
     return _csv(names, ([line.get(name) for name in names] for line in lines))
 
@@ -82,13 +84,14 @@ def _digits(value: float | None) -> str | None:
 
 def _csv(names: Sequence[str], lines: Iterable[Sequence[Value]]) -> bytes:
     text = io.StringIO()
+    # the same bytes on every platform
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(names)
     writer.writerows(lines)
     return text.getvalue().encode()
 
 
-def markdown(heading: str, layout: Layout, notes: Sequence[str]) -> str:
+def markdown(heading: str, layout: TextTable, notes: Sequence[str]) -> str:
     """A Markdown table under its heading, notes below."""
 
     def escaped(text: str) -> str:
@@ -118,7 +121,7 @@ _TEX |= {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}"}
 _TEX |= {c: f"\\{c}" for c in "&%$#_{}"} | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 
 
-def latex(heading: str, layout: Layout, notes: Sequence[str]) -> str:
+def latex(heading: str, layout: TextTable, notes: Sequence[str]) -> str:
     """A LaTeX table (package booktabs) with the heading and notes as its caption."""
 
     def escaped(text: str) -> str:
@@ -139,7 +142,7 @@ def latex(heading: str, layout: Layout, notes: Sequence[str]) -> str:
     return text + "\\bottomrule\n\\end{tabular}\n\\end{table}\n"
 
 
-def html(heading: str, layout: Layout, notes: Sequence[str] = ()) -> str:
+def html(heading: str, layout: TextTable, notes: Sequence[str] = ()) -> str:
     """An HTML table with the heading as its caption, notes below; for notebooks and pages."""
 
     def entry(e: Entry) -> str:

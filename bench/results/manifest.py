@@ -87,6 +87,7 @@ class SuitePlan(Stored):
         samplers = {run.place: run.sampler for run in self.cells}
         others = [run for run in previous.cells if run.fingerprint not in fingerprints]
         repeats = [run for run in others if run.sampler == samplers.get(run.place)]
+        # a metric of dropped runs alone would be a column of missing values
         complete = len(repeats) + len(fingerprints) >= len(previous.cells)
         metrics = [*self.metrics, *(previous.metrics if complete else ())]
         update = {

@@ -296,8 +296,10 @@ def check_task(task: Task, card: Card, sampler: Sampler, others: Sequence[Card] 
     """
     if task.follows_flow and not isinstance(sampler.solver, FlowSolver):
         part = next(p for p in (sampler.solver, sampler.predictor, sampler.corrector) if p is not None)
-        solver = task.default_solver or "with a solver of ODEs"
-        raise BenchError(f"{task.name} follows the probability flow: give --solver {solver}, not {part.name}")
+        solver = "a solver of ODEs by --solver"
+        if task.default_solver is not None:
+            solver = f"--solver {task.default_solver}"
+        raise BenchError(f"{task.name} follows the probability flow: give {solver}, not {part.name}")
     task.check(card, sampler)
     for other in others:
         other.check()

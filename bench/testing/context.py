@@ -21,6 +21,8 @@ from bench.diffusion.sampler import Sampler
 from bench.diffusion.sde import SDE
 from bench.plugins.registry import Registry
 from bench.testing.probe import (
+    GAUSSIAN,
+    MIXTURE,
     CountedNoise,
     ObservedModel,
     ObservedPart,
@@ -31,9 +33,6 @@ from bench.testing.probe import (
     prior,
 )
 from bench.types import Array
-
-GAUSSIAN, MIXTURE = "gaussian-cifar10", "gmm-cifar10"
-"""The exact checkpoints that checks use."""
 
 
 class CheckContext:
@@ -75,7 +74,8 @@ class CheckContext:
 
     def truth(self, checkpoint: str, sde: SDE) -> Mixture:
         """The data that an exact checkpoint stands for, on the SDE's range and thinned."""
-        key = (checkpoint, tuple(sde.data_range))
+        low, high = sde.data_range
+        key = (checkpoint, (low, high))
         if key not in self._data:
             data, color = exact_data(self.card(checkpoint))
             whole = on_range(data, sde.data_range, color)

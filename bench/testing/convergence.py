@@ -16,8 +16,9 @@ import torch
 
 from bench.diffusion.roles import Solver
 from bench.diffusion.sde import SDE
-from bench.testing.context import MIXTURE, CheckContext
+from bench.testing.context import CheckContext
 from bench.testing.probe import (
+    MIXTURE,
     SHAPE,
     CountedNoise,
     Part,
@@ -277,10 +278,8 @@ def compare_with_rk45(part: Part, sde: SDE, context: CheckContext) -> Iterator[F
     falls = adaptive or errors[1] < 1e-6 or errors[1] < errors[0] / 4**lowest
     measured = f"off by {errors[1]:.1e}"
     measured += "" if adaptive else f" at 160 steps, {errors[0]:.1e} at 40"
-    yield verdict(
-        f"RK45, {sde.name}", falls and errors[1] < ROUGH, measured, f"nearer with more steps, below {ROUGH:g}",
-        errors=errors, rk45_calls=calls,
-    )  # fmt: skip
+    good, required = falls and errors[1] < ROUGH, f"nearer with more steps, below {ROUGH:g}"
+    yield verdict(f"RK45, {sde.name}", good, measured, required, errors=errors, rk45_calls=calls)
 
 
 def curves(part: Part, sde: SDE, context: CheckContext, *, noisy: bool) -> Iterator[Point]:

@@ -12,8 +12,8 @@ import torch
 from bench.diffusion.prediction import Prediction
 from bench.diffusion.roles import Corrector
 from bench.diffusion.sde import SDE
-from bench.testing.context import GAUSSIAN, CheckContext
-from bench.testing.probe import CountedNoise, prior
+from bench.testing.context import CheckContext
+from bench.testing.probe import GAUSSIAN, CountedNoise, prior
 from bench.testing.report import Finding, guard, verdict
 
 BATCH = 512

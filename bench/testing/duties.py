@@ -13,8 +13,10 @@ import torch
 from bench.diffusion.prediction import Prediction
 from bench.diffusion.roles import Corrector, Predictor, Solver
 from bench.params import Plugin
-from bench.testing.context import GAUSSIAN, MIXTURE, CheckContext
+from bench.testing.context import CheckContext
 from bench.testing.probe import (
+    GAUSSIAN,
+    MIXTURE,
     SHAPE,
     CountedNoise,
     Kind,

@@ -8,22 +8,21 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import secrets
 import tempfile
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from bench.engine.batch import Batch, BatchFailure, Outcome
 from bench.engine.executor import Executor
-from bench.testing.context import GAUSSIAN, CheckContext
+from bench.results.run_spec import RunSpec
+from bench.testing.context import CheckContext
 from bench.testing.duties import parameters
+from bench.testing.probe import GAUSSIAN
 from bench.testing.report import Finding, guard, verdict
-
-if TYPE_CHECKING:
-    from bench.results.run_spec import RunSpec
 
 COUNT = 17
 """Batches of the stream, of two runs."""
@@ -82,39 +81,39 @@ class ExecutorCheck:
             self.threads.add(threading.get_ident())
             yield batch
 
-    def run(self, work: NotedWork) -> list[tuple[Batch, Outcome]]:
-        """All pairs that the executor yields for the stream."""
-        return list(self.executor.map(work, self.stream()))
+    def mistake(self, work: NotedWork, pairs: list[tuple[Batch, Outcome]], *, failing: bool) -> str:
+        """What is wrong with the pairs of the stream, in words; empty where nothing is.
 
-    def mistake(self, work: NotedWork, pairs: list[tuple[Batch, Outcome]]) -> str:
-        """What is wrong with the pairs of the stream, in words; empty where nothing is."""
+        Args:
+            work: The work, which notes what was computed.
+            pairs: What the executor yielded.
+            failing: Whether to look at the failing batches, or at the others.
+        """
         computed, yielded = work.counts(), Counter(batch.name for batch, _ in pairs)
         for number, batch in enumerate(self.batches):
+            if (batch.index == work.failing) != failing:
+                continue
             for counts, verb in ((computed, "computed"), (yielded, "yielded")):
                 count = counts[batch.name]
-                if count == 0:
-                    return f"batch {number} was not {verb}"
-                if count > 1:
-                    return f"batch {number} was {verb} {count} times"
-        unknown = sorted(yielded.keys() - {batch.name for batch in self.batches})
-        if unknown:
-            return f"yielded {unknown[0]}, which is no batch of the stream"
+                if count != 1:
+                    return f"batch {number} was " + (f"{verb} {count} times" if count else f"not {verb}")
         for batch, outcome in pairs:
-            reason = outcome_text(batch, failing=batch.index == work.failing)
+            if (batch.index == work.failing) != failing:
+                continue
+            reason = outcome_text(batch, failing=failing)
             if not isinstance(outcome, BatchFailure) or outcome.reason != reason:
                 return f"{batch.name} was yielded with another outcome: {outcome}"
-        return ""
+        unknown = sorted(yielded.keys() - {batch.name for batch in self.batches})
+        return f"yielded {unknown[0]}, which is no batch of the stream" if unknown else ""
 
 
 def check_executor(executor: Executor, context: CheckContext) -> Iterator[Finding]:
     """All checks."""
-    case = ExecutorCheck(executor, _specs(context))
+    case = ExecutorCheck(executor, planned_runs(context))
     yield from guard("parameters", lambda: parameters(executor))
     for name, check in (
-        ("every batch once", once),
-        ("stream", taken),
+        ("every batch once", every_batch),
         ("no batches", no_batches),
-        ("a failing batch", failure),
         ("interrupted", interrupt),
     ):
         yield from guard(name, functools.partial(_in_folder, check, case))
@@ -127,35 +126,42 @@ def _in_folder(
         yield from check(case, Path(folder))
 
 
-def _specs(context: CheckContext) -> list[RunSpec]:
+def planned_runs(context: CheckContext) -> list[RunSpec]:
     """Two planned runs of nine batches each, as the engine would hand them out."""
     from bench.plan.contexts import MetricContexts
     from bench.plan.planning import Planner
     from bench.plan.settings import Settings
 
     settings = Settings(
-        checkpoint=[GAUSSIAN], sde=["vp"], predictor=["ddim"], steps=2, samples=4 * 9, batch_size=4, repeats=2,
+        checkpoint=[GAUSSIAN],
+        sde=["vp"],
+        predictor=["ddim"],
+        steps=2,
+        grid="polynomial",
+        samples=4 * (COUNT + 1) // 2,
+        batch_size=4,
+        repeats=2,
         device="cpu",
-    )  # fmt: skip
+    )
     runs = Planner(MetricContexts(context.registry, settings.out)).runs(settings)
     return [run for run in runs if isinstance(run, RunSpec)]
 
 
-def once(case: ExecutorCheck, folder: Path) -> Iterator[Finding]:
-    """Every batch of two runs is computed and yielded once, with its own outcome."""
-    work = NotedWork(folder)
-    wrong = case.mistake(work, case.run(work))
-    yield verdict("every batch once", not wrong, wrong or f"{COUNT} of {COUNT}", "each batch computed, once")
+def every_batch(case: ExecutorCheck, folder: Path) -> Iterator[Finding]:
+    """Every batch of two runs is computed and yielded once, with its own outcome.
 
-
-def taken(case: ExecutorCheck, folder: Path) -> Iterator[Finding]:
-    """Batches are taken in the calling thread, where the engine locks them."""
-    case.batches_taken, case.threads = 0, set()
-    outcomes = case.executor.map(NotedWork(folder), case.stream())
-    next(outcomes)
+    So are those that fail: a failure is an outcome like any other. Batches are taken in the calling thread,
+    where the engine locks them.
+    """
+    work = NotedWork(folder, failing=FAILING)
+    outcomes = case.executor.map(work, case.stream())
+    pairs = list(itertools.islice(outcomes, 1))
     ahead = case.batches_taken
-    for _ in outcomes:
-        pass
+    pairs += outcomes
+    wrong = case.mistake(work, pairs, failing=False)
+    yield verdict("every batch once", not wrong, wrong or f"{COUNT} of {COUNT}", "each batch computed, once")
+    wrong = case.mistake(work, pairs, failing=True)
+    yield verdict("a failing batch", not wrong, wrong or "its failure is yielded", "its failure is yielded")
     own = case.threads == {threading.get_ident()}
     measured = f"{ahead} taken before the first outcome" if own else "taken in another thread"
     yield verdict("stream", own, measured, "batches are taken in the calling thread", ahead=ahead)
@@ -167,13 +173,6 @@ def no_batches(case: ExecutorCheck, folder: Path) -> Iterator[Finding]:
     pairs = list(case.executor.map(work, iter(())))
     good = not pairs and not work.counts()
     yield verdict("no batches", good, "no outcomes" if good else "an outcome of no batch", "no outcomes")
-
-
-def failure(case: ExecutorCheck, folder: Path) -> Iterator[Finding]:
-    """A failure is an outcome like any other: it is yielded, and no batch is computed again for it."""
-    work = NotedWork(folder, failing=FAILING)
-    wrong = case.mistake(work, case.run(work))
-    yield verdict("a failing batch", not wrong, wrong or "its failure is yielded", "its failure is yielded")
 
 
 def interrupt(case: ExecutorCheck, folder: Path) -> Iterator[Finding]:

@@ -15,8 +15,9 @@ from bench.errors import BenchError
 from bench.metrics.context import MetricContext
 from bench.metrics.moments import jackknife_groups
 from bench.metrics.role import Metric, MetricResult
-from bench.testing.context import GAUSSIAN, CheckContext
+from bench.testing.context import CheckContext
 from bench.testing.duties import parameters
+from bench.testing.probe import GAUSSIAN
 from bench.testing.report import Finding, guard, one_line, verdict
 
 COUNT = 128

@@ -20,6 +20,9 @@ from bench.params import Plugin
 Tensor = torch.Tensor
 P = TypeVar("P", bound=Plugin)
 Part = Predictor | Corrector | Solver
+GAUSSIAN, MIXTURE = "gaussian-cifar10", "gmm-cifar10"
+"""The exact checkpoints that checks use."""
+
 SHAPE = (3, 8, 8)
 """Every fourth frequency, along both axes, of the exact checkpoints' 3 x 32 x 32 coefficients."""
 

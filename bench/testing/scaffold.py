@@ -1,4 +1,4 @@
-"""What ``bench new`` writes: an installable package with one plugin, from the templates beside this file."""
+"""What ``bench new`` writes: an installable package with one plugin, from the templates in this folder."""
 
 from __future__ import annotations
 
@@ -13,12 +13,10 @@ from bench import __version__
 from bench.errors import BenchError
 from bench.plugins.registry import Registry
 
-ROLES = ("predictor", "corrector", "solver", "sde", "metric", "executor", "task")
-
 _TEMPLATES = Path(__file__).parent / "templates"
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*([_-][A-Za-z0-9]+)*")
 
-_TRY = {
+_FIRST_RUN = {
     "predictor": "bench run --checkpoint gaussian-cifar10 --predictor $module --steps 100",
     "corrector": "bench run --checkpoint gaussian-cifar10 --corrector $module --steps 100",
     "solver": "bench run --checkpoint gaussian-cifar10 --solver $module",
@@ -29,6 +27,9 @@ _TRY = {
 }
 """A first command for a plugin of each role."""
 
+ROLES = tuple(_FIRST_RUN)
+"""The roles that there is a template for."""
+
 
 def module_name(name: str) -> str:
     """The module and plugin name of a distribution called ``name``."""
@@ -37,27 +38,37 @@ def module_name(name: str) -> str:
 
 def first_run(role: str, name: str) -> str:
     """A command that uses the new plugin."""
-    return string.Template(_TRY[role]).substitute(module=module_name(name))
+    return string.Template(_FIRST_RUN[role]).substitute(module=module_name(name))
 
 
 def create(role: str, name: str, folder: Path, registry: Registry) -> list[Path]:
-    """Write the package into the new ``folder``/``name``; the files' paths.
+    """Write the package into the new ``folder``/``name``.
 
-    `BenchError` where the name can't be a module's, is taken, or the folder exists.
+    Args:
+        role: The plugin's role, one of `ROLES`.
+        name: The distribution's name; hyphens become underscores in the module's and the plugin's name.
+        folder: Where the package's folder is made.
+        registry: The plugins whose names are taken.
+
+    Returns:
+        The files' paths: pyproject.toml, the module, its test, and README.md.
+
+    Raises:
+        BenchError: The name can't be a module's or is taken, or the folder exists.
     """
     module = module_name(name)
     if not _NAME.fullmatch(name) or keyword.iskeyword(module):
         raise BenchError(
-            f"{name!r} can't be a plugin's name: take letters and digits, joined by - or _, a letter first"
+            f"{name!r} can't be a plugin's name: use letters and digits, joined by - or _, a letter first"
         )
     if registry.entries.get((f"{role}s", module)):
         owner = registry.entries[f"{role}s", module][0].distribution
-        raise BenchError(f"there is a {role} {module!r} already, of {owner}: take another name")
+        raise BenchError(f"there is a {role} {module!r} already, of {owner}: choose another name")
     if importlib.util.find_spec(module) is not None:
-        raise BenchError(f"there is a Python module {module!r} already: take another name")
+        raise BenchError(f"there is a Python module {module!r} already: choose another name")
     target = folder / name
     if target.exists():
-        raise BenchError(f"{target} exists already: take another name, or remove it")
+        raise BenchError(f"{target} exists already: choose another name, or remove it")
     title = "".join(part.capitalize() for part in re.split("[-_]", name))
     words = {"name": name, "module": module, "title": title, "role": role, "version": __version__}
     words["try_it"] = f"    {first_run(role, name)}"
@@ -67,11 +78,12 @@ def create(role: str, name: str, folder: Path, registry: Registry) -> list[Path]
         f"test_{module}.py": "test.py",
         "README.md": "README.md",
     }
-    with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=folder) as begun:
-        made = Path(begun) / name
-        made.mkdir()
+    # written elsewhere and renamed, so that an error leaves no half of a package
+    with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=folder) as staging:
+        package = Path(staging) / name
+        package.mkdir()
         for file, template in files.items():
             text = (_TEMPLATES / f"{template}.txt").read_text()
-            (made / file).write_text(string.Template(text).substitute(words))
-        made.rename(target)
+            (package / file).write_text(string.Template(text).substitute(words))
+        package.rename(target)
     return [target / file for file in files]

@@ -15,8 +15,9 @@ from bench.diffusion.sampler import Sampler
 from bench.errors import BenchError
 from bench.metrics.role import Metric
 from bench.tasks.role import BatchContext, Task, check_task
-from bench.testing.context import GAUSSIAN, MIXTURE, CheckContext
+from bench.testing.context import CheckContext
 from bench.testing.duties import parameters
+from bench.testing.probe import GAUSSIAN, MIXTURE
 from bench.testing.report import Finding, guard, verdict
 
 Outputs = dict[str, torch.Tensor]

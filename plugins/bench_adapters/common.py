@@ -7,105 +7,123 @@ import functools
 import importlib
 import inspect
 import json
-import math
 import textwrap
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, TypeVar, cast
 
-import numpy as np
-
-from bench import SDE, BenchError, Noise, NoiseLevel, Solver, Tensor
-from bench.errors import did_you_mean
+from bench import BenchError, Solver, Tensor, did_you_mean
 
 Kind = TypeVar("Kind", bound=Solver)
+Call = TypeVar("Call", bound=Callable[..., Any])
 
 
-def need(module: str, family: str) -> Any:
-    """The library's module; `BenchError` where it is not installed, or can't be imported."""
+def import_library(module: str, extra: str) -> Any:
+    """The library's module; `BenchError` where it is not installed, or its import fails.
+
+    ``extra`` is the optional dependency of this distribution that installs it.
+    """
     library = module.partition(".")[0]
     try:
         with quiet():
             return importlib.import_module(module)
     except Exception as error:
-        said = " ".join(f"{type(error).__name__}: {error}".split())
+        reason = one_line(error)
         if isinstance(error, ModuleNotFoundError) and error.name == library:
-            said = "it is not installed"
-        how = f"pip install 'sampler-bench[{family}]', in a clone pip install -e '.[{family}]'"
-        raise BenchError(f"{family} needs {library}: {said}: {how}") from error
+            reason = "it is not installed"
+        remedy = f"in a clone of sampler-bench, pip install -e '.[{extra}]'"
+        raise BenchError(f"{extra} needs {library}: {reason}: {remedy}") from error
+
+
+def one_line(error: Exception) -> str:
+    """An error's type and message without line breaks."""
+    message = " ".join(str(error).split())
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """What a library warns of its own code is not for our users."""
+    """No warnings: those of a library about its own code do not concern our users."""
     with warnings.catch_warnings(action="ignore"):
         yield
 
 
-def member_of(family: type[Kind], name: str, key: str, known: dict[str, Any]) -> type[Kind]:
-    """The family's solver ``prefix:name``, with ``name`` in its class attribute ``key``."""
+@contextlib.contextmanager
+def refusals(owner: str) -> Iterator[Callable[[Call], Call]]:
+    """What a library raises inside becomes a `BenchError` of one line.
+
+    The context's value wraps a function that the library calls back, the network: its own errors pass.
+    """
+    passing: list[Exception] = []
+
+    def callback(call: Call) -> Call:
+        @functools.wraps(call)
+        def called(*arguments: Any) -> Any:
+            try:
+                return call(*arguments)
+            except Exception as error:
+                passing.append(error)
+                raise
+
+        return cast(Call, called)
+
+    try:
+        yield callback
+    except Exception as error:
+        if isinstance(error, BenchError) or any(error is one for one in passing):
+            raise
+        raise BenchError(f"{owner}: the library stops with {one_line(error)}") from error
+
+
+def make_member(family: type[Kind], name: str, key: str, settings: dict[str, Any]) -> type[Kind]:
+    """The family's solver ``family:name``, with ``name`` in its class attribute ``key``."""
     prefix = family.name.partition(":")[0]
-    told = textwrap.fill(" ".join(f"{k}={v}" for k, v in known.items()), 100, break_on_hyphens=False)
+    listing = textwrap.fill(" ".join(f"{k}={v}" for k, v in settings.items()), 100, break_on_hyphens=False)
     body = {
         "name": f"{prefix}:{name}",
         key: name,
         "__module__": family.__module__,
-        "__doc__": f"{inspect.getdoc(family)}\n\nSettings that config takes, with their defaults:\n\n{told}",
+        "__doc__": f"{inspect.getdoc(family)}\n\nSettings in config, with their defaults:\n\n{listing}",
     }
     return cast(type[Kind], type(name, (family,), body))
 
 
 def options(call: Any, fixed: Iterable[str]) -> dict[str, Any]:
-    """What ``call`` takes, but for the adapter's own, with defaults."""
-    found = inspect.signature(call).parameters.values()
-    return {p.name: p.default for p in found if p.name not in {"self", *fixed}}
+    """The parameters of ``call`` with their defaults, without those that the adapter sets itself."""
+    parameters = inspect.signature(call).parameters.values()
+    return {p.name: p.default for p in parameters if p.name not in {"self", *fixed}}
 
 
-def settings(text: str, call: Any, fixed: Collection[str], owner: str) -> dict[str, Any]:
-    """``key=value,key=value`` -> values for ``call``, as JSON reads them (true, 3, 0.5), or else as text.
+def read_settings(text: str, call: Any, fixed: Collection[str], owner: str) -> dict[str, Any]:
+    """``key=value,key=value`` -> values for ``call``, read as JSON (true, 3, 0.5), or else as text.
 
-    Those of ``fixed`` are the adapter's own. A value is of its default's type, where there is a default.
+    The adapter sets those of ``fixed`` itself. A value has its default's type, where there is a default.
     """
-    defaults, found = options(call, fixed), {}
+    defaults, values = options(call, fixed), dict[str, Any]()
     for pair in filter(None, text.split(",")):
         key, equals, value = (part.strip() for part in pair.partition("="))
         if not equals:
             raise BenchError(f"{owner}: config takes key=value,key=value, not {pair!r}")
         if key in fixed:
-            raise BenchError(f"{owner}: {key} is not to be set: the SDE and the network decide it")
+            raise BenchError(f"{owner}: {key} can't be set: the SDE and the network decide it")
         if key not in defaults:
             listing = f"bench show {owner}"
             raise BenchError(f"{owner} has no setting {key!r}{did_you_mean(key, defaults, listing)}")
         try:
-            found[key] = json.loads(value.lower() if value in ("True", "False") else value)
+            values[key] = json.loads(value.lower() if value in ("True", "False") else value)
         except json.JSONDecodeError:
-            found[key] = None if value in ("none", "None") else value
+            values[key] = None if value in ("none", "None") else value
         kinds = (int, float) if type(defaults[key]) in (int, float) else type(defaults[key])
         if isinstance(defaults[key], bool | int | float | str) and (
-            not isinstance(found[key], kinds) or isinstance(found[key], bool) is not (kinds is bool)
+            not isinstance(values[key], kinds) or isinstance(values[key], bool) is not (kinds is bool)
         ):
-            raise BenchError(f"{owner}: {key} must be as its default, {defaults[key]!r}, not {value!r}")
-    return found
+            raise BenchError(
+                f"{owner}: {key} must have the type of its default, {defaults[key]!r}, not {value!r}"
+            )
+    return values
 
 
-@functools.lru_cache(maxsize=8192)
-def level_at(sde: SDE, ratio: float) -> NoiseLevel:
-    """The SDE's level where ``sigma / alpha`` is ``ratio``, within its own range."""
-    ends = np.array([sde.eps, sde.end])
-    low, high = np.log(sde.sigma(ends) / sde.alpha(ends))
-    (t,) = sde.time_at(np.array([min(max(math.log(ratio), low), high)]))
-    return sde.at(float(min(max(t, sde.eps), sde.end)))
-
-
-def entropy(noise: Noise, x: Tensor) -> int:
-    """A seed from the run's stream: the bits of two normal draws."""
-    import torch
-
-    low, high = noise(x).flatten()[:2].to(torch.float32).view(torch.int32).tolist()
-    return int((high & 0x7FFFFFFF) << 32 | (low & 0xFFFFFFFF))
-
-
-def random(run: Callable[[int], Tensor]) -> bool:
+def depends_on_seed(run: Callable[[int], Tensor]) -> bool:
     """Whether the result of ``run(seed)`` depends on the seed."""
     import torch
 
@@ -114,7 +132,7 @@ def random(run: Callable[[int], Tensor]) -> bool:
 
 @contextlib.contextmanager
 def seeded(seed: int, x: Tensor) -> Iterator[Any]:
-    """A generator for x's device, and torch's global ones seeded inside and as they were after."""
+    """A generator for x's device, and torch's global ones seeded inside and restored after."""
     import torch
 
     devices = [x.device] if x.device.type == "cuda" else []

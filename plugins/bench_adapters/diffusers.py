@@ -9,13 +9,34 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from bench import SDE, BenchError, Noise, NoiseLevel, Prediction, Solver, Tensor, param
-from bench.errors import did_you_mean
-from bench_adapters.common import entropy, level_at, member_of, need, options, quiet, random, seeded, settings
+from bench import (
+    SDE,
+    Array,
+    BenchError,
+    Noise,
+    NoiseLevel,
+    Prediction,
+    Solver,
+    Tensor,
+    did_you_mean,
+    draw_seed,
+    param,
+)
+from bench_adapters.common import (
+    depends_on_seed,
+    import_library,
+    make_member,
+    options,
+    quiet,
+    read_settings,
+    refusals,
+    seeded,
+)
 
 TRAINED = 1000
+"""Noise levels of the schedule that a scheduler receives."""
 LOWEST = 3e-3
-"""Of sigma / alpha, what the schedules begin with: their ``alpha_bar``, in float32, is below 1."""
+"""The smallest sigma / alpha of a schedule: its ``alpha_bar``, in float32, is still below 1."""
 UNFIT = {
     "LCMScheduler": "it needs a network distilled for it",
     "TCDScheduler": "it needs a network distilled for it",
@@ -26,23 +47,30 @@ UNFIT = {
     "CogVideoXDPMScheduler": "it shifts the noise levels for its own network",
     "IPNDMScheduler": "its noise levels are its own (ipndm is the same method)",
 }
+"""Schedulers that do not sample these networks, and why."""
 FIXED = (
     "trained_betas", "beta_start", "beta_end", "beta_schedule", "rescale_betas_zero_snr",
     "num_train_timesteps", "prediction_type", "use_flow_sigmas", "flow_shift", "use_dynamic_shifting",
     "time_shift_type",
 )  # fmt: skip
+"""Settings that the adapter makes itself."""
+PLAIN = [float(beta) for beta in np.linspace(1e-4, 0.02, TRAINED)]
+"""Any noise schedule, for properties that do not depend on it."""
 
 
 class Diffusers(Solver):
     """A diffusers scheduler on any SDE, in its own loop: scale_model_input, network, step.
 
-    At the level ``rho = sigma / alpha``, ``z = x / sqrt(alpha^2 + sigma^2)`` is a variance-preserving state
-    of ``alpha_bar = 1 / (1 + rho^2)``. The scheduler is given the betas of the 1000 levels at times evenly
-    spread from eps (or from rho = 0.003, if later) to T, spaces its steps among them by its own rules, and is
-    told ``eps = -sigma s``, the network being asked at the level of its timestep (between two, ln rho is
-    linear). It ends on clean data. The spacing ``leading``, some schedulers' default, leaves out the highest
-    levels and is inexact for it; ``config=timestep_spacing=trailing`` begins at T (for DDIM take steps that
+    At a level with ``rho = sigma / alpha``, ``z = x / sqrt(alpha^2 + sigma^2)`` is a variance-preserving
+    state of ``alpha_bar = 1 / (1 + rho^2)``. The scheduler receives the betas of 1000 levels at times evenly
+    spread from eps (or from rho = 0.003, if later) to T, chooses its steps among them by its own rules, and
+    receives ``eps = -sigma s`` with the network called at the level of its timestep (between two, ln rho is
+    linear). It ends on clean data. The spacing ``leading``, the default of some schedulers, omits the highest
+    levels, which makes it inexact; ``config=timestep_spacing=trailing`` starts at T (for DDIM take steps that
     divide 1000).
+
+    Raises:
+        BenchError: The library is not installed, or refuses a setting.
     """
 
     name = "diffusers:<SchedulerClass>"
@@ -58,89 +86,88 @@ class Diffusers(Solver):
     @classmethod
     @functools.cache
     def member(cls, name: str) -> type[Self]:
-        made = _class(name)
-        if name in UNFIT or "trained_betas" not in inspect.signature(made.__init__).parameters:
-            why = UNFIT.get(name, "it takes no noise schedule")
-            raise BenchError(f"diffusers:{name} can't sample these networks: {why}")
-        return member_of(cls, name, "scheduler", options(made.__init__, FIXED))
+        scheduler = _scheduler_class(name)
+        if name in UNFIT or "trained_betas" not in inspect.signature(scheduler.__init__).parameters:
+            reason = UNFIT.get(name, "it takes no noise schedule")
+            raise BenchError(f"diffusers:{name} can't sample these networks: {reason}")
+        return make_member(cls, name, "scheduler", options(scheduler.__init__, FIXED))
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.scheduler:
-            self.nfe()  # a wrong setting is told at once
+            self.nfe()  # refuses a wrong setting at once
 
     @property
     def couples_batch(self) -> bool:
-        return _draws(self)  # from one generator for the batch
+        return _draws(self)  # one generator serves the batch
 
     def nfe(self) -> int | None:
-        return len(self._made(PLAIN).timesteps)
+        return len(self._make(PLAIN).timesteps)
 
     def solve(self, x: Tensor, sde: SDE, p: Prediction, noise: Noise) -> Tensor:
-        ratios = _ratios(sde)
-        made = self._made(_betas(ratios))
+        ratios = _sigma_ratios(sde)
+        scheduler = self._make(_betas(ratios))
         level = sde.at(sde.end)
-        sample = x * (float(made.init_noise_sigma) / math.hypot(level.alpha, level.sigma))
-        with seeded(entropy(noise, x) if _draws(self) else 0, x) as generator, quiet():
-            for t in made.timesteps:
-                scaled = made.scale_model_input(sample, t)
+        sample = x * (float(scheduler.init_noise_sigma) / math.hypot(level.alpha, level.sigma))
+        seed = draw_seed(noise, x) if _draws(self) else 0
+        with seeded(seed, x) as generator, quiet(), refusals(self.name) as callback:
+            score = callback(p.score)
+            for t in scheduler.timesteps:
+                scaled = scheduler.scale_model_input(sample, t)
                 level = _level(sde, ratios, float(t))
                 state = scaled * math.hypot(level.alpha, level.sigma)
-                eps = p.score(state.to(x.dtype), level) * -level.sigma
-                sample = _stepped(made, eps, t, sample, generator).to(x.dtype)
+                eps = score(state.to(x.dtype), level) * -level.sigma
+                sample = _step(scheduler, eps, t, sample, generator).to(x.dtype)
         return sample
 
-    def _made(self, betas: list[float]) -> Any:
+    def _make(self, betas: list[float]) -> Any:
         """The scheduler on a noise schedule, with its timesteps set."""
-        cls = _class(self.scheduler)
-        known = inspect.signature(cls.__init__).parameters
+        cls = _scheduler_class(self.scheduler)
+        parameters = inspect.signature(cls.__init__).parameters
         plain = {"prediction_type": "epsilon", "clip_sample": False, "thresholding": False}
-        given = {k: v for k, v in plain.items() if k in known}
-        given |= settings(self.config, cls.__init__, FIXED, self.name)
-        try:
-            with quiet():
-                made = cls(trained_betas=betas, num_train_timesteps=len(betas), **given)
-                made.set_timesteps(self.steps)
-        except Exception as error:
-            raise BenchError(f"{self.name}: {' '.join(str(error).split())}") from error
-        return made
+        settings = {key: value for key, value in plain.items() if key in parameters}
+        settings |= read_settings(self.config, cls.__init__, FIXED, self.name)
+        with quiet(), refusals(self.name):
+            scheduler = cls(trained_betas=betas, num_train_timesteps=len(betas), **settings)
+            scheduler.set_timesteps(self.steps)
+        return scheduler
 
 
-PLAIN = [float(beta) for beta in np.linspace(1e-4, 0.02, TRAINED)]
-"""Any schedule: for what does not depend on it."""
-
-
-def _class(name: str) -> Any:
-    diffusers = need("diffusers", "diffusers")
+def _scheduler_class(name: str) -> Any:
+    diffusers = import_library("diffusers", "diffusers")
     diffusers.utils.logging.set_verbosity_error()
-    known = [n for n in dir(diffusers) if n.endswith("Scheduler")]
-    if name not in known:
-        near = did_you_mean(f"{name.removesuffix('Scheduler')}Scheduler", known, "its manual")
-        raise BenchError(f"diffusers has no scheduler {name!r}{near}")
+    names = [n for n in dir(diffusers) if n.endswith("Scheduler")]
+    if name not in names:
+        hint = did_you_mean(f"{name.removesuffix('Scheduler')}Scheduler", names, "its manual")
+        raise BenchError(f"diffusers has no scheduler {name!r}{hint}")
     with quiet():
         return getattr(diffusers, name)
 
 
-def _ratios(sde: SDE) -> np.ndarray[Any, np.dtype[np.float64]]:
-    (lowest,) = sde.time_at(np.array([math.log(LOWEST)]))
-    t = np.linspace(max(sde.eps, lowest), sde.end, TRAINED)
-    found: np.ndarray[Any, np.dtype[np.float64]] = sde.sigma(t) / sde.alpha(t)
-    return found
+def _sigma_ratios(sde: SDE) -> Array:
+    """sigma / alpha of the schedule's levels, ascending."""
+    t = np.linspace(max(sde.eps, sde.level_at(LOWEST).t), sde.end, TRAINED)
+    ratios: Array = sde.sigma(t) / sde.alpha(t)
+    return ratios
 
 
-def _betas(ratios: np.ndarray[Any, np.dtype[np.float64]]) -> list[float]:
-    kept = 1 / (1 + ratios**2)
-    return [float(b) for b in 1 - kept / np.concatenate([[1.0], kept[:-1]])]
+def _betas(ratios: Array) -> list[float]:
+    """The betas of a variance-preserving chain with these sigma / alpha."""
+    alpha_bar = 1 / (1 + ratios**2)
+    return [float(b) for b in 1 - alpha_bar / np.concatenate([[1.0], alpha_bar[:-1]])]
 
 
-def _level(sde: SDE, ratios: np.ndarray[Any, np.dtype[np.float64]], t: float) -> NoiseLevel:
-    return level_at(sde, math.exp(np.interp(t, np.arange(TRAINED), np.log(ratios))))
+def _level(sde: SDE, ratios: Array, t: float) -> NoiseLevel:
+    """The level of a timestep, whole or between two."""
+    return sde.level_at(math.exp(np.interp(t, np.arange(TRAINED), np.log(ratios))), clip=True)
 
 
-def _stepped(made: Any, eps: Tensor, t: Any, sample: Tensor, generator: Any) -> Tensor:
-    given = {"generator": generator} if "generator" in inspect.signature(made.step).parameters else {}
-    found: Tensor = made.step(eps, t, sample, **given).prev_sample
-    return found
+def _step(scheduler: Any, eps: Tensor, t: Any, sample: Tensor, generator: Any) -> Tensor:
+    drawn = "generator" in inspect.signature(scheduler.step).parameters
+    stepped: Tensor = scheduler.step(
+        eps, t, sample, **({"generator": generator} if drawn else {})
+    ).prev_sample
+    return stepped
 
 
 @functools.cache
@@ -149,11 +176,11 @@ def _draws(solver: Diffusers) -> bool:
     import torch
 
     def run(seed: int) -> Tensor:
-        x, made = torch.zeros(1, 1, 2, 2), solver._made(PLAIN)
-        with seeded(seed, x) as generator, quiet():
-            for t in made.timesteps:
-                made.scale_model_input(x, t)
-                x = _stepped(made, torch.zeros_like(x), t, x, generator)
+        x, scheduler = torch.zeros(1, 1, 2, 2), solver._make(PLAIN)
+        with seeded(seed, x) as generator, quiet(), refusals(solver.name):
+            for t in scheduler.timesteps:
+                scheduler.scale_model_input(x, t)
+                x = _step(scheduler, torch.zeros_like(x), t, x, generator)
         return x
 
-    return random(run)
+    return depends_on_seed(run)

@@ -9,19 +9,41 @@ from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
-from bench import SDE, BenchError, Noise, Prediction, Solver, Tensor, param
-from bench.diffusion.grid import time_grid
-from bench.errors import did_you_mean
-from bench_adapters.common import entropy, level_at, member_of, need, options, quiet, random, seeded, settings
+from bench import (
+    SDE,
+    BenchError,
+    Noise,
+    Prediction,
+    Solver,
+    Tensor,
+    did_you_mean,
+    draw_seed,
+    param,
+    time_grid,
+)
+from bench_adapters.common import (
+    depends_on_seed,
+    import_library,
+    make_member,
+    options,
+    quiet,
+    read_settings,
+    refusals,
+    seeded,
+)
 
-GIVEN = ("model", "x", "sigmas", "extra_args", "callback", "disable", "noise_sampler")
+FIXED = ("model", "x", "sigmas", "extra_args", "callback", "disable", "noise_sampler")
+"""Arguments that the adapter makes itself."""
 
 
 class KDiffusion(Solver):
     """A k-diffusion sampler on any SDE, in its own coordinates ``y = x / alpha``, ``rho = sigma / alpha``.
 
-    Its model is the denoiser ``(x + sigma^2 s) / alpha`` at the level of rho, its sigmas are the schedule's,
+    Its model is the denoiser ``(x + sigma^2 s) / alpha`` at the level of rho; its sigmas are the schedule's,
     from T to eps and then zero: it ends on clean data. Its noise is its own, seeded from the run's.
+
+    Raises:
+        BenchError: The library is not installed, or refuses a setting.
     """
 
     name = "kdiffusion:<function>"
@@ -40,59 +62,61 @@ class KDiffusion(Solver):
     @functools.cache
     def member(cls, name: str) -> type[Self]:
         name = name.removeprefix("sample_")
-        made = _function(name)
-        if "sigmas" not in inspect.signature(made).parameters:
-            raise BenchError(f"kdiffusion:{name} makes its own noise levels: take one that is given sigmas")
-        return member_of(cls, name, "function", options(made, GIVEN))
+        function = _function(name)
+        if "sigmas" not in inspect.signature(function).parameters:
+            raise BenchError(
+                f"kdiffusion:{name} makes its own noise levels: use a function with the argument sigmas"
+            )
+        return make_member(cls, name, "function", options(function, FIXED))
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.function:
-            self.settings()  # a wrong one is told at once
+            self.settings()  # refuses a wrong setting at once
 
     @property
     def couples_batch(self) -> bool:
         return self._draws()
 
     def nfe(self) -> int | None:
-        return _tried(self)[0]
+        return _trial(self)[0]
 
     def solve(self, x: Tensor, sde: SDE, p: Prediction, noise: Noise) -> Tensor:
         t = time_grid(sde, self.steps, self.schedule, self.rho)[::-1]
         ratios = (sde.sigma(t) / sde.alpha(t)).tolist()
 
         def model(y: Tensor, sigma: Tensor) -> Tensor:
-            level = level_at(sde, float(sigma[0]))
+            level = sde.level_at(float(sigma[0]), clip=True)
             s = p.score(y * level.alpha, level)
             return (y * level.alpha).add_(s, alpha=level.sigma**2).div_(level.alpha)
 
-        return self.sample(
-            model, x / sde.at(sde.end).alpha, ratios, entropy(noise, x) if self._draws() else 0
-        )
+        seed = draw_seed(noise, x) if self._draws() else 0
+        return self.sample(model, x / sde.at(sde.end).alpha, ratios, seed)
 
     def sample(self, model: Any, y: Tensor, ratios: Sequence[float], seed: int) -> Tensor:
-        """The function on noise levels, to which zero is added."""
-        sigmas = y.new_tensor([*ratios, 0.0])
-        with seeded(seed, y), quiet():
-            found: Tensor = _function(self.function)(model, y, sigmas, disable=True, **self.settings())
-        return found
+        """The function's result on the noise levels sigma / alpha, to which zero is added."""
+        sigmas, settings = y.new_tensor([*ratios, 0.0]), self.settings()
+        with seeded(seed, y), quiet(), refusals(self.name) as callback:
+            sampled: Tensor = _function(self.function)(callback(model), y, sigmas, disable=True, **settings)
+        return sampled
 
     def settings(self) -> dict[str, Any]:
-        """``config``, read."""
-        return settings(self.config, _function(self.function), GIVEN, self.name)
+        """``config`` as arguments of the function."""
+        return read_settings(self.config, _function(self.function), FIXED, self.name)
 
     def _draws(self) -> bool:
-        return _tried(self)[1] or bool(self.settings().get("s_churn"))
+        return _trial(self)[1] or bool(self.settings().get("s_churn"))
 
 
 @functools.cache
-def _tried(solver: KDiffusion) -> tuple[int, bool]:
+def _trial(solver: KDiffusion) -> tuple[int, bool]:
     """The function's calls of its model, and whether its result depends on noise."""
     import torch
 
     calls = 0
 
-    def model(y: Tensor, _: Tensor) -> Tensor:  # a constant would be the answer, whatever the noise
+    # not a constant: a function may return that, whatever the noise
+    def model(y: Tensor, _: Tensor) -> Tensor:
         nonlocal calls
         calls += 1
         return y / 2
@@ -103,13 +127,13 @@ def _tried(solver: KDiffusion) -> tuple[int, bool]:
         levels = np.geomspace(80, 0.002, solver.steps).tolist()  # any
         return solver.sample(model, torch.zeros(1, 1, 2, 2), levels, seed)
 
-    drawn = random(run)
-    return calls, drawn
+    random = depends_on_seed(run)
+    return calls, random
 
 
 def _function(name: str) -> Any:
-    sampling = need("k_diffusion.sampling", "kdiffusion")
-    known = [n.removeprefix("sample_") for n in dir(sampling) if n.startswith("sample_")]
-    if name not in known:
-        raise BenchError(f"k-diffusion has no sampler {name!r}{did_you_mean(name, known)}")
+    sampling = import_library("k_diffusion.sampling", "kdiffusion")
+    names = [n.removeprefix("sample_") for n in dir(sampling) if n.startswith("sample_")]
+    if name not in names:
+        raise BenchError(f"k-diffusion has no sampler {name!r}{did_you_mean(name, names)}")
     return getattr(sampling, f"sample_{name}")

@@ -1,12 +1,11 @@
-"""The checkpoints that come with the project: the cards in registry/cards/."""
+"""The checkpoints that ship with the project: the cards in registry/cards/."""
 
 from bench import Register, hookimpl
 
 
 @hookimpl
 def register_checkpoints(register: Register) -> None:
-    from bench import Card
-    from bench.files import REGISTRY
+    from bench import Card, registry_path
 
-    for path in sorted((REGISTRY / "cards").glob("*.toml")):
+    for path in sorted(registry_path("cards").glob("*.toml")):
         register(Card.read(path))

@@ -1,6 +1,6 @@
 """Samplers of few network calls: DDIM, Heun, DPM-Solver++, UniPC, DEIS, iPNDM.
 
-Their time schedule is the run's own ``--grid``.
+They follow the run's own time grid, ``--grid``.
 """
 
 from bench import Register, hookimpl

@@ -8,14 +8,22 @@ from abc import abstractmethod
 from typing import Literal
 
 from bench import Noise, Prediction, Predictor, Step, Tensor, Update, param
-from bench_fast.history import History, Past, combine, data, log_snr, log_snr_next, remembered
+from bench_fast.history import (
+    Entry,
+    History,
+    combine,
+    expected_data,
+    extend,
+    half_log_snr,
+    half_log_snr_next,
+)
 
 
 class _Multistep(Predictor):
     """``x' = sigma' / sigma x - alpha' (e^-h - 1) D + ...``: exact where the expected data D is constant.
 
-    With ``h = lambda' - lambda``; what follows extrapolates D in lambda by its past values. The last step
-    is D itself.
+    With ``lambda = ln(alpha / sigma)``, ``h = lambda' - lambda``; the further terms extrapolate D in lambda
+    by its past values. The last step is D itself.
     """
 
     name = "dpmpp"
@@ -30,14 +38,14 @@ class _Multistep(Predictor):
         return True
 
     def step(self, x: Tensor, step: Step, p: Prediction, noise: Noise, state: History | None) -> Update:
-        clean = data(x, p.score(x, step), step)
+        clean = expected_data(x, p.score(x, step), step)
         if step.last:
             return Update(clean, clean)
-        history = remembered(Past(step, clean), state, self.points)
-        h = log_snr_next(step) - log_snr(step)
-        past = [log_snr(one.level) for one in history]
-        weights = self.weights(h, [(a - b) / h for a, b in itertools.pairwise(past)])
-        terms = [(step.alpha_next * w, one.output) for w, one in zip(weights, history, strict=True)]
+        history = extend(state, Entry(step, clean), self.points)
+        h = half_log_snr_next(step) - half_log_snr(step)
+        lambdas = [half_log_snr(entry.level) for entry in history]
+        weights = self.weights(h, [(a - b) / h for a, b in itertools.pairwise(lambdas)])
+        terms = [(step.alpha_next * w, entry.output) for w, entry in zip(weights, history, strict=True)]
         x = combine((step.sigma_next / step.sigma, x), *terms)
         return Update(x, x, history)
 
@@ -57,14 +65,14 @@ class DPMpp2M(_Multistep):
 
 
 class DPMpp3M(_Multistep):
-    """DPM-Solver++(3M): D and its first two differences in lambda (appendix); begins with 1M and 2M.
+    """DPM-Solver++(3M): D and its first two differences in lambda (appendix); the first steps are 1M and 2M.
 
         x' = sigma' / sigma x - alpha' (e^-h - 1) D + alpha' phi_1 D' - alpha' phi_2 D'',
         phi_1 = (e^-h - 1) / h + 1,  phi_2 = (e^-h - 1 + h) / h^2 - 1 / 2.
 
     D' is the slope, times h, of the parabola through the last three values; D'' as published (and in
-    diffusers) is its divided difference, half of the second derivative that belongs there, so that the error
-    falls at order 2 in the end. ``taylor`` puts the derivative in its place: order 3.
+    diffusers) is its divided difference, half of Taylor's second derivative, so that the error falls at order
+    2 in the limit. ``taylor`` takes the derivative: order 3.
     """
 
     name = "dpmpp_3m"

@@ -1,6 +1,6 @@
 """What the fast samplers share: predictions of data and noise from a score, and their bounded history.
 
-Everywhere ``lambda = ln(alpha / sigma)`` and ``rho = sigma / alpha``; all of it plain floats.
+``lambda = ln(alpha / sigma)`` is half the log signal-to-noise ratio. All but states are plain floats.
 """
 
 from __future__ import annotations
@@ -11,34 +11,34 @@ from typing import NamedTuple
 from bench import NoiseLevel, Step, Tensor
 
 
-class Past(NamedTuple):
-    """A prediction of the network (B, ...) and the level it was made at."""
+class Entry(NamedTuple):
+    """A prediction of the network (B, ...), of data or noise, and the level at which it was made."""
 
     level: NoiseLevel
     output: Tensor
 
 
-History = tuple[Past, ...]
-"""Newest first."""
+History = tuple[Entry, ...]
+"""Predictions of a run, newest first."""
 
 
-def remembered(new: Past, history: History | None, most: int) -> History:
-    """The history with ``new`` in front, no longer than ``most``."""
-    return (new, *(history or ())[: most - 1])
+def extend(history: History | None, entry: Entry, length: int) -> History:
+    """The history with ``entry`` in front, of ``length`` entries at most."""
+    return (entry, *(history or ())[: length - 1])
 
 
-def data(x: Tensor, s: Tensor, level: NoiseLevel) -> Tensor:
-    """``D = (x + sigma^2 s) / alpha``: the expected clean data."""
+def expected_data(x: Tensor, s: Tensor, level: NoiseLevel) -> Tensor:
+    """``D = E[x0 | x] = (x + sigma^2 s) / alpha`` at the state x with its score s, all (B, ...)."""
     return x.add(s, alpha=level.sigma**2).div_(level.alpha)
 
 
-def log_snr(level: NoiseLevel) -> float:
-    """lambda, half the logarithmic signal-to-noise ratio."""
+def half_log_snr(level: NoiseLevel) -> float:
+    """``lambda = ln(alpha / sigma)`` at a level."""
     return math.log(level.alpha / level.sigma)
 
 
-def log_snr_next(step: Step) -> float:
-    """lambda where the step from ``step`` leads, not of the last one, where it is infinite."""
+def half_log_snr_next(step: Step) -> float:
+    """lambda at the level where a step leads; the last step, to clean data, has none."""
     return math.log(step.alpha_next / step.sigma_next)
 
 

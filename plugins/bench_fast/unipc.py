@@ -8,27 +8,36 @@ from typing import Literal
 import numpy as np
 
 from bench import Array, Noise, Prediction, Predictor, Step, Tensor, Update, param
-from bench_fast.history import History, Past, combine, data, log_snr, log_snr_next, remembered
+from bench_fast.history import (
+    Entry,
+    History,
+    combine,
+    expected_data,
+    extend,
+    half_log_snr,
+    half_log_snr_next,
+)
 
 
 class UniPC(Predictor):
-    """UniP-p (Algorithm 6), then UniC-p (Algorithm 5) once the network was called where it leads.
+    """UniP-p (Algorithm 6), then UniC-p (Algorithm 5) once the network has been called at the new state.
 
         x' = sigma' / sigma x - alpha' (e^-h - 1) D - alpha' B sum_k a_k (D_k - D) / r_k.
 
-    D_k are past values of the expected data, ``r_k = (lambda_k - lambda) / h``, B is -h (bh1) or e^-h - 1
-    (bh2) and a solves the order conditions (eq. 5). UniC takes the value at the new point in, with r = 1
-    and coefficients c; here as the difference that it makes to the state,
+    With ``lambda = ln(alpha / sigma)``, ``h = lambda' - lambda``. D_k are past values of the expected data,
+    ``r_k = (lambda_k - lambda) / h``, B is -h (bh1) or e^-h - 1 (bh2) and a solves the order conditions (eq.
+    5). UniC includes the value at the new point, with r = 1 and coefficients c; here as the difference that
+    it makes to the state,
 
         x += -alpha B [sum_k (c_k - a_k) (D_k - D) / r_k + c (D_new - D)],
 
-    so that a corrector's moves in between are kept. It raises the order by one. Begins at p = 1; the last
-    step is D.
+    so that a corrector's moves in between are preserved. It raises the order by one. The first step has
+    p = 1; the last step is D.
     """
 
     name = "unipc"
 
-    order: int = param(default=3, help="p: values of the network that the predictor uses", low=1, high=3)
+    order: int = param(default=3, help="p: network calls that the predictor uses", low=1, high=3)
     variant: Literal["bh1", "bh2"] = param(
         default="bh1", help="B(h): bh1 for unconditional sampling, bh2 for guided"
     )
@@ -42,72 +51,72 @@ class UniPC(Predictor):
         return self.order + 1.0
 
     def step(self, x: Tensor, step: Step, p: Prediction, noise: Noise, state: History | None) -> Update:
-        clean = data(x, p.score(x, step), step)
+        clean = expected_data(x, p.score(x, step), step)
         if step.last:
             return Update(clean, clean)
-        here = log_snr(step)
+        here = half_log_snr(step)
         if state is not None:
-            x = self.corrected(x, step, here, clean, state)
-        history = remembered(Past(step, clean), state, self.order)
-        h = log_snr_next(step) - here
-        weights = self.differences(h, history, self.predicting(h, history))
+            x = self.correct(x, step, here, clean, state)
+        history = extend(state, Entry(step, clean), self.order)
+        h = half_log_snr_next(step) - here
+        weights = self.differences(h, history, self.predictor_coefficients(h, history))
         first = -math.expm1(-h)
-        terms = [(step.alpha_next * w, one.output) for w, one in zip(weights, history, strict=True)]
+        terms = [(step.alpha_next * w, entry.output) for w, entry in zip(weights, history, strict=True)]
         terms[0] = (terms[0][0] + step.alpha_next * first, clean)
         x = combine((step.sigma_next / step.sigma, x), *terms)
         return Update(x, x, history)
 
-    def corrected(self, x: Tensor, step: Step, here: float, clean: Tensor, history: History) -> Tensor:
-        """x with UniC's correction, from what the step that led here knew and D at its end."""
-        h = here - log_snr(history[0].level)
-        *c, last = self.correcting(h, history)
-        change = np.array(c) - self.predicting(h, history)
+    def correct(self, x: Tensor, step: Step, here: float, clean: Tensor, history: History) -> Tensor:
+        """x with UniC's correction, from the history of the step that led here and D at its end."""
+        h = here - half_log_snr(history[0].level)
+        *c, last = self.corrector_coefficients(h, history)
+        change = np.array(c) - self.predictor_coefficients(h, history)
         weights = self.differences(h, history, change)
-        new = -self.scale_of(h) * last
+        new = -self.b(h) * last
         weights[0] -= new
-        terms = [(step.alpha * w, one.output) for w, one in zip(weights, history, strict=True)]
+        terms = [(step.alpha * w, entry.output) for w, entry in zip(weights, history, strict=True)]
         return combine((1.0, x), (step.alpha * new, clean), *terms)
 
     def differences(self, h: float, history: History, factors: Array) -> list[float]:
         """Weights on D and its past values of ``-B sum_k factor_k (D_k - D) / r_k``."""
-        shares = -self.scale_of(h) * factors / self.ratios(h, history)
+        shares = -self.b(h) * factors / self.ratios(h, history)
         return [-float(shares.sum()), *shares.tolist()]
 
-    def scale_of(self, h: float) -> float:
+    def b(self, h: float) -> float:
         """B(h)."""
         return -h if self.variant == "bh1" else math.expm1(-h)
 
     @staticmethod
     def ratios(h: float, history: History) -> Array:
         """r_k of the past values."""
-        now, *past = (log_snr(one.level) for one in history)
-        return np.array([(then - now) / h for then in past])
+        newest, *older = (half_log_snr(entry.level) for entry in history)
+        return np.array([(one - newest) / h for one in older])
 
-    def predicting(self, h: float, history: History) -> Array:
-        """a; of one past value 1/2, which is of the order it needs."""
+    def predictor_coefficients(self, h: float, history: History) -> Array:
+        """a; of one past value 1/2, which has the order that UniP-2 needs."""
         if len(history) == 2:
             return np.array([0.5])
         r = self.ratios(h, history)
-        return _solved(r, self.conditions(h, len(r)))
+        return _solve(r, self.conditions(h, len(r)))
 
-    def correcting(self, h: float, history: History) -> Array:
-        """c, of the past values and of the new one."""
+    def corrector_coefficients(self, h: float, history: History) -> Array:
+        """c, of the past values and of the new one; of the new one alone 1/2."""
         if len(history) == 1:
             return np.array([0.5])
         r = np.append(self.ratios(h, history), 1.0)
-        return _solved(r, self.conditions(h, len(r)))
+        return _solve(r, self.conditions(h, len(r)))
 
     def conditions(self, h: float, count: int) -> Array:
         """Right-hand sides ``k! phi_k+1(-h) (-h) / B`` with ``phi_k+1(z) = (phi_k(z) - 1/k!) / z``."""
         z = -h
         phi = math.expm1(z) / z - 1
-        found = []
+        sides = []
         for k in range(1, count + 1):
-            found.append(phi * math.factorial(k) / self.scale_of(h))
+            sides.append(phi * math.factorial(k) / self.b(h))
             phi = phi / z - 1 / math.factorial(k + 1)
-        return np.array(found)
+        return np.array(sides)
 
 
-def _solved(r: Array, conditions: Array) -> Array:
+def _solve(r: Array, conditions: Array) -> Array:
     """a with ``sum_k a_k r_k^i = condition_i+1``, i = 0, 1, ..."""
     return np.asarray(np.linalg.solve(np.vander(r, increasing=True).T, conditions), dtype=np.float64)

@@ -117,15 +117,15 @@ class FrechetDistance(FeatureState):
         note = ""
         if self.with_limit:
             line = extrapolate(rows, distance)
-            details |= {"extrapolated": line.plain(), "at_n": value}
+            details |= {"fit": line.plain(), "at_n": value}
             value = line.value
             note = f"n below 4 d = {4 * d}, where the fit in 1/n is not straight" if n < 4 * d else ""
         error = None
         if self.replicates:
             # the interval is that of the value: of the limit, where the value is one
             limit = (lambda part: extrapolate(part, distance).value) if self.with_limit else distance
-            details["bootstrap"] = bootstrap_interval(rows, limit, value, self.replicates)
-            error = details["bootstrap"]["sd"]
+            details["interval"] = bootstrap_interval(rows, limit, value, self.replicates)
+            error = details["interval"]["sd"]
         return MetricResult(value, n, error, note, details)
 
     def leave_one_out(self) -> list[float]:

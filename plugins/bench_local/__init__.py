@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 
-from bench import Executor, Job, Register, hookimpl
+from bench import Batch, Executor, Outcome, Register, hookimpl
 
 
 class Local(Executor):
@@ -12,9 +12,11 @@ class Local(Executor):
 
     name = "local"
 
-    def run(self, jobs: Sequence[Job], work: Callable[[Job], None]) -> None:
-        for job in jobs:
-            work(job)
+    def map(
+        self, work: Callable[[Batch], Outcome], batches: Iterator[Batch]
+    ) -> Iterator[tuple[Batch, Outcome]]:
+        for batch in batches:
+            yield batch, work(batch)
 
 
 @hookimpl

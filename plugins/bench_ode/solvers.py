@@ -1,4 +1,4 @@
-"""Adaptive Dormand-Prince 5(4), of the probability flow from T to eps and of what follows it either way.
+"""Adaptive Dormand-Prince 5(4) for the probability flow, in both directions.
 
 The error norm is the root mean square over the whole flattened batch, as in the paper's runs: a
 batch's samples share their steps.
@@ -22,7 +22,10 @@ class _DormandPrince(FlowSolver):
 
 
 class RK45(_DormandPrince):
-    """Dormand-Prince by torchdiffeq, on the device; time in float64, the last step landing on its end."""
+    """Dormand-Prince 5(4) by torchdiffeq, on the device.
+
+    Time is in float64, and the last step ends exactly where the integration does.
+    """
 
     name = "rk45"
     libraries = ("torchdiffeq",)
@@ -31,8 +34,8 @@ class RK45(_DormandPrince):
         import torch
         from torchdiffeq import odeint
 
-        # float32 time underflows at tolerance 1e-6; without step_t the solver steps past its end and
-        # interpolates
+        # float32 time underflows at tolerance 1e-6; without step_t the solver steps past the end and
+        # interpolates back
         times = torch.tensor([start, end], dtype=torch.float64, device=y.device)
         options = {"dtype": torch.float64, "step_t": times[1:]}
         low, high = min(start, end), max(start, end)
@@ -50,7 +53,10 @@ class RK45(_DormandPrince):
 
 
 class ScipyRK45(_DormandPrince):
-    """Dormand-Prince by scipy on the host in float64, the paper's; each call goes to the device and back."""
+    """Dormand-Prince 5(4) by scipy in float64 on the host, as in the paper.
+
+    Each call copies the state to the device and back.
+    """
 
     name = "scipy_rk45"
     libraries = ("scipy",)
@@ -63,8 +69,8 @@ class ScipyRK45(_DormandPrince):
             state = torch.from_numpy(flat).to(y.device, y.dtype).view(y.shape)
             return field(t, state).double().cpu().numpy().ravel()
 
-        begun = y.double().cpu().numpy().ravel()
-        found = solve_ivp(velocity, (start, end), begun, method="RK45", rtol=self.tol, atol=self.tol)
-        if not found.success:
-            raise BenchError(f"scipy_rk45 at tolerance {self.tol:g} gave up: {found.message}")
-        return torch.from_numpy(found.y[:, -1]).to(y.device, y.dtype).view(y.shape)
+        initial = y.double().cpu().numpy().ravel()
+        solution = solve_ivp(velocity, (start, end), initial, method="RK45", rtol=self.tol, atol=self.tol)
+        if not solution.success:
+            raise BenchError(f"scipy_rk45 at tolerance {self.tol:g} gave up: {solution.message}")
+        return torch.from_numpy(solution.y[:, -1]).to(y.device, y.dtype).view(y.shape)

@@ -8,14 +8,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from bench import BenchError, Card, Reader
-from bench.errors import printable
+from bench import BenchError, Card, Reader, printable
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from bench.checkpoints.networks.layers import Attention
-    from bench.checkpoints.networks.unet import UNet, UNetConfig
+    from bench import SDE, Attention, UNet, UNetConfig
     from bench_readers.layout import View
 
 BLOCK = {
@@ -60,8 +58,7 @@ DEFAULTS: dict[str, Any] = {
     "num_class_embeds": None,
     "num_train_timesteps": None,
 }
-"""What a key of config.json is where it is left out. ``dropout`` and ``num_train_timesteps`` alone change
-nothing at sampling."""
+"""Defaults of the keys of config.json. Only ``dropout`` and ``num_train_timesteps`` don't affect sampling."""
 
 ONLY: dict[str, tuple[Any, ...]] = {
     "time_embedding_type": ("positional", "fourier"),
@@ -77,7 +74,7 @@ ONLY: dict[str, tuple[Any, ...]] = {
     "class_embed_type": (None,),
     "num_class_embeds": (None,),
 }
-"""Values that are known, of keys that have no others."""
+"""Supported values of the keys that support no others."""
 
 EMBEDDINGS = {(False, 1): "positional", (True, 0): "cosine_first"}
 """By ``flip_sin_to_cos`` and ``freq_shift``."""
@@ -87,14 +84,15 @@ class Diffusers(Reader):
     """``config.json`` of a ``UNet2DModel`` and its ``.safetensors`` or ``.bin``, of two families.
 
     DDPM's (``DownBlock2D``, ``AttnDownBlock2D``; Ho et al. 2020) and NCSN++'s (``SkipDownBlock2D``,
-    ``AttnSkipDownBlock2D``; Song et al. 2021). diffusers divides NCSN++'s output by sigma. Here it is left
-    as it is, the scaled score, and the division is `NetworkModel`'s.
+    ``AttnSkipDownBlock2D``; Song et al. 2021). diffusers divides NCSN++'s output by sigma; this network
+    returns the scaled score, and the division follows from the card's ``predicts``.
     """
 
     name = "diffusers"
 
-    def read(self, card: Card, folder: Path) -> UNet:
-        from bench.checkpoints.networks.unet import UNet
+    def read(self, card: Card, folder: Path, sde: SDE | None) -> UNet:
+        del sde
+        from bench import UNet
         from bench_readers.files import safetensors_file, torch_file
         from bench_readers.layout import load, tensors
 
@@ -104,38 +102,37 @@ class Diffusers(Reader):
             )
         config = configuration(_config(folder / _file(card, ".json")), card)
         weights = folder / _file(card, ".safetensors", ".bin")
-        found = tensors(
-            safetensors_file(weights) if weights.suffix == ".safetensors" else torch_file(weights)
-        )
+        content = safetensors_file(weights) if weights.suffix == ".safetensors" else torch_file(weights)
+        published = tensors(content)
         try:
             network = UNet(config)
         except ValueError as error:
             raise BenchError(f"its config.json makes no network: {printable(str(error))}") from error
-        old = any(name.endswith(".query.weight") for name in found)
-        load(views(network, ATTENTION[old]), *_once(found))
+        old = any(name.endswith(".query.weight") for name in published)
+        load(views(network, ATTENTION[old]), *_without_copies(published))
         return network
 
 
 def _file(card: Card, *suffixes: str) -> str:
-    """The one file of a card that ends so; ``config.json`` goes before others."""
-    found = [file.name for file in card.files if Path(file.name).suffix in suffixes]
-    found = ["config.json"] if "config.json" in found else found
-    if len(found) != 1:
-        raise BenchError(f"its card must name one {' or '.join(suffixes)} file, and names {len(found)}")
-    return found[0]
+    """The one file of a card with such a suffix; ``config.json`` takes precedence."""
+    names = [file.name for file in card.files if Path(file.name).suffix in suffixes]
+    names = ["config.json"] if "config.json" in names else names
+    if len(names) != 1:
+        raise BenchError(f"its card must name one {' or '.join(suffixes)} file, and names {len(names)}")
+    return names[0]
 
 
-def _once(found: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
-    """The tensors without what some versions wrote twice, and the names of the copies."""
+def _without_copies(published: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
+    """The tensors under today's names, and the names of copies that some versions wrote besides."""
     old, new = "time_proj.W", "time_proj.weight"
-    if old in found:
-        found = {new: found[old], **found}
-    return found, [old]
+    if old in published:
+        published = {new: published[old], **published}
+    return published, [old]
 
 
 def _config(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_bytes())
+        content = json.loads(path.read_bytes())
     except FileNotFoundError as error:
         raise BenchError(f"{path.name} is missing") from error
     except OSError as error:
@@ -143,31 +140,31 @@ def _config(path: Path) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         raise BenchError(f"{path.name} is not JSON, or damaged: {error}") from error
     except UnicodeDecodeError as error:
-        raise BenchError(f"{path.name} is not JSON, or damaged: it is no text") from error
+        raise BenchError(f"{path.name} is not JSON, or damaged: it is not text") from error
     except ValueError as error:
         raise BenchError(f"{path.name} is not JSON, or damaged: a number in it is too long") from error
     except RecursionError as error:
         raise BenchError(f"{path.name} is not JSON, or damaged: it is nested too deep") from error
-    kind = found.get("_class_name") if isinstance(found, dict) else None
+    kind = content.get("_class_name") if isinstance(content, dict) else None
     if kind != "UNet2DModel":
-        told = f"of a {printable(str(kind))}" if kind else "of no model"
-        raise BenchError(f"{path.name} is {told}, not of a UNet2DModel")
-    return {key: value for key, value in found.items() if not key.startswith("_")}
+        subject = f"of a {printable(str(kind))}" if kind else "of no model"
+        raise BenchError(f"{path.name} is {subject}, not of a UNet2DModel")
+    return {key: value for key, value in content.items() if not key.startswith("_")}
 
 
 def _refuse(key: str, value: Any, why: str) -> NoReturn:
-    shown = f"{printable(key)} = {printable(json.dumps(value))}"
-    raise BenchError(f"its config.json has {shown}: {printable(why)}")
+    setting = f"{printable(key)} = {printable(json.dumps(value))}"
+    raise BenchError(f"its config.json has {setting}: {printable(why)}")
 
 
-def configuration(given: Mapping[str, Any], card: Card) -> UNetConfig:
-    """Our configuration of the network that config.json describes; `BenchError` where we have none."""
-    from bench.checkpoints.networks.unet import UNetConfig
+def configuration(table: Mapping[str, Any], card: Card) -> UNetConfig:
+    """The `UNetConfig` of the network that config.json describes; `BenchError` where there is none."""
+    from bench import UNetConfig
 
-    for key, value in given.items():
+    for key, value in table.items():
         if key not in DEFAULTS:
             _refuse(key, value, "an unknown key")
-    c = DEFAULTS | dict(given)
+    c = DEFAULTS | dict(table)
     for key, known in ONLY.items():
         if not any(type(c[key]) is type(value) and c[key] == value for value in known):
             _refuse(key, c[key], f"known: {', '.join(map(json.dumps, known))}")
@@ -216,11 +213,11 @@ def _number(value: Any) -> bool:
     return type(value) in (int, float)
 
 
-def _size(given: Any) -> int:
+def _size(value: Any) -> int:
     """Height and width of the square images."""
-    sizes = given if isinstance(given, list) else [given, given]
+    sizes = value if isinstance(value, list) else [value, value]
     if len(sizes) != 2 or sizes[0] != sizes[1] or not _whole(sizes[0]):
-        _refuse("sample_size", given, "not the size of square images")
+        _refuse("sample_size", value, "not the size of square images")
     size: int = sizes[0]
     return size
 
@@ -245,23 +242,23 @@ def _blocks(c: Mapping[str, Any], levels: int) -> tuple[bool, list[bool]]:
 
 
 def _heads(dim: Any, channels: set[int]) -> int:
-    """Number of heads where each has ``dim`` channels, or of one that has all."""
+    """Number of heads where each has ``dim`` channels; one where ``dim`` is None."""
     if dim is None:
         return 1
     if not _whole(dim) or any(n % dim for n in channels):
         _refuse(
             "attention_head_dim", dim, f"not a divisor of {sorted(channels)}, the channels with attention"
         )
-    found: set[int] = {n // dim for n in channels}
-    if len(found) > 1:
+    heads: set[int] = {n // dim for n in channels}
+    if len(heads) > 1:
         _refuse(
-            "attention_head_dim", dim, f"{sorted(found)} heads in one network: known is one number of them"
+            "attention_head_dim", dim, f"{sorted(heads)} heads in one network: known is one number of them"
         )
-    return found.pop()
+    return heads.pop()
 
 
 def _plain(c: Mapping[str, Any]) -> dict[str, Any]:
-    """What is DDPM's alone."""
+    """The settings of DDPM's blocks."""
     groups, scale, padding = c["norm_num_groups"], c["mid_block_scale_factor"], c["downsample_padding"]
     if not _whole(groups) or any(n % groups for n in c["block_out_channels"]):
         _refuse("norm_num_groups", groups, "not a divisor of block_out_channels")
@@ -285,9 +282,9 @@ def _plain(c: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _skip(c: Mapping[str, Any], attended: list[bool]) -> dict[str, Any]:
-    """What is NCSN++'s alone."""
+    """The settings of NCSN++'s blocks."""
     channels, groups, scale = c["block_out_channels"], c["norm_num_groups"], c["mid_block_scale_factor"]
-    # diffusers has 32 groups in these blocks' attention whatever their channels, elsewhere a quarter of them
+    # in these blocks diffusers gives attention 32 groups, other norms a quarter as many as channels
     if any(a and n < 128 for n, a in zip(channels, attended, strict=True)):
         _refuse("block_out_channels", channels, "known with attention in these blocks: 128 channels and more")
     if groups is not None and any(groups != min(32, n // 4) for n in (channels[0], channels[-1])):
@@ -311,7 +308,7 @@ def _skip(c: Mapping[str, Any], attended: list[bool]) -> dict[str, Any]:
 
 
 def _agree(card: Card, c: Mapping[str, Any], size: int, *, skip: bool) -> None:
-    """`BenchError` where the card tells of another network than config.json."""
+    """`BenchError` where the card describes another network than config.json."""
     shape = (c["in_channels"], size, size)
     if tuple(card.shape) != shape:
         raise BenchError(f"its config.json is of images {list(shape)}, its card of {list(card.shape)}")
@@ -324,7 +321,7 @@ def _agree(card: Card, c: Mapping[str, Any], size: int, *, skip: bool) -> None:
 
 def views(network: UNet, attention: tuple[str, ...] = ATTENTION[0]) -> Iterator[View]:
     """Every parameter of ``network`` under its published name; ``attention`` names the matrices of one."""
-    from bench.checkpoints.networks.layers import FourierFeatures, ResidualBlock
+    from bench import FourierFeatures, ResidualBlock
     from bench_readers.layout import block, named
 
     def level(prefix: str, ours: Any) -> Iterator[View]:
@@ -358,7 +355,7 @@ def views(network: UNet, attention: tuple[str, ...] = ATTENTION[0]) -> Iterator[
         yield from level(f"up_blocks.{i}", up)
         yield from resample(f"up_blocks.{i}", "up", up.grow)
         if up.grow is None and up.pyramid is not None:
-            norm, out = up.pyramid_norm, up.pyramid  # the pyramid's last step is what makes the output
+            norm, out = up.pyramid_norm, up.pyramid  # the pyramid's last step makes the output
         elif up.pyramid is not None:
             yield from named(f"up_blocks.{i}.skip_norm", up.pyramid_norm)  # type: ignore[arg-type]
             yield from named(f"up_blocks.{i}.skip_conv", up.pyramid)  # type: ignore[arg-type]

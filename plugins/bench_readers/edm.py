@@ -1,4 +1,4 @@
-"""EDM-preconditioned networks in safetensors, and the way there from EDM's pickles (Karras et al. 2022)."""
+"""EDM-preconditioned networks (Karras et al. 2022) in safetensors, and conversion from EDM's pickles."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from bench import BenchError, Card, Reader
 if TYPE_CHECKING:
     from torch import nn
 
-    from bench.checkpoints.networks.layers import ResidualBlock
-    from bench.checkpoints.networks.unet import UNet
+    from bench import SDE, ResidualBlock, UNet
     from bench_readers.layout import View
 
 BLOCK = {
@@ -26,10 +25,9 @@ BLOCK = {
 
 
 class EDM(Reader):
-    """Our own safetensors, tensors by our names; a card's ``architecture`` is ``unet`` or ``tiny``.
+    """Safetensors with the project's own names; a card's ``architecture`` is ``unet`` or ``tiny``.
 
-    A ``.pkl`` of EDM's is turned into one when it is installed: only its tensors are taken, and nothing that
-    it holds is run.
+    The installation converts a ``.pkl`` of EDM's: it takes the tensors alone and runs nothing of the file.
     """
 
     name = "edm"
@@ -44,22 +42,23 @@ class EDM(Reader):
         from bench_readers.pickles import persistent_tensors
 
         try:
-            found, _ = persistent_tensors(source)
+            published, _ = persistent_tensors(source)
         except BenchError as error:
             raise BenchError(str(error).replace(str(source), source.name)) from error
         network: Any = build(card)
-        filters = {k: t for k, t in found.items() if k.endswith(".resample_filter")}
+        filters = {k: t for k, t in published.items() if k.endswith(".resample_filter")}
         taps = 4 if network.config.fir else 2
         for name, tensor in filters.items():
             if tensor.shape != (1, 1, taps, taps):
                 raise BenchError(f"{name!r} resamples by {tensor.shape[-1]} taps, not {taps}")
-        # the augmentation's embedding is for training: sampling leaves it out
-        load(views(network), found, known=[*filters, "model.map_augment.weight"])
+        # the embedding of the augmentation serves training alone
+        load(views(network), published, known=[*filters, "model.map_augment.weight"])
         tensors = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
         save_file(tensors, weights(card, folder))
         source.unlink()
 
-    def read(self, card: Card, folder: Path) -> nn.Module:
+    def read(self, card: Card, folder: Path, sde: SDE | None) -> nn.Module:
+        del sde
         from bench_readers.files import safetensors_file
         from bench_readers.layout import load
 
@@ -75,8 +74,7 @@ def weights(card: Card, folder: Path) -> Path:
 
 def build(card: Card) -> nn.Module:
     """The card's network, untrained."""
-    from bench.checkpoints.networks.tiny import TinyUNet
-    from bench.checkpoints.networks.unet import UNet, UNetConfig
+    from bench import TinyUNet, UNet, UNetConfig
 
     values = {k: v for k, v in card.network.items() if k != "sigma_data"}
     architecture = values.pop("architecture", None)
@@ -92,7 +90,7 @@ def build(card: Card) -> nn.Module:
 
 def views(network: UNet) -> Iterator[View]:
     """Every parameter of ``network`` under its name in EDM's pickles."""
-    from bench.checkpoints.networks.layers import FourierFeatures
+    from bench import FourierFeatures
     from bench_readers.layout import named
 
     model, size = "model", network.config.size
@@ -140,7 +138,7 @@ def _block(prefix: str, ours: ResidualBlock, attention: Any = None) -> Iterator[
         return
     yield from named(f"{prefix}.norm2", attention.norm)
     weight, bias = attention.qkv.weight.detach(), attention.qkv.bias.detach()
-    # published channel by channel, query, key and value beside each other
+    # published channel by channel, with query, key and value of a channel side by side
     c = len(weight) // 3
     yield f"{prefix}.qkv.weight", Merged(weight.view(3, c, c, 1, 1).transpose(0, 1))
     yield f"{prefix}.qkv.bias", Merged(bias.view(3, c).t())

@@ -1,4 +1,4 @@
-"""Opening files that may hold anything: tensors alone come out, and one clear line where they don't."""
+"""Reading of files that may hold anything: the result is tensors, or an error of one line."""
 
 from __future__ import annotations
 
@@ -6,19 +6,16 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import BenchError
-from bench.cache import is_web_page
-from bench.errors import printable
+from bench import BenchError, is_web_page, printable
 
 if TYPE_CHECKING:
     from torch import Tensor
-
 
 PAGE = "is a web page, not the file: fetch it in a browser"
 
 
 def torch_file(path: Path) -> Any:
-    """What ``torch.save`` wrote, on the host. Nothing but tensors and plain containers is ever made."""
+    """The content of a file of ``torch.save``, on the host: tensors and plain containers, nothing else."""
     import pickle
     import warnings
     import zipfile
@@ -30,21 +27,21 @@ def torch_file(path: Path) -> Any:
         raise BenchError(f"{path.name} {PAGE}")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of pickle protocols: what can't be read is refused below
+            warnings.simplefilter("ignore")  # about pickle protocols: unreadable files are refused below
             return torch.load(
                 path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path) or None
             )
     except FileNotFoundError as error:
         raise BenchError(f"{path.name} is missing") from error
     except pickle.UnpicklingError as error:
-        asked = re.search(r"(?:GLOBAL|class) ([\w.]+)", str(error))
-        if asked is None:
+        name = re.search(r"(?:GLOBAL|class) ([\w.]+)", str(error))
+        if name is None:
             raise BenchError(damaged) from error
         raise BenchError(
-            f"{path.name} asks for {printable(asked[1], 80)!r}, which is not data; nothing of it was run: "
+            f"{path.name} asks for {printable(name[1], 80)!r}, which is not data; nothing of it was run: "
             "take the file from a source that you trust"
         ) from error
-    except Exception as error:  # a damaged pickle fails in any way it likes
+    except Exception as error:  # a damaged pickle can raise anything
         raise BenchError(damaged) from error
 
 

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 from bench import BenchError, Card, Reader
 
 if TYPE_CHECKING:
-    from bench.checkpoints.networks.layers import Attention
-    from bench.checkpoints.networks.unet import UNet, UNetConfig
+    from bench import SDE, Attention, UNet, UNetConfig
     from bench_readers.layout import View
 
 BLOCK = {
@@ -26,7 +25,7 @@ FIXED = (
     *("attention_up", "embedding", "group_size", "most_groups", "eps", "biggan", "fir", "even", "rescale"),
     *("pyramid_in", "pyramid_out", "classes", "centre"),
 )
-"""What all of its networks without classes have in common, and the tensors' shapes would not tell."""
+"""What all of its networks without classes share, and what no shape of a tensor shows."""
 
 
 class ImprovedDiffusion(Reader):
@@ -34,8 +33,9 @@ class ImprovedDiffusion(Reader):
 
     name = "improved_diffusion"
 
-    def read(self, card: Card, folder: Path) -> UNet:
-        from bench.checkpoints.networks.unet import UNet, UNetConfig
+    def read(self, card: Card, folder: Path, sde: SDE | None) -> UNet:
+        del sde
+        from bench import UNet, UNetConfig
         from bench_readers.files import torch_file
         from bench_readers.layout import load, tensors
 
@@ -47,12 +47,13 @@ class ImprovedDiffusion(Reader):
 
 
 def _check(config: UNetConfig) -> None:
-    from bench.checkpoints.networks.unet import PUBLISHED
+    from bench import UNetConfig
 
+    published = UNetConfig.read({"configuration": "iddpm"})
     for key in FIXED:
-        given, right = getattr(config, key), getattr(PUBLISHED["iddpm"], key)
-        if given != right:
-            raise BenchError(f"its card's [network] has {key} {given!r}; improved-diffusion's have {right!r}")
+        value, right = getattr(config, key), getattr(published, key)
+        if value != right:
+            raise BenchError(f"its card's [network] has {key} {value!r}; improved-diffusion's have {right!r}")
 
 
 def views(network: UNet) -> Iterator[View]:
@@ -60,8 +61,8 @@ def views(network: UNet) -> Iterator[View]:
     from bench_readers.layout import block, named
 
     def stage(prefix: str, *layers: Any) -> Iterator[View]:
-        """What follows on each other in one of the published network's blocks; None leaves no gap."""
-        from bench.checkpoints.networks.layers import Attention, ConvDown, ConvUp, ResidualBlock
+        """The layers of one of the published network's blocks; None takes no number."""
+        from bench import Attention, ConvDown, ConvUp, ResidualBlock
 
         for i, layer in enumerate(layer for layer in layers if layer is not None):
             if isinstance(layer, ResidualBlock):
@@ -79,12 +80,12 @@ def views(network: UNet) -> Iterator[View]:
     yield from named("time_embed.2", network.embed1)
     inputs: list[tuple[Any, ...]] = [(network.stem,)]
     for down in network.down:
-        inputs += _beside(down)
+        inputs += _with_attention(down)
         if down.shrink is not None:
             inputs.append((down.shrink,))
     outputs: list[tuple[Any, ...]] = []
     for up in network.up:
-        outputs += _beside(up)
+        outputs += _with_attention(up)
         outputs[-1] = (*outputs[-1], up.grow)
     for i, layers in enumerate(inputs):
         yield from stage(f"input_blocks.{i}", *layers)
@@ -97,7 +98,7 @@ def views(network: UNet) -> Iterator[View]:
     yield from named("out.2", network.out)
 
 
-def _beside(level: Any) -> list[tuple[Any, ...]]:
+def _with_attention(level: Any) -> list[tuple[Any, ...]]:
     """A level's blocks, each with its attention or None."""
     attention = level.attention if len(level.attention) else [None] * len(level.blocks)
     return list(zip(level.blocks, attention, strict=True))
@@ -108,7 +109,7 @@ def _attention(prefix: str, ours: Attention) -> Iterator[View]:
 
     yield from named(f"{prefix}.norm", ours.norm)
     weight, bias = ours.qkv.weight.detach(), ours.qkv.bias.detach()
-    # published head by head, and in a head all of query, of key, of value
+    # published head by head, with query, key and value of a head one after the other
     c, heads = weight.shape[1], ours.heads
     split = (3, heads, c // heads)
     yield f"{prefix}.qkv.weight", Merged(weight.view(*split, c, 1).transpose(0, 1), 3)

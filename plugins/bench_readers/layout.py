@@ -1,4 +1,4 @@
-"""How published files name what our `UNet` holds: tensors as views, so that one table reads and writes."""
+"""Published names of the tensors of a `UNet`, each with a view: one table serves reading and writing."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from bench import BenchError
-from bench.checkpoints.networks.layers import Attention, ResidualBlock
-from bench.errors import printable
+from bench import Attention, BenchError, ResidualBlock, printable
 
 
 class Merged(NamedTuple):
-    """A view whose first ``dims`` dimensions are one in the published tensor."""
+    """A view whose first ``dims`` dimensions are a single one in the published tensor."""
 
     view: Tensor
     dims: int = 2
@@ -26,7 +24,7 @@ class Merged(NamedTuple):
         return torch.Size((sizes[: self.dims].numel(), *sizes[self.dims :]))
 
     def copy_(self, tensor: Tensor) -> None:
-        """Take the published tensor in."""
+        """Copy the published tensor into the view."""
         self.view.copy_(tensor.reshape(self.view.shape))
 
 
@@ -35,7 +33,7 @@ View = tuple[str, Tensor | Merged]
 
 
 def named(prefix: str, module: nn.Module) -> Iterator[View]:
-    """A layer whose tensors are published as they are: weight, bias."""
+    """The tensors of a layer that are published as they are: weight, bias."""
     for name, parameter in module.named_parameters(recurse=False):
         yield f"{prefix}.{name}", parameter.detach()
 
@@ -54,27 +52,30 @@ def thirds(ours: Attention) -> list[tuple[Tensor, Tensor]]:
     return list(zip(weights, biases, strict=True))
 
 
-def tensors(found: Any) -> dict[str, Tensor]:
-    """What a file holds, where that is a bare state dict."""
-    if isinstance(found, dict) and all(
-        isinstance(k, str) and isinstance(t, Tensor) for k, t in found.items()
+def tensors(content: Any) -> dict[str, Tensor]:
+    """The content of a file, where that is a bare state dict; `BenchError` otherwise."""
+    if isinstance(content, dict) and all(
+        isinstance(k, str) and isinstance(t, Tensor) for k, t in content.items()
     ):
-        return found
+        return content
     raise BenchError("it is not a bare state dict: tensors by name and nothing else")
 
 
-def load(views: Iterable[View], found: Mapping[str, Tensor], known: Iterable[str] = ()) -> None:
-    """Copy every tensor of ``found`` into the view of its name; `BenchError` for any missing, surplus,
-    misshapen or non-float one. Names in ``known`` are no part of the network and may be there."""
+def load(views: Iterable[View], published: Mapping[str, Tensor], known: Iterable[str] = ()) -> None:
+    """Copy every published tensor into the view of its name.
+
+    `BenchError` for any missing, surplus, misshapen or non-float one. Names in ``known`` are not part of the
+    network and may be there.
+    """
     expected = dict(views)
-    missing = [name for name in expected if name not in found]
-    surplus = [name for name in found if name not in expected and name not in set(known)]
+    missing = [name for name in expected if name not in published]
+    surplus = [name for name in published if name not in expected and name not in set(known)]
     if missing or surplus:
         kinds = [("lacks", missing), ("has", surplus)]
-        told = [f"{verb} {_some(names)}" for verb, names in kinds if names]
-        raise BenchError(f"its tensors are of another network: it {' and '.join(told)}")
+        faults = [f"{verb} {_some(names)}" for verb, names in kinds if names]
+        raise BenchError(f"its tensors are of another network: it {' and '.join(faults)}")
     for name, view in expected.items():
-        tensor = found[name]
+        tensor = published[name]
         if tensor.shape != view.shape:
             raise BenchError(f"tensor {name!r} has shape {tuple(tensor.shape)}, not {tuple(view.shape)}")
         if tensor.dtype not in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
@@ -84,12 +85,12 @@ def load(views: Iterable[View], found: Mapping[str, Tensor], known: Iterable[str
         view.copy_(tensor)
 
 
-def load_list(views: Iterable[View], found: list[Tensor]) -> None:
+def load_list(views: Iterable[View], published: list[Tensor]) -> None:
     """As `load`, of an unnamed list in the order of ``views``."""
     expected = list(views)
-    if len(found) != len(expected):
-        raise BenchError(f"its list has {len(found)} tensors, its network {len(expected)}")
-    load(expected, {name: tensor for (name, _), tensor in zip(expected, found, strict=True)})
+    if len(published) != len(expected):
+        raise BenchError(f"its list has {len(published)} tensors, its network {len(expected)}")
+    load(expected, {name: tensor for (name, _), tensor in zip(expected, published, strict=True)})
 
 
 def _some(names: list[str]) -> str:

@@ -2,8 +2,8 @@
 
 EDM's ``torch_utils.persistence`` pickles a module as a call of ``_reconstruct_persistent_obj`` on a dict of
 its class's name, the Python source of the class, and the module's ``__dict__``. Python's unpickler would
-import and call what a file names. Here no unpickler is at work: `pickletools` takes the file apart, and the
-instructions are carried out on lists, dicts, tensors and inert stand-ins, names being nothing but strings.
+import and call what a file names. This module uses no unpickler: `pickletools` splits the file into its
+instructions, and they are executed on lists, dicts, tensors and inert stand-ins; names are mere strings.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.errors import BenchError
+from bench import BenchError
 
 NETWORKS = {"EDMPrecond": ("SongUNet", "DhariwalUNet")}
-"""Classes of networks that are known, each with those of its inner model."""
+"""The classes of networks that EDM published, each with those of its inner model."""
 
 _MOST = 2_000_000
-"""Instructions in a pickle; the CIFAR-10 networks take some 50 thousand."""
+"""Greatest number of instructions in a pickle; the CIFAR-10 networks have about 50 thousand."""
 
 _MAGIC = 0x1950A86A20F9469CFC6C
-"""What `torch.save` begins with where it does not write a zip archive; 1001 follows."""
+"""The first number of a file of `torch.save` that is not a zip archive; 1001 follows."""
 
 _REMEDY = "give the .pkl file that EDM published"
 
@@ -64,19 +64,19 @@ _SCALARS = (
 
 
 class _RefusedError(Exception):
-    """Why a file is not read, in words that go behind its name."""
+    """Why a file is refused, in words that follow its name."""
 
 
 @dataclass(eq=False, slots=True)
 class _Name:
-    """What a pickle calls by its name; never looked up."""
+    """A name that a pickle refers to; never looked up."""
 
     name: str
 
 
 @dataclass(eq=False, slots=True)
 class _Stub:
-    """An instance of the class of that name, as far as the pickle tells: never made."""
+    """The pickle's description of an instance of the class of that name; never instantiated."""
 
     name: str
     args: tuple[Any, ...] = ()
@@ -85,7 +85,7 @@ class _Stub:
 
 @dataclass(eq=False, slots=True)
 class _Storage:
-    """The promise of ``count`` numbers behind the pickle."""
+    """A reference to ``count`` numbers that follow the pickle."""
 
     dtype: torch.dtype
     key: str
@@ -93,7 +93,7 @@ class _Storage:
 
 
 class _Pickles:
-    """The pickles that lie one behind the other in ``data``, which may name what ``names`` matches."""
+    """Consecutive pickles in ``data``; they may refer to the names that ``names`` matches."""
 
     def __init__(self, data: bytes, names: re.Pattern[str]) -> None:
         self.stream = io.BytesIO(data)
@@ -101,7 +101,7 @@ class _Pickles:
         self.left = len(data)
 
     def load(self) -> Any:
-        """The next object; any exception where the bytes are not a pickle of data."""
+        """The next object; raises any exception where the bytes are not a pickle of data."""
         stack: list[Any] = []
         below: list[list[Any]] = []
         memo: dict[int, Any] = {}
@@ -174,7 +174,7 @@ class _Pickles:
         raise AssertionError("genops ends at STOP or raises")
 
     def named(self, module: Any, name: Any) -> _Name:
-        """A name that the file asks for, where it is one that networks need."""
+        """A name that the file refers to, where networks need it; refused otherwise."""
         if not isinstance(module, str) or not isinstance(name, str):
             raise _RefusedError("its pickle asks for something whose name is no string")
         full = f"{module}.{name}"
@@ -186,7 +186,7 @@ class _Pickles:
         return _Name(full)
 
     def call(self, what: Any, args: Any) -> Any:
-        """What calling ``what`` stands for."""
+        """The data that a call of ``what`` stands for."""
         if not isinstance(what, _Name) or not isinstance(args, tuple):
             raise _RefusedError("its pickle calls something that has no name; nothing of it was run")
         match what.name, args:
@@ -223,7 +223,7 @@ class _Pickles:
         raise _RefusedError(f"its pickle calls {what.name} in a way that EDM's networks do not")
 
     def promised(self, found: Any) -> _Storage:
-        """The storage that lies behind the pickle; only storages' own pickles name any."""
+        """The storage that follows the pickle; only the pickles of storages refer to one."""
         match found:
             case ("storage", _Name(name), str(key), str(), int(count), None) if name in _STORAGES:
                 return _Storage(_STORAGES[name], key, count)
@@ -231,7 +231,7 @@ class _Pickles:
 
 
 def _fill(target: Any, how: str, items: list[Any]) -> None:
-    """Put items into a list, a dict or a set. Keys are strings: others hash at whatever cost a file likes."""
+    """Put items into a list, a dict or a set. Keys must be strings: a file could make others slow to hash."""
     if how == "APPENDS" and isinstance(target, list):
         target.extend(items)
         return
@@ -249,7 +249,7 @@ def _fill(target: Any, how: str, items: list[Any]) -> None:
 def _storage(data: bytes) -> Tensor:
     """A storage as `torch.save` wrote it before its zip archives: five pickles, a count, the raw numbers.
 
-    Not by ``torch.load(weights_only=True)``, which crafted files got past in torch before 2.6 and before 2.10
+    ``torch.load(weights_only=True)`` is not used: crafted files passed it in torch before 2.6 and before 2.10
     (CVE-2025-32434, CVE-2026-24747).
     """
     pickles = _Pickles(data, _STORAGE_NAMES)
@@ -267,7 +267,7 @@ def _storage(data: bytes) -> Tensor:
 
 
 def _strided(storage: Tensor, offset: int, size: tuple[Any, ...], stride: tuple[Any, ...]) -> Tensor:
-    """The tensor that lies in a storage like that, all of it inside and no larger than the storage."""
+    """A tensor in a storage; refused unless all of it is inside and it is no larger than the storage."""
     whole = all(type(n) is int and n >= 0 for n in (offset, *size, *stride))
     whole = whole and len(size) == len(stride) <= 16
     if whole and 0 in size:
@@ -307,7 +307,7 @@ def _tensors(module: Any, where: str, seen: set[int]) -> Iterator[tuple[str, Ten
 
 
 def _described(module: Any, known: tuple[str, ...], what: str) -> dict[str, Any]:
-    """Class and keyword arguments of a persistent module."""
+    """Class and keyword arguments of a persistent module; refused where the class is unknown."""
     if not isinstance(module, _Stub) or not isinstance(module.state, dict):
         raise _RefusedError(f"{what} is not a network as EDM pickles one")
     if module.name not in known:
@@ -322,7 +322,7 @@ def _described(module: Any, known: tuple[str, ...], what: str) -> dict[str, Any]
 
 
 def _plain(value: Any) -> Any:
-    """A number, a string, nothing, or a list of them."""
+    """A number, a string, None, or a list of them; anything else is refused."""
     if isinstance(value, (list, tuple)) and len(value) <= 64 and all(map(_scalar, value)):
         return list(value)
     if not _scalar(value):
@@ -337,7 +337,7 @@ def _scalar(value: Any) -> bool:
 
 
 def _network(content: Any, key: str) -> _Stub:
-    """What a file has under ``key``, where that may be a network."""
+    """The network that a file has under ``key``; refused where it has none."""
     if content == _MAGIC:
         raise _RefusedError(f"it was written by torch.save; {_REMEDY}")
     if not isinstance(content, dict):
@@ -368,11 +368,19 @@ def _read(data: bytes, key: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def persistent_tensors(path: Path, key: str = "ema") -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The network that one of EDM's files has under ``key``, without running anything of the file.
+    """Read the network that one of EDM's files has under ``key``, without running anything of the file.
 
-    Its tensors come as ``state_dict`` names and orders them, each contiguous, on the host and in the file's
-    dtype. The second dict tells ``class_name`` and ``kwargs`` that the network was made with, and under
-    ``model`` those of its inner model. `BenchError` in one line where the file is anything else.
+    Args:
+        path: The file.
+        key: Name of the network in it.
+
+    Returns:
+        Its tensors as ``state_dict`` names and orders them, each contiguous, on the host and in the file's
+        dtype; and the ``class_name`` and ``kwargs`` that the network was made with, under ``model`` those of
+        its inner model.
+
+    Raises:
+        BenchError: The file is anything else. The message is one line.
     """
     try:
         return _read(path.read_bytes(), key)
@@ -380,5 +388,5 @@ def persistent_tensors(path: Path, key: str = "ema") -> tuple[dict[str, Tensor],
         raise BenchError(f"{path}: {error.strerror or error}") from error
     except _RefusedError as error:
         raise BenchError(f"{path}: {error}") from error
-    except Exception as error:  # bytes that are no pickle can break any step
+    except Exception as error:  # bytes that are not a pickle can break any step
         raise BenchError(f"{path}: not a pickle, or not a whole one: fetch it again") from error

@@ -12,8 +12,7 @@ from bench import BenchError, Card, Reader, param
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from bench.checkpoints.networks.layers import Attention
-    from bench.checkpoints.networks.unet import UNet
+    from bench import SDE, Attention, UNet
     from bench_readers.layout import View
 
 BLOCK = {
@@ -26,10 +25,10 @@ BLOCK = {
 
 
 class ScoreSDE(Reader):
-    """A ``.pth`` of score_sde_pytorch. Runs use the moving average, as the published figures did.
+    """A ``.pth`` of score_sde_pytorch. Runs use the moving average, as the published figures do.
 
-    The average is a list without names, in the order of the trainable parameters; the frozen FourierFeatures
-    weights are not in it and come from ``model``.
+    The average is a list without names, in the order of the trainable parameters. It lacks the frozen Fourier
+    weights, which come from ``model``.
     """
 
     name = "score_sde"
@@ -38,41 +37,37 @@ class ScoreSDE(Reader):
         default="ema", help="the moving average of the weights, or the last ones"
     )
 
-    def read(self, card: Card, folder: Path) -> UNet:
-        from bench.checkpoints.networks.unet import UNet, UNetConfig
+    def read(self, card: Card, folder: Path, sde: SDE | None) -> UNet:
+        from bench import UNet, UNetConfig
         from bench_readers.files import torch_file
         from bench_readers.layout import load, load_list
 
-        found = torch_file(folder / card.files[0].name)
-        model, average = _parts(found)
+        model, average = _parts(torch_file(folder / card.files[0].name))
         network = UNet(UNetConfig.read(card.network))
         load(views(network), model, known=["sigmas"])
-        _check_sigmas(card, model.get("sigmas"))
+        _check_sigmas(card, sde, model.get("sigmas"))
         if self.weights == "ema":
             load_list(((n, v) for n, v in views(network) if n not in frozen(network)), average)
         return network
 
 
-def _check_sigmas(card: Card, found: Tensor | None) -> None:
-    """The noise levels that a VE network carries along must be its card's."""
+def _check_sigmas(card: Card, sde: SDE | None, sigmas: Tensor | None) -> None:
+    """The noise levels in the file of a VE network must be its card's."""
     import numpy as np
 
-    from bench.checkpoints.load import own_sde
-
-    law = own_sde(card)
-    if found is None or law is None or law.name != "ve":
+    if sigmas is None or sde is None or sde.name != "ve":
         return
-    ends = law.sigma(np.array([1.0, 0.0]))
-    if found.ndim != 1 or len(found) > 1_000_000:
+    ends = sde.sigma(np.array([1.0, 0.0]))
+    if sigmas.ndim != 1 or len(sigmas) > 1_000_000:
         raise BenchError(
-            f"its noise levels have shape {tuple(found.shape)}, not one dimension of a sensible length"
+            f"its noise levels have shape {tuple(sigmas.shape)}, not one dimension of a sensible length"
         )
-    carried = found.double().numpy()
-    if len(carried) < 2 or not np.allclose(carried[[0, -1]], ends, rtol=1e-4):
-        told = f"from {carried[0]:g} to {carried[-1]:g}" if len(carried) else "none"
-        raise BenchError(f"its noise levels are {told}, its card's from {ends[0]:g} to {ends[1]:g}")
-    if card.scales is not None and len(carried) != card.scales:
-        raise BenchError(f"it has {len(carried)} noise levels, its card {card.scales}")
+    levels = sigmas.double().numpy()
+    if len(levels) < 2 or not np.allclose(levels[[0, -1]], ends, rtol=1e-4):
+        span = f"from {levels[0]:g} to {levels[-1]:g}" if len(levels) else "none"
+        raise BenchError(f"its noise levels are {span}, its card's from {ends[0]:g} to {ends[1]:g}")
+    if card.scales is not None and len(levels) != card.scales:
+        raise BenchError(f"it has {len(levels)} noise levels, its card {card.scales}")
 
 
 def frozen(network: UNet) -> set[str]:
@@ -80,14 +75,15 @@ def frozen(network: UNet) -> set[str]:
     return {"all_modules.0.W"} if "fourier" in network.config.embedding else set()
 
 
-def _parts(found: Any) -> tuple[dict[str, Tensor], list[Tensor]]:
+def _parts(content: Any) -> tuple[dict[str, Tensor], list[Tensor]]:
+    """The tensors of a file by name, and the list of their moving averages."""
     from torch import Tensor
 
     keys = {"model", "ema"}
-    if not isinstance(found, dict) or not keys <= found.keys():
+    if not isinstance(content, dict) or not keys <= content.keys():
         raise BenchError("it is not a score_sde_pytorch checkpoint: a dict with 'model' and 'ema'")
-    model = found["model"]
-    average = found["ema"].get("shadow_params") if isinstance(found["ema"], dict) else None
+    model, ema = content["model"], content["ema"]
+    average = ema.get("shadow_params") if isinstance(ema, dict) else None
     if not isinstance(model, dict) or not all(isinstance(t, Tensor) for t in model.values()):
         raise BenchError("its 'model' is not a dict of tensors")
     if not isinstance(average, list) or not all(isinstance(t, Tensor) for t in average):
@@ -97,7 +93,7 @@ def _parts(found: Any) -> tuple[dict[str, Tensor], list[Tensor]]:
 
 def views(network: UNet) -> Iterator[View]:
     """Every parameter of ``network`` under its published name, in the published order."""
-    from bench.checkpoints.networks.layers import Attention, ConvDown, ConvUp, FourierFeatures, ResidualBlock
+    from bench import Attention, ConvDown, ConvUp, FourierFeatures, ResidualBlock
     from bench_readers.layout import block, named
 
     count = itertools.count()
@@ -150,7 +146,7 @@ def views(network: UNet) -> Iterator[View]:
 
 
 def _nin(name: str, view: Any) -> View:
-    """A 1x1 convolution published as a matrix (in, out) ``W`` with bias ``b``."""
+    """A 1x1 convolution, published as a matrix (in, out) ``W`` with bias ``b``."""
     stem, _, kind = name.rpartition(".")
     return (f"{stem}.W", view.flatten(1).t()) if kind == "weight" else (f"{stem}.b", view)
 

@@ -18,7 +18,7 @@ class _Langevin(LangevinLike):
         low=0,
         flag="snr",
     )
-    steps: int = param(default=1, help="moves per noise step", low=1, flag="corrector-steps")
+    steps: int = param(default=1, help="moves at each noise level", low=1, flag="corrector-steps")
 
     @property
     def calls(self) -> int:
@@ -32,13 +32,15 @@ class Langevin(_Langevin):
     """Langevin dynamics: ``e = 2 a (r |z| / |s|)^2``, ``x' = x + e s + sqrt(2 e) z``.
 
     a is 1 for VE, alpha_i = 1 - beta_i for VP, and for sub-VP the squared ratio of mean factors
-    between neighbouring scales. The norms are means over the batch, as published; ``sqrt_d`` puts
+    between neighboring levels. The norms are means over the batch, as published; ``sqrt_d`` takes
     sqrt(d) for |z| (for small batches), ``sample`` gives each sample its own norms and step.
     """
 
     name = "langevin"
 
-    norm: Literal["batch", "sqrt_d", "sample"] = param(default="batch", help="how |z| and |s| are taken")
+    norm: Literal["batch", "sqrt_d", "sample"] = param(
+        default="batch", help="over what |z| and |s| are taken"
+    )
 
     @property
     def couples_batch(self) -> bool:

@@ -1,7 +1,7 @@
-"""The paper's predictors: one reverse step from step i to i-1 (Song et al. 2021, appendix E and F).
+"""The paper's predictors: one reverse step from x_i to x_{i-1} (Song et al. 2021, appendix E and F).
 
-Written with the step's ``a`` and ``g`` of the forward chain ``x_i = a x_{i-1} + g z``, so that the
-forward move is ``f(x) = (a - 1) x`` and the reverse one subtracts it.
+Written with the step's ``a`` and ``g`` of the forward chain ``x_i = a x_{i-1} + g z``: the forward move adds
+``f(x) = (a - 1) x``, and the reverse step subtracts it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class EulerMaruyama(_FirstOrder):
 
     dt: Literal["grid", "published"] = param(
         default="grid",
-        help="step in time: the grid's own spacing, or 1/steps whatever the spacing, as the published code",
+        help="step in time: the grid's own spacing, or 1/steps on every grid, as in the published code",
     )
 
     def coefficients(self, step: Step) -> tuple[float, float, float]:
@@ -70,13 +70,13 @@ class Ancestral(_FirstOrder):
 
     variance: Literal["published", "posterior", "forward", "learned"] = param(
         default="published",
-        help="noise of the step: posterior, forward, what is published for the SDE, or the checkpoint's own",
+        help="noise of the step: posterior, forward, the one published for the SDE, or the checkpoint's own",
     )
     clip: bool = param(default=False, help="clip the predicted clean image to the range of the data")
 
     def resolve(self, sde: SDE) -> Ancestral:
-        chosen = sde.ancestral_noise if self.variance == "published" else self.variance
-        return dataclasses.replace(self, variance=chosen)
+        variance = sde.ancestral_noise if self.variance == "published" else self.variance
+        return dataclasses.replace(self, variance=variance)
 
     @property
     def needs_variance(self) -> bool:
@@ -94,7 +94,7 @@ class Ancestral(_FirstOrder):
         if self.linear:
             return super().step(x, step, p, noise, state)
         s, v = p.score_and_variance(x, step) if self.needs_variance else (p.score(x, step), None)
-        # E[x_{i-1} | x_i, x_0] at the predicted x_0: as the linear step, but x_0 may be clipped
+        # E[x_{i-1} | x_i, x_0] at the predicted x_0: equal to the linear step unless x_0 is clipped
         a, g, alpha, sigma = (
             step.ancestral_mean,
             step.ancestral_std,
@@ -104,8 +104,8 @@ class Ancestral(_FirstOrder):
         clean = s.mul(sigma**2).add_(x).div_(alpha)
         if self.clip:
             clean = clean.clamp_(*p.sde.data_range)
-        before = (step.posterior / g) ** 2  # v_{i-1} / v_i
-        mean = x.mul(a * before).add_(clean, alpha=alpha / a * g**2 / sigma**2)
+        variance_ratio = (step.posterior / g) ** 2  # v_{i-1} / v_i
+        mean = x.mul(a * variance_ratio).add_(clean, alpha=alpha / a * g**2 / sigma**2)
         if v is None:
             return Update(noise(x).mul_(self.coefficients(step)[2]).add_(mean), mean)
         if step.posterior == 0:

@@ -14,7 +14,7 @@ class VE(SDE):
     """Variance exploding: ``dx = sigma(t) sqrt(2 ln(sigma_max / sigma_min)) dw``.
 
     Marginal (eq. 31): alpha = 1, ``sigma(t) = sigma_min (sigma_max / sigma_min)^t``; prior
-    N(0, sigma_max^2). Discrete chain: geometric scales sigma_i, with sigma_{-1} = 0.
+    N(0, sigma_max^2). Discrete chain: geometric noise scales sigma_i, with sigma_{-1} = 0.
     """
 
     name = "ve"
@@ -131,7 +131,7 @@ class VP(_LinearBeta):
 class SubVP(_LinearBeta):
     """Sub-VP: ``dx = -beta/2 x dt + sqrt(beta (1 - exp(-2 int beta))) dw`` (eq. 34); prior N(0, 1).
 
-    Marginal (eq. 35): alpha as VP's, ``sigma = 1 - alpha^2``. Its published discretisation is
+    Marginal (eq. 35): alpha as VP's, ``sigma = 1 - alpha^2``. Its published discretization is
     Euler-Maruyama with dt = 1/N.
     """
 

@@ -13,8 +13,8 @@ class VEExp(SDE):
     """Variance exploding, by a power: ``dx = sigma^t dw``.
 
     Marginal: alpha = 1, ``sigma(t)^2 = (sigma^(2t) - 1) / (2 ln sigma)``, which is 0 at t = 0; prior
-    N(0, sigma(1)^2). No chain is published: forward steps are Euler-Maruyama's with dt = 1/N, and
-    ancestral sampling reverses the exact transition. eps is not in the memoir; 1e-3 is the tutorial's.
+    N(0, sigma(1)^2). No chain is published: forward moves are Euler-Maruyama's with dt = 1/N, and
+    ancestral sampling reverses the exact transition. The memoir gives no eps; 1e-3 is the tutorial's.
     """
 
     name = "ve_exp"

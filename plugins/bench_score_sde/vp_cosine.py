@@ -14,18 +14,18 @@ from bench import SDE, Array, BenchError, param
 class VPCosine(SDE):
     """Variance preserving with ``alpha(t)^2 = cos^2((t + s) / (1 + s) pi / 2) / cos^2(s / (1 + s) pi / 2)``.
 
-    A chain of T ``scales``: scale i lies at t = (i + 1) / T, and its ``beta_i = 1 - alpha_i^2 /
-    alpha_{i-1}^2`` is at most ``1 - least``, which concerns the last one alone. Between scales ln alpha is
-    linear in t. On the uniform grid of n <= T steps the times are those of T evenly spread scales, rounded,
+    A chain of T noise ``scales``: scale i lies at t = (i + 1) / T, and its ``beta_i = 1 - alpha_i^2 /
+    alpha_{i-1}^2`` is at most ``1 - smallest_ratio``, a bound that only the last one meets. Between scales ln
+    alpha is linear in t. On the uniform grid of n <= T steps the times are rounded to those of the T scales,
     and the chain is the transition between them (Nichol & Dhariwal's strided subsequence).
     """
 
     name = "vp_cosine"
     best_snr = 0.01
     ancestral_noise: ClassVar[Literal["posterior", "forward"]] = "posterior"
-    min_samples: ClassVar[float] = 1e-3
+    smallest_ratio: ClassVar[float] = 1e-3
 
-    scales: int = param(default=4000, help="T, the scales of the trained chain", low=2, high=1e6)
+    scales: int = param(default=4000, help="T, the noise scales of the trained chain", low=2, high=1e6)
     s: float = param(
         default=0.008, help="offset that keeps the first betas from being too small", above=0, high=1
     )
@@ -45,7 +45,7 @@ class VPCosine(SDE):
         """Times 0, 1/T, ..., 1 and ln alpha there."""
         t = np.arange(self.scales + 1) / self.scales
         square = np.cos((t + self.s) / (1 + self.s) * math.pi / 2) ** 2
-        ratio = np.maximum(square[1:] / square[:-1], self.min_samples)
+        ratio = np.maximum(square[1:] / square[:-1], self.smallest_ratio)
         return t, np.concatenate([[0.0], np.cumsum(np.log(ratio)) / 2])
 
     def alpha(self, t: Array) -> Array:
@@ -55,11 +55,11 @@ class VPCosine(SDE):
         return np.sqrt(-np.expm1(2 * np.interp(t, *self._table)))
 
     def beta(self, t: Array) -> Array:
-        """``-2 d ln alpha / dt``, constant between scales; at a scale, that of the step that leads to it."""
+        """``-2 d ln alpha / dt``, constant between scales; at a scale, the value just below it."""
         log_alpha = self._table[1]
         i = np.clip(np.ceil(np.asarray(t) * self.scales - 1e-9).astype(int), 1, self.scales)
-        found: Array = -2 * (log_alpha[i] - log_alpha[i - 1]) * self.scales
-        return found
+        beta: Array = -2 * (log_alpha[i] - log_alpha[i - 1]) * self.scales
+        return beta
 
     def drift(self, t: Array) -> Array:
         return -0.5 * self.beta(t)

@@ -15,7 +15,8 @@ from bench import (
     Sampler,
     Task,
     Tensor,
-    exact_data,
+    class_count,
+    classifier_sha256,
     exact_fd_dct,
     param,
 )
@@ -48,6 +49,11 @@ class ClassConditional(Task):
     def check(self, card: Card, sampler: Sampler) -> None:
         del sampler
         count = class_count(card)
+        if not count:
+            raise BenchError(
+                f"checkpoint {card.name} has no classifier to guide it to a class: take {MIXTURE}, or one "
+                "whose card names a classifier (cifar10-tiny)"
+            )
         if self.label != "all" and self.label >= count:
             raise BenchError(
                 f"{card.name} has no class {self.label}: {self.name}.label must be 0 to {count - 1}, or all"
@@ -80,14 +86,7 @@ class ClassConditional(Task):
 
     def provenance(self, card: Card) -> dict[str, str]:
         """The hash of the classifier's weights as its card states it; loading checks it."""
-        import tomllib
-
-        from bench import classifier_path
-
-        if card.exact:
-            return {}
-        (file,) = tomllib.loads(classifier_path(card).read_text())["files"]
-        return {str(card.classifier): str(file["sha256"])}
+        return {} if card.classifier is None else {card.classifier: classifier_sha256(card)}
 
     def warm(self, batch: BatchContext) -> None:
         super().warm(batch)
@@ -127,17 +126,3 @@ class Guided(Condition):
 
     def guide(self, x: Tensor, level: NoiseLevel) -> Tensor:
         return self.model.class_gradient(x, level, self.labels).mul_(self.scale)
-
-
-def class_count(card: Card) -> int:
-    """Number of classes that a checkpoint's classifier tells apart; `BenchError` where it has none."""
-    from bench import classifier_path, load_noisy_classifier
-
-    if card.format == "mixture":
-        return len(exact_data(card)[0].weight)
-    if card.classifier is not None:
-        return int(load_noisy_classifier(card=classifier_path(card)).config["classes"])
-    raise BenchError(
-        f"checkpoint {card.name} has no classifier to guide it to a class: take {MIXTURE}, or one whose card "
-        "names a classifier (cifar10-tiny)"
-    )

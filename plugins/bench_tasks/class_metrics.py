@@ -96,7 +96,7 @@ class ComponentShare(ClassMetric):
 
         data, color = exact_data(_mixture_card(context))
         low = Mixture(data.weight, data.mean[LOWEST].copy(), data.variance[LOWEST].copy())
-        model = MixtureModel(low, "cpu", torch.float64, colour=None, range_=(0.0, 1.0))
+        model = MixtureModel(low, "cpu", torch.float64, color=None, range_=(0.0, 1.0))
 
         def classify(images: Tensor) -> NDArray[np.int64]:
             return np.asarray(model.component(to_dct(images.double(), color)[LOWEST]).numpy())

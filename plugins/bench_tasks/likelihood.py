@@ -171,7 +171,7 @@ def exact_log_density(x: Tensor, latent: Tensor, batch: BatchContext) -> Tensor:
     import torch
 
     assert isinstance(batch.model, MixtureModel)
-    model = MixtureModel(batch.model.data, x.device, torch.float64, colour=None, range_=batch.model.range)
+    model = MixtureModel(batch.model.data, x.device, torch.float64, color=None, range_=batch.model.range)
     sde = batch.sampler.sde
 
     def log_marginal(x: Tensor, t: float) -> Tensor:

@@ -43,7 +43,7 @@ def main() -> None:
         data, colour = exact_data(card)
         moved = on_range(data, sampler.sde.data_range, colour)
         mean, variance = moments(sampler, moved.mean[0], moved.variance[0])
-        model = load_model(card, sampler.sde, device)
+        model = load_model(card, sampler.sde, device, installed())
         for batch in (1, 4, 16, 128):
             total = np.zeros_like(variance)
             for index in range(SAMPLES // batch):

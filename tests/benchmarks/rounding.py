@@ -37,7 +37,7 @@ Row = tuple[str, int, str, float, float]
 def draws(checkpoint: str, seed: int) -> Tensor:
     """Samples of a closed-form checkpoint itself (n, 3, 32, 32), on [0, 1], not clipped."""
     card = installed().get("checkpoints", checkpoint).thing
-    model = load_model(card, installed().build("sdes", "ve", {}), CPU)
+    model = load_model(card, installed().build("sdes", "ve", {}), CPU, installed())
     data, _ = exact_data(card)
     rng = np.random.default_rng(seed)
     k = rng.choice(len(data.weight), size=SAMPLES, p=data.weight)

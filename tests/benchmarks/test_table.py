@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 
 from bench.results.store import Store
-from tests.support.made_up import fill, manifest
+from tests.support.made_up import fill, suite_plan
 
 
 @pytest.mark.parametrize("records", [1, 1000])
 def test_table(benchmark: Any, tmp_path: Path, records: int) -> None:
-    plan = manifest("nfe", seeds=6)
-    plan["cells"] = plan["cells"][:records]
+    plan = suite_plan("nfe", seeds=6)
+    plan = plan.model_copy(update={"cells": plan.cells[:records]})
     fill(Store(tmp_path / "results"), plan)
     assert len(list((tmp_path / "results" / "records").iterdir())) == records
 

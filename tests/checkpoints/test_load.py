@@ -37,7 +37,7 @@ def sde(name: str) -> SDE:
 
 def exact_model(card: Card, name: str) -> MixtureModel:
     """The card's model on an SDE, in float64."""
-    model = load_model(card, sde(name), CPU, dtype=torch.float64)
+    model = load_model(card, sde(name), CPU, installed(), dtype=torch.float64)
     assert isinstance(model, MixtureModel)
     return model
 
@@ -205,7 +205,7 @@ def test_a_unet_goes_through_its_file_and_card(tmp_path: Path, kept: torch.dtype
     card = _card(tmp_path, save(state), **EDM)
     network.load_state_dict({name: t.float() for name, t in state.items()})
     vp = sde("vp")
-    model = load_model(card, vp, CPU)
+    model = load_model(card, vp, CPU, installed())
     x = torch.randn(2, *card.shape, generator=torch.Generator().manual_seed(7))
     before = x.clone()
     level = vp.at(0.4)
@@ -261,5 +261,5 @@ def test_wrong_tensors_with_the_right_hash_are_refused(tmp_path: Path, wrong: st
     card = _card(tmp_path, blob, **changes)
     card.check()
     with pytest.raises(BenchError, match=r"checkpoint mine|unknown reader") as error:
-        load_model(card, sde("vp"), CPU)
+        load_model(card, sde("vp"), CPU, installed())
     assert "\n" not in str(error.value)

@@ -55,13 +55,13 @@ def test_one_network_serves_every_sde(ratio: float) -> None:
     """The same noisy image at sigma / alpha = ratio, moved to each SDE's scale and range, has one score."""
     y = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
     y = y + ratio * torch.randn(y.shape, generator=torch.Generator().manual_seed(1))
-    reference = load_model(card(), sde("vp"), CPU).score(y, NoiseLevel(0.0, 1.0, ratio))
+    reference = load_model(card(), sde("vp"), CPU, installed()).score(y, NoiseLevel(0.0, 1.0, ratio))
     for name, alpha in (("vp", 0.7), ("subvp", 0.3), ("ve", 1.0)):
         low, high = sde(name).data_range
         gain = (high - low) / 2
         x = alpha * ((y + 1) * gain + low)
         level = NoiseLevel(0.0, alpha, alpha * ratio * gain)
-        score = load_model(card(), sde(name), CPU).score(x, level)
+        score = load_model(card(), sde(name), CPU, installed()).score(x, level)
         # float32 in an ill-conditioned difference: alpha D - x over sigma^2
         error = (score * (alpha * gain) - reference).abs().max()
         assert error < 1e-4 * reference.abs().max()
@@ -70,7 +70,7 @@ def test_one_network_serves_every_sde(ratio: float) -> None:
 @pytest.mark.parametrize("sigma", [0.2, 0.5, 1.0])
 def test_network_denoises(sigma: float) -> None:
     """It takes out more than half of the noise's power, on images drawn from the mixture."""
-    mixture = load_model(installed().get("checkpoints", "gmm-cifar10").thing, sde("vp"), CPU)
+    mixture = load_model(installed().get("checkpoints", "gmm-cifar10").thing, sde("vp"), CPU, installed())
     tables = mixture.data  # type: ignore[attr-defined]
     generator = torch.Generator().manual_seed(0)
     draws = torch.from_numpy(tables.mean[:8]).float()
@@ -79,7 +79,7 @@ def test_network_denoises(sigma: float) -> None:
     )
     clean = mixture.images(draws) * 2 - 1
     noisy = clean + sigma * torch.randn(clean.shape, generator=generator)
-    score = load_model(card(), sde("vp"), CPU).score(noisy, NoiseLevel(0.0, 1.0, sigma))
+    score = load_model(card(), sde("vp"), CPU, installed()).score(noisy, NoiseLevel(0.0, 1.0, sigma))
     denoised = noisy + sigma**2 * score
     assert float((denoised - clean).square().mean()) < 0.5 * sigma**2
 
@@ -104,7 +104,9 @@ def test_quick_run(
 def test_bf16_stays_near_fp32() -> None:
     x = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     level = NoiseLevel(0.0, 0.8, 0.6)
-    full, half = (load_model(card(), sde("vp"), CPU, precision=p).score(x, level) for p in ("fp32", "bf16"))
+    full, half = (
+        load_model(card(), sde("vp"), CPU, installed(), precision=p).score(x, level) for p in ("fp32", "bf16")
+    )
     assert not torch.equal(full, half)
     # bf16 keeps 8 bits: 2^-8 a layer, some thirty layers adding up as their root
     assert float((full - half).norm() / full.norm()) < 30**0.5 * 2**-8
@@ -115,6 +117,6 @@ def test_bf16_stays_near_fp32() -> None:
 def test_gpu_agrees_with_cpu() -> None:
     x = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     level = NoiseLevel(0.0, 0.8, 0.6)
-    host = load_model(card(), sde("vp"), CPU).score(x, level)
-    there = load_model(card(), sde("vp"), torch.device("cuda")).score(x.cuda(), level).cpu()
+    host = load_model(card(), sde("vp"), CPU, installed()).score(x, level)
+    there = load_model(card(), sde("vp"), torch.device("cuda"), installed()).score(x.cuda(), level).cpu()
     assert float((host - there).abs().max()) < 1e-3 * float(host.abs().max())

@@ -20,10 +20,11 @@ from bench.checkpoints.install.installer import import_files, pull
 from bench.cli import main
 from bench.cli.fetching import Fetching
 from bench.errors import SHORT, did_you_mean, printable
+from bench.events import Working
 from bench.plan.installed import load_cards
 from bench.plugins.registry import Registry
-from tests.support.plugins import empty_registry, installed
-from tests.support.served import Hooks, Served, Server, content, sha256, write_card
+from tests.support.plugins import installed
+from tests.support.served import Served, Server, content, fake_registry, sha256, write_card
 
 BODY, OTHER, SHORTER = content(3000), content(3000, seed=1), content(2000)
 NAME = "weights.bin"
@@ -37,10 +38,7 @@ Bench = Callable[..., tuple[int, str, str]]
 @pytest.fixture
 def found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
     """A registry with the fake format, in a working folder with a cache of its own."""
-    made = empty_registry()
-    made.load(Hooks(), "fakes", "1.0")
-    for place in ("cli.checkpoints", "checkpoints.install.installer"):
-        monkeypatch.setattr(f"bench.{place}.registry", lambda: made)
+    made = fake_registry()
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     return made
@@ -109,7 +107,7 @@ def test_a_changed_file_under_a_card_without_facts(bench: Bench, found: Registry
     own = add(found, "own", [{"name": NAME}])
     for name, body in (("a.pth", BODY), ("longer.pth", content(4000)), ("b.pth", OTHER)):
         Path(name).write_bytes(body)
-    assert "taken down, as none is published" in bench("checkpoints", "import", "a.pth", "--card", "own")[1]
+    assert "recorded, as none is published" in bench("checkpoints", "import", "a.pth", "--card", "own")[1]
     place = cache.folder("own")
     again = (0, f"own is installed already, unchanged: {place}\n", "")
     assert bench("checkpoints", "import", "a.pth", "--card", "own") == again
@@ -121,24 +119,24 @@ def test_a_changed_file_under_a_card_without_facts(bench: Bench, found: Registry
     (place / NAME).write_bytes(SHORTER)  # the same file repairs
     assert "installed own in" in bench("checkpoints", "import", "a.pth", "--card", "own")[1]
     shutil.rmtree(place)
-    assert import_files(own, Path("longer.pth"))
+    assert import_files(own, Path("longer.pth"), fake_registry())
 
 
 def test_a_size_that_the_card_gives_leaves_no_choice(found: Registry) -> None:
     own = add(found, "own", [{"name": NAME, "bytes": len(BODY), "sha256": sha256(BODY)}])
     Path("short").write_bytes(SHORTER)
-    assert "remove" not in refused(lambda: import_files(own, Path("short")))
+    assert "remove" not in refused(lambda: import_files(own, Path("short"), fake_registry()))
 
 
 def test_a_changed_file_on_a_server(found: Registry) -> None:
     with Server() as server:
         server.files[NAME] = Served(BODY)
         own = add(found, "own", [{"name": NAME, "url": server.url(NAME)}])
-        assert pull(own)
+        assert pull(own, fake_registry())
         (own.folder / NAME).unlink()
         server.files[NAME] = Served(SHORTER, etag='"two"')
         assert f"; if it may differ from what was first installed, remove {own.folder}" in refused(
-            lambda: pull(own)
+            lambda: pull(own, fake_registry())
         )
 
 
@@ -238,7 +236,7 @@ def test_a_complaint_that_names_no_file_begins_with_the_path(
     monkeypatch.setattr("tests.support.served.Fake.read", refuses)
     Path("html.pth").write_bytes(BODY)
     own = add(found, "own", [{"name": NAME}])
-    assert refused(lambda: import_files(own, Path("html.pth"))) == (
+    assert refused(lambda: import_files(own, Path("html.pth"), fake_registry())) == (
         "checkpoint own: html.pth: its tensors are of another network; nothing was installed"
     )
 
@@ -249,7 +247,7 @@ def test_a_web_page_is_told(found: Registry, suffix: str, known: bool) -> None:
     facts: dict[str, Any] = {"bytes": len(BODY), "sha256": sha256(BODY)} if known else {}
     own = add(found, "own", [{"name": f"weights.{suffix}"} | facts])
     Path(f"html.{suffix}").write_bytes(PAGE)
-    assert refused(lambda: import_files(own, Path(f"html.{suffix}"))) == (
+    assert refused(lambda: import_files(own, Path(f"html.{suffix}"), fake_registry())) == (
         f"checkpoint own: html.{suffix} is a web page, not the file: fetch it in a browser; "
         "nothing was installed"
     )
@@ -271,11 +269,13 @@ def test_what_is_no_regular_file(found: Registry) -> None:
         ("fifo/x", "there is no file fifo/x"),
         ("x" * 300, "can't be read: File name too long"),
     ):
-        assert said in refused(lambda name=name: import_files(own, Path(name)))  # type: ignore[misc]
+        assert said in refused(lambda name=name: import_files(own, Path(name), fake_registry()))  # type: ignore[misc]
     (Path("folder") / "config.json").mkdir()
-    assert "folder/config.json is not a regular file" in refused(lambda: import_files(two, Path("folder")))
+    assert "folder/config.json is not a regular file" in refused(
+        lambda: import_files(two, Path("folder"), fake_registry())
+    )
     (Path("folder") / NAME).write_bytes(BODY)
-    assert import_files(own, Path("folder"))
+    assert import_files(own, Path("folder"), fake_registry())
 
 
 def test_verify_tells_what_is_absent(bench: Bench, found: Registry) -> None:
@@ -309,11 +309,11 @@ def test_leftovers_of_other_checkpoints_are_cleared_unless_someone_is_at_work(fo
             (cache.root() / area / name / NAME).write_bytes(BODY)
     (cache.root() / "locks").mkdir()
     with FileLock(cache.root() / "locks" / "working.lock"):
-        import_files(own, Path("a"))
+        import_files(own, Path("a"), fake_registry())
     assert sorted(p.name for p in (cache.root() / "staging").iterdir()) == ["working"]
     assert list((cache.root() / "aside").iterdir()) == []
     assert sorted(p.name for p in (cache.root() / "checkpoints").iterdir()) == ["moving", "own"]
-    import_files(own, Path("a"))
+    import_files(own, Path("a"), fake_registry())
     assert list((cache.root() / "staging").iterdir()) == []
 
 
@@ -321,15 +321,15 @@ def test_a_long_import_into_a_pipe_says_what_it_does(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("bench.cli.fetching.PATIENCE", 0.2)
-    with Fetching() as listener:
-        listener.working("copying quickly")
-        listener.working("checking [b]x[/b]\x1b")
+    with Fetching() as display:
+        display(Working("copying quickly"))
+        display(Working("checking [b]x[/b]\x1b"))
         deadline = time.monotonic() + 20
         said = ""
         while not said and time.monotonic() < deadline:
             time.sleep(0.01)
             said = capsys.readouterr().out
-        listener.working("reading x")
+        display(Working("reading x"))
     time.sleep(0.4)
     assert said == "checking [b]x[/b]\\u001b …\n"
     assert capsys.readouterr().out == ""

@@ -23,8 +23,8 @@ from bench.cli import main
 from bench.cli.console import amount
 from bench.plan.installed import load_cards
 from bench.plan.settings import card_folders
-from tests.support.plugins import empty_registry, installed
-from tests.support.served import Hooks, Served, Server, content, sha256, write_card
+from tests.support.plugins import installed
+from tests.support.served import Served, Server, content, fake_registry, sha256, write_card
 
 ROOT = Path(__file__).resolve().parents[2]
 BODY = content()
@@ -57,16 +57,13 @@ def folder(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
 @pytest.fixture
 def bench(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Bench:
     """Runs ``bench checkpoints ARGUMENTS`` there: status, stdout, stderr."""
-    found = empty_registry()
-    found.load(Hooks(), "fakes", "1.0")
+    found = fake_registry()
     load_cards(found, folder)
-    for place in ("cli.checkpoints", "checkpoints.install.installer"):
-        monkeypatch.setattr(f"bench.{place}.registry", lambda: found)
     monkeypatch.setattr(fetch, "PAUSES", ())
 
     def call(*arguments: str) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as stop:
-            main(["checkpoints", *arguments])
+            main(["checkpoints", *arguments], registry=found)
         out, err = capsys.readouterr()
         assert "Traceback" not in out + err
         assert isinstance(stop.value.code, int)
@@ -148,11 +145,11 @@ def test_pull_then_path_show_verify(bench: Bench, folder: Path, server: Server) 
     status, out, err = bench("pull", "two")
     assert (status, err) == (0, "")
     assert f"installed two in {place}" in out
-    assert f"two.bin: sha256 {sha256(BODY)}, taken down, as none is published" in out
+    assert f"two.bin: sha256 {sha256(BODY)}, recorded, as none is published" in out
     assert bench("pull", "two") == (0, f"two is installed already: {place}\n", "")
     assert len(server.files["two.bin"].asked) == 1
     assert bench("path", "two") == (0, f"{place}\n", "")
-    assert f"sha256 {sha256(BODY)} (taken down at first installation)" in bench("show", "two")[1]
+    assert f"sha256 {sha256(BODY)} (recorded at first installation)" in bench("show", "two")[1]
     shown = json.loads(bench("show", "two", "--json")[1])
     assert shown["card"]["name"] == shown["name"] == "two"
     assert (shown["state"], shown["folder"]) == ("installed", str(place))
@@ -235,7 +232,7 @@ def test_interrupted_it_says_what_is_kept(folder: Path, server: Server) -> None:
         _, err = child.communicate()
     assert (child.returncode, err) == (
         130,
-        "bench: stopped; what has come is kept: the same command goes on from there\n",
+        "bench: stopped; what was fetched is kept: the same command resumes from there\n",
     )
     assert not cache.folder("one").exists()
     assert part() >= 2 * fetch.CHUNK

@@ -28,7 +28,7 @@ BLOCK = (slice(None), slice(None), slice(0, 8), slice(0, 8))
 @pytest.fixture(scope="module")
 def model() -> MixtureModel:
     card = installed().get("checkpoints", "gmm-cifar10").thing
-    made = load_model(card, sde("vp"), torch.device("cpu"))
+    made = load_model(card, sde("vp"), torch.device("cpu"), installed())
     assert isinstance(made, MixtureModel)
     return made
 
@@ -49,7 +49,7 @@ def samples(model: MixtureModel) -> torch.Tensor:
 def lowest(model: MixtureModel) -> MixtureModel:
     """The marginal of the lowest frequencies: a mixture of the same weights."""
     data = Mixture(model.data.weight, model.data.mean[BLOCK].copy(), model.data.variance[BLOCK].copy())
-    return MixtureModel(data, "cpu", torch.float32, colour=None, range_=model.range)
+    return MixtureModel(data, "cpu", torch.float32, color=None, range_=model.range)
 
 
 def exact_shares(model: MixtureModel) -> tuple[Array, float]:

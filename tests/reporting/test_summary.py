@@ -1,30 +1,30 @@
-"""The table at the end of a run, titles of cells, and how the command ends."""
+"""The table at the end of a run."""
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bench.plan.planning import make_plan
-from bench.plan.settings import Settings
-from bench.reporting.summary import notes, spread, summary_rows
-from tests.support.plugins import installed
+from bench.reporting.summary import fits, metric_notes, notes, over_samples, spread, summary_layout
+from bench.results.record import Cost, Record
+from tests.support import made_up
+from tests.support.made_up import metric_record
 
 
-def record(seed: int, value: float, **reading: Any) -> dict[str, Any]:
-    fd = {"value": value, "n": 200, "error": 0.5, "note": "", "details": {}} | reading
-    cost = {"nfe": 20, "seconds": 2.0, "samples_per_second": 100.0 + seed, "network_share": 0.975}
-    return {
-        "status": "finished",
-        "title": f"net · vp · em, 20 steps · seed {seed}",
-        "metrics": {"fd": fd},
-        "cost": cost,
-    }
+def record(seed: int, value: float, **changes: Any) -> Record:
+    """A finished record of one cell."""
+    fields = {"value": value, "n": 200, "error": 0.5, "exact": None} | changes
+    cost = Cost(nfe=20, seconds=2.0, samples_per_second=100.0 + seed, network_share=0.975, warm_seconds=0.0)
+    return made_up.record(
+        seed=seed, title="net · vp · em, 20 steps", metrics={"fd": metric_record(**fields)}, cost=cost
+    )
+
+
+def rows(*records: Record) -> list[dict[str, str]]:
+    """The summary's lines by the names of their columns."""
+    layout = summary_layout(records)
+    return [dict(zip(layout.header, (entry.plain for entry in line), strict=True)) for line in layout.lines]
 
 
 def test_spread_is_mean_and_sample_deviation() -> None:
@@ -33,72 +33,45 @@ def test_spread_is_mean_and_sample_deviation() -> None:
 
 
 def test_seeds_are_one_row_and_neither_error_is_called_the_other() -> None:
-    (row,) = summary_rows([record(0, 1.0), record(1, 3.0)])
+    (row,) = rows(record(0, 1.0), record(1, 3.0))
     assert row["sampler"] == "net · vp · em, 20 steps"
     assert row["value"] == "2 ± 1.4 (std over 2 seeds), standard error of each over its samples 0.5"
     assert (row["samples"], row["NFE per sample"], row["in network"]) == ("200", "20", "97.5 %")
-    (row,) = summary_rows([record(0, 1.0, exact=1.25)])
+    assert "exact" not in row
+    (row,) = rows(record(0, 1.0, exact=1.25))
     assert (row["value"], row["exact"]) == ("1 ± 0.5 (standard error over samples)", "1.25")
 
 
-def test_failed_cells_have_no_row_and_daggers_are_explained() -> None:
-    failed = record(0, 1.0) | {"status": "failed"}
+def test_cells_are_told_apart_by_their_settings_and_not_by_their_titles() -> None:
+    other = made_up.record(index=1, seed=0, title="net · vp · em, 20 steps")
+    assert len(rows(record(0, 1.0), other)) == 2
+
+
+def test_failed_runs_have_no_row_and_daggers_are_explained() -> None:
+    failed = made_up.failed_record()
     flagged = record(1, 1.0, note="n below 1000", error=None)
-    (row,) = summary_rows([failed, flagged])
+    (row,) = rows(failed, flagged)
     assert row["value"] == "1 †"
     assert [n.startswith("† fd: n below 1000") for n in notes([failed, flagged])] == [True]
+    assert rows(failed) == []
 
 
 @pytest.mark.parametrize(
-    ("value", "bias", "said"), [(-0.1, "none", 1), (0.1, "none", 0), (-0.1, "upwards", 0)]
+    ("value", "bias", "lines"), [(-0.1, "none", 1), (0.1, "none", 0), (-0.1, "upwards", 0)]
 )
-def test_a_value_below_nought_is_explained_where_its_bias_is_taken_off(
-    value: float, bias: str, said: int
+def test_a_negative_value_is_explained_where_its_bias_is_subtracted(
+    value: float, bias: str, lines: int
 ) -> None:
-    assert sum("fd below nought" in note for note in notes([record(0, value, bias=bias)])) == said
+    assert sum("fd below zero" in note for note in notes([record(0, value, bias=bias)])) == lines
 
 
-def titles(**changes: Any) -> list[str]:
-    base: dict[str, Any] = {"checkpoint": ["gaussian-cifar10"], "samples": 8, "steps": 30}
-    return [cell.title for cell in make_plan(Settings(**(base | changes)), installed())]
-
-
-def test_titles_tell_apart_what_differs() -> None:
-    assert titles() == ["gaussian-cifar10 · vp · reverse_diffusion, 30 steps · seed 0"]
-    variants = [
-        titles(corrector=["langevin"]),
-        titles(corrector=["langevin"], parameters={"corrector": {"snr": "0.2"}}),
-        titles(grid="polynomial"),
-        titles(grid="polynomial", rho=3.0),
-        titles(denoise="none"),
-        titles(precision="bf16"),
-        titles(parameters={"sde": {"beta_max": 10}}),
-        titles(predictor=["euler_maruyama"]),
-        titles(predictor=["euler_maruyama"], parameters={"predictor": {"dt": "published"}}),
-        titles(solver=["rk45"]),
-        titles(solver=["rk45"], parameters={"solver": {"tol": 1e-3}}),
-    ]
-    assert len({title for (title,) in variants}) == len(variants)
-
-
-def test_a_name_given_twice_counts_once() -> None:
-    assert len(titles(sde=["ve", "ve"], checkpoint=["gaussian-cifar10"] * 2, repeats=2)) == 2
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="no SIGPIPE there")
-def test_a_reader_that_leaves_is_no_failure_of_ours(tmp_path: Path) -> None:
-    """SIGPIPE ends the command, as it does any other; there is no traceback and no status of ours."""
-    code = "import os, time; from bench.cli import main; time.sleep(0.5); main()"
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, "list", "--json"],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    assert process.stderr is not None
-    process.stdout.close()
-    said = process.stderr.read().decode()
-    process.stderr.close()
-    assert process.wait() == -signal.SIGPIPE
-    assert "Traceback" not in said
+def test_intervals_and_fits_are_those_of_the_details() -> None:
+    fit = {"value": 1.5, "slope": -30.0, "points": [[10, 2.0], [80, 1.6]], "r2": 0.9, "fit_error": 0.1}
+    details = {"interval": {"low": 0.9, "high": 1.1}, "fit": fit, "at_n": 1.6}
+    value = metric_record(error=None, details=details)
+    assert over_samples([value]) == ", 95 % interval over samples 0.9 to 1.1"
+    assert over_samples([value, value]) == ""
+    (line,) = fits({"fd": value})
+    assert line.startswith("fd: 1.5 - 30 / n, fitted to 2 sizes from n = 10 to 80: R^2 0.9")
+    assert fits({"fd": metric_record()}) == []
+    assert metric_notes({"fd": value}) == []

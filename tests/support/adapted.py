@@ -1,4 +1,4 @@
-"""What the tests of both adapters share: Gaussian data, its samples, what adapted samplers are held to."""
+"""What the tests of both adapters share: Gaussian data, its samples, checks of adapted samplers."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from bench import BenchError, Prediction, Solver, Tensor
-from bench.cli import main
 from bench.diffusion.noise import noise_streams
 from bench.diffusion.sampler import Sampler
-from bench.testing.probe import Stream, prior, run
+from bench.testing.probe import CountedNoise, prior
 from tests.support.analytic import gaussian, sde
+from tests.support.checks import context
 from tests.support.plugins import installed
 
 MU = np.linspace(-0.5, 0.5, 64).reshape(1, 8, 8)
@@ -37,27 +37,29 @@ def sample(solver: Solver, law: str, batch: int, seed: int = 0) -> tuple[Tensor,
 
 
 def check_noise(solver: Solver, *, drawn: bool) -> None:
-    """The run's stream decides the result where the sampler draws noise, and is not touched elsewhere."""
+    """The run's stream decides the result of a sampler that draws noise; no other draws from it."""
     assert solver.couples_batch is drawn
     results = []
     for seed in (0, 0, 1):
-        stream = Stream(seed)
-        results.append(run(solver, sde("vp"), 5, prior(2), noise=stream).x)
-        assert stream.drawn == drawn
+        stream = CountedNoise(seed)
+        results.append(context().trial(solver, sde("vp"), 5, prior(2), noise=stream).x)
+        assert stream.draws == drawn
     assert torch.equal(results[0], results[1])
     assert torch.equal(results[0], results[2]) is not drawn
 
 
-def check_refused(name: str, parameters: dict[str, Any], said: str) -> None:
-    """It is told in a line."""
+def check_refused(name: str, parameters: dict[str, Any], message: str) -> None:
+    """The refusal is one line that contains the message."""
     with pytest.raises(BenchError) as error:
         build(name, **parameters)
-    assert said in str(error.value)
+    assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 
 def bench(*arguments: str) -> int:
     """The exit status of a command."""
+    from bench.cli import main
+
     with pytest.raises(SystemExit) as stopped:
         main(list(arguments))
     return int(stopped.value.code or 0)

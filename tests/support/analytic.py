@@ -36,7 +36,7 @@ def tensor(name: str) -> Tensor:
 def gaussian(mean: Array, variance: Array, dtype: torch.dtype = torch.float64) -> MixtureModel:
     """N(mean, diag(variance)) as a model; arrays of one shape."""
     data = Mixture(np.ones(1), mean[None], variance[None])
-    return MixtureModel(data, "cpu", dtype, colour=None, range_=(0.0, 1.0))
+    return MixtureModel(data, "cpu", dtype, color=None, range_=(0.0, 1.0))
 
 
 def recorded_model(dtype: torch.dtype = torch.float64) -> Model:

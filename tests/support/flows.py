@@ -11,8 +11,9 @@ import torch
 from bench import SDE, Array, BatchContext, Model, Noise, Prediction, Sampler, Task, Tensor
 from bench.closed_form.mixture import MixtureModel
 from bench.diffusion.noise import noise_stream
-from bench.testing import probe
+from bench.testing.context import GAUSSIAN
 from tests.support.analytic import sde
+from tests.support.checks import context
 from tests.support.plugins import installed
 
 
@@ -27,9 +28,9 @@ def flow_sde(name: str) -> SDE:
     return sde(name, eps=1e-5)
 
 
-def thin_model(run: SDE, checkpoint: str = probe.GAUSSIAN) -> MixtureModel:
+def thin_model(run: SDE, checkpoint: str = GAUSSIAN) -> MixtureModel:
     """An exact checkpoint on every fourth frequency."""
-    data = probe.truth(checkpoint, run)
+    data = context().truth(checkpoint, run)
     return MixtureModel(data, "cpu", torch.float64, colour=None, range_=run.data_range)
 
 
@@ -61,7 +62,7 @@ def normal_latents(seed: int, n: int = 500, shape: tuple[int, ...] = (3, 4, 4)) 
 
 def marginal_variances(run: SDE) -> tuple[Array, Array, Array]:
     """Mean of the thinned Gaussian data, and the variances of its marginals at eps and at T."""
-    mean, variance = probe.gaussian(run)
+    mean, variance = context().gaussian(run)
     low, high = (run.at(t) for t in (run.eps, run.end))
     v_low, v_high = (level.alpha**2 * variance + level.sigma**2 for level in (low, high))
     return mean, v_low, v_high

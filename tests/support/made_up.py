@@ -1,52 +1,56 @@
-"""Made-up records of a suite: plain numbers that follow from a cell's place alone."""
+"""Made-up plans and records of a suite: plain numbers that follow from a cell's place alone."""
 
 from __future__ import annotations
 
-import json
 import math
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from bench.plan.settings import suites
 from bench.plan.suites import Suite, expand, resolved
-from bench.results.manifest import read_published
+from bench.reporting.table import Cell, Table
+from bench.results.identity import CheckpointIdentity, Identity, PluginIdentity
+from bench.results.manifest import PlannedRun, SuitePlan, read_published
+from bench.results.record import Cost, MetricRecord, Provenance, Record
 from bench.results.store import Store
 from tests.support.paths import TESTS_PATH
 
 METRIC = "fd_dct"
 
 
-def manifest(suite: str, seeds: int = 2, scale: float = 1.0) -> dict[str, Any]:
+def suite_plan(suite: str, seeds: int = 2, scale: float = 1.0) -> SuitePlan:
     """What a run of the shipped suite would leave as its plan."""
-    chosen: Suite = resolved(suite, suites(TESTS_PATH))
-    cells = [
-        {
-            "sde": place.sde,
-            "row": place.row,
-            "column": place.column,
-            "x": place.x,
-            "seed": seed,
-            "title": f"{place.sde} {place.row} {place.column} · seed {seed}",
-            "fingerprint": f"{seed:02x}{i:014x}",
-        }
-        for seed in range(seeds)
-        for i, (place, _) in enumerate(expand(suite, chosen))
-    ]
-    return {
-        "suite": suite,
-        "name": "made-up",
-        "about": chosen.about,
-        "layout": chosen.layout,
-        "x": chosen.x,
-        "checkpoint": "gaussian-cifar10",
-        "samples": 100,
-        "batch_size": 50,
-        "steps_scale": scale,
-        "precision": "fp32",
-        "metrics": [METRIC],
-        "published": read_published(Path(chosen.published)) if chosen.published else [],
-        "cells": cells,
-    }
+    shipped: Suite = resolved(suite, suites(TESTS_PATH))
+    places = [place for place, _ in expand(suite, shipped)]
+    return SuitePlan(
+        suite=suite,
+        name="made-up",
+        about=shipped.about,
+        layout=shipped.layout or "list",
+        x=shipped.x,
+        checkpoint="gaussian-cifar10",
+        samples=100,
+        batch_size=50,
+        steps_scale=scale,
+        precision="fp32",
+        metrics=(METRIC,),
+        published=tuple(read_published(Path(shipped.published))) if shipped.published else (),
+        cells=tuple(
+            PlannedRun(
+                sde=place.sde,
+                row=place.row,
+                column=place.column,
+                x=place.x,
+                seed=seed,
+                title=f"{place.sde} {place.row} {place.column}",
+                fingerprint=f"{seed:02x}{i:014x}",
+                sampler=f"{i:016x}",
+            )
+            for seed in range(seeds)
+            for i, place in enumerate(places)
+        ),
+    )
 
 
 def value(index: int, seed: int) -> float:
@@ -54,48 +58,159 @@ def value(index: int, seed: int) -> float:
     return round(0.1 * math.exp(0.37 * (index * 7 % 13)) * (1 + 0.01 * seed), 6)
 
 
-def record(cell: dict[str, Any], index: int, **changes: Any) -> dict[str, Any]:
+def plugin(name: str, **parameters: Any) -> PluginIdentity:
+    """A plugin's identity."""
+    return PluginIdentity(
+        name=name, parameters=parameters, distribution="sampler-bench", version="0.1.0", code=""
+    )
+
+
+def identity(seed: int = 0, index: int = 0, **changes: Any) -> Identity:
+    """An identity whose cell depends on ``index``."""
+    checkpoint = CheckpointIdentity(
+        name="gaussian-cifar10",
+        format="exact",
+        shape=(3, 32, 32),
+        data_range=(0.0, 1.0),
+        sha256="",
+        convention="exact",
+    )
+    fields: dict[str, Any] = {
+        "checkpoint": checkpoint,
+        "task": plugin("generate"),
+        "sde": plugin("vp"),
+        "predictor": plugin("made_up", index=index),
+        "steps": 10,
+        "denoise": "mean",
+        "batch_size": 50,
+        "seed": seed,
+        "precision": "fp32",
+        "compile": False,
+        "device": "cpu AVX2",
+        "torch": "2",
+        "code": "",
+    }
+    return Identity(**(fields | changes))
+
+
+def metric_record(index: int = 0, seed: int = 0, **changes: Any) -> MetricRecord:
+    """The value of the cell at ``index`` of its suite."""
+    fields: dict[str, Any] = {
+        "metric": METRIC,
+        "value": value(index, seed),
+        "n": 100,
+        "error": 0.01,
+        "exact": value(index, 0),
+    }
+    return MetricRecord(**(fields | changes))
+
+
+def record(index: int = 0, seed: int = 0, **changes: Any) -> Record:
     """A finished record of the cell at ``index`` of its suite."""
-    seed = cell["seed"]
-    return {
-        "fingerprint": cell["fingerprint"],
-        "key": cell["fingerprint"],
-        "title": cell["title"],
+    seconds = 2.0 + seed
+    fields: dict[str, Any] = {
+        "fingerprint": f"{seed:02x}{index:014x}",
+        "key": f"{seed:02x}{index:014x}",
+        "title": f"cell {index}",
         "status": "finished",
         "created": "2026-01-01T00:00:00+00:00",
         "samples": 100,
-        "identity": {"checkpoint": {"name": "gaussian-cifar10"}, "device": "cpu AVX2", "seed": seed},
-        "provenance": {"bench": "0.1.0", "torch": "2", "commit": "c0ffee", "dirty": False},
-        "metrics": {
-            METRIC: {
-                "value": value(index, seed),
-                "n": 100,
-                "error": 0.01,
-                "note": "",
-                "direction": "lower",
-                "exact": value(index, 0),
-            }
-        },
-        "cost": {
-            "nfe": 10 + index,
-            "seconds": 2.0 + seed,
-            "samples_per_second": 100 / (2.0 + seed),
-            "network_share": 0.5,
-        },
-    } | changes
+        "outputs": ("images",),
+        "identity": identity(seed, index),
+        "provenance": Provenance(
+            bench="0.1.0",
+            torch="2",
+            numpy="2",
+            python="3",
+            platform="",
+            processor="",
+            commit="c0ffee",
+            dirty=False,
+        ),
+        "metrics": {METRIC: metric_record(index, seed)},
+        "cost": Cost(
+            nfe=10 + index,
+            seconds=seconds,
+            samples_per_second=100 / seconds,
+            network_share=0.5,
+            warm_seconds=0.0,
+        ),
+    }
+    return Record(**(fields | changes))
 
 
-def fill(store: Store, plan: dict[str, Any], **kept: Any) -> None:
-    """Put the plan and its records into a store; ``missing`` and ``failed`` name cells by (index, seed)."""
+def failed_record(index: int = 0, seed: int = 0, **changes: Any) -> Record:
+    """A failed record of the cell at ``index`` of its suite."""
+    failure = {"status": "failed", "reason": "ValueError: it broke | here", "log": "nowhere"}
+    return record(index, seed, **({"metrics": {}, "cost": None} | failure | changes))
+
+
+def put(store: Store, made_up: Record) -> None:
+    """Put a record into a store, without the lock of `Store.write_record`."""
+    store.record_path(made_up.fingerprint).write_bytes(made_up.to_json())
+
+
+def indices(plan: SuitePlan) -> list[int]:
+    """The index of each planned run's cell in its suite."""
+    cells = len({run.place for run in plan.cells})
+    return [place % cells for place in range(len(plan.cells))]
+
+
+def fill(
+    store: Store,
+    plan: SuitePlan,
+    missing: Collection[tuple[int, int]] = (),
+    failed: Collection[tuple[int, int]] = (),
+) -> None:
+    """Put the plan and its records into a store; ``missing`` and ``failed`` name runs by (index, seed)."""
     store.write_suite(plan)
-    for place, cell in enumerate(plan["cells"]):
-        index = place % (len(plan["cells"]) // (1 + plan["cells"][-1]["seed"]))
-        where = (index, cell["seed"])
-        if where in kept.get("missing", ()):
+    for index, run in zip(indices(plan), plan.cells, strict=True):
+        if (index, run.seed) in missing:
             continue
-        made = record(cell, index)
-        if where in kept.get("failed", ()):
-            made = {k: v for k, v in made.items() if k not in ("metrics", "cost")}
-            made |= {"status": "failed", "reason": "ValueError: it broke | here", "log": "nowhere"}
-        path = store.record_path(cell["fingerprint"])
-        path.write_text(json.dumps(made))
+        make = failed_record if (index, run.seed) in failed else record
+        put(store, make(index, run.seed, title=run.title, fingerprint=run.fingerprint))
+
+
+def cell(**changes: Any) -> Cell:
+    """A finished cell of two seeds."""
+    fields: dict[str, Any] = {
+        "sde": "ve",
+        "row": "r",
+        "column": "c",
+        "x": None,
+        "status": "finished",
+        "value": 1.0,
+        "std": 0.1,
+        "seeds": 2,
+        "planned": 2,
+        "error": None,
+        "exact": None,
+        "published": None,
+        "published_std": None,
+        "quantity": "",
+        "nfe": 10.0,
+        "pace": 50.0,
+        "pace_std": None,
+        "network_share": 0.5,
+    }
+    return Cell(**(fields | changes))
+
+
+def table(*cells: Cell, **changes: Any) -> Table:
+    """A table of these cells."""
+    fields: dict[str, Any] = {
+        "suite": "mine",
+        "name": "made-up",
+        "metric": METRIC,
+        "checkpoint": "gaussian-cifar10",
+        "samples": 100,
+        "steps_scale": 1.0,
+        "precision": "fp32",
+        "layout": "grid",
+        "x": None,
+        "lower_is_better": True,
+        "cells": cells,
+        "notes": (),
+        "excerpt": cells,
+    }
+    return Table(**(fields | changes))

@@ -15,8 +15,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
 
-from bench import BenchError, Card, Register, hookimpl
+from bench import SDE, BenchError, Card, Register, hookimpl
 from bench.checkpoints.readers import Reader
+from bench.plugins.registry import Registry
+from tests.support.plugins import empty_registry
 
 MAGIC = b"FAKE"
 
@@ -38,10 +40,10 @@ class Fake(Reader):
             path.with_suffix(".converted").write_bytes(path.read_bytes())
             path.unlink()
 
-    def read(self, card: Card, folder: Path) -> Any:
+    def read(self, card: Card, folder: Path, sde: SDE | None) -> Any:
         for path in sorted(folder.iterdir()):
-            found = path.read_bytes()
-            if path.suffix != ".json" and found[:12] != MAGIC + len(found).to_bytes(8, "big"):
+            body = path.read_bytes()
+            if path.suffix != ".json" and body[:12] != MAGIC + len(body).to_bytes(8, "big"):
                 raise BenchError(f"{path.name} is not a fake file, or damaged")
 
 
@@ -49,6 +51,13 @@ class Hooks:
     @hookimpl
     def register_readers(self, register: Register) -> None:
         register(Fake)
+
+
+def fake_registry() -> Registry:
+    """A registry of the fake format and nothing else."""
+    registry = empty_registry()
+    registry.load(Hooks(), "fakes", "1.0")
+    return registry
 
 
 def sha256(body: bytes) -> str:
@@ -170,7 +179,8 @@ class _Handler(BaseHTTPRequestHandler):
 
 if __name__ == "__main__":
     from bench.cli import main
-    from bench.plugins.registry import registry
+    from bench.plan.installed import installed_registry
 
-    registry().load(Hooks(), "fakes", "1.0")
-    main(sys.argv[1:])
+    everything = installed_registry()
+    everything.load(Hooks(), "fakes", "1.0")
+    main(sys.argv[1:], registry=everything)

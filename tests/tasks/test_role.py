@@ -1,8 +1,9 @@
-"""The role task: what a third party's task leaves is stored, measured, recorded and shown."""
+"""The role task: the outputs of a third party's task are stored, measured, recorded and shown."""
 
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from bench import (
     BatchContext,
     Card,
     Metric,
+    MetricContext,
     MetricResult,
     MetricState,
     Register,
@@ -28,19 +30,21 @@ from bench import (
 )
 from bench.cli import main
 from bench.errors import BenchError
+from bench.tasks.role import check_task
+from tests.support.analytic import sde
+from tests.support.completions import completion_batch, pc, small_gaussian
 from tests.support.plugins import installed
 
 Bench = Callable[..., str]
 RUN = ("run", "--device", "cpu", "--checkpoint", "gaussian-cifar10", "--grid", "uniform", "--steps", "30")
 SMALL = ("--samples", "12", "--batch-size", "4")
 
-
 WARMED: list[int] = []
-"""The sizes of the batches that the task was warmed up for."""
+"""Sizes of the batches that `Copies` is warmed up for."""
 
 
 class Copies(Task):
-    """Leaves each image, its mean times a gain, and the sample's number; draws nothing."""
+    """The mean of each image times a gain, and the sample's number; without random numbers."""
 
     name = "copies"
     outputs = ("brightness", "number")
@@ -49,7 +53,7 @@ class Copies(Task):
 
     gain: float = param(default=1.0, help="a factor", above=0)
     each: int = param(default=2, help="samples of each image", low=1)
-    forgets: bool = param(default=False, help="leaves too little")
+    forgets: bool = param(default=False, help="whether a row is missing")
 
     @property
     def per_image(self) -> int:
@@ -59,34 +63,34 @@ class Copies(Task):
         if sampler.corrector is not None and sampler.corrector.calls:
             raise BenchError("copies has no use for a corrector")
 
-    def warm(self, work: BatchContext) -> None:
-        WARMED.append(work.size)
+    def warm(self, batch: BatchContext) -> None:
+        WARMED.append(batch.size)
 
-    def run(self, work: BatchContext) -> dict[str, Tensor]:
-        assert work.images is not None
-        number = torch.arange(work.first, work.first + work.size)
-        found = self.gain * work.model.images(work.states()).mean(dim=(1, 2, 3))
-        left = {"brightness": found[1:] if self.forgets else found, "number": number}
-        left["spare"] = torch.ones(work.size)  # stored, and nothing's exact value
-        return left | {"exact_mean_brightness": work.images.mean(dim=(1, 2, 3))}
+    def run(self, batch: BatchContext) -> dict[str, Tensor]:
+        assert batch.images is not None
+        number = torch.arange(batch.first, batch.first + batch.size)
+        brightness = self.gain * batch.model.images(batch.states()).mean(dim=(1, 2, 3))
+        outputs = {"brightness": brightness[1:] if self.forgets else brightness, "number": number}
+        outputs["spare"] = torch.ones(batch.size)  # stored, and no metric's exact value
+        return outputs | {"exact_mean_brightness": batch.images.mean(dim=(1, 2, 3))}
 
 
 class MeanBrightness(Metric):
-    """Mean of the brightness; knows that samples come in order."""
+    """Mean of the brightness; asserts that samples come in order."""
 
     name = "mean_brightness"
     inputs = ("brightness", "number")
 
-    def start(self, device: Any) -> MetricState:
-        return _Mean()
+    def start(self, context: MetricContext) -> MetricState:
+        return MeanState()
 
 
-class _Mean(MetricState):
+class MeanState(MetricState):
     def __init__(self) -> None:
         self.values: list[float] = []
 
-    def update(self, *left: Tensor) -> None:
-        brightness, number = left
+    def update(self, *outputs: Tensor) -> None:
+        brightness, number = outputs
         assert number.tolist() == list(range(len(self.values), len(self.values) + len(number)))
         assert not number.is_floating_point()
         self.values += brightness.tolist()
@@ -107,18 +111,16 @@ class Plugin:
 
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Bench:
-    """Runs a command in an empty folder, with the task ``copies``, and gives what it printed."""
-    found = installed().copy()
-    found.load(Plugin(), "tasks-of-test", "1")
-    assert found.problems == []
-    for command in ("run", "measure"):
-        monkeypatch.setattr(f"bench.cli.{command}.registry", lambda: found)
+    """Runs a command in an empty folder, with the task ``copies``, and returns what it prints."""
+    registry = installed().copy()
+    registry.load(Plugin(), "tasks-of-test", "1")
+    assert registry.problems == []
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "300")
 
     def call(*arguments: str, status: int = 0) -> str:
         with pytest.raises(SystemExit) as stop:
-            main(arguments, registry=found)
+            main(arguments, registry=registry)
         out, err = capsys.readouterr()
         assert stop.value.code == status, out + err
         assert "Traceback" not in out + err
@@ -129,8 +131,8 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 
 def only_record(out: str = "results") -> dict[str, Any]:
     (path,) = Path(out, "records").iterdir()
-    found: dict[str, Any] = json.loads(path.read_text())
-    return found
+    record: dict[str, Any] = json.loads(path.read_text())
+    return record
 
 
 @pytest.fixture
@@ -141,24 +143,24 @@ def pictures(tmp_path: Path) -> tuple[Path, np.ndarray[Any, np.dtype[np.uint8]]]
     return tmp_path / "eight.npz", images
 
 
-def test_a_task_works_on_images_in_order_several_samples_each(
+def test_a_task_makes_several_samples_of_each_image_in_order(
     bench: Bench, pictures: tuple[Path, np.ndarray[Any, np.dtype[np.uint8]]]
 ) -> None:
     path, images = pictures
     out = bench(*RUN, *SMALL, "--task", "copies", "-P", "task.gain=2", "--data", str(path))
-    found = only_record()
-    # float32 states of VP lie on [-1, 1]: back and forth costs some eps of one
+    record = only_record()
+    # float32 states of VP lie on [-1, 1]: the conversion there and back costs a few eps of one
     means = images[:6].reshape(6, -1).mean(axis=1) / 255
-    reading = found["metrics"]["mean_brightness"]
-    assert abs(reading["value"] - 2 * means.mean()) < 1e-6
-    assert abs(reading["exact"] - means.mean()) < 1e-6
-    assert found["exact"] == {"mean_brightness": reading["exact"]}
-    assert "copies (gain=2)" in found["title"]
-    assert "eight.npz" in found["title"]
-    assert "preview" not in found
-    assert found["outputs"] == ["brightness", "number"]
-    assert found["identity"]["task"]["parameters"] == {"gain": 2.0, "each": 2, "forgets": False}
-    assert found["identity"]["data"]["n"] == 8
+    result = record["metrics"]["mean_brightness"]
+    assert abs(result["value"] - 2 * means.mean()) < 1e-6
+    assert abs(result["exact"] - means.mean()) < 1e-6
+    assert record["exact"] == {"mean_brightness": result["exact"]}
+    assert "copies (gain=2)" in record["title"]
+    assert "eight.npz" in record["title"]
+    assert "preview" not in record
+    assert record["outputs"] == ["brightness", "number"]
+    assert record["identity"]["task"]["parameters"] == {"gain": 2.0, "each": 2, "forgets": False}
+    assert record["identity"]["data"]["n"] == 8
     assert "1 finished, 0 failed" in out
     (row,) = csv.DictReader(Path("results/runs.csv").read_text().splitlines())
     assert row["task"] == "copies"
@@ -168,7 +170,7 @@ def test_a_task_works_on_images_in_order_several_samples_each(
         assert torch.equal(b["brightness"][0::2], b["brightness"][1::2])
 
 
-def test_other_images_are_another_run_and_the_same_ones_elsewhere_are_not(
+def test_the_content_of_images_identifies_a_run_not_their_place(
     bench: Bench, pictures: tuple[Path, np.ndarray[Any, np.dtype[np.uint8]]]
 ) -> None:
     path, images = pictures
@@ -180,7 +182,7 @@ def test_other_images_are_another_run_and_the_same_ones_elsewhere_are_not(
     assert len(list(Path("results/records").iterdir())) == 2
 
 
-def test_without_data_an_exact_checkpoint_gives_draws_of_its_own(bench: Bench) -> None:
+def test_without_data_an_exact_checkpoint_draws_images(bench: Bench) -> None:
     for out, seed in (("one", "0"), ("again", "0"), ("other", "1")):
         bench(*RUN, *SMALL, "--task", "copies", "--seed", seed, "--out", out)
     value = {
@@ -190,17 +192,17 @@ def test_without_data_an_exact_checkpoint_gives_draws_of_its_own(bench: Bench) -
     assert only_record("one")["identity"]["data"] == {"kind": "draws"}
 
 
-def test_a_finished_run_is_a_source_and_one_without_images_is_not(bench: Bench) -> None:
-    bench(*RUN, *SMALL, "--out", "made")
-    assert "copies" in bench(*RUN, *SMALL, "--task", "copies", "--data", "made", "--out", "of_made")
-    said = bench(*RUN, *SMALL, "--task", "copies", "--data", "of_made", status=2)
-    assert "left no images: its task is another" in said
-    assert only_record("of_made")["identity"]["data"]["kind"] == "run"
+def test_a_finished_run_is_a_source_if_it_has_images(bench: Bench) -> None:
+    bench(*RUN, *SMALL, "--out", "images")
+    assert "copies" in bench(*RUN, *SMALL, "--task", "copies", "--data", "images", "--out", "numbers")
+    message = bench(*RUN, *SMALL, "--task", "copies", "--data", "numbers", status=2)
+    assert "left no images: its task is another" in message
+    assert only_record("numbers")["identity"]["data"]["kind"] == "run"
 
 
-def test_metrics_are_held_to_what_a_task_leaves(bench: Bench) -> None:
-    said = bench(*RUN, *SMALL, "--task", "copies", "--metric", "fd_dct", status=2)
-    assert "fd_dct reads images, which the task copies does not leave" in said
+def test_metrics_need_their_inputs_among_the_outputs(bench: Bench) -> None:
+    message = bench(*RUN, *SMALL, "--task", "copies", "--metric", "fd_dct", status=2)
+    assert "fd_dct reads images, which the task copies does not leave" in message
     bench(*RUN, *SMALL, "--task", "copies")
     assert "1 of tasks that leave nothing to measure so" in bench("measure", "--metric", "fd_dct")
     bench(*RUN, *SMALL)
@@ -214,14 +216,14 @@ def test_each_size_of_batch_is_warmed_up_once(bench: Bench) -> None:
     assert WARMED == [4, 2, 4, 2]
 
 
-def test_a_lost_batch_is_made_again_to_the_bit(bench: Bench) -> None:
+def test_a_lost_batch_is_sampled_again_to_the_bit(bench: Bench) -> None:
     copies = (*RUN, *SMALL, "--task", "copies")
     bench(*copies)
     lost = sorted(Path("results/samples").glob("*/*.safetensors"))[1]
     before = {path: load_file(path) for path in lost.parent.iterdir()}
     metrics = only_record()["metrics"]
     lost.unlink()
-    bench(*copies, "--rerun", "failed", "--seed", "1")  # other images in between
+    bench(*copies, "--rerun", "failed", "--seed", "1")  # a run on other images in between
     records = {json.loads(path.read_text())["key"]: path for path in Path("results/records").iterdir()}
     record = records[lost.parent.name]
     record.unlink()
@@ -232,18 +234,18 @@ def test_a_lost_batch_is_made_again_to_the_bit(bench: Bench) -> None:
     assert json.loads(record.read_text())["metrics"] == metrics
 
 
-def test_a_task_that_forgets_rows_fails_by_name(bench: Bench) -> None:
+def test_missing_rows_fail_the_run_and_are_named(bench: Bench) -> None:
     out = bench(*RUN, *SMALL, "--task", "copies", "-P", "task.forgets=true", status=1)
     assert "the task copies left no brightness, a row for each of 4 samples" in out
 
 
-def test_what_is_not_finite_is_named(bench: Bench) -> None:
+def test_outputs_that_are_not_finite_are_named(bench: Bench) -> None:
     out = bench(*RUN, *SMALL, "--task", "copies", "-P", "task.gain=1e39", status=1)
     assert "samples became NaN or infinite in brightness, after the last step" in out
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("--task", "copied"), "unknown task 'copied' (did you mean 'copies'?"),
         (("--task", "copies", "-P", "task.gian=2"), "copies has no parameter 'gian'"),
@@ -258,10 +260,10 @@ def test_what_is_not_finite_is_named(bench: Bench) -> None:
         (("-P", "task.gain=2"), "generate has no parameter 'gain'"),
     ],
 )
-def test_mistakes_are_one_line(bench: Bench, arguments: tuple[str, ...], said: str) -> None:
+def test_mistakes_are_reported_in_one_line(bench: Bench, arguments: tuple[str, ...], message: str) -> None:
     out = bench(*RUN, *SMALL, *arguments, status=2)
     (line,) = [line for line in out.splitlines() if line]
-    assert said in line
+    assert message in line
 
 
 def test_too_few_images_and_images_of_another_size(bench: Bench) -> None:
@@ -275,11 +277,11 @@ def test_too_few_images_and_images_of_another_size(bench: Bench) -> None:
 
 
 def test_tasks_are_listed_and_shown(bench: Bench) -> None:
-    listed = json.loads(bench("list", "tasks", "--json"))["entries"]
-    assert {"generate", "copies"} <= {entry["name"] for entry in listed}
-    shown = bench("show", "copies")
-    assert "task copies, from tasks-of-test 1" in shown
-    assert "-P task.gain=1  (float, > 0)" in shown
+    entries = json.loads(bench("list", "tasks", "--json"))["entries"]
+    assert {"generate", "copies"} <= {entry["name"] for entry in entries}
+    text = bench("show", "copies")
+    assert "task copies, from tasks-of-test 1" in text
+    assert "-P task.gain=1  (float, > 0)" in text
 
 
 def test_a_suite_names_its_task(bench: Bench) -> None:
@@ -297,8 +299,8 @@ def test_a_suite_names_its_task(bench: Bench) -> None:
         column = "gain {gain:g}"
         """
     )
-    said = bench("run", "--suite", "mine", "--device", "cpu", *SMALL, status=2)
-    assert "copies has no use for a corrector" in said
+    message = bench("run", "--suite", "mine", "--device", "cpu", *SMALL, status=2)
+    assert "copies has no use for a corrector" in message
     Path("bench.toml").write_text(
         Path("bench.toml").read_text().replace("langevin", "none").replace('"none"\n', '"ancestral"\n', 1)
     )
@@ -306,5 +308,70 @@ def test_a_suite_names_its_task(bench: Bench) -> None:
     table = bench("table", "mine", "--no-plots")
     assert "gain 2" in table
     assert "mean_brightness" in table
-    said = bench("run", "--suite", "mine", "--task", "generate", status=2)
-    assert "the suite mine sets its own samplers: leave out --task" in said
+    message = bench("run", "--suite", "mine", "--task", "generate", status=2)
+    assert "the suite mine sets its own samplers: leave out --task" in message
+
+
+class Flows(Task):
+    """Follows the flow."""
+
+    name = "flows"
+    follows_flow = True
+
+    def run(self, batch: BatchContext) -> dict[str, Tensor]:
+        raise NotImplementedError
+
+
+def card(name: str) -> Card:
+    shipped: Card = installed().get("checkpoints", name).thing
+    return shipped
+
+
+def test_a_task_that_follows_the_flow_needs_a_solver_of_odes() -> None:
+    registry = installed()
+    predictor = Sampler(sde("vp"), registry.build("predictors", "ancestral", {}), steps=5)
+    check_task(
+        Flows(), card("gaussian-cifar10"), Sampler(sde("vp"), solver=registry.build("solvers", "rk45", {}))
+    )
+    with pytest.raises(BenchError, match="give a solver of ODEs by --solver, not ancestral"):
+        check_task(Flows(), card("gaussian-cifar10"), predictor)
+    for name in ("likelihood", "encode", "identifiability", "interpolate"):
+        task = registry.build("tasks", name, {})
+        assert (task.follows_flow, task.default_solver) == (True, "rk45")
+        with pytest.raises(BenchError, match="give --solver rk45, not ancestral"):
+            check_task(task, card("gmm-cifar10"), predictor)
+
+
+def test_further_checkpoints_have_the_shape_of_the_runs_own() -> None:
+    task, sampler = Copies(), Sampler(sde("vp"), steps=5)
+    gaussian, mixture = card("gaussian-cifar10"), card("gmm-cifar10")
+    check_task(task, gaussian, sampler, (mixture,))
+    large = gaussian.model_copy(update={"name": "large", "shape": (3, 64, 64)})
+    with pytest.raises(BenchError, match="copies: gmm-cifar10 takes 3x32x32 images, large 3x64x64"):
+        check_task(task, large, sampler, (mixture,))
+
+
+def test_a_batch_under_another_checkpoint_counts_its_own_calls() -> None:
+    sampler = pc("vp", "ancestral", steps=3)
+    model, other = (small_gaussian(sampler.sde, side) for side in (4, 4))
+    batch = dataclasses.replace(
+        completion_batch(sampler, model, torch.rand(2, 3, 4, 4), 1), load={"other": other}.__getitem__
+    )
+    beside = batch.under("other")
+    assert beside.model is other
+    beside.sample()
+    assert (batch.prediction.calls, beside.prediction.calls) == (0, 3)
+    assert torch.equal(beside.prior(), batch.prior()) is False  # one stream: the second draw
+
+
+def test_states_and_images_of_a_batch_are_inverse() -> None:
+    images = torch.rand(3, 3, 4, 4)
+    sampler = pc("vp", steps=2)
+    batch = completion_batch(sampler, small_gaussian(sampler.sde, 4), images, 2)
+    assert batch.states().shape == (6, 3, 4, 4)
+    torch.testing.assert_close(batch.model.images(batch.states()), images.repeat_interleave(2, dim=0))
+    assert batch.prior().shape == (6, 3, 4, 4)
+
+
+def test_the_default_preview_needs_images() -> None:
+    assert Copies().preview({"brightness": torch.zeros(3)}) is None

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import pytest
 import torch
 
-from bench import BatchContext, BenchError, Card, Sampler, Task, Tensor
-from bench.testing import assert_conforms, check
+from bench import BatchContext, BenchError, Card, Sampler, Task, Tensor, assert_conforms
+from tests.support.checks import failures
 from tests.support.plugins import installed
 
 
@@ -23,14 +23,14 @@ class Halves(Task):
 
 
 class Forgets(Halves):
-    """Leaves another thing than it says."""
+    """Returns another output than it declares."""
 
     name = "forgets"
     outputs = ("images", "labels")
 
 
 class Undeclared(Halves):
-    """Leaves more than it says."""
+    """Returns more than it declares."""
 
     name = "undeclared"
 
@@ -39,7 +39,7 @@ class Undeclared(Halves):
 
 
 class TooFew(Halves):
-    """Leaves one row less."""
+    """Returns one row less."""
 
     name = "too_few"
 
@@ -48,7 +48,7 @@ class TooFew(Halves):
 
 
 class NotFinite(Halves):
-    """Divides by nought."""
+    """Divides by zero."""
 
     name = "not_finite"
 
@@ -57,7 +57,7 @@ class NotFinite(Halves):
 
 
 class InPlace(Halves):
-    """Changes what it is given."""
+    """Changes its images in place."""
 
     name = "in_place"
 
@@ -67,7 +67,7 @@ class InPlace(Halves):
 
 
 class GlobalNoise(Halves):
-    """Draws from torch's own generator."""
+    """Draws from torch's global generator."""
 
     name = "global_noise"
 
@@ -76,7 +76,7 @@ class GlobalNoise(Halves):
 
 
 class OnTheHost(Halves):
-    """Makes a tensor wherever torch likes."""
+    """Makes a tensor on torch's default device."""
 
     name = "on_the_host"
 
@@ -85,14 +85,14 @@ class OnTheHost(Halves):
 
 
 class Unread(Halves):
-    """Is measured by what it does not leave."""
+    """Has a metric of what it does not return."""
 
     name = "unread"
     metrics = ("bits_per_dim",)
 
 
 class NoRows(Halves):
-    """Has a picture of eight rows, however few samples there are."""
+    """Has a preview of eight rows, however few samples there are."""
 
     name = "no_rows"
 
@@ -111,11 +111,11 @@ class Unfit(Halves):
 
 @pytest.mark.parametrize("name", installed().names("tasks"))
 def test_the_built_in_tasks_pass(name: str) -> None:
-    assert_conforms(name)
+    assert_conforms(name, registry=installed())
 
 
 def test_a_sound_task_passes() -> None:
-    assert_conforms(Halves)
+    assert_conforms(Halves, registry=installed())
 
 
 @pytest.mark.parametrize(
@@ -133,9 +133,9 @@ def test_a_sound_task_passes() -> None:
     ],
 )
 def test_a_mistaken_task_is_caught(mistaken: type[Task], caught: set[str]) -> None:
-    assert {finding.name for finding in check(mistaken).failures} == caught
+    assert failures(mistaken) == caught
 
 
-def test_one_that_takes_no_exact_checkpoint_is_told() -> None:
+def test_a_task_without_an_exact_checkpoint_is_an_error() -> None:
     with pytest.raises(BenchError, match=r"works on no exact checkpoint.*unfit takes networks"):
-        check(Unfit)
+        failures(Unfit)

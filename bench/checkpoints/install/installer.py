@@ -28,6 +28,7 @@ from bench.errors import BenchError, printable
 from bench.events import Emit, Notice, Working, silent
 
 if TYPE_CHECKING:
+    from bench.diffusion.sde import SDE
     from bench.plugins.registry import Registry
 
 BY_CARD, RECORDED = "given by the card", "recorded at installation"
@@ -200,6 +201,14 @@ def install(
         return move_in(staged, card.name)
 
 
+def _known_sde(card: Card, registry: Registry) -> SDE | None:
+    """The SDE of the card; None where its plugin is not installed, which loading reports."""
+    try:
+        return own_sde(card, registry)
+    except BenchError:
+        return None
+
+
 def _test_reading(card: Card, staged: Path, registry: Registry, labels: Mapping[str, str]) -> None:
     """Have the reader prepare and read the staged files."""
     doubtful = tuple(name for name, expected in _expected(card).items() if expected.sha256 is None)
@@ -207,7 +216,7 @@ def _test_reading(card: Card, staged: Path, registry: Registry, labels: Mapping[
     with writing(staged):
         try:
             reader.prepare(card, staged)
-            reader.read(card, staged, own_sde(card, registry))
+            reader.read(card, staged, _known_sde(card, registry))
         except BenchError as error:
             reason = _relabel(str(error), labels)
             message = f"checkpoint {card.name}: {reason}; nothing was installed"

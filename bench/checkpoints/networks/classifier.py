@@ -24,9 +24,9 @@ CARD = registry_path("classifiers", "cifar10-noisy-classifier.toml")
 class NoisyClassifier(nn.Module):
     """``p(y | x)`` of noisy images ``x = x0 + sigma noise``, x0 on [-1, 1] (Song et al. 2021, appendix I).
 
-    Takes ``x / sqrt(sigma^2 + sigma_data^2)`` and ``ln(sigma) / 4``, as EDM's networks do (Karras et al. 2022,
-    Table 1): residual blocks at a half, a quarter and an eighth of the resolution, whose group norms are
-    affine in an embedding of the noise level, then the mean over places and a linear layer. Smooth (SiLU),
+    Takes ``x / sqrt(sigma^2 + sigma_data^2)`` and ``ln(sigma) / 4``, as EDM's networks do (Karras et al.
+    2022, Table 1): residual blocks at a half, a quarter and an eighth of the resolution, whose group norms
+    are affine in an embedding of the noise level, then the mean over places and a linear layer. Smooth,
     so that ``d ln p(y | x) / dx`` is, too.
 
     Args:

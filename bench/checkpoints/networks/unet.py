@@ -180,8 +180,8 @@ PUBLISHED: dict[str, UNetConfig] = {
 }
 """The published CIFAR-10 networks by architecture; the card says the SDE, and whether time is continuous.
 
-``ddpm`` serves VE, VP and sub-VP; ``ddpmpp`` VP and sub-VP; ``ncsnpp`` the discrete levels of VE and all of VP
-and sub-VP; ``ncsnpp_continuous`` is for VE and takes the logarithm of sigma. Networks of VE take
+``ddpm`` serves VE, VP and sub-VP; ``ddpmpp`` VP and sub-VP; ``ncsnpp`` the discrete levels of VE and all of
+VP and sub-VP; ``ncsnpp_continuous`` is for VE and takes the logarithm of sigma. Networks of VE take
 ``centre = true``, which their cards say.
 """
 

@@ -20,7 +20,7 @@ from bench.reporting.compare.statistics import (
     over_seeds,
     single,
 )
-from bench.reporting.text import listed
+from bench.reporting.text import dagger_note, listed
 
 if TYPE_CHECKING:
     from bench.results.record import Record
@@ -127,7 +127,7 @@ class Limit:
 
 
 @dataclasses.dataclass(frozen=True)
-class Check:
+class LimitCheck:
     """A limit and the rows of its metric."""
 
     limit: Limit
@@ -160,7 +160,7 @@ class Comparison:
     b: Side
     pairing: Pairing
     rows: list[Row]
-    checks: list[Check] = dataclasses.field(default_factory=list)
+    checks: list[LimitCheck] = dataclasses.field(default_factory=list)
 
     @property
     def broken(self) -> bool:
@@ -239,7 +239,7 @@ def compare_sides(
         )
     names = common_metrics(pairing.pairs, metrics)
     rows = [row for name in names for row in metric_rows(pairing.pairs, name)]
-    checks = [Check(limit, metric_rows(pairing.pairs, limit.metric)) for limit in parsed]
+    checks = [LimitCheck(limit, metric_rows(pairing.pairs, limit.metric)) for limit in parsed]
     for check in checks:
         if not check.rows:
             raise BenchError(f"--fail-on {check.limit.text}: no pair has {check.limit.metric} on both sides")
@@ -253,12 +253,12 @@ def common_metrics(pairs: Sequence[Pair], selection: Sequence[str] = ()) -> list
         BenchError: A selected metric is not among them, or there is none.
     """
     runs = [both for p in pairs for both in zip(p.a, p.b, strict=True)]
-    common = sorted({m for a, b in runs for m in a.figures.keys() & b.figures.keys()})
+    common = sorted({m for a, b in runs for m in a.values.keys() & b.values.keys()})
     for name in selection:
         if name not in common:
             raise BenchError(f"no pair has the metric {name!r} on both sides{did_you_mean(name, common)}")
     if not common:
-        names_a, names_b = ({m for both in runs for m in both[side].figures} for side in (0, 1))
+        names_a, names_b = ({m for both in runs for m in both[side].values} for side in (0, 1))
         raise BenchError(
             f"no metric is on both sides (A: {listed(names_a)}; B: {listed(names_b)}): "
             "bench run --metric computes another from the samples on disk"
@@ -299,12 +299,13 @@ def _row(pair: Pair, metric: str) -> Row | None:
     common = [
         (x, y, f, g)
         for x, y in zip(pair.a, pair.b, strict=True)
-        if (f := x.figure(metric)) is not None and (g := y.figure(metric)) is not None
+        if (f := x.value(metric)) is not None and (g := y.value(metric)) is not None
     ]
     if not common:
         return None
     a, b = [f.value for _, _, f, _ in common], [g.value for _, _, _, g in common]
     x, y, f, g = common[0]
+    # batches of other sizes start from other noise: they are not pairs
     if len(common) > 1:
         estimate = over_seeds(a, b)
     elif _same_batches(x, y) and len(f.without) == len(g.without) == len(x.group_sizes()) > 1:
@@ -369,11 +370,7 @@ def remarks(rows: Sequence[Row]) -> list[str]:
             "p and verdicts are adjusted for the number of cells of a metric (Holm); intervals are each "
             "cell's own"
         )
-    notes = {
-        f"† {row.metric}: {row.note}: read it as a check that the run works, not as a measurement"
-        for row in rows
-        if row.note
-    }
+    notes = {dagger_note(row.metric, row.note) for row in rows if row.note}
     return lines + sorted(notes)
 
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from bench.reporting.compare.comparison import Comparison, Row, pair_ratios
-from bench.reporting.layouts import Entry, Layout
+from bench.reporting.layouts import Entry, TextTable
 from bench.reporting.text import count
 
 
-def comparison_layout(comparison: Comparison) -> Layout:
+def comparison_layout(comparison: Comparison) -> TextTable:
     """A line per row, without the columns that say nothing."""
     lines = [_entries(row) for row in comparison.rows]
     several = len({row.pair.samples for row in comparison.rows}) > 1
     header = [name for name in lines[0] if name != "samples" or several] if lines else []
-    layout = Layout(tuple(header), tuple(tuple(line[name] for name in header) for line in lines))
+    layout = TextTable(tuple(header), tuple(tuple(line[name] for name in header) for line in lines))
     return layout.without_empty_columns()
 
 
@@ -84,6 +84,7 @@ def _entries(row: Row) -> dict[str, Entry]:
         "verdict": row.verdict,
     }
     return {
+        # two titles are too long for a line
         "cell": Entry(row.pair.title.replace(" → ", "\n→ ")),
         "samples": Entry(str(row.pair.samples)),
         "metric": Entry(row.metric),

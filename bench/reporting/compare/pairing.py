@@ -16,7 +16,7 @@ COSTS = ("nfe", "seconds")
 
 
 @dataclasses.dataclass(frozen=True)
-class Figure:
+class RunValue:
     """A value of one run.
 
     ``without`` holds the value without each group of batches. ``direction`` is empty and ``basis`` None where
@@ -55,7 +55,7 @@ class Run:
     status: Literal["finished", "failed"] = "finished"
     reason: str = ""
     created: str = ""
-    figures: dict[str, Figure] = dataclasses.field(default_factory=dict)
+    values: dict[str, RunValue] = dataclasses.field(default_factory=dict)
     nfe: float | None = None
     seconds: float | None = None
     batches: tuple[RunBatch, ...] = ()
@@ -75,10 +75,10 @@ class Run:
         """The run and why it failed."""
         return f"{self.label}: {self.reason}"
 
-    def figure(self, name: str) -> Figure | None:
+    def value(self, name: str) -> RunValue | None:
         """A metric, or a cost (`COSTS`) with its value without each group of batches."""
         if name not in COSTS:
-            return self.figures.get(name)
+            return self.values.get(name)
         value = self.nfe if name == "nfe" else self.seconds
         if value is None:
             return None
@@ -87,10 +87,10 @@ class Run:
             rest = [batch for i, batch in enumerate(self.batches) if i not in group]
             total = sum(b.size * b.nfe if name == "nfe" else b.seconds for b in rest)
             without.append(total / sum(b.size for b in rest))
-        return Figure(value, "lower", tuple(without))
+        return RunValue(value, "lower", tuple(without))
 
     def group_sizes(self) -> list[int]:
-        """Samples in each of `bench.metrics.moments.groups` of the batches."""
+        """Samples in each of `bench.metrics.moments.jackknife_groups` of the batches."""
         return [sum(self.batches[i].size for i in group) for group in jackknife_groups(len(self.batches))]
 
 
@@ -185,6 +185,7 @@ def _cells(side: Side) -> Cells:
 def _common_cells(cells_a: Cells, cells_b: Cells) -> list[tuple[str, str]]:
     """The cells of A and B that belong together."""
     common = [(cell, cell) for cell in cells_a if cell in cells_b]
+    # to compare two samplers: one cell on each side is a pair, whatever the two are
     if common or not len(cells_a) == len(cells_b) == 1:
         return common
     ((cell_a, (first, *_)),), ((cell_b, (second, *_)),) = cells_a.items(), cells_b.items()
@@ -216,8 +217,8 @@ def incomparable_metrics(pairs: Iterable[Pair]) -> dict[str, str]:
     """Metrics that A and B computed with other parameters or data, and in which they differ."""
     reasons: dict[str, str] = {}
     for x, y in ((x, y) for p in pairs for x, y in zip(p.a, p.b, strict=True)):
-        for name in sorted(x.figures.keys() & y.figures.keys()):
-            text = difference(y.figures[name].basis, x.figures[name].basis)
+        for name in sorted(x.values.keys() & y.values.keys()):
+            text = difference(y.values[name].basis, x.values[name].basis)
             if text:
                 reasons.setdefault(name, text)
     return reasons

@@ -12,7 +12,7 @@ from typing import Literal
 from bench.errors import BenchError, did_you_mean
 from bench.events import Event, Notice
 from bench.reporting.basis import Basis
-from bench.reporting.compare.pairing import Figure, Run, RunBatch, Side
+from bench.reporting.compare.pairing import Run, RunBatch, RunValue, Side
 from bench.results.record import Record
 from bench.results.store import Store
 
@@ -48,8 +48,8 @@ def read_side(source: str, out: Path) -> Side:
     else:
         known = [p.name for p in (out / "suites").glob("*")]
         raise BenchError(
-            f"{source!r} names no run: give a record's .json, a .csv, a results folder, or of {out} a planned "
-            f"suite{did_you_mean(source, known)} or the first 4 digits or more of a fingerprint"
+            f"{source!r} names no run: give a record's .json, a .csv, a results folder, or of {out} a "
+            f"planned suite{did_you_mean(source, known)} or the first 4 digits or more of a fingerprint"
         )
     return _side(source, runs, notes)
 
@@ -66,11 +66,11 @@ def records_side(records: Iterable[Record], name: str) -> Side:
 def _store(folder: Path, notes: list[str]) -> Store:
     """A store to read from; ``notes`` collects what is damaged."""
 
-    def note(event: Event) -> None:
+    def emit(event: Event) -> None:
         if isinstance(event, Notice):
             notes.append(event.text)
 
-    return Store(folder, writes=False, emit=note)
+    return Store(folder, writes=False, emit=emit)
 
 
 def _side(name: str, runs: Iterable[Run], notes: list[str]) -> Side:
@@ -78,6 +78,7 @@ def _side(name: str, runs: Iterable[Run], notes: list[str]) -> Side:
     newest: dict[tuple[str, int], Run] = {}
     ignored = 0
     for run in runs:
+        # runs of one cell and seed differ in batch size, device, versions or code
         key = (run.cell, run.seed)
         ignored += key in newest
         if key not in newest or run.created >= newest[key].created:
@@ -110,8 +111,8 @@ def run_of(record: Record) -> Run:
         status=record.status,
         reason=record.reason,
         created=record.created,
-        figures={
-            label: Figure(
+        values={
+            label: RunValue(
                 value=metric.value,
                 direction=metric.direction,
                 without=metric.leave_one_out,
@@ -145,6 +146,7 @@ def _runs_of_csv(path: Path, notes: list[str]) -> list[Run]:
     by_run: dict[tuple[str, ...], list[dict[str, str]]] = {}
     missing_runs = set()
     for row in rows:
+        # a CSV of another origin may lack fingerprints
         key = (row["fingerprint"],) if row.get("fingerprint") else (row["cell"], row["seed"])
         if row["status"] in ("finished", "failed"):
             by_run.setdefault(key, []).append(row)
@@ -172,8 +174,10 @@ def _run_of_rows(rows: list[dict[str, str]], path: Path) -> Run:
             status=status,
             reason=first.get("reason") or "",
             created=first.get("created") or "",
-            figures={
-                name: Figure(value, note=note) for name, (value, note) in values.items() if value is not None
+            values={
+                name: RunValue(value, note=note)
+                for name, (value, note) in values.items()
+                if value is not None
             },
             nfe=_number(first, "nfe"),
             seconds=None if seconds is None else seconds / samples,

@@ -40,8 +40,9 @@ def over_seeds(a: Sequence[float], b: Sequence[float]) -> Estimate:
 def over_batches(
     a: float, b: float, a_without: Sequence[float], b_without: Sequence[float], sizes: Sequence[int]
 ) -> Estimate:
-    """Delete-a-group jackknife of b - a; ``*_without`` (K,) are the values without each group of ``sizes`` (K,).
+    """Delete-a-group jackknife of b - a.
 
+    ``*_without`` (K,) are the values without each group of samples, of ``sizes`` (K,).
     Of d = b - a the pseudo-values are ``h_k d - (h_k - 1) d_-k`` with h_k = sum(sizes) / size_k, and
 
         SE^2 = 1/K sum_k (pseudo_k - mean)^2 / (h_k - 1)

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from typing import Any
 
-import numpy as np
-
 from bench import (
-    SDE,
     BenchError,
     Noise,
-    NoiseLevel,
     Prediction,
     Predictor,
     Register,
@@ -25,7 +20,7 @@ from bench import (
 
 
 class DPMSolver2(Predictor):
-    """The probability flow in half the logarithmic signal-to-noise ratio, by its value at a point between.
+    """The probability flow in half the log signal-to-noise ratio, by its value at an intermediate point.
 
     With ``lambda = ln(alpha / sigma)``, ``h = lambda' - lambda`` of a step and ``eps = -sigma s``:
 
@@ -37,7 +32,7 @@ class DPMSolver2(Predictor):
 
     name = "dpm_solver_2"
 
-    r: float = param(default=0.5, help="where in a step the second call is made", above=0, high=1)
+    r: float = param(default=0.5, help="position of the second network call in a step", above=0, high=1)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -59,8 +54,9 @@ class DPMSolver2(Predictor):
         if step.last:
             clean = (x + step.sigma**2 * p.score(x, step)) / step.alpha
             return Update(clean, clean)
-        between = level_between(p.sde, step, self.r)
-        h = log_ratio(step.alpha_next, step.sigma_next) - log_ratio(step.alpha, step.sigma)
+        start = half_log_snr(step.alpha, step.sigma)
+        h = half_log_snr(step.alpha_next, step.sigma_next) - start
+        between = p.sde.level_at_half_log_snr(start + self.r * h)
 
         eps = -step.sigma * p.score(x, step)
         u = between.alpha / step.alpha * x - between.sigma * math.expm1(self.r * h) * eps
@@ -71,18 +67,9 @@ class DPMSolver2(Predictor):
         return Update(x, x)
 
 
-def log_ratio(alpha: float, sigma: float) -> float:
-    """lambda"""
+def half_log_snr(alpha: float, sigma: float) -> float:
+    """lambda = ln(alpha / sigma)."""
     return math.log(alpha / sigma)
-
-
-@functools.lru_cache(maxsize=4096)
-def level_between(sde: SDE, step: Step, r: float) -> NoiseLevel:
-    """The noise level at the share r of a step, counted in lambda; host arithmetic, once for all batches."""
-    start = log_ratio(step.alpha, step.sigma)
-    end = log_ratio(step.alpha_next, step.sigma_next)
-    (t,) = sde.time_at(np.array([-(start + r * (end - start))]))
-    return sde.at(float(t))
 
 
 @hookimpl

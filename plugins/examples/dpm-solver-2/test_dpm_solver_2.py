@@ -1,4 +1,4 @@
-from bench.testing import assert_conforms
+from bench import assert_conforms
 from dpm_solver_2 import DPMSolver2
 
 

@@ -15,6 +15,7 @@ import torch
 from bench import BenchError
 from bench.checkpoints.load import read_network
 from tests.support import score_sde_files as files
+from tests.support.plugins import installed
 
 NAME = "ncsnpp_ve_continuous"
 FIRST = "module.all_modules.1.weight"
@@ -105,7 +106,7 @@ def test_bad_files_are_refused_in_one_line(bad: str, tmp_path: Path) -> None:
     (tmp_path / "bad.pth").write_bytes(make(marker))
     card = files.card(NAME, tmp_path, "bad.pth")
     with pytest.raises(BenchError) as error:
-        read_network(card)
+        read_network(card, installed())
     line = str(error.value)
     assert line.startswith("checkpoint small: ")
     assert said in line
@@ -125,9 +126,9 @@ def test_the_acting_file_would_act(tmp_path: Path) -> None:
     [
         ({"configuration": "ncsnp"}, "unknown configuration 'ncsnp' (did you mean 'ncsnpp'?"),
         ({"widht": 32}, "unknown key 'widht' of a U-Net (did you mean 'width'?"),
-        ({"width": 0}, "width: input should be greater than or equal to 1, not '0'"),
+        ({"width": 0}, "width: input should be greater than or equal to 1, not 0"),
         ({"width": "x"}, "width: input should be a valid integer, not 'x'"),
-        ({"width": 32.5}, "width: input should be a valid integer, not '32.5'"),
+        ({"width": 32.5}, "width: input should be a valid integer, not 32.5"),
         ({"width": 10**9}, "width: input should be less than or equal to 8192"),
         ({"width": 8192, "blocks": 64}, "parameters is more than 4e+09"),
         ({"blocks": 10**6}, "blocks: input should be less than or equal to 64"),
@@ -136,7 +137,7 @@ def test_the_acting_file_would_act(tmp_path: Path) -> None:
         ({"multipliers": []}, "multipliers: tuple should have at least 1 item"),
         ({"embedding": "foo"}, "embedding: input should be 'positional', 'cosine_first', 'fourier_log'"),
         ({"attention_up": "al"}, "attention_up: input should be 'last' or 'each', not 'al'"),
-        ({"eps": float("inf")}, "eps: input should be less than 1, not 'inf'"),
+        ({"eps": float("inf")}, "eps: input should be less than 1, not inf"),
         ({"eps": float("nan")}, "eps: "),
         ({"configuration": ["ddpm"]}, "unknown configuration ['ddpm']"),
         ({"architecture": "transformer"}, "unknown architecture 'transformer'"),
@@ -147,5 +148,5 @@ def test_a_card_that_describes_no_network(changes: dict[str, Any], said: str) ->
     wrong = files.network(NAME) | changes
     card = files.card(NAME, files.FOLDER, f"{NAME}.pth", network=wrong)
     with pytest.raises(BenchError) as error:
-        read_network(card)
+        read_network(card, installed())
     assert said in str(error.value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 from collections.abc import Callable, Iterator
@@ -12,10 +13,10 @@ import pytest
 
 from bench import BenchError, Card, cache
 from bench import download as fetch
-from bench.checkpoints.install.installer import import_files, pull, state, verify
-from bench.download import Listener
-from tests.support.plugins import empty_registry
-from tests.support.served import Hooks, Served, Server, content, sha256, write_card
+from bench.checkpoints.install import installer
+from bench.checkpoints.install.states import state, verify
+from bench.events import Emit, Event, Notice, silent
+from tests.support.served import Served, Server, content, fake_registry, sha256, write_card
 
 BODY = content()
 NAME = "weights.bin"
@@ -25,9 +26,6 @@ MakeCard = Callable[..., Card]
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A cache of its own, the fake format, no pauses, little patience."""
-    found = empty_registry()
-    found.load(Hooks(), "fakes", "1.0")
-    monkeypatch.setattr("bench.checkpoints.install.installer.registry", lambda: found)
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(fetch, "PAUSES", (0.0, 0.0, 0.0))
     monkeypatch.setattr(fetch, "TIMEOUTS", (2.0, 0.3))
@@ -52,12 +50,21 @@ def card(server: Server, tmp_path: Path) -> MakeCard:
     return make
 
 
-class Notices(Listener):
+class Notices:
     def __init__(self) -> None:
-        self.said: list[str] = []
+        self.texts: list[str] = []
 
-    def notice(self, text: str) -> None:
-        self.said.append(text)
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Notice):
+            self.texts.append(event.text)
+
+
+def pull(card: Card, emit: Emit = silent) -> bool:
+    return installer.pull(card, fake_registry(), emit)
+
+
+def import_files(card: Card, path: Path) -> bool:
+    return installer.import_files(card, path, fake_registry())
 
 
 def left(kind: str) -> list[str]:
@@ -95,30 +102,33 @@ def test_a_pull_installs_and_a_second_one_asks_nothing(server: Server, card: Mak
     assert_installed(card())
     assert not pull(card())
     assert server.files[NAME].asked == [None]
-    found = cache.manifest("fake") or {}
-    facts = {"bytes": len(BODY), "sha256": sha256(BODY)}
-    assert found["files"] == {NAME: facts}
-    assert found["origin"] == {NAME: facts | {"hash": "given by the card"}}
-    assert found["source"] == server.url(NAME)
+    manifest = cache.manifest("fake")
+    assert manifest is not None
+    file = cache.StoredFile(size=len(BODY), sha256=sha256(BODY))
+    assert manifest.files == {NAME: file}
+    assert manifest.origin == {NAME: file.model_copy(update={"hash": "given by the card"})}
+    assert manifest.source == server.url(NAME)
+    plain = json.loads((cache.folder("fake") / cache.MANIFEST).read_text())
+    assert plain["files"] == {NAME: {"bytes": len(BODY), "sha256": sha256(BODY)}}
 
 
 @pytest.mark.parametrize("known", [True, False])
 def test_a_cut_connection_is_taken_up_where_it_broke(server: Server, card: MakeCard, known: bool) -> None:
     served = server.files[NAME]
     served.cuts = [100_000, 50_000]
-    said = Notices()
-    assert pull(card(known=known), said)
+    notices = Notices()
+    assert pull(card(known=known), notices)
     assert_installed(card(known=known))
     assert served.asked == [None, "bytes=100000-", "bytes=150000-"]
     assert served.sent == [100_000, 50_000, 150_000]
-    assert len(said.said) == 2
-    assert "broke off after 100000 of 300000 bytes; trying again" in said.said[0]
+    assert len(notices.texts) == 2
+    assert "broke off after 100000 of 300000 bytes; trying again" in notices.texts[0]
 
 
 def test_cuts_without_end_are_given_up_and_the_next_command_goes_on(server: Server, card: MakeCard) -> None:
     served = server.files[NAME]
     served.cuts = [10_000] * 4
-    assert "run the same command again: it goes on where it stopped" in refused(lambda: pull(card()))
+    assert "run the same command again: it resumes where it stopped" in refused(lambda: pull(card()))
     assert left("partial") == [f"fake/{NAME}.json", f"fake/{NAME}.part"]
     assert pull(card())
     assert_installed(card())
@@ -138,10 +148,10 @@ def test_a_server_that_ignores_ranges_is_read_from_the_start(server: Server, car
 def test_a_stall_ends_by_itself(server: Server, card: MakeCard) -> None:
     served = server.files[NAME]
     served.stalls = [100_000]
-    said = Notices()
-    assert pull(card(), said)
+    notices = Notices()
+    assert pull(card(), notices)
     assert_installed(card())
-    assert "went silent after 65536 of 300000 bytes" in said.said[0]
+    assert "went silent after 65536 of 300000 bytes" in notices.texts[0]
     assert served.asked == [None, "bytes=65536-"]
 
 
@@ -284,12 +294,13 @@ def test_a_cache_that_cannot_be_made_is_one_line(
         pull(card())
 
 
-def test_a_hash_unknown_is_taken_down_and_holds(server: Server, card: MakeCard) -> None:
+def test_an_unknown_hash_is_recorded_and_compared_later(server: Server, card: MakeCard) -> None:
     own = card(known=False)
     pull(own)
-    found = cache.manifest("fake") or {}
-    assert found["origin"][NAME]["sha256"] == sha256(BODY)
-    assert found["origin"][NAME]["hash"] == "taken down at installation"
+    manifest = cache.manifest("fake")
+    assert manifest is not None
+    assert manifest.origin[NAME].sha256 == sha256(BODY)
+    assert manifest.origin[NAME].hash == "recorded at installation"
     (own.folder / NAME).write_bytes(content(seed=1))
     ((complaint,), ()) = verify(own)
     assert f"sha256 {sha256(content(seed=1))}, not {sha256(BODY)}" in complaint
@@ -342,9 +353,10 @@ def test_a_conversion_is_recorded_with_what_came(server: Server, tmp_path: Path)
     file = {"name": "weights.pkl", "url": server.url(NAME)} | facts
     own = Card.read(write_card(tmp_path / "cards", "fake", [file]))
     pull(own)
-    found = cache.manifest("fake") or {}
-    assert found["files"] == {"weights.converted": facts}
-    assert found["origin"] == {"weights.pkl": facts | {"hash": "given by the card"}}
+    manifest = cache.manifest("fake")
+    assert manifest is not None
+    assert manifest.files == {"weights.converted": cache.StoredFile(**facts)}
+    assert manifest.origin == {"weights.pkl": cache.StoredFile(**facts, hash="given by the card")}
     assert verify(own) == ([], [])
     assert not pull(own)
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from bench import Card, cache
-from bench.checkpoints.install.installer import import_files, verify
-from tests.support.plugins import empty_registry
-from tests.support.served import Hooks, content, sha256, write_card
+from bench.checkpoints.install.installer import import_files
+from bench.checkpoints.install.states import verify
+from tests.support.served import content, fake_registry, sha256, write_card
 
 NAME = "weights.pkl"
 OLD, NEW = content(2000, seed=1), content(3000, seed=2)
@@ -57,9 +57,6 @@ def dying(call: Callable[[], object], step: int) -> bool:
 @pytest.fixture
 def cards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Card, Card]:
     """Two states of one checkpoint's card, each with its file imported once the first time."""
-    found = empty_registry()
-    found.load(Hooks(), "fakes", "1.0")
-    monkeypatch.setattr("bench.checkpoints.install.installer.registry", lambda: found)
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
     made = []
     for kind, body in (("old", OLD), ("new", NEW)):
@@ -77,15 +74,15 @@ def test_killed_at_every_step(cards: tuple[Card, Card], tmp_path: Path, replacin
     for step in range(100):
         shutil.rmtree(tmp_path / "cache", ignore_errors=True)
         if replacing:
-            import_files(old, tmp_path / "old")
-        died = dying(lambda: import_files(new, tmp_path / "new"), step)
+            import_files(old, tmp_path / "old", fake_registry())
+        died = dying(lambda: import_files(new, tmp_path / "new", fake_registry()), step)
         if not place.exists():
             seen.add("nothing")
         else:
             now = new if sorted(p.stat().st_size for p in place.glob("*.converted")) == [3000] else old
             seen.add("new" if now is new else "old")
             assert verify(now) == ([], [])
-        import_files(new, tmp_path / "new")
+        import_files(new, tmp_path / "new", fake_registry())
         assert verify(new) == ([], [])
         for kind in ("staging", "aside"):
             assert list((tmp_path / "cache").glob(f"{kind}/fake")) == []

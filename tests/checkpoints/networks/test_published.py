@@ -23,6 +23,7 @@ from bench_readers import score_sde
 from bench_readers.layout import Merged
 from tests.support import score_sde_files as files
 from tests.support.analytic import sde
+from tests.support.plugins import installed
 
 CPU = torch.device("cpu")
 SMALL = {"width": 32, "multipliers": (1, 1), "blocks": 1}
@@ -32,7 +33,7 @@ def scores(card: Card) -> np.ndarray:
     """The model's score at the recorded inputs, each at its own time."""
     assert card.sde is not None
     law = sde(card.sde)
-    model = load_model(card, law, CPU)
+    model = load_model(card, law, CPU, installed())
     x = torch.from_numpy(files.recorded()["x"]).float()
     t = files.recorded()["t"]
     with torch.no_grad():
@@ -121,7 +122,7 @@ def test_there_and_back(configuration: str, tmp_path: Path) -> None:
         "ours.pth",
         network={"architecture": "unet", "configuration": configuration, **SMALL, "blocks": 2},
     )
-    there = read_network(card)
+    there = read_network(card, installed())
     x = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     label = torch.tensor([3.0])
     with torch.no_grad():
@@ -225,7 +226,10 @@ def test_bfloat16_stays_near(configuration: str) -> None:
     law = sde(card.sde)
     x = torch.from_numpy(files.recorded()["x"]).float()
     with torch.no_grad():
-        full, half = (load_model(card, law, CPU, precision=p).score(x, law.at(0.5)) for p in ("fp32", "bf16"))
+        full, half = (
+            load_model(card, law, CPU, installed(), precision=p).score(x, law.at(0.5))
+            for p in ("fp32", "bf16")
+        )
     assert not torch.equal(full, half)
     # bf16 keeps 8 bits: 2^-8 a layer, some thirty layers adding up as their root
     assert float((full - half).norm() / full.norm()) < 30**0.5 * 2**-8
@@ -250,10 +254,10 @@ def test_every_size_of_batch_is_compiled(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(
         torch, "compile", lambda network, **given: compiled(network, backend=backend, **given)
     )
-    monkeypatch.setattr("bench.checkpoints.load.read_network", lambda _: Halving())
+    monkeypatch.setattr("bench.checkpoints.load.read_network", lambda *_: Halving())
     torch._dynamo.reset()
     card = files.card("ddpm_vp", files.FOLDER, "ddpm_vp.pth")
-    model = load_model(card, sde("vp"), CPU, compile=True)
+    model = load_model(card, sde("vp"), CPU, installed(), compile=True)
     with torch.no_grad():
         for size in (*range(1, 11), 1, 10):
             model.score(torch.zeros(size, 3, 32, 32), sde("vp").at(0.5))
@@ -279,7 +283,7 @@ def test_compiled_agrees(tmp_path: Path) -> None:
     x = torch.from_numpy(files.recorded()["x"]).float()
     with torch.no_grad():
         plain, compiled = (
-            load_model(card, law, CPU, compile=on).score(x, law.at(0.5)) for on in (False, True)
+            load_model(card, law, CPU, installed(), compile=on).score(x, law.at(0.5)) for on in (False, True)
         )
     torch._dynamo.reset()
     assert float((plain - compiled).abs().max()) < 1e-3 * float(plain.abs().max())

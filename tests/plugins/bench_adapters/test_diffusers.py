@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import pickle
 import sys
 import warnings
 from pathlib import Path
@@ -17,10 +18,11 @@ import torch
 from bench import SDE, BenchError, Solver, Tensor
 from bench.closed_form.moments import response_moments
 from bench.diffusion.sampler import Sampler
-from bench.testing.probe import MIXTURE, Watched, ended, prior, run
+from bench.testing.probe import MIXTURE, ended, prior
 from tests.support import adapted
 from tests.support.adapted import LAM, MU, bench, check_noise, check_refused, sample
 from tests.support.analytic import sde
+from tests.support.checks import context
 from tests.support.plugins import installed
 
 with warnings.catch_warnings():
@@ -38,7 +40,7 @@ def build(scheduler: str, **parameters: Any) -> Solver:
 def level_of(law: str, index: int) -> SDE:
     """The SDE ended at the time of diffusers' timestep ``index`` of 1000, evenly spread."""
     chosen = sde(law)
-    lowest = float(chosen.time_at(np.array([math.log(3e-3)]))[0])
+    lowest = chosen.level_at(3e-3).t
     start = max(chosen.eps, lowest)
     return ended(chosen, start + index / 999 * (chosen.end - start))
 
@@ -66,14 +68,14 @@ def test_it_is_our_own_of_the_same_method(
     The library keeps ``alpha_bar`` in float32, a product of up to 1000 factors rounded by 6e-8: it may be off
     by 6e-5, and so may a state of size 1.
     """
-    theirs = run(build(scheduler, steps=steps, config=config), sde(law), steps, prior(3),
-                 model=Watched(MIXTURE, sde(law)))  # fmt: skip
+    theirs = context().trial(build(scheduler, steps=steps, config=config), sde(law), steps, prior(3),
+                 model=context().model(MIXTURE, sde(law)))  # fmt: skip
     own = level_of(law, lowest)
     predictor = installed().build("predictors", name, parameters)
     # diffusers begins with rho times a normal draw, or with sqrt(1 + rho^2) times it
     top = own.at(own.end)
     given = prior(3) * (float(theirs_start(scheduler, top.sigma / top.alpha)) * top.alpha / own.prior_std)
-    ours = run(predictor, own, steps, given, model=Watched(MIXTURE, own), grid="uniform")
+    ours = context().trial(predictor, own, steps, given, model=context().model(MIXTURE, own), grid="uniform")
     assert theirs.calls == ours.calls == build(scheduler, steps=steps, config=config).nfe()
     off = float((theirs.x - ours.x).norm() / ours.x.norm())
     assert off < 1e-4
@@ -167,7 +169,7 @@ def test_noise_is_drawn_where_it_matters(scheduler: str, config: str, drawn: boo
     check_noise(solver, drawn=drawn)
 
 
-def test_the_librarys_settings_are_its_own() -> None:
+def test_settings_are_those_of_the_library() -> None:
     """Karras' spacing by the scheduler's setting: another result, the same calls."""
     plain, spaced = (
         build("DPMSolverMultistepScheduler", steps=9, config=c)
@@ -180,7 +182,7 @@ def test_the_librarys_settings_are_its_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "parameters", "said"),
+    ("name", "parameters", "message"),
     [
         ("DDIM", {}, "diffusers has no scheduler 'DDIM' (did you mean 'DDIMScheduler'"),
         ("EulerDiscretScheduler", {}, "did you mean 'EulerDiscreteScheduler'"),
@@ -188,22 +190,23 @@ def test_the_librarys_settings_are_its_own() -> None:
         ("<SchedulerClass>", {}, "stands for many solvers: put a name in place of <SchedulerClass>"),
         ("UniPCMultistepScheduler", {"config": "solver_oder=3"}, "no setting 'solver_oder' (did you mean"),
         ("UniPCMultistepScheduler", {"config": "solver_order"}, "config takes key=value,key=value, not"),
-        ("UniPCMultistepScheduler", {"config": "solver_order=two"}, "must be as its default, 2, not 'two'"),
-        ("UniPCMultistepScheduler", {"config": "solver_order=true"}, "must be as its default, 2, not"),
-        ("UniPCMultistepScheduler", {"config": "solver_type=3"}, "solver_type must be as its default, 'bh2'"),
-        ("UniPCMultistepScheduler", {"config": "beta_start=0.1"}, "beta_start is not to be set: the SDE"),
+        ("UniPCMultistepScheduler", {"config": "solver_order=two"}, "must have the type of its default, 2, not 'two'"),
+        ("UniPCMultistepScheduler", {"config": "solver_order=true"}, "must have the type of its default, 2, not"),
+        ("UniPCMultistepScheduler", {"config": "solver_type=3"}, "solver_type must have the type of its default, 'bh2'"),
+        ("UniPCMultistepScheduler", {"config": "beta_start=0.1"}, "beta_start can't be set: the SDE"),
         ("DDIMScheduler", {"config": "timestep_spacing=odd"}, "odd is not supported"),
         ("DDIMScheduler", {"steps": 0}, "steps must be >= 1"),
     ],
 )  # fmt: skip
-def test_mistakes_are_told_in_a_line(name: str, parameters: dict[str, Any], said: str) -> None:
-    check_refused(f"diffusers:{name}", parameters, said)
+def test_a_mistake_is_one_line(name: str, parameters: dict[str, Any], message: str) -> None:
+    check_refused(f"diffusers:{name}", parameters, message)
 
 
-def test_a_library_that_is_not_there_is_told_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_of_a_missing_library_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "diffusers", None)
     with pytest.raises(
-        BenchError, match=r"^diffusers needs diffusers: .*: pip install 'sampler-bench\[diffusers\]', in"
+        BenchError,
+        match=r"^diffusers needs diffusers: .*: in a clone of sampler-bench, pip install -e '\.\[diffusers\]'$",
     ):
         installed().get("solvers", "diffusers:NeverAskedForBefore")
     # and all else goes on
@@ -273,3 +276,17 @@ def test_check_judges_one(
     assert [Path(file).name for file in report["files"]] == [
         f"diffusers_DPMSolverMultistepScheduler.{kind}" for kind in ("csv", "png", "svg")
     ]
+
+
+def test_it_pickles_alone_and_in_a_sampler() -> None:
+    """A member's class is made at run time: no module holds it."""
+    solver = build("DDIMScheduler", steps=7, config="timestep_spacing=trailing")
+    assert pickle.loads(pickle.dumps(solver)) == solver
+    sampler = Sampler(sde("vp"), solver=solver, denoise="none")
+    assert pickle.loads(pickle.dumps(sampler)) == sampler
+
+
+def test_what_the_library_refuses_is_one_line() -> None:
+    with pytest.raises(BenchError, match="^diffusers:PNDMScheduler: the library stops with ") as error:
+        build("PNDMScheduler", steps=1, config="skip_prk_steps=true,timestep_spacing=odd")
+    assert "\n" not in str(error.value)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import pickle
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,11 @@ import torch
 from bench import BenchError, Solver, Tensor
 from bench.closed_form.moments import response_moments
 from bench.diffusion.sampler import Sampler
-from bench.testing.probe import MIXTURE, Watched, prior, run
+from bench.testing.probe import MIXTURE, prior
 from tests.support import adapted
 from tests.support.adapted import LAM, MU, bench, check_noise, check_refused, sample
 from tests.support.analytic import sde
+from tests.support.checks import context
 from tests.support.plugins import installed
 
 HERE = importlib.util.find_spec("k_diffusion") is not None
@@ -54,12 +56,16 @@ def test_it_is_our_own_of_the_same_method(law: str, function: str, name: str, sc
 
     Their levels are found again from sigma / alpha, by bisection in t to 1e-12 of it and more.
     """
-    theirs = run(
-        build(function, steps=30, schedule=schedule), sde(law), 30, prior(3), model=Watched(MIXTURE, sde(law))
+    theirs = context().trial(
+        build(function, steps=30, schedule=schedule),
+        sde(law),
+        30,
+        prior(3),
+        model=context().model(MIXTURE, sde(law)),
     )
-    ours = run(
+    ours = context().trial(
         installed().build("predictors", name, {}),
-        sde(law), 30, prior(3), model=Watched(MIXTURE, sde(law)), grid=schedule,
+        sde(law), 30, prior(3), model=context().model(MIXTURE, sde(law)), grid=schedule,
     )  # fmt: skip
     assert theirs.calls == ours.calls
     assert float((theirs.x - ours.x).norm() / ours.x.norm()) < 1e-8
@@ -135,18 +141,51 @@ def test_noise_is_drawn_where_it_matters(name: str, config: str, drawn: bool) ->
 
 @needed
 @pytest.mark.parametrize(
-    ("name", "parameters", "said"),
+    ("name", "parameters", "message"),
     [
         ("hein", {}, "k-diffusion has no sampler 'hein' (did you mean 'heun'"),
         ("<function>", {}, "stands for many solvers"),
-        ("dpm_fast", {}, "kdiffusion:dpm_fast makes its own noise levels: take one that is given sigmas"),
+        (
+            "dpm_fast",
+            {},
+            "kdiffusion:dpm_fast makes its own noise levels: use a function with the argument sigmas",
+        ),
         ("heun", {"config": "s_chrun=3"}, "no setting 's_chrun' (did you mean 's_churn'"),
-        ("heun", {"config": "s_churn=much"}, "s_churn must be as its default, 0.0, not 'much'"),
-        ("heun", {"config": "sigmas=3"}, "sigmas is not to be set"),
+        ("heun", {"config": "s_churn=much"}, "s_churn must have the type of its default, 0.0, not 'much'"),
+        ("heun", {"config": "sigmas=3"}, "sigmas can't be set"),
     ],
 )
-def test_mistakes_are_told_in_a_line(name: str, parameters: dict[str, Any], said: str) -> None:
-    check_refused(f"kdiffusion:{name}", parameters, said)
+def test_a_mistake_is_one_line(name: str, parameters: dict[str, Any], message: str) -> None:
+    check_refused(f"kdiffusion:{name}", parameters, message)
+
+
+@needed
+def test_what_the_library_refuses_is_one_line() -> None:
+    """dpmpp_2m_sde needs two noise levels: one ends in an IndexError of its own."""
+    solver = build("dpmpp_2m_sde", steps=1)
+    for ask in (solver.nfe, lambda: solver.couples_batch, lambda: sample(solver, "vp", 2)):
+        with pytest.raises(BenchError, match="^kdiffusion:dpmpp_2m_sde: the library stops with ") as error:
+            ask()
+        assert "\n" not in str(error.value)
+
+
+@needed
+def test_an_error_of_the_network_passes() -> None:
+    class BrokenError(RuntimeError):
+        """The network's own."""
+
+    def broken(y: Tensor, sigma: Tensor) -> Tensor:
+        raise BrokenError
+
+    solver: Any = build("euler", steps=3)
+    with pytest.raises(BrokenError):
+        solver.sample(broken, torch.zeros(1, 1, 2, 2), [2.0, 1.0, 0.5], 0)
+
+
+@needed
+def test_it_pickles() -> None:
+    solver = build("heun", steps=7, config="s_churn=2")
+    assert pickle.loads(pickle.dumps(solver)) == solver
 
 
 @needed
@@ -169,9 +208,10 @@ def test_from_run_to_table(
 
 
 @pytest.mark.skipif(HERE, reason="k-diffusion is installed")
-def test_without_the_library_the_remedy_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_error_of_a_missing_library_names_the_remedy(capsys: pytest.CaptureFixture[str]) -> None:
     for command in (("show",), ("run", "--solver"), ("check",)):
         assert bench(*command, "kdiffusion:heun") == 2
-        said = capsys.readouterr().err
-        assert "needs k_diffusion: it is not installed: pip install 'sampler-bench[kdiffusion]'" in said
-        assert said.count("\n") == 1
+        message = capsys.readouterr().err
+        assert "needs k_diffusion: it is not installed: in a clone of sampler-bench, pip install" in message
+        assert "-e '.[kdiffusion]'" in message
+        assert message.count("\n") == 1

@@ -29,7 +29,7 @@ Advance = Callable[[Any, int, Tensor, Tensor], Tensor]
 
 def score_function(checkpoint: str, sde: SDE) -> Prediction:
     card = installed().get("checkpoints", checkpoint).thing
-    return Prediction(load_model(card, sde, torch.device("cpu"), dtype=torch.float64), sde)
+    return Prediction(load_model(card, sde, torch.device("cpu"), installed(), dtype=torch.float64), sde)
 
 
 def start(p: Prediction, sde: SDE) -> Tensor:
@@ -99,7 +99,7 @@ SIGMAS: dict[str, tuple[str, dict[str, Any], Callable[[], Any], bool]] = {
     **{
         f"deis {order}": (
             "deis",
-            {"order": order, "variable": "log_rho"},
+            {"order": order, "variable": "log_sigma_ratio"},
             partial(multistep, "DEISMultistepScheduler", solver_order=order),
             False,
         )

@@ -27,7 +27,7 @@ FAST: list[tuple[str, dict[str, Any]]] = [
     ("unipc", {}),
     ("unipc", {"order": 2, "variant": "bh2"}),
     ("deis", {}),
-    ("deis", {"variable": "log_rho"}),
+    ("deis", {"variable": "log_sigma_ratio"}),
     ("ipndm", {}),
 ]
 LAWS = ("ve", "vp", "subvp", "vp_cosine", "ve_exp")

@@ -63,14 +63,14 @@ def test_absurd_values_of_a_configuration(base: dict[str, Any], change: dict[str
             "config.json is of a red \\u001b[31m\\n, not of a UNet2DModel",
         ),
         (json.dumps({"_class_name": "x" * 10**6}).encode(), "config.json is of a xxx"),
-        (b"\xff\xfe\x00", "config.json is not JSON, or damaged: it is no text"),
+        (b"\xff\xfe\x00", "config.json is not JSON, or damaged: it is not text"),
     ],
 )
 def test_a_damaged_configuration(config: bytes, said: str, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_bytes(config)
     reader = installed().build("readers", "diffusers", {})
     with pytest.raises(BenchError) as caught:
-        reader.read(card(DDPM), tmp_path)
+        reader.read(card(DDPM), tmp_path, None)
     line = str(caught.value)
     assert line.isprintable()
     assert line.startswith(said)

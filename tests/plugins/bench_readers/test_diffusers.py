@@ -162,7 +162,7 @@ def test_outputs_are_those_of_diffusers(
 ) -> None:
     theirs: Any = random(reference(**SMALL[name]))
     theirs.save_pretrained(tmp_path)
-    ours = Diffusers().read(card(SMALL[name]), tmp_path).eval()
+    ours = Diffusers().read(card(SMALL[name]), tmp_path, None).eval()
     ve = "ncsnpp" in name
     labels = torch.tensor([0.01, 0.7, 13.0, 50.0] if ve else [0.0, 0.5, 123.0, 999.0])
     x = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(1))
@@ -174,7 +174,7 @@ def test_outputs_are_those_of_diffusers(
     for i in range(len(labels)):
         assert relative(found[i], wanted[i]) < 2e-5
     torch.save(old_names(theirs.state_dict()), tmp_path / "old.bin")
-    again = Diffusers().read(card(SMALL[name], "old.bin"), tmp_path).eval()
+    again = Diffusers().read(card(SMALL[name], "old.bin"), tmp_path, None).eval()
     for mine, other in zip(ours.parameters(), again.parameters(), strict=True):
         assert torch.equal(mine, other)
 
@@ -183,7 +183,7 @@ def test_scores_are_those_of_diffusers(tmp_path: Path, reference: Callable[..., 
     theirs: Any = random(reference(**NCSNPP))
     theirs.save_pretrained(tmp_path)
     told = card(NCSNPP)
-    ours = Diffusers().read(told, tmp_path).eval().requires_grad_(False)
+    ours = Diffusers().read(told, tmp_path, None).eval().requires_grad_(False)
     ve = installed().build("sdes", "ve", {})
     model = NetworkModel(ours, told, ve, installed().build("sdes", "ve", {}), bf16=False)
     assert model.native
@@ -309,7 +309,7 @@ def folder(tmp_path: Path) -> Path:
 
 def refusal(folder: Path, told: Card | None = None) -> str:
     with pytest.raises(BenchError) as caught:
-        Diffusers().read(told or card(DDPM), folder)
+        Diffusers().read(told or card(DDPM), folder, None)
     line = str(caught.value)
     assert line.isprintable()
     assert len(line) < 300
@@ -317,7 +317,7 @@ def refusal(folder: Path, told: Card | None = None) -> str:
 
 
 def test_a_folder_is_read_without_diffusers(folder: Path) -> None:
-    network = Diffusers().read(card(DDPM), folder)
+    network = Diffusers().read(card(DDPM), folder, None)
     with torch.no_grad():
         assert network(torch.zeros(2, 3, 16, 16), torch.tensor([3.0])).shape == (2, 3, 16, 16)
 
@@ -365,5 +365,7 @@ def test_cards_that_name_other_files(folder: Path) -> None:
     told = refusal(folder, card(DDPM, network={"architecture": "unet", "width": 32}))
     assert told.startswith("its card's [network] must say architecture = 'unet' alone")
     Diffusers().read(
-        card(DDPM, files=[{"name": n} for n in ("scheduler_config.json", "config.json", WEIGHTS)]), folder
+        card(DDPM, files=[{"name": n} for n in ("scheduler_config.json", "config.json", WEIGHTS)]),
+        folder,
+        None,
     )

@@ -73,7 +73,7 @@ def install(arch: str, folder: Path, tensors: dict[str, Tensor], **network: Any)
     (folder / "small.pkl").write_bytes(written({"ema": EDMPrecond(model).eval().requires_grad_(False)}))
     EDM().prepare(card(arch, **network), folder)
     assert [path.name for path in folder.iterdir()] == ["small.safetensors"]
-    found = EDM().read(card(arch, **network), folder)
+    found = EDM().read(card(arch, **network), folder, None)
     assert isinstance(found, UNet)
     return found
 

@@ -45,7 +45,7 @@ def weights(blocks: int) -> dict[str, Tensor]:
 @pytest.mark.parametrize("blocks", [1, 2])
 def test_outputs_are_those_of_the_public_network(blocks: int, tmp_path: Path) -> None:
     torch.save(weights(blocks), tmp_path / "small.pt")
-    network = ImprovedDiffusion().read(card(blocks=blocks), tmp_path).eval()
+    network = ImprovedDiffusion().read(card(blocks=blocks), tmp_path, None).eval()
     told = {key: recorded(FILE)[f"{blocks}/{key}"] for key in ("label", "output")}
     label = torch.tensor(told["label"])
     x = torch.tensor(recorded(FILE)["x"][: len(label)]).float()
@@ -85,7 +85,7 @@ def test_the_published_network_has_its_number_of_weights() -> None:
 def test_cards_of_other_networks(network: dict[str, Any], told: str, tmp_path: Path) -> None:
     torch.save(weights(1), tmp_path / "small.pt")
     with pytest.raises(BenchError) as caught:
-        ImprovedDiffusion().read(card(**{"blocks": 1, **network}), tmp_path)
+        ImprovedDiffusion().read(card(**{"blocks": 1, **network}), tmp_path, None)
     assert told in str(caught.value)
 
 
@@ -100,7 +100,7 @@ def test_cards_of_other_networks(network: dict[str, Any], told: str, tmp_path: P
 def test_files_of_another_kind(content: Any, told: str, tmp_path: Path) -> None:
     torch.save(content, tmp_path / "small.pt")
     with pytest.raises(BenchError, match=r"^its? ") as caught:
-        ImprovedDiffusion().read(card(blocks=1), tmp_path)
+        ImprovedDiffusion().read(card(blocks=1), tmp_path, None)
     assert told in str(caught.value)
 
 

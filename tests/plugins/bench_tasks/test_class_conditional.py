@@ -16,20 +16,24 @@ from scipy import stats
 
 from bench import SDE, Array, BatchContext, Prediction, Sampler
 from bench.cache import cached_sha256
-from bench.checkpoints.load import classifier_path, load_model
+from bench.checkpoints.classes import classifier_path
+from bench.checkpoints.load import load_model
 from bench.checkpoints.networks.classifier import load_noisy_classifier
 from bench.cli import main
 from bench.closed_form.mixture import Mixture, MixtureModel
 from bench.closed_form.moments import gaussian_moments
 from bench.diffusion.noise import noise_stream
-from bench.engine.batch import sample
-from bench.engine.executor import Job
+from bench.engine.batch import run_batch
+from bench.engine.session import Session
 from bench.files import REGISTRY
-from bench.plan.planning import make_plan
+from bench.plan.contexts import MetricContexts
+from bench.plan.planning import Planner
 from bench.plan.settings import Settings
-from bench.testing import probe
+from bench.results.run_spec import RunSpec
+from bench.testing.context import MIXTURE
 from bench_tasks.class_conditional import ClassConditional, Guided
 from tests.support.analytic import RECORDED, sde
+from tests.support.checks import context
 from tests.support.paths import ROOT
 from tests.support.plugins import installed
 
@@ -50,11 +54,18 @@ BASE: dict[str, Any] = {
 }
 
 
+def plan(**settings: Any) -> RunSpec:
+    """The run of `BASE` with other settings."""
+    (run,) = Planner(MetricContexts(installed(), Path("results"))).runs(Settings(**BASE | settings))
+    assert isinstance(run, RunSpec)
+    return run
+
+
 @functools.cache
 def model(name: str) -> MixtureModel:
     """The mixture checkpoint thinned to 3 x 8 x 8 coefficients, in float64."""
     run = sde(name)
-    data = probe.truth(probe.MIXTURE, run)
+    data = context().truth(MIXTURE, run)
     return MixtureModel(data, "cpu", torch.float64, colour=None, range_=run.data_range)
 
 
@@ -65,65 +76,65 @@ def component_score(data: Mixture, x: Array, level: tuple[float, float], labels:
     return score
 
 
-def states(made: SDE, t: float, count: int = 40) -> tuple[torch.Tensor, torch.Tensor]:
-    """States of the mixture's marginal at t, and labels that are not theirs."""
-    at, generator = made.at(t), torch.Generator().manual_seed(4)
-    clean = model(made.name).draw(count, noise_stream(0, 0, "data", "cpu"))
+def states(run: SDE, t: float, count: int = 40) -> tuple[torch.Tensor, torch.Tensor]:
+    """States of the mixture's marginal at t, and labels that are not their components."""
+    at, generator = run.at(t), torch.Generator().manual_seed(4)
+    clean = model(run.name).draw(count, noise_stream(0, 0, "data", "cpu"))
     z = torch.randn(clean.shape, generator=generator, dtype=clean.dtype)
-    return at.alpha * clean + at.sigma * z, torch.arange(count) % model(made.name).classes
+    return at.alpha * clean + at.sigma * z, torch.arange(count) % model(run.name).classes
 
 
 @pytest.mark.parametrize("name", RECORDED)
 @pytest.mark.parametrize("scale", [1.0, 2.5])
-def test_guided_score_is_the_components_own(name: str, scale: float) -> None:
+def test_the_guided_score_is_that_of_the_component(name: str, scale: float) -> None:
     """s + w (s_k - s) at every level of a run, s by autograd of the log-density; at w = 1 that is s_k."""
-    made, exact = sde(name), model(name)
-    for at in Sampler(made, steps=25, grid="polynomial").schedule():
-        x, labels = states(made, at.t)
-        score = Prediction(exact, made)
-        found = score.guided(Guided(exact, labels, scale)).score(x, at).numpy()
+    run, exact = sde(name), model(name)
+    for at in Sampler(run, steps=25, grid="polynomial").schedule():
+        x, labels = states(run, at.t)
+        p = Prediction(exact, run)
+        guided = p.guided(Guided(exact, labels, scale)).score(x, at).numpy()
         own = component_score(exact.data, x.numpy(), (at.alpha, at.sigma), labels.numpy())
         y = x.clone().requires_grad_()
         (whole,) = torch.autograd.grad(exact.log_components(y, at).logsumexp(1).sum(), y)
-        wanted = whole.numpy() + scale * (own - whole.numpy())
-        assert np.abs(found - wanted).max() < 1e-9 * np.abs(wanted).max()
+        expected = whole.numpy() + scale * (own - whole.numpy())
+        assert np.abs(guided - expected).max() < 1e-9 * np.abs(expected).max()
         if scale == 1:
-            assert np.abs(found - own).max() < 1e-9 * np.abs(own).max()
-        assert score.calls == 1
+            assert np.abs(guided - own).max() < 1e-9 * np.abs(own).max()
+        assert p.calls == 1
 
 
 def test_class_gradient_is_that_of_the_posterior() -> None:
     """``grad ln p(k | x)`` by autograd of the log-softmax; it sums to zero weighted by the posterior."""
-    made, exact = sde("vp"), model("vp")
-    at = made.at(0.6)
-    x, labels = states(made, at.t)
+    run, exact = sde("vp"), model("vp")
+    at = run.at(0.6)
+    x, labels = states(run, at.t)
     y = x.clone().requires_grad_()
     posterior = exact.log_components(y, at).log_softmax(1)
-    (wanted,) = torch.autograd.grad(posterior.gather(1, labels[:, None]).sum(), y)
-    found = exact.class_gradient(x, at, labels)
-    torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-9)
+    (expected,) = torch.autograd.grad(posterior.gather(1, labels[:, None]).sum(), y)
+    gradient = exact.class_gradient(x, at, labels)
+    torch.testing.assert_close(gradient, expected, rtol=1e-9, atol=1e-9)
     each = [exact.class_gradient(x, at, torch.full_like(labels, k)) for k in range(exact.classes)]
     mean = sum(posterior.exp()[:, k, None, None, None] * one for k, one in enumerate(each))
     assert isinstance(mean, torch.Tensor)
     assert mean.abs().max() < 1e-9 * max(one.abs().max() for one in each)
 
 
-def made_by(task: ClassConditional, sampler: Sampler, size: int) -> tuple[torch.Tensor, torch.Tensor]:
+def sample_batch(task: ClassConditional, sampler: Sampler, size: int) -> tuple[torch.Tensor, torch.Tensor]:
     """States and labels of one batch on the thinned mixture."""
     exact = model(sampler.sde.name)
     noise = functools.cache(lambda role: noise_stream(5, 0, role, "cpu"))
-    score = Prediction(exact, sampler.sde)
+    p = Prediction(exact, sampler.sde)
 
     def double(role: str) -> Callable[[torch.Tensor], torch.Tensor]:
         return lambda x: noise(role)(x.double())
 
     with torch.no_grad():
-        left = task.run(BatchContext(sampler, score, torch.device("cpu"), size, 0, None, double))
-    return exact.states(left["images"]), left["labels"]
+        outputs = task.run(BatchContext(sampler, p, torch.device("cpu"), size, 0, None, double))
+    return exact.states(outputs["images"]), outputs["labels"]
 
 
 @pytest.mark.parametrize(
-    ("name", "given"),
+    ("name", "plugins"),
     [
         ("vp", {"predictor": "ancestral"}),
         ("ve", {"predictor": "reverse_diffusion", "corrector": "annealed_langevin"}),
@@ -131,120 +142,121 @@ def made_by(task: ClassConditional, sampler: Sampler, size: int) -> tuple[torch.
         ("vp", {"predictor": "dpmpp_2m"}),
     ],
 )
-def test_moments_of_each_class_are_the_components(name: str, given: dict[str, str]) -> None:
-    """At scale 1 a class's samples are normal, with the moments that theory has of the sampler on that one
-    Gaussian. Means and variances of all coefficients of all classes, Bonferroni."""
-    parts = {role: installed().build(f"{role}s", plugin, {}) for role, plugin in given.items()}
+def test_moments_of_each_class_are_those_of_its_component(name: str, plugins: dict[str, str]) -> None:
+    """At scale 1 a class's samples are normal, with the moments of the sampler on that one Gaussian by
+    theory. Means and variances of all coefficients of all classes, Bonferroni."""
+    parts = {role: installed().build(f"{role}s", plugin, {}) for role, plugin in plugins.items()}
     sampler = Sampler(sde(name), **parts, steps=40, grid="polynomial")
     exact = model(name)
-    x, labels = made_by(ClassConditional(), sampler, 1000)
+    x, labels = sample_batch(ClassConditional(), sampler, 1000)
     bound = stats.norm.isf(P / (2 * 2 * exact.data.mean.size))
     for k in range(exact.classes):
-        found = gaussian_moments(sampler, exact.data.mean[k], exact.data.variance[k])
-        assert found is not None
-        mean, variance = found
-        mine = x[labels == k].numpy()
-        n = len(mine)
+        moments = gaussian_moments(sampler, exact.data.mean[k], exact.data.variance[k])
+        assert moments is not None
+        mean, variance = moments
+        rows = x[labels == k].numpy()
+        n = len(rows)
         assert n == 100
-        assert (np.abs(mine.mean(0) - mean) / np.sqrt(variance / n)).max() < bound
-        squares = ((mine - mean) ** 2).sum(0) / variance
+        assert (np.abs(rows.mean(0) - mean) / np.sqrt(variance / n)).max() < bound
+        squares = ((rows - mean) ** 2).sum(0) / variance
         low, high = stats.chi2.ppf([P / (2 * exact.data.mean.size), 1 - P / (2 * exact.data.mean.size)], n)
         assert squares.min() > low
         assert squares.max() < high
 
 
 def test_solver_is_guided_too() -> None:
-    """``rk45`` follows the component's own flow, a map known in closed form, as near as its tolerance."""
-    made, exact = sde("vp"), model("vp")
-    low, high = made.at(made.eps), made.at(made.end)
+    """``rk45`` follows the component's own flow, a map known in closed form, within its tolerance."""
+    run, exact = sde("vp"), model("vp")
+    low, high = run.at(run.eps), run.at(run.end)
     mean, variance = exact.data.mean[3], exact.data.variance[3]
     v = [at.alpha**2 * variance + at.sigma**2 for at in (low, high)]
     prior = noise_stream(5, 0, "prior", "cpu")(torch.empty(20, *exact.shape, dtype=torch.float64)).numpy()
-    wanted = low.alpha * mean + np.sqrt(v[0] / v[1]) * (prior - high.alpha * mean)
+    expected = low.alpha * mean + np.sqrt(v[0] / v[1]) * (prior - high.alpha * mean)
     errors = []
     for tol in (1e-3, 1e-6):
         solver = installed().build("solvers", "rk45", {"tol": tol})
-        x, labels = made_by(ClassConditional(label=3), Sampler(made, solver=solver, denoise="none"), 20)
+        x, labels = sample_batch(ClassConditional(label=3), Sampler(run, solver=solver, denoise="none"), 20)
         assert labels.tolist() == [3] * 20
-        errors.append(np.abs(x.numpy() - wanted).max() / np.abs(wanted).max())
+        errors.append(np.abs(x.numpy() - expected).max() / np.abs(expected).max())
     assert errors[0] < 0.1
     assert errors[1] < errors[0] / 100
 
 
-def test_shares() -> None:
-    """Guided at scale 1, as many are put where they belong as of draws from the sampler's moments in theory.
+def test_shares_of_the_requested_component() -> None:
+    """Guided at scale 1, as many samples have the requested component as draws of the sampler's moments by
+    theory.
 
-    Unguided one in ten, whatever the weights: a sample's component has nothing to do with its number, and
+    Unguided it is one in ten, whatever the weights: a sample's component is independent of its number, and
     the shares of the classes sum to one.
     """
     exact, count = model("vp"), 1000
     ancestral = installed().build("predictors", "ancestral", {})
     sampler = Sampler(sde("vp"), ancestral, steps=100, grid="polynomial")
-    x, labels = made_by(ClassConditional(), sampler, count)
-    right = int((exact.component(x) == labels).sum())
+    x, labels = sample_batch(ClassConditional(), sampler, count)
+    hits = int((exact.component(x) == labels).sum())
     draws = torch.randn(x.shape, generator=torch.Generator().manual_seed(1), dtype=x.dtype)
     for k in range(exact.classes):
-        found = gaussian_moments(sampler, exact.data.mean[k], exact.data.variance[k])
-        assert found is not None
-        mean, variance = map(torch.from_numpy, found)
+        moments = gaussian_moments(sampler, exact.data.mean[k], exact.data.variance[k])
+        assert moments is not None
+        mean, variance = map(torch.from_numpy, moments)
         draws[labels == k] = draws[labels == k] * variance.sqrt() + mean
     of_draws = int((exact.component(draws) == labels).sum())
-    assert stats.fisher_exact([[right, count - right], [of_draws, count - of_draws]]).pvalue > P
-    assert right > 0.9 * count
-    x, labels = made_by(ClassConditional(scale=0.0), sampler, count)
+    assert stats.fisher_exact([[hits, count - hits], [of_draws, count - of_draws]]).pvalue > P
+    assert hits > 0.9 * count
+    x, labels = sample_batch(ClassConditional(scale=0.0), sampler, count)
     unguided = int((exact.component(x) == labels).sum())
     assert stats.binomtest(unguided, count, 1 / exact.classes).pvalue > P
 
 
 def test_scale_0_is_generate_bit_for_bit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And no classifier is asked."""
+    """And the classifier is not evaluated."""
 
-    def asked(*_: object) -> None:
-        raise AssertionError("the classifier was asked")
+    def gradient(*_: object) -> None:
+        raise AssertionError("the classifier is evaluated")
 
-    monkeypatch.setattr(MixtureModel, "class_gradient", asked)
-    made = []
+    monkeypatch.setattr(MixtureModel, "class_gradient", gradient)
+    outputs = []
     for task, parameters in (("generate", {}), ("class_conditional", {"task": {"scale": 0}})):
-        (cell,) = make_plan(Settings(**BASE | {"task": task, "parameters": parameters}), installed())
-        made.append(sample(Job(cell, 0, 4))[0])
-    assert torch.equal(made[0]["images"], made[1]["images"])
-    assert made[1]["labels"].tolist() == [0, 1, 2, 3]
+        spec = plan(task=task, parameters=parameters)
+        outputs.append(run_batch(spec, 0, Session(installed())).outputs)
+    assert torch.equal(outputs[0]["images"], outputs[1]["images"])
+    assert outputs[1]["labels"].tolist() == [0, 1, 2, 3]
 
 
 def test_the_classifier_is_warmed_up_where_it_guides(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[list[int]] = []
+    calls: list[list[int]] = []
 
-    def gradient(*given: torch.Tensor) -> torch.Tensor:
-        asked.append(given[-1].tolist())
-        return torch.zeros_like(given[1])
+    def gradient(*arguments: torch.Tensor) -> torch.Tensor:
+        calls.append(arguments[-1].tolist())
+        return torch.zeros_like(arguments[1])
 
     monkeypatch.setattr(MixtureModel, "class_gradient", gradient)
     vp = sde("vp")
-    score = Prediction(model("vp"), vp)
-    given = BatchContext(
-        Sampler(vp), score, torch.device("cpu"), 3, 6, None, lambda _: lambda x: x.double().zero_()
+    p = Prediction(model("vp"), vp)
+    batch = BatchContext(
+        Sampler(vp), p, torch.device("cpu"), 3, 6, None, lambda _: lambda x: x.double().zero_()
     )
     for scale in (0.0, 2.0):
-        ClassConditional(scale=scale).warm(given)
-    assert asked == [[6, 7, 8]]
+        ClassConditional(scale=scale).warm(batch)
+    assert calls == [[6, 7, 8]]
 
 
-def test_the_exact_value_is_of_one_level() -> None:
-    """None where the network is asked at another level than its gradient's."""
-    given = BASE | {"task": "class_conditional", "corrector": ["none"], "steps": 40, "grid": "uniform"}
+def test_the_exact_value_needs_one_noise_level() -> None:
+    """None where score and gradient are taken at two levels."""
     for label_scales, known in ((None, True), (20, False)):
-        (cell,) = make_plan(Settings(**given | {"label_scales": label_scales}), installed())
-        assert bool(cell.task.exact(cell.card, cell.sampler)) is known
+        spec = plan(
+            task="class_conditional", corrector=["none"], steps=40, grid="uniform", label_scales=label_scales
+        )
+        assert bool(spec.task.exact(spec.card, spec.sampler)) is known
 
 
-def test_labels_go_on_through_the_batches() -> None:
-    given = BASE | {"task": "class_conditional", "samples": 17, "batch_size": 7}
-    (cell,) = make_plan(Settings(**given), installed())
-    labels = [sample(Job(cell, index, size))[0]["labels"].tolist() for index, size in cell.batches]
+def test_labels_continue_through_the_batches() -> None:
+    spec, session = plan(task="class_conditional", samples=17, batch_size=7), Session(installed())
+    labels = [run_batch(spec, index, session).outputs["labels"].tolist() for index, _ in spec.batches()]
     assert labels == [[0, 1, 2, 3, 4, 5, 6], [7, 8, 9, 0, 1, 2, 3], [4, 5, 6]]
 
 
-def test_exact_value_stands_beside_the_measured(tmp_path: Path) -> None:
+def test_the_measured_value_agrees_with_the_exact_one(tmp_path: Path) -> None:
     """``fd_component`` within four of its errors of the moments' recursion, through the command line."""
     out = tmp_path / "results"
     arguments = [*RUN, *EXACT, "--grid", "polynomial", "--steps", "20", "--samples", "1000", "--batch-size"]
@@ -253,8 +265,8 @@ def test_exact_value_stands_beside_the_measured(tmp_path: Path) -> None:
     assert stopped.value.code == 0
     (path,) = (out / "records").glob("*.json")
     record = json.loads(path.read_text())
-    reading = record["metrics"]["fd_component"]
-    assert abs(reading["value"] - reading["exact"]) < 4 * reading["error"]
+    result = record["metrics"]["fd_component"]
+    assert abs(result["value"] - result["exact"]) < 4 * result["error"]
     share = record["metrics"]["component_share"]
     assert share["value"] > 0.5
     assert share["error"] == pytest.approx((share["value"] * (1 - share["value"]) / 1000) ** 0.5)
@@ -262,7 +274,7 @@ def test_exact_value_stands_beside_the_measured(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (
             (*EXACT, "-P", "task.label=10"),
@@ -282,9 +294,9 @@ def test_exact_value_stands_beside_the_measured(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_one_clear_line(
+def test_refused_in_one_line(
     arguments: tuple[str, ...],
-    said: str,
+    message: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -294,21 +306,21 @@ def test_one_clear_line(
         main([*RUN, *arguments])
     assert stopped.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert said in line
+    assert message in line
     assert not (tmp_path / "results").exists()
 
 
 @pytest.mark.parametrize("name", RECORDED)
 @pytest.mark.parametrize("t", [0.1, 0.6])
-def test_classifier_of_a_network_is_asked_on_its_own_range(name: str, t: float) -> None:
+def test_the_classifier_of_a_network_works_on_its_own_range(name: str, t: float) -> None:
     """Directional derivatives of ``ln p(y | x)``, the state moved to [-1, 1] by hand, in float64."""
-    made = sde(name)
+    run = sde(name)
     card = installed().get("checkpoints", "cifar10-tiny").thing
-    network = load_model(card, made, torch.device("cpu"))
+    network = load_model(card, run, torch.device("cpu"), installed())
     assert network.classes == 10
     classifier = load_noisy_classifier(card=classifier_path(card)).double()
     generator = torch.Generator().manual_seed(6)
-    at, (low, high) = made.at(t), made.data_range
+    at, (low, high) = run.at(t), run.data_range
     x0, z, way = torch.rand(3, 4, *card.shape, generator=generator, dtype=torch.float64)
     x = at.alpha * (low + (high - low) * x0) + at.sigma * z
     labels = torch.tensor([0, 3, 3, 9])
@@ -320,17 +332,17 @@ def test_classifier_of_a_network_is_asked_on_its_own_range(name: str, t: float) 
 
     step = 1e-5
     with torch.no_grad():
-        found = network.class_gradient(x.float(), at, labels)
-        wanted = (log_posterior(x + step * way) - log_posterior(x - step * way)) / (2 * step)
-    along = (found.double() * way).flatten(1).sum(1)
+        gradient = network.class_gradient(x.float(), at, labels)
+        expected = (log_posterior(x + step * way) - log_posterior(x - step * way)) / (2 * step)
+    along = (gradient.double() * way).flatten(1).sum(1)
     # float32: a derivative is a sum of 3072 terms
-    error = 1e-5 * (found.double().abs() * way).flatten(1).sum(1)
-    assert ((along - wanted).abs() < error + 1e-6 * wanted.abs()).all()
-    assert found.dtype == torch.float32
-    assert not found.requires_grad
+    error = 1e-5 * (gradient.double().abs() * way).flatten(1).sum(1)
+    assert ((along - expected).abs() < error + 1e-6 * expected.abs()).all()
+    assert gradient.dtype == torch.float32
+    assert not gradient.requires_grad
 
 
-def test_network_is_guided_from_the_command_line(tmp_path: Path) -> None:
+def test_a_network_is_guided_from_the_command_line(tmp_path: Path) -> None:
     """Two samples of one class, both metrics; the classifier is in the fingerprint."""
     out = tmp_path / "results"
     arguments = [*RUN[:-1], "2", "--checkpoint", "cifar10-tiny", "--grid", "polynomial", "--steps", "3"]
@@ -347,7 +359,7 @@ def test_network_is_guided_from_the_command_line(tmp_path: Path) -> None:
 
 
 def test_committed_table_agrees_with_theory() -> None:
-    """On the mixture: what has an exact value is within four errors of it; unguided, a tenth is right."""
+    """On the mixture: values are within four errors of exact ones; unguided, the share is a tenth."""
     with (REFERENCE / "cells.csv").open(newline="") as handle:
         rows = list(csv.DictReader(handle))
     exact = [row for row in rows if row["exact"]]

@@ -6,7 +6,8 @@ import pytest
 import torch
 from scipy import stats
 
-from bench.testing import probe
+from bench.testing.context import MIXTURE
+from bench.testing.probe import SHAPE
 from bench_tasks.flow import decode, encode
 from tests.support.analytic import RECORDED
 from tests.support.flows import draws, flow_batch, flow_sde, marginal_variances, solver_error, thin_model
@@ -22,7 +23,7 @@ def test_latents_of_exact_draws_are_normal(name: str) -> None:
     (n - 1) v with n - 1. The mean is the marginal's at T, on VE further from zero than the noise."""
     sde, n = flow_sde(name), 1000
     model, low, high = thin_model(sde), sde.at(sde.eps), sde.at(sde.end)
-    noise = torch.randn(n, *probe.SHAPE, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    noise = torch.randn(n, *SHAPE, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     x = low.alpha * draws(model, n) + low.sigma * noise
     with torch.no_grad():
         z = encode(x, flow_batch(sde, model, x, 1e-6)).numpy()
@@ -36,7 +37,7 @@ def test_latents_of_exact_draws_are_normal(name: str) -> None:
 
 def test_decoding_undoes_encoding_on_a_mixture() -> None:
     sde = flow_sde("ve")
-    model = thin_model(sde, probe.MIXTURE)
+    model = thin_model(sde, MIXTURE)
     x = draws(model, 8)
     batch = flow_batch(sde, model, x, 1e-5)
     with torch.no_grad():

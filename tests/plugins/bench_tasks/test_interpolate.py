@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench.testing import probe
+from bench.testing.probe import SHAPE
 from bench_tasks.interpolate import on_arc
 from tests.support.flows import (
     build_task,
@@ -47,7 +47,7 @@ def test_interpolation_of_a_gaussian() -> None:
     x = draws(model, 3)
     batch = flow_batch(sde, model, x.repeat_interleave(points, 0), tol)
     with torch.no_grad():
-        images = build_task("interpolate", points=points).run(batch)["images"].view(3, points, *probe.SHAPE)
+        images = build_task("interpolate", points=points).run(batch)["images"].view(3, points, *SHAPE)
         encoded = build_task("encode").run(flow_batch(sde, model, x, tol))
         cooler = build_task("interpolate", points=points, temperature=0.5).run(batch)["images"]
     for end, expected in ((images[:, 0], encoded["images"]), (images[:, -1], encoded["images"].roll(-1, 0))):
@@ -57,7 +57,7 @@ def test_interpolation_of_a_gaussian() -> None:
     z = torch.from_numpy(pushed(sde, x.numpy()))
     middle = 0.5 * on_arc(z, z.roll(-1, 0), 1 / 3).numpy()
     truth = low.alpha * mean + np.sqrt(v_low / v_high) * (middle - high.alpha * mean)
-    cooled = model.states(cooler).view(3, points, *probe.SHAPE)[:, 1]
+    cooled = model.states(cooler).view(3, points, *SHAPE)[:, 1]
     assert solver_error(cooled, torch.from_numpy(truth)) < math.sqrt((v_high / v_low).max()) * tol
 
 

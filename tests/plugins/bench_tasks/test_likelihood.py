@@ -13,9 +13,11 @@ from scipy import stats
 
 from bench import Array, BenchError, Model, NoiseLevel, Prediction, Tensor
 from bench.diffusion.roles import velocity
-from bench.testing import check, probe
+from bench.testing.context import MIXTURE
+from bench.testing.probe import SHAPE
 from bench_tasks.likelihood import are_bytes, dequantize, estimated_flow, exact_flow
 from tests.support.analytic import RECORDED, recorded, recorded_model, relative, tensor
+from tests.support.checks import context, report
 from tests.support.flows import (
     build_task,
     draws,
@@ -127,14 +129,14 @@ def test_the_closed_form_is_the_density_at_eps(name: str, gap: float) -> None:
         return bits
 
     truth, end = closed_form(name, x), pushed(sde, x)
-    low, high = (probe.marginal(sde, sde.at(t)) for t in (sde.eps, sde.end))
+    low, high = (context().marginal(sde, sde.at(t)) for t in (sde.eps, sde.end))
     at_eps = (
         bits_under(x, *low)
         + bits_under(end, 0 * low[0], np.full_like(low[0], sde.prior_std**2))
         - bits_under(end, *high)
     )
     np.testing.assert_allclose(truth, at_eps, rtol=1e-9)
-    at_0 = bits_under(x, *probe.marginal(sde, NoiseLevel(0.0, 1.0, 0.0)))
+    at_0 = bits_under(x, *context().marginal(sde, NoiseLevel(0.0, 1.0, 0.0)))
     assert np.abs(truth - at_0).mean() > gap
 
 
@@ -162,7 +164,7 @@ def test_estimates_on_a_mixture(kind: str) -> None:
     """At one state: unbiased, and with Hutchinson's variance, of the symmetric part S of the Jacobian
     ``2 |S|^2`` for Gaussian probes, without its diagonal for Rademacher's."""
     sde, count, t = flow_sde("vp"), 1500, 0.05
-    model = thin_model(sde, probe.MIXTURE)
+    model = thin_model(sde, MIXTURE)
     x = draws(model, 1)
     p = Prediction(model, sde)
     level = sde.at(t)
@@ -174,7 +176,7 @@ def test_estimates_on_a_mixture(kind: str) -> None:
     assert exact == pytest.approx(float(s.trace()), rel=1e-9)
     parts = s if kind == "gaussian" else s - s.diag().diag()
     variance = 2 * float((parts**2).sum())
-    e = torch.randn(count, *probe.SHAPE, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    e = torch.randn(count, *SHAPE, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     e = e if kind == "gaussian" else e.sign()
     _, estimates = estimated_flow(sde, p, [e])(t, x.expand(count, -1, -1, -1))
     assert abs(float(estimates.mean()) - exact) < 4 * math.sqrt(variance / count)
@@ -189,7 +191,7 @@ def test_products_with_the_jacobian_of_a_network(precision: Any) -> None:
 
     sde = flow_sde("vp")
     card = installed().get("checkpoints", "cifar10-tiny").thing
-    model = load_model(card, sde, torch.device("cpu"), precision=precision)
+    model = load_model(card, sde, torch.device("cpu"), installed(), precision=precision)
     draw = torch.Generator().manual_seed(0)
     x, e = (torch.randn(2, 3, 32, 32, generator=draw) for _ in range(2))
     p, t = Prediction(model, sde), 0.5
@@ -206,7 +208,7 @@ def test_products_with_the_jacobian_of_a_network(precision: Any) -> None:
 def test_bytes_are_dequantized_and_floats_are_not() -> None:
     sde = flow_sde("vp")
     model = thin_model(sde)
-    k = torch.randint(0, 256, (4, *probe.SHAPE), generator=torch.Generator().manual_seed(0))
+    k = torch.randint(0, 256, (4, *SHAPE), generator=torch.Generator().manual_seed(0))
     images = k.float() / 255
     assert are_bytes(images)
     # a GPU multiplies by the reciprocal
@@ -272,7 +274,7 @@ def test_refused_in_one_line(run_task: RunTask, arguments: tuple[str, ...], mess
 
 def test_bench_check_refuses_metrics_of_other_outputs() -> None:
     with pytest.raises(BenchError, match="bits_per_dim reads bits_per_dim of a task"):
-        check("bits_per_dim")
+        report("bits_per_dim")
 
 
 def test_number_of_probes() -> None:

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from bench import BenchError, Prediction, Sampler, Tensor
+from bench import BenchError, Prediction, Sampler, Tensor, assert_conforms
 from bench.diffusion.noise import noise_streams
-from bench.testing import assert_conforms
 from tests.support.analytic import gaussian, sde
 from tests.support.plugins import installed
 
@@ -126,4 +125,4 @@ def test_the_time_change_is_the_schedules(law: str, schedule: str) -> None:
 def test_it_conforms() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert_conforms("sde_torchsde", sdes=("vp",))
+        assert_conforms("sde_torchsde", sdes=("vp",), registry=installed())

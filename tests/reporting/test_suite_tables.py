@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
@@ -11,20 +10,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
-from bench.reporting.frame import best_per_row, kendall_tau, pareto
-from bench.reporting.tables import latex, markdown, number
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image
 from rich.console import Console
-from scipy import stats
 
 from bench.cli import main
-from bench.reporting import plots
 from bench.results.store import Store
-from tests.support.made_up import METRIC, fill, manifest, value
+from tests.support.made_up import (
+    METRIC,
+    fill,
+    identity,
+    indices,
+    metric_record,
+    plugin,
+    put,
+    record,
+    suite_plan,
+    value,
+)
 from tests.support.paths import GOLDEN_PATH
 
 GOLDEN = GOLDEN_PATH
@@ -58,7 +61,7 @@ GAPS: dict[str, Any] = {"failed": [(3, 0), (3, 1)], "missing": [(5, 0), (5, 1), 
 
 def test_golden(table: Table) -> None:
     """Every byte of the tables made of a fixed set of records, one cell failed and others missing."""
-    fill(Store(Path("results")), manifest("table1"), **GAPS)
+    fill(Store(Path("results")), suite_plan("table1"), **GAPS)
     table("table1", "--no-plots", status=1)
     made = {p.name: p.read_text() for p in Path("results/table1/made-up").iterdir()}
     golden = {p.name: p.read_text() for p in (GOLDEN / "table1").iterdir()}
@@ -69,7 +72,7 @@ def test_golden(table: Table) -> None:
 
 def test_every_published_cell_is_in_the_wide_csv(table: Table) -> None:
     """Cell by cell against the paper's Table 1 and 4 as they were given, by the paper's own names."""
-    fill(Store(Path("results")), manifest("table1"))
+    fill(Store(Path("results")), suite_plan("table1"))
     table("table1", "--no-plots")
     wide = {(row["sde"], row["row"]): row for row in read("results/table1/made-up/fd_dct.csv")}
     figures = read(str(REFERENCE))
@@ -110,7 +113,7 @@ def test_the_suite_samples_as_the_paper_did() -> None:
 
 
 def test_the_same_records_give_the_same_bytes(table: Table) -> None:
-    fill(Store(Path("results")), manifest("nfe"))
+    fill(Store(Path("results")), suite_plan("nfe"))
     made = []
     for folder in ("one", "two"):
         table("nfe", "--to", folder)
@@ -129,27 +132,27 @@ def test_the_same_records_give_the_same_bytes(table: Table) -> None:
     ],
 )
 def test_every_plot_is_a_picture_with_its_csv(table: Table, suite: str, stems: list[str]) -> None:
-    plan = manifest(suite)
+    plan = suite_plan(suite)
     fill(Store(Path("results")), plan)
     table(suite)
     folder = Path("results", suite, "made-up")
     assert sorted(p.stem for p in folder.glob("*.png")) == stems
-    places = {(c["sde"], c["row"], c["column"]) for c in plan["cells"]}
+    places = {run.place for run in plan.cells}
     for stem in stems:
         with Image.open(folder / f"{stem}.png") as image:
             image.load()
             assert min(image.size) > 400
         root = ET.parse(folder / f"{stem}.svg").getroot()
-        said = " ".join(node.text or "" for node in root.iter("{http://www.w3.org/2000/svg}text"))
-        assert METRIC in said
-        assert "$" not in said
+        text = " ".join(node.text or "" for node in root.iter("{http://www.w3.org/2000/svg}text"))
+        assert METRIC in text
+        assert "$" not in text
         rows = read(str(folder / f"{stem}.csv"))
         assert {(r["sde"], r["row"], r["column"]) for r in rows} == places
         assert all(float(r["mean"]) > 0 and float(r["std"]) > 0 for r in rows)
 
 
 def test_mean_spread_and_exact_value_are_those_of_the_records(table: Table) -> None:
-    fill(Store(Path("results")), manifest("table1", seeds=3))
+    fill(Store(Path("results")), suite_plan("table1", seeds=3))
     out = table("table1", "--no-plots")
     row = read("results/table1/made-up/fd_dct.csv")[0]
     assert (row["sde"], row["row"]) == ("ve", "ancestral")
@@ -166,8 +169,8 @@ def test_mean_spread_and_exact_value_are_those_of_the_records(table: Table) -> N
     assert (float(cost["nfe"]), float(cost["network_share"])) == (10, 0.5)
 
 
-def test_missing_and_failed_cells_are_said(table: Table) -> None:
-    fill(Store(Path("results")), manifest("table1"), **GAPS)
+def test_missing_and_failed_cells_are_reported(table: Table) -> None:
+    fill(Store(Path("results")), suite_plan("table1"), **GAPS)
     out = table("table1", "--no-plots", status=1)
     assert "1 of 26 cells missing" in out
     assert "1 of 26 cells failed" in out
@@ -180,39 +183,39 @@ def test_missing_and_failed_cells_are_said(table: Table) -> None:
 
 
 def test_a_small_table_says_so(table: Table) -> None:
-    fill(Store(Path("results")), manifest("table1", scale=0.1))
+    fill(Store(Path("results")), suite_plan("table1", scale=0.1))
     assert "times 0.1: a small table" in table("table1", "--no-plots")
     assert {row["steps_scale"] for row in read("results/table1/made-up/cells.csv")} == {"0.1"}
     assert "times 0.1" in Path("results/table1/made-up/fd_dct.md").read_text()
 
 
 def test_one_seed_marks_nothing(table: Table) -> None:
-    fill(Store(Path("results")), manifest("table1", seeds=1))
+    fill(Store(Path("results")), suite_plan("table1", seeds=1))
     out = table("table1", "--no-plots")
     assert "One seed" in out
     assert "*" not in out
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["table1"], "bench run --suite table1 comes first"),
         (["nfe", "--name", "made"], "no table 'made' (did you mean 'made-up'?"),
         (["nfe", "--metric", "fid"], "bench measure --suite nfe --metric fid"),
     ],
 )
-def test_mistakes_are_one_line(table: Table, arguments: list[str], said: str) -> None:
-    fill(Store(Path("results")), manifest("nfe"))
+def test_mistakes_are_one_line(table: Table, arguments: list[str], message: str) -> None:
+    fill(Store(Path("results")), suite_plan("nfe"))
     out = table(*arguments, status=2)
-    assert said in out
+    assert message in out
     assert len(out.splitlines()) == 1
 
 
 def test_what_users_name_is_drawn_as_it_is(table: Table) -> None:
     """No formulas in plots, whatever the row is called; and the table fits a narrow screen."""
-    plan = manifest("memoir")
-    for cell in plan["cells"]:
-        cell["row"] += r" $\x$ {|<"
+    plan = suite_plan("memoir")
+    renamed = [run.model_copy(update={"row": run.row + r" $\x$ {|<"}) for run in plan.cells]
+    plan = plan.model_copy(update={"cells": tuple(renamed)})
     fill(Store(Path("results")), plan)
     out = table("memoir")
     assert r"euler_maruyama $\x$ {|<" in out
@@ -221,35 +224,33 @@ def test_what_users_name_is_drawn_as_it_is(table: Table) -> None:
 
 @pytest.mark.parametrize("suite", ["table1", "memoir"])
 def test_an_axis_within_a_decade_has_plain_labels(table: Table, suite: str) -> None:
-    store, plan = Store(Path("results")), manifest(suite)
+    store, plan = Store(Path("results")), suite_plan(suite)
     fill(store, plan)
-    for i, cell in enumerate(plan["cells"]):
-        path = store.record_path(cell["fingerprint"])
-        found = json.loads(path.read_text())
-        found["metrics"][METRIC] |= {"value": 13 + i % 9, "exact": None}
-        found["cost"]["nfe"] = 120 + i
-        path.write_text(json.dumps(found))
+    for i, (index, run) in enumerate(zip(indices(plan), plan.cells, strict=True)):
+        metric = metric_record(value=13.0 + i % 9, exact=None)
+        made_up = record(index, run.seed, fingerprint=run.fingerprint, metrics={METRIC: metric})
+        assert made_up.cost is not None
+        put(store, made_up.model_copy(update={"cost": made_up.cost.model_copy(update={"nfe": 120.0 + i})}))
     table(suite)
     for path in Path("results", suite, "made-up").glob("*.svg"):
-        said = [node.text or "" for node in ET.parse(path).getroot().iter("{http://www.w3.org/2000/svg}text")]
-        assert "20" in said
-        assert not any("$" in text for text in said)
+        texts = [
+            node.text or "" for node in ET.parse(path).getroot().iter("{http://www.w3.org/2000/svg}text")
+        ]
+        assert "20" in texts
+        assert not any("$" in text for text in texts)
 
 
 def test_a_solvers_exact_value_is_called_a_limit(table: Table) -> None:
     """By what the record says, whatever the solver and its row are called."""
-    store, plan = Store(Path("results")), manifest("memoir")
+    store, plan = Store(Path("results")), suite_plan("memoir")
     fill(store, plan)
     assert "limit" not in table("memoir", "--no-plots")
-    path = store.record_path(plan["cells"][0]["fingerprint"])
-    found = json.loads(path.read_text())
-    found["identity"]["solver"] = {"name": "mine"}
-    path.write_text(json.dumps(found))
+    put(store, record(fingerprint=plan.cells[0].fingerprint, identity=identity(solver=plugin("mine"))))
     assert "of a solver, its limit at tolerance 0" in table("memoir", "--no-plots")
 
 
 def test_a_narrow_screen_gets_a_line_per_cell(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
-    fill(Store(Path("results")), manifest("table1"))
+    fill(Store(Path("results")), suite_plan("table1"))
     lines = table("table1", "--no-plots").splitlines()
     assert any(
         line.split() == ["sde", "row", "P1000", "P2000", "P2000", "rounding", "PC1000", "C2000"]
@@ -261,7 +262,7 @@ def test_a_narrow_screen_gets_a_line_per_cell(table: Table, monkeypatch: pytest.
 
 
 def test_where_nothing_can_be_written_is_a_mistake(table: Table) -> None:
-    fill(Store(Path("results")), manifest("table1"))
+    fill(Store(Path("results")), suite_plan("table1"))
     Path("afile").write_text("")
     for arguments in (["--to", "afile"], ["--to", "/proc/nowhere"]):
         out = table("table1", "--no-plots", *arguments, status=2)
@@ -270,97 +271,9 @@ def test_where_nothing_can_be_written_is_a_mistake(table: Table) -> None:
     assert "is a file" in table("table1", "--out", "afile", status=2)
 
 
-def test_a_damaged_plan_is_said_and_the_others_are_shown(table: Table) -> None:
+def test_a_damaged_plan_is_reported_and_the_others_are_tabulated(table: Table) -> None:
     store = Store(Path("results"))
-    fill(store, manifest("table1"))
+    fill(store, suite_plan("table1"))
     store.suite_path("table1", "broken").write_text('{"suite": "tab')
     out = table("table1", "--no-plots")
     assert "broken.json is damaged" in out
-
-
-finite = st.floats(-100, 100).map(lambda x: round(x, 1))
-
-
-@settings(max_examples=80)
-@given(st.lists(st.tuples(finite, finite), min_size=2, max_size=20))
-def test_kendall_tau_is_scipys(pairs: list[tuple[float, float]]) -> None:
-    a, b = (np.array(column) for column in zip(*pairs, strict=True))
-    expected = stats.kendalltau(a, b).statistic
-    assert kendall_tau(a, b) == pytest.approx(expected, abs=1e-12, nan_ok=True)
-
-
-def frame(values: list[float], costs: list[float], std: float = 0.0, **columns: Any) -> pd.DataFrame:
-    made = {"sde": "ve", "row": "r", "status": "finished", "mean": values, "nfe": costs, "std": std}
-    return pd.DataFrame(made | columns)
-
-
-@settings(max_examples=80)
-@given(st.lists(st.tuples(finite, st.integers(1, 9)), min_size=1, max_size=12), st.booleans())
-def test_the_front_is_what_none_beats(points: list[tuple[float, int]], lower: bool) -> None:
-    values, costs = [p[0] for p in points], [float(p[1]) for p in points]
-    front = pareto(frame(values, costs), "nfe", lower=lower)
-    sign = 1 if lower else -1
-    for i, (v, c) in enumerate(points):
-        beaten = any((sign * w <= sign * v and d < c) or (sign * w < sign * v and d <= c) for w, d in points)
-        assert not (front[i] and beaten)
-        # of equals at equal cost one stands for all
-        assert beaten or any(front[j] for j, q in enumerate(points) if q == (v, c))
-
-
-def test_the_best_is_marked_where_it_beats_the_next_by_more_than_the_spread() -> None:
-    assert best_per_row(frame([1.0, 2.0, 9.0], [1, 1, 1], std=0.7), lower=True).tolist() == [
-        True,
-        False,
-        False,
-    ]
-    assert not best_per_row(frame([1.0, 2.0, 9.0], [1, 1, 1], std=0.71), lower=True).any()
-    assert best_per_row(frame([1.0, 2.0, 9.0], [1, 1, 1], std=0.7), lower=False).tolist() == [
-        False,
-        False,
-        True,
-    ]
-    assert not best_per_row(frame([1.0, 2.0], [1, 1], std=math.nan), lower=True).any()
-    assert not best_per_row(frame([1.0, 2.0], [1, 1], status=["finished", "failed"]), lower=True).any()
-
-
-@pytest.mark.parametrize(
-    ("given_", "text"),
-    [
-        ((0.2594, 0.0213), "0.259 ± 0.021"),
-        ((13.198, 0.35), "13.20 ± 0.35"),
-        ((8258.3, 38.1), "8258 ± 38"),
-        ((-0.0021, 0.004), "-0.0021 ± 0.0040"),
-        ((1359000.0, 5010.0), "(1.3590 ± 0.0050)e6"),
-        ((3.0, 0.0), "3.0000 ± 0.0000"),
-        ((2000.0,), "2000"),
-        ((math.nan,), "–"),
-    ],
-)
-def test_numbers_show_what_is_known(given_: tuple[float, ...], text: str) -> None:
-    assert number(*given_) == text
-
-
-def test_names_cannot_break_the_tables() -> None:
-    """What users name (rows, suites, reasons) is escaped in Markdown and LaTeX."""
-    header, rows = ["a|b", "50 %_$"], [["<script>", "*x_1*"], ["a\\b", "~^&#{}"]]
-    said = markdown("t", header, rows, [])
-    assert "<script>" not in said
-    assert "a\\|b" in said
-    assert "**x_1**" in said
-    tex = latex("t", header, rows, ["±"])
-    assert r"50 \%\_\$" in tex
-    assert r"\textbf{x\_1}" in tex
-    assert r"a\textbackslash{}b" in tex
-    assert r"\textasciitilde{}\textasciicircum{}\&\#\{\}" in tex
-
-
-def test_a_curve_shows_its_nought() -> None:
-    """An abscissa of 0 has a place and a label of its own; without one the axis is log, as ever."""
-    for x, scale in (([0.0, 0.5, 1.0], "symlog"), ([0.5, 1.0, 2.0], "log")):
-        cells = pd.DataFrame({"x": x, "mean": [1.0, 2.0, 3.0], "sde": "vp", "row": "ddim"})
-        cells = cells.assign(std=np.nan, exact=np.nan, error=np.nan, published=np.nan)
-        (axes,) = plots.curve(cells, "x", "scale", "fd", "").axes
-        low, high = axes.get_xlim()
-        assert (axes.get_xscale(), low <= x[0], x[-1] <= high) == (scale, True, True)
-        if scale == "symlog":
-            assert axes.get_xticks().tolist() == x

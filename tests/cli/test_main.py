@@ -1,0 +1,29 @@
+"""How a command ends when its reader leaves."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGPIPE there")
+def test_a_reader_that_leaves_is_no_failure_of_the_command(tmp_path: Path) -> None:
+    """SIGPIPE ends the command, as it does any other; there is no traceback and no status of its own."""
+    code = "import os, time; from bench.cli import main; time.sleep(0.5); main()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "list", "--json"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    errors = process.stderr.read().decode()
+    process.stderr.close()
+    assert process.wait() == -signal.SIGPIPE
+    assert "Traceback" not in errors

@@ -1,0 +1,65 @@
+"""Tables laid out for readers."""
+
+from __future__ import annotations
+
+from bench.reporting.layouts import (
+    Entry,
+    TextTable,
+    cost_layout,
+    grid_layout,
+    list_layout,
+    terminal_layout,
+    value_entry,
+)
+from tests.support.made_up import cell, table
+
+
+def test_an_entry_is_its_status_or_its_value_with_marks() -> None:
+    assert value_entry(cell(status="failed")) == Entry("failed")
+    entry = value_entry(cell(value=1.0, std=0.1, best=True, note="few samples", seeds=1))
+    assert (entry.text, entry.best, entry.flagged, entry.suffix) == ("1.00 ± 0.10", True, True, " (1 of 2)")
+    assert entry.plain == "*1.00 ± 0.10 †* (1 of 2)"
+
+
+def test_a_grid_has_a_line_of_values_and_lines_of_exact_and_published_ones() -> None:
+    layout = grid_layout(
+        table(
+            cell(column="P", exact=0.5, published=3.2, published_std=0.02, quantity="fid"),
+            cell(column="PC", row="other"),
+        )
+    )
+    assert layout.header == ("sde", "row", "", "P", "PC")
+    assert [[entry.plain for entry in line] for line in layout.lines] == [
+        ["ve", "r", "fd_dct", "1.00 ± 0.10", ""],
+        ["", "", "fd_dct, exact", "0.5", ""],
+        ["", "", "FID in the paper", "3.20 ± 0.02", ""],
+        ["ve", "other", "fd_dct", "", "1.00 ± 0.10"],
+    ]
+
+
+def test_a_list_leaves_out_empty_columns() -> None:
+    made_up = table(cell(), cell(row="s", pace=None), layout="list")
+    assert list_layout(made_up, made_up.cells).header == (
+        "sde",
+        "row",
+        "column",
+        "fd_dct",
+        "NFE",
+        "samples/s",
+    )
+
+
+def test_costs_of_a_cell_without_runs_are_dashes() -> None:
+    nothing = {"nfe": None, "pace": None, "network_share": None}
+    (line,) = cost_layout([cell(**nothing)]).lines
+    assert [entry.text for entry in line[3:]] == ["–"] * 4
+
+
+def test_a_narrow_terminal_gets_a_line_per_cell() -> None:
+    made_up = table(*(cell(column=f"a column {i}") for i in range(9)))
+    assert terminal_layout(made_up, 200) == grid_layout(made_up)
+    assert len(terminal_layout(made_up, 80).lines) == 9
+
+
+def test_the_width_is_that_of_the_widest_entries() -> None:
+    assert TextTable(("a", "long"), ((Entry("four"), Entry("b", best=True)),)).width == 4 + 3 + 4 + 3

@@ -1,0 +1,84 @@
+"""Best cells, Pareto fronts and agreement of orders."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from bench.reporting.ranking import (
+    best_of_curves,
+    best_of_rows,
+    kendall_tau,
+    pareto_front,
+    rank_agreements,
+)
+from bench.reporting.table import Cell
+from tests.support.made_up import cell
+
+finite = st.floats(-100, 100).map(lambda x: round(x, 1))
+
+
+@settings(max_examples=80)
+@given(st.lists(st.tuples(finite, finite), min_size=2, max_size=20))
+def test_kendall_tau_is_scipys(pairs: list[tuple[float, float]]) -> None:
+    a, b = (np.array(column) for column in zip(*pairs, strict=True))
+    expected = stats.kendalltau(a, b).statistic
+    assert kendall_tau(a, b) == pytest.approx(expected, abs=1e-12, nan_ok=True)
+
+
+def row_of(values: list[float], std: float | None = 0.0, **changes: Any) -> list[Cell]:
+    """Cells of one row with these values."""
+    return [cell(value=value, std=std, **changes) for value in values]
+
+
+@settings(max_examples=80)
+@given(st.lists(st.tuples(finite, st.integers(1, 9)), min_size=1, max_size=12), st.booleans())
+def test_the_front_is_what_none_beats(points: list[tuple[float, int]], lower: bool) -> None:
+    values, costs = [p[0] for p in points], [float(p[1]) for p in points]
+    cells = [cell(value=value, nfe=cost) for value, cost in zip(values, costs, strict=True)]
+    front = pareto_front(cells, "nfe", lower=lower)
+    sign = 1 if lower else -1
+    for i, (v, c) in enumerate(points):
+        beaten = any((sign * w <= sign * v and d < c) or (sign * w < sign * v and d <= c) for w, d in points)
+        assert not (front[i] and beaten)
+        # of equals at equal cost one stands for all
+        assert beaten or any(front[j] for j, q in enumerate(points) if q == (v, c))
+
+
+def test_a_cell_without_a_value_or_cost_is_on_no_front() -> None:
+    cells = [cell(value=2.0, nfe=None), cell(value=None, nfe=1.0), cell(value=3.0, nfe=5.0)]
+    assert pareto_front(cells, "nfe", lower=True) == [True, False, True]
+
+
+def test_each_sde_has_a_front_of_its_own() -> None:
+    cells = [cell(value=1.0, nfe=1.0), cell(value=2.0, nfe=1.0), cell(sde="vp", value=2.0, nfe=1.0)]
+    assert pareto_front(cells, "nfe", lower=True) == [True, False, True]
+
+
+def test_the_best_beats_the_next_by_more_than_the_spread() -> None:
+    assert best_of_rows(row_of([1.0, 2.0, 9.0], std=0.7), lower=True) == [True, False, False]
+    assert not any(best_of_rows(row_of([1.0, 2.0, 9.0], std=0.71), lower=True))
+    assert best_of_rows(row_of([1.0, 2.0, 9.0], std=0.7), lower=False) == [False, False, True]
+    assert not any(best_of_rows(row_of([1.0, 2.0], std=None), lower=True))
+    failed = cell(value=2.0, std=0.0, status="failed")
+    assert not any(best_of_rows([*row_of([1.0]), failed], lower=True))
+
+
+def test_every_curve_has_a_best_cell() -> None:
+    cells = [*row_of([2.0, 1.0]), cell(row="other", value=5.0), cell(row="other", value=None)]
+    assert best_of_curves(cells, lower=True) == [False, True, True, False]
+    assert best_of_curves(cells, lower=False) == [True, False, True, False]
+
+
+def test_orders_agree_by_sde_over_cells_that_have_both_values() -> None:
+    both = [cell(value=v, published=p) for v, p in ((1.0, 3.0), (2.0, 4.0), (3.0, 5.0))]
+    few = [cell(sde="vp", published=1.0)]
+    (agreement,) = rank_agreements([*both, cell(value=9.0), *few])
+    assert (agreement.sde, agreement.cells, agreement.tau, agreement.tau_exact) == ("ve", 3, 1.0, None)
+    exact = [cell(value=c.value, published=c.published, exact=-(c.value or 0.0)) for c in both]
+    assert rank_agreements(exact)[0].tau_exact == -1.0

@@ -1,0 +1,49 @@
+"""Markdown, LaTeX, HTML and CSV of tables."""
+
+from __future__ import annotations
+
+from bench.reporting.layouts import Entry, TextTable
+from bench.reporting.writers import cost_csv, html, latex, markdown, runs_csv, wide_csv
+from tests.support.made_up import cell, table
+
+
+def test_names_cannot_break_the_tables() -> None:
+    """What users name (rows, suites, reasons) is escaped in Markdown, LaTeX and HTML."""
+    lines = ((Entry("<script>"), Entry("x_1", best=True)), (Entry("a\\b"), Entry("~^&#{}")))
+    layout = TextTable(("a|b", "50 %_$"), lines)
+    text = markdown("t", layout, [])
+    assert "<script>" not in text
+    assert "a\\|b" in text
+    assert "**x_1**" in text
+    tex = latex("t", layout, ["±"])
+    assert r"50 \%\_\$" in tex
+    assert r"\textbf{x\_1}" in tex
+    assert r"a\textbackslash{}b" in tex
+    assert r"\textasciitilde{}\textasciicircum{}\&\#\{\}" in tex
+    page = html("<t>", layout, ["<note>"])
+    assert "<script>" not in page
+    assert "<b>x_1</b>" in page
+    assert page.count("<note>") == page.count("<t>") == 0
+
+
+def test_asterisks_in_a_name_are_no_mark() -> None:
+    layout = TextTable(("a",), ((Entry("*rows*"),),))
+    assert "| *rows* |" in markdown("t", layout, [])
+    assert "textbf" not in latex("t", layout, [])
+
+
+def test_the_marks_of_an_entry_are_in_every_format() -> None:
+    layout = TextTable(("a",), ((Entry("1 ± 2", best=True, flagged=True, suffix=" (1 of 2)"),),))
+    assert "| **1 ± 2 †** (1 of 2) |" in markdown("t", layout, [])
+    assert r"\textbf{1 $\pm$ 2 $^\dagger$} (1 of 2)" in latex("t", layout, [])
+    assert "<b>1 ± 2 †</b> (1 of 2)" in html("t", layout)
+
+
+def test_csv_has_every_bit_or_ten_digits() -> None:
+    made_up = table(cell(value=1 / 3, column="P1000", best=True), cell(row="s", column="other"))
+    (names, first, second), rest = wide_csv(made_up).decode().splitlines(), cost_csv(made_up.cells).decode()
+    values = dict(zip(names.split(","), first.split(","), strict=True))
+    assert (values["P1000"], values["P1000 best"], values["other"]) == ("0.3333333333", "True", "")
+    assert second.startswith("mine,gaussian-cifar10,100,1,fd_dct,ve,s,,")
+    assert rest.splitlines()[1] == "ve,r,P1000,finished,10,50,,0.5,1000"
+    assert runs_csv([]).decode().startswith("suite,checkpoint,steps_scale,sde,row,column,x,title,cell,seed,")

@@ -1,0 +1,95 @@
+"""The typed model of a planned suite."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench import BenchError
+from bench.results.manifest import PlannedRun, SuitePlan, read_published
+from tests.support.made_up import suite_plan
+
+
+def planned(column: str, seed: int, sampler: str = "s") -> PlannedRun:
+    """A run at a place; its fingerprint follows from its sampler and seed."""
+    return PlannedRun(
+        sde="vp",
+        row="r",
+        column=column,
+        seed=seed,
+        title=column,
+        fingerprint=f"{column}-{sampler}-{seed}",
+        sampler=f"{column}-{sampler}",
+    )
+
+
+def plan(*runs: PlannedRun, metrics: tuple[str, ...] = ("fd",)) -> SuitePlan:
+    """A plan of these runs."""
+    return SuitePlan(
+        suite="mine",
+        name="net-8",
+        checkpoint="net",
+        samples=8,
+        batch_size=4,
+        precision="fp32",
+        metrics=metrics,
+        cells=runs,
+    )
+
+
+def test_a_plan_is_read_as_it_was_written() -> None:
+    shipped = suite_plan("table1")
+    assert SuitePlan.from_json(shipped.to_json()) == shipped
+    assert shipped.published
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"{", "not JSON"),
+        (b"[]", r"another version of bench \(schema None, not 1\)"),
+        (b'{"schema_version": 9}', r"another version of bench \(schema 9, not 1\)"),
+        (b'{"schema_version": 1}', "suite: Field required"),
+    ],
+)
+def test_what_is_no_plan_is_reported_in_a_line(content: bytes, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        SuitePlan.from_json(content)
+
+
+def test_a_plan_takes_in_the_other_seeds_of_an_earlier_one() -> None:
+    merged, dropped = plan(planned("P", 1)).merged_with(plan(planned("P", 0), metrics=("fd", "fid")))
+    assert [run.seed for run in merged.cells] == [0, 1]
+    assert merged.metrics == ("fd", "fid")
+    assert dropped == 0
+
+
+def test_runs_of_other_settings_are_dropped_with_the_metrics_of_them_alone() -> None:
+    previous = plan(planned("P", 0, "old"), planned("Q", 0), metrics=("fid",))
+    merged, dropped = plan(planned("P", 0), planned("Q", 1)).merged_with(previous)
+    assert [run.fingerprint for run in merged.cells] == ["P-s-0", "Q-s-0", "Q-s-1"]
+    assert dropped == 1
+    assert merged.metrics == ("fd", "fid")
+
+
+def test_a_place_that_is_planned_no_more_is_dropped() -> None:
+    merged, dropped = plan(planned("P", 0)).merged_with(plan(planned("P", 0), planned("gone", 0)))
+    assert [run.column for run in merged.cells] == ["P"]
+    assert dropped == 1
+    assert merged.metrics == ("fd",)
+
+
+def test_published_figures_need_their_columns(tmp_path: Path) -> None:
+    path = tmp_path / "published.csv"
+    header = "sde,row,column,quantity,value,std,source\n"
+    path.write_text(header + "vp,ddim,P,fid,3.2,,a paper\n")
+    (figure,) = read_published(path)
+    assert (figure.value, figure.std) == (3.2, None)
+    for text, message in (
+        ("a,b\n1,2\n", "columns must be sde"),
+        (header + "v,r,c,fid,x,,s\n", "could not convert"),
+    ):
+        path.write_text(text)
+        with pytest.raises(BenchError, match=message):
+            read_published(path)
