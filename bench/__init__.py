@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from bench.checkpoints.cards import Card as Card
     from bench.checkpoints.cards import WeightsCard as WeightsCard
     from bench.checkpoints.classes import class_count as class_count
+    from bench.checkpoints.classes import classifier_path as classifier_path
     from bench.checkpoints.classes import classifier_sha256 as classifier_sha256
     from bench.checkpoints.exact import exact_data as exact_data
     from bench.checkpoints.exact import exact_fd_dct as exact_fd_dct
-    from bench.checkpoints.load import classifier_path as classifier_path
     from bench.checkpoints.memory import MemoryCheckpoint as MemoryCheckpoint
     from bench.checkpoints.memory import network as network
     from bench.checkpoints.networks.classifier import load_noisy_classifier as load_noisy_classifier
@@ -112,9 +112,8 @@ _EXPORTS = {
     "bench.api": ("remeasure", "run"),
     "bench.cache": ("cache_folder", "cached_sha256", "is_web_page"),
     "bench.checkpoints.cards": ("Card", "WeightsCard"),
-    "bench.checkpoints.classes": ("class_count", "classifier_sha256"),
+    "bench.checkpoints.classes": ("class_count", "classifier_path", "classifier_sha256"),
     "bench.checkpoints.exact": ("exact_data", "exact_fd_dct"),
-    "bench.checkpoints.load": ("classifier_path",),
     "bench.checkpoints.memory": ("MemoryCheckpoint", "network"),
     "bench.checkpoints.networks.classifier": ("load_noisy_classifier",),
     "bench.checkpoints.networks.layers": (

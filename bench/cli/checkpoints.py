@@ -19,9 +19,10 @@ from bench.checkpoints.install.states import (
     verify,
 )
 from bench.cli import cards
-from bench.cli.console import amount, count
+from bench.cli.console import amount
 from bench.cli.context import registry_of
 from bench.errors import BenchError, printable
+from bench.reporting.text import count
 
 if TYPE_CHECKING:
     from bench.checkpoints.cards import Card

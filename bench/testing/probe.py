@@ -44,7 +44,7 @@ class ObservedModel(Model):
     """An exact model that records the kinds of the states it gets, and its first 64 calls."""
 
     def __init__(self, data: Mixture, sde: SDE, dtype: torch.dtype = torch.float64) -> None:
-        self.model = MixtureModel(data, "cpu", dtype, colour=None, range_=sde.data_range)
+        self.model = MixtureModel(data, "cpu", dtype, color=None, range_=sde.data_range)
         self.shape = SHAPE
         self.kinds: set[Kind] = set()
         self.calls: list[tuple[Tensor, NoiseLevel]] = []

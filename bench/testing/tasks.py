@@ -66,7 +66,7 @@ class TaskCheck:
     def _load(self, name: str) -> MixtureModel:
         sde = self.sampler.sde
         data = self.context.truth(name, sde)
-        return MixtureModel(data, "cpu", torch.float32, colour=None, range_=sde.data_range)
+        return MixtureModel(data, "cpu", torch.float32, color=None, range_=sde.data_range)
 
     def batch(self) -> BatchContext:
         """The second batch of four images, each with as many samples as the task makes of one."""

@@ -146,9 +146,7 @@ def test_mixture_score_is_the_gradient() -> None:
     rng = np.random.default_rng(5)
     weight = np.array([0.2, 0.5, 0.3])
     mean, variance = rng.normal(size=(3, 1, 2, 3)), rng.uniform(0.1, 2, size=(3, 1, 2, 3))
-    model = MixtureModel(
-        Mixture(weight, mean, variance), "cpu", torch.float64, color=None, range_=(0.0, 1.0)
-    )
+    model = MixtureModel(Mixture(weight, mean, variance), "cpu", torch.float64, color=None, range_=(0.0, 1.0))
     for name in built_ins("sdes"):
         law = installed().build("sdes", name, {})
         for t in (1e-3, 0.2, 0.6, 1.0):

@@ -22,23 +22,27 @@ SDES = ("ve", "vp", "subvp")
 
 @functools.cache
 def thinned(side: int) -> tuple[Mixture, Array]:
-    """`gaussian-cifar10`'s lowest ``side`` x ``side`` coefficients, and its colours; images on [0, 1].
+    """`gaussian-cifar10`'s lowest ``side`` x ``side`` coefficients, and its colors; images on [0, 1].
 
-    The colours are stored in float32: here the nearest matrix that is orthogonal to the last bit.
+    The colors are stored in float32: here they are the nearest matrix that is orthogonal to the last bit.
     """
     data, stored = exact_data(installed().get("checkpoints", "gaussian-cifar10").thing)
     left, _, right = np.linalg.svd(stored)
-    colour = np.asarray(left @ right)
+    color = np.asarray(left @ right)
     mean, variance = (a[:, :, :side, :side] for a in (data.mean, data.variance))
-    # the mean grey of fewer pixels
-    return Mixture(data.weight, mean * side / 32, variance * (side / 32) ** 2), colour
+    # the mean gray of fewer pixels
+    return Mixture(data.weight, mean * side / 32, variance * (side / 32) ** 2), color
 
 
 def small_gaussian(run: SDE, side: int, dtype: torch.dtype = torch.float32) -> MixtureModel:
     """`thinned`, for a run on an SDE: its states are coefficients."""
-    data, colour = thinned(side)
-    moved = on_range(data, run.data_range, colour)
-    return MixtureModel(moved, "cpu", dtype, color=colour, range_=run.data_range)
+    data, color = thinned(side)
+    moved = on_range(data, run.data_range, color)
+    return MixtureModel(moved, "cpu", dtype, color=color, range_=run.data_range)
+
+
+class Nothing(Condition):
+    """Does nothing: the inherited methods."""
 
 
 class Shrinking(Denoiser):
@@ -55,46 +59,43 @@ def pc(
     name: str,
     predictor: str = "reverse_diffusion",
     corrector: str = "none",
-    given: Mapping[str, Any] = MappingProxyType({}),
+    parameters: Mapping[str, Any] = MappingProxyType({}),
     *,
     steps: int,
 ) -> Sampler:
-    """A predictor-corrector sampler by names; ``given`` are the corrector's parameters."""
-    found = installed()
+    """A predictor-corrector sampler by names; ``parameters`` are the corrector's."""
+    registry = installed()
     return Sampler(
         sde=sde(name),
-        predictor=found.build("predictors", predictor, {}),
-        corrector=found.build("correctors", corrector, dict(given)),
+        predictor=registry.build("predictors", predictor, {}),
+        corrector=registry.build("correctors", corrector, dict(parameters)),
         steps=steps,
         grid="polynomial",
     )
 
 
-def work(sampler: Sampler, model: Model, originals: Tensor, each: int, seed: int = 0) -> BatchContext:
-    """One batch of ``each`` completions of every original."""
+def completion_batch(
+    sampler: Sampler, model: Model, originals: Tensor, each: int, seed: int = 0
+) -> BatchContext:
+    """One batch of ``each`` completions of every original (n, C, H, W)."""
     noise = functools.cache(lambda role: noise_stream(seed, 0, role, "cpu"))
     images = originals.repeat_interleave(each, dim=0)
-    return BatchContext(
-        sampler, Prediction(model, sampler.sde), torch.device("cpu"), len(images), 0, images, noise
-    )
+    p = Prediction(model, sampler.sde)
+    return BatchContext(sampler, p, torch.device("cpu"), len(images), 0, images, noise)
 
 
-def task(name: str, **given: Any) -> Task:
+def build_task(name: str, **parameters: Any) -> Task:
     """A registered task."""
-    made: Task = installed().build("tasks", name, given)
-    return made
+    task: Task = installed().build("tasks", name, parameters)
+    return task
 
 
-def decoupled(left: dict[str, Tensor], images: Tensor) -> Tensor:
-    """What is known of images (B, C, H, W) that a task left, one row each: (B, k)."""
-    turned = torch.einsum("bdc,bchw->bdhw", left["axes"].to(images.dtype), images)
-    return turned[left["known"]].view(len(images), -1)
+def known_values(outputs: Mapping[str, Tensor], images: Tensor) -> Tensor:
+    """The known decoupled channels of images (B, C, H, W), by a task's outputs: (B, k)."""
+    decoupled = torch.einsum("bdc,bchw->bdhw", outputs["axes"].to(images.dtype), images)
+    return decoupled[outputs["known"]].view(len(images), -1)
 
 
-class Nothing(Condition):
-    """Does nothing: the inherited methods."""
-
-
-def pixels(rng: np.random.Generator, count: int, side: int) -> Tensor:
-    """Images (count, 3, side, side) on [0, 1], evenly spread."""
+def uniform_images(rng: np.random.Generator, count: int, side: int) -> Tensor:
+    """Images (count, 3, side, side), uniform on [0, 1]."""
     return torch.from_numpy(rng.random((count, 3, side, side))).float()

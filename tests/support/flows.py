@@ -31,7 +31,7 @@ def flow_sde(name: str) -> SDE:
 def thin_model(run: SDE, checkpoint: str = GAUSSIAN) -> MixtureModel:
     """An exact checkpoint on every fourth frequency."""
     data = context().truth(checkpoint, run)
-    return MixtureModel(data, "cpu", torch.float64, colour=None, range_=run.data_range)
+    return MixtureModel(data, "cpu", torch.float64, color=None, range_=run.data_range)
 
 
 def flow_batch(

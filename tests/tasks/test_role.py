@@ -157,7 +157,7 @@ def test_a_task_makes_several_samples_of_each_image_in_order(
     assert record["exact"] == {"mean_brightness": result["exact"]}
     assert "copies (gain=2)" in record["title"]
     assert "eight.npz" in record["title"]
-    assert "preview" not in record
+    assert not record["preview"]
     assert record["outputs"] == ["brightness", "number"]
     assert record["identity"]["task"]["parameters"] == {"gain": 2.0, "each": 2, "forgets": False}
     assert record["identity"]["data"]["n"] == 8
@@ -189,7 +189,7 @@ def test_without_data_an_exact_checkpoint_draws_images(bench: Bench) -> None:
         out: only_record(out)["metrics"]["mean_brightness"]["value"] for out in ("one", "again", "other")
     }
     assert value["one"] == value["again"] != value["other"]
-    assert only_record("one")["identity"]["data"] == {"kind": "draws"}
+    assert only_record("one")["identity"]["data"]["kind"] == "draws"
 
 
 def test_a_finished_run_is_a_source_if_it_has_images(bench: Bench) -> None:
@@ -202,9 +202,9 @@ def test_a_finished_run_is_a_source_if_it_has_images(bench: Bench) -> None:
 
 def test_metrics_need_their_inputs_among_the_outputs(bench: Bench) -> None:
     message = bench(*RUN, *SMALL, "--task", "copies", "--metric", "fd_dct", status=2)
-    assert "fd_dct reads images, which the task copies does not leave" in message
+    assert "fd_dct reads images, which the task copies does not return" in message
     bench(*RUN, *SMALL, "--task", "copies")
-    assert "1 of tasks that leave nothing to measure so" in bench("measure", "--metric", "fd_dct")
+    assert "1 of tasks without the outputs that the metrics read" in bench("measure", "--metric", "fd_dct")
     bench(*RUN, *SMALL)
     assert "1 measured, 0 had it already" in bench("measure", "--metric", "fd_cifar10")
 
@@ -236,7 +236,7 @@ def test_a_lost_batch_is_sampled_again_to_the_bit(bench: Bench) -> None:
 
 def test_missing_rows_fail_the_run_and_are_named(bench: Bench) -> None:
     out = bench(*RUN, *SMALL, "--task", "copies", "-P", "task.forgets=true", status=1)
-    assert "the task copies left no brightness, a row for each of 4 samples" in out
+    assert "the task copies returned no brightness, a row for each of 4 samples" in out
 
 
 def test_outputs_that_are_not_finite_are_named(bench: Bench) -> None:
@@ -273,7 +273,7 @@ def test_too_few_images_and_images_of_another_size(bench: Bench) -> None:
     assert "small.npz is of 3x16x16 images, gaussian-cifar10 takes 3x32x32" in bench(
         *copies, "small.npz", status=2
     )
-    assert "few.npz holds 5 images, 6 are asked for: --samples 10" in bench(*copies, "few.npz", status=2)
+    assert "few.npz holds 5 images, the run needs 6: --samples 10" in bench(*copies, "few.npz", status=2)
 
 
 def test_tasks_are_listed_and_shown(bench: Bench) -> None:

@@ -66,7 +66,7 @@ def model(name: str) -> MixtureModel:
     """The mixture checkpoint thinned to 3 x 8 x 8 coefficients, in float64."""
     run = sde(name)
     data = context().truth(MIXTURE, run)
-    return MixtureModel(data, "cpu", torch.float64, colour=None, range_=run.data_range)
+    return MixtureModel(data, "cpu", torch.float64, color=None, range_=run.data_range)
 
 
 def component_score(data: Mixture, x: Array, level: tuple[float, float], labels: Array) -> Array:

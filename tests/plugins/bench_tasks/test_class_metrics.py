@@ -23,8 +23,8 @@ from bench_tasks.class_metrics import (
     class_moments,
 )
 from tests.support.flows import build_task
+from tests.support.metrics import metric_context
 from tests.support.plugins import installed
-from tests.support.task_runs import metric_context
 
 
 def of_draws(metric: Metric, count: int) -> MetricState:
@@ -102,7 +102,7 @@ def test_a_metric_of_labels_needs_a_task_that_returns_them(
         main(["run", "--checkpoint", "gmm-cifar10", "--metric", "component_share", "--samples", "4"])
     assert stopped.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert "component_share reads labels, which the task generate does not leave" in line
+    assert "component_share reads labels, which the task generate does not return" in line
 
 
 @pytest.mark.parametrize("kind", [ClassShare, ComponentShare, FdClass, FdComponent])

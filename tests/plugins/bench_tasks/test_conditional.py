@@ -21,8 +21,8 @@ from tests.support.completions import (
     thinned,
     uniform_images,
 )
+from tests.support.metrics import metric_context
 from tests.support.replacement import replaced, rotation
-from tests.support.task_runs import metric_context
 
 SIDE = 4
 SHAPE = (3, SIDE, SIDE)

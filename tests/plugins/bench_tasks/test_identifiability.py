@@ -20,7 +20,7 @@ def test_identifiability_of_two_gaussians() -> None:
     model = thin_model(sde)
     data = model.data
     wider = Mixture(data.weight, data.mean + 0.1, 4 * data.variance)
-    other = MixtureModel(wider, "cpu", torch.float64, colour=None, range_=sde.data_range)
+    other = MixtureModel(wider, "cpu", torch.float64, color=None, range_=sde.data_range)
     x = draws(model, 8)
     loads: list[str] = []
 

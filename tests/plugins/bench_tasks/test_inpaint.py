@@ -47,7 +47,7 @@ def test_refused_in_one_line(refused_task: RefusedTask, name: str) -> None:
     assert "leave out --solver rk45" in refused_task(name, "--solver", "rk45")
     assert "give --data" in refused_task(name, "--checkpoint", "cifar10-tiny")
     assert "is of 3x32x40 images, gaussian-cifar10 takes 3x32x32" in refused_task(name, "--data", "wide.npz")
-    assert "few.npz holds 3 images, 4 are asked for: --samples 12" in refused_task(name, "--data", "few.npz")
+    assert "few.npz holds 3 images, the run needs 4: --samples 12" in refused_task(name, "--data", "few.npz")
     assert "--batch-size must be a multiple of the 4" in refused_task(name, "--batch-size", "6")
     message = refused_task(name, "--metric", "known_eror")
     assert "unknown metric 'known_eror' (did you mean 'known_error'?" in message
@@ -56,4 +56,4 @@ def test_refused_in_one_line(refused_task: RefusedTask, name: str) -> None:
 
 def test_a_metric_needs_a_task_that_returns_its_inputs(refused_task: RefusedTask) -> None:
     message = refused_task("generate", "--metric", "known_error")
-    assert "known_error reads original, which the task generate does not leave" in message
+    assert "known_error reads original, which the task generate does not return" in message

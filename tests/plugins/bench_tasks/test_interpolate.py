@@ -73,7 +73,7 @@ def test_interpolation_of_a_gaussian() -> None:
         ((*GAUSSIAN_RUN, "-P", "task.points=1"), "interpolate.points must be >= 2"),
         (
             (*GAUSSIAN_RUN, "--data", "images.npz", "--samples", "48"),
-            "holds 4 images, 6 are asked for: --samples 32",
+            "holds 4 images, the run needs 6: --samples 32",
         ),
     ],
 )

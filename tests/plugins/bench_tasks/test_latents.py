@@ -9,8 +9,8 @@ import pytest
 
 from bench import BenchError, Metric, MetricResult, Tensor
 from tests.support.flows import normal_latents
+from tests.support.metrics import metric_context
 from tests.support.plugins import installed
-from tests.support.task_runs import metric_context
 
 
 def measure(name: str, *latents: Tensor, parts: int = 1) -> MetricResult:

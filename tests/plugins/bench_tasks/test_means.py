@@ -8,7 +8,7 @@ import torch
 
 from bench import BenchError, Metric
 from bench_tasks.means import BitsPerDim, RoundTrip
-from tests.support.task_runs import metric_context
+from tests.support.metrics import metric_context
 
 VALUES = torch.tensor([1.0, 2.0, 4.0, 5.0, 8.0, 10.0])
 
