@@ -2,8 +2,8 @@
 
     python registry/recipes/build_stats.py --data cifar10_jpeg.npz
 
-writes ``registry/stats/cifar10-train_cifar10-features.npz`` (`bench.metrics.reference`), with 10,000 rows, and
-``cifar10-train-by-class_cifar10-features.npz``, each class's mean and variance per feature (for ``fd_class``).
+writes ``registry/stats/cifar10-train_cifar10-features.npz`` (`bench.metrics.reference`) with 10,000 rows, and
+``cifar10-train-by-class_cifar10-features.npz``, mean and variance per feature and class (for ``fd_class``).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import torch
 from bench import MetricContext
 from bench.metrics.reference import measure_features, write_statistics
 from bench.plan.installed import installed_registry
+from bench.types import JSONObject
 from cifar10 import describe, load
 
 STATS = Path(__file__).resolve().parent.parent / "stats"
@@ -34,7 +35,7 @@ def main() -> None:
     images, labels = load(args.data, "train")
     context = MetricContext(installed_registry(), torch.device("cpu"))
     extractor = context.extractor("cifar10-features")
-    card = {
+    card: JSONObject = {
         "dataset": "cifar10-train",
         "images": describe(args.data),
         "decoder": f"Pillow {metadata.version('pillow')}",
