@@ -105,7 +105,7 @@ def test_a_spread_over_samples_is_not_called_one_over_seeds() -> None:
     assert over_samples([MetricRecord(metric="fid", value=2.0, n=80)]) == ""
 
 
-def test_the_fit_is_told_in_a_line() -> None:
+def test_the_fit_is_reported_in_a_line() -> None:
     points = [(n, 2.0 - 30.0 / n) for n in (10, 20, 40, 80)]
     details: dict[str, JsonValue] = {"fit": fit(points).plain(), "at_n": points[-1][1]}
     limit = MetricRecord(metric="fid", value=2.0, n=80, details=details)
