@@ -11,7 +11,7 @@ import torch
 
 from bench import BenchError, Metric, MetricContext, MetricResult, MetricState, Tensor, param
 from bench.engine.measuring import measure_batches
-from bench.results.measured import has_metric
+from bench.plan.measured import has_metric
 from tests.support.metrics import metric_context
 
 
