@@ -49,8 +49,8 @@ if TYPE_CHECKING:
     from bench.diffusion.levels import Step as Step
     from bench.diffusion.model import Denoiser as Denoiser
     from bench.diffusion.model import Model as Model
-    from bench.diffusion.noise import draw_seed as draw_seed
     from bench.diffusion.noise import Noise as Noise
+    from bench.diffusion.noise import draw_seed as draw_seed
     from bench.diffusion.prediction import Prediction as Prediction
     from bench.diffusion.roles import Corrector as Corrector
     from bench.diffusion.roles import Field as Field
@@ -89,18 +89,18 @@ if TYPE_CHECKING:
     from bench.metrics.features import Rounding as Rounding
     from bench.metrics.frechet import fd_diagonal as fd_diagonal
     from bench.metrics.frechet import frechet_distance as frechet_distance
-    from bench.metrics.moments import jackknife_groups as jackknife_groups
     from bench.metrics.moments import Moments as Moments
-    from bench.metrics.reference import build_command as build_command
+    from bench.metrics.moments import jackknife_groups as jackknife_groups
     from bench.metrics.reference import Reference as Reference
     from bench.metrics.reference import Reservoir as Reservoir
+    from bench.metrics.reference import build_command as build_command
     from bench.metrics.role import Metric as Metric
     from bench.metrics.role import MetricResult as MetricResult
     from bench.metrics.role import MetricState as MetricState
-    from bench.params import param as param
     from bench.params import Plugin as Plugin
-    from bench.plugins.hookspecs import hookimpl as hookimpl
+    from bench.params import param as param
     from bench.plugins.hookspecs import Register as Register
+    from bench.plugins.hookspecs import hookimpl as hookimpl
     from bench.reporting.compare.comparison import Comparison as Comparison
     from bench.reporting.results_view import Results as Results
     from bench.reporting.table import Table as Table
