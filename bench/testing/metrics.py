@@ -38,7 +38,7 @@ class MetricCheck:
         sde = context.sde("ve")
         data, color = exact_data(context.card(GAUSSIAN))
         self.data = on_range(data, sde.data_range, color)
-        self.model = MixtureModel(self.data, "cpu", torch.float32, colour=color, range_=sde.data_range)
+        self.model = MixtureModel(self.data, "cpu", torch.float32, color=color, range_=sde.data_range)
 
     def images(self, noise: float = 0.0) -> torch.Tensor:
         """Draws of the Gaussian fitted to CIFAR-10, (n, 3, 32, 32) on [0, 1], with white noise added."""

@@ -1,0 +1,98 @@
+"""The observers that the kit puts into the loop."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from bench.testing import probe
+from bench.testing.probe import CountedNoise, FreeModel, Kind, state_tensors, with_steps, with_tolerance
+from tests.support.checks import context
+from tests.support.plugins import installed
+from tests.support.samplers import Sound
+
+
+def test_a_trial_counts_calls_draws_and_steps() -> None:
+    sde = context().sde("vp")
+    trial = context().trial(Sound(), sde, 6, probe.prior(2))
+    assert (trial.calls, trial.draws, len(trial.part.steps)) == (6, 6, 6)
+    assert [list(call.calls) for call in trial.part.steps] == [[number] for number in range(6)]
+    assert trial.part.kinds == {Kind(probe.SHAPE, "torch.float64", "cpu")}
+    assert not trial.part.changed_in_place
+
+
+def test_the_final_state_is_that_before_the_step_to_clean_data() -> None:
+    trial = context().trial(Sound(), context().sde("vp"), 6, probe.prior(2))
+    last = trial.part.steps[-1]
+    assert last.step.last
+    assert torch.equal(trial.final_state, last.x)
+    assert not torch.equal(trial.final_state, trial.x)
+
+
+def test_a_solvers_final_state_is_its_result() -> None:
+    solver = context().solver("rk45", tol=1e-2)
+    trial = context().trial(solver, context().sde("vp"), 0, probe.prior(2))
+    assert torch.equal(trial.final_state, trial.x)
+
+
+@dataclasses.dataclass
+class History:
+    """A history as a sampler may keep it."""
+
+    slope: torch.Tensor
+    count: int
+
+
+def test_the_tensors_of_any_history_are_listed() -> None:
+    x, scalar = torch.zeros(2, *probe.SHAPE), torch.zeros(())
+    history = (History(x + 1, 3), {"past": [x + 2, None]}, (x + 3, scalar))
+    assert [float(tensor.flatten()[0]) for tensor in state_tensors(history)] == [1, 2, 3]
+    assert state_tensors(None) == []
+
+
+def test_noise_counts_its_draws() -> None:
+    x = torch.zeros(3, *probe.SHAPE)
+    noise, same = CountedNoise(5), CountedNoise(5)
+    assert torch.equal(noise(x), same(x))
+    assert not torch.equal(noise(x), CountedNoise(5)(x))
+    assert (noise.draws, same.draws) == (2, 1)
+    numbered = CountedNoise(draw=lambda count, x: x + count)
+    assert [float(numbered(x).max()) for _ in range(2)] == [1, 2]
+
+
+def test_a_free_model_returns_its_output() -> None:
+    output = torch.ones(2, *probe.SHAPE)
+    model = FreeModel(output)
+    assert model.shape == probe.SHAPE
+    assert model.score(torch.zeros_like(output), context().sde("vp").at(0.5)) is output
+    assert model.images(output) is output
+
+
+def test_a_solvers_own_steps_and_tolerance_are_set_where_it_has_them() -> None:
+    rk45 = context().solver("rk45")
+    assert with_steps(rk45, 7) is rk45
+    tightened = with_tolerance(rk45, 1e-4)
+    assert tightened is not None
+    assert tightened.values()["tol"] == 1e-4
+    stepped = context().solver("sde_torchsde")
+    assert with_steps(stepped, 7).values()["steps"] == 7
+    assert with_tolerance(Sound(), 1e-4) is None
+    assert with_steps(Sound(), 7).values() == {}
+
+
+def test_an_sde_is_ended_earlier() -> None:
+    assert probe.ended(context().sde("ve"), 0.25).eps == 0.25
+
+
+@pytest.mark.parametrize("name", ["ve", "vp", "subvp"])
+def test_the_middle_has_noise_of_the_datas_size(name: str) -> None:
+    sde = context().sde(name)
+    cut = context().middle(sde)
+    _, variance = context().gaussian(sde)
+    level = cut.at(cut.eps)
+    size = float(torch.from_numpy(variance).log().mean() / 2)
+    assert sde.eps < cut.eps <= 0.8 * sde.end
+    assert float(torch.tensor(level.sigma / level.alpha).log()) == pytest.approx(size, abs=1e-5)
+    assert installed().get("sdes", name).thing is type(cut)
