@@ -102,7 +102,10 @@ if TYPE_CHECKING:
     from bench.results.run_spec import RunSpec as RunSpec
     from bench.tasks.role import BatchContext as BatchContext
     from bench.tasks.role import Task as Task
-    from bench.testing import assert_conforms as assert_conforms
+    from bench.testing.kit import assert_conforms as assert_conforms
+    from bench.testing.report import Finding as Finding
+    from bench.testing.report import Point as Point
+    from bench.testing.report import Report as Report
     from bench.types import Array as Array
     from bench.types import Tensor as Tensor
 
@@ -173,7 +176,8 @@ _EXPORTS = {
     "bench.results.record": ("MetricRecord", "Record"),
     "bench.results.run_spec": ("RunSpec",),
     "bench.tasks.role": ("BatchContext", "Task"),
-    "bench.testing": ("assert_conforms",),
+    "bench.testing.kit": ("assert_conforms",),
+    "bench.testing.report": ("Finding", "Point", "Report"),
     "bench.types": ("Array", "Tensor"),
 }
 """Public names by the module that defines them."""
@@ -181,6 +185,8 @@ _EXPORTS = {
 _MODULES = {name: module for module, names in _EXPORTS.items() for name in names}
 
 __all__ = [
+    "REGISTRY",
+    "SDE",
     "Advance",
     "Array",
     "Attention",
@@ -203,6 +209,7 @@ __all__ = [
     "FeatureState",
     "Features",
     "Field",
+    "Finding",
     "FlowSolver",
     "FourierFeatures",
     "Images",
@@ -223,19 +230,19 @@ __all__ = [
     "Notice",
     "Outcome",
     "Plugin",
+    "Point",
     "Prediction",
     "Predictor",
-    "REGISTRY",
     "Reader",
     "Record",
     "Reference",
     "Register",
+    "Report",
     "Reservoir",
     "ResidualBlock",
     "Results",
     "Rounding",
     "RunSpec",
-    "SDE",
     "Sampler",
     "Solver",
     "Step",
