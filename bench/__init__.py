@@ -110,6 +110,8 @@ if TYPE_CHECKING:
     from bench.tasks.role import BatchContext as BatchContext
     from bench.tasks.role import Task as Task
     from bench.testing.kit import assert_conforms as assert_conforms
+    from bench.testing.report import Finding as Finding
+    from bench.testing.report import Point as Point
     from bench.testing.report import Report as Report
     from bench.types import Array as Array
     from bench.types import Tensor as Tensor
@@ -185,7 +187,7 @@ _EXPORTS = {
     "bench.results.run_spec": ("RunSpec",),
     "bench.tasks.role": ("BatchContext", "Task"),
     "bench.testing.kit": ("assert_conforms",),
-    "bench.testing.report": ("Report",),
+    "bench.testing.report": ("Finding", "Point", "Report"),
     "bench.types": ("Array", "Tensor"),
 }
 """Public names by the module that defines them."""
@@ -216,6 +218,7 @@ __all__ = [
     "FeatureState",
     "Features",
     "Field",
+    "Finding",
     "FlowSolver",
     "FourierFeatures",
     "ImageMeasurement",
@@ -237,6 +240,7 @@ __all__ = [
     "Notice",
     "Outcome",
     "Plugin",
+    "Point",
     "Prediction",
     "Predictor",
     "REGISTRY",

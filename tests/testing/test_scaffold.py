@@ -67,6 +67,7 @@ def test_a_package_is_written_whose_entry_point_registers_the_plugin(
     assert first.strip() in (package / "README.md").read_text()
 
 
+@pytest.mark.timeout(900)  # seven packages, each checked in full
 def test_its_own_tests_pass_at_once(tmp_path: Path) -> None:
     """In one process for all roles, with the packages' folders on the path of imports."""
     for role in scaffold.ROLES:
@@ -89,7 +90,7 @@ def test_its_own_tests_pass_at_once(tmp_path: Path) -> None:
         env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=900,
     )
     assert process.returncode == 0, process.stdout + process.stderr
     assert f"{len(scaffold.ROLES)} passed" in process.stdout
