@@ -78,7 +78,6 @@ if TYPE_CHECKING:
     from bench.events import Emit as Emit
     from bench.events import Notice as Notice
     from bench.events import silent as silent
-    from bench.files import REGISTRY as REGISTRY
     from bench.files import registry_path as registry_path
     from bench.metrics.context import MetricContext as MetricContext
     from bench.metrics.features import Extract as Extract
@@ -164,7 +163,7 @@ _EXPORTS = {
     "bench.engine.foreign": ("ImageMeasurement",),
     "bench.errors": ("BenchError", "did_you_mean", "printable"),
     "bench.events": ("Advance", "Emit", "Notice", "silent"),
-    "bench.files": ("REGISTRY", "registry_path"),
+    "bench.files": ("registry_path",),
     "bench.metrics.context": ("MetricContext",),
     "bench.metrics.features": (
         "Extract",
@@ -195,6 +194,7 @@ _EXPORTS = {
 _MODULES = {name: module for module, names in _EXPORTS.items() for name in names}
 
 __all__ = [
+    "SDE",
     "Advance",
     "Array",
     "Attention",
@@ -243,7 +243,6 @@ __all__ = [
     "Point",
     "Prediction",
     "Predictor",
-    "REGISTRY",
     "Reader",
     "Record",
     "Reference",
@@ -254,7 +253,6 @@ __all__ = [
     "Results",
     "Rounding",
     "RunSpec",
-    "SDE",
     "Sampler",
     "Solver",
     "Step",
