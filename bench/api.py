@@ -10,21 +10,36 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.data.images import Images
+from bench.data.memory import MemoryImages
+from bench.devices import choose_device
+from bench.engine.foreign import ImageMeasurement, measure_images_of, metrics_of
 from bench.engine.loop import Engine, Rerun
 from bench.engine.remeasuring import Remeasurement, measure_records
 from bench.engine.session import Session
+from bench.errors import BenchError
 from bench.events import Emit, silent
-from bench.plan.contexts import MetricContexts
+from bench.params import Plugin
+from bench.plan.contexts import MetricContexts, metric_context
 from bench.plan.dry_run import DryRun, dry_run
 from bench.plan.installed import installed_registry
 from bench.plan.objects import Selection, register_objects
-from bench.plan.planning import Objects, Plan
+from bench.plan.planning import Objects, Plan, build_metrics
 from bench.plan.request import Request, results_folder
+from bench.plan.settings import settings
 from bench.plugins.registry import Registry
+from bench.reporting.compare.comparison import Comparison, compare_sides
 from bench.reporting.results_view import Results
+from bench.reporting.suite_tables import make_tables
+from bench.reporting.table import Table
 from bench.results.store import Store
+from bench.testing.kit import SDES, find_plugin
+from bench.testing.kit import check as check_plugin
+from bench.testing.report import Report
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from bench.checkpoints.cards import Card
 
 Choice = Selection | Sequence[Selection]
@@ -217,6 +232,148 @@ def run(
         return job.execute(rerun, display)
 
 
+def measure(
+    images: str | Path | Tensor | Images,
+    *,
+    metric: Choice = "fid",
+    reference: str | Path | None = None,
+    rounding: str | None = None,
+    parameters: Mapping[str, object] | None = None,
+    device: str | None = None,
+    out: str | Path | None = None,
+    registry: Registry | None = None,
+    emit: Emit = silent,
+) -> ImageMeasurement:
+    """Measure images that anyone made: FID, or any metrics.
+
+    Args:
+        images: A folder of PNG, JPEG, WebP or BMP files, an ``.npz`` (uint8, n x height x width x 3), a run, a
+            data set by name, a float tensor (n, 3, H, W) on [0, 1], or a uint8 array (n, H, W, 3).
+        metric: Metrics to take.
+        reference: What the images are compared with: a data set, statistics (``.npz``), or images.
+        rounding: How float samples become bytes: ``round`` or ``truncate``.
+        parameters: Parameters of the metrics.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        out: Results folder that fingerprints of runs are looked up in.
+        registry: Plugins by name; None for those that are installed.
+        emit: Receives progress events.
+
+    Returns:
+        Facts of the images, and each metric with its reference.
+
+    Raises:
+        BenchError: The images can't be read, or a metric can't measure them.
+    """
+    if not isinstance(images, str | Path | Images):
+        images = MemoryImages(images)
+    registry, names, _ = register_objects(registry or installed_registry(), {"metric": metric})
+    labels = names["metric"]
+    own = dict(parameters or {})
+    own |= {} if reference is None else {"reference": str(reference)}
+    own |= {} if rounding is None else {"rounding": rounding}
+    values: dict[str, object] = {"metric": [labels] if isinstance(labels, str) else labels}
+    values |= {"parameters": {"metric": own}} | ({} if device is None else {"device": device})
+    values |= {} if out is None else {"out": Path(out)}
+    chosen, _ = settings(values)
+    context = metric_context(chosen, registry, emit)
+    metrics = metrics_of(chosen.metric, chosen.parameters.get("metric", {}), context)
+    return measure_images_of(images, metrics, context)
+
+
+def compare(
+    a: str | Path | Results,
+    b: str | Path | Results,
+    *,
+    metrics: Sequence[str] = (),
+    limits: Sequence[str] = (),
+    out: str | Path | None = None,
+) -> Comparison:
+    """Compare two sides, run by run: difference B - A, interval, significance, cost.
+
+    Args:
+        a: Side A: a record's ``.json``, a ``.csv``, a results folder, a planned suite, a fingerprint, or
+            `Results`.
+        b: Side B, likewise.
+        metrics: Labels of the metrics to compare; none for all that both sides have.
+        limits: By how much B may be worse, as ``METRIC:X%`` or ``METRIC:X``.
+        out: Results folder that names are looked up in; None for that of bench.toml.
+
+    Returns:
+        The rows, the limits that are broken, and what could not be paired.
+
+    Raises:
+        BenchError: A side can't be read, or nothing can be paired.
+    """
+    folder = results_folder(None if out is None else Path(out))
+    return compare_sides(a, b, folder, metrics, limits)
+
+
+def table(
+    suite: str,
+    *,
+    metric: str | None = None,
+    name: str | None = None,
+    out: str | Path | None = None,
+    to: str | Path | None = None,
+    plots: bool = True,
+    emit: Emit = silent,
+) -> list[Table]:
+    """The tables of a suite that was run, from its records alone.
+
+    Args:
+        suite: Name of the suite.
+        metric: Label of the metric; None for each that the suite was run with.
+        name: One of the suite's plans, such as ``gaussian-cifar10-1024``; None for all.
+        out: Results folder; None for that of bench.toml.
+        to: Folder to write ``SUITE/NAME/`` to, with CSV, Markdown, LaTeX and plots; None writes nothing.
+        plots: Whether plots are written too.
+        emit: Receives a `Notice` for each damaged file.
+
+    Returns:
+        One table per plan and metric; a notebook shows each.
+
+    Raises:
+        BenchError: Nothing was run of that suite, name or metric, or ``to`` can't be written.
+    """
+    folder = results_folder(None if out is None else Path(out))
+    store = Store(folder, writes=False, emit=emit)
+    target = None if to is None else Path(to).expanduser()
+    return make_tables(suite, store, metric=metric, name=name, to=target, plots=plots)
+
+
+def check(
+    thing: str | Plugin | type[Plugin],
+    *,
+    role: str | None = None,
+    sdes: Sequence[str] = SDES,
+    registry: Registry | None = None,
+    emit: Emit = silent,
+    **parameters: object,
+) -> Report:
+    """Check a plugin against what its role promises, on data whose truth is known; seconds on a CPU.
+
+    Args:
+        thing: The plugin: its registered name, its class, or an instance.
+        role: Role of the name, where plugins of several roles have it.
+        sdes: Names of the SDEs that a sampler is checked on.
+        registry: Plugins by name; None for those that are installed.
+        emit: Receives an `Advance` after each check.
+        parameters: Parameter values, with a name or a class.
+
+    Returns:
+        The findings; ``report.passed`` says whether all passed.
+
+    Raises:
+        BenchError: There is no such plugin, or its role has no checks.
+    """
+    registry = registry or installed_registry()
+    for sde in sdes:
+        registry.get("sdes", sde)
+    if isinstance(thing, str):
+        thing, parameters = find_plugin(thing, role, parameters, registry), {}
+    return check_plugin(thing, registry=registry, sdes=sdes, emit=emit, **parameters)
+
+
 def remeasure(
     metric: Choice,
     *,
@@ -243,11 +400,6 @@ def remeasure(
     Returns:
         What came of each record.
     """
-    from bench.devices import choose_device
-    from bench.errors import BenchError
-    from bench.plan.planning import build_metrics
-    from bench.plan.settings import settings
-
     registry, names, objects = register_objects(registry or installed_registry(), {"metric": metric})
     labels = names["metric"]
     values: dict[str, object] = {"metric": [labels] if isinstance(labels, str) else labels}

@@ -48,14 +48,12 @@ def check_command(
     convergence and its order, cost. Exit status: 0 all passed, 1 a check failed, 2 a mistake in the command,
     130 stopped.
     """
-    from bench.testing import SDES, check, find_plugin
+    from bench.api import check
+    from bench.testing import SDES
 
-    registry = registry_of(context)
-    for one in sde:
-        registry.get("sdes", one)
-    plugin = find_plugin(name, role, _parameters(parameter), registry)
+    values = _parameters(parameter)
     with _progress(name) as emit:
-        report = check(plugin, sdes=sde or SDES, emit=emit, registry=registry)
+        report = check(name, role=role, sdes=sde or SDES, registry=registry_of(context), emit=emit, **values)
     files = []
     if report.points:
         from bench.testing.plot import write_plot

@@ -25,12 +25,10 @@ from bench.cli.console import console
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    default="results",
-    show_default=True,
-    help="Results folder that names are looked up in.",
+    help="Results folder that names are looked up in; default: that of bench.toml, results.",
 )
 def compare_command(
-    a: str, b: str, metrics: tuple[str, ...], limits: tuple[str, ...], as_json: bool, out: Path
+    a: str, b: str, metrics: tuple[str, ...], limits: tuple[str, ...], as_json: bool, out: Path | None
 ) -> int:
     """Compare B with A: difference, interval, significance, and what they cost.
 
@@ -46,10 +44,10 @@ def compare_command(
     where it has none, the difference alone decides. A run that failed in B alone breaks it too.
     Exit status: 0, 1 a limit is broken, 2 a mistake.
     """
-    from bench.reporting.compare.comparison import compare_sides
+    from bench.api import compare
     from bench.reporting.compare.terminal import print_comparison
 
-    comparison = compare_sides(a, b, out.expanduser(), metrics, limits)
+    comparison = compare(a, b, metrics=metrics, limits=limits, out=out)
     if as_json:
         click.echo(json.dumps(comparison.plain(), indent=1, allow_nan=False))
     else:

@@ -11,9 +11,7 @@ import click
 from bench.cli.console import console
 from bench.cli.context import registry_of
 from bench.cli.flags import flag_command, flag_values
-from bench.cli.parameters import plugin_parameters
-from bench.errors import BenchError
-from bench.plan.settings import settings
+from bench.cli.parameters import metric_parameters
 
 if TYPE_CHECKING:
     from bench.engine.foreign import ImageMeasurement
@@ -62,25 +60,26 @@ def fid_command(
     Exit status: 0 done, 2 a mistake in the command or in the images, 130 stopped.
     """
     names = list(dict.fromkeys(metric)) or ["fid"]
-    own = {"metric.reference": reference, "metric.rounding": rounding}
-    values = plugin_parameters(parameters, flag_values(context) | own)
-    for role in values:
-        if role != "metric":
-            raise BenchError(f"-P takes metric.NAME=VALUE here, not a parameter of a {role}")
-    overrides = {key: value for key, value in (("device", device), ("out", out)) if value is not None}
-    chosen, _ = settings({"metric": names, "parameters": values} | overrides)
+    values = metric_parameters(parameters, flag_values(context))
     registry = registry_of(context)
     for problem in registry.problems:
         click.echo(f"bench: {problem.message}", err=True)
+    from bench.api import measure
     from bench.cli.bars import Display
-    from bench.engine.foreign import measure_images_of, metrics_of
-    from bench.plan.contexts import metric_context
 
     try:
         with Display() as display:
-            work = metric_context(chosen, registry, display)
-            metrics = metrics_of(names, chosen.parameters.get("metric", {}), work)
-            measurement = measure_images_of(path, metrics, work)
+            measurement = measure(
+                path,
+                metric=names,
+                reference=reference,
+                rounding=rounding,
+                parameters=values,
+                device=device,
+                out=out,
+                registry=registry,
+                emit=display,
+            )
     except KeyboardInterrupt:
         click.echo("bench: stopped; nothing was measured", err=True)
         return 130

@@ -14,16 +14,14 @@ from bench.cli.console import console
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    default=Path("results"),
-    show_default=True,
-    help="Results folder that the suite was run into.",
+    help="Results folder that the suite was run into; default: that of bench.toml, results.",
 )
 @click.option("--to", type=click.Path(path_type=Path), help="Where to write; default: the results folder.")
 @click.option("--name", help="One of the suite's tables, where several were run: see the message.")
 @click.option("--metric", help="Metric to tabulate; default: each that the suite was run with.")
 @click.option("--no-plots", is_flag=True, help="Write tables alone.")
 def table_command(
-    suite: str, out: Path, to: Path | None, name: str | None, metric: str | None, no_plots: bool
+    suite: str, out: Path | None, to: Path | None, name: str | None, metric: str | None, no_plots: bool
 ) -> int:
     """Make the tables and plots of a SUITE that was run: `bench run --suite SUITE` first.
 
@@ -31,16 +29,13 @@ def table_command(
     TO/SUITE/NAME/ and prints the table. Cells that were not run are marked as missing.
     Exit status: 0 all cells are complete, 1 some are missing or failed, 2 a mistake in the command.
     """
+    from bench.api import table
     from bench.cli.bars import Lines
-    from bench.reporting.suite_tables import make_tables
+    from bench.plan.request import results_folder
     from bench.reporting.terminal import print_table
-    from bench.results.store import Store
 
-    out = out.expanduser()
-    store = Store(out, writes=False, emit=Lines())
-    tables = make_tables(
-        suite, store, metric=metric, name=name, to=(to or out).expanduser(), plots=not no_plots
-    )
-    for table in tables:
-        print_table(table, console())
-    return int(not all(table.complete for table in tables))
+    target = to or results_folder(out)
+    tables = table(suite, metric=metric, name=name, out=out, to=target, plots=not no_plots, emit=Lines())
+    for one in tables:
+        print_table(one, console())
+    return int(not all(one.complete for one in tables))

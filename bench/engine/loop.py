@@ -26,7 +26,7 @@ from bench.events import (
     silent,
 )
 from bench.plan.contexts import MetricContexts
-from bench.results.measured import lacking_metrics
+from bench.plan.measured import lacking_metrics
 from bench.results.provenance import provenance
 from bench.results.record import Record
 from bench.results.run_spec import IdentifiedRun, RunSpec, UnplannedRun

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from bench.errors import BenchError
 from bench.metrics.context import MetricContext
 from bench.metrics.role import Metric, MetricState
-from bench.results.measured import deciding_parameters, free_options
+from bench.plan.fingerprint import metric_code
+from bench.plan.measured import deciding_parameters, free_options
 from bench.results.record import BatchFacts, BatchRecord, Cost, MetricRecord
 from bench.results.run_spec import RunSpec
 from bench.results.store import Store
@@ -73,6 +74,7 @@ def _metric_record(metric: Metric, state: MetricState, context: MetricContext) -
         leave_one_out=tuple(map(float, without)) if all(map(math.isfinite, without)) else (),
         parameters=deciding_parameters(metric),
         provenance=metric.provenance(context),
+        code=metric_code(metric),
     )
 
 

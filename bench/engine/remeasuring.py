@@ -14,8 +14,8 @@ from bench.errors import BenchError, StoreError, did_you_mean
 from bench.events import Emit, MetricsDone, RunMeasuring, RunWaiting, silent
 from bench.metrics.context import MetricContext
 from bench.metrics.role import Metric
+from bench.plan.measured import has_metric
 from bench.results.manifest import SuitePlan
-from bench.results.measured import has_metric
 from bench.results.record import MetricRecord, Record
 from bench.results.store import Store
 

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from bench.plan.contexts import MetricContexts
+from bench.plan.measured import lacking_metrics
 from bench.plan.planning import Plan
 from bench.results.identity import Identity
-from bench.results.measured import lacking_metrics
 from bench.results.record import Record
 from bench.results.run_spec import RunSpec, UnplannedRun
 from bench.results.store import Store

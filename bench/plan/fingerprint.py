@@ -15,11 +15,12 @@ from bench.devices import device_kind
 from bench.diffusion.sampler import Sampler
 from bench.diffusion.sde import SDE
 from bench.errors import BenchError
+from bench.metrics.role import Metric
 from bench.params import Plugin
 from bench.plan.object_hash import object_hash
 from bench.plan.source_hash import CodeIdentity, code_hash, core_hash
 from bench.plugins.registry import Entry, Registry
-from bench.results.identity import CheckpointIdentity, DataIdentity, PluginIdentity
+from bench.results.identity import CheckpointIdentity, DataIdentity, PluginIdentity, digest
 from bench.tasks.role import Task
 
 if TYPE_CHECKING:
@@ -44,10 +45,24 @@ def plugin_identity(entry: Entry, plugin: Plugin) -> PluginIdentity:
     )
 
 
+@functools.cache
+def class_code(cls: type) -> CodeIdentity:
+    """`code_hash`, once per class: what the process loaded stays what it runs."""
+    return code_hash(cls)
+
+
+def metric_code(metric: Metric) -> str:
+    """Hash of a metric's code and of the core's modules that compute metrics."""
+    code = class_code(type(metric))
+    # a class from a notebook cell has no module file: its own source stands for it
+    own = code.digest if code.complete else object_hash(type(metric)) or "no source"
+    return digest([own, core_hash("metrics")])
+
+
 def plugin_code(entry: Entry, plugin: Plugin) -> CodeIdentity:
     """The code behind a plugin: of a registered class its modules, of an object its own source."""
     if entry.distribution != IN_MEMORY:
-        return code_hash(type(plugin))
+        return class_code(type(plugin))
     source = object_hash(type(plugin))
     return CodeIdentity(source or "no source", {}, {}, complete=source is not None)
 

@@ -51,7 +51,7 @@ _BOOKKEEPING = {
     *("__abstractmethods__", "__annotate__", "__annotate_func__", "__annotations__", "__annotations_cache__"),
     *("__dataclass_fields__", "__dataclass_params__", "__dict__", "__doc__", "__firstlineno__"),
     *("__match_args__", "__module__", "__parameters__", "__qualname__", "__static_attributes__"),
-    *("__weakref__", "_abc_impl"),
+    *("__slotnames__", "__weakref__", "_abc_impl"),
 }
 
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, type(...))
@@ -241,18 +241,9 @@ class _Walk:
         self.visit(cls)
         if isinstance(thing, types.CodeType | types.FrameType | types.GeneratorType):
             raise Unhashable
-        if dataclasses.is_dataclass(thing) and "__reduce__" not in vars(cls):
-            for field in dataclasses.fields(thing):
-                self.write("field", field.name)
-                self.visit(getattr(thing, field.name))
-            return
         reduce = copyreg.dispatch_table.get(cls)
-        inherited = all(
-            getattr(cls, name) is getattr(object, name) for name in ("__reduce_ex__", "__reduce__")
-        )
-        if reduce is None and inherited and _is_python_class(cls):
-            self._state(thing)
-            return
+        methods = ("__reduce_ex__", "__reduce__")
+        plain = reduce is None and all(getattr(cls, name) is getattr(object, name) for name in methods)
         try:
             reduced = thing.__reduce_ex__(4) if reduce is None else reduce(thing)
         except Exception as error:  # what has no state to give says so in many ways
@@ -260,8 +251,13 @@ class _Walk:
         if isinstance(reduced, str):
             self.write("named", reduced)
             return
-        for part in reduced:
-            self.visit(list(part) if isinstance(part, Iterator) else part)
+        for index, part in enumerate(reduced):
+            if not (
+                plain and index == 2
+            ):  # a state that `__getstate__` may shorten: `_state` takes all of it
+                self.visit(list(part) if isinstance(part, Iterator) else part)
+        if plain:
+            self._state(thing)
 
     def _state(self, thing: Any) -> None:
         """The attributes of an object of a plain class, without values that a `cached_property` keeps."""
@@ -287,14 +283,6 @@ def _name(thing: Any) -> str:
 def _is_tensor(thing: object) -> bool:
     torch = sys.modules.get("torch")
     return bool(torch is not None and isinstance(thing, torch.Tensor))
-
-
-def _is_python_class(cls: type) -> bool:
-    """Whether all state of a class's instances is in ``__dict__`` and slots: no base is written in C."""
-    return all(base is object or base.__flags__ & _HEAP_TYPE for base in cls.__mro__)
-
-
-_HEAP_TYPE = 1 << 9
 
 
 def _slots(cls: type) -> list[str]:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from bench.checkpoints.cards import Card
+from bench.checkpoints.memory import MemoryCheckpoint
 from bench.errors import BenchError
 from bench.params import Plugin
 from bench.plan.fingerprint import IN_MEMORY
+from bench.plan.object_hash import object_hash
 from bench.plugins.registry import Registry
+from bench.results.identity import digest
 
 Selection = str | Plugin | type[Plugin] | Card
 """A registered name, a plugin class, an instance with its parameters, or a checkpoint."""
@@ -41,9 +44,19 @@ def register_objects(
                 texts.append(item)
                 continue
             copy = copy or registry.copy()
+            if isinstance(item, MemoryCheckpoint):
+                item = with_code(item)
             texts.append(_register(copy, kind, item, instances))
         names[role] = texts if items != [value] or len(texts) > 1 else texts[0]
     return copy or registry, names, instances
+
+
+def with_code(checkpoint: MemoryCheckpoint) -> MemoryCheckpoint:
+    """A network in memory with the hash of the source of its code; None where a part has no source."""
+    hashes = [object_hash(thing) for thing in checkpoint.code_objects]
+    known = [text for text in hashes if text is not None]
+    code = digest(known) if len(known) == len(hashes) else None
+    return checkpoint.model_copy(update={"code": code})
 
 
 def _register(

@@ -267,11 +267,3 @@ def _check_interface(role: type, thing: type) -> None:
                 f"{thing.__name__}.{name}{inspect.signature(own)} was written for another version of bench, "
                 f"which calls {name}({', '.join(parameters)})"
             ) from error
-
-
-@functools.cache
-def registry() -> Registry:
-    """Deprecated: a registry is handed down as an argument. Goes when its last caller does."""
-    from bench.plan.installed import installed_registry
-
-    return installed_registry()

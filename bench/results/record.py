@@ -29,6 +29,7 @@ class MetricRecord(Strict):
     leave_one_out: tuple[float, ...] = ()
     parameters: dict[str, JsonValue] = {}
     provenance: dict[str, str] = {}
+    code: str = ""
     exact: float | None = None
 
 

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from bench.cli import main
-from bench.plugins.registry import registry
 from tests.support import score_sde_files as files
 
 SMALL = ["--steps", "25", "--samples", "3", "--batch-size", "3", "--grid", "uniform"]
@@ -27,14 +26,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         shutil.copy(files.FOLDER / f"{name}.pth", tmp_path / "cards")
         card = files.card(name, tmp_path / "cards", f"{name}.pth", name=name.replace("_", "-"))
         (tmp_path / "cards" / f"{name}.toml").write_text(toml(card.model_dump(mode="json", by_alias=True)))
-    registry.cache_clear()
     return tmp_path
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _cleared() -> Any:
-    yield
-    registry.cache_clear()
 
 
 def toml(card: dict[str, Any]) -> str:
@@ -103,7 +95,6 @@ def test_cards_that_differ_in_how_a_file_is_read_are_two_checkpoints(folder: Pat
         "ddpm_vp", folder / "cards", "ddpm_vp.pth", name="raw", parameters={"reader": {"weights": "raw"}}
     )
     (folder / "cards" / "raw.toml").write_text(toml(raw.model_dump(mode="json", by_alias=True)))
-    registry.cache_clear()
     assert bench("run", "--checkpoint", "ddpm-vp", "--checkpoint", "raw", *SMALL) == 0
     values = {r["identity"]["checkpoint"]["name"]: r["metrics"]["fd_cifar10"]["value"] for r in records()}
     assert bench("run", "--checkpoint", "raw", *SMALL, "--rerun", "all") == 0
@@ -118,7 +109,6 @@ def test_the_levels_a_network_was_trained_on_make_another_run(folder: Path) -> N
     plain = path.read_text()
     for beta_max in ("20.0", "19.0"):
         path.write_text(f"{plain}[parameters.sde]\nbeta_max = {beta_max}\n")
-        registry.cache_clear()
         assert bench("run", "--checkpoint", "ddpm-vp", "--sde", "ve", *SMALL) == 0
     assert len(records()) == 2
 
@@ -133,7 +123,6 @@ def test_bfloat16_is_another_run_near_by() -> None:
 def test_import_then_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A card without its file beside it: the run says how to get it, and after the import it runs."""
     (folder / "cards" / "ddpm_vp.pth").rename(folder / "download.pth")
-    registry.cache_clear()
     run = ["run", "--checkpoint", "ddpm-vp", *SMALL]
     assert bench(*run) == 2
     said = capsys.readouterr().err.strip()

@@ -13,6 +13,7 @@ import pytest
 
 from bench.plan import source_hash
 from bench.plan.source_hash import CodeIdentity, code_hash, core_files, core_hash, tree_hash
+from tests.support.plugins import empty_registry
 
 FILES = {
     "mine_of_hash/__init__.py": "from bench import hookimpl\n",
@@ -102,15 +103,36 @@ def test_two_classes_of_a_module_have_two_hashes() -> None:
     assert identity(name="Mine").code != identity(name="Other").code
 
 
-def test_a_plugin_of_one_file_that_imports_a_module_beside_it(folder: Path) -> None:
-    (folder / "single_of_hash.py").write_text("from beside_of_hash import f\nclass Mine: ...\n")
+SINGLE = """
+import beside_of_hash
+from bench import LinearPredictor, hookimpl
+
+class Mine(LinearPredictor):
+    name = "mine"
+
+    def coefficients(self, step):
+        return 1.0, beside_of_hash.gain(step), 0.0
+
+@hookimpl
+def register_predictors(register):
+    register(Mine)
+"""
+"""A plugin that is one file."""
+
+
+def test_a_registered_predictor_that_imports_a_researcher_s_module(folder: Path) -> None:
+    (folder / "single_of_hash.py").write_text(SINGLE)
+    (folder / "beside_of_hash.py").write_text("def gain(step):\n    return 1.0\n")
     importlib.invalidate_caches()
-    before = identity("single_of_hash")
-    (folder / "beside_of_hash.py").write_text("def f():\n    return 2\n")
-    after = identity("single_of_hash")
+    registry = empty_registry()
+    registry.load(importlib.import_module("single_of_hash"), "mine", "1.0")
+    cls = registry.get("predictors", "mine").thing
+    before = code_hash(cls)
+    (folder / "beside_of_hash.py").write_text('def gain(step):\n    """Doc."""\n    return 1.0  # one\n')
+    assert code_hash(cls) == before
+    (folder / "beside_of_hash.py").write_text("def gain(step):\n    return 2.0\n")
+    assert code_hash(cls).code != before.code
     assert before.complete
-    assert after.complete
-    assert after.code != before.code
 
 
 @pytest.mark.usefixtures("folder")

@@ -141,10 +141,10 @@ def _serve() -> None:
     import bench.checkpoints.load
     import bench.closed_form.moments
     import bench.data.preview  # noqa: F401
-    from bench.plugins.registry import registry
+    from bench.plan.installed import installed_registry
     from bench.results.provenance import provenance
 
-    registry()
+    installed_registry()
     provenance()  # asked once: a commit while the tests run would tell results apart
     for line in sys.stdin:
         asked = json.loads(line)

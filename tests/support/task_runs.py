@@ -9,12 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
-from bench import MetricContext
 from bench.cli import main
-from tests.support.plugins import installed
 
 RunTask = Callable[..., str]
 """``run(task, *arguments, status=0)``: runs ``bench run --task``; its output, or its only line of error."""
@@ -78,11 +75,6 @@ def refused_task(
         return err
 
     return refused
-
-
-def metric_context() -> MetricContext:
-    """A context of the installed plugins on the CPU."""
-    return MetricContext(installed(), torch.device("cpu"))
 
 
 def records() -> dict[str, dict[str, Any]]:

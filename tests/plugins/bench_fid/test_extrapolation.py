@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from pydantic import JsonValue
 
 from bench import BenchError, FeatureMetric, Features, MetricResult
 from bench.cli import main
 from bench.metrics.frechet import frechet_distance
 from bench.metrics.reference import Reference
 from bench.reporting.summary import fits, over_samples
+from bench.results.record import MetricRecord
 from bench_fid.extrapolation import Rows, bootstrap_interval, distance_to, extrapolate, fit, sizes
 from bench_fid.frechet import FrechetDistance
 from tests.support.plugins import installed
@@ -117,20 +119,20 @@ def test_the_record_has_the_fit_the_plain_value_and_the_interval_under_their_nam
     assert (plain.error, plain.details, plain.note) == (None, {}, "")
     limit = reading(x, with_limit=True)
     assert limit.details["at_n"] == plain.value
-    line = limit.details["extrapolated"]
+    line = limit.details["fit"]
     assert limit.value == line["value"] < plain.value
     assert line["points"][-1] == (N, pytest.approx(plain.value, rel=1e-9))
     assert limit.error is None
-    assert json.loads(json.dumps(limit.details))["extrapolated"]["slope"] == line["slope"]
+    assert json.loads(json.dumps(limit.details))["fit"]["slope"] == line["slope"]
     spread = reading(x, replicates=40)
     assert spread.value == plain.value
-    assert spread.error == spread.details["bootstrap"]["sd"]
+    assert spread.error == spread.details["interval"]["sd"]
     both = reading(x, with_limit=True, replicates=40)
     assert both.value == limit.value
     # the limit's own replicates, not those of the distance at n
     assert both.error is not None
     assert both.error != spread.error
-    assert both.details["bootstrap"]["low"] < both.value < both.details["bootstrap"]["high"]
+    assert both.details["interval"]["low"] < both.value < both.details["interval"]["high"]
     assert reading(x, with_limit=True) == limit
     assert "4 d = 32" in reading(rows(0, 30), with_limit=True).note
 
@@ -163,22 +165,23 @@ def test_the_limit_has_a_column_of_its_own_and_replicates_have_none() -> None:
 
 
 def test_a_spread_over_samples_is_not_called_one_over_seeds() -> None:
-    bootstrap = {"low": 1.0, "high": 3.0}
-    one = {"value": 2.0, "error": 0.5, "details": {"bootstrap": bootstrap}}
+    details: dict[str, JsonValue] = {"interval": {"low": 1.0, "high": 3.0}}
+    one = MetricRecord(metric="fid", value=2.0, n=80, error=0.5, details=details)
     text = over_samples([one])
-    assert text == " ± 0.5 (standard error over samples), 95 % bootstrap interval over samples 1 to 3"
-    # each seed has its own interval: none is shown as that of their mean
+    assert text == " ± 0.5 (standard error over samples), 95 % interval over samples 1 to 3"
+    # each seed has its own interval: none is printed as that of their mean
     assert over_samples([one, one]) == ", standard error of each over its samples 0.5"
-    assert over_samples([{"value": 2.0, "error": None}]) == ""
+    assert over_samples([MetricRecord(metric="fid", value=2.0, n=80)]) == ""
 
 
-def test_the_fit_is_told_in_a_line() -> None:
+def test_the_fit_is_reported_in_a_line() -> None:
     points = [(n, 2.0 - 30.0 / n) for n in (10, 20, 40, 80)]
-    details = {"extrapolated": fit(points).plain(), "at_n": points[-1][1]}
-    told = fits({"fid": {"n": 80, "details": {}}, "fid_inf": {"n": 80, "value": 2.0, "details": details}})
-    assert len(told) == 1
-    assert told[0].startswith("fid_inf: 2 - 30 / n, fitted to 4 sizes from n = 10 to 80: R^2 1, standard")
-    assert told[0].endswith("at n = 80 it is 1.625")
+    details = json.loads(json.dumps({"fit": fit(points).plain(), "at_n": points[-1][1]}))
+    plain = MetricRecord(metric="fid", value=1.625, n=80)
+    limit = MetricRecord(metric="fid", value=2.0, n=80, details=details)
+    (line,) = fits({"fid": plain, "fid_inf": limit})
+    assert line.startswith("fid_inf: 2 - 30 / n, fitted to 4 sizes from n = 10 to 80: R^2 1, standard")
+    assert line.endswith("at n = 80 it is 1.625")
 
 
 @pytest.fixture
@@ -205,7 +208,7 @@ RUN = ("run", "--device", "cpu", "--checkpoint", "gaussian-cifar10", "--sde", "v
 def test_extrapolate_is_a_flag_of_run_and_of_measure(bench: Callable[..., str]) -> None:
     small = (*RUN, "--samples", "24", "--batch-size", "12")
     out = bench(*small, "--metric", "fd_cifar10", "-P", "metric.bootstrap=40")
-    assert "95 % bootstrap interval over samples" in out
+    assert "95 % interval over samples" in out
     assert "standard error over samples" in out
     out = bench("measure", "--device", "cpu", "--metric", "fd_cifar10", "--extrapolate")
     assert "1 measured" in out
@@ -217,7 +220,7 @@ def test_extrapolate_is_a_flag_of_run_and_of_measure(bench: Callable[..., str]) 
     assert found["fd_cifar10_inf"]["details"]["at_n"] == found["fd_cifar10"]["value"]
     assert found["fd_cifar10_inf"]["n"] == 24
     assert found["fd_cifar10_inf"]["note"]
-    assert found["fd_cifar10"]["error"] == found["fd_cifar10"]["details"]["bootstrap"]["sd"]
+    assert found["fd_cifar10"]["error"] == found["fd_cifar10"]["details"]["interval"]["sd"]
     out = bench(*small, "--metric", "fd_cifar10", "--extrapolate", "--out", "other")
     at_n = found["fd_cifar10"]["value"]
     assert [line for line in out.splitlines() if line.endswith(f"at n = 24 it is {at_n:.4g}")]

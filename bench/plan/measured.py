@@ -1,9 +1,10 @@
-"""Whether a record has a metric: of the same parameters and reference data."""
+"""Whether a record has a metric: of the same parameters, reference data and code."""
 
 from __future__ import annotations
 
 from bench.metrics.context import MetricContext
 from bench.metrics.role import Metric
+from bench.plan.fingerprint import metric_code
 from bench.results.record import MetricRecord, Record
 from bench.results.run_spec import RunSpec
 from bench.types import JSONObject
@@ -22,12 +23,14 @@ def free_options(metric: Metric) -> JSONObject:
 
 
 def has_metric(result: MetricRecord | None, metric: Metric, context: MetricContext) -> bool:
-    """Whether a record holds what the metric would compute: same parameters, options and provenance."""
+    """Whether a record holds what the metric would compute: same parameters, options, provenance
+    and code."""
     return (
         result is not None
         and result.parameters == deciding_parameters(metric)
         and result.details.get("options", {}) == free_options(metric)
         and result.provenance == metric.provenance(context)
+        and result.code == metric_code(metric)
     )
 
 
