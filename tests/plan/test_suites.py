@@ -16,7 +16,7 @@ from bench import BenchError
 from bench.cli import main
 from bench.plan.planning import make_plan, plan_suite
 from bench.plan.settings import settings, suites
-from bench.plan.suites import Place, Suite, expand, resolved
+from bench.plan.suites import Place, Suite, expand, resolve_suite
 from tests.support.plugins import installed
 
 MINE = """
@@ -69,7 +69,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 def named(text: str, name: str, folder: Path) -> Suite:
     """A suite of a bench.toml."""
     (folder / "bench.toml").write_text(text)
-    return resolved(name, suites(folder))
+    return resolve_suite(name, suites(folder))
 
 
 def fingerprints(out: str) -> list[str]:
@@ -102,7 +102,7 @@ def test_extends_takes_in_the_cells_of_another_first(tmp_path: Path) -> None:
     assert len(expand("wider", wider)) == 10
     assert (wider.about, wider.layout, wider.checkpoint) == ("and a corrector", "grid", "gaussian-cifar10")
     shipped = named('[suites.own]\nextends = "table1"\n', "own", tmp_path)
-    assert expand("own", shipped) == expand("table1", resolved("table1", suites(tmp_path / "nowhere")))
+    assert expand("own", shipped) == expand("table1", resolve_suite("table1", suites(tmp_path / "nowhere")))
 
 
 def test_the_abscissa_of_a_curve(tmp_path: Path) -> None:
@@ -365,7 +365,7 @@ def test_a_suite_is_a_plain_folder_beside_the_stores_own(bench: Bench, name: str
 @pytest.mark.parametrize("name", ["table1", "nfe", "snr", "memoir"])
 def test_the_shipped_suites_can_be_planned(tmp_path: Path, name: str) -> None:
     chosen, _ = settings({"checkpoint": ["gaussian-cifar10"], "device": "cpu"}, "exact", tmp_path)
-    suite = resolved(name, suites(tmp_path))
+    suite = resolve_suite(name, suites(tmp_path))
     planned = plan_suite(chosen, name, suite, installed())
     assert len({cell.fingerprint for _, cell in planned}) == len(planned)
     places = [(place.sde, place.row, place.column) for place, _ in planned]
