@@ -25,11 +25,7 @@ def test_the_last_step_alone_ends_on_clean_data() -> None:
     schedule = schedule_of(sde("ve"), 30)
     assert [step.last for step in schedule] == [False] * 29 + [True]
     last = schedule[-1]
-    assert (last.t_next, last.alpha_next, last.sigma_next) == (
-        CLEAN_DATA.t,
-        CLEAN_DATA.alpha,
-        CLEAN_DATA.sigma,
-    )
+    assert NoiseLevel(last.t_next, last.alpha_next, last.sigma_next) == CLEAN_DATA
 
 
 def test_levels_and_steps_pickle_copy_and_stay_as_they_are() -> None:

@@ -33,10 +33,10 @@ def test_draws_have_shape_and_precision_of_the_state_and_are_fresh() -> None:
 
 def test_a_drawn_seed_is_the_bits_of_two_draws() -> None:
     """1.0 is 0x3F800000 in float32, -2.0 is 0xC0000000, whose sign bit is left out."""
-    assert draw_seed(lambda x: torch.tensor([[1.0, -2.0], [3.0, 4.0]]), torch.empty(2, 2)) == (
+    assert draw_seed(lambda _: torch.tensor([[1.0, -2.0], [3.0, 4.0]]), torch.empty(2, 2)) == (
         0x40000000 << 32 | 0x3F800000
     )
-    assert draw_seed(lambda x: torch.tensor([-2.0, 1.0]).double(), torch.empty(2)) == (
+    assert draw_seed(lambda _: torch.tensor([-2.0, 1.0]).double(), torch.empty(2)) == (
         0x3F800000 << 32 | 0xC0000000
     )
 

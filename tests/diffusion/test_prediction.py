@@ -48,7 +48,7 @@ def test_derived_predictions_share_the_calls() -> None:
     guided = p.guided(Pulling())
     guided.score(x, 0.5)
     p.score_and_divergence(x, 0.5)
-    guided.observed(lambda x, calls: None).score(x, 0.5)
+    guided.observed(lambda *_: None).score(x, 0.5)
     p.count(4)
     assert p.calls == guided.calls == 7
 
@@ -63,7 +63,7 @@ def test_an_observer_is_called_before_each_call_of_the_derived_prediction() -> N
     assert [calls for _, calls in reports] == [2, 3]
     assert all(state is x for state, _ in reports)
 
-    def refuse(x: Tensor, calls: int) -> None:
+    def refuse(*_: object) -> None:
         raise RuntimeError("before the call")
 
     class Untouched(Model):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -45,7 +47,7 @@ class Euler(FlowSolver):
 
     def integrate(self, field: Field, y: Tensor, start: float, end: float) -> Tensor:
         times = np.linspace(start, end, 1001)
-        for t, t_next in zip(times[:-1], times[1:], strict=True):
+        for t, t_next in pairwise(times):
             y = y + (t_next - t) * field(float(t), y)
         return y
 
