@@ -10,8 +10,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bench.api import check as check
+    from bench.api import compare as compare
+    from bench.api import measure as measure
     from bench.api import remeasure as remeasure
     from bench.api import run as run
+    from bench.api import table as table
     from bench.cache import cache_folder as cache_folder
     from bench.cache import cached_sha256 as cached_sha256
     from bench.cache import is_web_page as is_web_page
@@ -66,6 +70,7 @@ if TYPE_CHECKING:
     from bench.engine.batch import Outcome as Outcome
     from bench.engine.batch import run_batch as run_batch
     from bench.engine.executor import Executor as Executor
+    from bench.engine.foreign import ImageMeasurement as ImageMeasurement
     from bench.errors import BenchError as BenchError
     from bench.errors import did_you_mean as did_you_mean
     from bench.errors import printable as printable
@@ -96,7 +101,9 @@ if TYPE_CHECKING:
     from bench.params import param as param
     from bench.plugins.hookspecs import Register as Register
     from bench.plugins.hookspecs import hookimpl as hookimpl
+    from bench.reporting.compare.comparison import Comparison as Comparison
     from bench.reporting.results_view import Results as Results
+    from bench.reporting.table import Table as Table
     from bench.results.record import MetricRecord as MetricRecord
     from bench.results.record import Record as Record
     from bench.results.run_spec import RunSpec as RunSpec
@@ -112,7 +119,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _EXPORTS = {
-    "bench.api": ("remeasure", "run"),
+    "bench.api": ("check", "compare", "measure", "remeasure", "run", "table"),
     "bench.cache": ("cache_folder", "cached_sha256", "is_web_page"),
     "bench.checkpoints.cards": ("Card", "WeightsCard"),
     "bench.checkpoints.classes": ("class_count", "classifier_path", "classifier_sha256"),
@@ -154,6 +161,7 @@ _EXPORTS = {
     "bench.download": ("fetch_once",),
     "bench.engine.batch": ("Batch", "BatchFailure", "BatchResult", "Outcome", "run_batch"),
     "bench.engine.executor": ("Executor",),
+    "bench.engine.foreign": ("ImageMeasurement",),
     "bench.errors": ("BenchError", "did_you_mean", "printable"),
     "bench.events": ("Advance", "Emit", "Notice", "silent"),
     "bench.files": ("REGISTRY", "registry_path"),
@@ -172,7 +180,9 @@ _EXPORTS = {
     "bench.metrics.role": ("Metric", "MetricResult", "MetricState"),
     "bench.params": ("Plugin", "param"),
     "bench.plugins.hookspecs": ("Register", "hookimpl"),
+    "bench.reporting.compare.comparison": ("Comparison",),
     "bench.reporting.results_view": ("Results",),
+    "bench.reporting.table": ("Table",),
     "bench.results.record": ("MetricRecord", "Record"),
     "bench.results.run_spec": ("RunSpec",),
     "bench.tasks.role": ("BatchContext", "Task"),
@@ -196,6 +206,7 @@ __all__ = [
     "BatchResult",
     "BenchError",
     "Card",
+    "Comparison",
     "Condition",
     "ConvDown",
     "ConvUp",
@@ -212,6 +223,7 @@ __all__ = [
     "Finding",
     "FlowSolver",
     "FourierFeatures",
+    "ImageMeasurement",
     "Images",
     "LangevinLike",
     "LinearPredictor",
@@ -246,6 +258,7 @@ __all__ = [
     "Sampler",
     "Solver",
     "Step",
+    "Table",
     "Task",
     "Tensor",
     "TinyUNet",
@@ -257,9 +270,11 @@ __all__ = [
     "build_command",
     "cache_folder",
     "cached_sha256",
+    "check",
     "class_count",
     "classifier_path",
     "classifier_sha256",
+    "compare",
     "did_you_mean",
     "draw_seed",
     "exact_data",
@@ -272,6 +287,7 @@ __all__ = [
     "is_web_page",
     "jackknife_groups",
     "load_noisy_classifier",
+    "measure",
     "network",
     "param",
     "printable",
@@ -280,6 +296,7 @@ __all__ = [
     "run",
     "run_batch",
     "silent",
+    "table",
     "time_grid",
     "to_dct",
     "velocity",
