@@ -64,12 +64,12 @@ if TYPE_CHECKING:
     from bench.diffusion.sampler import Sampler as Sampler
     from bench.diffusion.sde import SDE as SDE
     from bench.download import fetch_once as fetch_once
-    from bench.engine.batch import Batch as Batch
-    from bench.engine.batch import BatchFailure as BatchFailure
-    from bench.engine.batch import BatchResult as BatchResult
-    from bench.engine.batch import Outcome as Outcome
     from bench.engine.batch import run_batch as run_batch
+    from bench.engine.executor import Batch as Batch
+    from bench.engine.executor import BatchFailure as BatchFailure
+    from bench.engine.executor import BatchResult as BatchResult
     from bench.engine.executor import Executor as Executor
+    from bench.engine.executor import Outcome as Outcome
     from bench.engine.foreign import ImageMeasurement as ImageMeasurement
     from bench.errors import BenchError as BenchError
     from bench.errors import did_you_mean as did_you_mean
@@ -78,7 +78,6 @@ if TYPE_CHECKING:
     from bench.events import Emit as Emit
     from bench.events import Notice as Notice
     from bench.events import silent as silent
-    from bench.files import REGISTRY as REGISTRY
     from bench.files import registry_path as registry_path
     from bench.metrics.context import MetricContext as MetricContext
     from bench.metrics.features import Extract as Extract
@@ -159,12 +158,12 @@ _EXPORTS = {
     "bench.diffusion.sampler": ("Sampler",),
     "bench.diffusion.sde": ("SDE",),
     "bench.download": ("fetch_once",),
-    "bench.engine.batch": ("Batch", "BatchFailure", "BatchResult", "Outcome", "run_batch"),
-    "bench.engine.executor": ("Executor",),
+    "bench.engine.batch": ("run_batch",),
+    "bench.engine.executor": ("Batch", "BatchFailure", "BatchResult", "Executor", "Outcome"),
     "bench.engine.foreign": ("ImageMeasurement",),
     "bench.errors": ("BenchError", "did_you_mean", "printable"),
     "bench.events": ("Advance", "Emit", "Notice", "silent"),
-    "bench.files": ("REGISTRY", "registry_path"),
+    "bench.files": ("registry_path",),
     "bench.metrics.context": ("MetricContext",),
     "bench.metrics.features": (
         "Extract",
@@ -195,7 +194,6 @@ _EXPORTS = {
 _MODULES = {name: module for module, names in _EXPORTS.items() for name in names}
 
 __all__ = [
-    "REGISTRY",
     "SDE",
     "Advance",
     "Array",

@@ -1,4 +1,4 @@
-"""``python -m bench``: the command ``bench``, whatever other program of that name is on the path."""
+"""``python -m bench``: the command ``bench``."""
 
 from bench.cli import main
 

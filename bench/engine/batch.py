@@ -2,61 +2,26 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import time
 import traceback
 from typing import TYPE_CHECKING
 
+from bench.diffusion.noise import noise_stream
+from bench.diffusion.prediction import Clock, Prediction
+from bench.engine.executor import Batch, BatchFailure, BatchResult, Outcome
+from bench.engine.session import Session
 from bench.errors import BenchError, NotFiniteError
 from bench.events import Emit, StepDone, silent
+from bench.plan.planning import origin_of
+from bench.results.record import BatchFacts
+from bench.results.run_spec import RunSpec
+from bench.tasks.role import BatchContext
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from bench.diffusion.roles import OnStep
-    from bench.engine.session import Session
-    from bench.results.record import BatchFacts
-    from bench.results.run_spec import RunSpec
-    from bench.tasks.role import BatchContext
-
-
-@dataclasses.dataclass(frozen=True)
-class Batch:
-    """The unit of work, of randomness and of resuming: ``size`` samples of a run, batch number ``index``."""
-
-    spec: RunSpec
-    index: int
-
-    @property
-    def size(self) -> int:
-        """Number of samples."""
-        return self.spec.batch_samples(self.index)
-
-    @property
-    def name(self) -> str:
-        """Name that all processes know the batch by."""
-        return f"{self.spec.key}-{self.index:05d}-{self.size}"
-
-
-@dataclasses.dataclass(frozen=True)
-class BatchResult:
-    """A batch that was computed: outputs by name on the host, a row per sample, and what it took."""
-
-    outputs: dict[str, Tensor]
-    facts: BatchFacts
-
-
-@dataclasses.dataclass(frozen=True)
-class BatchFailure:
-    """A batch that failed: the error in a line, with the plugin that raised it, and the traceback."""
-
-    reason: str
-    log: str
-
-
-Outcome = BatchResult | BatchFailure
-"""What comes of a batch."""
 
 
 def run_batch(spec: RunSpec, index: int, session: Session | None = None, emit: Emit = silent) -> BatchResult:
@@ -75,14 +40,7 @@ def run_batch(spec: RunSpec, index: int, session: Session | None = None, emit: E
         NotFiniteError: A sample is NaN or infinite; names the step.
         BenchError: The task does not return what it declares, or a plugin breaks its duties.
     """
-    # here, because executors import this module and a listing of executors must not load torch
     import torch
-
-    from bench.diffusion.noise import noise_stream
-    from bench.diffusion.prediction import Clock, Prediction
-    from bench.engine.session import Session
-    from bench.results.record import BatchFacts
-    from bench.tasks.role import BatchContext
 
     session = session or Session.of_installed()
     size, device = spec.batch_samples(index), torch.device(spec.device)
@@ -149,8 +107,6 @@ def attempt_batch(batch: Batch, session: Session | None = None, emit: Emit = sil
 
 def failure_of(error: Exception, spec: RunSpec) -> BatchFailure:
     """An error as plain data: one line that names the plugin that raised it, and the traceback."""
-    from bench.plan.planning import origin_of
-
     text = " ".join(str(error).split())
     reason = text if isinstance(error, BenchError | NotFiniteError) else f"{type(error).__name__}: {text}"
     sampler = spec.sampler

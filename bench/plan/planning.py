@@ -16,6 +16,7 @@ from bench.devices import choose_device
 from bench.diffusion.roles import PartError, SamplerPart, Solver
 from bench.diffusion.sampler import Sampler, check_denoise, default_denoise
 from bench.errors import BenchError, did_you_mean, first_problem
+from bench.metrics.features import check_metric
 from bench.metrics.role import Metric
 from bench.params import Plugin
 from bench.plan.contexts import MetricContexts
@@ -179,7 +180,7 @@ class Planner:
                     raise BenchError(
                         f"{metric.name} reads {name}, which the task {task.name} does not return{outputs}"
                     )
-            metric.check(task, card.shape, settings.samples)
+            check_metric(metric, task, card.shape, settings.samples, self.contexts.on(device))
             metric.provenance(self.contexts.on(device))
         return metrics
 

@@ -154,7 +154,7 @@ def test_a_gpu_is_asked_for_where_there_is_none(refused: Refused) -> None:
 
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
-    assert "no GPU that torch can use was found: take --device cpu" in refused(*RUN, "--device", "cuda")
+    assert "torch finds no GPU: take --device cpu" in refused(*RUN, "--device", "cuda")
 
 
 def test_an_unwritable_results_folder(refused: Refused, tmp_path: Path) -> None:

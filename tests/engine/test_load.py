@@ -97,10 +97,10 @@ def without_timing(text: str) -> str:
 def left(out: Path) -> dict[str, Any]:
     """All that a results folder holds but timings and paths; raises where a file is not whole."""
     records = [json.loads(path.read_text()) for path in sorted((out / "records").iterdir())]
-    kept = ("fingerprint", "key", "title", "status", "samples", "identity", "metrics", "exact")
+    fields = ("fingerprint", "key", "title", "status", "samples", "identity", "metrics", "exact")
     return {
         "rows": without_timing((out / "runs.csv").read_text()),
-        "records": [{k: record.get(k) for k in kept} for record in records],
+        "records": [{k: record.get(k) for k in fields} for record in records],
         "nfe": [[(b["size"], b["nfe"]) for b in record["batches"]] for record in records],
         "batches": {str(p.relative_to(out)): load_file(p)["images"].numpy().tobytes() for p in stored(out)},
         "pictures": {p.name: p.read_bytes() for p in sorted((out / "images").iterdir())},

@@ -1,6 +1,6 @@
 """Commands in processes of their own, to be killed, without importing torch anew for each.
 
-A server (``python -m tests.forks``) imports everything once and forks a child per command.
+A server (``python -m tests.support.forks``) imports everything once and forks a child per command.
 """
 
 from __future__ import annotations
@@ -13,11 +13,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.paths import ROOT
+
+if TYPE_CHECKING:
+    from bench import Batch, Outcome
+
 PAUSE = 0.02
-"""Seconds that a child sleeps in every batch, so that batches are not all but instant."""
+"""Seconds that a child sleeps in every batch, so that a kill can hit one."""
 LIMIT = 90
 """Seconds after which a child ends by SIGALRM: nothing hangs."""
 
@@ -60,54 +64,54 @@ class Forks:
             assert self.server.stdin is not None
             self.server.stdin.close()
 
-    def _ask(self, asked: dict[str, Any]) -> int:
+    def _ask(self, request: dict[str, Any]) -> int:
         assert self.server.stdin is not None
         assert self.server.stdout is not None
-        self.server.stdin.write(json.dumps(asked) + "\n")
+        self.server.stdin.write(json.dumps(request) + "\n")
         self.server.stdin.flush()
         return int(self.server.stdout.readline())
 
 
 def kill(child: int) -> None:
-    """SIGKILL, as by the power going; nothing where the child has ended."""
-    os.kill(child, signal.SIGKILL)  # a child is a zombie until it was waited for, so it is no one else's
+    """End a child by SIGKILL; nothing happens where it has ended."""
+    os.kill(child, signal.SIGKILL)  # until its parent waits for it, no other process has its id
 
 
 def appears(path: Path, text: str = "") -> None:
-    """Wait until the file is there and has that text in it."""
+    """Wait until the file exists and contains the text."""
     deadline = time.monotonic() + LIMIT
     while not path.exists() or text not in path.read_text():
         assert time.monotonic() < deadline, f"{path}: {text!r} does not appear"
         time.sleep(0.002)
 
 
-def _child(asked: dict[str, Any]) -> None:
-    import bench.engine.batch
+def _child(request: dict[str, Any]) -> None:
+    import bench.engine.loop
     from bench.cli import main
 
-    os.chdir(asked["folder"])
+    os.chdir(request["folder"])
     signal.alarm(LIMIT)
-    for stream, name in ((0, os.devnull), (1, f"{asked['log']}.out"), (2, f"{asked['log']}.err")):
+    for stream, name in ((0, os.devnull), (1, f"{request['log']}.out"), (2, f"{request['log']}.err")):
         flags = os.O_RDONLY if stream == 0 else os.O_WRONLY | os.O_CREAT | os.O_TRUNC
         os.dup2(os.open(name, flags), stream)
-    original = bench.engine.batch.sample
+    original = bench.engine.loop.attempt_batch
     log = os.open("sampled", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
-    def sample(job: bench.Job, *rest: Any) -> Any:
-        if "stall" in asked:
-            Path(asked["stall"]).touch()
+    def attempt_batch(batch: Batch, **options: Any) -> Outcome:
+        if "stall" in request:
+            Path(request["stall"]).touch()
             signal.pause()
-        os.write(log, f"{job.cell.key} {job.index} {os.getpid()}\n".encode())
+        os.write(log, f"{batch.spec.key} {batch.index} {os.getpid()}\n".encode())
         time.sleep(PAUSE)
-        return original(job, *rest)
+        return original(batch, **options)
 
-    bench.engine.loop.sample = sample  # type: ignore[assignment, attr-defined]
-    if "die" in asked:
-        _die_writing(asked["die"])
-    while "gate" in asked and not Path(asked["gate"]).exists():
+    bench.engine.loop.attempt_batch = attempt_batch  # type: ignore[assignment]
+    if "die" in request:
+        _die_writing(request["die"])
+    while "gate" in request and not Path(request["gate"]).exists():
         time.sleep(0.001)
     try:
-        main(asked["arguments"])
+        main(request["arguments"])
     except SystemExit as stopped:
         sys.stdout.flush()
         os._exit(stopped.code if isinstance(stopped.code, int) else 1)  # taking torch down takes a second
@@ -136,24 +140,25 @@ def _die_writing(number: int) -> None:
 
 
 def _serve() -> None:
-    import bench.cli.progress
-
+    # what a command imports in time is imported once, by the server
+    import bench.api
     import bench.checkpoints.load
     import bench.closed_form.moments
-    import bench.data.preview  # noqa: F401
+    import bench.data.preview
+    import bench.reporting.progress  # noqa: F401
     from bench.plan.installed import installed_registry
     from bench.results.provenance import provenance
 
     installed_registry()
-    provenance()  # asked once: a commit while the tests run would tell results apart
+    provenance()  # it is cached: a commit while the tests run would make results differ
     for line in sys.stdin:
-        asked = json.loads(line)
-        if "child" in asked:
-            answer = os.waitstatus_to_exitcode(os.waitpid(asked["child"], 0)[1])
+        request = json.loads(line)
+        if "child" in request:
+            answer = os.waitstatus_to_exitcode(os.waitpid(request["child"], 0)[1])
         else:
             answer = os.fork()
             if answer == 0:
-                _child(asked)
+                _child(request)
         print(answer, flush=True)
 
 
