@@ -110,37 +110,6 @@ def test_its_code_keeps_to_common_rules(tmp_path: Path) -> None:
         assert process.returncode == 0, process.stdout + process.stderr
 
 
-@pytest.mark.parametrize(
-    ("role", "name", "message"),
-    [
-        ("predicter", "x", "unknown role 'predicter' (did you mean 'predictor'?"),
-        ("predictor", "two words", "can't be a plugin's name: use letters and digits"),
-        ("predictor", "../escape", "can't be a plugin's name"),
-        ("predictor", "2fast", "can't be a plugin's name"),
-        ("predictor", "lambda", "can't be a plugin's name"),
-        ("predictor", "ancestral", "there is a predictor 'ancestral' already, of sampler-bench"),
-        ("solver", "numpy", "there is a Python module 'numpy' already"),
-        ("sde", "taken", "taken exists already: choose another name, or remove it"),
-    ],
-)
-def test_mistakes_are_one_line(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    role: str,
-    name: str,
-    message: str,
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "taken").mkdir()
-    assert new(role, name) == 2
-    error = capsys.readouterr().err
-    assert message in error
-    assert error.count("\n") == 1
-    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
-    assert not list((tmp_path / "taken").iterdir())
-
-
 def test_the_readmes_sampler_is_what_it_says(tmp_path: Path) -> None:
     """Its code and its suite, as they stand there; the benchmark `authoring` does all the steps."""
     (tmp_path / "my_sampler.py").write_text(authoring.block("my_sampler.py"))
