@@ -28,14 +28,14 @@ def test_the_time_left_leaves_out_loading_and_compiling(
     """100 s until the first step, then 20 s a step: 3 steps of 5 in 2 batches leave 7."""
     clock = Time()
     monkeypatch.setattr("bench.cli.progress.time", clock)
-    shown = Progress()
-    shown.cell_started(cell(compiled=True), 0, 2)
+    display = Progress()
+    display.cell_started(cell(compiled=True), 0, 2)
     clock.now = 100
     for step in (1, 2, 3):
-        shown.step(0, step, 5, step)
+        display.step(0, step, 5, step)
         clock.now += 20
-    shown.batch_done(0)
-    shown.step(1, 1, 5, 1)
+    display.batch_done(0)
+    display.step(1, 1, 5, 1)
     assert [line.removeprefix("a cell · ") for line in capsys.readouterr().out.splitlines()] == [
         "loading and compiling",
         "batch 1 of 2 · step 1 of 5 · NFE 1",
