@@ -247,8 +247,8 @@ def measure(
     """Measure images that anyone made: FID, or any metrics.
 
     Args:
-        images: A folder of PNG, JPEG, WebP or BMP files, an ``.npz`` (uint8, n x height x width x 3), a run, a
-            data set by name, a float tensor (n, 3, H, W) on [0, 1], or a uint8 array (n, H, W, 3).
+        images: A folder of PNG, JPEG, WebP or BMP files, an ``.npz`` (uint8, n x height x width x 3), a run,
+            a data set by name, a float tensor (n, 3, H, W) on [0, 1], or a uint8 array (n, H, W, 3).
         metric: Metrics to take.
         reference: What the images are compared with: a data set, statistics (``.npz``), or images.
         rounding: How float samples become bytes: ``round`` or ``truncate``.

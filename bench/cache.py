@@ -21,7 +21,7 @@ MANIFEST = "installed.json"
 
 
 class StoredFile(BaseModel):
-    """Size and SHA-256 of a file; ``hash`` says where the hash of a fetched file comes from: ``published`` or ``recorded``."""
+    """Size and SHA-256 of a file; ``hash``: whether a fetched file's is ``published`` or ``recorded``."""
 
     model_config = ConfigDict(frozen=True, validate_by_name=True)
 

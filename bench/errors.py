@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class BenchError(Exception):
-    """A request that can't be served, or a machine that can't serve it; the message, one line, says what to do."""
+    """A request that can't be served, or a machine that can't serve it; one line says what to do."""
 
 
 class NotFiniteError(ArithmeticError):

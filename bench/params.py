@@ -151,7 +151,7 @@ class Plugin(ABC):
         """The plugin with these parameter values; other parameters keep their defaults.
 
         Args:
-            values: Values by parameter name. Text, as from the command line, is converted to the field's type.
+            values: Values by parameter name. Text, as from the command line, becomes the field's type.
 
         Returns:
             The instance.

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from torch import Tensor as Tensor
 else:
     Tensor = Any
-    """A PyTorch tensor. At run time the name stands for any object, so that this module does not import torch."""
+    """A PyTorch tensor. At run time the name stands for any object: this module does not import torch."""
 
 Array = NDArray[np.float64]
 """A NumPy array of float64, of any shape."""

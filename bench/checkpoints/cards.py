@@ -73,8 +73,8 @@ class Card(BaseModel):
         scales: Number of noise levels, where it was trained on discrete ones.
         predicts: The network's output: ``noise`` (that is -sigma score), ``scaled_score`` (sigma score),
             ``score``, or ``edm`` (the F of EDM's preconditioning, Karras et al. 2022, eq. 7).
-        labels: The network's input that states the noise level: ``999t`` (999 t), ``sigma``, ``index`` (of the
-            noise scale, from the smallest noise), ``index_down`` (from the largest) or ``edm``
+        labels: The network's input that states the noise level: ``999t`` (999 t), ``sigma``, ``index`` (of
+            the noise scale, from the smallest noise), ``index_down`` (from the largest) or ``edm``
             (ln(sigma) / 4).
         learned_variance: Whether the output has C further channels, the variance of the reverse step.
         classifier: Name of a classifier of noisy images of the same data, which can guide runs.

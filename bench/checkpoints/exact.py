@@ -15,8 +15,8 @@ def exact_fd_dct(card: Card, sampler: Sampler, component: int = 0) -> float | No
 
         sum_j (m_j - mu_j)^2 + (s_j - sd_j)^2
 
-    over the DCT and color coefficients j of images on [0, 1]: a Fréchet distance without sampling noise. m and
-    s are mean and standard deviation of the sampler's result, mu and sd those of the Gaussian.
+    over the DCT and color coefficients j of images on [0, 1]: a Fréchet distance without sampling noise. m
+    and s are mean and standard deviation of the sampler's result, mu and sd those of the Gaussian.
 
     Args:
         card: An exact checkpoint.

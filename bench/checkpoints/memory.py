@@ -36,7 +36,8 @@ class MemoryCheckpoint(Card):
 
     Args:
         files: Empty: it has no files.
-        code: Hash of the source of `code_objects`, which planning fills in; None where no source is available.
+        code: Hash of the source of `code_objects`, which planning fills in; None where no source is
+            available.
     """
 
     files: tuple[CardFile, ...] = ()
@@ -127,15 +128,16 @@ def network(
     """Make a checkpoint of a network in memory.
 
     The module is called as ``module(x, label)`` and returns a tensor (B, C, H, W). x (B, C, H, W) are noisy
-    images in float32, ``alpha x0 + sigma noise`` with x0 on ``data_range``; label is (B,). The checkpoint holds
-    a copy of the module: after further training, call `network` again.
+    images in float32, ``alpha x0 + sigma noise`` with x0 on ``data_range``; label is (B,). The checkpoint
+    holds a copy of the module: after further training, call `network` again.
 
     Args:
         module: The network.
         predicts: Its output: ``noise`` (that is -sigma score), ``scaled_score`` (sigma score), ``score``, or
             ``edm`` (the F of EDM's preconditioning, Karras et al. 2022, eq. 7).
         labels: Its label: ``999t`` (999 t), ``sigma``, ``index`` (of the noise scale, from the smallest
-            noise), ``index_down`` (from the largest), or ``edm`` (ln(sigma) / 4), for ``predicts="edm"`` alone.
+            noise), ``index_down`` (from the largest), or ``edm`` (ln(sigma) / 4), for ``predicts="edm"``
+            alone.
         shape: Shape (C, H, W) of one image.
         sde: Name of the SDE that it was trained on; unused with ``predicts="edm"``, which serves every SDE.
         data_range: Range (low, high) of the images that it was trained on.

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class Reader(Plugin):
     """Reader of one format of checkpoint files; its ``name`` is the ``format`` in cards.
 
-    Files are data: a reader runs nothing that they hold. Every failure is a `BenchError` with a message of one
-    line; the caller puts the checkpoint's name before it.
+    Files are data: a reader runs nothing that they hold. Every failure is a `BenchError` with a message of
+    one line; the caller puts the checkpoint's name before it.
     """
 
     def prepare(self, card: Card, folder: Path) -> None:

@@ -48,9 +48,9 @@ class Mixture:
 class MixtureModel(Model):
     """Exact score of a Gaussian mixture: ``score(x) = sum_k r_k(x) (alpha mean_k - x) / v_k``.
 
-    At a noise level, component k is N(alpha mean_k, v_k) with ``v_k = alpha^2 variance_k + sigma^2``, and r_k(x)
-    is its posterior probability. Coordinates are those in which the covariances are diagonal. Memory: two
-    (K, D) tables on the device, with D coordinates.
+    At a noise level, component k is N(alpha mean_k, v_k) with ``v_k = alpha^2 variance_k + sigma^2``, and
+    r_k(x) is its posterior probability. Coordinates are those in which the covariances are diagonal. Memory:
+    two (K, D) tables on the device, with D coordinates.
 
     Args:
         data: The mixture, in those coordinates and on the run's data range.
@@ -113,7 +113,8 @@ class MixtureModel(Model):
     def log_components(self, x: Tensor, level: NoiseLevel) -> Tensor:
         """``ln (weight_k p_k(x))`` of each component at a noise level.
 
-        Their log-sum-exp is the log-density of the marginal; their softmax is the posterior of the components.
+        Their log-sum-exp is the log-density of the marginal; their softmax is the posterior of the
+        components.
 
         Args:
             x: States (B, *shape).
@@ -154,7 +155,7 @@ class MixtureModel(Model):
         return self.component_score(x, level, labels).sub_(self.score(x, level))
 
     def _at(self, x: Tensor, level: NoiseLevel) -> tuple[Tensor, Tensor, Tensor]:
-        """Precisions (K, D) and ``alpha mean precision`` (K, D) of the components at a level, and x as rows."""
+        """Precisions (K, D) of the components at a level, ``alpha mean precision`` (K, D), and x as rows."""
         precision = (self._variance * level.alpha**2).add_(level.sigma**2).reciprocal_()
         return precision, precision * (level.alpha * self._mean), x.flatten(1)
 
@@ -186,8 +187,8 @@ class MixtureModel(Model):
     def component(self, x: Tensor) -> Tensor:
         """The most likely component of clean states.
 
-        It says little about noisy samples: where the noise exceeds a component's smallest variances, their sum
-        decides.
+        It says little about noisy samples: where the noise exceeds a component's smallest variances, their
+        sum decides.
 
         Args:
             x: Clean states (B, *shape).

@@ -31,9 +31,9 @@ class NoiseLevel:
 class Step(NoiseLevel):
     """One move of a run, from a noise level to the next, less noisy one: ``x_i = a x_{i-1} + g z``.
 
-    The equation is the forward move of the chain: x_i is at this level, x_{i-1} at the next one, and x_{-1} is
-    clean data. A run computes every coefficient once, in float64 on the host. Standard deviations are in units
-    of the data range. The fields t, alpha, sigma, index and count are those of `NoiseLevel`.
+    The equation is the forward move of the chain: x_i is at this level, x_{i-1} at the next one, and x_{-1}
+    is clean data. A run computes every coefficient once, in float64 on the host. Standard deviations are in
+    units of the data range. The fields t, alpha, sigma, index and count are those of `NoiseLevel`.
 
     Args:
         dt: ``t - t_next``, above 0.

@@ -113,7 +113,7 @@ class Model(ABC):
 class Denoiser(Model):
     """A model defined by a denoiser of data on ``own_range``: ``D(x; sigma) = E[x0 | x0 + sigma noise = x]``.
 
-    One denoiser serves every SDE: ``x / alpha`` is clean data plus noise of standard deviation sigma / alpha, so
+    One denoiser serves every SDE: ``x / alpha`` is clean data plus noise of deviation sigma / alpha, so
 
         score(x, t) = (alpha D(x / alpha; sigma / alpha) - x) / sigma^2,
 

@@ -68,8 +68,8 @@ class _Counter:
 class Prediction:
     """A run's network as a score: ``p.score(x, level) = grad log p_t(x)``; counts and times every call.
 
-    A sampler receives a prediction and calls it as often as its equations need. `guided` and `observed` derive
-    predictions that share the counter and the clock, and leave this one unchanged.
+    A sampler receives a prediction and calls it as often as its equations need. `guided` and `observed`
+    derive predictions that share the counter and the clock, and leave this one unchanged.
 
     Args:
         model: The loaded checkpoint.

@@ -87,8 +87,8 @@ class PartError(BenchError):
 class Predictor(SamplerPart):
     """One reverse step, from a noise level to the next, less noisy one: x_i -> x_{i-1}.
 
-    `step` leaves its argument x unchanged, draws noise from ``noise`` alone and keeps nothing on the object. It
-    may call the network any number of times: calls are counted.
+    `step` leaves its argument x unchanged, draws noise from ``noise`` alone and keeps nothing on the object.
+    It may call the network any number of times: calls are counted.
     """
 
     idle: ClassVar[bool] = False
@@ -271,8 +271,8 @@ class Solver(SamplerPart):
 class FlowSolver(Solver):
     """A solver of ODEs: of the probability flow ``dx/dt = f(t) x - g(t)^2 p.score(x, t) / 2``, and of others.
 
-    It integrates in both directions of time. Tasks use it for other fields too, such as the flow together with
-    a log-density. A subclass defines `integrate`.
+    It integrates in both directions of time. Tasks use it for other fields too, such as the flow together
+    with a log-density. A subclass defines `integrate`.
 
     Source: Song et al. (2021), eq. 13.
     """

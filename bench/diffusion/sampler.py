@@ -51,8 +51,8 @@ class Sampler:
             ``predictor_first`` predicts, then corrects at the new level (Song et al. 2021, Algorithms 2 and
             3).
         denoise: How a run ends. ``mean``: on the mean of the last update, without a further call, as
-            published. ``tweedie``: on ``(x + sigma^2 score) / alpha`` at eps, with one further call. ``none``:
-            on the state.
+            published. ``tweedie``: on ``(x + sigma^2 score) / alpha`` at eps, with one further call.
+            ``none``: on the state.
         label_scales: Number of trained noise scales; the network is called at the nearest lower one (Song et
             al. 2021, Table 4). None calls it at each step's own level.
 
@@ -252,7 +252,7 @@ def _checked_result(solver: Solver, before: Tensor, after: Tensor, watch: bool) 
 
 
 def _check_kind(part: SamplerPart, before: Tensor, *after: Tensor) -> None:
-    """Refuse a state of another shape, precision or device, which torch would broadcast or promote silently."""
+    """Refuse a state of another shape, precision or device: torch would broadcast or promote it silently."""
     for x in after:
         if x.shape != before.shape or x.dtype != before.dtype or x.device != before.device:
             raise PartError(part, f"received {_kind(before)} and returned {_kind(x)}")
@@ -275,7 +275,7 @@ def default_denoise(solver: Solver | None) -> Denoise:
 
 
 def check_denoise(solver: Solver | None, denoise: Denoise) -> None:
-    """Refuse ``mean`` for a solver, which has no step's mean, and all but ``none`` where it ends on clean data."""
+    """Refuse ``mean`` for any solver, and all but ``none`` for a solver that ends on clean data."""
     if solver is not None and solver.ends_clean and denoise != "none":
         raise BenchError(f"{solver.name} ends on clean data by itself: it takes --denoise none alone")
     if solver is not None and denoise == "mean":

@@ -26,9 +26,9 @@ from bench.types import Array
 class SDE(Plugin):
     """A forward SDE: ``dx = f(t) x dt + g(t) dw``, ``x(t) = alpha(t) x(0) + sigma(t) noise``, t in [0, T].
 
-    A subclass defines f (`drift`), g (`diffusion`), `alpha` and `sigma`. Each maps a float64 array of times to
-    an array of the same shape. Its parameters are fields. Sigmas are in units of ``data_range``. Everything
-    here is host arithmetic in float64.
+    A subclass defines f (`drift`), g (`diffusion`), `alpha` and `sigma`. Each maps a float64 array of times
+    to an array of the same shape. Its parameters are fields. Sigmas are in units of ``data_range``.
+    Everything here is host arithmetic in float64.
 
     Raises:
         BenchError: ``eps`` is not between 0 and T, or a parameter is out of range.

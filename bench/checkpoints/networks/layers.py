@@ -50,13 +50,13 @@ class Positional(nn.Module):
 
 
 class FourierFeatures(nn.Module):
-    """Random Fourier features ``(sin(2 pi W l), cos(2 pi W l))`` of the label l or its logarithm; W is frozen.
+    """Random Fourier features ``(sin(2 pi W l), cos(2 pi W l))`` of the label l or its logarithm, W frozen.
 
     Args:
         width: Number of frequencies W; there are twice as many features.
         log: Whether to use the label's logarithm.
 
-    Source: Tancik et al. (2020), eq. 5; Song et al. (2021), appendix C.
+    Source: Tancik et al. (2020); Song et al. (2021), appendix H.
     """
 
     def __init__(self, width: int, *, log: bool) -> None:
@@ -174,7 +174,8 @@ class ConvUp(nn.Module):
 class Attention(nn.Module):
     """Self-attention over pixels: ``gain (x + proj(softmax(q k^T / sqrt(d)) v))``.
 
-    Layers: ``norm``, then ``qkv`` (weight (3C, C): query, key and value of all heads, in this order), ``proj``.
+    Layers: ``norm``, then ``qkv`` (weight (3C, C): query, key and value of all heads, in this order),
+    ``proj``.
 
     Args:
         channels: Channels C of the images (B, C, H, W).
@@ -215,8 +216,8 @@ class ResidualBlock(nn.Module):
         groups: Numbers of groups of the two norms.
         eps: Epsilon of the norms.
         gain: Factor of the sum, 1 or sqrt(1/2).
-        modulate: Whether the embedding scales and shifts the output of ``norm1``; otherwise it is added to its
-            input.
+        modulate: Whether the embedding scales and shifts the output of ``norm1``; otherwise it is added to
+            its input.
         resample: Layer that resamples both branches, as in BigGAN; None for none.
     """
 

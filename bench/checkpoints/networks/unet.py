@@ -219,13 +219,14 @@ class Up(nn.Module):
 class UNet(nn.Module):
     """The U-Net of DDPM, DDPM++, NCSN++, improved DDPM and EDM: ``network(x, label)``.
 
-    It maps x (B, channels, size, size) and label (B,) or (1,) to (B, outputs, size, size). A checkpoint's card
-    defines the meaning of label and output.
+    It maps x (B, channels, size, size) and label (B,) or (1,) to (B, outputs, size, size). A checkpoint's
+    card defines the meaning of label and output.
 
     Args:
         config: The configuration.
 
-    Source: Ho et al. (2020); Song et al. (2021), appendix H; Nichol and Dhariwal (2021); Karras et al. (2022).
+    Source: Ho et al. (2020); Song et al. (2021), appendix H; Nichol and Dhariwal (2021); Karras et al.
+    (2022).
     """
 
     def __init__(self, config: UNetConfig) -> None:
