@@ -21,7 +21,7 @@ PUBLISHED = ("sde", "row", "column", "quantity", "value", "std", "source")
 
 
 class PublishedFigure(Strict):
-    """A published figure for the cell at (sde, row, column), with its spread ``std`` where one is published."""
+    """A published figure for the cell at (sde, row, column), with its spread ``std`` if that is published."""
 
     sde: str
     row: str

@@ -179,7 +179,7 @@ class Task(Plugin):
     follows_flow: ClassVar[bool] = False
     """Whether it integrates the probability flow by a `FlowSolver`; its runs end without a denoising step."""
     default_solver: ClassVar[str | None] = None
-    """The solver of its runs where the user chooses no sampler; None for the usual predictor and corrector."""
+    """The solver of its runs where the user chooses no sampler; None for the default predictor."""
     sde_defaults: ClassVar[Mapping[str, JSONValue]] = {}
     """Values of the SDE's parameters that hold unless the user or the checkpoint's card sets them."""
 

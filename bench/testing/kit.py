@@ -98,7 +98,7 @@ def check(
         registry: Plugins by name: the SDEs, exact checkpoints and built-in samplers that the checks use.
         sdes: Names of the SDEs that a sampler is checked on.
         emit: Receives an `Advance` after each check.
-        parameters: Parameter values, with a name or a class.
+        parameters: Parameters of the plugin by name, for a name or a class.
 
     Returns:
         The report; an exception of the plugin is a failed check in it.
@@ -178,15 +178,15 @@ def assert_conforms(
     Args:
         thing: The plugin: its registered name, its class, or an instance.
         sdes: Names of the SDEs that a sampler is checked on.
-        registry: Plugins by name; None: those that are installed.
-        parameters: Parameter values, with a name or a class.
+        registry: Plugins by name; None for the installed ones.
+        parameters: Parameters of the plugin by name, for a name or a class.
 
     Raises:
         AssertionError: A check failed; the message has a line for each failed check.
         BenchError: There is no such plugin, its role has no checks, or a task or metric works on no exact
             checkpoint.
     """
-    report = check(thing, registry=registry or installed_registry(), sdes=sdes, **parameters)
+    report = check(thing, registry=registry or installed_registry(), sdes=sdes, emit=silent, **parameters)
     lines = [
         f"{finding.name}: {finding.measured} (required: {finding.required})" for finding in report.failures
     ]

@@ -38,7 +38,7 @@ class Point:
     """A sampler's relative error after a number of network calls on one SDE: a point of the plot.
 
     Args:
-        sampler: Name of the sampler, with its parameters.
+        sampler: Name of the sampler.
         sde: Name of the SDE.
         steps: Number of steps.
         nfe: Network calls per sample.

@@ -189,7 +189,7 @@ PUBLISHED: dict[str, UNetConfig] = {
 
 ``ddpm`` serves VE, VP and sub-VP; ``ddpmpp`` VP and sub-VP; ``ncsnpp`` the discrete levels of VE and all of
 VP and sub-VP; ``ncsnpp_continuous`` is for VE and takes the logarithm of sigma. Networks of VE take
-``centre = true``, which their cards say.
+``centre = true`` in their cards.
 """
 
 
