@@ -81,9 +81,12 @@ class Three:
         ),
         (
             ("--steps", "30", "--corrector", "widens"),
-            "left (4, 3, 32, 32) torch.float64 on cpu (corrector widens of careless 3.1)",
+            "returned (4, 3, 32, 32) torch.float64 on cpu (corrector widens of careless 3.1)",
         ),
-        (("--solver", "loses"), "left (3, 3, 32, 32) torch.float32 on cpu (solver loses of careless 3.1)"),
+        (
+            ("--solver", "loses"),
+            "returned (3, 3, 32, 32) torch.float32 on cpu (solver loses of careless 3.1)",
+        ),
     ],
 )
 def test_a_state_of_another_kind_is_the_plugins_failure(
@@ -96,9 +99,8 @@ def test_a_state_of_another_kind_is_the_plugins_failure(
     registry = installed().copy()
     registry.load(Three(), "careless", "3.1")
     assert registry.problems == []
-    monkeypatch.setattr("bench.cli.run.registry", lambda: registry)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as stopped:
-        main(["run", "--checkpoint", "gaussian-cifar10", "--samples", "4", *flags])
+        main(["run", "--checkpoint", "gaussian-cifar10", "--samples", "4", *flags], registry=registry)
     assert stopped.value.code == 1
     assert message in " ".join(capsys.readouterr().out.split())
