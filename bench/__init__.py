@@ -22,13 +22,11 @@ if TYPE_CHECKING:
     from bench.checkpoints.cards import Card as Card
     from bench.checkpoints.cards import WeightsCard as WeightsCard
     from bench.checkpoints.classes import class_count as class_count
-    from bench.checkpoints.classes import classifier_path as classifier_path
     from bench.checkpoints.classes import classifier_sha256 as classifier_sha256
     from bench.checkpoints.exact import exact_data as exact_data
     from bench.checkpoints.exact import exact_fd_dct as exact_fd_dct
     from bench.checkpoints.memory import MemoryCheckpoint as MemoryCheckpoint
     from bench.checkpoints.memory import network as network
-    from bench.checkpoints.networks.classifier import load_noisy_classifier as load_noisy_classifier
     from bench.checkpoints.networks.layers import Attention as Attention
     from bench.checkpoints.networks.layers import ConvDown as ConvDown
     from bench.checkpoints.networks.layers import ConvUp as ConvUp
@@ -121,10 +119,9 @@ _EXPORTS = {
     "bench.api": ("check", "compare", "measure", "remeasure", "run", "table"),
     "bench.cache": ("cache_folder", "cached_sha256", "is_web_page"),
     "bench.checkpoints.cards": ("Card", "WeightsCard"),
-    "bench.checkpoints.classes": ("class_count", "classifier_path", "classifier_sha256"),
+    "bench.checkpoints.classes": ("class_count", "classifier_sha256"),
     "bench.checkpoints.exact": ("exact_data", "exact_fd_dct"),
     "bench.checkpoints.memory": ("MemoryCheckpoint", "network"),
-    "bench.checkpoints.networks.classifier": ("load_noisy_classifier",),
     "bench.checkpoints.networks.layers": (
         "Attention",
         "ConvDown",
@@ -194,7 +191,6 @@ _EXPORTS = {
 _MODULES = {name: module for module, names in _EXPORTS.items() for name in names}
 
 __all__ = [
-    "SDE",
     "Advance",
     "Array",
     "Attention",
@@ -253,6 +249,7 @@ __all__ = [
     "Results",
     "Rounding",
     "RunSpec",
+    "SDE",
     "Sampler",
     "Solver",
     "Step",
@@ -270,7 +267,6 @@ __all__ = [
     "cached_sha256",
     "check",
     "class_count",
-    "classifier_path",
     "classifier_sha256",
     "compare",
     "did_you_mean",
@@ -284,7 +280,6 @@ __all__ = [
     "hookimpl",
     "is_web_page",
     "jackknife_groups",
-    "load_noisy_classifier",
     "measure",
     "network",
     "param",

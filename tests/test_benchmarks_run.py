@@ -35,20 +35,20 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 def test_networks_on_the_cpu(tmp_path: Path) -> None:
     networks.on_cpu(tmp_path, TINY, batch=2, rounds=1)
-    found = rows(tmp_path / "networks-cpu.csv")
-    assert [row["variant"] for row in found] == [variant.name for variant in networks.ON_CPU]
-    assert all(float(row["evaluations_per_s"]) > 0 for row in found)
-    assert found[0]["ratio"] == "1.00"
+    table = rows(tmp_path / "networks-cpu.csv")
+    assert [row["variant"] for row in table] == [variant.name for variant in networks.ON_CPU]
+    assert all(float(row["evaluations_per_s"]) > 0 for row in table)
+    assert table[0]["ratio"] == "1.00"
     assert (tmp_path / "networks-cpu.png").stat().st_size > 0
 
 
 def test_networks_as_on_a_gpu(tmp_path: Path) -> None:
     tiny = {"tiny": TINY}
     networks.on_gpu(tmp_path, tiny, batches=(1, 2), steps=1, rounds=1, size=16, device=CPU)
-    found = rows(tmp_path / "networks-gpu.csv")
-    told = [(row["batch"], row["variant"]) for row in found]
-    assert told == [(batch, variant.name) for batch in "12" for variant in networks.ON_GPU]
-    assert all(float(row["tflop_per_s"]) > 0 and float(row["matrix_tflop_per_s"]) > 0 for row in found)
+    table = rows(tmp_path / "networks-gpu.csv")
+    measured_variants = [(row["batch"], row["variant"]) for row in table]
+    assert measured_variants == [(batch, variant.name) for batch in "12" for variant in networks.ON_GPU]
+    assert all(float(row["tflop_per_s"]) > 0 and float(row["matrix_tflop_per_s"]) > 0 for row in table)
 
 
 @pytest.mark.parametrize("variant", networks.ON_CPU[:2], ids=lambda variant: variant.name)
@@ -78,16 +78,16 @@ def test_counted_work() -> None:
 def test_distances(tmp_path: Path) -> None:
     """The value is clean-fid's, whatever the rank."""
     fid.distances(tmp_path, width=64)
-    found = rows(tmp_path / "fid-distance.csv")
-    assert [row["covariances"] for row in found] == list(fid.CASES)
-    assert all(float(row["relative_difference"]) < 1e-6 for row in found)
-    assert all(float(row["ratio"]) > 0 for row in found)
+    table = rows(tmp_path / "fid-distance.csv")
+    assert [row["covariances"] for row in table] == list(fid.CASES)
+    assert all(float(row["relative_difference"]) < 1e-6 for row in table)
+    assert all(float(row["ratio"]) > 0 for row in table)
 
 
 def test_replacement(tmp_path: Path) -> None:
     replacement.write(tmp_path, side=4, moves=(0, 2), steps=(10,))
-    found = rows(tmp_path / "replacement.csv")
-    assert [(row["task"], row["sde"]) for row in found] == [
+    table = rows(tmp_path / "replacement.csv")
+    assert [(row["task"], row["sde"]) for row in table] == [
         (name, sde) for name in replacement.GIVEN for sde in SDES
     ]
-    assert all(float(row["2 moves"]) < float(row["0 moves"]) for row in found)
+    assert all(float(row["2 moves"]) < float(row["0 moves"]) for row in table)

@@ -1,81 +1,64 @@
-"""Exact checkpoints: their data, and the exact error of samplers on them."""
+"""Exact checkpoints: their distribution and the exact distance of a sampler from it."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from bench import BenchError, Card, Sampler
-from bench.checkpoints.exact import exact_data, exact_fd_dct
-from bench.closed_form.mixture import Mixture, on_range
-from bench.closed_form.moments import gaussian_moments
-from tests.support.analytic import sde
-from tests.support.completions import pc
+from bench import SDE, BenchError, Card, Sampler, exact_data, exact_fd_dct, registry_path
 from tests.support.plugins import installed
 
-
-def card(name: str) -> Card:
-    shipped: Card = installed().get("checkpoints", name).thing
-    return shipped
+FILE = registry_path("cards", "gaussian-cifar10.safetensors")
 
 
-@pytest.mark.parametrize(("name", "count"), [("gaussian-cifar10", 1), ("gmm-cifar10", 10)])
-def test_data_are_a_mixture_in_rotated_colors(name: str, count: int) -> None:
-    data, color = exact_data(card(name))
-    assert data.mean.shape == data.variance.shape == (count, 3, 32, 32)
+def sampler(steps: int) -> Sampler:
+    sde: SDE = installed().build("sdes", "vp", {})
+    return Sampler(sde, installed().build("predictors", "ddim", {}), steps=steps)
+
+
+def changed(folder: Path, tensors: dict[str, torch.Tensor]) -> Card:
+    """The Gaussian's card with other tensors beside it."""
+    shipped = Card.read(FILE.with_suffix(".toml"))
+    save_file(tensors, folder / FILE.name)
+    card = shipped.model_copy(
+        update={"files": (shipped.files[0].model_copy(update={"size": None, "sha256": None}),)}
+    )
+    card._home = folder
+    return card
+
+
+def test_the_distribution_is_normalized() -> None:
+    data, rotation = exact_data(Card.read(registry_path("cards", "gmm-cifar10.toml")))
+    assert data.mean.shape == data.variance.shape == (10, 3, 32, 32)
     assert data.weight.sum() == pytest.approx(1)
-    np.testing.assert_allclose(color @ color.T, np.eye(3), atol=1e-6)
+    assert (data.variance > 0).all()
+    assert np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["ve", "vp"])
-@pytest.mark.parametrize("component", [0, 7])
-def test_the_exact_error_is_that_of_one_component(name: str, component: int) -> None:
-    """``sum (m - mu)^2 + (s - sd)^2`` by hand, on images on [0, 1] whatever the SDE's data range."""
-    sampler = pc(name, "ancestral", steps=10)
-    data, color = exact_data(card("gmm-cifar10"))
-    low, high = sampler.sde.data_range
-    moved: Mixture = on_range(data, (low, high), color)
-    mean, variance = moved.mean[component], moved.variance[component]
-    moments = gaussian_moments(sampler, mean, variance)
-    assert moments is not None
-    squares = (moments[0] - mean) ** 2 + (np.sqrt(moments[1]) - np.sqrt(variance)) ** 2
-    distance = exact_fd_dct(card("gmm-cifar10"), sampler, component)
-    assert distance == pytest.approx(float(squares.sum()) / (high - low) ** 2, rel=1e-12)
-
-
-def test_the_exact_error_falls_with_more_steps() -> None:
-    coarse, fine = (exact_fd_dct(card("gaussian-cifar10"), pc("vp", "ddim", steps=n)) for n in (10, 40))
+def test_the_exact_distance_falls_with_the_steps() -> None:
+    card = Card.read(registry_path("cards", "gaussian-cifar10.toml"))
+    coarse, fine = (exact_fd_dct(card, sampler(steps)) for steps in (30, 300))
     assert coarse is not None
     assert fine is not None
-    assert fine < coarse / 2
-
-
-def test_unknown_moments_have_no_exact_error() -> None:
-    solver = installed().build("solvers", "sde_torchsde", {})
-    assert exact_fd_dct(card("gaussian-cifar10"), Sampler(sde("vp"), solver=solver, denoise="none")) is None
+    assert 0 < fine < coarse / 10
 
 
 @pytest.mark.parametrize(
-    ("damage", "message"),
+    ("change", "message"),
     [
-        (lambda tensors: tensors.pop("colour"), "has no tensor 'colour' of shape"),
-        (lambda tensors: tensors.update(mean=torch.zeros(1, 3, 8, 8)), "has no tensor 'mean' of shape"),
-        (lambda tensors: tensors["variance"].zero_(), "weights or variances that are not positive"),
+        ({"variance": None}, "no tensor 'variance'"),
+        ({"mean": torch.zeros(1, 3, 8, 8)}, "no tensor 'mean' of shape"),
+        ({"weight": torch.tensor([-1.0])}, "not positive"),
     ],
 )
-def test_damaged_files_are_reported(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: object, message: str
-) -> None:
-    shipped = card("gaussian-cifar10")
-    tensors = load_file(shipped.folder / shipped.files[0].name)
-    assert callable(damage)
-    damage(tensors)
-    save_file(tensors, tmp_path / shipped.files[0].name)
-    monkeypatch.setattr(Card, "check", lambda _: None)
-    monkeypatch.setattr(Card, "folder", property(lambda _: tmp_path))
-    with pytest.raises(BenchError, match=message):
-        exact_data(shipped)
+def test_wrong_tensors_are_one_line(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    tensors = {k: t for k, t in (load_file(FILE) | change).items() if t is not None}
+    with pytest.raises(BenchError, match=message) as caught:
+        exact_data(changed(tmp_path, tensors))
+    assert str(caught.value).startswith("checkpoint gaussian-cifar10: ")
+    assert "\n" not in str(caught.value)

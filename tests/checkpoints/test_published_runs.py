@@ -74,9 +74,9 @@ def test_another_sde_goes_through_the_rescaling_and_the_record_says_so(
     changed = ("run", "--checkpoint", "ddpm-vp", "-P", "sde.beta_max=19", *SMALL)
     assert bench(*changed) == 0
     assert [r["identity"]["checkpoint"]["convention"] for r in records()] == ["rescaled", "rescaled"]
-    said = capsys.readouterr().out
-    assert "ncsnpp-ve-continuous was trained on ve: it is asked at" in said
-    assert "ddpm-vp was trained on vp with beta_max=20: it is asked at" in said
+    message = capsys.readouterr().out
+    assert "ncsnpp-ve-continuous was trained on ve: it is asked at" in message
+    assert "ddpm-vp was trained on vp with beta_max=20: it is asked at" in message
 
 
 def test_labels_of_a_discrete_checkpoint_make_another_run() -> None:
@@ -125,9 +125,9 @@ def test_import_then_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> No
     (folder / "cards" / "ddpm_vp.pth").rename(folder / "download.pth")
     run = ["run", "--checkpoint", "ddpm-vp", *SMALL]
     assert bench(*run) == 2
-    said = capsys.readouterr().err.strip()
-    assert said.startswith("bench: checkpoint ddpm-vp is not here: ")
-    assert "bench checkpoints import FILE --card ddpm-vp" in said
+    message = capsys.readouterr().err.strip()
+    assert message.startswith("bench: checkpoint ddpm-vp is not here: ")
+    assert "bench checkpoints import FILE --card ddpm-vp" in message
     assert bench("checkpoints", "import", "download.pth", "--card", "ddpm-vp") == 0
     assert bench(*run) == 0
     (folder / "cache" / "checkpoints" / "ddpm-vp" / "ddpm_vp.pth").write_bytes(b"damaged")
@@ -137,15 +137,15 @@ def test_import_then_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> No
 
 
 @pytest.mark.parametrize(
-    ("flags", "said"),
+    ("flags", "message"),
     [
         (["--checkpoint", "cifar10-tiny"], "cifar10-tiny has learned no variance"),
         (["--checkpoint", "gaussian-cifar10"], "gaussian-cifar10 has learned no variance"),
     ],
 )
 def test_learned_variance_where_there_is_none(
-    flags: list[str], said: str, capsys: pytest.CaptureFixture[str]
+    flags: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     learned = ["--predictor", "ancestral", "-P", "predictor.variance=learned"]
     assert bench("run", *flags, *learned, *SMALL) == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err

@@ -65,10 +65,10 @@ def record() -> tuple[Path, dict[str, Any]]:
 
 def edit(**changes: Any) -> dict[str, Any]:
     """Change what is written in the only record."""
-    path, found = record()
-    found |= changes
-    path.write_text(json.dumps(found))
-    return found
+    path, content = record()
+    content |= changes
+    path.write_text(json.dumps(content))
+    return content
 
 
 def cells(out: str) -> list[str]:
@@ -139,9 +139,11 @@ def test_the_pace_is_the_samplers_own_where_it_was_run(dry: Bench, bench: Bench)
     edit(cost=record()[1]["cost"] | {"seconds": 480.0})  # 1 s a call
     bench(*SMALL, "--predictor", "euler_maruyama")
     for path in Path("results/records").iterdir():
-        found = json.loads(path.read_text())
-        if found["identity"]["predictor"]["name"] == "euler_maruyama":
-            path.write_text(json.dumps(found | {"cost": found["cost"] | {"seconds": 4800.0}}))  # 10 s a call
+        content = json.loads(path.read_text())
+        if content["identity"]["predictor"]["name"] == "euler_maruyama":
+            path.write_text(
+                json.dumps(content | {"cost": content["cost"] | {"seconds": 4800.0}})
+            )  # 10 s a call
     assert "; about 8 min 00 s by" in dry(*SMALL, "--seed", "1")
     assert "; about 1 h 20 min by" in dry(*SMALL, "--seed", "1", "--predictor", "euler_maruyama")
 
@@ -159,7 +161,7 @@ def test_a_solvers_calls_are_those_of_earlier_records(dry: Bench, bench: Bench) 
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "said"),
+    ("path", "value", "reason"),
     [
         (("torch",), "1.0", f"torch was 1.0, not {metadata.version('torch')}"),
         (("code",), "0" * 16, "the core has changed since"),
@@ -171,7 +173,7 @@ def test_a_solvers_calls_are_those_of_earlier_records(dry: Bench, bench: Bench) 
     ],
 )
 def test_why_a_record_is_stale(
-    dry: Bench, bench: Bench, path: tuple[str, ...], value: Any, said: str
+    dry: Bench, bench: Bench, path: tuple[str, ...], value: Any, reason: str
 ) -> None:
     bench(*SMALL)
     identity = record()[1]["identity"]
@@ -220,7 +222,7 @@ def test_small_records_and_other_tasks_tell_no_pace(dry: Bench, bench: Bench) ->
     bench(*SMALL)
     bench(*SMALL, "--samples", "2", "--batch-size", "2")
     for path in Path("results/records").iterdir():
-        found = json.loads(path.read_text())
-        seconds = {16: 480.0, 2: 120000.0}[found["samples"]]  # 1 s a call, and 2000 s
-        path.write_text(json.dumps(found | {"cost": found["cost"] | {"seconds": seconds}}))
+        content = json.loads(path.read_text())
+        seconds = {16: 480.0, 2: 120000.0}[content["samples"]]  # 1 s a call, and 2000 s
+        path.write_text(json.dumps(content | {"cost": content["cost"] | {"seconds": seconds}}))
     assert "; about 8 min 00 s by earlier records" in dry(*again)

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from bench.checkpoints.cards import Card
-from bench.cli import main
 from bench.files import REGISTRY
-from bench.plugins.registry import Entry
-from tests.support.plugins import empty_registry, installed
+from bench.plugins.registry import Registry
+from tests.support.plugins import installed
+from tests.support.runs import exit_status
 
-Refused = Callable[..., str]
+Refusal = Callable[..., str]
 
 RUN = ("run", "--checkpoint", "gaussian-cifar10", "--samples", "4")
 EM = ("--predictor", "euler_maruyama")
@@ -22,15 +22,14 @@ RK45 = ("--solver", "rk45")
 
 
 @pytest.fixture
-def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Refused:
-    """Runs a command in an empty folder and gives the one line that it was refused with."""
+def refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Refusal:
+    """Runs a command in an empty folder and gives the one line that refuses it."""
     monkeypatch.chdir(tmp_path)
 
-    def call(*arguments: str) -> str:
-        with pytest.raises(SystemExit) as stop:
-            main(arguments)
+    def call(*arguments: str, registry: Registry | None = None) -> str:
+        status = exit_status(*arguments, registry=registry)
         out, err = capsys.readouterr()
-        assert stop.value.code == 2, out
+        assert status == 2, out
         assert "Traceback" not in out + err
         lines = err.splitlines()
         assert len(lines) == 1, err
@@ -42,7 +41,7 @@ def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("--sde", "pv"), "unknown sde 'pv' (did you mean 'vp'?"),
         (("--predictor", "reverse_difusion"), "unknown predictor 'reverse_difusion' (did you mean 'reverse_"),
@@ -57,19 +56,19 @@ def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
         (("--executor", "locale"), "unknown executor 'locale' (did you mean 'local'?"),
     ],
 )
-def test_unknown_names_get_a_suggestion(refused: Refused, arguments: tuple[str, ...], said: str) -> None:
-    given = arguments if "--checkpoint" in arguments else ("--checkpoint", "gaussian-cifar10", *arguments)
-    assert said in refused("run", *given)
+def test_unknown_names_get_a_suggestion(refusal: Refusal, arguments: tuple[str, ...], message: str) -> None:
+    words = arguments if "--checkpoint" in arguments else ("--checkpoint", "gaussian-cifar10", *arguments)
+    assert message in refusal("run", *words)
 
 
-def test_a_far_miss_gets_the_known_names_and_no_guess(refused: Refused) -> None:
-    line = refused(*RUN, "--sde", "zzzzzzzz")
+def test_a_far_miss_gets_the_known_names_and_no_guess(refusal: Refusal) -> None:
+    line = refusal(*RUN, "--sde", "zzzzzzzz")
     assert "did you mean" not in line
     assert "known: subvp, ve, ve_exp, vp, vp_cosine" in line
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ((*LANGEVIN, "-P", "corrector.snrr=1"), "langevin has no parameter 'snrr' (did you mean 'snr'?"),
         (
@@ -97,12 +96,12 @@ def test_a_far_miss_gets_the_known_names_and_no_guess(refused: Refused) -> None:
         (("-P", "metric.size=2"), "fd_dct has no parameter 'size'"),
     ],
 )
-def test_wrong_parameters_are_named(refused: Refused, arguments: tuple[str, ...], said: str) -> None:
-    assert said in refused(*RUN, *arguments)
+def test_wrong_parameters_are_named(refusal: Refusal, arguments: tuple[str, ...], message: str) -> None:
+    assert message in refusal(*RUN, *arguments)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("--snr", "abc"), "--snr"),
         ((*LANGEVIN, "--snr", "-1"), "langevin.snr must be >= 0, not -1.0"),
@@ -131,52 +130,49 @@ def test_wrong_parameters_are_named(refused: Refused, arguments: tuple[str, ...]
         (("extra",), "unexpected extra argument"),
     ],
 )
-def test_wrong_values_are_named(refused: Refused, arguments: tuple[str, ...], said: str) -> None:
-    assert said in refused(*RUN, "--device", "cpu", *arguments)
+def test_wrong_values_are_named(refusal: Refusal, arguments: tuple[str, ...], message: str) -> None:
+    assert message in refusal(*RUN, "--device", "cpu", *arguments)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("rnu",), "No such command 'rnu'"),
         (("list", "predictrs"), "unknown kind 'predictrs' (did you mean 'predictors'?"),
         (("show", "langvin"), "nothing is registered as 'langvin' (did you mean 'langevin'?"),
         (("show",), "NAME"),
-        (("--colour",), "--colour"),
+        (("--colr",), "--colr"),
     ],
 )
-def test_unknown_commands_and_things(refused: Refused, arguments: tuple[str, ...], said: str) -> None:
-    assert said in refused(*arguments)
+def test_unknown_commands_and_things(refusal: Refusal, arguments: tuple[str, ...], message: str) -> None:
+    assert message in refusal(*arguments)
 
 
-def test_a_gpu_is_asked_for_where_there_is_none(refused: Refused) -> None:
+def test_a_gpu_is_requested_where_there_is_none(refusal: Refusal) -> None:
     import torch
 
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
-    assert "torch finds no GPU: take --device cpu" in refused(*RUN, "--device", "cuda")
+    assert "no GPU that torch can use was found: take --device cpu" in refusal(*RUN, "--device", "cuda")
 
 
-def test_an_unwritable_results_folder(refused: Refused, tmp_path: Path) -> None:
+def test_an_unwritable_results_folder(refusal: Refusal, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    line = refused(*RUN, "--out", str(tmp_path / "file" / "results"))
+    line = refusal(*RUN, "--out", str(tmp_path / "file" / "results"))
     assert "can't be written" in line
     assert "choose another by --out" in line
 
 
-def _own_card(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Card:
-    """A copy of gaussian-cifar10 named ``mine`` in ``folder``, registered for the command line."""
+def _own_card(folder: Path) -> tuple[Card, Registry]:
+    """A copy of gaussian-cifar10 named ``mine`` in ``folder``, and a registry that has it."""
     shipped = REGISTRY / "cards" / "gaussian-cifar10.toml"
     (folder / "mine.toml").write_text(shipped.read_text().replace('"gaussian-cifar10"', '"mine"', 1))
     name = "gaussian-cifar10.safetensors"
     (folder / name).write_bytes(shipped.with_name(name).read_bytes())
     card = Card.read(folder / "mine.toml")
-    found = empty_registry()
-    found.entries = installed().entries | {
-        ("checkpoints", "mine"): [Entry("checkpoints", "mine", card, "t", "1")]
-    }
-    monkeypatch.setattr("bench.cli.run.registry", lambda: found)
-    return card
+    registry = installed().copy()
+    registry.add("checkpoints", card, "cards-of-test", "1")
+    return card, registry
 
 
 def _missing(path: Path) -> None:
@@ -199,7 +195,7 @@ def _folder(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("damage", "said"),
+    ("damage", "message"),
     [
         (_missing, "is not here"),
         (_truncated, "is truncated (24903 bytes, not 24904)"),
@@ -208,22 +204,21 @@ def _folder(path: Path) -> None:
     ],
 )
 def test_a_damaged_checkpoint_file(
-    refused: Refused,
+    refusal: Refusal,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     damage: Callable[[Path], None],
-    said: str,
+    message: str,
 ) -> None:
-    card = _own_card(tmp_path, monkeypatch)
+    card, registry = _own_card(tmp_path)
     damage(card.folder / card.files[0].name)
-    line = refused("run", "--checkpoint", "mine", "--steps", "30")
-    assert said in line
+    line = refusal("run", "--checkpoint", "mine", "--steps", "30", registry=registry)
+    assert message in line
     assert "checkpoint mine" in line
     assert card.files[0].name in line
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ('profil = "quick"', "unknown key 'profil' (did you mean 'profile'?"),
         ("[defaults]\nstep = 30", "unknown key 'step' in [defaults] (did you mean 'steps'?"),
@@ -247,6 +242,6 @@ def test_a_damaged_checkpoint_file(
         ("seed = \udcff", "bench.toml: "),
     ],
 )
-def test_mistakes_in_bench_toml(refused: Refused, tmp_path: Path, text: str, said: str) -> None:
+def test_mistakes_in_bench_toml(refusal: Refusal, tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "bench.toml").write_bytes(text.encode(errors="surrogateescape"))
-    assert said in refused("run", "--checkpoint", "gaussian-cifar10")
+    assert message in refusal("run", "--checkpoint", "gaussian-cifar10")

@@ -301,13 +301,13 @@ def test_batches_are_the_cells(samples: int, tmp_path: Path) -> None:
     from bench.plan.planning import make_plan
     from bench.plan.settings import settings
 
-    given = {"checkpoint": ["gaussian-cifar10"], "samples": samples, "batch_size": 8, "device": "cpu"}
-    (cell,) = make_plan(settings(given, None, tmp_path)[0], installed())
+    values = {"checkpoint": ["gaussian-cifar10"], "samples": samples, "batch_size": 8, "device": "cpu"}
+    (cell,) = make_plan(settings(values, None, tmp_path)[0], installed())
     assert batches({"samples": samples, "identity": cell.identity}) == cell.batches
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("fd_dtc",), "unknown metric 'fd_dtc' (did you mean 'fd_dct'?"),
         (("mean", "--out", "nowhere"), "there are no results in nowhere"),
@@ -321,14 +321,14 @@ def test_batches_are_the_cells(samples: int, tmp_path: Path) -> None:
         (("mean", "--device", "tpu"), "unknown device 'tpu'"),
     ],
 )
-def test_mistakes_are_one_line(bench: Bench, arguments: tuple[str, ...], said: str) -> None:
+def test_mistakes_are_one_line(bench: Bench, arguments: tuple[str, ...], message: str) -> None:
     bench(*RUN, *GAUSSIAN, "--samples", "2")
     Store(Path("empty"))
     store = Store(Path("results"))
     for name, cells in {"tiny": [], "unfinished": [{"fingerprint": "0"}]}.items():
         store.write_suite({"suite": name, "name": "n", "cells": cells, "metrics": []})
     out = bench("measure", "--metric", *arguments, status=2)
-    assert said in out
+    assert message in out
     assert len(out.splitlines()) == 1
     (found,) = metrics()
     assert set(found) == {"fd_dct"}

@@ -142,7 +142,7 @@ def run(sampler: Sampler, **settings: Any) -> Tensor:
 def test_a_watched_run_names_the_step_that_is_not_finite() -> None:
     sampler = Sampler(sde("ve"), Broken(at=3), steps=5)
     assert bool(run(sampler).isnan().all())
-    with pytest.raises(NotFiniteError, match="in the predictor at step 3 of 5$"):
+    with pytest.raises(NotFiniteError, match=r"in the predictor at step 3 of 5$"):
         run(sampler, watch=True)
 
 
@@ -172,7 +172,7 @@ def test_a_field_is_integrated_by_the_solver_and_each_evaluation_reported() -> N
     def broken(t: float, y: Tensor) -> Tensor:
         return field(t, y) * float("nan")
 
-    with pytest.raises(NotFiniteError, match="before network call .* of the solver$"):
+    with pytest.raises(NotFiniteError, match=r"before network call .* of the solver$"):
         fixed.integrate(broken, y, 0.5, 0.1, p, watch=True)
 
 

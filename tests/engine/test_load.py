@@ -53,7 +53,7 @@ def forks() -> Iterator[Forks]:
 class Undisturbed:
     """What the suite leaves when nothing happens to it."""
 
-    left: dict[str, Any]
+    outcome: dict[str, Any]
     cells: str
     seconds: float
     idle: float
@@ -71,7 +71,7 @@ def undisturbed(forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> Undis
         assert forks.run(folder, *SUITE) == 0, (folder / "log.err").read_text()
         seconds.append(time.monotonic() - begun)
     assert len(sampled(folder)) == len(set(sampled(folder))) == BATCHES
-    found = left(folder / "results")
+    found = outcome(folder / "results")
     assert len(found["records"]) == CELLS
     assert len(found["batches"]) == BATCHES
     return Undisturbed(found, cells_csv(forks, folder), *seconds)
@@ -94,7 +94,7 @@ def without_timing(text: str) -> str:
     return out.getvalue()
 
 
-def left(out: Path) -> dict[str, Any]:
+def outcome(out: Path) -> dict[str, Any]:
     """All that a results folder holds but timings and paths; raises where a file is not whole."""
     records = [json.loads(path.read_text()) for path in sorted((out / "records").iterdir())]
     fields = ("fingerprint", "key", "title", "status", "samples", "identity", "metrics", "exact")
@@ -170,12 +170,12 @@ def test_killed_at_twenty_random_moments(forks: Forks, folder: Path, undisturbed
     assert midway >= KILLS // 4, "kills hit before the first batch or after the last"
     assert grown >= KILLS // 4, "kills hit before anything was done"
 
-    kept = {path: path.stat().st_mtime_ns for path in stored(out)}
+    times = {path: path.stat().st_mtime_ns for path in stored(out)}
     assert forks.run(folder, *SUITE) == 0, (folder / "log.err").read_text()
-    assert {path: path.stat().st_mtime_ns for path in kept} == kept, "finished batches were made again"
+    assert {path: path.stat().st_mtime_ns for path in times} == times, "finished batches were made again"
     lost = [batch for batch, times in Counter(sampled(folder)).items() if times > 1]
     assert len(sampled(folder)) - BATCHES <= KILLS, f"more than the batch in flight was lost: {lost}"
-    assert left(out) == undisturbed.left
+    assert outcome(out) == undisturbed.outcome
     assert cells_csv(forks, folder) == undisturbed.cells
     assert unfinished(out) == []
 
@@ -206,7 +206,7 @@ def test_killed_in_the_middle_of_every_kind_of_write(
     assert killed_at(1 + batches + 2 * cells + 1).startswith(".runs.csv.")
     assert len(stored(out)) == BATCHES
     assert forks.run(folder, *SUITE) == 0
-    assert left(out) == undisturbed.left
+    assert outcome(out) == undisturbed.outcome
     assert unfinished(out) == []
 
 
@@ -225,7 +225,7 @@ def test_two_processes_share_the_batches(forks: Forks, folder: Path, undisturbed
     assert "damaged" not in (folder / "0.out").read_text() + (folder / "1.out").read_text()
     for i in range(2):
         assert f"{CELLS} finished, 0 failed" in (folder / f"{i}.out").read_text()
-    assert left(folder / "results") == undisturbed.left
+    assert outcome(folder / "results") == undisturbed.outcome
     assert cells_csv(forks, folder) == undisturbed.cells
     assert unfinished(folder / "results") == []
 
@@ -247,7 +247,7 @@ def test_a_process_that_waits_for_a_killed_one_goes_on(
     assert forks.wait(waits) == 0, (folder / "waits.err").read_text()
     assert (folder / "waits.out").read_text().count("waiting for another process") == 1
     assert Counter(sampled(folder)) == dict.fromkeys(sampled(folder), 1)
-    assert left(out) == undisturbed.left
+    assert outcome(out) == undisturbed.outcome
     assert unfinished(out) == []
 
 
@@ -284,10 +284,10 @@ def test_a_full_disk(forks: Forks, folder: Path, undisturbed: Undisturbed, small
         assert 0 < len(records) < CELLS
         for path in stored(out):
             load_file(path)
-    kept = {path: path.stat().st_mtime_ns for path in (*stored(out), *(out / "records").iterdir())}
+    times = {path: path.stat().st_mtime_ns for path in (*stored(out), *(out / "records").iterdir())}
     subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
     assert forks.run(folder, *run) == 0, (folder / "log.err").read_text()
     assert "damaged" not in (folder / "log.out").read_text()
-    assert {path: path.stat().st_mtime_ns for path in kept} == kept
-    assert left(out) == undisturbed.left
+    assert {path: path.stat().st_mtime_ns for path in times} == times
+    assert outcome(out) == undisturbed.outcome
     assert cells_csv(forks, folder, "disk/results") == undisturbed.cells

@@ -11,7 +11,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from bench import Executor, Job, Register, Sampler, hookimpl
-from bench.cli import main
+from bench import Batch, Executor, Outcome, Register, Sampler, hookimpl
 from bench.diffusion.noise import noise_streams
-from tests.support.plugins import installed
+from bench.events import Event, RunWaiting
+from bench.reporting.progress import Display
+from bench.results.store import Store
+from tests.support.runs import exit_status, registry_with
 
 BASE = ("--device", "cpu", "--batch-size", "8")
 GAUSSIAN = ("--checkpoint", "gaussian-cifar10")
@@ -38,14 +41,18 @@ SAMPLERS = {
 }
 
 
+Work = Callable[[Batch], Outcome]
+Pairs = Iterator[tuple[Batch, Outcome]]
+
+
 class Backwards(Executor):
     """Runs the batches in reverse order."""
 
     name = "backwards"
 
-    def run(self, jobs: Sequence[Job], work: Callable[[Job], None]) -> None:
-        for job in reversed(jobs):
-            work(job)
+    def map(self, work: Work, batches: Iterator[Batch]) -> Pairs:
+        for batch in reversed(list(batches)):
+            yield batch, work(batch)
 
 
 class Threads(Executor):
@@ -53,12 +60,10 @@ class Threads(Executor):
 
     name = "threads"
 
-    def run(self, jobs: Sequence[Job], work: Callable[[Job], None]) -> None:
-        threads = [threading.Thread(target=work, args=(job,)) for job in jobs]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+    def map(self, work: Work, batches: Iterator[Batch]) -> Pairs:
+        all_batches = list(batches)
+        with ThreadPoolExecutor(len(all_batches) or 1) as pool:
+            yield from zip(all_batches, pool.map(work, all_batches), strict=True)
 
 
 class Executors:
@@ -69,19 +74,13 @@ class Executors:
 
 
 @pytest.fixture(autouse=True)
-def _with_executors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = installed().copy()
-    found.load(Executors(), "executors-of-test", "1")
-    assert found.problems == []
-    monkeypatch.setattr("bench.cli.run.registry", lambda: found)
+def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
 def run(*arguments: str) -> None:
     """``bench run`` in this process, to its end."""
-    with pytest.raises(SystemExit) as stop:
-        main(["run", *BASE, *arguments])
-    assert stop.value.code == 0
+    assert exit_status("run", *BASE, *arguments, registry=registry_with(Executors())) == 0
 
 
 def images(out: str) -> dict[str, torch.Tensor]:
@@ -97,7 +96,7 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
     )
 
 
-def readings(out: str) -> list[dict[str, Any]]:
+def metrics(out: str) -> list[dict[str, Any]]:
     """Metrics of every record under a results folder."""
     return [json.loads(p.read_text())["metrics"] for p in sorted(Path(out, "records").glob("*.json"))]
 
@@ -105,21 +104,21 @@ def readings(out: str) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("sampler", SAMPLERS.values(), ids=SAMPLERS.keys())
 def test_the_same_bits_again_and_in_any_order(sampler: tuple[str, ...]) -> None:
     run(*sampler, "--samples", "28", "--out", "one")
-    found = images("one")
-    assert [len(x) for x in found.values()] == [8, 8, 8, 4]
-    assert all(bool(x.isfinite().all()) for x in found.values())
+    outputs = images("one")
+    assert [len(x) for x in outputs.values()] == [8, 8, 8, 4]
+    assert all(bool(x.isfinite().all()) for x in outputs.values())
     for executor in ("local", "backwards", "threads"):
         run(*sampler, "--samples", "28", "--out", executor, "--executor", executor)
-        assert same(images(executor), found), executor
-        assert readings(executor) == readings("one")
+        assert same(images(executor), outputs), executor
+        assert metrics(executor) == metrics("one")
 
 
 def test_batches_and_seeds_differ() -> None:
     run(*GAUSSIAN, "--steps", "30", "--samples", "16", "--repeats", "2", "--out", "out")
-    found = list(images("out").values())
-    assert len(found) == 4
-    for i, x in enumerate(found):
-        assert all(not torch.equal(x, y) for y in found[:i])
+    outputs = list(images("out").values())
+    assert len(outputs) == 4
+    for i, x in enumerate(outputs):
+        assert all(not torch.equal(x, y) for y in outputs[:i])
 
 
 def test_all_samplers_start_from_the_same_noise(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,12 +151,12 @@ def test_streams_depend_on_seed_batch_and_role_alone() -> None:
             ("prior", "predictor", "corrector"), noise_streams(seed, batch, "cpu"), strict=True
         )
     }
-    found = list(drawn.values())
-    assert len(found) == 27
-    for i, x in enumerate(found):
-        assert all(not torch.equal(x, y) for y in found[:i])
+    outputs = list(drawn.values())
+    assert len(outputs) == 27
+    for i, x in enumerate(outputs):
+        assert all(not torch.equal(x, y) for y in outputs[:i])
     (corrector, prior) = noise_streams(1, 256, "cpu", ("corrector", "prior"))
-    assert torch.equal(prior(like), drawn[1, 256, "prior"])  # whatever else was drawn before
+    assert torch.equal(prior(like), drawn[1, 256, "prior"])  # what was drawn before does not matter
     assert torch.equal(corrector(like), drawn[1, 256, "corrector"])
     assert not torch.equal(corrector(like), drawn[1, 256, "corrector"])  # a stream goes on
 
@@ -172,7 +171,7 @@ FORKS = """
 # Starts the command in a fresh process for every line read, a log's path, without importing torch anew.
 import os, sys
 import torch
-import bench.plan.planning, bench.engine.loop, bench.cli.progress, bench.checkpoints.load
+import bench.api, bench.reporting.progress, bench.checkpoints.load
 from bench.cli import main
 for line in sys.stdin:
     child = os.fork()
@@ -194,7 +193,7 @@ def _python(code: str, **pipes: Any) -> subprocess.Popen[str]:
 
 def _kill_at_work(forks: subprocess.Popen[str], log: Path, root: Path, batches: int, delay: float) -> int:
     """Start the command, kill it ``delay`` seconds after it stored so many new batches; its exit status."""
-    wanted = min(len(_files(root)) + batches, 11)  # of twelve: it must not be waited for in vain
+    expected_files = min(len(_files(root)) + batches, 11)  # of twelve: the last one may never start
     assert forks.stdin is not None
     assert forks.stdout is not None
     forks.stdin.write(f"{log}\n")
@@ -202,7 +201,7 @@ def _kill_at_work(forks: subprocess.Popen[str], log: Path, root: Path, batches: 
     child = int(forks.stdout.readline())
     deadline = time.monotonic() + 60
     # the line that is printed last before the first batch
-    while "loading" not in (log.read_text() if log.exists() else "") or len(_files(root)) < wanted:
+    while "loading" not in (log.read_text() if log.exists() else "") or len(_files(root)) < expected_files:
         assert time.monotonic() < deadline, "the command does not begin to sample"
         time.sleep(0.002)
     time.sleep(delay)
@@ -237,8 +236,8 @@ def test_killed_at_ten_random_moments_and_resumed(tmp_path: Path) -> None:
             after = _files(root)
             assert status == -signal.SIGKILL or len(after) == len(expected), log.read_text()
             assert before.items() <= after.items(), "a finished batch was lost or made again"
-            found = images("killed")  # raises where a file is not whole
-            assert same(found, {k: v for k, v in expected.items() if k in found})
+            outputs = images("killed")  # raises where a file is not whole
+            assert same(outputs, {k: v for k, v in expected.items() if k in outputs})
             if kill == KILLS // 2:
                 assert len(after) < len(expected), "the kills come too late to show anything"
             before = after
@@ -249,49 +248,42 @@ def test_killed_at_ten_random_moments_and_resumed(tmp_path: Path) -> None:
     assert last.returncode == 0, out
     assert before.items() <= _files(root).items()
     assert same(images("killed"), expected)
-    assert readings("killed") == readings("whole")
-    left = [p for p in root.rglob("*") if p.is_file() and p.suffix not in (".safetensors", ".lock")]
-    assert left == []
+    assert metrics("killed") == metrics("whole")
+    leftovers = [p for p in root.rglob("*") if p.is_file() and p.suffix not in (".safetensors", ".lock")]
+    assert leftovers == []
 
 
-def test_a_batch_that_another_process_is_at_work_on_is_waited_for(
+def test_a_batch_that_another_process_works_on_is_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The lock that another process would hold is held by a thread, which lets go once it is waited for."""
-    from bench.cli.progress import Progress
-
-    from bench.results.store import Store
-
-    monkeypatch.chdir(tmp_path)
+    """A thread holds the lock that another process would hold, until the command waits for it."""
     arguments = ["run", *BASE, *GAUSSIAN, "--grid", "uniform", "--steps", "30", "--samples", "8"]
-    with pytest.raises(SystemExit):
-        main(arguments)
+    assert exit_status(*arguments) == 0
     (batch,) = Path("results/samples").glob("*/*.safetensors")
     batch.unlink()
     (record,) = Path("results/records").iterdir()
     record.unlink()
     name = f"{batch.parent.name}-{batch.stem}"
-    held, let_go = threading.Event(), threading.Event()
+    locked, waiting = threading.Event(), threading.Event()
 
     def other() -> None:
         with Store(Path("results")).locked(name):
-            held.set()
-            let_go.wait(60)
+            locked.set()
+            waiting.wait(60)
 
     thread = threading.Thread(target=other)
     thread.start()
-    held.wait()
-    said = Progress.waiting
+    locked.wait()
+    draw = Display.__call__
 
-    def waiting(self: Progress, cell: Any) -> None:
-        said(self, cell)
-        let_go.set()
+    def draw_and_release(self: Display, event: Event) -> None:
+        draw(self, event)
+        if isinstance(event, RunWaiting):
+            waiting.set()
 
-    monkeypatch.setattr(Progress, "waiting", waiting)
-    with pytest.raises(SystemExit) as stopped:
-        main(arguments)
+    monkeypatch.setattr(Display, "__call__", draw_and_release)
+    assert exit_status(*arguments) == 0
     thread.join()
-    assert stopped.value.code == 0
     out = capsys.readouterr().out
     assert "waiting for another process" in out
     assert "1 finished, 0 failed" in out

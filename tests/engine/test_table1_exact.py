@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.cli import main
 from tests.support.paths import ROOT
+from tests.support.runs import exit_status
 
 REFERENCE = ROOT / "results" / "reference" / "table1" / "gaussian-cifar10-1024"
 Cells = dict[tuple[str, str, str], list[tuple[float, float, float]]]
@@ -22,7 +22,7 @@ Cells = dict[tuple[str, str, str], list[tuple[float, float, float]]]
 
 def read(path: Path) -> Cells:
     """(value, its standard error, exact value) of every seed, by SDE, row and column."""
-    found: Cells = {}
+    cells: Cells = {}
     with path.open(newline="") as handle:
         for row in csv.DictReader(handle):
             assert row["status"] == "finished"
@@ -30,8 +30,8 @@ def read(path: Path) -> Cells:
                 continue
             place = (row["sde"], row["row"], row["column"])
             reading = (float(row["value"]), float(row["error"]), float(row["exact"]))
-            found.setdefault(place, []).append(reading)
-    return found
+            cells.setdefault(place, []).append(reading)
+    return cells
 
 
 @pytest.fixture(scope="module")
@@ -40,9 +40,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Cells:
     run = ["run", "--suite", "table1", "--checkpoint", "gaussian-cifar10", "--device", "cpu"]
     run += ["--steps-scale", "0.03", "--samples", "128", "--batch-size", "64", "--repeats", "2"]
     for arguments in ([*run, "--out", str(out)], ["table", "table1", "--no-plots", "--out", str(out)]):
-        with pytest.raises(SystemExit) as stopped:
-            main(arguments)
-        assert stopped.value.code == 0
+        assert exit_status(*arguments) == 0
     (path,) = out.glob("table1/*/cells.csv")
     return read(path)
 
@@ -54,8 +52,8 @@ def full() -> Cells:
 
 @pytest.fixture(params=["small", "full"])
 def cells(request: pytest.FixtureRequest) -> Cells:
-    found: Cells = request.getfixturevalue(request.param)
-    return found
+    cells: Cells = request.getfixturevalue(request.param)
+    return cells
 
 
 def mean(readings: list[tuple[float, float, float]]) -> tuple[float, float]:
@@ -123,6 +121,6 @@ def test_every_cell_of_fast_is_its_exact_value_and_has_its_calls() -> None:
         assert abs(value - readings[0][2]) < 4 * error, place
     with path.open(newline="") as handle:
         for row in csv.DictReader(handle):
-            asked = int(row["column"].removeprefix("NFE "))
+            planned = int(row["column"].removeprefix("NFE "))
             # Heun's 2 N - 1 calls are odd
-            assert float(row["nfe"]) == asked - (row["row"] == "heun" and asked % 2 == 0), row["title"]
+            assert float(row["nfe"]) == planned - (row["row"] == "heun" and planned % 2 == 0), row["title"]

@@ -12,13 +12,12 @@ import pytest
 
 from bench import BenchError, hookimpl
 from bench.checkpoints.cards import Card
-from bench.cli import main
 from bench.files import REGISTRY, SHIPPED_TOML
-from bench.plan.planning import make_plan
 from bench.plan.settings import Settings, settings
-from bench.plugins.registry import Entry
 from bench.results.run_spec import RunSpec
+from tests.support import plans
 from tests.support.plugins import empty_registry, installed
+from tests.support.runs import exit_status
 
 QUICK = {"checkpoint": ["gaussian-cifar10"], "steps": 30, "samples": 64, "batch_size": 16, "device": "cpu"}
 
@@ -30,8 +29,8 @@ def _toml(folder: Path, text: str) -> Path:
 
 def shipped(profile: str) -> dict[str, Any]:
     """A profile as the shipped bench.toml has it."""
-    found: dict[str, Any] = tomllib.loads(SHIPPED_TOML.read_text())["profiles"][profile]
-    return found
+    profiles: dict[str, Any] = tomllib.loads(SHIPPED_TOML.read_text())["profiles"][profile]
+    return profiles
 
 
 def test_the_shipped_file_alone(tmp_path: Path) -> None:
@@ -87,17 +86,17 @@ def test_the_file_of_the_working_folder_is_taken(tmp_path: Path, monkeypatch: py
 def test_a_solver_by_flag_takes_the_place_of_the_profiles_predictor(tmp_path: Path) -> None:
     folder = _toml(tmp_path, '[profiles.quick]\npredictor = ["ancestral"]\ncorrector = ["langevin"]\n')
     chosen, _ = settings(QUICK | {"solver": ["rk45"]}, None, folder)
-    (cell,) = make_plan(chosen, installed())
-    assert cell.entries["solver"].name == "rk45"
-    assert cell.sampler.predictor is None
-    assert cell.sampler.corrector is None
+    (spec,) = plans.plan(chosen)
+    assert plugin_names(spec)["solver"] == "rk45"
+    assert spec.sampler.predictor is None
+    assert spec.sampler.corrector is None
 
 
 def _dry(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[str]:
-    with pytest.raises(SystemExit) as stop:
-        main(["run", "--dry-run", "--checkpoint", "gaussian-cifar10", "--sde", "ve", *arguments])
+    run = ("run", "--dry-run", "--checkpoint", "gaussian-cifar10", "--sde", "ve")
+    status = exit_status(*run, *arguments)
     out, err = capsys.readouterr()
-    assert (stop.value.code, err) == (0, "")
+    assert (status, err) == (0, "")
     return [line.rsplit(" ", 1)[1] for line in out.splitlines() if line.startswith("  to run")]
 
 
@@ -117,14 +116,19 @@ def test_parameters_in_the_file_count_as_those_by_flag(
 
 
 def plan(**changes: Any) -> list[RunSpec]:
-    """Cells of a quick run with some settings changed."""
-    return make_plan(Settings.model_validate(QUICK | changes), installed())
+    """Runs of quick settings with some changed."""
+    return plans.plan(Settings.model_validate(QUICK | changes))
+
+
+def plugin_names(spec: RunSpec) -> dict[str, str]:
+    """Names of a run's plugins by role."""
+    return {role: plugin.name for role, plugin in spec.identity.plugins().items()}
 
 
 def one(**changes: Any) -> RunSpec:
-    """The only cell of a quick run with some settings changed."""
-    (cell,) = plan(**changes)
-    return cell
+    """The only run of quick settings with some changed."""
+    (spec,) = plan(**changes)
+    return spec
 
 
 def test_lists_multiply_out() -> None:
@@ -134,25 +138,25 @@ def test_lists_multiply_out() -> None:
         "predictor": ["reverse_diffusion", "euler_maruyama"],
         "corrector": ["none", "langevin"],
     }
-    cells = plan(**chosen, seed=5, repeats=2)
+    specs = plan(**chosen, seed=5, repeats=2)
     names = [
-        (c.card.name, c.sampler.sde.name, c.entries["predictor"].name, c.entries["corrector"].name, c.seed)
-        for c in cells
+        (s.card.name, *(plugin_names(s)[role] for role in ("sde", "predictor", "corrector")), s.seed)
+        for s in specs
     ]
     assert sorted(names) == sorted(itertools.product(*chosen.values(), [5, 6]))
-    assert len({c.fingerprint for c in cells}) == len(cells)
-    assert len({c.key for c in cells}) == len(cells)
+    assert len({spec.fingerprint for spec in specs}) == len(specs)
+    assert len({spec.key for spec in specs}) == len(specs)
 
 
 def test_several_solvers_and_metrics() -> None:
-    cells = plan(solver=["rk45", "scipy_rk45"], metric=["fd_dct"])
-    assert [c.entries["solver"].name for c in cells] == ["rk45", "scipy_rk45"]
-    assert [[m.name for m in c.metrics] for c in cells] == [["fd_dct"]] * 2
+    specs = plan(solver=["rk45", "scipy_rk45"], metric=["fd_dct"])
+    assert [plugin_names(spec)["solver"] for spec in specs] == ["rk45", "scipy_rk45"]
+    assert [[metric.name for metric in spec.metrics] for spec in specs] == [["fd_dct"]] * 2
 
 
 def test_a_parameter_goes_to_every_selected_plugin_that_has_it() -> None:
-    cells = plan(corrector=["none", "langevin"], parameters={"corrector": {"snr": "0.5"}})
-    assert [c.sampler.corrector.values().get("snr") for c in cells if c.sampler.corrector] == [None, 0.5]
+    specs = plan(corrector=["none", "langevin"], parameters={"corrector": {"snr": "0.5"}})
+    assert [s.sampler.corrector.values().get("snr") for s in specs if s.sampler.corrector] == [None, 0.5]
 
 
 PC = {"corrector": ["langevin"]}
@@ -185,14 +189,14 @@ CHANGES: list[dict[str, Any]] = [
 
 
 def test_all_that_decides_the_numbers_is_in_the_fingerprint() -> None:
-    cells = [one(**change) for change in CHANGES]
-    for (a, x), (b, y) in itertools.combinations(zip(CHANGES, cells, strict=True), 2):
+    specs = [one(**change) for change in CHANGES]
+    for (a, x), (b, y) in itertools.combinations(zip(CHANGES, specs, strict=True), 2):
         assert x.key != y.key, f"{a} and {b}"
         assert x.fingerprint != y.fingerprint, f"{a} and {b}"
-    titles = {c.title for c in cells}
-    assert len(titles) == len(cells) - 1  # the size of a batch is in none
+    titles = {spec.label for spec in specs}
+    assert len(titles) == len(specs) - 1  # the size of a batch is in none
     again = [one(**change) for change in CHANGES]
-    assert [(c.key, c.fingerprint) for c in again] == [(c.key, c.fingerprint) for c in cells]
+    assert [(s.key, s.fingerprint) for s in again] == [(s.key, s.fingerprint) for s in specs]
 
 
 @pytest.mark.parametrize(
@@ -210,17 +214,18 @@ def test_what_decides_no_number_is_not_in_the_fingerprint(change: dict[str, Any]
 
 
 def test_a_value_left_to_the_sde_is_that_value() -> None:
-    given = one(**PC, parameters={"corrector": {"snr": 0.01}})
-    assert given.fingerprint == one(**PC).fingerprint
+    explicit = one(**PC, parameters={"corrector": {"snr": 0.01}})
+    assert explicit.fingerprint == one(**PC).fingerprint
     assert plan(repeats=3)[0].fingerprint == one().fingerprint
 
 
 def test_samples_change_the_record_and_not_the_folder_of_samples() -> None:
-    cells = [one(samples=n) for n in (16, 40, 64, 1000)]
-    assert len({c.key for c in cells}) == 1
-    assert len({c.fingerprint for c in cells}) == len(cells)
-    assert cells[1].batches == [(0, 16), (1, 16), (2, 8)]
-    assert cells[0].batches == cells[1].batches[:1] == cells[2].batches[:1]
+    specs = [one(samples=n) for n in (16, 40, 64, 1000)]
+    assert len({spec.key for spec in specs}) == 1
+    assert len({spec.fingerprint for spec in specs}) == len(specs)
+    batches = [list(spec.batches()) for spec in specs]
+    assert batches[1] == [(0, 16), (1, 16), (2, 8)]
+    assert batches[0] == batches[1][:1] == batches[2][:1]
 
 
 def test_a_plugins_distribution_and_version_count() -> None:
@@ -230,11 +235,11 @@ def test_a_plugins_distribution_and_version_count() -> None:
             def register_predictors(self, register: Any) -> None:
                 register(installed().get("predictors", "ancestral").thing)
 
-        found = empty_registry()
-        found.entries = {k: e for k, e in installed().entries.items() if k != ("predictors", "ancestral")}
-        found.load(Hooks(), distribution, version)
-        (cell,) = make_plan(Settings.model_validate(QUICK | {"predictor": ["ancestral"]}), found)
-        return cell.key
+        registry = empty_registry()
+        registry.entries = {k: e for k, e in installed().entries.items() if k != ("predictors", "ancestral")}
+        registry.load(Hooks(), distribution, version)
+        (spec,) = plans.plan(Settings.model_validate(QUICK | {"predictor": ["ancestral"]}), registry)
+        return spec.key
 
     assert key("a", "1") == key("a", "1")
     assert len({key("a", "1"), key("a", "2"), key("b", "1")}) == 3
@@ -251,12 +256,10 @@ def test_all_of_a_card_that_decides_the_numbers_counts(tmp_path: Path) -> None:
         fields = model.model_dump(by_alias=True) | {"name": "mine", "format": format, "files": [file]}
         card = Card(**fields | changes)
         card._home = tmp_path
-        found = empty_registry()
-        found.entries = installed().entries | {
-            ("checkpoints", "mine"): [Entry("checkpoints", "mine", card, "t", "1")]
-        }
-        (cell,) = make_plan(Settings.model_validate(QUICK | {"checkpoint": ["mine"]}), found)
-        return cell.key
+        registry = installed().copy()
+        registry.add("checkpoints", card, "t", "1")
+        (spec,) = plans.plan(Settings.model_validate(QUICK | {"checkpoint": ["mine"]}), registry)
+        return spec.key
 
     assert key("edm") == key("edm") == key("edm", summary="in other words")
     keys = [
@@ -281,5 +284,5 @@ def test_all_of_a_card_that_decides_the_numbers_counts(tmp_path: Path) -> None:
         ({"solver": ["rk45"]}, None),
     ],
 )
-def test_the_planned_cost_of_a_cell(change: dict[str, Any], nfe: int | None) -> None:
+def test_the_planned_cost_of_a_run(change: dict[str, Any], nfe: int | None) -> None:
     assert one(**change).planned_nfe == nfe

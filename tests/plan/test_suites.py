@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from bench import BenchError
-from bench.cli import main
-from bench.plan.planning import make_plan, plan_suite
+from bench.plan.planning import plan_suite
 from bench.plan.settings import settings, suites
 from bench.plan.suites import Place, Suite, expand, resolved
-from tests.support.plugins import installed
+from tests.support import plans
+from tests.support.runs import exit_status
 
 MINE = """
 [suites.mine]
@@ -56,10 +56,9 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     Path("bench.toml").write_text(MINE)
 
     def call(*arguments: str, status: int = 0) -> tuple[str, str]:
-        with pytest.raises(SystemExit) as stop:
-            main(["run", *SMALL, *arguments])
+        code = exit_status("run", *SMALL, *arguments)
         out, err = capsys.readouterr()
-        assert stop.value.code == status, out + err
+        assert code == status, out + err
         assert "Traceback" not in out + err
         return out, err
 
@@ -78,15 +77,17 @@ def fingerprints(out: str) -> list[str]:
 
 
 def test_lists_expand_to_their_product(tmp_path: Path) -> None:
-    found = expand("mine", named(MINE, "mine", tmp_path))
-    wanted = itertools.product(["ve", "vp"], ["ancestral", "euler_maruyama"], [30, 41])
-    assert found == [(Place(s, p, f"P{n}"), {"sde": s, "predictor": p, "steps": n}) for s, p, n in wanted]
+    expanded = expand("mine", named(MINE, "mine", tmp_path))
+    expected = itertools.product(["ve", "vp"], ["ancestral", "euler_maruyama"], [30, 41])
+    assert expanded == [
+        (Place(s, p, f"P{n}"), {"sde": s, "predictor": p, "steps": n}) for s, p, n in expected
+    ]
 
 
 def test_lists_of_parameters_too_and_a_row_of_the_whole_sampler(tmp_path: Path) -> None:
-    found = expand("wider", named(MINE, "wider", tmp_path))[8:]
+    expanded = expand("wider", named(MINE, "wider", tmp_path))[8:]
     common = {"sde": "ve", "predictor": "ancestral", "corrector": "langevin", "steps": 60, "label_scales": 30}
-    assert found == [
+    assert expanded == [
         (
             Place("ve", "ancestral + langevin", f"r {snr:g}"),
             common | {"parameters": {"corrector": {"snr": snr, "steps": 2}}},
@@ -129,19 +130,19 @@ def test_steps_scale_multiplies_steps_and_labels_and_leaves_places(tmp_path: Pat
 def test_cells_are_those_of_plain_flags(bench: Bench) -> None:
     out, _ = bench("--suite", "wider", "--profile", "exact", "--dry-run")
     plain = ("--profile", "exact", "--checkpoint", "gaussian-cifar10", "--dry-run")
-    wanted = []
+    expected = []
     for sde, predictor, steps in itertools.product(
         ["ve", "vp"], ["ancestral", "euler_maruyama"], ["30", "41"]
     ):
-        said, _ = bench(*plain, "--sde", sde, "--predictor", predictor, "--steps", steps)
-        wanted += fingerprints(said)
+        listing, _ = bench(*plain, "--sde", sde, "--predictor", predictor, "--steps", steps)
+        expected += fingerprints(listing)
     langevin = ("--corrector", "langevin", "--corrector-steps", "2", "--steps", "60", "--label-scales", "30")
     for snr in ("0.1", "0.2"):
-        said, _ = bench(*plain, "--sde", "ve", "--predictor", "ancestral", *langevin, "--snr", snr)
-        wanted += fingerprints(said)
-    assert len(wanted) == len(set(wanted)) == 10
-    assert fingerprints(out) == wanted
-    assert "suite wider: 10 cells = 1 checkpoint x 10 samplers x 1 seed; 0 recorded already" in out
+        listing, _ = bench(*plain, "--sde", "ve", "--predictor", "ancestral", *langevin, "--snr", snr)
+        expected += fingerprints(listing)
+    assert len(expected) == len(set(expected)) == 10
+    assert fingerprints(out) == expected
+    assert "suite wider: 10 runs = 1 checkpoint x 10 samplers x 1 seed; 0 recorded already" in out
 
 
 def test_checkpoint_samples_and_seeds_are_the_command_lines(bench: Bench) -> None:
@@ -160,11 +161,11 @@ def test_checkpoint_samples_and_seeds_are_the_command_lines(bench: Bench) -> Non
     )
     out, _ = bench("--suite", "mine", *chosen, "--dry-run")
     lines = [line for line in out.splitlines() if " batches on disk · " in line]
-    told = [(line.split()[2], line.partition("· seed ")[2][0]) for line in lines]
+    places = [(line.split()[2], line.partition("· seed ")[2][0]) for line in lines]
     # by checkpoint, then by seed: what is stopped leaves whole tables
     pairs = [(name, seed) for name in ("gmm-cifar10", "gaussian-cifar10") for seed in "34"]
-    assert told == [pair for pair in pairs for _ in range(8)]
-    assert "suite mine: 32 cells = 2 checkpoints x 8 samplers x 2 seeds" in out
+    assert places == [pair for pair in pairs for _ in range(8)]
+    assert "suite mine: 32 runs = 2 checkpoints x 8 samplers x 2 seeds" in out
 
 
 def test_the_manifest(bench: Bench) -> None:
@@ -175,14 +176,14 @@ def test_the_manifest(bench: Bench) -> None:
     assert "bench table wider" in out
     (path,) = Path("results/suites/wider").iterdir()
     assert path.name == "gmm-cifar10-16-steps-x0.8.json"
-    found = json.loads(path.read_text())
-    cells = found.pop("cells")
-    assert found == {
+    content = json.loads(path.read_text())
+    cells = content.pop("cells")
+    assert content == {
+        "schema_version": 1,
         "suite": "wider",
         "name": path.stem,
         "about": "and a corrector",
         "layout": "grid",
-        "x": None,
         "checkpoint": "gmm-cifar10",
         "samples": 16,
         "batch_size": 8,
@@ -231,10 +232,10 @@ def test_seeds_add_up_in_a_manifest_and_other_settings_replace_it(bench: Bench) 
     ):
         out, _ = bench("--suite", "mine", *flags, "--only", "vp * P30")
         assert "notice" not in out
-        told = [cell["seed"] for cell in json.loads(path.read_text())["cells"]]
-        assert told == [seed for seed in seeds for _ in range(8)]
+        planned = [cell["seed"] for cell in json.loads(path.read_text())["cells"]]
+        assert planned == [seed for seed in seeds for _ in range(8)]
     out, _ = bench("--suite", "mine", "--batch-size", "16", "--only", "vp * P30")
-    assert "had 24 cells of other settings" in out
+    assert "had 24 runs of other settings" in out
     assert len(json.loads(path.read_text())["cells"]) == 8
 
 
@@ -282,7 +283,7 @@ def test_parameters_of_a_sampler_are_refused(bench: Bench, flags: tuple[str, ...
 
 
 @pytest.mark.parametrize(
-    ("flags", "said"),
+    ("flags", "message"),
     [
         (("--suite", "tabel1"), "unknown suite 'tabel1' (did you mean 'table1'? known: "),
         (("--steps-scale", "0.5"), "belong to a suite: give --suite"),
@@ -299,9 +300,9 @@ def test_parameters_of_a_sampler_are_refused(bench: Bench, flags: tuple[str, ...
         (("--suite", "mine", "--checkpoint", "gmm-cifar"), "'gmm-cifar' (did you mean 'gmm-cifar10'?"),
     ],
 )
-def test_mistakes_beside_a_suite(bench: Bench, flags: tuple[str, ...], said: str) -> None:
+def test_mistakes_beside_a_suite(bench: Bench, flags: tuple[str, ...], message: str) -> None:
     _, err = bench(*flags, status=2)
-    assert said in err
+    assert message in err
     assert len(err.splitlines()) == 1
     assert not Path("results").exists()
 
@@ -310,7 +311,7 @@ CELLS = '[[suites.s.cells]]\nsde = "vp"\npredictor = "ancestral"\nsteps = 30\n'
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("[suites.s]\n", "suite 's' has no cells: give it [[suites.s.cells]]"),
         ('[suites.s]\nextends = "r"\n[suites.r]\nextends = "s"\n', "suite 's' extends itself: s -> r -> s"),
@@ -346,10 +347,10 @@ CELLS = '[[suites.s.cells]]\nsde = "vp"\npredictor = "ancestral"\nsteps = 30\n'
         ),
     ],
 )
-def test_mistakes_in_a_suite(bench: Bench, text: str, said: str) -> None:
+def test_mistakes_in_a_suite(bench: Bench, text: str, message: str) -> None:
     Path("bench.toml").write_text(text)
     _, err = bench("--suite", "s", "--checkpoint", "gaussian-cifar10", status=2)
-    assert said in err
+    assert message in err
     assert len(err.splitlines()) == 1
     assert not Path("results").exists()
 
@@ -366,9 +367,11 @@ def test_a_suite_is_a_plain_folder_beside_the_stores_own(bench: Bench, name: str
 def test_the_shipped_suites_can_be_planned(tmp_path: Path, name: str) -> None:
     chosen, _ = settings({"checkpoint": ["gaussian-cifar10"], "device": "cpu"}, "exact", tmp_path)
     suite = resolved(name, suites(tmp_path))
-    planned = plan_suite(chosen, name, suite, installed())
-    assert len({cell.fingerprint for _, cell in planned}) == len(planned)
-    places = [(place.sde, place.row, place.column) for place, _ in planned]
+    plan = plan_suite(chosen, "exact", name, suite, plans.contexts())
+    assert len(plan.specs) == len(plan.runs)
+    assert len({run.fingerprint for run in plan.runs}) == len(plan.runs)
+    places = [run.place for suite_plan in plan.suite_plans for run in suite_plan.cells]
+    assert len(places) == len(plan.runs)
     assert len(set(places)) == len(places)
     if suite.published is not None:
         with Path(suite.published).open(newline="") as handle:
@@ -377,12 +380,12 @@ def test_the_shipped_suites_can_be_planned(tmp_path: Path, name: str) -> None:
 
 
 def test_a_label_of_a_coarser_chain_is_another_cell(tmp_path: Path) -> None:
-    given: dict[str, Any] = {"checkpoint": ["gaussian-cifar10"], "device": "cpu", "steps": 60}
+    values: dict[str, Any] = {"checkpoint": ["gaussian-cifar10"], "device": "cpu", "steps": 60}
     keys = set()
     for label_scales in (None, 30, 60):
         extra = {} if label_scales is None else {"label_scales": label_scales}
-        (cell,) = make_plan(settings(given | extra, "exact", tmp_path)[0], installed())
-        keys.add(cell.key)
+        (spec,) = plans.plan(settings(values | extra, "exact", tmp_path)[0])
+        keys.add(spec.key)
     assert len(keys) == 3
     with pytest.raises(BenchError, match="label"):
-        make_plan(settings(given | {"label_scales": 70}, "exact", tmp_path)[0], installed())
+        plans.plan(settings(values | {"label_scales": 70}, "exact", tmp_path)[0])

@@ -20,8 +20,7 @@ from bench import (
     Update,
     hookimpl,
 )
-from bench.cli import main
-from tests.support.plugins import installed
+from tests.support.runs import exit_status, registry_with
 
 
 class Shrinks(Predictor):
@@ -96,11 +95,8 @@ def test_a_state_of_another_kind_is_the_plugins_failure(
     flags: tuple[str, ...],
     message: str,
 ) -> None:
-    registry = installed().copy()
-    registry.load(Three(), "careless", "3.1")
-    assert registry.problems == []
+    registry = registry_with(Three(), "careless", "3.1")
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SystemExit) as stopped:
-        main(["run", "--checkpoint", "gaussian-cifar10", "--samples", "4", *flags], registry=registry)
-    assert stopped.value.code == 1
+    run = ("run", "--checkpoint", "gaussian-cifar10", "--samples", "4")
+    assert exit_status(*run, *flags, registry=registry) == 1
     assert message in " ".join(capsys.readouterr().out.split())

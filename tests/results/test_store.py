@@ -14,11 +14,9 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
-import bench.engine.batch
-from bench import Noise, Prediction, Predictor, Register, Step, Tensor, Update, hookimpl
-from bench.cli import main
+from bench import Batch, Noise, Prediction, Predictor, Register, Step, Tensor, Update, hookimpl
 from tests.engine.test_load import unfinished
-from tests.support.plugins import installed
+from tests.support.runs import computed_batches, exit_status, registry_with
 
 RUN = (
     *("run", "--checkpoint", "gaussian-cifar10", "--device", "cpu"),
@@ -50,18 +48,14 @@ class Plugin:
 @pytest.fixture
 def bench_(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Bench:
     """Runs a command in an empty folder, with the predictor ``flawed``: its output and errors."""
-    found = installed().copy()
-    found.load(Plugin(), "flawed-plugin", "1")
-    assert found.problems == []
-    monkeypatch.setattr("bench.cli.run.registry", lambda: found)
+    registry = registry_with(Plugin(), "flawed-plugin", "1")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "300")
 
     def call(*arguments: str, status: int = 0) -> tuple[str, str]:
-        with pytest.raises(SystemExit) as stop:
-            main(arguments)
+        code = exit_status(*arguments, registry=registry)
         out, err = capsys.readouterr()
-        assert stop.value.code == status, out + err
+        assert code == status, out + err
         assert "Traceback" not in out + err
         return out, err
 
@@ -69,30 +63,27 @@ def bench_(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
 
 
 @pytest.fixture
-def sampled(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, int]]:
-    """(Predictor, seed, batch) of every batch that is sampled, in order."""
-    seen: list[tuple[str, int, int]] = []
-    original = bench.engine.batch.sample
+def computed(monkeypatch: pytest.MonkeyPatch) -> list[Batch]:
+    """Every batch that is computed, in order."""
+    return computed_batches(monkeypatch)
 
-    def spy(job: bench.Job, *rest: Any) -> Any:
-        seen.append((job.cell.entries["predictor"].name, job.cell.seed, job.index))
-        return original(job, *rest)
 
-    monkeypatch.setattr("bench.engine.loop.sample", spy)
-    return seen
+def places(batches: list[Batch]) -> list[tuple[str, int, int]]:
+    """(Predictor, seed, index) of each batch."""
+    return [(b.spec.identity.plugins()["predictor"].name, b.spec.seed, b.index) for b in batches]
 
 
 def records(out: str = "results") -> list[dict[str, Any]]:
-    """The records by title."""
-    found = [json.loads(path.read_text()) for path in Path(out, "records").iterdir()]
-    return sorted(found, key=lambda record: str(record["title"]))
+    """The records by title and seed."""
+    contents = [json.loads(path.read_text()) for path in Path(out, "records").iterdir()]
+    return sorted(contents, key=lambda record: (record["title"], record["identity"]["seed"]))
 
 
 def results(out: str = "results") -> tuple[list[Any], dict[str, bytes]]:
-    """Titles, status and metrics of the records, and the bits of every batch."""
+    """Titles, seeds, status and metrics of the records, and the bits of every batch."""
     paths = sorted(Path(out, "samples").glob("*/[!.]*"))
     bits = {f"{p.parent.name}/{p.name}": load_file(p)["images"].numpy().tobytes() for p in paths}
-    return [(r["title"], r["status"], r.get("metrics")) for r in records(out)], bits
+    return [(r["title"], r["identity"]["seed"], r["status"], r.get("metrics")) for r in records(out)], bits
 
 
 class Disk:
@@ -123,9 +114,9 @@ class _File(io.FileIO):
 
 @pytest.fixture
 def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
-    made = Disk()
-    monkeypatch.setattr(Path, "open", lambda path, *rest, **named: made.open(path, *rest, **named))
-    return made
+    full_disk = Disk()
+    monkeypatch.setattr(Path, "open", lambda path, *rest, **named: full_disk.open(path, *rest, **named))
+    return full_disk
 
 
 def _full(err: str) -> None:
@@ -139,7 +130,7 @@ def _full(err: str) -> None:
 
 @pytest.mark.parametrize("part", [0.0, 0.1, 0.2, 0.35, 0.49, 0.6, 0.8, 0.97])
 def test_a_disk_that_fills_after_so_much(
-    bench_: Bench, disk: Disk, sampled: list[tuple[str, int, int]], part: float
+    bench_: Bench, disk: Disk, computed: list[Batch], part: float
 ) -> None:
     bench_(*RUN, *TWO, "--out", "whole")
     disk.room = int(part * disk.written)
@@ -149,11 +140,11 @@ def test_a_disk_that_fills_after_so_much(
     assert unfinished(Path("results")) == []
     assert all(record["status"] == "finished" for record in records())
     assert list(Path("results/logs").iterdir()) == []
-    _, kept = results()
-    sampled.clear()
+    _, batches = results()
+    computed.clear()
     disk.room = 10**12
     out, err = bench_(*RUN, *TWO)
-    assert len(sampled) == 4 - len(kept)
+    assert len(computed) == 4 - len(batches)
     assert "damaged" not in out + err
     assert results() == results("whole")
     assert len(Path("results/runs.csv").read_text().splitlines()) == 3
@@ -197,41 +188,39 @@ def _flip(path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [_cut, _flip])
-def test_a_damaged_batch_is_said_once_and_made_again(
-    bench_: Bench, sampled: list[tuple[str, int, int]], damage: Callable[[Path], None]
+def test_a_damaged_batch_is_reported_once_and_made_again(
+    bench_: Bench, computed: list[Batch], damage: Callable[[Path], None]
 ) -> None:
     bench_(*RUN, *TWO)
     before, key = results(), records()[0]["key"]
     path = Path("results/samples", key, "00001-8.safetensors")
     damage(path)
     shutil.rmtree("results/records")  # a batch is read where something is still to be measured
-    sampled.clear()
+    computed.clear()
     out, err = bench_(*RUN, *TWO)
-    told = [line for line in (out + err).splitlines() if "damaged" in line]
-    assert told == [f"notice  {path} is damaged: removed, to be made again"]
-    assert sampled == [("reverse_diffusion", 0, 1)]
+    lines = [line for line in (out + err).splitlines() if "damaged" in line]
+    assert lines == [f"notice  {path} is damaged: removed, to be made again"]
+    assert places(computed) == [("reverse_diffusion", 0, 1)]
     assert results() == before
 
 
-def test_a_damaged_record_is_said_once_and_made_again(
-    bench_: Bench, sampled: list[tuple[str, int, int]]
-) -> None:
+def test_a_damaged_record_is_reported_once_and_made_again(bench_: Bench, computed: list[Batch]) -> None:
     bench_(*RUN, *TWO)
     before = results()
     path = Path("results/records", f"{records()[0]['fingerprint']}.json")
     _cut(path)
     line = f"{path} is damaged: made again by the command that made it"
-    sampled.clear()
+    computed.clear()
     out, err = bench_(*RUN, *TWO, "--dry-run")
     assert err == f"bench: {line}\n"
     assert [text.split()[0] for text in out.splitlines() if "· seed" in text] == ["to", "finished"]
     out, err = bench_(*RUN, *TWO)
     assert [text for text in (out + err).splitlines() if "damaged" in text] == [f"notice  {line}"]
-    assert sampled == []
+    assert computed == []
     assert results() == before
 
 
-def test_what_killed_writes_left_is_removed(bench_: Bench) -> None:
+def test_leftovers_of_killed_writes_are_removed(bench_: Bench) -> None:
     Path("bench.toml").write_text(
         '[suites.s]\n[[suites.s.cells]]\nsde = "ve"\npredictor = "ancestral"\nsteps = 9'
     )
@@ -241,9 +230,9 @@ def test_what_killed_writes_left_is_removed(bench_: Bench) -> None:
     finals = [path for path in files if path.suffix != ".lock"]
     assert {path.parts[0] for path in finals} == {"runs.csv", "samples", "records", "images", "suites"}
     for path in finals:
-        left = Path("results", path).with_name(f".{path.name}.0123abcd")
-        left.parent.mkdir(parents=True, exist_ok=True)
-        left.write_text("half")
+        leftover = Path("results", path).with_name(f".{path.name}.0123abcd")
+        leftover.parent.mkdir(parents=True, exist_ok=True)
+        leftover.write_text("half")
     assert len(unfinished(Path("results"))) == len(finals)
     bench_(*suite)
     assert unfinished(Path("results")) == []
@@ -252,20 +241,22 @@ def test_what_killed_writes_left_is_removed(bench_: Bench) -> None:
 FLAWED = (*RUN, "--predictor", "flawed", "--predictor", "reverse_diffusion")
 
 
-def test_rerun_missing_leaves_failed_cells_alone(
-    bench_: Bench, sampled: list[tuple[str, int, int]], monkeypatch: pytest.MonkeyPatch
+def test_rerun_missing_leaves_failed_runs_alone(
+    bench_: Bench, computed: list[Batch], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench_(*FLAWED, status=1)
-    assert [seen for seen in sampled if seen[0] == "flawed"] == [("flawed", 0, 0)]
+    assert [place for place in places(computed) if place[0] == "flawed"] == [("flawed", 0, 0)]
     before = records()
     monkeypatch.setattr(Flawed, "broken", False)
-    sampled.clear()
+    computed.clear()
     out, _ = bench_(*FLAWED, "--rerun", "missing", status=1)
-    assert sampled == []
+    assert computed == []
     assert "1 finished, 1 failed" in out
     assert records() == before
     bench_(*FLAWED, *TWO, "--rerun", "missing", status=1)  # what was never run is
-    assert sorted(sampled) == [(name, 1, i) for name in ("flawed", "reverse_diffusion") for i in (0, 1)]
+    assert sorted(places(computed)) == [
+        (name, 1, i) for name in ("flawed", "reverse_diffusion") for i in (0, 1)
+    ]
     assert {(r["identity"]["predictor"]["name"], r["identity"]["seed"]): r["status"] for r in records()} == {
         ("flawed", 0): "failed",
         ("flawed", 1): "finished",
@@ -274,29 +265,29 @@ def test_rerun_missing_leaves_failed_cells_alone(
     }
 
 
-def test_rerun_failed_runs_failed_cells_alone(
-    bench_: Bench, sampled: list[tuple[str, int, int]], monkeypatch: pytest.MonkeyPatch
+def test_rerun_failed_runs_failed_runs_alone(
+    bench_: Bench, computed: list[Batch], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench_(*FLAWED, status=1)
     monkeypatch.setattr(Flawed, "broken", False)
     for rerun in (("--rerun", "failed"), ()):  # it is the default
-        sampled.clear()
+        computed.clear()
         bench_(*FLAWED, *rerun)
-        assert sampled == ([("flawed", 0, 0), ("flawed", 0, 1)] if rerun else [])
+        assert places(computed) == ([("flawed", 0, 0), ("flawed", 0, 1)] if rerun else [])
         assert [record["status"] for record in records()] == ["finished", "finished"]
 
 
 def test_rerun_all_samples_everything_and_leaves_the_same_bits(
-    bench_: Bench, sampled: list[tuple[str, int, int]], monkeypatch: pytest.MonkeyPatch
+    bench_: Bench, computed: list[Batch], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Flawed, "broken", False)
     bench_(*FLAWED)
-    before, made = results(), sorted(sampled)
+    before, first = results(), sorted(places(computed))
     times = {path: path.stat().st_mtime_ns for path in Path("results/samples").glob("*/*")}
-    assert len(made) == 4
-    sampled.clear()
+    assert len(first) == 4
+    computed.clear()
     bench_(*FLAWED, "--rerun", "all")
-    assert sorted(sampled) == made
+    assert sorted(places(computed)) == first
     assert results() == before
     assert all(path.stat().st_mtime_ns > then for path, then in times.items())
     monkeypatch.setattr(Flawed, "broken", True)
@@ -324,9 +315,7 @@ def test_a_metric_more_that_fails_takes_nothing_away(bench_: Bench, monkeypatch:
     assert record["metrics"]["fd_cifar10"]["n"] == 16
 
 
-def test_prune_keeps_the_record_and_not_the_samples(
-    bench_: Bench, sampled: list[tuple[str, int, int]]
-) -> None:
+def test_prune_keeps_the_record_and_not_the_samples(bench_: Bench, computed: list[Batch]) -> None:
     bench_(*RUN, "--out", "kept")
     bench_(*RUN, "--prune")
     assert list(Path("results/samples").glob("*/*")) == []
@@ -334,14 +323,14 @@ def test_prune_keeps_the_record_and_not_the_samples(
     (record,) = records()
     assert record["metrics"] == records("kept")[0]["metrics"]
     assert len(list(Path("results/images").iterdir())) == 1
-    sampled.clear()
+    computed.clear()
     for again in ((), ("--prune",)):
         out, _ = bench_(*RUN, *again)
-        assert sampled == []
+        assert computed == []
         assert "cached" in out
         assert records() == [record]
     bench_(*RUN, "--samples", "24")
-    assert [index for _, _, index in sampled] == [0, 1, 2]
+    assert [batch.index for batch in computed] == [0, 1, 2]
     assert sorted(r["samples"] for r in records()) == [16, 24]
     assert results("kept")[1].items() <= results()[1].items()  # the same bits as before they were pruned
 
@@ -358,7 +347,7 @@ def test_prune_beside_a_process_that_prunes(bench_: Bench, monkeypatch: pytest.M
     assert [path for path in Path("results/samples").iterdir() if path.is_dir()] == []
 
 
-def test_prune_takes_samples_of_an_earlier_run_and_leaves_those_of_failed_cells(
+def test_prune_takes_samples_of_an_earlier_run_and_leaves_those_of_failed_runs(
     bench_: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench_(*RUN)

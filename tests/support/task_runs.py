@@ -63,7 +63,7 @@ def refused_task(
     np.savez("wide.npz", images=np.zeros((16, 32, 40, 3), np.uint8))
     np.savez("few.npz", images=np.zeros((3, 32, 32, 3), np.uint8))
 
-    def refused(*arguments: str) -> str:
+    def refusal(*arguments: str) -> str:
         checkpoint = () if "--checkpoint" in arguments else ("--checkpoint", "gaussian-cifar10")
         with pytest.raises(SystemExit) as stop:
             main(["run", "--samples", "16", "--task", *arguments, *checkpoint])
@@ -74,7 +74,7 @@ def refused_task(
         assert not Path("results").exists()
         return err
 
-    return refused
+    return refusal
 
 
 def records() -> dict[str, dict[str, Any]]:
