@@ -190,9 +190,9 @@ def test_settings_are_those_of_the_library() -> None:
         ("<SchedulerClass>", {}, "stands for many solvers: put a name in place of <SchedulerClass>"),
         ("UniPCMultistepScheduler", {"config": "solver_oder=3"}, "no setting 'solver_oder' (did you mean"),
         ("UniPCMultistepScheduler", {"config": "solver_order"}, "config takes key=value,key=value, not"),
-        ("UniPCMultistepScheduler", {"config": "solver_order=two"}, "must have the type of its default, 2, not 'two'"),
-        ("UniPCMultistepScheduler", {"config": "solver_order=true"}, "must have the type of its default, 2, not"),
-        ("UniPCMultistepScheduler", {"config": "solver_type=3"}, "solver_type must have the type of its default, 'bh2'"),
+        ("UniPCMultistepScheduler", {"config": "solver_order=two"}, "type of its default, 2, not 'two'"),
+        ("UniPCMultistepScheduler", {"config": "solver_order=true"}, "type of its default, 2, not"),
+        ("UniPCMultistepScheduler", {"config": "solver_type=3"}, "solver_type must have the type of its default"),
         ("UniPCMultistepScheduler", {"config": "beta_start=0.1"}, "beta_start can't be set: the SDE"),
         ("DDIMScheduler", {"config": "timestep_spacing=odd"}, "odd is not supported"),
         ("DDIMScheduler", {"steps": 0}, "steps must be >= 1"),
@@ -206,7 +206,7 @@ def test_the_error_of_a_missing_library_names_the_remedy(monkeypatch: pytest.Mon
     monkeypatch.setitem(sys.modules, "diffusers", None)
     with pytest.raises(
         BenchError,
-        match=r"^diffusers needs diffusers: .*: in a clone of sampler-bench, pip install -e '\.\[diffusers\]'$",
+        match=r"^diffusers needs diffusers: .*: in a clone of .*, pip install -e '\.\[diffusers\]'$",
     ):
         installed().get("solvers", "diffusers:NeverAskedForBefore")
     # and all else goes on
@@ -287,6 +287,6 @@ def test_it_pickles_alone_and_in_a_sampler() -> None:
 
 
 def test_what_the_library_refuses_is_one_line() -> None:
-    with pytest.raises(BenchError, match="^diffusers:PNDMScheduler: the library stops with ") as error:
+    with pytest.raises(BenchError, match=r"^diffusers:PNDMScheduler: the library stops with ") as error:
         build("PNDMScheduler", steps=1, config="skip_prk_steps=true,timestep_spacing=odd")
     assert "\n" not in str(error.value)
