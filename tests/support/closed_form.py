@@ -113,14 +113,14 @@ class Moments:
 
     def __init__(self, mu: Array, lam: Array, law: Law, asked: dict[float, float]) -> None:
         """``asked``: the time that the score is taken at, by the scale's own."""
-        self.mu, self.lam, self.law, self.requests = mu, lam, law, asked
+        self.mu, self.lam, self.law, self.asked = mu, lam, law, asked
         self.m = np.zeros_like(mu)
         self.s = np.full_like(lam, law.prior_variance)
         self.kept = self.s
 
     def update(self, t: float, a: float, b: float, c2: float) -> None:
         """``x <- a x + b score(x, t) + sqrt(c2) z``."""
-        t = self.requests.get(t, t)
+        t = self.asked.get(t, t)
         alpha, sigma = self.law.alpha(t), self.law.sigma(t)
         v = alpha**2 * self.lam + sigma**2
         self.m = a * self.m + b * (alpha * self.mu - self.m) / v
@@ -128,7 +128,7 @@ class Moments:
         self.s = self.kept + c2
 
     def score_norm(self, t: float) -> float:
-        t = self.requests.get(t, t)
+        t = self.asked.get(t, t)
         alpha, sigma = self.law.alpha(t), self.law.sigma(t)
         v = alpha**2 * self.lam + sigma**2
         return mean_norm((alpha * self.mu - self.m) / v, self.s / v**2)
