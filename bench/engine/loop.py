@@ -168,7 +168,7 @@ class Engine:
             run.handed_out = False
             record = self._recorded(run.spec)
             if record is not None:
-                self._finish(run.place, record, cached=True)
+                self._finish_and_prune(run, record, cached=True)
                 continue
             missing = [
                 index for index in range(run.spec.batch_count) if not self._on_disk(Batch(run.spec, index))
@@ -232,9 +232,13 @@ class Engine:
         except Exception as error:
             self._fail(run, failure_of(error, spec))
             return
+        self._finish_and_prune(run, record, cached=cached)
+
+    def _finish_and_prune(self, run: _Progress, record: Record, *, cached: bool) -> None:
+        """Finish a run whose record is on disk."""
         self._finish(run.place, record, cached=cached)
         if self.prune and record.status == "finished":
-            self.store.prune(spec.key, spec.batches())
+            self.store.prune(run.spec.key, run.spec.batches())
 
     def _measure(self, spec: RunSpec) -> Record:
         """The record of a run whose batches are on disk, written; its lock must be held."""
