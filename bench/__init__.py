@@ -10,21 +10,23 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bench.api import check as check
+    from bench.api import compare as compare
+    from bench.api import measure as measure
     from bench.api import remeasure as remeasure
     from bench.api import run as run
+    from bench.api import table as table
     from bench.cache import cache_folder as cache_folder
     from bench.cache import cached_sha256 as cached_sha256
     from bench.cache import is_web_page as is_web_page
     from bench.checkpoints.cards import Card as Card
     from bench.checkpoints.cards import WeightsCard as WeightsCard
     from bench.checkpoints.classes import class_count as class_count
-    from bench.checkpoints.classes import classifier_path as classifier_path
     from bench.checkpoints.classes import classifier_sha256 as classifier_sha256
     from bench.checkpoints.exact import exact_data as exact_data
     from bench.checkpoints.exact import exact_fd_dct as exact_fd_dct
     from bench.checkpoints.memory import MemoryCheckpoint as MemoryCheckpoint
     from bench.checkpoints.memory import network as network
-    from bench.checkpoints.networks.classifier import load_noisy_classifier as load_noisy_classifier
     from bench.checkpoints.networks.layers import Attention as Attention
     from bench.checkpoints.networks.layers import ConvDown as ConvDown
     from bench.checkpoints.networks.layers import ConvUp as ConvUp
@@ -60,12 +62,13 @@ if TYPE_CHECKING:
     from bench.diffusion.sampler import Sampler as Sampler
     from bench.diffusion.sde import SDE as SDE
     from bench.download import fetch_once as fetch_once
-    from bench.engine.batch import Batch as Batch
-    from bench.engine.batch import BatchFailure as BatchFailure
-    from bench.engine.batch import BatchResult as BatchResult
-    from bench.engine.batch import Outcome as Outcome
     from bench.engine.batch import run_batch as run_batch
+    from bench.engine.executor import Batch as Batch
+    from bench.engine.executor import BatchFailure as BatchFailure
+    from bench.engine.executor import BatchResult as BatchResult
     from bench.engine.executor import Executor as Executor
+    from bench.engine.executor import Outcome as Outcome
+    from bench.engine.foreign import ImageMeasurement as ImageMeasurement
     from bench.errors import BenchError as BenchError
     from bench.errors import did_you_mean as did_you_mean
     from bench.errors import printable as printable
@@ -73,7 +76,6 @@ if TYPE_CHECKING:
     from bench.events import Emit as Emit
     from bench.events import Notice as Notice
     from bench.events import silent as silent
-    from bench.files import REGISTRY as REGISTRY
     from bench.files import registry_path as registry_path
     from bench.metrics.context import MetricContext as MetricContext
     from bench.metrics.features import Extract as Extract
@@ -96,26 +98,30 @@ if TYPE_CHECKING:
     from bench.params import param as param
     from bench.plugins.hookspecs import Register as Register
     from bench.plugins.hookspecs import hookimpl as hookimpl
+    from bench.reporting.compare.comparison import Comparison as Comparison
     from bench.reporting.results_view import Results as Results
+    from bench.reporting.table import Table as Table
     from bench.results.record import MetricRecord as MetricRecord
     from bench.results.record import Record as Record
     from bench.results.run_spec import RunSpec as RunSpec
     from bench.tasks.role import BatchContext as BatchContext
     from bench.tasks.role import Task as Task
-    from bench.testing import assert_conforms as assert_conforms
+    from bench.testing.kit import assert_conforms as assert_conforms
+    from bench.testing.report import Finding as Finding
+    from bench.testing.report import Point as Point
+    from bench.testing.report import Report as Report
     from bench.types import Array as Array
     from bench.types import Tensor as Tensor
 
 __version__ = "0.1.0"
 
 _EXPORTS = {
-    "bench.api": ("remeasure", "run"),
+    "bench.api": ("check", "compare", "measure", "remeasure", "run", "table"),
     "bench.cache": ("cache_folder", "cached_sha256", "is_web_page"),
     "bench.checkpoints.cards": ("Card", "WeightsCard"),
-    "bench.checkpoints.classes": ("class_count", "classifier_path", "classifier_sha256"),
+    "bench.checkpoints.classes": ("class_count", "classifier_sha256"),
     "bench.checkpoints.exact": ("exact_data", "exact_fd_dct"),
     "bench.checkpoints.memory": ("MemoryCheckpoint", "network"),
-    "bench.checkpoints.networks.classifier": ("load_noisy_classifier",),
     "bench.checkpoints.networks.layers": (
         "Attention",
         "ConvDown",
@@ -149,11 +155,12 @@ _EXPORTS = {
     "bench.diffusion.sampler": ("Sampler",),
     "bench.diffusion.sde": ("SDE",),
     "bench.download": ("fetch_once",),
-    "bench.engine.batch": ("Batch", "BatchFailure", "BatchResult", "Outcome", "run_batch"),
-    "bench.engine.executor": ("Executor",),
+    "bench.engine.batch": ("run_batch",),
+    "bench.engine.executor": ("Batch", "BatchFailure", "BatchResult", "Executor", "Outcome"),
+    "bench.engine.foreign": ("ImageMeasurement",),
     "bench.errors": ("BenchError", "did_you_mean", "printable"),
     "bench.events": ("Advance", "Emit", "Notice", "silent"),
-    "bench.files": ("REGISTRY", "registry_path"),
+    "bench.files": ("registry_path",),
     "bench.metrics.context": ("MetricContext",),
     "bench.metrics.features": (
         "Extract",
@@ -169,11 +176,14 @@ _EXPORTS = {
     "bench.metrics.role": ("Metric", "MetricResult", "MetricState"),
     "bench.params": ("Plugin", "param"),
     "bench.plugins.hookspecs": ("Register", "hookimpl"),
+    "bench.reporting.compare.comparison": ("Comparison",),
     "bench.reporting.results_view": ("Results",),
+    "bench.reporting.table": ("Table",),
     "bench.results.record": ("MetricRecord", "Record"),
     "bench.results.run_spec": ("RunSpec",),
     "bench.tasks.role": ("BatchContext", "Task"),
-    "bench.testing": ("assert_conforms",),
+    "bench.testing.kit": ("assert_conforms",),
+    "bench.testing.report": ("Finding", "Point", "Report"),
     "bench.types": ("Array", "Tensor"),
 }
 """Public names by the module that defines them."""
@@ -190,6 +200,7 @@ __all__ = [
     "BatchResult",
     "BenchError",
     "Card",
+    "Comparison",
     "Condition",
     "ConvDown",
     "ConvUp",
@@ -203,8 +214,10 @@ __all__ = [
     "FeatureState",
     "Features",
     "Field",
+    "Finding",
     "FlowSolver",
     "FourierFeatures",
+    "ImageMeasurement",
     "Images",
     "LangevinLike",
     "LinearPredictor",
@@ -223,13 +236,14 @@ __all__ = [
     "Notice",
     "Outcome",
     "Plugin",
+    "Point",
     "Prediction",
     "Predictor",
-    "REGISTRY",
     "Reader",
     "Record",
     "Reference",
     "Register",
+    "Report",
     "Reservoir",
     "ResidualBlock",
     "Results",
@@ -239,6 +253,7 @@ __all__ = [
     "Sampler",
     "Solver",
     "Step",
+    "Table",
     "Task",
     "Tensor",
     "TinyUNet",
@@ -250,9 +265,10 @@ __all__ = [
     "build_command",
     "cache_folder",
     "cached_sha256",
+    "check",
     "class_count",
-    "classifier_path",
     "classifier_sha256",
+    "compare",
     "did_you_mean",
     "draw_seed",
     "exact_data",
@@ -264,7 +280,7 @@ __all__ = [
     "hookimpl",
     "is_web_page",
     "jackknife_groups",
-    "load_noisy_classifier",
+    "measure",
     "network",
     "param",
     "printable",
@@ -273,6 +289,7 @@ __all__ = [
     "run",
     "run_batch",
     "silent",
+    "table",
     "time_grid",
     "to_dct",
     "velocity",

@@ -216,7 +216,7 @@ def run(
     if out is not None:
         values["out"] = Path(out)
     if parameters is not None:
-        values["parameters"] = {role: dict(given) for role, given in parameters.items()}
+        values["parameters"] = {role: dict(own) for role, own in parameters.items()}
     request = Request(values, profile, suite, tuple(only), steps_scale)
     if emit is not None:
         return plan_job(request, registry, objects=objects, emit=emit).execute(rerun, emit)

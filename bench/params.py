@@ -103,7 +103,7 @@ class Plugin(ABC):
             object.__setattr__(self, field.name, value)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle by class and values; a class that `member` made by its family and name, as no module has it."""
+        """Pickle by class and values; a member of a family, which no module has, by family and name."""
         if self.family is None:
             return _rebuild, (type(self), self.values())
         return _rebuild_member, (self.family, self.name.partition(":")[2], self.values())

@@ -15,7 +15,7 @@ from bench.errors import BenchError, printable
 from bench.events import Advance, Emit, Event, silent
 
 if TYPE_CHECKING:
-    from bench.testing import Report
+    from bench.testing.report import Report
 
 MARKS = {"pass": "[green]pass[/]", "fail": "[bold red]FAIL[/]", "info": "[dim]info[/]"}
 
@@ -49,7 +49,7 @@ def check_command(
     130 stopped.
     """
     from bench.api import check
-    from bench.testing import SDES
+    from bench.testing.kit import SDES
 
     values = _parameters(parameter)
     with _progress(name) as emit:

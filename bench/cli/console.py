@@ -7,8 +7,8 @@ from rich.console import Console
 
 def console() -> Console:
     """As wide as the terminal; where there is none, wide enough that nothing folds."""
-    made = Console(highlight=False)
-    return made if made.is_terminal else Console(highlight=False, width=200)
+    screen = Console(highlight=False)
+    return screen if screen.is_terminal else Console(highlight=False, width=200)
 
 
 def amount(size: int | None) -> str:

@@ -60,7 +60,8 @@ def fid_command(
     Exit status: 0 done, 2 a mistake in the command or in the images, 130 stopped.
     """
     names = list(dict.fromkeys(metric)) or ["fid"]
-    values = metric_parameters(parameters, flag_values(context))
+    own = {"metric.reference": reference, "metric.rounding": rounding}
+    values = metric_parameters(parameters, flag_values(context) | own)
     registry = registry_of(context)
     for problem in registry.problems:
         click.echo(f"bench: {problem.message}", err=True)
@@ -72,8 +73,6 @@ def fid_command(
             measurement = measure(
                 path,
                 metric=names,
-                reference=reference,
-                rounding=rounding,
                 parameters=values,
                 device=device,
                 out=out,

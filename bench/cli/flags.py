@@ -22,20 +22,20 @@ class FlagCommand(click.Command):
     roles: Collection[str] = ()
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        """The command's own parameters, and the plugins' flags, whose names must not be taken."""
+        """The command's own parameters, and the plugins' flags; its own options come first."""
         own = super().get_params(ctx)
-        taken = {option for parameter in own for option in parameter.opts}
+        own_options = {option for parameter in own for option in parameter.opts}
         flags = [flag for flag in registry_of(ctx).flags() if flag.role in self.roles]
-        return [*own, *(_option(flag) for flag in flags if f"--{flag.name}" not in taken)]
+        return [*own, *(_option(flag) for flag in flags if f"--{flag.name}" not in own_options)]
 
 
 def flag_command(*roles: str) -> type[FlagCommand]:
-    """The class of a command with the flags of these roles: ``@click.command(cls=flag_command("metric"))``."""
+    """The class of a command with the flags of these roles: ``@command(cls=flag_command("metric"))``."""
     return type("FlagCommand", (FlagCommand,), {"roles": roles})
 
 
 def flag_values(context: click.Context) -> dict[str, Any]:
-    """Values of the flags that were given, by ``ROLE.PARAMETER``."""
+    """Values of the flags on the command line, by ``ROLE.PARAMETER``."""
     return dict(context.meta.get(_VALUES, {}))
 
 

@@ -103,10 +103,10 @@ def _print_list(entries: list[Entry], suites: list[JSONObject], kind: str | None
 def suite_facts() -> list[JSONObject]:
     """The suites of the shipped bench.toml and of the folder's own, as plain data."""
     from bench.plan.settings import suites
-    from bench.plan.suites import expand, resolved
+    from bench.plan.suites import expand, resolve_suite
 
     by_name = suites()
-    whole = {name: resolved(name, by_name) for name in by_name}
+    whole = {name: resolve_suite(name, by_name) for name in by_name}
     return [
         {"name": name, "about": suite.about, "layout": suite.layout, "cells": len(expand(name, suite))}
         for name, suite in whole.items()
@@ -115,10 +115,10 @@ def suite_facts() -> list[JSONObject]:
 
 def _suite_text(suite: JSONObject) -> str:
     from bench.plan.settings import suites
-    from bench.plan.suites import expand, resolved
+    from bench.plan.suites import expand, resolve_suite
 
     name = f"{suite['name']}"
-    cells = expand(name, resolved(name, suites()))
+    cells = expand(name, resolve_suite(name, suites()))
     lines = [f"suite {name}, {suite['cells']} cells", f"  {suite['about']}", ""]
     lines += [f"  {place}" for place, _ in cells]
     return "\n".join([*lines, "", f"bench run --suite {name}, then bench table {name}", ""])

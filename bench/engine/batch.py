@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import time
 import traceback
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from bench.diffusion.noise import noise_stream
 from bench.diffusion.prediction import Clock, Prediction
+from bench.engine.executor import Batch, BatchFailure, BatchResult, Outcome
 from bench.engine.session import Session
 from bench.errors import BenchError, NotFiniteError
 from bench.events import Emit, StepDone, silent
@@ -22,44 +22,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from bench.diffusion.roles import OnStep
-
-
-@dataclasses.dataclass(frozen=True)
-class Batch:
-    """The unit of work, of randomness and of resuming: ``size`` samples of a run, batch number ``index``."""
-
-    spec: RunSpec
-    index: int
-
-    @property
-    def size(self) -> int:
-        """Number of samples."""
-        return self.spec.batch_samples(self.index)
-
-    @property
-    def name(self) -> str:
-        """Name that all processes know the batch by."""
-        return f"{self.spec.key}-{self.index:05d}-{self.size}"
-
-
-@dataclasses.dataclass(frozen=True)
-class BatchResult:
-    """A batch that was computed: outputs by name on the host, a row per sample, and what it took."""
-
-    outputs: dict[str, Tensor]
-    facts: BatchFacts
-
-
-@dataclasses.dataclass(frozen=True)
-class BatchFailure:
-    """A batch that failed: the error in a line, with the plugin that raised it, and the traceback."""
-
-    reason: str
-    log: str
-
-
-Outcome = BatchResult | BatchFailure
-"""What comes of a batch."""
 
 
 def run_batch(spec: RunSpec, index: int, session: Session | None = None, emit: Emit = silent) -> BatchResult:

@@ -1,13 +1,57 @@
-"""Role Executor: runs batches, in this process or elsewhere."""
+"""Role Executor, and the batches that it runs: plain data, in this process or elsewhere."""
 
 from __future__ import annotations
 
+import dataclasses
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from bench.engine.batch import Batch, Outcome
 from bench.params import Plugin
+from bench.results.record import BatchFacts
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from bench.results.run_spec import RunSpec
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """The unit of work, of randomness and of resuming: ``size`` samples of a run, batch number ``index``."""
+
+    spec: RunSpec
+    index: int
+
+    @property
+    def size(self) -> int:
+        """Number of samples."""
+        return self.spec.batch_samples(self.index)
+
+    @property
+    def name(self) -> str:
+        """Name that all processes know the batch by."""
+        return f"{self.spec.key}-{self.index:05d}-{self.size}"
+
+
+@dataclasses.dataclass(frozen=True)
+class BatchResult:
+    """A batch that was computed: outputs by name on the host, a row per sample, and what it took."""
+
+    outputs: dict[str, Tensor]
+    facts: BatchFacts
+
+
+@dataclasses.dataclass(frozen=True)
+class BatchFailure:
+    """A batch that failed: the error in a line, with the plugin that raised it, and the traceback."""
+
+    reason: str
+    log: str
+
+
+Outcome = BatchResult | BatchFailure
+"""What comes of a batch."""
 
 
 class Executor(Plugin):

@@ -120,7 +120,7 @@ def _label(metric: Metric) -> str:
 
 
 def _reference(metric: Metric, context: MetricContext) -> tuple[str, JSONObject]:
-    """Name and card of what a metric compares with, which is found, or measured, now."""
+    """Name and card of what a metric compares with; images as a reference are measured now."""
     metric.provenance(context)
     if not isinstance(metric, FeatureMetric) or not metric.reference_name():
         return fixed_reference(metric, context), {}
@@ -158,7 +158,7 @@ def metrics_of(
     metrics = build_metrics(registry, list(names), passed)
     for metric in metrics:
         fixed = "" if metric.name in takes else fixed_reference(metric, context)
-        # cifar10-train is what a fixed reference, too, is made of
+        # the fixed references come from cifar10-train too: naming it is no contradiction
         if fixed and reference not in (None, fixed) and values["reference"] != "cifar10-train":
             raise BenchError(
                 f"{metric.name} is always against {fixed}: leave out --reference, or take another --metric"

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
-from bench.engine.batch import Batch, BatchFailure, BatchResult, attempt_batch, failure_of
-from bench.engine.executor import Executor
+from bench.engine.batch import attempt_batch, failure_of
+from bench.engine.executor import Batch, BatchFailure, BatchResult, Executor
 from bench.engine.measuring import measure_run
 from bench.engine.session import Session
 from bench.errors import BenchError, StoreError

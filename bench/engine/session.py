@@ -45,16 +45,16 @@ class Session:
 
     def model(self, spec: RunSpec) -> Model:
         """The run's checkpoint on its device."""
-        self._model = self._loaded(spec, spec.card, self._model)
+        self._model = self._load(spec, spec.card, self._model)
         return self._model[1]
 
     def other_model(self, spec: RunSpec, name: str) -> Model:
         """Another checkpoint on the run's SDE, device and precision."""
         card = next(card for card in spec.others if card.name == name)
-        self._other = self._loaded(spec, card, self._other)
+        self._other = self._load(spec, card, self._other)
         return self._other[1]
 
-    def _loaded(self, spec: RunSpec, card: Card, held: tuple[str, Model] | None) -> tuple[str, Model]:
+    def _load(self, spec: RunSpec, card: Card, held: tuple[str, Model] | None) -> tuple[str, Model]:
         """The checkpoint, from ``held`` where it is the same; a newly loaded one is not warm."""
         import torch
 

@@ -125,7 +125,7 @@ class _Recent(Generic[K, V]):
         self._values: dict[K, V] = {}
 
     def get(self, key: K, make: Callable[[], V]) -> V:
-        """The value of a key, made where it is not here."""
+        """The value of a key; `make` makes a missing one."""
         value = self._values.pop(key) if key in self._values else make()
         self._values[key] = value  # last in order: the most recent one
         while len(self._values) > self._size:

@@ -16,6 +16,7 @@ from bench.devices import choose_device
 from bench.diffusion.roles import PartError, SamplerPart, Solver
 from bench.diffusion.sampler import Sampler, check_denoise, default_denoise
 from bench.errors import BenchError, did_you_mean, first_problem
+from bench.metrics.features import check_metric
 from bench.metrics.role import Metric
 from bench.params import Plugin
 from bench.plan.contexts import MetricContexts
@@ -179,7 +180,7 @@ class Planner:
                     raise BenchError(
                         f"{metric.name} reads {name}, which the task {task.name} does not return{outputs}"
                     )
-            metric.check(task, card.shape, settings.samples)
+            check_metric(metric, task, card.shape, settings.samples, self.contexts.on(device))
             metric.provenance(self.contexts.on(device))
         return metrics
 
@@ -202,14 +203,14 @@ class Planner:
     def _part(self, settings: Settings, role: str, name: str, card: Card, sde: str, task: Task) -> Plugin:
         """A plugin of a sampler, with the parameters of task, card and user, the user's on top."""
         selected = getattr(settings, role) or [name]
-        given = parameters_by_plugin(self.registry, role, selected, settings.parameters.get(role, {}))[name]
+        values = parameters_by_plugin(self.registry, role, selected, settings.parameters.get(role, {}))[name]
         known = {parameter.name for parameter in self.registry.get(f"{role}s", name).thing.parameters()}
         published = card.parameters.get(role, {}) if sde == card.sde else {}
         defaults = dict(task.sde_defaults) if role == "sde" else {}
         own = {key: value for key, value in (defaults | published).items() if key in known}
         if (f"{role}s", name) in self.objects:
             own = {}
-        part: Plugin = build_plugin(self.registry, self.objects, f"{role}s", name, own | given)
+        part: Plugin = build_plugin(self.registry, self.objects, f"{role}s", name, own | values)
         return part
 
 

@@ -11,7 +11,7 @@ from bench.errors import BenchError
 from bench.plan.contexts import MetricContexts
 from bench.plan.planning import Objects, Plan, plan_runs, plan_suite
 from bench.plan.settings import SAMPLER_SETTINGS, Settings, settings, suites
-from bench.plan.suites import Suite, resolved
+from bench.plan.suites import Suite, resolve_suite
 from bench.plugins.registry import Registry
 from bench.results.run_spec import RunSpec
 
@@ -44,7 +44,7 @@ class Request:
         profile = self.profile
         suite = None
         if self.suite is not None:
-            suite = resolved(self.suite, suites())
+            suite = resolve_suite(self.suite, suites())
             self._check_beside_suite(values)
             values, profile = _with_suite(suite, values, profile, registry)
         elif self.steps_scale is not None or self.only:

@@ -1,8 +1,9 @@
-"""bench.toml and flags -> settings. Unknown keys and wrong values are refused by name."""
+"""Settings from bench.toml and the command line; errors name unknown keys and wrong values."""
 
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,7 +23,7 @@ Names = Annotated[list[str], Field(min_length=1)]
 
 
 class Settings(BaseModel):
-    """Everything that `bench run` can be told. Lists expand to their product."""
+    """All settings of `bench run`, by name. Lists expand to their product."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -54,13 +55,13 @@ class Settings(BaseModel):
 
 
 SELECTIONS = ("checkpoint", "sde", "predictor", "corrector", "solver", "metric")
-"""Settings that are lists; a single name may stand for a list of one."""
+"""Settings that are lists; a single name stands for a list of one."""
 
 SAMPLER_SETTINGS = (
     *("task", "sde", "predictor", "corrector", "solver", "steps"),
     *("grid", "rho", "order", "denoise", "label_scales"),
 )
-"""Settings that make a sampler: a suite sets its own."""
+"""Settings that define a sampler; a suite sets its own."""
 
 
 class _File(BaseModel):
@@ -74,6 +75,7 @@ class _File(BaseModel):
 
 
 def _read(path: Path) -> _File:
+    """A bench.toml, checked key by key so that an error names the table it is in."""
     try:
         raw = tomllib.loads(path.read_text())
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -84,8 +86,11 @@ def _read(path: Path) -> _File:
     ]
     kinds: tuple[tuple[str, type[BaseModel]], ...] = (("profiles", Settings), ("suites", Suite))
     for kind, model in kinds:
-        named = raw.get(kind)
-        tables += [(f"{kind}.{k}", v, model) for k, v in (named if isinstance(named, dict) else {}).items()]
+        entries = raw.get(kind)
+        tables += [
+            (f"{kind}.{key}", value, model)
+            for key, value in (entries if isinstance(entries, dict) else {}).items()
+        ]
     for place, table, _ in tuple(tables):
         groups = table.get("cells") if place.startswith("suites.") and isinstance(table, dict) else None
         for group in groups if isinstance(groups, list) else ():
@@ -96,15 +101,15 @@ def _read(path: Path) -> _File:
                 where = f" in [{place}]" if place else ""
                 raise BenchError(f"{path}: unknown key {key!r}{where}{did_you_mean(key, model.model_fields)}")
     try:
-        found = _File.model_validate(raw)
+        file = _File.model_validate(raw)
     except ValidationError as error:
         raise BenchError(f"{path}: {first_problem(error)}") from error
     for place, values in {
-        "defaults": found.defaults,
-        **{f"profiles.{k}": v for k, v in found.profiles.items()},
+        "defaults": file.defaults,
+        **{f"profiles.{name}": values for name, values in file.profiles.items()},
     }.items():
-        _validated(values, f"{path}: [{place}] ")
-    return found
+        _validate(values, f"{path}: [{place}] ")
+    return file
 
 
 def suites(folder: Path | None = None) -> dict[str, Suite]:
@@ -112,29 +117,30 @@ def suites(folder: Path | None = None) -> dict[str, Suite]:
 
     ``published`` becomes the path of the file that it names.
     """
-    found: dict[str, Suite] = {}
+    by_name: dict[str, Suite] = {}
     for path in _files(folder):
         for name, suite in _read(path).suites.items():
-            found[name] = suite.model_copy(update={"published": _published(path, name, suite.published)})
-    return found
+            by_name[name] = suite.model_copy(update={"published": _published(path, name, suite.published)})
+    return by_name
 
 
 def card_folders(folder: Path | None = None) -> list[tuple[Path, Path]]:
-    """(bench.toml, folder of cards) as ``cards`` names them, from where the bench.toml lies."""
-    found = []
+    """Pairs of a bench.toml and a folder of cards that its key ``cards`` names, relative to the file."""
+    folders = []
     for toml in _files(folder):
-        for named in _read(toml).cards:
-            path = toml.parent / Path(named).expanduser()
+        for name in _read(toml).cards:
+            path = toml.parent / Path(name).expanduser()
             if not path.is_dir():
                 raise BenchError(f"{toml}: cards: there is no folder {path}")
-            found.append((toml, path))
-    return found
+            folders.append((toml, path))
+    return folders
 
 
-def _published(toml: Path, suite: str, named: str | None) -> str | None:
-    if named is None:
+def _published(toml: Path, suite: str, name: str | None) -> str | None:
+    """Path of the published figures that a suite names: shipped ones, or a file beside the bench.toml."""
+    if name is None:
         return None
-    places = (REGISTRY / "published" / f"{named}.csv", toml.parent / named)
+    places = (REGISTRY / "published" / f"{name}.csv", toml.parent / name)
     for path in places:
         if path.is_file():
             return str(path)
@@ -147,51 +153,65 @@ def _files(folder: Path | None) -> list[Path]:
     return [SHIPPED_TOML] + ([own] if own.is_file() and own.resolve() != SHIPPED_TOML.resolve() else [])
 
 
-def _validated(values: dict[str, Any], prefix: str = "") -> Settings:
+def _validate(values: Mapping[str, Any], prefix: str = "") -> Settings:
     if values.get("out") == "":
         raise BenchError(f"{prefix}out must name a folder")
     try:
-        return Settings.model_validate({k: _listed(k, v) for k, v in values.items()})
+        return Settings.model_validate({key: _as_list(key, value) for key, value in values.items()})
     except ValidationError as error:
         raise BenchError(f"{prefix}{first_problem(error)}") from error
 
 
-def _listed(key: str, value: Any) -> Any:
+def _as_list(key: str, value: object) -> object:
+    """A single name of a selection as a list of one."""
     return [value] if key in SELECTIONS and isinstance(value, str) else value
 
 
-def _over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """``above`` laid over ``below``, plugin parameters one by one."""
+def _overlay(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of ``above`` over those of ``below``; plugin parameters are merged one by one."""
     parameters = {role: dict(values) for role, values in below.get("parameters", {}).items()}
     for role, values in above.get("parameters", {}).items():
         parameters[role] = parameters.get(role, {}) | values
-    return below | above | ({"parameters": parameters} if parameters else {})
+    return dict(below) | dict(above) | ({"parameters": parameters} if parameters else {})
 
 
 def settings(
-    flags: dict[str, Any], profile: str | None = None, folder: Path | None = None
+    values: Mapping[str, Any], profile: str | None = None, folder: Path | None = None
 ) -> tuple[Settings, str]:
-    """Flags over the folder's bench.toml over the shipped one; in a file, the profile over [defaults].
+    """Merge values over the folder's bench.toml over the shipped one; in a file, its profile over [defaults].
 
-    Returns the settings and the name of the profile that was taken. Another selection by flag than
-    the files' own drops the parameters that they give to that role: they were meant for their choice.
+    Another selection for a role than the files' own drops the parameters that the files give to that role,
+    since they belong to the files' choice.
+
+    Args:
+        values: Values of the command line or of a call, by name.
+        profile: Name of the profile; None for the default of the files.
+        folder: Where the user's own bench.toml may be; None: the current folder.
+
+    Returns:
+        The settings, and the name of the profile in use.
+
+    Raises:
+        BenchError: A key, a value or the profile is unknown or wrong.
     """
     files = [_read(path) for path in _files(folder)]
     profiles = {name for file in files for name in file.profiles}
-    chosen = profile or next((f.profile for f in reversed(files) if f.profile), "quick")
-    if chosen not in profiles:
-        raise BenchError(f"unknown profile {chosen!r}{did_you_mean(chosen, profiles)}")
+    name = profile or next((file.profile for file in reversed(files) if file.profile), "quick")
+    if name not in profiles:
+        raise BenchError(f"unknown profile {name!r}{did_you_mean(name, profiles)}")
     merged: dict[str, Any] = {}
     for file in files:
-        merged = _over(_over(merged, file.defaults), file.profiles.get(chosen, {}))
+        merged = _overlay(_overlay(merged, file.defaults), file.profiles.get(name, {}))
     if "parameters" in merged:
-        changed = {
-            role for role in merged.keys() & flags.keys() if _listed(role, merged[role]) != flags[role]
+        other = {
+            role
+            for role in merged.keys() & values.keys()
+            if _as_list(role, merged[role]) != _as_list(role, values[role])
         }
-        kept = {role: values for role, values in merged["parameters"].items() if role not in changed}
-        merged = merged | {"parameters": kept}
-    if flags.get("solver") and not (flags.get("predictor") or flags.get("corrector")):
-        merged = {k: v for k, v in merged.items() if k not in ("predictor", "corrector")}
+        same = {role: own for role, own in merged["parameters"].items() if role not in other}
+        merged = merged | {"parameters": same}
+    if values.get("solver") and not (values.get("predictor") or values.get("corrector")):
+        merged = {key: value for key, value in merged.items() if key not in ("predictor", "corrector")}
         for role in ("predictor", "corrector"):
             merged.get("parameters", {}).pop(role, None)
-    return _validated(_over(merged, flags)), chosen
+    return _validate(_overlay(merged, values)), name

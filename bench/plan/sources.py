@@ -82,7 +82,7 @@ class RunImages(Images):
         if stored is None:
             raise BenchError(f"{self.files[index]} is damaged: the command that made the run makes it again")
         if "images" not in stored[0]:
-            raise BenchError(f"run {self._fingerprint} left no images: its task is another")
+            raise BenchError(f"run {self._fingerprint} has no images: its task returns none")
         return stored[0]["images"]
 
     def sizes(self) -> list[int]:

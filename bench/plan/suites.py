@@ -96,29 +96,27 @@ class Place:
         return " ".join(part for part in (self.sde, self.row, self.column) if part)
 
 
-def resolved(name: str, suites: Mapping[str, Suite]) -> Suite:
-    """The suite of that name with those it extends taken in, theirs first."""
+def resolve_suite(name: str, suites: Mapping[str, Suite]) -> Suite:
+    """The suite of that name with the cells of those it extends, theirs first."""
     chain: list[Suite] = []
-    seen: list[str] = []
-    wanted: str | None = name
-    while wanted is not None:
-        if wanted not in suites:
-            raise BenchError(f"unknown suite {wanted!r}{did_you_mean(wanted, suites)}")
-        if wanted in seen:
-            raise BenchError(f"suite {wanted!r} extends itself: {' -> '.join([*seen, wanted])}")
-        seen.append(wanted)
-        chain.append(suites[wanted])
-        wanted = suites[wanted].extends
+    names: list[str] = []
+    current: str | None = name
+    while current is not None:
+        if current not in suites:
+            raise BenchError(f"unknown suite {current!r}{did_you_mean(current, suites)}")
+        if current in names:
+            raise BenchError(f"suite {current!r} extends itself: {' -> '.join([*names, current])}")
+        names.append(current)
+        chain.append(suites[current])
+        current = suites[current].extends
     if not _NAME.fullmatch(name) or name in _TAKEN:
         raise BenchError(
-            f"a suite can't be called {name!r}: take letters, digits, - and _, "
-            f"and none of {', '.join(_TAKEN)}"
+            f"a suite can't be called {name!r}: use letters, digits, - and _, and none of {', '.join(_TAKEN)}"
         )
     merged: dict[str, Any] = {}
     cells: list[CellGroup] = []
     for suite in reversed(chain):
-        given = suite.model_dump(exclude_none=True, exclude={"cells", "extends"}, exclude_defaults=True)
-        merged |= given
+        merged |= suite.model_dump(exclude_none=True, exclude={"cells", "extends"}, exclude_defaults=True)
         cells += suite.cells
     if not cells:
         raise BenchError(f"suite {name!r} has no cells: give it [[suites.{name}.cells]]")
@@ -126,67 +124,68 @@ def resolved(name: str, suites: Mapping[str, Suite]) -> Suite:
 
 
 def expand(name: str, suite: Suite, scale: float = 1.0) -> list[tuple[Place, dict[str, Any]]]:
-    """Every cell's place and the settings that make it, in order; ``scale`` multiplies step counts.
+    """Every cell's place and settings, in order; ``scale`` multiplies step counts.
 
-    Places are told by the unscaled settings, so that a small table has the full one's shape.
+    Places show the unscaled settings, so that a small table has the shape of the full one.
     """
-    found: list[tuple[Place, dict[str, Any]]] = []
-    taken: set[Place] = set()
+    cells: list[tuple[Place, dict[str, Any]]] = []
+    places: set[Place] = set()
     for group in suite.cells:
         plain = group.model_dump(exclude_none=True, exclude={"parameters", "row", "column"})
         axes: list[list[tuple[tuple[str, ...], Any]]] = [
-            [((key,), v) for v in _listed(value)] for key, value in plain.items()
+            [((key,), item) for item in _as_list(value)] for key, value in plain.items()
         ]
         axes += [
-            [((role, key), v) for v in _listed(value)]
+            [((role, key), item) for item in _as_list(value)]
             for role, values in group.parameters.items()
             for key, value in values.items()
         ]
         if not all(axes):
             raise BenchError(f"suite {name}: a list of its cells is empty")
         for choice in itertools.product(*axes):
-            chosen: dict[str, Any] = {}
-            told: dict[str, Any] = {}
+            settings: dict[str, Any] = {}
+            words: dict[str, Any] = {}
             for path, value in choice:
-                told[path[-1]] = value
+                words[path[-1]] = value
                 if len(path) == 1:
-                    chosen[path[0]] = value
+                    settings[path[0]] = value
                 else:
-                    chosen.setdefault("parameters", {}).setdefault(path[0], {})[path[1]] = value
-            place = _place(name, suite, group, told)
+                    settings.setdefault("parameters", {}).setdefault(path[0], {})[path[1]] = value
+            place = _place(name, suite, group, words)
             spot = dataclasses.replace(place, x=None)
-            if spot in taken:
+            if spot in places:
                 raise BenchError(
                     f"suite {name}: two cells stand at {place}: tell them apart by {{names}} in row or column"
                 )
-            taken.add(spot)
-            found.append((place, _scaled(chosen, scale)))
-    return found
+            places.add(spot)
+            cells.append((place, _scale(settings, scale)))
+    return cells
 
 
-def _listed(value: Any) -> list[Any]:
+def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _place(name: str, suite: Suite, group: CellGroup, told: dict[str, Any]) -> Place:
-    parts = [told.get(role) for role in ("solver", "predictor", "corrector")]
-    sampler = " + ".join(p for p in parts if p not in (None, "none"))
-    words = told | {"sampler": sampler}
+def _place(name: str, suite: Suite, group: CellGroup, words: Mapping[str, Any]) -> Place:
+    """Where a cell stands: the templates of its group filled with its settings."""
+    parts = [words.get(role) for role in ("solver", "predictor", "corrector")]
+    known = {**words, "sampler": " + ".join(part for part in parts if part not in (None, "none"))}
     texts = []
     for template in (group.row, group.column):
         try:
             for _, field, _, _ in string.Formatter().parse(template):
-                if field is not None and field not in words:
+                if field is not None and field not in known:
                     raise BenchError(
                         f"suite {name!r}: {template!r} names {field!r}, which its cells do not set"
-                        f"{did_you_mean(field, words)}"
+                        f"{did_you_mean(field, known)}"
                     )
-            texts.append(" ".join(template.format(**words).split()))
+            texts.append(" ".join(template.format(**known).split()))
         except ValueError as error:
             raise BenchError(f"suite {name!r}: {template!r} can't be filled in: {error}") from error
-    x = told.get(suite.x) if suite.x is not None else None
-    return Place(told["sde"], texts[0], texts[1], float(x) if isinstance(x, int | float) else None)
+    x = words.get(suite.x) if suite.x is not None else None
+    return Place(words["sde"], texts[0], texts[1], float(x) if isinstance(x, int | float) else None)
 
 
-def _scaled(chosen: dict[str, Any], scale: float) -> dict[str, Any]:
-    return {k: max(1, round(v * scale)) if k in STEPPED else v for k, v in chosen.items()}
+def _scale(settings: Mapping[str, Any], scale: float) -> dict[str, Any]:
+    """The settings with scaled step counts."""
+    return {key: max(1, round(value * scale)) if key in STEPPED else value for key, value in settings.items()}

@@ -16,8 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bench.engine.batch import Batch, BatchFailure, Outcome
-from bench.engine.executor import Executor
+from bench.engine.executor import Batch, BatchFailure, Executor, Outcome
 from bench.results.run_spec import RunSpec
 from bench.testing.context import CheckContext
 from bench.testing.duties import parameters

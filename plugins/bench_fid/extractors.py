@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from bench import REGISTRY, Emit, Extract, Extractor, Features, Tensor, WeightsCard, cached_sha256
+from bench import Emit, Extract, Extractor, Features, Tensor, WeightsCard, cached_sha256, registry_path
 
 CHUNK = 250
 """Images per pass: the activations of more exceed the processor's cache."""
@@ -19,7 +19,7 @@ class Cifar10FeaturesExtractor(Extractor):
     shape = (3, 32, 32)
 
     def _file(self) -> Path:
-        return WeightsCard.read(REGISTRY / "features" / "cifar10-features.toml").weights()
+        return WeightsCard.read(registry_path("features", "cifar10-features.toml")).weights()
 
     def check(self, emit: Emit) -> None:
         self._file()
@@ -28,7 +28,7 @@ class Cifar10FeaturesExtractor(Extractor):
         return {self.name: cached_sha256(self._file())}
 
     def reference(self, dataset: str, emit: Emit) -> Path | None:
-        path = REGISTRY / "stats" / f"{dataset}_{self.name}.npz"
+        path = registry_path("stats", f"{dataset}_{self.name}.npz")
         return path if path.is_file() else None
 
     def load(self, device: Any) -> Extract:

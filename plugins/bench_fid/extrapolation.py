@@ -49,7 +49,7 @@ class Line:
 
     def plain(self) -> dict[str, Any]:
         """As JSON data for the record."""
-        return dataclasses.asdict(self)
+        return dataclasses.asdict(self) | {"points": [list(point) for point in self.points]}
 
 
 def sizes(n: int, d: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""Precision and recall: samples and data, each within the other's neighbourhoods."""
+"""Precision and recall: samples and data, each within the other's neighborhoods."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CHUNK = 500
 
 
 class Manifolds(RowMetric):
-    """A share of points within the union of balls about the other side's, each up to its k-th neighbour.
+    """A share of points within the union of balls about the other side's, each up to its k-th neighbor.
 
     Stores features of at most ``most`` samples, 4 d bytes each; distances are in float64. The two metrics of
     a run share one computation.

@@ -26,7 +26,7 @@ def register_metrics(register: Register) -> None:
     from bench_tasks.latents import LatentCorrelation, LatentDifference, LatentFD
     from bench_tasks.means import BitsPerDim, RoundTrip
 
-    for of_flow in (BitsPerDim, RoundTrip, LatentFD, LatentCorrelation, LatentDifference):
-        register(of_flow)
+    for flow_metric in (BitsPerDim, RoundTrip, LatentFD, LatentCorrelation, LatentDifference):
+        register(flow_metric)
     for metric in (ConditionalFd, KnownError, ClassShare, ComponentShare, FdClass, FdComponent):
         register(metric)

@@ -1,4 +1,4 @@
-"""Write a checkpoint's file and card."""
+"""Write the file and the card of a checkpoint."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 
 def describe(path: Path) -> str:
-    """One line on where the images come from, with the file's hash: the provenance of a card."""
+    """The provenance of the images in one line, with the file's hash, for a card."""
     if path.is_dir():
         return "CIFAR-10 by torchvision"
     digest = hashlib.sha256(path.read_bytes()).hexdigest()

@@ -18,6 +18,7 @@ from train_tiny import SIGMA_DATA
 
 
 def main() -> None:
+    """Parse the command line and export."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

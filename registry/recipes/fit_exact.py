@@ -2,11 +2,10 @@
 
     python registry/recipes/fit_exact.py --data DATA
 
-Images on [0, 1] go into the DCT and colour-PCA basis (`bench.closed_form.dct`). The Gaussian takes mean and
-variance of each of the 3072 coefficients. The mixture takes 10 components by k-means on the 8x8
-lowest frequencies of each colour plane, then a few rounds of expectation-maximisation with diagonal
-covariances over all coefficients; a component's variance is the fitted one plus a thousandth of the
-Gaussian's.
+Images on [0, 1] are moved to the DCT and color-PCA basis (`bench.closed_form.dct`). The Gaussian has the mean
+and variance of each of the 3072 coefficients. The mixture has 10 components: k-means on the 8x8 lowest
+frequencies of each color plane, then a few rounds of expectation-maximization with diagonal covariances over
+all coefficients. A component's variance is the fitted one plus a thousandth of the Gaussian's.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bench.closed_form.dct import to_basis
+from bench.closed_form.dct import to_dct
 from bench.closed_form.mixture import Mixture, MixtureModel
 from bench.types import Array
 from cards import CARDS, write_card
@@ -27,22 +26,22 @@ COMPONENTS = 10
 ROUNDS = 10
 
 
-def colour_basis(images: torch.Tensor) -> Array:
-    """Principal axes of colour, rows by falling variance; each row's largest entry is positive."""
+def color_basis(images: torch.Tensor) -> Array:
+    """Principal axes of color, rows by falling variance; each row's largest entry is positive."""
     mean = images.mean(dim=(0, 2, 3), keepdim=True, dtype=torch.float64)
-    centred = (images - mean).transpose(0, 1).reshape(3, -1)
-    _, vectors = np.linalg.eigh((centred @ centred.T / centred.shape[1]).numpy())
+    centered = (images - mean).transpose(0, 1).reshape(3, -1)
+    _, vectors = np.linalg.eigh((centered @ centered.T / centered.shape[1]).numpy())
     axes = vectors.T[::-1]
     return np.ascontiguousarray(axes * np.sign(axes[np.arange(3), np.abs(axes).argmax(axis=1)])[:, None])
 
 
 def fit_mixture(x: torch.Tensor, variance: Array, generator: torch.Generator) -> Mixture:
-    """k-means on low frequencies, then expectation-maximisation over all coefficients."""
+    """k-means on low frequencies, then expectation-maximization over all coefficients."""
     low = x[:, :, :8, :8].flatten(1)
-    centres = low[torch.randperm(len(low), generator=generator)[:COMPONENTS]]
+    centers = low[torch.randperm(len(low), generator=generator)[:COMPONENTS]]
     for _ in range(30):
-        nearest = torch.cdist(low, centres).argmin(1)
-        centres = torch.stack([low[nearest == k].mean(0) for k in range(COMPONENTS)])
+        nearest = torch.cdist(low, centers).argmin(1)
+        centers = torch.stack([low[nearest == k].mean(0) for k in range(COMPONENTS)])
     share = torch.nn.functional.one_hot(nearest, COMPONENTS).double()
     flat = x.flatten(1)
     for _ in range(ROUNDS):
@@ -55,12 +54,13 @@ def fit_mixture(x: torch.Tensor, variance: Array, generator: torch.Generator) ->
             mean.reshape(COMPONENTS, *x.shape[1:]).numpy(),
             (second - mean**2 + floor).reshape(COMPONENTS, *x.shape[1:]).numpy(),
         )
-        model = MixtureModel(mixture, "cpu", torch.float64, colour=None, range_=(0, 1))
+        model = MixtureModel(mixture, "cpu", torch.float64, color=None, range_=(0, 1))
         share = torch.nn.functional.one_hot(model.component(x), COMPONENTS).double()
     return mixture
 
 
 def main() -> None:
+    """Parse the command line, fit and write."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -68,8 +68,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=CARDS)
     args = parser.parse_args()
     images = load(args.data, "train")[0].double() / 255
-    colour = colour_basis(images)
-    x = to_basis(images, colour)
+    color = color_basis(images)
+    x = to_dct(images, color)
     common = {
         "shape": (3, 32, 32),
         "data_range": (0.0, 1.0),
@@ -90,7 +90,7 @@ def main() -> None:
         ),
         ("gmm-cifar10", "mixture", f"{COMPONENTS} Gaussians fitted to CIFAR-10; exact score", mixture),
     ):
-        tensors = {"weight": data.weight, "mean": data.mean, "variance": data.variance, "colour": colour}
+        tensors = {"weight": data.weight, "mean": data.mean, "variance": data.variance, "colour": color}
         head = {"name": name, "summary": summary, "format": kind}
         write_card(args.out, {k: torch.from_numpy(v).float() for k, v in tensors.items()}, head | common)
         print(name, "weights", np.round(data.weight, 3), "variance", data.variance.min(), data.variance.max())

@@ -1,4 +1,4 @@
-"""Train ``cifar10-features``, the classifier behind ``fd_cifar10``, and take its reference statistics.
+"""Train ``cifar10-features``, the classifier behind ``fd_cifar10``, and compute its reference statistics.
 
     python registry/recipes/train_features.py --data DATA --work WORK
 
@@ -23,7 +23,7 @@ from cifar10 import augment, describe, load
 
 
 def accuracy(model: Cifar10Features, images: Tensor, labels: Tensor) -> float:
-    """Share of images classified rightly."""
+    """Share of correctly classified images."""
     model.eval()
     with torch.inference_mode():
         right = [
@@ -34,6 +34,7 @@ def accuracy(model: Cifar10Features, images: Tensor, labels: Tensor) -> float:
 
 
 def main() -> None:
+    """Parse the command line and train, then write."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

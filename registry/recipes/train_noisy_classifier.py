@@ -59,7 +59,7 @@ def noisy(images: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
 
 
 class Training:
-    """The network under training with all that a resumed run needs, on disk after every `save`."""
+    """The network under training and all that a resumed run needs; `save` writes it to disk."""
 
     def __init__(self, args: argparse.Namespace) -> None:
         args.work.mkdir(parents=True, exist_ok=True)
@@ -91,10 +91,10 @@ class Training:
         self.file.with_suffix(".tmp").replace(self.file)
 
     def rate(self) -> float:
-        """Learning rate of the step to come."""
-        left = min(1.0, (self.args.steps - self.step) / max(self.args.decay, 1))
-        cooled = 0.5 * (1 - math.cos(math.pi * left))
-        return float(self.args.rate * min(1.0, (self.step + 1) / 100) * cooled)
+        """Learning rate of the next step."""
+        remaining = min(1.0, (self.args.steps - self.step) / max(self.args.decay, 1))
+        decayed = 0.5 * (1 - math.cos(math.pi * remaining))
+        return float(self.args.rate * min(1.0, (self.step + 1) / 100) * decayed)
 
     def advance(self, images: Tensor, labels: Tensor) -> Tensor:
         """One step; its loss."""
@@ -147,7 +147,7 @@ class Training:
 def evaluate(classifier: NoisyClassifier, images: Tensor, labels: Tensor) -> list[dict[str, Any]]:
     """Accuracy and cross-entropy of uint8 images at each noise level, in float32, with standard errors.
 
-    ``guess`` is the accuracy of always naming the commonest class.
+    ``guess`` is the accuracy of a classifier that always answers with the most frequent class.
     """
     rows = []
     guess = float(labels.bincount().max() / len(labels))
@@ -176,7 +176,7 @@ def plot(rows: Sequence[dict[str, Any]]) -> bytes:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    from bench.reporting.plots import COLOURS, MARKERS, STYLE
+    from bench.reporting.plots import COLORS, MARKERS, STYLE
 
     sigma, blob = [row["sigma"] for row in rows], io.BytesIO()
     blind = {"accuracy": rows[0]["guess"], "cross_entropy": math.log(10)}
@@ -187,8 +187,8 @@ def plot(rows: Sequence[dict[str, Any]]) -> bytes:
             zip(figure.subplots(2, sharex=True), words.items(), strict=True)
         ):
             values, errors = ([row[key] for row in rows] for key in (name, f"{name}_error"))
-            axes.errorbar(sigma, values, yerr=errors, color=COLOURS[i], marker=MARKERS[i], label="classifier")
-            axes.axhline(blind[name], color=COLOURS[-1], linestyle="--", label="constant guess")
+            axes.errorbar(sigma, values, yerr=errors, color=COLORS[i], marker=MARKERS[i], label="classifier")
+            axes.axhline(blind[name], color=COLORS[-1], linestyle="--", label="constant guess")
             axes.set_ylabel(label)
             axes.set_ylim(0, 1.1 * max(*values, blind[name]))
             axes.legend(loc="upper right" if name == "accuracy" else "lower right")

@@ -4,9 +4,9 @@
 
 Adam at a constant rate with warm-up, then linear to zero over the last ``--decay`` steps; loss
 weights of EDM (Karras et al. 2022, Table 1); noise levels log-normal(-1.2, 1.2) for nine images in
-ten and log-uniform on [1e-3, 160] for the tenth, so that the far ends that VE, VP and sub-VP visit
-are trained too; exponential moving average of the weights. State is saved every ``--save`` steps and
-the same command resumes. ``export_tiny.py`` makes the published files of it.
+ten and log-uniform on [1e-3, 160] for the tenth, which trains the far ends that VE, VP and sub-VP
+visit; exponential moving average of the weights. The state is saved every ``--save`` steps and the
+same command resumes. ``export_tiny.py`` makes the published files.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ def loss_of(model: Callable[[Tensor, Tensor], Tensor], x: Tensor, sigma: Tensor,
 
 
 def main() -> None:
+    """Parse the command line and train."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

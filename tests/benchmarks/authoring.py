@@ -1,11 +1,11 @@
-"""An author's way from nothing to a table, timed step by step: the README's "Write a sampler".
+"""The steps from an empty folder to a table, timed one by one: the README's "Write a sampler".
 
     python -m tests.benchmarks.authoring results/reference
 
-makes an empty folder with a fresh virtual environment, does there what the README says, with its code and its
-suite, each command in a process of its own, and writes authoring.csv: seconds, and seconds of CPU, of each.
-The environment is lent this one's packages (torch, sampler-bench): what it takes to install the project is
-not the author's way. pip fetches what builds a package (hatchling).
+makes an empty folder with a fresh virtual environment, follows the README there with its code and its suite,
+each command in a process of its own, and writes authoring.csv: seconds, and seconds of CPU, of each command.
+The environment sees this one's packages (torch, sampler-bench), so that the time to install the project does
+not count. pip fetches the build tool (hatchling).
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ STEPS = (
 
 def block(marker: str) -> str:
     """The README's code behind ``<!-- marker -->``."""
-    found = re.search(rf"<!-- {re.escape(marker)} -->\n\n```\w+\n(.*?)```\n", README.read_text(), re.DOTALL)
-    assert found is not None, marker
-    return found[1]
+    match = re.search(rf"<!-- {re.escape(marker)} -->\n\n```\w+\n(.*?)```\n", README.read_text(), re.DOTALL)
+    assert match is not None, marker
+    return match[1]
 
 
 def environment(folder: Path) -> Path:
-    """A fresh virtual environment that is lent this one's packages; its scripts."""
+    """The folder of scripts of a fresh virtual environment that sees this one's packages."""
     subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
     base = {"base": str(folder), "platbase": str(folder)}
-    lent = f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n"
-    Path(sysconfig.get_path("purelib", vars=base), "lent.pth").write_text(lent)
+    path_file = f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n"
+    Path(sysconfig.get_path("purelib", vars=base), "shared.pth").write_text(path_file)
     scripts = Path(sysconfig.get_path("scripts", vars=base))
     bench = scripts / "bench"
     bench.write_text(f"#!{scripts / 'python'}\nfrom bench.cli import main\n\nmain()\n")
@@ -53,17 +53,17 @@ def environment(folder: Path) -> Path:
 
 def timed(command: str, folder: Path, scripts: Path) -> tuple[float, float]:
     """Seconds, and CPU seconds, of a command; it must succeed."""
-    kept = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")}
-    kept["PATH"] = f"{scripts}{os.pathsep}{kept['PATH']}"
+    environ = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")}
+    environ["PATH"] = f"{scripts}{os.pathsep}{environ['PATH']}"
     words = command.split()
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    subprocess.run([str(scripts / words[0]), *words[1:]], cwd=folder, env=kept, check=True)
+    subprocess.run([str(scripts / words[0]), *words[1:]], cwd=folder, env=environ, check=True)
     seconds, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
     return seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def write(target: Path) -> None:
-    """Go the way, then write ``target / authoring.csv``."""
+    """Do the steps, then write ``target / authoring.csv``."""
     rows = []
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)

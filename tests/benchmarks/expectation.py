@@ -29,21 +29,21 @@ STEPS, SAMPLES, SNR = 60, 2048, 0.16
 
 
 def main() -> None:
-    found = installed()
-    card: Card = found.get("checkpoints", "gaussian-cifar10").thing
+    registry = installed()
+    card: Card = registry.get("checkpoints", "gaussian-cifar10").thing
     device = torch.device("cpu")
     rows = [["sde", "snr", "steps", "batch", "samples", "relative_bias", "standard_error"]]
     for name in ("ve", "vp", "subvp"):
         sampler = Sampler(
-            sde=found.build("sdes", name, {}),
-            predictor=found.build("predictors", "reverse_diffusion", {}),
-            corrector=found.build("correctors", "langevin", {"snr": SNR}),
+            sde=registry.build("sdes", name, {}),
+            predictor=registry.build("predictors", "reverse_diffusion", {}),
+            corrector=registry.build("correctors", "langevin", {"snr": SNR}),
             steps=STEPS,
         )
-        data, colour = exact_data(card)
-        moved = on_range(data, sampler.sde.data_range, colour)
+        data, color = exact_data(card)
+        moved = on_range(data, sampler.sde.data_range, color)
         mean, variance = moments(sampler, moved.mean[0], moved.variance[0])
-        model = load_model(card, sampler.sde, device, installed())
+        model = load_model(card, sampler.sde, device, registry)
         for batch in (1, 4, 16, 128):
             total = np.zeros_like(variance)
             for index in range(SAMPLES // batch):

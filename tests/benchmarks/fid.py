@@ -30,12 +30,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench import Array
-from bench.metrics.features import find_extractor
+from bench import Array, Reference
+from bench.data.sources import open_images
 from bench.metrics.frechet import frechet_distance
 from bench.metrics.moments import Moments
-from bench.metrics.reference import Reference, measure
-from bench.plan.sources import open_images
+from bench.metrics.reference import measure_features
 from tests.metrics.test_moments import features
 from tests.support.inception_stand_in import (
     clean_fid_features,
@@ -44,6 +43,7 @@ from tests.support.inception_stand_in import (
     save_png,
     save_torchscript,
 )
+from tests.support.metrics import extractor_of, metric_context
 
 CASES = {
     "full rank": (5000, 4.0),
@@ -98,9 +98,9 @@ def ours(one: Path, two: Path) -> tuple[float, float, float]:
     """As `clean_fids`."""
 
     def moments(folder: Path) -> Reference:
-        return measure(open_images(str(folder)), extractor, CPU, "round", {})
+        return measure_features(open_images(str(folder)), extractor, "round", metric_context())
 
-    extractor = find_extractor("inception", mode="clean")
+    extractor = extractor_of("inception", mode="clean")
     features, distance = Clock(moments), Clock(frechet_distance)
     first, second = features(one), features(two)
     value = distance(first.mean, first.covariance, second.mean, second.covariance)
@@ -118,7 +118,7 @@ def speed(folder: Path, n: int) -> None:
         few = save_png(pictures(64, seed=1), root / "few")
         network = clean_fid_network(root / "inception", "clean")
         theirs = clean_fid_features(few, network, "clean")
-        mine = find_extractor("inception", mode="clean").load(CPU)(pictures(64, seed=1)).rows.numpy()
+        mine = extractor_of("inception", mode="clean").load(CPU)(pictures(64, seed=1)).rows.numpy()
         np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-5 * np.abs(theirs).max())
         value, *seconds = ours(one, two)
         value_, *seconds_ = clean_fids(one, two, network)

@@ -30,7 +30,7 @@ from bench import Model, Prediction
 from bench.checkpoints.cards import Card
 from bench.checkpoints.load import load_model
 from bench.checkpoints.networks.unet import PUBLISHED, UNet, UNetConfig
-from bench.diffusion.noise import streams
+from bench.diffusion.noise import noise_streams
 from bench.types import Precision
 from tests.benchmarks.overhead import sampler
 from tests.support.plugins import installed
@@ -96,7 +96,7 @@ def load(config: UNetConfig, variant: Variant, device: torch.device) -> Model:
     fields: dict[str, Any] = dict.fromkeys(("summary", "licence", "author", "data", "metric"), "none")
     fields |= {"name": "random", "format": "score_sde", "files": [{"name": "none"}]}
     fields |= {"shape": (config.channels, config.size, config.size), "data_range": (-1.0, 1.0)}
-    card = Card(**fields, sde="vp", predicts="noise", labels="time")
+    card = Card(**fields, sde="vp", predicts="noise", labels="999t")
     with mock.patch("bench.checkpoints.load.read_network", return_value=network):
         model = load_model(
             card, sampler(1).sde, device, installed(), precision=variant.precision, compile=variant.compile
@@ -123,7 +123,7 @@ def once(model: Model, variant: Variant, like: Tensor, steps: int) -> tuple[floa
     """Seconds and network calls of one predictor-corrector run shaped as ``like``."""
     allow(variant.precision)
     pc = dataclasses.replace(sampler(steps), grid="polynomial")  # which may be as short as one likes
-    prior, predictor, corrector = streams(0, 0, like.device)
+    prior, predictor, corrector = noise_streams(0, 0, like.device)
     score = Prediction(model, pc.sde)
     x, begun = prior(like), wait(like.device)
     pc.run(x, score, predictor, corrector)

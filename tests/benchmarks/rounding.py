@@ -24,6 +24,7 @@ from torch import Tensor
 from bench.checkpoints.exact import exact_data
 from bench.checkpoints.load import load_model
 from bench.cli import main
+from tests.support.metrics import metric_context
 from tests.support.plugins import installed
 
 SEEDS, SAMPLES = 5, 2000
@@ -48,7 +49,7 @@ def draws(checkpoint: str, seed: int) -> Tensor:
 def value(metric: str, images: Tensor, rounding: Literal["round", "truncate"] | None = None) -> float:
     """The metric of the images."""
     given = {} if rounding is None else {"rounding": rounding}
-    measured = installed().build("metrics", metric, given).start(CPU)
+    measured = installed().build("metrics", metric, given).start(metric_context())
     for part in images.split(500):
         measured.update(part)
     return float(measured.compute().value)

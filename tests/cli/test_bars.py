@@ -16,7 +16,7 @@ def test_lines_come_now_and_then_and_not_at_the_end(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clock = iter([0.0, 1.0, 2.5, 3.0, 18.0, 19.0, 40.0, 41.0])
-    monkeypatch.setattr(bars.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
     lines = Lines()
     for done in (0, 10, 20, 30, 40, 50):
         lines(Advance("measuring them", done, 50, "images"))

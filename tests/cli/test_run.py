@@ -121,7 +121,9 @@ def test_what_a_run_leaves(run: Run) -> None:
     assert (identity["precision"], identity["compile"], identity["denoise"]) == ("fp32", False, "mean")
     assert identity["device"].startswith("cpu")
 
-    assert {"bench", "torch", "numpy", "python", "platform", "commit", "dirty"} <= content["provenance"].keys()
+    assert {"bench", "torch", "numpy", "python", "platform", "commit", "dirty"} <= content[
+        "provenance"
+    ].keys()
     assert content["samples"] == 40
     assert content["cost"]["nfe"] == 40
     assert 0 < content["cost"]["network_share"] < 1
@@ -238,16 +240,16 @@ def test_a_failing_run_is_a_row_and_the_others_go_on(run: Run) -> None:
         assert log.startswith("Traceback (most recent call last):")
         assert by_name[name]["log"] in out
         assert by_name[name]["reason"] in out
-    assert {row["predictor"]: row["status"] for row in table()} == {k: r["status"] for k, r in by_name.items()}
+    assert {row["predictor"]: row["status"] for row in table()} == {
+        k: r["status"] for k, r in by_name.items()
+    }
     assert {row["predictor"]: row["reason"] for row in table()}["raises"] == (
         "ValueError: no such step at all (predictor raises of breaking 1)"
     )
     assert len(batches()) == 1
 
 
-def test_a_failed_run_is_run_again(
-    run: Run, computed: list[Batch], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_run_is_run_again(run: Run, computed: list[Batch], monkeypatch: pytest.MonkeyPatch) -> None:
     both = ("--samples", "16", "--predictor", "breaks", "--predictor", "reverse_diffusion")
     run(*both, status=1)
     computed.clear()

@@ -1,4 +1,4 @@
-"""A mixture of Gaussians, where a linear sampler's score is not: shares of components and moments."""
+"""Mixtures of Gaussians: score, divergence, draws, ranges; components' shares and moments of samples."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from scipy import stats
 
 from bench import Array, Prediction, Sampler
 from bench.checkpoints.load import load_model
-from bench.closed_form.mixture import Mixture, MixtureModel
+from bench.closed_form.dct import from_dct
+from bench.closed_form.mixture import Mixture, MixtureModel, on_range
 from bench.diffusion.noise import noise_streams
-from tests.support.analytic import sde
+from tests.support.analytic import SDES, sde
 from tests.support.plugins import installed
 
 SAMPLES = 1000
@@ -92,3 +93,74 @@ def test_low_frequencies(model: MixtureModel, samples: torch.Tensor) -> None:
     assert (np.abs(x.mean(0)) / np.sqrt(second / SAMPLES)).max() < bound
     error = np.sqrt((fourth - second**2) / SAMPLES)
     assert (np.abs((x**2).mean(0) - second) / error).max() < bound
+
+
+def test_mixture_score_is_the_gradient() -> None:
+    """Against autograd of the log density written with torch's own distributions."""
+    rng = np.random.default_rng(5)
+    weight = np.array([0.2, 0.5, 0.3])
+    mean, variance = rng.normal(size=(3, 1, 2, 3)), rng.uniform(0.1, 2, size=(3, 1, 2, 3))
+    model = MixtureModel(Mixture(weight, mean, variance), "cpu", torch.float64, color=None, range_=(0.0, 1.0))
+    for name in SDES:
+        law = sde(name)
+        for t in (1e-3, 0.2, 0.6, 1.0):
+            level = law.at(t)
+            x = torch.from_numpy(rng.normal(size=(5, 1, 2, 3))).requires_grad_()
+            spread = torch.from_numpy(np.sqrt(level.alpha**2 * variance + level.sigma**2))
+            normal = torch.distributions.Normal(level.alpha * torch.from_numpy(mean), spread)
+            parts = normal.log_prob(x[:, None]).flatten(2).sum(2) + torch.from_numpy(np.log(weight))
+            (expected,) = torch.autograd.grad(parts.logsumexp(1).sum(), x)
+            score = model.score(x.detach(), level)
+            assert float((score - expected).abs().max() / expected.abs().max()) < 1e-10
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_the_divergence_is_the_trace_of_the_jacobian(count: int) -> None:
+    rng = np.random.default_rng(6)
+    weight = np.full(count, 1 / count)
+    mean, variance = rng.normal(size=(count, 1, 2, 2)), rng.uniform(0.1, 2, size=(count, 1, 2, 2))
+    data = Mixture(weight, mean, variance)
+    model = MixtureModel(data, "cpu", torch.float64, color=None, range_=(0.0, 1.0))
+    level = sde("vp").at(0.3)
+    x = torch.from_numpy(rng.normal(size=(3, 1, 2, 2)))
+    score, divergence = model.score_and_divergence(x, level)
+    assert torch.equal(score, model.score(x, level))
+    for one, expected in zip(divergence, x, strict=True):
+        jacobian = torch.autograd.functional.jacobian(
+            lambda y: model.score(y.view(1, 1, 2, 2), level).flatten(), expected.flatten()
+        )
+        assert float(one) == pytest.approx(float(jacobian.diagonal().sum()), rel=1e-9)
+
+
+def test_images_and_states_are_inverse_in_the_dct_basis() -> None:
+    rng = np.random.default_rng(7)
+    color = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    shape = (1, 3, 4, 4)
+    data = Mixture(np.ones(1), rng.normal(size=shape), np.ones(shape))
+    model = MixtureModel(data, "cpu", torch.float64, color=color, range_=(-1.0, 1.0))
+    images = torch.rand(2, 3, 4, 4, dtype=torch.float64)
+    torch.testing.assert_close(model.images(model.states(images)), images)
+
+
+def test_draws_have_the_mixtures_moments() -> None:
+    """10000 draws: means within five standard errors, each coordinate by itself."""
+    weight, mean = np.array([0.3, 0.7]), np.array([[[[-1.0, 0.5]]], [[[1.0, 0.0]]]])
+    data = Mixture(weight, mean, np.full((2, 1, 1, 2), 0.04))
+    model = MixtureModel(data, "cpu", torch.float64, color=None, range_=(0.0, 1.0))
+    x = model.draw(10_000, noise_streams(3, 0, "cpu", ("data",))[0]).numpy()
+    expected = np.tensordot(weight, mean, 1)
+    variance = np.tensordot(weight, 0.04 + mean**2, 1) - expected**2
+    assert (np.abs(x.mean(0) - expected) < 5 * np.sqrt(variance / len(x))).all()
+    np.testing.assert_allclose(x.var(0), variance, rtol=0.05)
+
+
+def test_on_range_moves_the_brightness_and_scales_the_rest() -> None:
+    """Pixels p on [0, 1] become 2 p - 1: at the mixture's mean image too."""
+    rng = np.random.default_rng(8)
+    color = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    shape = (1, 3, 4, 4)
+    data = Mixture(np.ones(1), rng.normal(size=shape), rng.uniform(size=shape))
+    moved = on_range(data, (-1.0, 1.0), color)
+    pixels, moved_pixels = (from_dct(torch.from_numpy(one.mean), color) for one in (data, moved))
+    torch.testing.assert_close(moved_pixels, 2 * pixels - 1)
+    np.testing.assert_allclose(moved.variance, 4 * data.variance)

@@ -11,7 +11,7 @@ import torch
 
 from bench.data.images import Images
 from bench.data.sources import open_images
-from bench.events import Advance, Event
+from bench.events import Advance, Emit, Event
 from tests.support.images import back, folder, pixels
 
 
@@ -75,10 +75,14 @@ def test_a_hash_is_computed_once_while_the_files_stay_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = open_images(str(folder(tmp_path / "them", pixels(4))))
-    compute, calls = type(source).compute_hash, []
-    monkeypatch.setattr(
-        type(source), "compute_hash", lambda self, emit: calls.append(1) or compute(self, emit)
-    )
+    original = type(source).compute_hash
+    calls: list[str] = []
+
+    def compute_hash(self: Images, emit: Emit) -> str:
+        calls.append(self.name)
+        return original(self, emit)
+
+    monkeypatch.setattr(type(source), "compute_hash", compute_hash)
     first = source.sha256()
     assert source.sha256() == first
     assert len(calls) == 1

@@ -24,4 +24,4 @@ def test_bytes_become_channels_first_floats_and_come_back() -> None:
     assert floats.shape == (2, 3, 4, 5)
     assert floats.dtype == torch.float32
     for rounding in ("round", "truncate"):
-        assert np.array_equal(to_uint8(floats, rounding).permute(0, 2, 3, 1).numpy(), images)  # type: ignore[arg-type]
+        assert np.array_equal(to_uint8(floats, rounding).permute(0, 2, 3, 1).numpy(), images)

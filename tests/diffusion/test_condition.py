@@ -1,4 +1,4 @@
-"""A run without a condition has the bits that it had before there were conditions."""
+"""A run without a condition has the bits of the plain steps; one run leaves no condition to the next."""
 
 from __future__ import annotations
 
@@ -32,24 +32,24 @@ def test_no_condition_and_one_that_does_nothing_leave_the_bits(name: str, predic
     sampler = pc(name, predictor, "langevin", {"steps": 2}, steps=4)
     score = functools.partial(Prediction, model(sampler.sde, 8), sampler.sde)
     scores = [score(), score(), score()]
-    found = [
+    results = [
         plain(sampler, prior(8), scores[0], *noises()),
         sampler.run(prior(8), scores[1], *noises()),
         sampler.run(prior(8), scores[2], *noises(), condition=Nothing()),
     ]
-    assert torch.equal(found[1], found[0])
-    assert torch.equal(found[2], found[0])
+    assert torch.equal(results[1], results[0])
+    assert torch.equal(results[2], results[0])
     assert [s.calls for s in scores] == [scores[0].calls] * 3
 
 
 def test_a_solver_and_one_that_does_nothing_leave_the_bits() -> None:
     vp = sde("vp")
     sampler = Sampler(sde=vp, solver=installed().build("solvers", "rk45", {"tol": 1e-2}), denoise="tweedie")
-    found = [
+    results = [
         sampler.run(prior(4), Prediction(small_gaussian(vp, 4), vp), *noises(), condition=condition)
         for condition in (None, Nothing())
     ]
-    assert torch.equal(*found)
+    assert torch.equal(*results)
 
 
 def test_one_run_leaves_no_condition_to_the_next() -> None:

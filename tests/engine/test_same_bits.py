@@ -21,8 +21,8 @@ import torch
 from safetensors.torch import load_file
 
 from bench import Batch, Executor, Outcome, Register, Sampler, hookimpl
-from bench.events import Event, RunWaiting
 from bench.diffusion.noise import noise_streams
+from bench.events import Event, RunWaiting
 from bench.reporting.progress import Display
 from bench.results.store import Store
 from tests.support.runs import exit_status, registry_with

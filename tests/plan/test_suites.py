@@ -79,7 +79,9 @@ def fingerprints(out: str) -> list[str]:
 def test_lists_expand_to_their_product(tmp_path: Path) -> None:
     expanded = expand("mine", named(MINE, "mine", tmp_path))
     expected = itertools.product(["ve", "vp"], ["ancestral", "euler_maruyama"], [30, 41])
-    assert expanded == [(Place(s, p, f"P{n}"), {"sde": s, "predictor": p, "steps": n}) for s, p, n in expected]
+    assert expanded == [
+        (Place(s, p, f"P{n}"), {"sde": s, "predictor": p, "steps": n}) for s, p, n in expected
+    ]
 
 
 def test_lists_of_parameters_too_and_a_row_of_the_whole_sampler(tmp_path: Path) -> None:

@@ -285,6 +285,7 @@ def test_a_flag_of_two_meanings_is_left_out_and_reported() -> None:
 def test_the_built_in_plugins_flags() -> None:
     targets = {flag.name: flag.target for flag in installed().flags()}
     assert targets == {
+        "mode": "extractor.mode",
         "snr": "corrector.snr",
         "corrector-steps": "corrector.steps",
         "tol": "solver.tol",

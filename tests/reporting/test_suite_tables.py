@@ -90,11 +90,11 @@ def test_every_published_cell_is_in_the_wide_csv(table: Table) -> None:
 def test_the_suite_samples_as_the_paper_did() -> None:
     """Steps, corrector steps, r and labels of every cell against the same file."""
     from bench.plan.settings import suites
-    from bench.plan.suites import expand, resolved
+    from bench.plan.suites import expand, resolve_suite
 
     planned = {
         (place.sde, place.row, place.column): chosen
-        for place, chosen in expand("table1", resolved("table1", suites(GOLDEN)))
+        for place, chosen in expand("table1", resolve_suite("table1", suites(GOLDEN)))
     }
     for figure in read(str(REFERENCE)):
         rounding = figure["interpolation"] == "rounding"

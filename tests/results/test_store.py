@@ -204,9 +204,7 @@ def test_a_damaged_batch_is_reported_once_and_made_again(
     assert results() == before
 
 
-def test_a_damaged_record_is_reported_once_and_made_again(
-    bench_: Bench, computed: list[Batch]
-) -> None:
+def test_a_damaged_record_is_reported_once_and_made_again(bench_: Bench, computed: list[Batch]) -> None:
     bench_(*RUN, *TWO)
     before = results()
     path = Path("results/records", f"{records()[0]['fingerprint']}.json")
@@ -258,7 +256,9 @@ def test_rerun_missing_leaves_failed_runs_alone(
     assert "1 finished, 1 failed" in out
     assert records() == before
     bench_(*FLAWED, *TWO, "--rerun", "missing", status=1)  # what was never run is
-    assert sorted(places(computed)) == [(name, 1, i) for name in ("flawed", "reverse_diffusion") for i in (0, 1)]
+    assert sorted(places(computed)) == [
+        (name, 1, i) for name in ("flawed", "reverse_diffusion") for i in (0, 1)
+    ]
     assert {(r["identity"]["predictor"]["name"], r["identity"]["seed"]): r["status"] for r in records()} == {
         ("flawed", 0): "failed",
         ("flawed", 1): "finished",
@@ -317,9 +317,7 @@ def test_a_metric_more_that_fails_takes_nothing_away(bench_: Bench, monkeypatch:
     assert record["metrics"]["fd_cifar10"]["n"] == 16
 
 
-def test_prune_keeps_the_record_and_not_the_samples(
-    bench_: Bench, computed: list[Batch]
-) -> None:
+def test_prune_keeps_the_record_and_not_the_samples(bench_: Bench, computed: list[Batch]) -> None:
     bench_(*RUN, "--out", "kept")
     bench_(*RUN, "--prune")
     assert list(Path("results/samples").glob("*/*")) == []

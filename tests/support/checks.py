@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from bench import Plugin
-from bench.testing import Report, check
 from bench.testing.context import CheckContext
+from bench.testing.kit import check
+from bench.testing.report import Report
 from tests.support.plugins import installed
 
 

@@ -11,7 +11,7 @@ import torch
 from bench import SDE, Array, BatchContext, Model, Noise, Prediction, Sampler, Task, Tensor
 from bench.closed_form.mixture import MixtureModel
 from bench.diffusion.noise import noise_stream
-from bench.testing.context import GAUSSIAN
+from bench.testing.probe import GAUSSIAN
 from tests.support.analytic import sde
 from tests.support.checks import context
 from tests.support.plugins import installed

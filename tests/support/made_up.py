@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.plan.settings import suites
-from bench.plan.suites import Suite, expand, resolved
+from bench.plan.suites import Suite, expand, resolve_suite
 from bench.reporting.table import Cell, Table
 from bench.results.identity import CheckpointIdentity, Identity, PluginIdentity
 from bench.results.manifest import PlannedRun, SuitePlan, read_published
@@ -21,7 +21,7 @@ METRIC = "fd_dct"
 
 def suite_plan(suite: str, seeds: int = 2, scale: float = 1.0) -> SuitePlan:
     """What a run of the shipped suite would leave as its plan."""
-    shipped: Suite = resolved(suite, suites(TESTS_PATH))
+    shipped: Suite = resolve_suite(suite, suites(TESTS_PATH))
     places = [place for place, _ in expand(suite, shipped)]
     return SuitePlan(
         suite=suite,

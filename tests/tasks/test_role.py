@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from bench.cli import main
 from bench.errors import BenchError
 from bench.tasks.role import check_task
 from tests.support.analytic import sde
+from tests.support.checks import report
 from tests.support.completions import completion_batch, pc, small_gaussian
 from tests.support.plugins import installed
 
@@ -375,3 +377,21 @@ def test_states_and_images_of_a_batch_are_inverse() -> None:
 
 def test_the_default_preview_needs_images() -> None:
     assert Copies().preview({"brightness": torch.zeros(3)}) is None
+
+
+def test_the_example_in_the_documentation_is_a_task() -> None:
+    """It conforms, and its denoised images are nearer to the originals than the noisy ones."""
+    text = (Task.__doc__ or "").split("::", 1)[1].split("Register it", 1)[0]
+    source = "from __future__ import annotations\nfrom bench import *\n" + textwrap.dedent(text)
+    names: dict[str, Any] = {}
+    exec(compile(source, "example", "exec"), names)
+    tasks: list[type[Task]] = []
+    names["register_tasks"](tasks.append)
+    (kind,) = tasks
+    assert report(kind).failures == []
+    sampler = pc("vp", steps=2)
+    model = small_gaussian(sampler.sde, 4)
+    originals = model.images(model.draw(64, torch.randn_like))
+    outputs = kind().run(completion_batch(sampler, model, originals, 1))
+    noise, error = (outputs[name] - originals for name in ("noisy", "images"))
+    assert error.square().mean() < noise.square().mean()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench import Executor, assert_conforms
-from bench.engine.batch import Batch
+from bench.engine.executor import Batch
 from bench.testing.context import CheckContext
 from bench.testing.executors import ExecutorCheck, NotedWork, planned_runs
 from tests.support.checks import failures, report

@@ -6,7 +6,7 @@ import pytest
 
 from bench import BenchError, Reader, assert_conforms
 from bench.events import Advance, Event
-from bench.testing import ROLES, check, find_plugin, role_of
+from bench.testing.kit import ROLES, check, find_plugin, role_of
 from tests.support.checks import report
 from tests.support.executors import InTurn
 from tests.support.plugins import Still, empty_registry, hooks, installed

@@ -96,8 +96,8 @@ class NoRows(Halves):
 
     name = "no_rows"
 
-    def preview(self, left: Mapping[str, Tensor]) -> tuple[Tensor, int]:
-        return left["images"][:64].unflatten(0, (8, -1)).flatten(0, 1), 8
+    def preview(self, outputs: Mapping[str, Tensor]) -> tuple[Tensor, int]:
+        return outputs["images"][:64].unflatten(0, (8, -1)).flatten(0, 1), 8
 
 
 class Unfit(Halves):

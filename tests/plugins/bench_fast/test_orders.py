@@ -1,4 +1,4 @@
-"""MetricState orders of convergence of the fast samplers and of the paper's, without sampling noise."""
+"""Measured orders of convergence of the fast samplers and of the paper's, without sampling noise."""
 
 from __future__ import annotations
 

@@ -107,21 +107,6 @@ def test_moments_by_unit_impulses_are_those_of_the_recursion(
         np.testing.assert_allclose(found, known, rtol=1e-10, atol=1e-12)  # float64, 40 steps
 
 
-@pytest.mark.parametrize("law", LAWS)
-def test_full_eta_is_ancestral_sampling_on_exact_transitions(law: str) -> None:
-    ancestral = build("ancestral", {"variance": "posterior"})
-    for full, known in zip(
-        Sampler(sde(law), build("ddim", {"eta": 1.0}), steps=9, grid="logsnr").schedule(),
-        Sampler(sde(law), ancestral, steps=9, grid="logsnr").schedule(),
-        strict=True,
-    ):
-        found = build("ddim", {"eta": 1.0}).coefficients(full)  # type: ignore[attr-defined]
-        expected = ancestral.coefficients(known)  # type: ignore[attr-defined]
-        # the chain begins with no noise at t = 0, which VE and its like reach only in the limit: the
-        # marginals' own transition, to float error in differences of squares
-        np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-9)
-
-
 @pytest.mark.parametrize(
     ("name", "parameters"),
     [("dpmpp_2m", {}), ("dpmpp_3m", {}), ("unipc", {"order": 1}), ("deis", {}), ("ipndm", {}), ("heun", {})],
@@ -183,27 +168,3 @@ def test_history_is_handed_on_and_bounded(name: str, parameters: dict[str, Any],
     assert lengths == [min(i, kept) for i in range(1, 12)]
     # and in no other place: nothing of the run hangs on the object
     assert vars(predictor) == predictor.values()
-
-
-def test_a_correctors_moves_are_kept_by_unipc() -> None:
-    """UniC adds a difference: a shift of the state between two steps passes through it unchanged."""
-    sampler = Sampler(sde("vp"), build("unipc", {}), steps=6, grid="logsnr")
-    score = Prediction(MODEL, sampler.sde)
-    predictor, steps = sampler.predictor, sampler.schedule()
-    assert predictor is not None
-    x = torch.ones(1, *MU.shape, dtype=torch.float64)
-    x, _, state = predictor.step(x, steps[0], score, torch.zeros_like, None)
-
-    class Shifted:
-        """The network's answer does not see the shift, so that the state alone carries it on."""
-
-        sde = sampler.sde
-
-        def score(self, y: Tensor, level: Any) -> Tensor:
-            found: Tensor = score.score(x, level) - (y - x) / level.sigma**2
-            return found
-
-    plain, _, _ = predictor.step(x, steps[1], score, torch.zeros_like, state)
-    moved, _, _ = predictor.step(x + 0.5, steps[1], Shifted(), torch.zeros_like, state)  # type: ignore[arg-type]
-    expected = 0.5 * steps[1].sigma_next / steps[1].sigma  # D is as it was: x alone has moved
-    torch.testing.assert_close(moved - plain, torch.full_like(plain, expected))

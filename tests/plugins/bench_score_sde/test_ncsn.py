@@ -17,7 +17,7 @@ from bench.closed_form.mixture import on_range
 from bench.closed_form.moments import moments
 from bench.plan.planning import plan_suite
 from bench.plan.settings import Settings, suites
-from bench.plan.suites import resolved
+from bench.plan.suites import resolve_suite
 from bench.testing.probe import ended
 from tests.support.analytic import gaussian, relative
 from tests.support.paths import ROOT, TESTS_PATH
@@ -32,7 +32,7 @@ DIMENSION = (1, 2, 3)
 def samplers() -> dict[tuple[str, str], Sampler]:
     """The suite's samplers by row and way of ending."""
     settings = Settings(checkpoint=["gaussian-cifar10"], samples=4, device="cpu")
-    cells = plan_suite(settings, "ncsn", resolved("ncsn", suites(TESTS_PATH)), installed())
+    cells = plan_suite(settings, "ncsn", resolve_suite("ncsn", suites(TESTS_PATH)), installed())
     return {(place.row, cell.sampler.denoise): cell.sampler for place, cell in cells}
 
 

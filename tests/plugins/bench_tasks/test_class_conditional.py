@@ -30,7 +30,7 @@ from bench.plan.contexts import MetricContexts
 from bench.plan.planning import Planner
 from bench.plan.settings import Settings
 from bench.results.run_spec import RunSpec
-from bench.testing.context import MIXTURE
+from bench.testing.probe import MIXTURE
 from bench_tasks.class_conditional import ClassConditional, Guided
 from tests.support.analytic import RECORDED, sde
 from tests.support.checks import context

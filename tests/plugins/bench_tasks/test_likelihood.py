@@ -13,8 +13,7 @@ from scipy import stats
 
 from bench import Array, BenchError, Model, NoiseLevel, Prediction, Tensor
 from bench.diffusion.roles import velocity
-from bench.testing.context import MIXTURE
-from bench.testing.probe import SHAPE
+from bench.testing.probe import MIXTURE, SHAPE
 from bench_tasks.likelihood import are_bytes, dequantize, estimated_flow, exact_flow
 from tests.support.analytic import RECORDED, recorded, recorded_model, relative, tensor
 from tests.support.checks import context, report

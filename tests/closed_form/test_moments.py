@@ -12,7 +12,6 @@ import torch
 from scipy import stats
 
 from bench import Array, LinearPredictor, Prediction, Sampler
-from bench.closed_form.mixture import Mixture, MixtureModel
 from bench.closed_form.moments import frechet, moments
 from bench.diffusion.noise import noise_streams
 from bench.metrics.frechet import fd_diagonal
@@ -73,11 +72,11 @@ def data() -> tuple[Array, Array]:
 
 
 def sampler(case: Case) -> Sampler:
-    given: dict[str, Any] = {} if case.corrector == "none" else {"snr": case.snr, "steps": case.moves}
+    parameters: dict[str, Any] = {} if case.corrector == "none" else {"snr": case.snr, "steps": case.moves}
     return Sampler(
         installed().build("sdes", case.sde, {}),
         installed().build("predictors", case.predictor, {}),
-        installed().build("correctors", case.corrector, given),
+        installed().build("correctors", case.corrector, parameters),
         steps=case.steps,
         order=case.order,  # type: ignore[arg-type]
         denoise=case.denoise,  # type: ignore[arg-type]
@@ -86,11 +85,11 @@ def sampler(case: Case) -> Sampler:
 
 
 @pytest.mark.parametrize("case", CASES + VARIANTS, ids=label)
-def test_closed_form_is_what_exact_says(case: Case) -> None:
+def test_moments_are_those_of_the_papers_formulas(case: Case) -> None:
     mu, lam = data()
     expected_mean, expected_variance = closed_form.moments(case, mu, lam)
     mean, variance = moments(sampler(case), mu, lam)
-    # means can come near nought by cancellation: relative to the spread that they are seen against
+    # means can come near zero by cancellation: relative to the spread that they are seen against
     assert np.abs(mean - expected_mean).max() < 1e-9 * np.abs(expected_mean).max()
     np.testing.assert_allclose(variance, expected_variance, rtol=1e-9)
 
@@ -108,8 +107,8 @@ def test_sampled_moments(case: Case) -> None:
     prior, predictor_noise, corrector_noise = noise_streams(7, 0, "cpu")
     model = gaussian(mu, lam, torch.float32)
     score = Prediction(model, chosen.sde, labels=chosen.labels())
-    found = chosen.run(prior(torch.empty(N, *SHAPE)), score, predictor_noise, corrector_noise)
-    samples = found.double().numpy()
+    x = chosen.run(prior(torch.empty(N, *SHAPE)), score, predictor_noise, corrector_noise)
+    samples = x.double().numpy()
     mean_squares = N * np.sum((samples.mean(0) - mean) ** 2 / variance)
     assert stats.chi2.sf(mean_squares, D) > P
     ratios = (N - 1) * samples.var(0, ddof=1) / variance
@@ -123,7 +122,7 @@ def test_fd_diagonal_is_unbiased_and_knows_its_error(distance: float) -> None:
     """The mean of the replications within four standard errors of the distance, and the error to 25%.
 
     The spread over 4000 replications is itself known to 2%; the rest of the 25% is for the delta
-    method's remainder at n = 20. At equality (distance 0) every first-order term of the error is nought
+    method's remainder at n = 20. At equality (distance 0) every first-order term of the error is zero
     and its plug-in estimate is all noise, which must not be counted as error.
     """
     rng = np.random.default_rng(3)
@@ -141,25 +140,6 @@ def test_fd_diagonal_is_unbiased_and_knows_its_error(distance: float) -> None:
     assert np.sqrt(np.mean(errors**2)) == pytest.approx(spread, rel=0.25)
 
 
-def test_mixture_score_is_the_gradient() -> None:
-    """Against autograd of the log density written with torch's own distributions."""
-    rng = np.random.default_rng(5)
-    weight = np.array([0.2, 0.5, 0.3])
-    mean, variance = rng.normal(size=(3, 1, 2, 3)), rng.uniform(0.1, 2, size=(3, 1, 2, 3))
-    model = MixtureModel(Mixture(weight, mean, variance), "cpu", torch.float64, color=None, range_=(0.0, 1.0))
-    for name in built_ins("sdes"):
-        law = installed().build("sdes", name, {})
-        for t in (1e-3, 0.2, 0.6, 1.0):
-            level = law.at(t)
-            x = torch.from_numpy(rng.normal(size=(5, 1, 2, 3))).requires_grad_()
-            spread = torch.from_numpy(np.sqrt(level.alpha**2 * variance + level.sigma**2))
-            normal = torch.distributions.Normal(level.alpha * torch.from_numpy(mean), spread)
-            parts = normal.log_prob(x[:, None]).flatten(2).sum(2) + torch.from_numpy(np.log(weight))
-            (expected,) = torch.autograd.grad(parts.logsumexp(1).sum(), x)
-            found = model.score(x.detach(), level)
-            assert float((found - expected).abs().max() / expected.abs().max()) < 1e-10
-
-
 @pytest.mark.parametrize("order", ["corrector_first", "predictor_first"])
 @pytest.mark.parametrize("sde_name", ["ve", "subvp"])
 def test_a_corrector_alone_ends_on_its_own_mean(sde_name: str, order: str) -> None:
@@ -174,6 +154,6 @@ def test_a_corrector_alone_ends_on_its_own_mean(sde_name: str, order: str) -> No
     prior, predictor_noise, corrector_noise = noise_streams(7, 0, "cpu")
     score = Prediction(gaussian(mu, lam, torch.float64), chosen.sde)
     start = prior(torch.empty(n, *SHAPE, dtype=torch.float64))
-    found = chosen.run(start, score, predictor_noise, corrector_noise).numpy()
-    below = stats.chi2.cdf((found**2 / variance).sum(), n * D)
+    x = chosen.run(start, score, predictor_noise, corrector_noise).numpy()
+    below = stats.chi2.cdf((x**2 / variance).sum(), n * D)
     assert P / 2 < below < 1 - P / 2

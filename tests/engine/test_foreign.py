@@ -1,0 +1,104 @@
+"""Metrics of images that anyone made, from Python."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from bench import BenchError, Extract, Extractor, Features, MetricContext
+from bench.data.memory import MemoryImages
+from bench.engine.foreign import measure_images_of, metrics_of
+from bench.events import Advance, Event
+from tests.support.images import folder, pixels
+from tests.support.metrics import CPU, metric_context
+from tests.support.plugins import hooks, installed
+
+
+class Means(Extractor):
+    """The means of the colors of small images."""
+
+    name = "means"
+    width = 3
+    shape = (3, 32, 32)
+
+    def load(self, device: Any) -> Extract:
+        return lambda images: Features(images.flatten(2).float().mean(dim=2))
+
+
+@pytest.fixture
+def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MetricContext:
+    """A context that knows `Means`, with an empty cache, in an empty folder."""
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    registry = installed().copy()
+    registry.load(hooks("extractors", Means), "test", "1")
+    return metric_context(registry)
+
+
+def test_folders_tensors_and_archives_are_measured_alike(context: MetricContext) -> None:
+    np.savez("b.npz", pixels(30, 32))
+    images = pixels(20, 32)
+    folder(Path("a"), images)
+    np.savez("a.npz", images)
+    metrics = metrics_of(["fd"], {"extractor": "means", "reference": "b.npz"}, context)
+    tensor = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
+    values = []
+    for source in ("a", "a.npz", MemoryImages(images, batch=7), MemoryImages(tensor)):
+        measurement = measure_images_of(source, metrics, context)
+        (label,) = measurement.metrics
+        result = measurement.metrics[label]
+        # the label leaves out the reference, which is told beside the value
+        assert (label, result.reference) == ("fd-means", "b.npz")
+        assert result.reference_card["n"] == 30
+        assert result.record.parameters["reference"] == "b.npz"
+        assert (result.record.n, measurement.shape, measurement.source["n"]) == (20, (3, 32, 32), 20)
+        values.append(result.record.value)
+    rows = [x.reshape(len(x), -1, 3).mean(axis=1) for x in (images, pixels(30, 32))]
+    expected = _frechet(*rows)
+    # sums of other batches; features are float32
+    assert values == pytest.approx([expected] * 4, rel=1e-4)
+
+
+def _frechet(a: Any, b: Any) -> float:
+    from scipy.linalg import sqrtm
+
+    ca, cb = np.cov(a.T), np.cov(b.T)
+    difference = a.mean(0) - b.mean(0)
+    return float(difference @ difference + np.trace(ca + cb - 2 * np.real(sqrtm(ca @ cb))))
+
+
+def test_progress_is_reported(context: MetricContext) -> None:
+    events: list[Event] = []
+    ours = MetricContext(context.registry, CPU, emit=events.append)
+    metrics = metrics_of(["class_score"], {"splits": 2}, ours)
+    measure_images_of(MemoryImages(pixels(20, 32), name="mine", batch=8), metrics, ours)
+    assert [event for event in events if isinstance(event, Advance)] == [
+        Advance("measuring mine", done, 20, "images") for done in (0, 8, 16, 20)
+    ]
+
+
+def test_images_of_a_wrong_size_are_refused_before_they_are_read(context: MetricContext) -> None:
+    metrics = metrics_of(["fd_cifar10"], {}, context)
+    images = MemoryImages(pixels(20, 64))
+    with pytest.raises(BenchError, match="cifar10-features takes 3x32x32 images, not 3x64x64"):
+        measure_images_of(images, metrics, context)
+
+
+def test_metrics_of_more_than_images_are_refused(context: MetricContext) -> None:
+    metrics = metrics_of(["class_share"], {}, context)
+    with pytest.raises(BenchError, match="class_share takes images, labels of a run"):
+        measure_images_of(MemoryImages(pixels(20, 32)), metrics, context)
+
+
+def test_a_reference_goes_to_those_that_take_one(context: MetricContext) -> None:
+    fd, score = metrics_of(["fd", "class_score"], {"reference": "cifar10", "extractor": "means"}, context)
+    assert fd.values()["reference"] == "cifar10-train"
+    assert "reference" not in score.values()
+    with pytest.raises(BenchError, match="fd_cifar10 is always against cifar10-train: leave out --reference"):
+        metrics_of(["fd_cifar10"], {"reference": "mine.npz"}, context)
+    with pytest.raises(BenchError, match="fd_dct is always against gaussian-cifar10"):
+        metrics_of(["fd_dct"], {"reference": "mine.npz"}, context)

@@ -1,0 +1,64 @@
+"""iPNDM against diffusers', and its weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from bench import Sampler, Tensor
+from bench_fast.ipndm import WEIGHTS
+from tests.support.plugins import installed
+from tests.support.published_fast import (
+    PLACES,
+    STEPS,
+    agree,
+    diffusers,
+    norm,
+    ours,
+    plain,
+    quiet,
+    score_function,
+    start,
+    theirs,
+    within,
+)
+
+pytestmark = quiet
+
+
+@pytest.mark.parametrize(("checkpoint", "law"), PLACES)
+@pytest.mark.parametrize("order", [4])
+def test_it_is_diffusers(checkpoint: str, law: str, order: int) -> None:
+    sde = installed().build("sdes", law, {})
+    predictor = installed().build("predictors", "ipndm", {"order": order})
+    schedule = Sampler(sde, predictor, steps=STEPS, grid="polynomial").schedule()[:-1]
+    scheduler = diffusers.IPNDMScheduler()
+    scheduler.set_timesteps(len(schedule))
+    # its own alphas and betas are those of a trigonometric schedule
+    factors = [(s.alpha / norm(s), s.sigma / norm(s)) for s in schedule]
+    last = schedule[-1]
+    factors.append((last.alpha_next / norm(last, end=True), last.sigma_next / norm(last, end=True)))
+    scheduler.alphas, scheduler.betas = torch.tensor(factors, dtype=torch.float64).T
+    scheduler.timesteps = torch.arange(len(factors))
+    p = score_function(checkpoint, sde)
+    x = start(p, sde)
+
+    def step(scheduler: Any, i: int, eps: Tensor, z: Tensor) -> Tensor:
+        # it reads the noise as alpha times the output plus sigma times z
+        output = (eps - scheduler.betas[i] * z) / scheduler.alphas[i]
+        return plain(scheduler, i, output, z)
+
+    with torch.no_grad():
+        x_ours = ours(predictor, schedule, p, x, torch.randn_like)
+        agree(x_ours, theirs(scheduler, schedule, p, x, step), within(checkpoint))
+
+
+@pytest.mark.parametrize("weights", WEIGHTS, ids=len)
+def test_the_weights_integrate_polynomials_over_the_next_step(weights: tuple[float, ...]) -> None:
+    """Through values at 0, -1, -2, ...: u^k, k below their number, integrates to 1 / (k + 1)."""
+    nodes = -np.arange(len(weights), dtype=float)
+    for k in range(len(weights)):
+        assert float(np.array(weights) @ nodes**k) == pytest.approx(1 / (k + 1), rel=1e-12)

@@ -1,0 +1,109 @@
+"""The Fréchet distance as a metric: its state, its limit, its replicates, its labels."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from bench import BenchError, FeatureMetric, Features, MetricResult, Reference
+from bench_fid.extrapolation import Rows
+from bench_fid.frechet import FrechetDistance
+from tests.plugins.bench_fid.test_extrapolation import D, N, rows
+from tests.support.metrics import metric_context
+from tests.support.plugins import installed
+
+
+def standard() -> Reference:
+    """The standard normal itself, without sampling noise."""
+    return Reference(np.zeros(D), np.eye(D), None, {}, "")
+
+
+def reading(features: Rows, **given: Any) -> MetricResult:
+    """The Fréchet distance to the standard normal."""
+    measured = FrechetDistance(standard(), **given)
+    for part in np.array_split(features, 4):
+        measured.update(Features(torch.from_numpy(part)))
+    return measured.compute()
+
+
+def test_the_record_has_the_fit_the_plain_value_and_the_interval_under_their_names() -> None:
+    x = rows(0)
+    plain = reading(x)
+    assert (plain.error, plain.details, plain.note) == (None, {}, "")
+    limit = reading(x, with_limit=True)
+    assert limit.details["at_n"] == plain.value
+    line = limit.details["fit"]
+    assert limit.value == line["value"] < plain.value
+    assert line["points"][-1] == [N, pytest.approx(plain.value, rel=1e-9)]
+    assert limit.error is None
+    assert json.loads(json.dumps(limit.details))["fit"]["slope"] == line["slope"]
+    spread = reading(x, replicates=40)
+    assert spread.value == plain.value
+    assert spread.error == spread.details["interval"]["sd"]
+    both = reading(x, with_limit=True, replicates=40)
+    assert both.value == limit.value
+    # the limit's own replicates, not those of the distance at n
+    assert both.error is not None
+    assert both.error != spread.error
+    assert both.details["interval"]["low"] < both.value < both.details["interval"]["high"]
+    assert reading(x, with_limit=True) == limit
+    assert "4 d = 32" in reading(rows(0, 30), with_limit=True).note
+
+
+def test_rows_are_kept_only_where_they_are_needed() -> None:
+    measured = FrechetDistance(standard())
+    measured.update(Features(torch.from_numpy(rows(0))))
+    assert measured._rows is None
+    measured = FrechetDistance(standard(), with_limit=True)
+    measured.update(Features(torch.from_numpy(rows(0))))
+    assert measured._rows is not None
+    assert measured._rows[0].dtype == np.float32
+    assert measured.leave_one_out() == []
+
+
+def metric(name: str, **given: Any) -> FeatureMetric:
+    """A metric of the registry."""
+    found: FeatureMetric = installed().build("metrics", name, given)
+    return found
+
+
+def test_the_limit_has_a_column_of_its_own_and_replicates_have_none() -> None:
+    assert metric("fid").label == metric("fid", bootstrap=100).label == "fid"
+    assert metric("fid", extrapolate="true").label == "fid_inf"
+    assert metric("fid", extrapolate="true", bootstrap="100", mode="clean").label == "fid_inf-clean"
+    assert metric("fd_cifar10", extrapolate=True, rounding="truncate").label == "fd_cifar10_inf-truncate"
+    assert metric("fd", extrapolate=True).label == "fd_inf-pixels"
+    with pytest.raises(BenchError, match="0 or at least 40, not 10"):
+        metric("fid", bootstrap=10)
+
+
+def test_leaving_out_batches_is_measuring_without_them() -> None:
+    state = FrechetDistance(standard())
+    parts = np.array_split(rows(0), 4)
+    for part in parts:
+        state.update(Features(torch.from_numpy(part)))
+    for i, value in enumerate(state.leave_one_out()):
+        rest = np.concatenate([part for j, part in enumerate(parts) if j != i])
+        assert value == pytest.approx(reading(rest).value, rel=1e-9)
+
+
+def test_references_and_extractors() -> None:
+    context = metric_context()
+    for name, extractor in (("fd_cifar10", "cifar10-features"), ("fd", "pixels"), ("fid", "inception")):
+        assert metric(name).reference_name() == "cifar10-train"
+        assert metric(name).extractor_plugin(context).name == extractor
+    assert metric("fid", mode="clean").extractor_plugin(context).label == "inception-clean"
+    provenance = metric("fd_cifar10").provenance(context)
+    assert set(provenance) == {"cifar10-features", "cifar10-train"}
+    with pytest.raises(BenchError, match="on Inception's features the Fréchet distance is called fid"):
+        metric("fd", extractor="inception")
+
+
+def test_bootstrap_replicates_decide_nothing_and_the_limit_has_a_flag() -> None:
+    parameters = {parameter.name: parameter for parameter in type(metric("fid")).parameters()}
+    assert not parameters["bootstrap"].decides
+    assert parameters["extrapolate"].flag == "extrapolate"

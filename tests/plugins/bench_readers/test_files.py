@@ -1,0 +1,49 @@
+"""Files that may hold anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from bench import BenchError
+from bench_readers.files import safetensors_file, torch_file
+
+
+class Acts:
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (Path.touch, (self.marker,))
+
+
+def test_tensors_are_read(tmp_path: Path) -> None:
+    torch.save({"x": torch.ones(2)}, tmp_path / "a.pt")
+    save_file({"x": torch.ones(2)}, tmp_path / "a.safetensors")
+    assert torch.equal(torch_file(tmp_path / "a.pt")["x"], torch.ones(2))
+    assert torch.equal(safetensors_file(tmp_path / "a.safetensors")["x"], torch.ones(2))
+
+
+def test_nothing_of_a_file_is_run(tmp_path: Path) -> None:
+    torch.save({"x": Acts(tmp_path / "ran")}, tmp_path / "a.pt")
+    with pytest.raises(BenchError, match="which is not data; nothing of it was run"):
+        torch_file(tmp_path / "a.pt")
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(None, "is missing"), (b"<html>", "is a web page"), (b"", "damaged"), (b"PK\x03\x04", "damaged")],
+)
+def test_other_files_are_one_line(tmp_path: Path, content: bytes | None, message: str) -> None:
+    path = tmp_path / "a.bin"
+    if content is not None:
+        path.write_bytes(content)
+    for read in (torch_file, safetensors_file):
+        with pytest.raises(BenchError, match=message) as caught:
+            read(path)
+        assert str(caught.value).startswith("a.bin ")
+        assert "\n" not in str(caught.value)

@@ -1,0 +1,47 @@
+"""Which device a run uses, and what kind it is."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from bench import BenchError
+from bench.devices import choose_device, device_kind
+
+GPU = torch.cuda.is_available()
+
+
+def test_auto_is_the_gpu_where_there_is_one() -> None:
+    assert choose_device("auto").type == ("cuda" if GPU else "cpu")
+    assert choose_device("cpu") == torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("gpu", "unknown device 'gpu': take auto, cpu, cuda or cuda:N"),
+        ("meta", "device 'meta' is not supported: take auto, cpu, cuda or cuda:N"),
+    ],
+)
+def test_other_devices_are_refused_in_a_line(name: str, message: str) -> None:
+    with pytest.raises(BenchError) as error:
+        choose_device(name)
+    assert str(error.value) == message
+
+
+@pytest.mark.skipif(GPU, reason="there is a GPU")
+def test_a_missing_gpu_is_refused_with_the_remedy() -> None:
+    with pytest.raises(BenchError, match=r"^torch finds no GPU: take --device cpu$"):
+        choose_device("cuda")
+
+
+def test_more_gpus_than_there_are_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert choose_device("cuda:1") == torch.device("cuda:1")
+    with pytest.raises(BenchError, match=r"^there is no cuda:2: torch finds 2 GPU\(s\)$"):
+        choose_device("cuda:2")
+
+
+def test_the_kind_of_a_cpu_is_its_instruction_set() -> None:
+    assert device_kind("cpu") == f"cpu {torch.backends.cpu.get_cpu_capability()}"
