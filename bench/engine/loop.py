@@ -6,12 +6,12 @@ import dataclasses
 import datetime
 import functools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
-from bench.engine.batch import attempt_batch, failure_of
-from bench.engine.executor import Batch, BatchFailure, BatchResult, Executor
+from bench.engine.batch import attempt_batch, attempt_batch_elsewhere, failure_of
+from bench.engine.executor import Batch, BatchFailure, BatchResult, Executor, Outcome
 from bench.engine.measuring import measure_run
 from bench.engine.session import Session
 from bench.errors import BenchError, StoreError
@@ -148,10 +148,11 @@ class Engine:
         """One pass over the pending runs; whether anything was recorded or computed."""
         before = len(self.records), len(self._new_batches)
         by_key = {run.spec.fingerprint: run for run in pending}
+        work: Callable[[Batch], Outcome]
         if self.executor.in_process:
             work = functools.partial(attempt_batch, session=self.session, emit=self.emit)
         else:
-            work = functools.partial(attempt_batch)
+            work = attempt_batch_elsewhere
         for batch, outcome in self.executor.map(work, self._stream(pending)):
             self._take(by_key[batch.spec.fingerprint], batch, outcome)
         lost = [run for run in pending if run.waiting and run.place not in self.records]
@@ -271,10 +272,10 @@ class Engine:
 
     def _record_unplanned(self, run: UnplannedRun) -> Record:
         """Record a run that could not be planned as failed."""
-        log = self.store.write_log(run.fingerprint, run.log)
-        update = {"reason": run.reason, "log": str(log)}
-        record = self._header(run, run.outputs, "failed", None).model_copy(update=update)
         with self.store.locked(run.fingerprint):
+            log = self.store.write_log(run.fingerprint, run.log)
+            update = {"reason": run.reason, "log": str(log)}
+            record = self._header(run, run.outputs, "failed", None).model_copy(update=update)
             self.store.write_record(record)
         return record
 

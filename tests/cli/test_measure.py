@@ -12,12 +12,10 @@ import pytest
 
 from bench import Metric, MetricContext, MetricResult, MetricState, Register, Tensor, hookimpl, param
 from bench.engine.remeasuring import record_batches
-from bench.results.manifest import SuitePlan
-from bench.results.record import Record
 from bench.results.store import Store
 from tests.support import made_up
 from tests.support.plans import quick_spec
-from tests.support.runs import exit_status, forbid_batches, records_in, registry_with
+from tests.support.runs import exit_status, forbid_batches, registry_with
 
 RUN = ("run", "--device", "cpu", "--grid", "uniform", "--steps", "30", "--batch-size", "8")
 GAUSSIAN = ("--checkpoint", "gaussian-cifar10")
