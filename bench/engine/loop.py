@@ -6,6 +6,7 @@ import dataclasses
 import datetime
 import functools
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
@@ -118,8 +119,9 @@ class Engine:
             while pending:
                 progressed = self._round(pending)
                 pending = [run for run in pending if run.place not in self.records]
-                if pending and not progressed:
-                    self._wait(pending[0])
+                busy = next((run for run in pending if run.busy), None)
+                if busy is not None and not progressed:
+                    self._wait(busy)
         finally:
             for lock in self._locks.values():
                 lock.release()
@@ -153,12 +155,24 @@ class Engine:
             work = functools.partial(attempt_batch, session=self.session, emit=self.emit)
         else:
             work = attempt_batch_elsewhere
-        for batch, outcome in self.executor.map(work, self._stream(pending)):
-            self._take(by_key[batch.spec.fingerprint], batch, outcome)
-        lost = [run for run in pending if run.waiting and run.place not in self.records]
-        for run in lost:
-            text = f"the executor {self.executor.name} lost {len(run.waiting)} batches"
-            self._fail(run, BatchFailure(text, text))
+        name, error = self.executor.name, ""
+        log = ""
+        try:
+            for batch, outcome in self.executor.map(work, self._stream(pending)):
+                self._take(by_key[batch.spec.fingerprint], batch, outcome)
+        except (BenchError, OSError):
+            raise
+        except Exception as exception:
+            error = f"{type(exception).__name__}: {' '.join(str(exception).split())} (executor {name})"
+            log = "".join(traceback.format_exception(exception))
+        progressed = (len(self.records), len(self._new_batches)) != before
+        for run in pending:
+            # an executor that takes no batch at all would be called for ever
+            ignored = not (progressed or run.handed_out or run.busy)
+            if run.place not in self.records and (run.waiting or ignored):
+                verb = f"lost {len(run.waiting)} batches" if run.waiting else "took no batch"
+                reason = error or f"the executor {name} {verb}"
+                self._fail(run, BatchFailure(reason, log or reason))
         return (len(self.records), len(self._new_batches)) != before
 
     def _stream(self, pending: list[_Progress]) -> Iterator[Batch]:
@@ -320,9 +334,8 @@ class Engine:
 
     def _wait(self, run: _Progress) -> None:
         """Wait until another process is done with the first batch that it holds."""
-        if run.busy:
-            with self.store.locked(run.busy[0].name, functools.partial(self._emit_waiting, run.spec)):
-                pass
+        with self.store.locked(run.busy[0].name, functools.partial(self._emit_waiting, run.spec)):
+            pass
 
     def _emit_waiting(self, spec: RunSpec) -> None:
         self.emit(RunWaiting(spec.fingerprint, spec.label))
