@@ -63,11 +63,11 @@ def test_golden(table: Table) -> None:
     """Every byte of the tables made of a fixed set of records, one cell failed and others missing."""
     fill(Store(Path("results")), suite_plan("table1"), **GAPS)
     table("table1", "--no-plots", status=1)
-    made = {p.name: p.read_text() for p in Path("results/table1/made-up").iterdir()}
+    files = {p.name: p.read_text() for p in Path("results/table1/made-up").iterdir()}
     golden = {p.name: p.read_text() for p in (GOLDEN / "table1").iterdir()}
-    assert made.keys() == golden.keys()
+    assert files.keys() == golden.keys()
     for name, text in golden.items():
-        assert made[name] == text, name
+        assert files[name] == text, name
 
 
 def test_every_published_cell_is_in_the_wide_csv(table: Table) -> None:
@@ -114,12 +114,12 @@ def test_the_suite_samples_as_the_paper_did() -> None:
 
 def test_the_same_records_give_the_same_bytes(table: Table) -> None:
     fill(Store(Path("results")), suite_plan("nfe"))
-    made = []
+    folders = []
     for folder in ("one", "two"):
         table("nfe", "--to", folder)
-        made.append({p.name: p.read_bytes() for p in Path(folder, "nfe", "made-up").iterdir()})
-    assert made[0] == made[1]
-    assert {Path(name).suffix for name in made[0]} == {".csv", ".md", ".tex", ".png", ".svg"}
+        folders.append({p.name: p.read_bytes() for p in Path(folder, "nfe", "made-up").iterdir()})
+    assert folders[0] == folders[1]
+    assert {Path(name).suffix for name in folders[0]} == {".csv", ".md", ".tex", ".png", ".svg"}
 
 
 @pytest.mark.parametrize(
