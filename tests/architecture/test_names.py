@@ -117,7 +117,7 @@ PHRASES = {
 BANNED = {re.compile(pattern, re.IGNORECASE): better for pattern, better in (SPELLINGS | PHRASES).items()}
 
 KEYS = {"licence", "colour", "centre", "centred", "grey"}
-"""Keys of existing file formats: in quotes or backticks, behind a dot, before ``=``, or as in ``KEY: Text``."""
+"""Keys of existing file formats: in quotes or backticks, behind a dot, before ``=``, or in ``KEY: Text``."""
 
 
 def prose_of(file: Path) -> Iterator[tuple[str, int]]:

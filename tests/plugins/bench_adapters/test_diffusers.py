@@ -181,6 +181,9 @@ def test_settings_are_those_of_the_library() -> None:
     assert not torch.equal(x, y)
 
 
+TYPED = "must have the type of its default"
+
+
 @pytest.mark.parametrize(
     ("name", "parameters", "message"),
     [
@@ -190,9 +193,9 @@ def test_settings_are_those_of_the_library() -> None:
         ("<SchedulerClass>", {}, "stands for many solvers: put a name in place of <SchedulerClass>"),
         ("UniPCMultistepScheduler", {"config": "solver_oder=3"}, "no setting 'solver_oder' (did you mean"),
         ("UniPCMultistepScheduler", {"config": "solver_order"}, "config takes key=value,key=value, not"),
-        ("UniPCMultistepScheduler", {"config": "solver_order=two"}, "the type of its default, 2, not 'two'"),
-        ("UniPCMultistepScheduler", {"config": "solver_order=true"}, "the type of its default, 2, not"),
-        ("UniPCMultistepScheduler", {"config": "solver_type=3"}, "solver_type must have the type of its default"),
+        ("UniPCMultistepScheduler", {"config": "solver_order=two"}, f"{TYPED}, 2, not 'two'"),
+        ("UniPCMultistepScheduler", {"config": "solver_order=true"}, f"{TYPED}, 2, not"),
+        ("UniPCMultistepScheduler", {"config": "solver_type=3"}, f"solver_type {TYPED}, 'bh2'"),
         ("UniPCMultistepScheduler", {"config": "beta_start=0.1"}, "beta_start can't be set: the SDE"),
         ("DDIMScheduler", {"config": "timestep_spacing=odd"}, "odd is not supported"),
         ("DDIMScheduler", {"steps": 0}, "steps must be >= 1"),
