@@ -20,7 +20,6 @@ from rich.console import Console
 from bench import BenchError, cache
 from bench import download as fetch
 from bench.cli import main
-from bench.cli.console import amount
 from bench.plan.installed import load_cards
 from bench.plan.settings import card_folders
 from tests.support.plugins import installed
@@ -285,11 +284,3 @@ def test_a_mistake_about_cards_is_one_line(folder: Path, toml: str, message: str
         card_folders()
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("size", "text"),
-    [(None, ""), (7, "7 B"), (999, "999 B"), (1000, "1 kB"), (5_841_848, "5.84 MB"), (2 * 10**9, "2 GB")],
-)
-def test_amounts(size: int | None, text: str) -> None:
-    assert amount(size) == text
