@@ -29,13 +29,13 @@ def saved(content: Any) -> bytes:
 
 def changed(part: str, **tensors: Any) -> bytes:
     """The published file with some of its ``model``, or its whole average, replaced; None takes away."""
-    result = files.published(NAME)
+    content = files.published(NAME)
     if part == "ema":
-        result["ema"]["shadow_params"] = tensors["shadow_params"]
+        content["ema"]["shadow_params"] = tensors["shadow_params"]
     else:
-        merged = result["model"] | tensors
-        result["model"] = {name: tensor for name, tensor in merged.items() if tensor is not None}
-    return saved(result)
+        merged = content["model"] | tensors
+        content["model"] = {name: tensor for name, tensor in merged.items() if tensor is not None}
+    return saved(content)
 
 
 class Acts:
@@ -49,13 +49,13 @@ class Acts:
 
 
 def average() -> list[torch.Tensor]:
-    result: list[torch.Tensor] = files.published(NAME)["ema"]["shadow_params"]
-    return result
+    tensors: list[torch.Tensor] = files.published(NAME)["ema"]["shadow_params"]
+    return tensors
 
 
 def first() -> torch.Tensor:
-    result: torch.Tensor = files.published(NAME)["model"][FIRST]
-    return result
+    tensor: torch.Tensor = files.published(NAME)["model"][FIRST]
+    return tensor
 
 
 DAMAGED = "not a file of torch.save's, or damaged"
