@@ -191,7 +191,6 @@ _EXPORTS = {
 _MODULES = {name: module for module, names in _EXPORTS.items() for name in names}
 
 __all__ = [
-    "SDE",
     "Advance",
     "Array",
     "Attention",
@@ -250,6 +249,7 @@ __all__ = [
     "Results",
     "Rounding",
     "RunSpec",
+    "SDE",
     "Sampler",
     "Solver",
     "Step",
