@@ -139,8 +139,8 @@ def test_import_then_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> No
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--checkpoint", "cifar10-tiny"], "cifar10-tiny has learned no variance"),
-        (["--checkpoint", "gaussian-cifar10"], "gaussian-cifar10 has learned no variance"),
+        (["--checkpoint", "cifar10-tiny"], "cifar10-tiny has no learned variance"),
+        (["--checkpoint", "gaussian-cifar10"], "gaussian-cifar10 has no learned variance"),
     ],
 )
 def test_learned_variance_where_there_is_none(
