@@ -63,10 +63,6 @@ class Session:
         if held is not None and held[0] == key:
             return held
         self._warm.clear()
-        if device.type == "cuda":
-            # torch has these switches per process only: they follow the loaded model
-            tf32 = spec.precision == "tf32"
-            torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
         return key, load_model(
             card, sde, device, self.registry, precision=spec.precision, compile=spec.compile
         )

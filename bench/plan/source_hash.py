@@ -30,10 +30,11 @@ CORE: dict[Literal["samples", "metrics"], tuple[str, ...]] = {
         "checkpoints",
         "tasks",
         "data",
+        "devices.py",
         "engine/batch.py",
         "engine/session.py",
     ),
-    "metrics": ("metrics", "closed_form", "data"),
+    "metrics": ("metrics", "closed_form", "data", "devices.py"),
 }
 """Files and folders of ``bench`` that decide the numbers of a batch, and the values of metrics."""
 
