@@ -98,7 +98,7 @@ def test_continuous_labels() -> None:
 
 
 def test_discrete_labels_at_the_trained_scales() -> None:
-    """P1000: integers, from the largest noise on; VE counts it as nought."""
+    """P1000: integers, from the largest noise on; VE counts it as zero."""
     np.testing.assert_array_equal(labels_of("vp, discrete", 1000), np.arange(1000)[::-1])
     np.testing.assert_array_equal(labels_of("ve, discrete", 1000), np.arange(1000))
     np.testing.assert_allclose(labels_of("cosine", 4000), np.arange(4000)[::-1] / 4)

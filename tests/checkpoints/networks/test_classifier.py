@@ -107,7 +107,7 @@ def test_gradient_is_that_of_finite_differences(sigma: float) -> None:
     levels = torch.full((3,), sigma, dtype=torch.float64)
     x = noisy(3, levels, torch.float64)
     result = gradient(classifier, x, levels)
-    # steps in units of the image's own scale, which the network normalises
+    # steps in units of the image's own scale, which the network normalizes
     unit, h = result / result.norm() * math.sqrt(sigma**2 + 0.25), 1e-3
     with torch.no_grad():
         differences = [

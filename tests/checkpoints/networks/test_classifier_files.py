@@ -86,7 +86,7 @@ def test_weights_that_are_no_safetensors_are_told_in_one_line(card: Path) -> Non
 
 
 def made_up(path: Path, images: int) -> None:
-    """Coloured noise and ten labels, filed as the recipes read CIFAR-10."""
+    """Colored noise and ten labels, filed as the recipes read CIFAR-10."""
     rng = np.random.default_rng(0)
     arrays: dict[str, Any] = {}
     for split in ("train", "test"):

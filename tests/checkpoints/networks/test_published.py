@@ -206,7 +206,7 @@ def test_channels_last_throughout_and_nothing_made_per_call(configuration: str) 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_group_norm_adds_up_in_float32(layout: torch.memory_format) -> None:
-    """Of numbers far from nought: sums in bfloat16 would be off by their mean's rounding, 30 * 2^-9 here."""
+    """Of numbers far from zero: sums in bfloat16 would be off by their mean's rounding, 30 * 2^-9 here."""
     torch.manual_seed(0)
     norm = GroupNorm(16, 64, eps=1e-6)
     x = (torch.randn(2, 64, 32, 32) + 30).bfloat16().contiguous(memory_format=layout)
