@@ -14,7 +14,17 @@ import bench
 from bench import Batch, BenchError, Executor, Outcome
 from bench.engine.loop import Engine
 from bench.engine.session import Session
-from bench.events import BatchDone, Event, RunDone, RunMeasuring, RunStarted, StepDone
+from bench.events import (
+    Advance,
+    BatchDone,
+    Event,
+    Notice,
+    RunDone,
+    RunMeasuring,
+    RunStarted,
+    StepDone,
+    Working,
+)
 from bench.plan.settings import Settings
 from bench.results.record import Record
 from bench.results.run_spec import RunSpec
