@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from bench.data.images import Images
 from bench.data.memory import MemoryImages
 from bench.devices import choose_device
+from bench.engine.executor import Executor
 from bench.engine.foreign import ImageMeasurement, measure_images_of, metrics_of
 from bench.engine.loop import Engine, Rerun
 from bench.engine.remeasuring import Remeasurement, measure_records
@@ -24,7 +25,7 @@ from bench.plan.contexts import MetricContexts, metric_context
 from bench.plan.dry_run import DryRun, dry_run
 from bench.plan.installed import installed_registry
 from bench.plan.objects import Selection, register_objects
-from bench.plan.planning import Objects, Plan, build_metrics
+from bench.plan.planning import Objects, Plan, build_metrics, build_plugin
 from bench.plan.request import Request, results_folder
 from bench.plan.settings import settings
 from bench.plugins.registry import Registry
@@ -57,6 +58,7 @@ class Job:
     store: Store
     contexts: MetricContexts
     registry: Registry
+    executor: Executor
 
     def dry_run(self, rerun: Rerun = "failed") -> DryRun:
         """What executing the job would do."""
@@ -64,20 +66,16 @@ class Job:
 
     def execute(self, rerun: Rerun = "failed", emit: Emit = silent) -> Results:
         """Do the runs and return their records."""
-        settings = self.plan.settings
         for suite_plan in self.plan.suite_plans:
             self.store.write_suite(suite_plan)
-        executor = self.registry.build(
-            "executors", settings.executor, settings.parameters.get("executor", {})
-        )
         engine = Engine(
             self.store,
-            executor,
+            self.executor,
             Session(self.registry),
             self.contexts,
             emit=emit,
             rerun=rerun,
-            prune=settings.prune,
+            prune=self.plan.settings.prune,
         )
         return Results(engine.execute(self.plan.runs), self.store)
 
@@ -104,7 +102,9 @@ def plan_job(
     out = settings.out.expanduser()
     contexts = MetricContexts(registry, out, emit)
     plan = request.plan(contexts, objects)
-    return Job(plan, Store(out, writes=writes, emit=emit), contexts, registry)
+    parameters = settings.parameters.get("executor", {})
+    executor = build_plugin(registry, objects or {}, "executors", settings.executor, parameters)
+    return Job(plan, Store(out, writes=writes, emit=emit), contexts, registry, executor)
 
 
 def run(

@@ -97,6 +97,17 @@ def run_batch(spec: RunSpec, index: int, session: Session | None = None, emit: E
     return BatchResult(outputs, facts)
 
 
+@functools.cache
+def process_session() -> Session:
+    """The session of a process that computes batches for another one; nothing else holds it in between."""
+    return Session.of_installed()
+
+
+def attempt_batch_elsewhere(batch: Batch) -> Outcome:
+    """`attempt_batch` in a process of an executor: the model stays loaded from batch to batch."""
+    return attempt_batch(batch, process_session())
+
+
 def attempt_batch(batch: Batch, session: Session | None = None, emit: Emit = silent) -> Outcome:
     """`run_batch`, with whatever a plugin raises as plain data, so that it can travel between processes."""
     try:
@@ -112,6 +123,7 @@ def failure_of(error: Exception, spec: RunSpec) -> BatchFailure:
     sampler = spec.sampler
     parts = {
         "task": spec.task,
+        "sde": sampler.sde,
         "predictor": sampler.predictor,
         "corrector": sampler.corrector,
         "solver": sampler.solver,

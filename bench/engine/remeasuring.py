@@ -106,6 +106,10 @@ def _suite_plans(store: Store, suite: str) -> list[SuitePlan]:
     plans = store.read_suites(suite)
     if not plans:
         folder = store.root / "suites"
+        if list((folder / suite).glob("*.json")):
+            raise BenchError(
+                f"no plan of suite {suite!r} in {store.root} can be read: bench run --suite {suite} makes it again"
+            )
         known = [path.name for path in folder.iterdir()] if folder.is_dir() else []
         raise BenchError(
             f"no run of suite {suite!r} in {store.root}{did_you_mean(suite, known)}: "

@@ -47,11 +47,11 @@ class Free(Model):
 
 def sampler(steps: int, predictor: str = "reverse_diffusion", corrector: str = "langevin") -> Sampler:
     """A predictor-corrector sampler on VP."""
-    found = installed()
+    registry = installed()
     return Sampler(
-        sde=found.build("sdes", "vp", {}),
-        predictor=found.build("predictors", predictor, {}),
-        corrector=found.build("correctors", corrector, {}),
+        sde=registry.build("sdes", "vp", {}),
+        predictor=registry.build("predictors", predictor, {}),
+        corrector=registry.build("correctors", corrector, {}),
         steps=steps,
     )
 
@@ -121,11 +121,11 @@ def step_cost(size: tuple[int, ...], rounds: int = 31, against: Loop = floor_loo
     loops = (step_loop(size, steps), against(size, steps))
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(rounds + 1):
-        for loop, found in zip(loops, times, strict=True):
+        for loop, durations in zip(loops, times, strict=True):
             begun = time.perf_counter()
             loop()
-            found.append((time.perf_counter() - begun) / steps * 1e6)
-    ours, floor = (found[1:] for found in times)
+            durations.append((time.perf_counter() - begun) / steps * 1e6)
+    ours, floor = (durations[1:] for durations in times)
     ratio = statistics.median(a / b for a, b in zip(ours, floor, strict=True))
     return Cost(statistics.median(ours), statistics.median(floor), ratio)
 

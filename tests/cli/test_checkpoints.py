@@ -20,7 +20,6 @@ from rich.console import Console
 from bench import BenchError, cache
 from bench import download as fetch
 from bench.cli import main
-from bench.cli.console import amount
 from bench.plan.installed import load_cards
 from bench.plan.settings import card_folders
 from tests.support.plugins import installed
@@ -35,9 +34,9 @@ Bench = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    with Server() as made:
-        made.files = {name: Served(BODY) for name in ("one.bin", "two.bin")}
-        yield made
+    with Server() as new_server:
+        new_server.files = {name: Served(BODY) for name in ("one.bin", "two.bin")}
+        yield new_server
 
 
 @pytest.fixture
@@ -57,13 +56,13 @@ def folder(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
 @pytest.fixture
 def bench(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Bench:
     """Runs ``bench checkpoints ARGUMENTS`` there: status, stdout, stderr."""
-    found = fake_registry()
-    load_cards(found, folder)
+    registry = fake_registry()
+    load_cards(registry, folder)
     monkeypatch.setattr(fetch, "PAUSES", ())
 
     def call(*arguments: str) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as stop:
-            main(["checkpoints", *arguments], registry=found)
+            main(["checkpoints", *arguments], registry=registry)
         out, err = capsys.readouterr()
         assert "Traceback" not in out + err
         assert isinstance(stop.value.code, int)
@@ -104,25 +103,25 @@ def rows(bench: Bench) -> dict[str, dict[str, Any]]:
 
 
 def test_list_tells_what_is_here_and_how_the_rest_is_had(bench: Bench) -> None:
-    found = rows(bench)
-    assert {name: row["state"] for name, row in found.items()} == {
+    table = rows(bench)
+    assert {name: row["state"] for name, row in table.items()} == {
         "one": "pull",
         "two": "pull",
         "three": "by hand",
     }
-    assert (found["one"]["bytes"], found["two"]["bytes"]) == (300_000, None)
-    assert (found["one"]["sde"], found["one"]["noise_levels"], found["one"]["fid"]) == (
+    assert (table["one"]["bytes"], table["two"]["bytes"]) == (300_000, None)
+    assert (table["one"]["sde"], table["one"]["noise_levels"], table["one"]["fid"]) == (
         "vp",
         "continuous",
         2.5,
     )
-    assert found["one"]["how_to_get"] == "bench checkpoints pull one"
-    assert found["one"]["from"] == "bench.toml cards/one.toml"
+    assert table["one"]["how_to_get"] == "bench checkpoints pull one"
+    assert table["one"]["from"] == "bench.toml cards/one.toml"
     assert bench("pull", "one", "two")[0] == 0
-    found = rows(bench)
-    assert (found["one"]["state"], found["two"]["state"]) == ("installed", "installed")
-    assert found["two"]["bytes"] == 300_000
-    (Path(found["one"]["folder"]) / "one.bin").write_bytes(BODY[:-1])
+    table = rows(bench)
+    assert (table["one"]["state"], table["two"]["state"]) == ("installed", "installed")
+    assert table["two"]["bytes"] == 300_000
+    (Path(table["one"]["folder"]) / "one.bin").write_bytes(BODY[:-1])
     assert rows(bench)["one"]["state"] == "damaged"
     _, out, _ = bench("list")
     assert re.search(r"two +vp +cont\. +2\.50 +300 kB +installed", out)
@@ -131,10 +130,10 @@ def test_list_tells_what_is_here_and_how_the_rest_is_had(bench: Bench) -> None:
 def test_list_tells_of_the_shipped_ones(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         main(["checkpoints", "list", "--json"])
-    shown = {row["name"]: row for row in json.loads(capsys.readouterr().out)["checkpoints"]}
+    entries = {row["name"]: row for row in json.loads(capsys.readouterr().out)["checkpoints"]}
     assert stop.value.code == 0
-    assert set(shown) == {entry.name for entry in installed().of_kind("checkpoints")}
-    assert (shown["gaussian-cifar10"]["state"], shown["gaussian-cifar10"]["bytes"]) == ("shipped", 24904)
+    assert set(entries) == {entry.name for entry in installed().of_kind("checkpoints")}
+    assert (entries["gaussian-cifar10"]["state"], entries["gaussian-cifar10"]["bytes"]) == ("shipped", 24904)
 
 
 def test_pull_then_path_show_verify(bench: Bench, folder: Path, server: Server) -> None:
@@ -147,13 +146,13 @@ def test_pull_then_path_show_verify(bench: Bench, folder: Path, server: Server) 
     assert f"installed two in {place}" in out
     assert f"two.bin: sha256 {sha256(BODY)}, recorded, as none is published" in out
     assert bench("pull", "two") == (0, f"two is installed already: {place}\n", "")
-    assert len(server.files["two.bin"].asked) == 1
+    assert len(server.files["two.bin"].requested_ranges) == 1
     assert bench("path", "two") == (0, f"{place}\n", "")
     assert f"sha256 {sha256(BODY)} (recorded at first installation)" in bench("show", "two")[1]
-    shown = json.loads(bench("show", "two", "--json")[1])
-    assert shown["card"]["name"] == shown["name"] == "two"
-    assert (shown["state"], shown["folder"]) == ("installed", str(place))
-    assert shown["files"][0]["sha256"] == sha256(BODY)
+    description = json.loads(bench("show", "two", "--json")[1])
+    assert description["card"]["name"] == description["name"] == "two"
+    assert (description["state"], description["folder"]) == ("installed", str(place))
+    assert description["files"][0]["sha256"] == sha256(BODY)
     assert f"sha256 {sha256(BODY)} (published)" in bench("show", "three")[1]
     assert "fetch three.bin from https://example.org/page" in bench("show", "three")[1]
     assert bench("verify") == (0, "ok      two  1 file, 300 kB\n", "")
@@ -219,7 +218,7 @@ def test_killed_midway_the_same_command_goes_on(bench: Bench, folder: Path, serv
     assert not cache.folder("one").exists()
     had = part()
     assert bench("pull", "one")[0] == 0
-    assert server.files["one.bin"].asked == [None, f"bytes={had}-"]
+    assert server.files["one.bin"].requested_ranges == [None, f"bytes={had}-"]
     assert server.files["one.bin"].sent[1] == len(BODY) - had
     assert bench("verify", "one")[0] == 0
 
@@ -245,15 +244,15 @@ def test_two_processes_fetch_once(bench: Bench, folder: Path, server: Server) ->
         wait_for(lambda: part() >= 2 * fetch.CHUNK)
         with start(folder, "pull", "one") as second:
             assert second.stdout is not None
-            said = second.stdout.readline()
-            assert said == "notice  one: waiting for another process that is installing it\n"
+            line = second.stdout.readline()
+            assert line == "notice  one: waiting for another process that is installing it\n"
             served.ranges = True
             server.released.set()  # the first one's connection ends; it takes it up
             outs = [first.communicate()[0], second.communicate()[0]]
     assert (first.returncode, second.returncode) == (0, 0)
     assert "installed one in" in outs[0]
     assert outs[1].startswith("one is installed already")
-    assert len(served.asked) == 2
+    assert len(served.requested_ranges) == 2
     assert bench("verify", "one")[0] == 0
 
 
@@ -261,10 +260,10 @@ def test_cards_that_bench_toml_names(folder: Path) -> None:
     (folder / "cards" / "bad.toml").write_text("name = 1")
     write_card(folder / "more", "gaussian-cifar10", [{"name": "x"}])
     (folder / "bench.toml").write_text('cards = ["cards", "more"]\n')
-    found = installed().copy()
-    load_cards(found)
-    assert found.get("checkpoints", "one").distribution == "bench.toml"
-    broken, clash = (problem.message for problem in found.all_problems())
+    registry = installed().copy()
+    load_cards(registry)
+    assert registry.get("checkpoints", "one").distribution == "bench.toml"
+    broken, clash = (problem.message for problem in registry.all_problems())
     assert broken.startswith(f"card {folder}/cards/bad.toml: ")
     assert broken.endswith("; the card was skipped")
     assert "bench.toml more/gaussian-cifar10.toml" in clash
@@ -272,24 +271,16 @@ def test_cards_that_bench_toml_names(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("toml", "said"),
+    ("toml", "message"),
     [
         ('cards = ["nowhere"]', "bench.toml: cards: there is no folder "),
         ('cards = "cards"', "bench.toml: cards: "),
         ('card = ["cards"]', "unknown key 'card' (did you mean 'cards'?"),
     ],
 )
-def test_a_mistake_about_cards_is_one_line(folder: Path, toml: str, said: str) -> None:
+def test_a_mistake_about_cards_is_one_line(folder: Path, toml: str, message: str) -> None:
     (folder / "bench.toml").write_text(toml)
     with pytest.raises(BenchError) as caught:
         card_folders()
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("size", "text"),
-    [(None, ""), (7, "7 B"), (999, "999 B"), (1000, "1 kB"), (5_841_848, "5.84 MB"), (2 * 10**9, "2 GB")],
-)
-def test_amounts(size: int | None, text: str) -> None:
-    assert amount(size) == text

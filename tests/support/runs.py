@@ -1,4 +1,4 @@
-"""Runs from the command line, in this process: registries with plugins of a test, batches that are computed."""
+"""Runs from the command line, in this process: registries with plugins of a test, computed batches."""
 
 from __future__ import annotations
 

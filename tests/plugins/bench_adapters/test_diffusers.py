@@ -74,8 +74,8 @@ def test_it_is_our_own_of_the_same_method(
     predictor = installed().build("predictors", name, parameters)
     # diffusers begins with rho times a normal draw, or with sqrt(1 + rho^2) times it
     top = own.at(own.end)
-    given = prior(3) * (float(theirs_start(scheduler, top.sigma / top.alpha)) * top.alpha / own.prior_std)
-    ours = context().trial(predictor, own, steps, given, model=context().model(MIXTURE, own), grid="uniform")
+    start = prior(3) * (float(theirs_start(scheduler, top.sigma / top.alpha)) * top.alpha / own.prior_std)
+    ours = context().trial(predictor, own, steps, start, model=context().model(MIXTURE, own), grid="uniform")
     assert theirs.calls == ours.calls == build(scheduler, steps=steps, config=config).nfe()
     off = float((theirs.x - ours.x).norm() / ours.x.norm())
     assert off < 1e-4
@@ -108,7 +108,7 @@ def test_ancestral_ones_have_the_exact_moments_of_ddim_with_all_its_noise(
     assert np.abs(ratio).max() < 5 * math.sqrt(2 / len(x))
 
 
-def refused(name: str) -> str:
+def refusal_of(name: str) -> str:
     """Why a scheduler is not taken, or nothing."""
     try:
         build(name)
@@ -119,7 +119,7 @@ def refused(name: str) -> str:
 
 @pytest.mark.parametrize("name", SCHEDULERS)
 def test_every_scheduler_runs_or_is_refused_in_a_line(name: str) -> None:
-    why = refused(name)
+    why = refusal_of(name)
     if why:
         assert why.startswith(f"diffusers:{name} can't sample these networks: ")
         assert "\n" not in why
@@ -144,14 +144,14 @@ def test_every_scheduler_runs_or_is_refused_in_a_line(name: str) -> None:
 
 
 def test_those_that_run_and_those_that_can_not() -> None:
-    taken = {name for name in SCHEDULERS if not refused(name)}
+    taken = {name for name in SCHEDULERS if not refusal_of(name)}
     assert {
         "DDIMScheduler", "DDPMScheduler", "DEISMultistepScheduler", "DPMSolverMultistepScheduler",
         "DPMSolverSDEScheduler", "EulerAncestralDiscreteScheduler", "EulerDiscreteScheduler",
         "HeunDiscreteScheduler", "LMSDiscreteScheduler", "PNDMScheduler", "UniPCMultistepScheduler",
     } <= taken  # fmt: skip
-    assert "it needs a network distilled for it" in refused("LCMScheduler")
-    assert "ipndm is the same method" in refused("IPNDMScheduler")
+    assert "it needs a network distilled for it" in refusal_of("LCMScheduler")
+    assert "ipndm is the same method" in refusal_of("IPNDMScheduler")
 
 
 @pytest.mark.parametrize(
@@ -181,6 +181,9 @@ def test_settings_are_those_of_the_library() -> None:
     assert not torch.equal(x, y)
 
 
+TYPED = "must have the type of its default"
+
+
 @pytest.mark.parametrize(
     ("name", "parameters", "message"),
     [
@@ -190,9 +193,9 @@ def test_settings_are_those_of_the_library() -> None:
         ("<SchedulerClass>", {}, "stands for many solvers: put a name in place of <SchedulerClass>"),
         ("UniPCMultistepScheduler", {"config": "solver_oder=3"}, "no setting 'solver_oder' (did you mean"),
         ("UniPCMultistepScheduler", {"config": "solver_order"}, "config takes key=value,key=value, not"),
-        ("UniPCMultistepScheduler", {"config": "solver_order=two"}, "must have the type of its default, 2, not 'two'"),
-        ("UniPCMultistepScheduler", {"config": "solver_order=true"}, "must have the type of its default, 2, not"),
-        ("UniPCMultistepScheduler", {"config": "solver_type=3"}, "solver_type must have the type of its default, 'bh2'"),
+        ("UniPCMultistepScheduler", {"config": "solver_order=two"}, f"{TYPED}, 2, not 'two'"),
+        ("UniPCMultistepScheduler", {"config": "solver_order=true"}, f"{TYPED}, 2, not"),
+        ("UniPCMultistepScheduler", {"config": "solver_type=3"}, f"solver_type {TYPED}, 'bh2'"),
         ("UniPCMultistepScheduler", {"config": "beta_start=0.1"}, "beta_start can't be set: the SDE"),
         ("DDIMScheduler", {"config": "timestep_spacing=odd"}, "odd is not supported"),
         ("DDIMScheduler", {"steps": 0}, "steps must be >= 1"),
@@ -206,7 +209,8 @@ def test_the_error_of_a_missing_library_names_the_remedy(monkeypatch: pytest.Mon
     monkeypatch.setitem(sys.modules, "diffusers", None)
     with pytest.raises(
         BenchError,
-        match=r"^diffusers needs diffusers: .*: in a clone of sampler-bench, pip install -e '\.\[diffusers\]'$",
+        match=r"^diffusers needs diffusers: .*: in a clone of sampler-bench, "
+        r"pip install -e '\.\[diffusers\]'$",
     ):
         installed().get("solvers", "diffusers:NeverAskedForBefore")
     # and all else goes on
@@ -254,10 +258,10 @@ def test_a_suite_of_them_from_run_to_table(
 
 def test_show_and_list_know_members(capsys: pytest.CaptureFixture[str]) -> None:
     assert bench("show", "diffusers:DDIMScheduler") == 0
-    told = capsys.readouterr().out
-    assert told.startswith("solver diffusers:DDIMScheduler, from sampler-bench")
-    assert "timestep_spacing=leading" in told
-    assert "trained_betas" not in told
+    output = capsys.readouterr().out
+    assert output.startswith("solver diffusers:DDIMScheduler, from sampler-bench")
+    assert "timestep_spacing=leading" in output
+    assert "trained_betas" not in output
     assert bench("show", "diffusers:DDIMSchedular") == 2
     assert "did you mean 'DDIMScheduler'" in capsys.readouterr().err
     assert bench("list", "solvers", "--json") == 0
@@ -287,6 +291,6 @@ def test_it_pickles_alone_and_in_a_sampler() -> None:
 
 
 def test_what_the_library_refuses_is_one_line() -> None:
-    with pytest.raises(BenchError, match="^diffusers:PNDMScheduler: the library stops with ") as error:
+    with pytest.raises(BenchError, match=r"^diffusers:PNDMScheduler: the library stops with ") as error:
         build("PNDMScheduler", steps=1, config="skip_prk_steps=true,timestep_spacing=odd")
     assert "\n" not in str(error.value)

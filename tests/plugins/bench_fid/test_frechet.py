@@ -22,9 +22,9 @@ def standard() -> Reference:
     return Reference(np.zeros(D), np.eye(D), None, {}, "")
 
 
-def reading(features: Rows, **given: Any) -> MetricResult:
+def reading(features: Rows, **parameters: Any) -> MetricResult:
     """The Fréchet distance to the standard normal."""
-    measured = FrechetDistance(standard(), **given)
+    measured = FrechetDistance(standard(), **parameters)
     for part in np.array_split(features, 4):
         measured.update(Features(torch.from_numpy(part)))
     return measured.compute()
@@ -65,10 +65,10 @@ def test_rows_are_kept_only_where_they_are_needed() -> None:
     assert measured.leave_one_out() == []
 
 
-def metric(name: str, **given: Any) -> FeatureMetric:
+def metric(name: str, **parameters: Any) -> FeatureMetric:
     """A metric of the registry."""
-    found: FeatureMetric = installed().build("metrics", name, given)
-    return found
+    instance: FeatureMetric = installed().build("metrics", name, parameters)
+    return instance
 
 
 def test_the_limit_has_a_column_of_its_own_and_replicates_have_none() -> None:

@@ -69,13 +69,15 @@ def test_runs_as_published(
     sampler = samplers()[row, denoise]
     # the run's times begin at eps, a 1e-5 of which is 1e-4 of sigma
     sampler = dataclasses.replace(sampler, sde=ended(sampler.sde, 1e-13))
-    left = iter(draws.clone())
-    asked = Prediction(gaussian(mean, variance), sampler.sde)
+    remaining = iter(draws.clone())
+    prediction = Prediction(gaussian(mean, variance), sampler.sde)
     with torch.no_grad():
-        found = sampler.run(start, asked, lambda _: pytest.fail("no predictor"), lambda _: next(left))
+        samples = sampler.run(
+            start, prediction, lambda _: pytest.fail("no predictor"), lambda _: next(remaining)
+        )
     # r is written with eight digits
-    assert relative(found, x) < 1e-6
-    assert asked.calls == count * moves + (denoise == "tweedie")
+    assert relative(samples, x) < 1e-6
+    assert prediction.calls == count * moves + (denoise == "tweedie")
 
 
 def test_ncsnv2s_step_is_the_best_of_its_theory() -> None:
@@ -89,11 +91,11 @@ def test_ncsnv2s_step_is_the_best_of_its_theory() -> None:
     assert sampler.corrector is not None
     ratio, moves = 5000 ** (1 / (sampler.steps - 1)), sampler.corrector.calls
 
-    def left(q: float) -> float:
-        kept, noise = (1 - q) ** (2 * moves), 1 / (1 - q / 2)
-        return float(kept * (ratio**2 - noise) + noise)
+    def variance_ratio(q: float) -> float:
+        decay, noise = (1 - q) ** (2 * moves), 1 / (1 - q / 2)
+        return float(decay * (ratio**2 - noise) + noise)
 
-    best = minimize_scalar(left, bounds=(1e-3, 0.5), method="bounded").x
+    best = minimize_scalar(variance_ratio, bounds=(1e-3, 0.5), method="bounded").x
     assert 2 * sampler.corrector.values()["snr"] ** 2 == pytest.approx(best, rel=0.05)
 
 
@@ -110,10 +112,10 @@ def test_committed_table_agrees_with_theory() -> None:
 
 
 def test_noise_of_one_does_not_find_the_brightness() -> None:
-    """From N(0, 1), NCSN's ten scales leave more than 99 % of the distance in the mean grey level."""
-    data, colour = exact_data(installed().get("checkpoints", "gaussian-cifar10").thing)
-    images = on_range(data, (0.0, 1.0), colour)
+    """From N(0, 1), NCSN's ten scales leave more than 99 % of the distance in the mean gray level."""
+    data, color = exact_data(installed().get("checkpoints", "gaussian-cifar10").thing)
+    images = on_range(data, (0.0, 1.0), color)
     mean, variance = images.mean[0], images.variance[0]
-    found, spread = moments(samplers()["NCSN", "none"], mean, variance)
-    parts = (found - mean) ** 2 + (np.sqrt(spread) - np.sqrt(variance)) ** 2
+    center, spread = moments(samplers()["NCSN", "none"], mean, variance)
+    parts = (center - mean) ** 2 + (np.sqrt(spread) - np.sqrt(variance)) ** 2
     assert parts[0, 0, 0] > 0.99 * parts.sum()

@@ -14,8 +14,8 @@ from tests.support.task_runs import RefusedTask
 
 
 def test_masks_by_name() -> None:
-    left, box = known_pixels("left", 4, 6), known_pixels("box", 8, 8)
-    assert left.tolist() == [[True] * 3 + [False] * 3] * 4
+    left_half, box = known_pixels("left", 4, 6), known_pixels("box", 8, 8)
+    assert left_half.tolist() == [[True] * 3 + [False] * 3] * 4
     assert box.sum() == 48
     assert not box[2:6, 2:6].any()
     random = known_pixels("random:0.3", 10, 10)
