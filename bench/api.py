@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from bench.data.images import Images
 from bench.data.memory import MemoryImages
+from bench.data.pixels import Bytes
 from bench.devices import choose_device
 from bench.engine.executor import Executor
 from bench.engine.foreign import ImageMeasurement, measure_images_of, metrics_of
@@ -233,7 +234,7 @@ def run(
 
 
 def measure(
-    images: str | Path | Tensor | Images,
+    images: str | Path | Tensor | Bytes | Images,
     *,
     metric: Choice = "fid",
     reference: str | Path | None = None,

@@ -1,4 +1,4 @@
-"""Cards: one TOML file per checkpoint, with its convention, its files and their hashes."""
+"""Cards: one TOML file per checkpoint, which says what it is, where its files are, and their hashes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bench.errors import BenchError, did_you_mean, first_problem
 from bench.types import JSONObject
 
 EXACT = ("gaussian", "mixture")
-"""Formats of closed-form scores, which need no reader."""
+"""Formats that are closed-form scores and need no reader."""
 
 Predicts = Literal["noise", "scaled_score", "score", "edm"]
 """What a network's output is: the noise (``-sigma score``), ``sigma score``, the score itself, or the F of
@@ -26,7 +26,7 @@ from the smallest noise (``index``, stretched to 1000 where the network has anot
 the largest (``index_down``); ``ln(sigma)/4``."""
 
 ROLES = ("sde", "predictor", "corrector", "solver", "metric", "reader")
-"""Roles whose parameters a card may set."""
+"""Roles that a card may give parameters of."""
 
 LOADING = ("sde", "reader")
 """Roles whose parameters decide what is loaded: the weights, and the levels at which a network is called."""
@@ -37,9 +37,9 @@ Side = Annotated[int, Field(ge=1, le=8192)]
 class CardFile(BaseModel):
     """One file of a checkpoint.
 
-    ``sha256`` and ``bytes`` are None where they are not published: the first installation records them, and
-    later ones must match the record. ``browser``: the ``url`` is a page for people, from which no program can
-    fetch the file.
+    ``sha256`` and ``bytes`` are None where nobody has published them: the first installation records them,
+    and later ones are held to the record. ``browser``: its ``url`` is a page for people, from which no
+    program can fetch it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -52,34 +52,32 @@ class CardFile(BaseModel):
 
 
 class Card(BaseModel):
-    """A checkpoint: its files, its network, and the convention in which the network was trained.
+    """A checkpoint: its files, its network, and the convention that the network was trained in.
 
     Args:
         name: What users type.
         summary: One line for listings.
-        format: Name of the `Reader` of its files. ``gaussian`` and ``mixture`` are closed-form scores of data
-            on [0, 1], diagonal in the coordinates of `to_dct`; their file holds the tensors ``weight`` (K,),
-            ``mean`` and ``variance`` (K, C, H, W) and ``colour`` (C, C).
+        format: Name of the `Reader` of its files, or ``gaussian`` or ``mixture``: closed-form scores of
+            Gaussian (mixture) data on [0, 1], diagonal in the DCT and color basis; tensors weight (K,), mean
+            and variance (K, C, H, W), ``colour`` (C, C).
         shape: Shape (C, H, W) of one image.
-        data_range: Range (low, high) of the images that the network takes.
+        data_range: Range of the images that the network takes.
         files: Its files.
         licence: License of the weights.
         author: Who trained it.
         data: What it was trained on.
         metric: Name of the metric of its runs where the user chooses none.
         source: Where it was published.
-        recipe: Script that made it; empty where the script is not part of the project.
+        recipe: Script that made it, where that is part of the project.
         sde: Name of the SDE that it was trained on, the default of its runs.
         scales: Number of noise levels, where it was trained on discrete ones.
-        predicts: The network's output: ``noise`` (that is -sigma score), ``scaled_score`` (sigma score),
-            ``score``, or ``edm`` (the F of EDM's preconditioning, Karras et al. 2022, eq. 7).
-        labels: The network's input that states the noise level: ``999t`` (999 t), ``sigma``, ``index`` (of
-            the noise scale, from the smallest noise), ``index_down`` (from the largest) or ``edm``
-            (ln(sigma) / 4).
+        predicts: What the network's output is: ``noise``, ``score``, ``scaled_score``, ``edm``.
+        labels: How the network is told its noise level: ``999t``, ``sigma``, ``index``, ``index_down``,
+            ``edm``.
         learned_variance: Whether the output has C further channels, the variance of the reverse step.
         classifier: Name of a classifier of noisy images of the same data, which can guide runs.
-        parameters: Plugin parameters by role, used on the card's own SDE where the user sets none.
-        network: Configuration of the network, which the reader interprets.
+        parameters: Plugin parameters by role. Runs on the card's own SDE take them where the user gives none.
+        network: Configuration of the network; what it may hold is up to the reader.
         training: Facts about the training, for people.
         published: Published figures, for listings.
     """
@@ -135,7 +133,7 @@ class Card(BaseModel):
         return card
 
     def contradiction(self) -> str:
-        """The first contradiction within the card, in one line; empty where there is none."""
+        """What does not fit together in the card; empty where everything does."""
         if any(file.name == cache.MANIFEST for file in self.files):
             return f"a file can't be called {cache.MANIFEST}"
         if len({file.name for file in self.files}) < len(self.files):
@@ -174,12 +172,12 @@ class Card(BaseModel):
 
     @property
     def needs_reader(self) -> bool:
-        """Whether a `Reader` builds its network from its files."""
+        """Whether a `Reader` makes its network of its files."""
         return not self.exact
 
     @property
     def discrete(self) -> bool:
-        """Whether the network takes its noise level as an index."""
+        """Whether the network is told its noise levels by index."""
         return self.labels in ("index", "index_down")
 
     @property
@@ -193,11 +191,7 @@ class Card(BaseModel):
         return self._home if self._home is not None and self.shipped else cache.folder(self.name)
 
     def contents(self) -> dict[str, tuple[int | None, str | None]]:
-        """Size and SHA-256 that each file in `folder` must have, by name.
-
-        Raises:
-            BenchError: The checkpoint is not installed.
-        """
+        """(size, SHA-256) that each file in `folder` must have; `BenchError` where it is not installed."""
         if self.shipped:
             return {file.name: (file.size, file.sha256) for file in self.files}
         manifest = cache.manifest(self.name)
@@ -213,7 +207,7 @@ class Card(BaseModel):
         return {name: (file.size, file.sha256) for name, file in manifest.files.items()}
 
     def how_to_get(self) -> str:
-        """The command that gets the files, after what must be fetched by hand; one line."""
+        """What to type, or to fetch by hand, to get the files."""
         if all(file.url and not file.browser for file in self.files):
             return f"bench checkpoints pull {self.name}"
         names = " and ".join(file.name for file in self.files)
@@ -223,17 +217,13 @@ class Card(BaseModel):
         return f"{first} bench checkpoints import FILE --card {self.name}"
 
     def check(self) -> None:
-        """Check that every file is on disk with its size and hash.
-
-        Raises:
-            BenchError: A file is missing, or has another size or hash.
-        """
+        """Check that every file is here and has its size and hash; `BenchError` otherwise."""
         remedy = "restore it from the project" if self.shipped else self.how_to_get()
         for name, (size, sha256) in self.contents().items():
             cache.check_file(self.folder / name, size, sha256, f"checkpoint {self.name}", remedy)
 
     def digest(self) -> str:
-        """SHA-256 of the file; for several files, that of the list of their hashes and names."""
+        """SHA-256 of the file; of several, that of the list of their hashes and names."""
         hashes = {
             name: sha256 or cache.cached_sha256(self.folder / name)
             for name, (_, sha256) in self.contents().items()
@@ -244,7 +234,7 @@ class Card(BaseModel):
         return hashlib.sha256(lines.encode()).hexdigest()
 
     def deciding(self) -> JSONObject:
-        """The part of the card that decides a score, as JSON data: the files' hash and how they are read."""
+        """The part of the card that decides a score: the files' hashes and how they are read."""
         keys = {"format", "shape", "data_range", "network", "sde", "scales", "predicts", "labels"}
         facts: JSONObject = self.model_dump(mode="json", include=keys | {"learned_variance"})
         facts["parameters"] = {role: self.parameters[role] for role in LOADING if role in self.parameters}
@@ -252,13 +242,13 @@ class Card(BaseModel):
 
 
 class WeightsCard(BaseModel):
-    """The card of a small network that ships with the project: one file of weights beside its TOML file.
+    """The card of a small network that ships with the project: one file of weights beside its TOML.
 
-    Classifiers and extractors of features have such cards. Keys for people are ignored.
+    Classifiers and extractors of features have such cards. Further keys, for people, are ignored.
 
     Args:
-        files: The file of weights, with its size and hash.
-        network: Arguments of the network's constructor.
+        files: The file of weights, with size and hash.
+        network: The arguments that the network is built with.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -303,11 +293,7 @@ class WeightsCard(BaseModel):
         return str(self.files[0].sha256)
 
     def weights(self) -> Path:
-        """Path of the file of weights, after a check of its size and hash.
-
-        Raises:
-            BenchError: The file is missing or damaged.
-        """
+        """The file of weights, size and hash checked; `BenchError` where it is missing or damaged."""
         file = self.files[0]
         path = self._path.parent / file.name
         cache.check_file(path, file.size, file.sha256, self.name, "restore it from the project")

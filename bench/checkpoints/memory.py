@@ -1,4 +1,4 @@
-"""Networks in memory: a module of the caller in place of a checkpoint with a card."""
+"""Networks in memory: a module of the caller's takes the place of a checkpoint with a card."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ _LIBRARIES = ("torch", "builtins")
 class MemoryCheckpoint(Card):
     """A network in memory, usable wherever a checkpoint is taken; made by `network`.
 
-    It holds a copy of the module, so that nothing changes after the weights were hashed. Its other fields are
-    those of `Card`.
+    It holds a copy of the module, so that nothing changes after the weights were hashed. Its other arguments
+    are those of `Card`.
 
     Args:
         files: Empty: it has no files.
-        code: Hash of the source of `code_objects`, which planning fills in; None where no source is
-            available.
+        code: Hash of the source of `code_objects`, which planning fills in by
+            ``model_copy(update={"code": ...})``; None where no source is available.
     """
 
     files: tuple[CardFile, ...] = ()
@@ -62,12 +62,12 @@ class MemoryCheckpoint(Card):
 
     @property
     def cacheable(self) -> bool:
-        """Whether everything that decides the numbers is hashed, so that results may be taken from disk."""
+        """Whether a run's results may be taken from the cache: all that decides the numbers is hashed."""
         return self.code is not None and self._state[1] == ""
 
     @property
     def uncacheable_reason(self) -> str:
-        """Why results may not be taken from disk; empty where they may."""
+        """Why a run is never taken from the cache; empty where it may be."""
         if self._state[1]:
             return f"{self._state[1]} can't be hashed"
         return "" if self.code is not None else "the source of its code is not available"
@@ -77,7 +77,7 @@ class MemoryCheckpoint(Card):
         return {}
 
     def how_to_get(self) -> str:
-        """How to make such a network, in one line."""
+        """Where such a network is from."""
         return "it exists in the memory of one process alone: bench.network(module, ...) makes it"
 
     def check(self) -> None:
@@ -88,16 +88,16 @@ class MemoryCheckpoint(Card):
         return self._state[0]
 
     def deciding(self) -> JSONObject:
-        """Everything that decides a score, as JSON data: convention, weights and code."""
+        """All that decides a score: convention, weights and code."""
         return super().deciding() | {"code": self.code}
 
     def copy_of_network(self) -> Module:
-        """A copy of the network, which the caller may change; it is called with one label per image."""
+        """The network, free for the caller to change; its labels are given for each image."""
         return _per_image(_copied(self._network))
 
     @property
     def code_objects(self) -> tuple[object, ...]:
-        """Classes and functions whose source decides the numbers, except those of torch, in a fixed order."""
+        """Classes and functions whose source decides the numbers, those of torch aside, in a fixed order."""
         objects: dict[int, object] = {}
         for part in self._network.modules():
             for candidate in (type(part), *_code_in([value for _, value in _attributes(part)])):
@@ -121,32 +121,31 @@ def network(
     scales: int | None = None,
     learned_variance: bool = False,
     sigma_data: float = 0.5,
-    parameters: Mapping[str, Mapping[str, object]] | None = None,
+    parameters: Mapping[str, Mapping[str, JSONValue]] | None = None,
     metric: str = "fd_cifar10",
     name: str = "network",
 ) -> MemoryCheckpoint:
     """Make a checkpoint of a network in memory.
 
-    The module is called as ``module(x, label)`` and returns a tensor (B, C, H, W). x (B, C, H, W) are noisy
-    images in float32, ``alpha x0 + sigma noise`` with x0 on ``data_range``; label is (B,). The checkpoint
-    holds a copy of the module: after further training, call `network` again.
+    The module is called as ``module(x, label)`` with x (B, C, H, W) in float32 on ``data_range`` (noisy, as
+    its SDE makes it) and label (B,), and returns (B, C, H, W). A copy of it is taken now: to run it after
+    further training, call `network` again.
 
     Args:
         module: The network.
-        predicts: Its output: ``noise`` (that is -sigma score), ``scaled_score`` (sigma score), ``score``, or
-            ``edm`` (the F of EDM's preconditioning, Karras et al. 2022, eq. 7).
-        labels: Its label: ``999t`` (999 t), ``sigma``, ``index`` (of the noise scale, from the smallest
-            noise), ``index_down`` (from the largest), or ``edm`` (ln(sigma) / 4), for ``predicts="edm"``
-            alone.
+        predicts: What it returns: ``noise`` (that is -sigma score), ``scaled_score`` (sigma score),
+            ``score``, or ``edm`` (the F of EDM's preconditioning, Karras et al. 2022, eq. 7).
+        labels: How it is told the noise level: ``999t``, ``sigma``, ``index``, ``index_down``, or ``edm``
+            (ln(sigma) / 4), which goes with ``predicts="edm"`` alone.
         shape: Shape (C, H, W) of one image.
-        sde: Name of the SDE that it was trained on; unused with ``predicts="edm"``, which serves every SDE.
-        data_range: Range (low, high) of the images that it was trained on.
+        sde: Name of the SDE that it was trained on; unused with ``predicts="edm"``, which serves all alike.
+        data_range: Range of the images that it was trained on.
         scales: Number of noise levels, for labels by index.
         learned_variance: Whether it returns C further channels, the variance of the reverse step.
-        sigma_data: Standard deviation of the data on ``data_range``, for ``predicts="edm"``.
+        sigma_data: Standard deviation of the data, in EDM's preconditioning.
         parameters: Plugin parameters by role, as in a card: ``{"sde": {"beta_max": 10}}``.
         metric: Name of the metric of its runs where the user chooses none.
-        name: Its name in tables and records.
+        name: What tables and records call it.
 
     Returns:
         The checkpoint.
@@ -194,7 +193,7 @@ def _copied(module: Module) -> Module:
 
 
 def _per_image(module: Module) -> Module:
-    """The module, called with one label per image: few modules broadcast a single label."""
+    """The module, called with a label for each image: modules of users seldom broadcast a single one."""
     from torch import nn
 
     class PerImage(nn.Module):
@@ -210,7 +209,7 @@ def _per_image(module: Module) -> Module:
 
 
 def _hash_state(module: Module) -> tuple[str, str]:
-    """SHA-256 of all state of a module, and the first attribute that can't be hashed (or empty).
+    """SHA-256 of all state of a module; and the first attribute that can't be hashed, or nothing.
 
     The state dict is not enough: buffers outside of it and plain attributes (a number of heads, a factor)
     decide numbers too.
@@ -293,7 +292,7 @@ def _is_code(value: object) -> bool:
 
 
 def _is_library(value: object) -> bool:
-    """Whether the version of torch or Python determines its source."""
+    """Whether the version of torch, or of Python, stands for its source."""
     package = str(getattr(value, "__module__", "")).partition(".")[0]
     return package in _LIBRARIES or inspect.isbuiltin(value)
 

@@ -202,7 +202,9 @@ def read_any_statistics(path: Path) -> Reference:
             rows = np.asarray(archive["features"], dtype=np.float64) if "features" in names else None
             card = json.loads(str(archive["card"])) if "card" in names else {}
     except (OSError, ValueError, TypeError, AttributeError, BadZipFile, EOFError, KeyError) as error:
-        raise BenchError(f"{path} is not a statistics file, or damaged: {error}") from error
+        # numpy's own message for a file of another kind recommends loading pickles
+        reason = "it is no .npz" if "unsafely" in f"{error}" else error
+        raise BenchError(f"{path} is not a statistics file, or damaged: {reason}") from error
     d = mean.size
     whole = covariance.shape == (d, d) and (rows is None or rows.shape[1:] == (d,))
     if mean.ndim != 1 or not whole or not isinstance(card, dict):

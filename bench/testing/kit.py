@@ -13,6 +13,7 @@ from bench.events import Advance, Emit, silent
 from bench.metrics.role import Metric
 from bench.params import Plugin
 from bench.plan.installed import installed_registry
+from bench.plugins.hookspecs import KINDS
 from bench.plugins.registry import Registry
 from bench.tasks.role import Task
 from bench.testing.context import CheckContext
@@ -66,10 +67,14 @@ def find_plugin(name: str, role: str | None, values: Mapping[str, Any], registry
     if not matching:
         if role is not None:
             registry.get(kinds[0], name)  # raises, with the names that there are
+        for kind in KINDS:
+            if kind not in kinds and _has(registry, kind, name):
+                raise BenchError(f"nothing to check is called {name!r}: {kind} have no checks")
         known = {known for kind in kinds for known in registry.names(kind)}
         hint = did_you_mean(name, known, "bench list")
         broken = "".join(f"; {problem.message}" for problem in registry.problems)
-        raise BenchError(f"nothing to check is called {name!r}{hint}{broken}")
+        install = "; a plugin of your own is installed first: pip install -e ./FOLDER"
+        raise BenchError(f"nothing to check is called {name!r}{hint}{broken or install}")
     if len(matching) > 1:
         options = " or ".join(f"--role {kind[:-1]}" for kind in matching)
         raise BenchError(f"{name!r} is the name of several things: give {options}")

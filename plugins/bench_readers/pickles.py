@@ -1,4 +1,4 @@
-"""Network pickles of EDM (Karras et al. 2022), read as data: nothing that such a file names is run.
+"""Network pickles of EDM (Karras et al. 2022), read as data: nothing that such a file names is ever run.
 
 EDM's ``torch_utils.persistence`` pickles a module as a call of ``_reconstruct_persistent_obj`` on a dict of
 its class's name, the Python source of the class, and the module's ``__dict__``. Python's unpickler would
@@ -98,7 +98,7 @@ class _Pickles:
     def __init__(self, data: bytes, names: re.Pattern[str]) -> None:
         self.stream = io.BytesIO(data)
         self.names = names
-        self.bytes_left = len(data)
+        self.budget = len(data)
 
     def load(self) -> Any:
         """The next object; raises any exception where the bytes are not a pickle of data."""
@@ -168,7 +168,7 @@ class _Pickles:
                         raise _RefusedError("its pickle sets the insides of something that has none")
                     stack[-1].state = state
                 case "BINPERSID":
-                    stack.append(self.storage(stack.pop()))
+                    stack.append(self.promised(stack.pop()))
                 case name:
                     raise _RefusedError(f"its pickle has the instruction {name}, which no EDM network has")
         raise AssertionError("genops ends at STOP or raises")
@@ -202,8 +202,8 @@ class _Pickles:
             ):
                 return _Stub(name, state=state)
             case "torch.storage._load_from_bytes", (bytes(data),):
-                self.bytes_left -= len(data)
-                if self.bytes_left < 0:
+                self.budget -= len(data)
+                if self.budget < 0:
                     raise _RefusedError("its tensors add up to more than the file holds")
                 return _storage(data)
             case (
@@ -222,7 +222,7 @@ class _Pickles:
                 return _Stub(name, args)
         raise _RefusedError(f"its pickle calls {what.name} in a way that EDM's networks do not")
 
-    def storage(self, reference: Any) -> _Storage:
+    def promised(self, reference: Any) -> _Storage:
         """The storage that follows the pickle; only the pickles of storages refer to one."""
         match reference:
             case ("storage", _Name(name), str(key), str(), int(count), None) if name in _STORAGES:
