@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from bench.checkpoints.cards import Card
+    from bench.data.pixels import Bytes
 
 Choice = Selection | Sequence[Selection]
 """One selection, or several that multiply out."""
@@ -233,7 +234,7 @@ def run(
 
 
 def measure(
-    images: str | Path | Tensor | Images,
+    images: str | Path | Tensor | Bytes | Images,
     *,
     metric: Choice = "fid",
     reference: str | Path | None = None,
@@ -247,8 +248,8 @@ def measure(
     """Measure images that anyone made: FID, or any metrics.
 
     Args:
-        images: A folder of PNG, JPEG, WebP or BMP files, an ``.npz`` (uint8, n x height x width x 3), a run, a
-            data set by name, a float tensor (n, 3, H, W) on [0, 1], or a uint8 array (n, H, W, 3).
+        images: A folder of PNG, JPEG, WebP or BMP files, an ``.npz`` (uint8, n x height x width x 3), a run,
+            a data set by name, a float tensor (n, 3, H, W) on [0, 1], or a uint8 array (n, H, W, 3).
         metric: Metrics to take.
         reference: What the images are compared with: a data set, statistics (``.npz``), or images.
         rounding: How float samples become bytes: ``round`` or ``truncate``.

@@ -66,7 +66,7 @@ def step_loop(size: tuple[int, ...], steps: int) -> Callable[[], Tensor]:
 
 
 def plain(pc: Sampler, prior: Tensor, p: Prediction, predictor: Noise, corrector: Noise) -> Tensor:
-    """What `Sampler.run` does, a corrector's moves first, without checks, conditions or anyone to tell."""
+    """What `Sampler.run` does, a corrector's moves first, without checks, conditions and progress."""
     assert pc.predictor is not None
     assert pc.corrector is not None
     x = prior * pc.sde.prior_std
@@ -155,22 +155,17 @@ def peak_memory(steps: int, batch: int = 64) -> tuple[int, int]:
 
 def network_share(batch: int = 64, steps: int = 4) -> float:
     """Share of a predictor-corrector batch's time that is spent in ``cifar10-tiny``'s network."""
-    from bench.engine.batch import sample
-    from bench.engine.executor import Job
-    from bench.plan.planning import make_plan
-    from bench.plan.settings import settings
+    from bench.engine.batch import run_batch
+    from bench.engine.session import Session
+    from tests.support.plans import quick_spec
 
-    flags = {
-        "checkpoint": ["cifar10-tiny"],
-        "corrector": ["langevin"],
-        "samples": batch,
-        "batch_size": batch,
-        "steps": 25 + steps,
-    }
-    cell = make_plan(settings(flags)[0], installed())[0]
-    sample(Job(cell, 0, batch))
-    _, facts = sample(Job(cell, 0, batch))
-    return float(facts["network_seconds"] / facts["seconds"])
+    spec = quick_spec(
+        checkpoint=["cifar10-tiny"], corrector=["langevin"], samples=batch, batch_size=batch, steps=25 + steps
+    )
+    session = Session(installed())
+    run_batch(spec, 0, session)
+    facts = run_batch(spec, 0, session).facts
+    return facts.network_seconds / facts.seconds
 
 
 def main() -> None:

@@ -29,7 +29,7 @@ def test_it_is_diffusers(checkpoint: str, law: str, order: int) -> None:
 def test_the_integrals_sum_to_the_interval(variable: str) -> None:
     """The polynomials are a partition of one."""
     nodes = [(law.t, law.sigma / law.alpha) for law in (sde("vp").at(t) for t in (0.5, 0.6, 0.8))]
-    weights = integrals(sde("vp"), tuple(nodes), 0.4, variable)  # type: ignore[arg-type]
+    weights = integrals(sde("vp"), tuple(nodes), 0.4, variable)
     assert sum(weights) == pytest.approx(0.4 - nodes[0][1], rel=1e-9)
 
 

@@ -21,6 +21,7 @@ from bench.plan.suites import resolve_suite
 from bench.testing.probe import ended
 from tests.support.analytic import gaussian, relative
 from tests.support.paths import ROOT, TESTS_PATH
+from tests.support.plans import contexts
 from tests.support.plugins import installed
 
 REFERENCE = ROOT / "results" / "reference" / "ncsn" / "gaussian-cifar10-512"
@@ -32,8 +33,10 @@ DIMENSION = (1, 2, 3)
 def samplers() -> dict[tuple[str, str], Sampler]:
     """The suite's samplers by row and way of ending."""
     settings = Settings(checkpoint=["gaussian-cifar10"], samples=4, device="cpu")
-    cells = plan_suite(settings, "ncsn", resolve_suite("ncsn", suites(TESTS_PATH)), installed())
-    return {(place.row, cell.sampler.denoise): cell.sampler for place, cell in cells}
+    plan = plan_suite(settings, "default", "ncsn", resolve_suite("ncsn", suites(TESTS_PATH)), contexts())
+    (suite,) = plan.suite_plans
+    rows = {cell.fingerprint: cell.row for cell in suite.cells}
+    return {(rows[run.fingerprint], run.sampler.denoise): run.sampler for run in plan.specs}
 
 
 @pytest.mark.parametrize(
