@@ -6,12 +6,13 @@ import dataclasses
 import datetime
 import functools
 import time
-from collections.abc import Iterator, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
-from bench.engine.batch import attempt_batch, failure_of
-from bench.engine.executor import Batch, BatchFailure, BatchResult, Executor
+from bench.engine.batch import attempt_batch, attempt_batch_elsewhere, failure_of
+from bench.engine.executor import Batch, BatchFailure, BatchResult, Executor, Outcome
 from bench.engine.measuring import measure_run
 from bench.engine.session import Session
 from bench.errors import BenchError, StoreError
@@ -118,8 +119,9 @@ class Engine:
             while pending:
                 progressed = self._round(pending)
                 pending = [run for run in pending if run.place not in self.records]
-                if pending and not progressed:
-                    self._wait(pending[0])
+                busy = next((run for run in pending if run.busy), None)
+                if busy is not None and not progressed:
+                    self._wait(busy)
         finally:
             for lock in self._locks.values():
                 lock.release()
@@ -148,16 +150,29 @@ class Engine:
         """One pass over the pending runs; whether anything was recorded or computed."""
         before = len(self.records), len(self._new_batches)
         by_key = {run.spec.fingerprint: run for run in pending}
+        work: Callable[[Batch], Outcome]
         if self.executor.in_process:
             work = functools.partial(attempt_batch, session=self.session, emit=self.emit)
         else:
-            work = functools.partial(attempt_batch)
-        for batch, outcome in self.executor.map(work, self._stream(pending)):
-            self._take(by_key[batch.spec.fingerprint], batch, outcome)
-        lost = [run for run in pending if run.waiting and run.place not in self.records]
-        for run in lost:
-            text = f"the executor {self.executor.name} lost {len(run.waiting)} batches"
-            self._fail(run, BatchFailure(text, text))
+            work = attempt_batch_elsewhere
+        name, error = self.executor.name, ""
+        log = ""
+        try:
+            for batch, outcome in self.executor.map(work, self._stream(pending)):
+                self._take(by_key[batch.spec.fingerprint], batch, outcome)
+        except (BenchError, OSError):
+            raise
+        except Exception as exception:
+            error = f"{type(exception).__name__}: {' '.join(str(exception).split())} (executor {name})"
+            log = "".join(traceback.format_exception(exception))
+        progressed = (len(self.records), len(self._new_batches)) != before
+        for run in pending:
+            # an executor that takes no batch at all would be called for ever
+            ignored = not (progressed or run.handed_out or run.busy)
+            if run.place not in self.records and (run.waiting or ignored):
+                verb = f"lost {len(run.waiting)} batches" if run.waiting else "took no batch"
+                reason = error or f"the executor {name} {verb}"
+                self._fail(run, BatchFailure(reason, log or reason))
         return (len(self.records), len(self._new_batches)) != before
 
     def _stream(self, pending: list[_Progress]) -> Iterator[Batch]:
@@ -168,7 +183,7 @@ class Engine:
             run.handed_out = False
             record = self._recorded(run.spec)
             if record is not None:
-                self._finish(run.place, record, cached=True)
+                self._finish_and_prune(run, record, cached=True)
                 continue
             missing = [
                 index for index in range(run.spec.batch_count) if not self._on_disk(Batch(run.spec, index))
@@ -232,17 +247,19 @@ class Engine:
         except Exception as error:
             self._fail(run, failure_of(error, spec))
             return
+        self._finish_and_prune(run, record, cached=cached)
+
+    def _finish_and_prune(self, run: _Progress, record: Record, *, cached: bool) -> None:
+        """Finish a run whose record is on disk."""
         self._finish(run.place, record, cached=cached)
         if self.prune and record.status == "finished":
-            self.store.prune(spec.key, spec.batches())
+            self.store.prune(run.spec.key, run.spec.batches())
 
     def _measure(self, spec: RunSpec) -> Record:
         """The record of a run whose batches are on disk, written; its lock must be held."""
         self.emit(RunMeasuring(spec.fingerprint, spec.label))
         measurement = measure_run(spec, self.store, self.contexts.on(spec.device))
-        record = self._header(spec, spec.task.outputs, "finished", spec.planned_nfe).model_copy(
-            update=measurement
-        )
+        record = measurement.added_to(self._header(spec, spec.task.outputs, "finished", spec.planned_nfe))
         previous = self.store.read_record(spec.fingerprint)
         if previous is not None and previous.status == "finished" and self._rerun(spec) != "all":
             # metrics taken earlier of the same samples stay
@@ -267,10 +284,10 @@ class Engine:
 
     def _record_unplanned(self, run: UnplannedRun) -> Record:
         """Record a run that could not be planned as failed."""
-        log = self.store.write_log(run.fingerprint, run.log)
-        update = {"reason": run.reason, "log": str(log)}
-        record = self._header(run, run.outputs, "failed", None).model_copy(update=update)
         with self.store.locked(run.fingerprint):
+            log = self.store.write_log(run.fingerprint, run.log)
+            update = {"reason": run.reason, "log": str(log)}
+            record = self._header(run, run.outputs, "failed", None).model_copy(update=update)
             self.store.write_record(record)
         return record
 
@@ -315,9 +332,8 @@ class Engine:
 
     def _wait(self, run: _Progress) -> None:
         """Wait until another process is done with the first batch that it holds."""
-        if run.busy:
-            with self.store.locked(run.busy[0].name, functools.partial(self._emit_waiting, run.spec)):
-                pass
+        with self.store.locked(run.busy[0].name, functools.partial(self._emit_waiting, run.spec)):
+            pass
 
     def _emit_waiting(self, spec: RunSpec) -> None:
         self.emit(RunWaiting(spec.fingerprint, spec.label))

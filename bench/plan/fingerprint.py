@@ -82,6 +82,18 @@ def checkpoint_identity(
     return CheckpointIdentity.model_validate(facts)
 
 
+def partial_checkpoint_identity(card: Card) -> CheckpointIdentity:
+    """A checkpoint of a run that can't be planned: its name and its files, by what its card says."""
+    return CheckpointIdentity(
+        name=card.name,
+        format=card.format,
+        shape=tuple(card.shape),
+        data_range=(card.data_range[0], card.data_range[1]),
+        sha256=",".join(file.sha256 or "" for file in card.files),
+        convention="exact" if card.exact else "published",
+    )
+
+
 def _reader_identity(card: Card, registry: Registry) -> PluginIdentity | None:
     if not card.needs_reader:
         return None
@@ -138,6 +150,7 @@ __all__ = [
     "device_kind",
     "grid_identity",
     "library_version",
+    "partial_checkpoint_identity",
     "plugin_code",
     "plugin_identity",
 ]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
@@ -23,12 +25,14 @@ from bench.plan.contexts import MetricContexts
 from bench.plan.fingerprint import (
     IN_MEMORY,
     checkpoint_identity,
+    class_code,
     convention_of,
     core_hash,
     data_identity,
     device_kind,
     grid_identity,
     library_version,
+    partial_checkpoint_identity,
     plugin_code,
     plugin_identity,
 )
@@ -36,7 +40,7 @@ from bench.plan.settings import DEFAULT_TASK, SAMPLER_SETTINGS, Settings
 from bench.plan.sources import open_images
 from bench.plan.suites import ROLES, Place, Suite, expand
 from bench.plugins.registry import Entry, Registry
-from bench.results.identity import Identity
+from bench.results.identity import DataIdentity, Identity, PluginIdentity
 from bench.results.manifest import SuitePlan, suite_plans
 from bench.results.run_spec import RunSpec, UnplannedRun
 from bench.tasks.role import Task, check_task
@@ -102,23 +106,45 @@ class Planner:
         if settings.precision == "tf32" and not device.startswith("cuda"):
             raise BenchError("--precision tf32 needs a GPU: use fp32 or bf16 on this device")
         self._check_parameters(settings)
-        task = build_plugin(
-            self.registry, self.objects, "tasks", settings.task, settings.parameters.get("task", {})
-        )
-        images = self._task_images(settings, task)
-        others = tuple(self.registry.get("checkpoints", name).thing for name in task.checkpoints)
+        errors = _PluginErrors()
+        task: Task | None = None
+        images: Images | None = None
+        others: tuple[Card, ...] = ()
+        with errors.collect():
+            values = settings.parameters.get("task", {})
+            task = build_plugin(self.registry, self.objects, "tasks", settings.task, values)
+            assert task is not None
+            images = self._task_images(settings, task)
+            others = tuple(self.registry.get("checkpoints", name).thing for name in task.checkpoints)
         runs: list[RunSpec | UnplannedRun] = []
         for card, sde in self._checkpoints(settings):
-            metrics = self._metrics(settings, card, task, device)
+            errors_here = _PluginErrors(errors.first)
+            metrics: tuple[Metric, ...] = ()
+            with errors_here.collect():
+                if task is not None:
+                    metrics = self._metrics(settings, card, task, device)
             for names in self._sampler_names(settings, sde):
-                parts = {
-                    role: self._part(settings, role, name, card, sde, task) for role, name in names.items()
-                }
+                part_errors = _PluginErrors(errors_here.first)
+                parts: dict[str, Plugin] = {}
+                for role, name in names.items():
+                    with part_errors.collect():
+                        parts[role] = self._part(settings, role, name, card, sde)
                 for seed in range(settings.seed, settings.seed + settings.repeats):
                     draft = _Draft(
-                        self, settings, card, task, parts, names, metrics, images, others, device, seed
+                        planner=self,
+                        settings=settings,
+                        card=card,
+                        task=task,
+                        parts=parts,
+                        names=names,
+                        metrics=metrics,
+                        images=images,
+                        others=others,
+                        device=device,
+                        seed=seed,
                     )
-                    runs.append(draft.run())
+                    first = part_errors.first
+                    runs.append(draft.run() if first is None else draft.unplanned(first))
         return runs
 
     def _check_parameters(self, settings: Settings) -> None:
@@ -200,12 +226,13 @@ class Planner:
             raise BenchError("a run without predictor and without corrector does nothing: give one of them")
         return names
 
-    def _part(self, settings: Settings, role: str, name: str, card: Card, sde: str, task: Task) -> Plugin:
+    def _part(self, settings: Settings, role: str, name: str, card: Card, sde: str) -> Plugin:
         """A plugin of a sampler, with the parameters of task, card and user, the user's on top."""
         selected = getattr(settings, role) or [name]
         values = parameters_by_plugin(self.registry, role, selected, settings.parameters.get(role, {}))[name]
         known = {parameter.name for parameter in self.registry.get(f"{role}s", name).thing.parameters()}
         published = card.parameters.get(role, {}) if sde == card.sde else {}
+        task = self.registry.get("tasks", settings.task).thing
         defaults = dict(task.sde_defaults) if role == "sde" else {}
         own = {key: value for key, value in (defaults | published).items() if key in known}
         if (f"{role}s", name) in self.objects:
@@ -215,9 +242,9 @@ class Planner:
 
 
 def parameters_by_plugin(
-    registry: Registry, role: str, names: Sequence[str], parameters: Mapping[str, Any]
-) -> dict[str, dict[str, Any]]:
-    """Parameters by plugin: one goes to every selected plugin that has it, to one at least."""
+    registry: Registry, role: str, names: Sequence[str], parameters: Mapping[str, object]
+) -> dict[str, dict[str, object]]:
+    """Parameters by plugin: each goes to all selected plugins that have it; `BenchError` where none has."""
     known = {
         name: {parameter.name for parameter in registry.get(f"{role}s", name).thing.parameters()}
         for name in names
@@ -231,9 +258,9 @@ def parameters_by_plugin(
 
 
 def build_plugin(
-    registry: Registry, objects: Objects, kind: str, name: str, values: Mapping[str, Any]
+    registry: Registry, objects: Objects, kind: str, name: str, values: Mapping[str, object]
 ) -> Any:
-    """The plugin of that name with these parameters, over those of an object of that name."""
+    """The plugin of that name with these parameters; an object of that name keeps its other parameters."""
     instance = objects.get((kind, name))
     if instance is None:
         return registry.build(kind, name, dict(values))
@@ -243,7 +270,7 @@ def build_plugin(
 def build_metrics(
     registry: Registry,
     names: Sequence[str],
-    parameters: Mapping[str, Any],
+    parameters: Mapping[str, object],
     objects: Objects | None = None,
 ) -> tuple[Metric, ...]:
     """The metrics of these names, each with the parameters that it has."""
@@ -251,14 +278,31 @@ def build_metrics(
     return tuple(build_plugin(registry, objects or {}, "metrics", name, own[name]) for name in names)
 
 
-@dataclasses.dataclass(frozen=True)
+class _PluginErrors:
+    """The first error that is a plugin's own; a `BenchError` passes."""
+
+    def __init__(self, first: Exception | None = None) -> None:
+        self.first = first
+
+    @contextmanager
+    def collect(self) -> Iterator[None]:
+        """Let such an error end the block, and nothing more."""
+        try:
+            yield
+        except BenchError:
+            raise
+        except Exception as error:
+            self.first = self.first or error
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class _Draft:
-    """One run under construction."""
+    """One run under construction; ``task`` and ``parts`` lack what could not be built."""
 
     planner: Planner
     settings: Settings
     card: Card
-    task: Task
+    task: Task | None
     parts: Mapping[str, Plugin]
     names: Mapping[str, str]
     metrics: tuple[Metric, ...]
@@ -269,10 +313,11 @@ class _Draft:
 
     def run(self) -> RunSpec | UnplannedRun:
         """The run; an `UnplannedRun` where a plugin raises an error of its own."""
+        assert self.task is not None
         try:
-            sampler = self._sampler()
-            self._check(sampler)
-            identity = self._identity(sampler)
+            sampler = self._sampler(self.task)
+            self._check(self.task, sampler)
+            identity = self._identity(self.task, sampler)
             return RunSpec(
                 card=self.card,
                 task=self.task,
@@ -286,23 +331,22 @@ class _Draft:
                 data=self.images,
                 others=self.others,
                 identity=identity,
-                title=self._title(sampler, identity),
+                title=self._title(self.task, sampler),
                 planned_nfe=planned_nfe(self.task, sampler),
-                cacheable=self._cacheable(),
-                in_memory=self.card.in_memory or bool(self._objects()),
+                cacheable=self._cacheable(self.task),
+                in_memory=self.card.in_memory or bool(self._objects(self.task)),
             )
         except BenchError:
             raise
         except Exception as error:
-            return self._unplanned(error)
+            return self.unplanned(error)
 
     @property
     def batch_size(self) -> int:
         return min(self.settings.batch_size, self.settings.samples)
 
-    def _sampler(self) -> Sampler:
-        solver = self.parts.get("solver")
-        task, settings = self.task, self.settings
+    def _sampler(self, task: Task) -> Sampler:
+        solver, settings = self.parts.get("solver"), self.settings
         if task.follows_flow and settings.denoise not in (None, "none"):
             raise BenchError(f"the task {task.name} has no denoising step: leave out --denoise")
         assert solver is None or isinstance(solver, Solver)
@@ -319,9 +363,9 @@ class _Draft:
             label_scales=settings.label_scales,
         )
 
-    def _check(self, sampler: Sampler) -> None:
+    def _check(self, task: Task, sampler: Sampler) -> None:
         """`BenchError` where task, checkpoint, sampler and data don't go together."""
-        card, task, settings = self.card, self.task, self.settings
+        card, settings = self.card, self.settings
         if sampler.predictor is not None and sampler.predictor.needs_variance:
             if not card.learned_variance:
                 raise BenchError(
@@ -338,35 +382,57 @@ class _Draft:
             sampler.labels()
 
     def _entry(self, role: str) -> Entry:
-        return self.planner.registry.get(f"{role}s", self.names[role])
+        name = self.settings.task if role == "task" else self.names[role]
+        return self.planner.registry.get(f"{role}s", name)
 
-    def _objects(self) -> list[tuple[Entry, Plugin]]:
+    def _objects(self, task: Task) -> list[tuple[Entry, Plugin]]:
         """The parts that were passed as objects."""
-        pairs = [(self._entry(role), part) for role, part in self.parts.items()]
-        pairs.append((self.planner.registry.get("tasks", self.settings.task), self.task))
+        pairs: list[tuple[Entry, Plugin]] = [(self._entry(role), part) for role, part in self.parts.items()]
+        pairs.append((self._entry("task"), task))
         return [(entry, part) for entry, part in pairs if entry.distribution == IN_MEMORY]
 
-    def _cacheable(self) -> bool:
+    def _cacheable(self, task: Task) -> bool:
         """Whether the source of everything that was passed as an object is known."""
-        sources = [plugin_code(entry, part).complete for entry, part in self._objects()]
+        sources = [plugin_code(entry, part).complete for entry, part in self._objects(task)]
         return all(sources) and self.card.cacheable
 
-    def _identity(self, sampler: Sampler | None) -> Identity:
-        """The identity; without a sampler, that of the parts as they were given."""
+    def _identity(self, task: Task, sampler: Sampler) -> Identity:
         registry = self.planner.registry
-        fields: dict[str, Any] = {
-            role: plugin_identity(self._entry(role), part if sampler is None else getattr(sampler, role))
-            for role, part in self.parts.items()
-        }
-        fields |= {} if sampler is None else grid_identity(sampler)
-        task = plugin_identity(registry.get("tasks", self.settings.task), self.task)
-        sde: Any = self.parts["sde"]
+        convention = convention_of(self.card, sampler.sde, registry)
+        provenance: dict[str, JsonValue] = dict(task.provenance(self.card))
+        provenance |= {card.name: card.deciding() for card in self.others}
+        return self._identity_of(
+            checkpoint=checkpoint_identity(self.card, convention, registry),
+            task=plugin_identity(self._entry("task"), task).model_copy(update={"provenance": provenance}),
+            **{role: plugin_identity(self._entry(role), getattr(sampler, role)) for role in self.parts},
+            **grid_identity(sampler),
+            denoise=sampler.denoise,
+            data=data_identity(task, self.images),
+        )
+
+    def _partial_identity(self) -> Identity:
+        """What is known of a run that can't be planned: no plugin's code runs."""
+        settings = self.settings
+        plugins = {role: _registered_identity(self._entry(role)) for role in ("task", *self.names)}
+        for role, plugin in plugins.items():
+            values = json.dumps(settings.parameters.get(role, {}), sort_keys=True, default=str)
+            plugins[role] = plugin.model_copy(update={"parameters": json.loads(values)})
+        grid: dict[str, Any] = {}
+        if "solver" not in self.names:
+            keys = ("steps", "grid", "order", "rho", "label_scales")
+            grid = {key: getattr(settings, key) for key in keys}
+        return self._identity_of(
+            checkpoint=partial_checkpoint_identity(self.card),
+            **plugins,
+            **grid,
+            denoise=settings.denoise or "",
+            data=None if settings.data is None else DataIdentity(kind="", name=settings.data),
+        )
+
+    def _identity_of(self, **fields: Any) -> Identity:
+        """The identity with these fields and those that every run has."""
         return Identity(
-            checkpoint=checkpoint_identity(self.card, convention_of(self.card, sde, registry), registry),
-            task=task.model_copy(update={"provenance": self._task_provenance()}),
             **fields,
-            denoise="none" if sampler is None else sampler.denoise,
-            data=data_identity(self.task, self.images),
             batch_size=self.batch_size,
             seed=self.seed,
             precision=self.settings.precision,
@@ -376,12 +442,7 @@ class _Draft:
             code=core_hash(),
         )
 
-    def _task_provenance(self) -> dict[str, JsonValue]:
-        """What decides the task's numbers besides its parameters: its own files and further checkpoints."""
-        provenance: dict[str, JsonValue] = dict(self.task.provenance(self.card))
-        return provenance | {card.name: card.deciding() for card in self.others}
-
-    def _title(self, sampler: Sampler, identity: Identity) -> str:
+    def _title(self, run_task: Task, sampler: Sampler) -> str:
         """The run in a line: every setting that differs from its default, without the seed."""
         parts = [part for part in (sampler.solver, sampler.predictor, sampler.corrector) if part is not None]
         method = " + ".join(_described(part) for part in parts if part.name != "none")
@@ -392,41 +453,56 @@ class _Draft:
             method += "" if sampler.order == "corrector_first" else f", {sampler.order.replace('_', ' ')}"
             scales = sampler.label_scales
             method += "" if scales is None else f", labels of {scales} scales"
-        if sampler.denoise != default_denoise(sampler.solver) and not self.task.follows_flow:
+        if sampler.denoise != default_denoise(sampler.solver) and not run_task.follows_flow:
             method += f", denoise {sampler.denoise}"
         method += "" if self.settings.precision == "fp32" else f", {self.settings.precision}"
         method += ", compiled" if self.settings.compile else ""
-        task = "" if self.task.name == DEFAULT_TASK else f"{self.task.described()} · "
+        task = "" if run_task.name == DEFAULT_TASK else f"{run_task.described()} · "
         data = "" if self.images is None else f" · of {self.images.name}"
         return f"{task}{self.card.name} · {sampler.sde.described()} · {method}{data}"
 
-    def _unplanned(self, error: Exception) -> UnplannedRun:
+    def unplanned(self, error: Exception) -> UnplannedRun:
         """The failed row of a run whose plugin raised ``error``."""
-        identity = self._identity(None)
-        names = [self.parts[role].name for role in self.parts]
-        part = origin_of(error, self.parts)
+        entries = {role: self._entry(role) for role in (*self.names, "task")}
+        for name in self.settings.metric or entries["task"].thing.metrics or [self.card.metric]:
+            entries[f"metric {name}"] = self.planner.registry.get("metrics", name)
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        if part is not None:
-            entry = self._entry(part)
-            reason += f" ({part} {entry.name} of {entry.distribution} {entry.version})"
+        origin = origin_of(error, {key: entry.thing for key, entry in entries.items()})
+        if origin is not None:
+            entry = entries[origin]
+            reason += f" ({entry.kind[:-1]} {entry.name} of {entry.distribution} {entry.version})"
+        task = "" if self.settings.task == DEFAULT_TASK else f"{self.settings.task} · "
+        sampler = [name for role, name in self.names.items() if role != "sde" and name != "none"]
+        steps = "" if "solver" in self.names else f", {self.settings.steps} steps"
         return UnplannedRun(
-            identity=identity,
-            title=f"{self.card.name} · {' · '.join(names)}",
+            identity=self._partial_identity(),
+            title=f"{task}{self.card.name} · {self.names['sde']} · {' + '.join(sampler)}{steps}",
             samples=self.settings.samples,
-            outputs=self.task.outputs,
+            outputs=tuple(self._entry("task").thing.outputs),
             reason=reason,
             log="".join(traceback.format_exception(error)),
         )
 
 
-def origin_of(error: BaseException, parts: Mapping[str, Plugin]) -> str | None:
-    """The role of the plugin whose code raised, the innermost; None where it was none of ``parts``."""
-    by_id = {id(part): role for role, part in parts.items()}
-    if isinstance(error, PartError) and id(error.part) in by_id:
-        return by_id[id(error.part)]
-    frames = [frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__)]
-    roles = [by_id[id(owner)] for owner in frames if id(owner) in by_id]
-    return roles[-1] if roles else None
+def _registered_identity(entry: Entry) -> PluginIdentity:
+    """A registered plugin without its parameters."""
+    code = "" if entry.distribution == IN_MEMORY else class_code(entry.thing).code
+    return PluginIdentity(name=entry.name, distribution=entry.distribution, version=entry.version, code=code)
+
+
+def origin_of(error: BaseException, parts: Mapping[str, Plugin | type[Plugin]]) -> str | None:
+    """The key of the plugin whose code raised, the innermost; None where it was none of ``parts``.
+
+    An instance stands for its class too: a plugin may replace itself (`Predictor.resolve`).
+    """
+    classes: dict[type, str] = {}
+    for key, part in parts.items():
+        classes[part if isinstance(part, type) else type(part)] = key
+    owners = [frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__)]
+    if isinstance(error, PartError):
+        owners.append(error.part)
+    keys = [classes[type(owner)] for owner in owners if type(owner) in classes]
+    return keys[-1] if keys else None
 
 
 def _described(part: SamplerPart) -> str:
@@ -436,7 +512,18 @@ def _described(part: SamplerPart) -> str:
 
 
 def planned_nfe(task: Task, sampler: Sampler) -> int | None:
-    """Network calls per sample as the plugins declare them; None where unknown in advance."""
+    """Network calls per sample as the plugins declare them; None where unknown in advance.
+
+    Raises:
+        TypeError: A plugin declares something that is no integer.
+    """
+    calls = _declared_nfe(task, sampler)
+    if calls is not None and type(calls) is not int:
+        raise TypeError(f"the number of network calls is declared as {calls!r}, not as an integer")
+    return calls
+
+
+def _declared_nfe(task: Task, sampler: Sampler) -> int | None:
     last = sampler.denoise == "tweedie"
     if task.follows_flow:
         return None
@@ -525,12 +612,14 @@ def _placed_runs(
     }
     placed: list[tuple[Place, RunSpec | UnplannedRun]] = []
     for place, choice in expand(name, suite, scale):
-        selections = {key: [value] for key, value in choice.items() if key in ROLES and key != "task"}
+        selections: dict[str, list[object]] = {
+            key: [value] for key, value in choice.items() if key in ROLES and key != "task"
+        }
         if "solver" not in selections:
-            selections = {"corrector": ["none"]} | selections
+            selections.setdefault("corrector", ["none"])
         parameters = choice.get("parameters", {}) | shared
         try:
-            variant = Settings.model_validate(common | choice | selections | {"parameters": parameters})
+            variant = Settings.model_validate({**common, **choice, **selections, "parameters": parameters})
             runs = planner.runs(variant)
         except ValidationError as error:
             raise BenchError(f"suite {name}: {place}: {first_problem(error)}") from error

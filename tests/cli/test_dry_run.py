@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bench.cli import main
+from tests.support.runs import exit_status
 
 RUN = (
     "run",
@@ -34,10 +34,9 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     monkeypatch.setenv("COLUMNS", "300")
 
     def call(*arguments: str) -> str:
-        with pytest.raises(SystemExit) as stop:
-            main([*RUN, *arguments])
+        status = exit_status(*RUN, *arguments)
         out, err = capsys.readouterr()
-        assert (stop.value.code, err) == (0, ""), out + err
+        assert (status, err) == (0, ""), out + err
         return out
 
     return call
@@ -71,14 +70,14 @@ def edit(**changes: Any) -> dict[str, Any]:
     return content
 
 
-def cells(out: str) -> list[str]:
-    """The lines on cells."""
+def runs(out: str) -> list[str]:
+    """The lines of runs."""
     return [line for line in out.splitlines() if " batches on disk · " in line]
 
 
-def test_states_of_cells(dry: Bench, bench: Bench) -> None:
+def test_states_of_runs(dry: Bench, bench: Bench) -> None:
     out = dry(*SMALL)
-    (line,) = cells(out)
+    (line,) = runs(out)
     assert line.startswith(
         "  to run    gaussian-cifar10 · vp · reverse_diffusion, 30 steps · seed 0 · 16 samples"
     )
@@ -90,13 +89,13 @@ def test_states_of_cells(dry: Bench, bench: Bench) -> None:
     bench(*SMALL)
     fingerprint = record()[1]["fingerprint"]
     assert line.endswith(f"· {fingerprint}")
-    (line,) = cells(dry(*SMALL))
+    (line,) = runs(dry(*SMALL))
     assert line.startswith("  finished  ")
     assert "2 of 2 batches on disk" in line
     assert "to run: 0 network evaluations" in dry(*SMALL)
     assert "to run: 480 network evaluations" in dry(*SMALL, "--rerun", "all")
 
-    (line,) = cells(dry(*SMALL, "--metric", "fd_cifar10"))
+    (line,) = runs(dry(*SMALL, "--metric", "fd_cifar10"))
     assert line.startswith("  measure   ")
     assert "to run: 0 network evaluations" in dry(*SMALL, "--metric", "fd_cifar10")
     next(Path("results/samples").glob("*/*")).unlink()
@@ -104,7 +103,7 @@ def test_states_of_cells(dry: Bench, bench: Bench) -> None:
     assert f"to run: {8 * 30} network evaluations" in dry(*SMALL, "--metric", "fd_cifar10")
 
     edit(status="failed", reason="")
-    (line,) = cells(dry(*SMALL))
+    (line,) = runs(dry(*SMALL))
     assert line.startswith("  failed    ")
     assert f"to run: {8 * 30} network evaluations" in dry(*SMALL)
     assert "to run: 0 network evaluations" in dry(*SMALL, "--rerun", "missing")
@@ -130,8 +129,8 @@ def test_expected_time_is_that_of_earlier_records(dry: Bench, bench: Bench) -> N
     assert "; about 48 min 00 s by earlier records" in out
     out = dry(
         *SMALL, "--checkpoint", "gmm-cifar10", "--seed", "1"
-    )  # half of the cells on a checkpoint never run
-    assert "; about 24 min 00 s by earlier records, 1 cell of unknown time aside" in out
+    )  # half of the runs on a checkpoint never run
+    assert "; about 24 min 00 s by earlier records, 1 run of unknown time aside" in out
 
 
 def test_the_pace_is_the_samplers_own_where_it_was_run(dry: Bench, bench: Bench) -> None:
@@ -150,14 +149,14 @@ def test_the_pace_is_the_samplers_own_where_it_was_run(dry: Bench, bench: Bench)
 
 def test_a_solvers_calls_are_those_of_earlier_records(dry: Bench, bench: Bench) -> None:
     solver = ("--solver", "rk45", "--tol", "1e-1", "--samples", "8")
-    (line,) = cells(dry(*solver))
+    (line,) = runs(dry(*solver))
     assert "· NFE adaptive ·" in line
     bench(*solver)
     edit(cost=record()[1]["cost"] | {"nfe": 50, "seconds": 400.0})  # 1 s a call
     out = dry(*solver, "--seed", "1")
-    assert "· NFE about 50 ·" in cells(out)[0]
+    assert "· NFE about 50 ·" in runs(out)[0]
     assert "; about 6 min 40 s by earlier records" in out
-    assert "· NFE adaptive ·" in cells(dry(*solver, "--tol", "1e-2"))[0]
+    assert "· NFE adaptive ·" in runs(dry(*solver, "--tol", "1e-2"))[0]
 
 
 @pytest.mark.parametrize(
@@ -186,12 +185,12 @@ def test_why_a_record_is_stale(
     record()[0].rename(Path("results/records", "0" * 16 + ".json"))
     lines = dry(*SMALL).splitlines()
     (at,) = [i for i, line in enumerate(lines) if line.startswith("  to run  ")]
-    assert lines[at + 1].strip().startswith(f"stale: there is a record, but {said}")
+    assert lines[at + 1].strip().startswith(f"stale: there is a record, but {reason}")
     assert ";" not in lines[at + 1]
     assert not any("stale" in line for line in dry(*SMALL, "--seed", "1").splitlines())
 
 
-def test_the_nearest_of_several_stale_records_is_told(dry: Bench, bench: Bench) -> None:
+def test_the_nearest_of_several_stale_records_is_reported(dry: Bench, bench: Bench) -> None:
     bench(*SMALL)
     whole = record()[1]
     for name, changes in (("0" * 16, {"torch": "1.0", "batch_size": 4}), ("1" * 16, {"torch": "2.0"})):
@@ -209,16 +208,16 @@ def test_a_suite_leaves_no_trace(dry: Bench) -> None:
         'column = "{steps}"\n'
     )
     out = dry("--suite", "s", "--samples", "16")
-    assert len(cells(out)) == 4
+    assert len(runs(out)) == 4
     assert f"to run: {2 * 16 * (30 + 40)} network evaluations" in out
     assert [p.name for p in Path().iterdir()] == ["bench.toml"]
 
 
-def test_small_records_and_other_tasks_tell_no_pace(dry: Bench, bench: Bench) -> None:
+def test_small_records_and_other_tasks_give_no_pace(dry: Bench, bench: Bench) -> None:
     again = (*SMALL, "--seed", "1")
-    assert "; no earlier record tells how long it takes" in dry(*again)
+    assert "; no earlier record shows how long it takes" in dry(*again)
     bench(*SMALL, "--task", "colorize")
-    assert "; no earlier record tells how long it takes" in dry(*again)
+    assert "; no earlier record shows how long it takes" in dry(*again)
     bench(*SMALL)
     bench(*SMALL, "--samples", "2", "--batch-size", "2")
     for path in Path("results/records").iterdir():

@@ -130,7 +130,7 @@ def test_what_a_run_leaves(run: Run) -> None:
     assert content["cost"]["samples_per_second"] == pytest.approx(40 / content["cost"]["seconds"])
     metric = content["metrics"]["fd_dct"]
     assert metric["n"] == 40
-    assert metric["error"] is None  # too few to tell
+    assert "error" not in metric  # too few samples to estimate it
     assert metric["exact"] > 0
     assert "n below 100" in metric["note"]
 

@@ -186,6 +186,7 @@ def test_mistakes_are_one_line(bench: Bench, arguments: tuple[str, ...], message
         (None, "there is no x.npz: bench stats build makes statistics"),
         (b"nothing", "x.npz is not a statistics file, or damaged"),
         ({"arr_0": np.zeros((2, 3))}, "x.npz holds no statistics (mu and sigma)"),
+        (b"nothing", "damaged: it is no .npz"),
         ({"mu": np.zeros(3), "sigma": np.eye(2)}, "don't go together"),
         ({"mu": np.full(2, np.inf), "sigma": np.eye(2)}, "has values that are not finite"),
         ({"mu": np.zeros(2), "sigma": np.eye(2), "card": np.array("[1]")}, "x.npz"),

@@ -52,6 +52,7 @@ def test_a_narrow_screen_gets_a_line_per_cell(table: Table, monkeypatch: pytest.
     ("arguments", "message"),
     [
         (["table1"], "bench run --suite table1 comes first"),
+        (["nef"], "no run of suite 'nef' in results (did you mean 'nfe'?"),
         (["nfe", "--name", "made"], "no table 'made' (did you mean 'made-up'?"),
         (["nfe", "--metric", "fid"], "bench measure --suite nfe --metric fid"),
     ],

@@ -249,7 +249,7 @@ def test_the_core_s_files_are_those_that_compute() -> None:
     files = {
         part: {f.relative_to(root).as_posix() for f in core_files(part)} for part in ("samples", "metrics")
     }
-    assert {"engine/batch.py", "engine/inputs.py", "diffusion/sampler.py", "tasks/role.py"} <= files[
+    assert {"engine/batch.py", "engine/session.py", "diffusion/sampler.py", "tasks/role.py"} <= files[
         "samples"
     ]
     assert {"metrics/frechet.py", "closed_form/moments.py"} <= files["metrics"]

@@ -15,7 +15,7 @@ import pytest
 from bench import BenchError
 from bench.plan.planning import plan_suite
 from bench.plan.settings import settings, suites
-from bench.plan.suites import Place, Suite, expand, resolved
+from bench.plan.suites import Place, Suite, expand, resolve_suite
 from tests.support import plans
 from tests.support.runs import exit_status
 
@@ -68,7 +68,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 def named(text: str, name: str, folder: Path) -> Suite:
     """A suite of a bench.toml."""
     (folder / "bench.toml").write_text(text)
-    return resolved(name, suites(folder))
+    return resolve_suite(name, suites(folder))
 
 
 def fingerprints(out: str) -> list[str]:
@@ -103,7 +103,7 @@ def test_extends_takes_in_the_cells_of_another_first(tmp_path: Path) -> None:
     assert len(expand("wider", wider)) == 10
     assert (wider.about, wider.layout, wider.checkpoint) == ("and a corrector", "grid", "gaussian-cifar10")
     shipped = named('[suites.own]\nextends = "table1"\n', "own", tmp_path)
-    assert expand("own", shipped) == expand("table1", resolved("table1", suites(tmp_path / "nowhere")))
+    assert expand("own", shipped) == expand("table1", resolve_suite("table1", suites(tmp_path / "nowhere")))
 
 
 def test_the_abscissa_of_a_curve(tmp_path: Path) -> None:
@@ -334,7 +334,7 @@ CELLS = '[[suites.s.cells]]\nsde = "vp"\npredictor = "ancestral"\nsteps = 30\n'
             CELLS + 'corrector = "langvin"\n',
             "suite s: vp ancestral + langvin: unknown corrector 'langvin' (did you mean",
         ),
-        (CELLS.replace("30", "[30, 40]"), "two cells stand at vp ancestral: tell them apart"),
+        (CELLS.replace("30", "[30, 40]"), "two cells have the place vp ancestral: distinguish them"),
         (CELLS.replace('"vp"', "[]"), "suite s: a list of its cells is empty"),
         (CELLS + 'row = "{predictor"\n', "'{predictor' can't be filled in: "),
         (CELLS + 'column = "{steps:zz}"\n', "'{steps:zz}' can't be filled in: "),
@@ -366,7 +366,7 @@ def test_a_suite_is_a_plain_folder_beside_the_stores_own(bench: Bench, name: str
 @pytest.mark.parametrize("name", ["table1", "nfe", "snr", "memoir"])
 def test_the_shipped_suites_can_be_planned(tmp_path: Path, name: str) -> None:
     chosen, _ = settings({"checkpoint": ["gaussian-cifar10"], "device": "cpu"}, "exact", tmp_path)
-    suite = resolved(name, suites(tmp_path))
+    suite = resolve_suite(name, suites(tmp_path))
     plan = plan_suite(chosen, "exact", name, suite, plans.contexts())
     assert len(plan.specs) == len(plan.runs)
     assert len({run.fingerprint for run in plan.runs}) == len(plan.runs)

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+import bench.engine.batch
 from bench import Batch, Outcome, Record
 from bench.cli import main
-from bench.engine.batch import attempt_batch
 from bench.plugins.registry import Registry
 from tests.support.plugins import installed
 
@@ -33,10 +33,11 @@ def exit_status(*arguments: str, registry: Registry | None = None) -> int:
 def computed_batches(monkeypatch: pytest.MonkeyPatch) -> list[Batch]:
     """A list that every batch enters when its computation begins."""
     batches: list[Batch] = []
+    original = bench.engine.batch.attempt_batch
 
     def spy(batch: Batch, **options: Any) -> Outcome:
         batches.append(batch)
-        return attempt_batch(batch, **options)
+        return original(batch, **options)
 
     monkeypatch.setattr("bench.engine.loop.attempt_batch", spy)
     return batches
