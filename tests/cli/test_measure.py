@@ -116,9 +116,7 @@ def test_measured_later_is_measured_at_once(bench: Bench, never_sampled: Callabl
         assert rest == {k: v for k, v in before[title].items() if k != "metrics"}
     with Path("results/runs.csv").open(newline="") as handle:
         rows = list(csv.DictReader(handle))
-    values = {
-        (f"{row['title']} · seed {row['seed']}", row["metric"]): float(row["value"]) for row in rows
-    }
+    values = {(f"{row['title']} · seed {row['seed']}", row["metric"]): float(row["value"]) for row in rows}
     assert values == {
         (title, name): metric["value"]
         for title, record in records("once").items()
@@ -199,7 +197,9 @@ def test_a_damaged_batch_is_reported_and_its_record_skipped(bench: Bench) -> Non
     assert [m["fd_dct"] for m in metrics()] == [m["fd_dct"] for m in before]
 
 
-def test_a_failing_metric_is_reported_and_the_others_go_on(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_metric_is_reported_and_the_others_go_on(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bench(*RUN, *GAUSSIAN, "--samples", "8", "--repeats", "2")
     before = metrics()
     monkeypatch.setattr(Mean, "broken", "a mean")
