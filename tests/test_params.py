@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import pickle
+from typing import Any, Literal, Self
 
 import pytest
 
@@ -132,3 +133,29 @@ def test_plugins_are_frozen_values() -> None:
     assert plugin != Still.build({})
     with pytest.raises(AttributeError):
         plugin.gain = 1.5  # type: ignore[misc]
+
+
+class Powers(Plugin):
+    """A family: a number names its members."""
+
+    name = "powers:<n>"
+    power = 0
+
+    gain: float = param(default=1.0, help="a factor", above=0)
+
+    @classmethod
+    def member(cls, name: str) -> type[Self]:
+        return type(cls.__name__, (cls,), {"name": f"powers:{name}", "power": int(name)})
+
+
+def test_a_plugin_pickles_by_its_class_and_values() -> None:
+    plugin = Still(gain=0.5, limit=2.0, label="y")
+    assert pickle.loads(pickle.dumps(plugin)) == plugin
+
+
+def test_a_member_of_a_family_pickles_by_family_and_name() -> None:
+    """The class of a member is in no module."""
+    cubes = Powers.member("3")(gain=2.0)
+    assert (cubes.family, Powers.family, Still.family) == (Powers, None, None)
+    copied = pickle.loads(pickle.dumps(cubes))
+    assert (type(copied).power, copied.values(), copied.family) == (3, {"gain": 2.0}, Powers)

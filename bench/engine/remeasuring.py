@@ -64,11 +64,12 @@ def measure_records(
         emit: Receives `RunMeasuring` and `MetricsDone` for each record.
 
     Raises:
-        BenchError: There is no such record.
+        BenchError: There is no such record, or a file that a metric needs is missing.
         StoreError: A record can't be written.
     """
     plans = _suite_plans(store, suite) if suite is not None else []
     records = _selected_records(store, plans if suite is not None else None, checkpoint)
+    _check_files(metrics, records, context)
     measurements: list[Remeasurement] = []
     try:
         for record in records:
@@ -100,6 +101,18 @@ def record_batches(record: Record) -> list[tuple[int, int]]:
     size = record.identity.batch_size
     full, rest = divmod(record.samples, size)
     return [(index, size) for index in range(full)] + ([(full, rest)] if rest else [])
+
+
+def _check_files(metrics: Sequence[Metric], records: Sequence[Record], context: MetricContext) -> None:
+    """`BenchError` where a metric's file is missing: one error before the first record, not one for each."""
+    for metric in metrics:
+        if any(set(metric.inputs) <= set(record.outputs) for record in records):
+            try:
+                metric.provenance(context)
+            except BenchError:
+                raise
+            except Exception:
+                continue  # the metric's own fault: each record reports it, with a log
 
 
 def _suite_plans(store: Store, suite: str) -> list[SuitePlan]:

@@ -68,7 +68,7 @@ def _plans(suite: str, store: Store, name: str | None) -> list[SuitePlan]:
     if not plans:
         folder = store.root / "suites"
         suites = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-        known = f" (it has {', '.join(suites)})" if suites else ""
+        known = did_you_mean(suite, suites) if suites else ""
         raise BenchError(
             f"no run of suite {suite!r} in {store.root}{known}: bench run --suite {suite} comes first"
         )

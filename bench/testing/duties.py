@@ -13,6 +13,7 @@ import torch
 from bench.diffusion.prediction import Prediction
 from bench.diffusion.roles import Corrector, Predictor, Solver
 from bench.params import Plugin
+from bench.reporting.text import count
 from bench.testing.context import CheckContext
 from bench.testing.probe import (
     GAUSSIAN,
@@ -57,8 +58,8 @@ def parameters(plugin: Plugin) -> Iterator[Finding]:
         if cls.build(json.loads(json.dumps(values))) != variant or hash(cls.build(values)) != hash(variant):
             wrong.append(f"read back from its record, {variant} differs")
     wrong += [f"{p.name} has no help" for p in cls.parameters() if not p.help]
-    count = len(cls.parameters())
-    measured = f"{len(variants)} settings of {count} parameters" if count else "none"
+    parameters = cls.parameters()
+    measured = f"{len(variants)} settings of {count(len(parameters), 'parameter')}" if parameters else "none"
     yield verdict(
         "parameters", not wrong, wrong[0] if wrong else measured, "read back the same; help for each"
     )

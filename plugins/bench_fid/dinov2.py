@@ -48,7 +48,8 @@ class DINOv2(Extractor):
             )
         if importlib.util.find_spec("transformers") is None:
             raise BenchError(
-                f"{self.name}: the package transformers is missing: pip install 'sampler-bench[dinov2]'"
+                f"{self.name}: the package transformers is missing: in a clone of sampler-bench, "
+                "pip install -e '.[dinov2]'"
             )
 
     def provenance(self) -> dict[str, str]:

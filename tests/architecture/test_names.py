@@ -116,8 +116,8 @@ PHRASES = {
 
 BANNED = {re.compile(pattern, re.IGNORECASE): better for pattern, better in (SPELLINGS | PHRASES).items()}
 
-KEYS = {"licence", "colour", "centred", "grey"}
-"""Keys of existing file formats: they may stand in quotes or backticks, behind a dot, or before ``=``."""
+KEYS = {"licence", "colour", "centre", "centred", "grey"}
+"""Keys of existing file formats: allowed in quotes or backticks, behind a dot, and before ``=`` or ``:``."""
 
 
 def prose_of(file: Path) -> Iterator[tuple[str, int]]:
@@ -137,7 +137,7 @@ def banned_in(line: str) -> Iterator[tuple[str, str]]:
     for pattern, better in BANNED.items():
         for match in pattern.finditer(line):
             around = line[max(match.start() - 1, 0) : match.end() + 3]
-            key = match[0] in KEYS and re.search(rf"[\"'`.]{match[0]}[\"'`]|\b{match[0]} ?=", around)
+            key = match[0] in KEYS and re.search(rf"[\"'`.]{match[0]}[\"'`]|\b{match[0]}(?: ?=|: )", around)
             if not key and "://" not in line:
                 yield match[0], better
 

@@ -63,10 +63,10 @@ class Clock:
     def __init__(self, function: Callable[..., Any], now: Callable[[], float] = time.perf_counter) -> None:
         self.function, self.now, self.seconds = function, now, 0.0
 
-    def __call__(self, *given: Any, **named: Any) -> Any:
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
         begun = self.now()
         try:
-            return self.function(*given, **named)
+            return self.function(*arguments, **named)
         finally:
             self.seconds += self.now() - begun
 
@@ -209,8 +209,8 @@ def moments(folder: Path, n: int) -> None:
             off = np.abs(mean_ / mean - 1).max(), np.abs((covariance_ - covariance) / np.outer(sd, sd)).max()
             assert max(off) < 1e-10
             order = "backwards" if backwards else "forwards"
-            told = [f"{x:.1e}" for x in off]
-            writer.writerow([n, WIDTH, batch, order, *told, f"{seconds:.1f}"])
+            offsets = [f"{x:.1e}" for x in off]
+            writer.writerow([n, WIDTH, batch, order, *offsets, f"{seconds:.1f}"])
         writer.writerow(["rows", "features", "batch", "", "", "", "peak_mb"])
         for count in (1000, n):
             writer.writerow([count, WIDTH, 500, "", "", "", f"{peak(count):.0f}"])

@@ -48,8 +48,8 @@ def draws(checkpoint: str, seed: int) -> Tensor:
 
 def value(metric: str, images: Tensor, rounding: Literal["round", "truncate"] | None = None) -> float:
     """The metric of the images."""
-    given = {} if rounding is None else {"rounding": rounding}
-    measured = installed().build("metrics", metric, given).start(metric_context())
+    parameters = {} if rounding is None else {"rounding": rounding}
+    measured = installed().build("metrics", metric, parameters).start(metric_context())
     for part in images.split(500):
         measured.update(part)
     return float(measured.compute().value)
@@ -75,8 +75,8 @@ def tiny() -> list[Row]:
             if stopped.code:
                 raise
     (path,) = (WORK / "records").glob("*.json")
-    found = json.loads(path.read_text())["metrics"]
-    both = (found[name]["value"] for name in ("fd_cifar10", "fd_cifar10-truncate"))
+    metrics = json.loads(path.read_text())["metrics"]
+    both = (metrics[name]["value"] for name in ("fd_cifar10", "fd_cifar10-truncate"))
     return [("cifar10-tiny", 256, "0", *both)]
 
 

@@ -1,4 +1,4 @@
-"""Labels and scalings of published networks: what they are asked, and what is made of their answer."""
+"""Labels and scalings of published networks: what they take, and the score that their output gives."""
 
 from __future__ import annotations
 
@@ -54,9 +54,9 @@ def card(kind: str) -> Card:
 
 
 def model(kind: str, run: SDE, network: Callable[[Tensor, Tensor], Tensor]) -> NetworkModel:
-    made = card(kind)
-    assert made.sde is not None
-    return NetworkModel(network, made, run, sde(made.sde), bf16=False)
+    subject = card(kind)
+    assert subject.sde is not None
+    return NetworkModel(network, subject, run, sde(subject.sde), bf16=False)
 
 
 class Recorder:
@@ -71,13 +71,13 @@ class Recorder:
         return torch.ones(len(x), self.outputs, *x.shape[2:])
 
 
-def asked(kind: str, steps: int, label_scales: int | None = None, grid: Any = "uniform") -> list[float]:
+def labels_of(kind: str, steps: int, label_scales: int | None = None, grid: Any = "uniform") -> list[float]:
     """The labels of a whole run, from the first step on."""
-    made = card(kind)
-    assert made.sde is not None
-    recorder = Recorder(6 if made.learned_variance else 3)
+    subject = card(kind)
+    assert subject.sde is not None
+    recorder = Recorder(6 if subject.learned_variance else 3)
     sampler = Sampler(
-        sde(made.sde),
+        sde(subject.sde),
         installed().build("predictors", "reverse_diffusion", {}),
         steps=steps,
         label_scales=label_scales,
@@ -91,39 +91,39 @@ def asked(kind: str, steps: int, label_scales: int | None = None, grid: Any = "u
 
 def test_continuous_labels() -> None:
     t = np.linspace(1, 1e-3, 40)
-    np.testing.assert_allclose(asked("vp", 40), 999 * t, rtol=1e-6)
-    np.testing.assert_allclose(asked("subvp", 40), 999 * t, rtol=1e-6)
+    np.testing.assert_allclose(labels_of("vp", 40), 999 * t, rtol=1e-6)
+    np.testing.assert_allclose(labels_of("subvp", 40), 999 * t, rtol=1e-6)
     t = np.linspace(1, 1e-5, 40)
-    np.testing.assert_allclose(asked("ve", 40), 0.01 * 5000**t, rtol=1e-6)
+    np.testing.assert_allclose(labels_of("ve", 40), 0.01 * 5000**t, rtol=1e-6)
 
 
 def test_discrete_labels_at_the_trained_scales() -> None:
-    """P1000: integers, from the largest noise on; VE counts it as nought."""
-    np.testing.assert_array_equal(asked("vp, discrete", 1000), np.arange(1000)[::-1])
-    np.testing.assert_array_equal(asked("ve, discrete", 1000), np.arange(1000))
-    np.testing.assert_allclose(asked("cosine", 4000), np.arange(4000)[::-1] / 4)
+    """P1000: integers, from the largest noise on; VE counts it as zero."""
+    np.testing.assert_array_equal(labels_of("vp, discrete", 1000), np.arange(1000)[::-1])
+    np.testing.assert_array_equal(labels_of("ve, discrete", 1000), np.arange(1000))
+    np.testing.assert_allclose(labels_of("cosine", 4000), np.arange(4000)[::-1] / 4)
 
 
 @pytest.mark.parametrize("kind", ["vp, discrete", "ve, discrete"])
 def test_discrete_labels_at_twice_as_many_scales(kind: str) -> None:
     """P2000: i/2 by linear interpolation (Table 1), floor(i/2) by rounding (Table 4)."""
     i = np.arange(2000) if kind.startswith("ve") else np.arange(2000)[::-1]
-    np.testing.assert_array_equal(asked(kind, 2000), i / 2)
-    np.testing.assert_array_equal(asked(kind, 2000, label_scales=1000), i // 2)
+    np.testing.assert_array_equal(labels_of(kind, 2000), i / 2)
+    np.testing.assert_array_equal(labels_of(kind, 2000, label_scales=1000), i // 2)
 
 
 def test_discrete_labels_at_twice_the_cosine_scales() -> None:
     i = np.arange(8000)[::-1]
-    np.testing.assert_allclose(asked("cosine", 8000), i / 2 / 4, rtol=1e-6)
-    np.testing.assert_allclose(asked("cosine", 8000, label_scales=4000), i // 2 / 4, rtol=1e-6)
+    np.testing.assert_allclose(labels_of("cosine", 8000), i / 2 / 4, rtol=1e-6)
+    np.testing.assert_allclose(labels_of("cosine", 8000, label_scales=4000), i // 2 / 4, rtol=1e-6)
 
 
 def test_strided_subsequences() -> None:
     """``steps`` of 4000 scales: evenly spread and rounded, the first and the last among them; beta anew."""
-    kept = [round(k * 3999 / 249) for k in range(250)]
-    np.testing.assert_allclose(asked("cosine", 250)[::-1], [k / 4 for k in kept])
+    steps_of_chain = [round(k * 3999 / 249) for k in range(250)]
+    np.testing.assert_allclose(labels_of("cosine", 250)[::-1], [k / 4 for k in steps_of_chain])
     f = [math.cos((t / 4000 + 0.008) / 1.008 * math.pi / 2) ** 2 for t in range(4001)]
-    products = np.cumprod([1 - min(1 - f[t + 1] / f[t], 0.999) for t in range(4000)])[kept]
+    products = np.cumprod([1 - min(1 - f[t + 1] / f[t], 0.999) for t in range(4000)])[steps_of_chain]
     betas = 1 - products / np.concatenate([[1.0], products[:-1]])
     plan = schedule_of(sde("vp_cosine"), 250)[::-1]
     np.testing.assert_allclose([s.g**2 for s in plan], betas, rtol=1e-9)
@@ -137,11 +137,11 @@ def test_halved_betas() -> None:
     plan = schedule_of(sde("vp"), 2000)[::-1]
     np.testing.assert_allclose([s.g**2 for s in plan], betas, rtol=1e-12)
     sigma = np.sqrt(1 - np.cumprod(1 - betas))
-    made = model("vp, discrete", sde("vp"), Recorder())
+    subject = model("vp, discrete", sde("vp"), Recorder())
     x = torch.zeros(1, *SHAPE)
     for i in (0, 1, 1000, 1999):
-        found = made.score(x, plan[i])
-        np.testing.assert_allclose(found.numpy(), -1 / sigma[i], rtol=1e-6)
+        result = subject.score(x, plan[i])
+        np.testing.assert_allclose(result.numpy(), -1 / sigma[i], rtol=1e-6)
 
 
 def test_off_the_grid_discrete_labels_are_the_published_ones() -> None:
@@ -150,10 +150,10 @@ def test_off_the_grid_discrete_labels_are_the_published_ones() -> None:
     sigmas = np.geomspace(50, 0.01, 1000)
     for t in (0.0123, 0.5, 0.98765):
         recorder = Recorder()
-        found = model("vp, discrete", sde("vp"), recorder).score(torch.zeros(1, *SHAPE), sde("vp").at(t))
-        np.testing.assert_allclose(found.numpy(), -1 / trained[int(999 * t)], rtol=1e-5)
-        found = model("ve, discrete", sde("ve"), recorder).score(torch.zeros(1, *SHAPE), sde("ve").at(t))
-        np.testing.assert_allclose(found.numpy(), 1 / sigmas[round(999 * (1 - t))], rtol=1e-5)
+        result = model("vp, discrete", sde("vp"), recorder).score(torch.zeros(1, *SHAPE), sde("vp").at(t))
+        np.testing.assert_allclose(result.numpy(), -1 / trained[int(999 * t)], rtol=1e-5)
+        result = model("ve, discrete", sde("ve"), recorder).score(torch.zeros(1, *SHAPE), sde("ve").at(t))
+        np.testing.assert_allclose(result.numpy(), 1 / sigmas[round(999 * (1 - t))], rtol=1e-5)
         np.testing.assert_allclose(recorder.labels, [999 * t, round(999 * (1 - t))], rtol=1e-6)
 
 
@@ -163,28 +163,30 @@ MU, VARIANCE = 0.3, 0.04
 
 def exact(kind: str) -> Callable[[Tensor, Tensor], Tensor]:
     """The network that a training without end would give on Gaussian data, in the card's convention."""
-    made = card(kind)
-    law = sde(made.sde or "")
-    mu, variance = (MU, VARIANCE) if made.data_range[0] == -1 else ((MU + 1) / 2, VARIANCE / 4)
-    count = made.scales or 1
-    a = law.chain(np.linspace(law.eps, 1, count), count)[0] if made.discrete else np.ones(1)
+    subject = card(kind)
+    law = sde(subject.sde or "")
+    mu, variance = (MU, VARIANCE) if subject.data_range[0] == -1 else ((MU + 1) / 2, VARIANCE / 4)
+    count = subject.scales or 1
+    a = law.chain(np.linspace(law.eps, 1, count), count)[0] if subject.discrete else np.ones(1)
 
     def network(x: Tensor, label: Tensor) -> Tensor:
-        told = float(label)
-        if made.labels == "999t":
-            level = law.at(told / 999)
+        number = float(label)
+        if subject.labels == "999t":
+            level = law.at(number / 999)
             alpha, sigma = level.alpha, level.sigma
-        elif made.labels == "sigma":
-            alpha, sigma = 1.0, told
-        elif made.labels == "index_down":
-            alpha, sigma = 1.0, 0.01 * 5000 ** (1 - told / 999)
+        elif subject.labels == "sigma":
+            alpha, sigma = 1.0, number
+        elif subject.labels == "index_down":
+            alpha, sigma = 1.0, 0.01 * 5000 ** (1 - number / 999)
         else:
-            at = told * count / 1000
+            at = number * count / 1000
             alpha = float(np.exp(np.interp(at, np.arange(count), np.log(np.cumprod(a)))))
             sigma = math.sqrt(1 - alpha**2)
         score = (alpha * mu - x) / (alpha**2 * variance + sigma**2)
-        answer = {"noise": -sigma * score, "scaled_score": sigma * score, "score": score}[made.predicts or ""]
-        return torch.cat([answer, torch.zeros_like(answer)], dim=1) if made.learned_variance else answer
+        answer = {"noise": -sigma * score, "scaled_score": sigma * score, "score": score}[
+            subject.predicts or ""
+        ]
+        return torch.cat([answer, torch.zeros_like(answer)], dim=1) if subject.learned_variance else answer
 
     return network
 
@@ -194,8 +196,8 @@ def exact(kind: str) -> Callable[[Tensor, Tensor], Tensor]:
 def test_every_network_serves_every_sde(kind: str, run: str) -> None:
     """On exact networks the score of any SDE is the Gaussian's; a discrete one is asked between scales."""
     law = sde(run)
-    made = model(kind, law, exact(kind))
-    assert made.native == (run == KINDS[kind]["sde"])
+    subject = model(kind, law, exact(kind))
+    assert subject.native == (run == KINDS[kind]["sde"])
     low, high = law.data_range
     half = (high - low) / 2
     mu, variance = low + (MU + 1) * half, VARIANCE * half**2
@@ -205,16 +207,16 @@ def test_every_network_serves_every_sde(kind: str, run: str) -> None:
         v = level.alpha**2 * variance + level.sigma**2
         x = level.alpha * mu + math.sqrt(v) * torch.randn(4, *SHAPE, generator=draws, dtype=torch.float64)
         expected = (level.alpha * mu - x) / v
-        error = float((made.score(x, level) - expected).abs().max() / expected.abs().max())
+        error = float((subject.score(x, level) - expected).abs().max() / expected.abs().max())
         # a native discrete one is asked at the scale below: its sigma is off by up to a scale's share, 2 %
-        assert error < (2e-2 if made.native and card(kind).discrete else 1e-4)
+        assert error < (2e-2 if subject.native and card(kind).discrete else 1e-4)
 
 
 @pytest.mark.parametrize(("kind", "steps"), [("vp, discrete", 1000), ("ve, discrete", 1000), ("cosine", 100)])
 def test_native_runs_of_exact_discrete_networks(kind: str, steps: int) -> None:
     """A whole ancestral run comes out where the closed form of an exact score does."""
-    made = card(kind)
-    law = sde(made.sde or "")
+    subject = card(kind)
+    law = sde(subject.sde or "")
     sampler = Sampler(law, installed().build("predictors", "ancestral", {}), steps=steps)
     prior, noise, _ = noise_streams(0, 0, "cpu")
     score = Prediction(model(kind, law, exact(kind)), law)
@@ -253,12 +255,12 @@ def test_learned_variance_and_clipping() -> None:
             part = (v + 1) / 2
             log = part * math.log(beta) + (1 - part) * math.log(tilde)
             chosen = installed().build("predictors", "ancestral", {"variance": "learned", "clip": clip})
-            found = chosen.resolve(law).step(x, scale, score, lambda _: z.clone(), None)
+            result = chosen.resolve(law).step(x, scale, score, lambda _: z.clone(), None)
             # x and the noise nearly cancel where alpha is small
             size = float(mean.abs().max())
-            torch.testing.assert_close(found.mean, mean, rtol=0, atol=1e-9 * max(size, 1 / math.sqrt(ab)))
+            torch.testing.assert_close(result.mean, mean, rtol=0, atol=1e-9 * max(size, 1 / math.sqrt(ab)))
             expected = mean + (0.5 * log).exp() * z
-            torch.testing.assert_close(found.x, expected, rtol=0, atol=1e-9 * max(size, 1 / math.sqrt(ab)))
+            torch.testing.assert_close(result.x, expected, rtol=0, atol=1e-9 * max(size, 1 / math.sqrt(ab)))
     assert torch.equal(x, before)
     last = installed().build("predictors", "ancestral", {"variance": "learned"})
     update = last.resolve(law).step(x, plan[-1], score, lambda _: z.clone(), None)

@@ -31,8 +31,8 @@ SMALL: dict[str, Any] = {"width": 16, "width_low": 64, "blocks": 1, "embedding":
 
 
 def sde(name: str) -> SDE:
-    found: SDE = installed().build("sdes", name, {})
-    return found
+    result: SDE = installed().build("sdes", name, {})
+    return result
 
 
 def exact_model(card: Card, name: str) -> MixtureModel:
@@ -135,19 +135,19 @@ def test_edm_preconditioning() -> None:
     draws = torch.Generator().manual_seed(3)
     x = torch.randn(6, 3, 8, 8, generator=draws, dtype=torch.float64)
     sigma = torch.tensor([0.002, 0.02, 0.4, 1.0, 20.0, 80.0], dtype=torch.float64)
-    found = denoiser(x, sigma)
+    result = denoiser(x, sigma)
     s = sigma[:, None, None, None]
     root = (s**2 + 0.4**2).sqrt()
     torch.testing.assert_close(network.x, x / root)
     torch.testing.assert_close(network.noise, sigma.log() / 4)
     answer = network(x / root, sigma.log() / 4)
-    torch.testing.assert_close(found, 0.4**2 / root**2 * x + s * 0.4 / root * answer)
+    torch.testing.assert_close(result, 0.4**2 / root**2 * x + s * 0.4 / root * answer)
 
 
 def test_edm_denoiser_leaves_clean_data_alone() -> None:
     x = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
-    found = EDMDenoiser(Recorder())(x, torch.full((2,), 1e-9, dtype=torch.float64))
-    torch.testing.assert_close(found, x, rtol=0, atol=1e-7)
+    result = EDMDenoiser(Recorder())(x, torch.full((2,), 1e-9, dtype=torch.float64))
+    torch.testing.assert_close(result, x, rtol=0, atol=1e-7)
 
 
 def small_unet(seed: int) -> TinyUNet:
@@ -166,13 +166,13 @@ def test_the_unet_keeps_shapes_and_samples_apart(shape: tuple[int, ...]) -> None
     draws = torch.Generator().manual_seed(5)
     x, noise = torch.randn(shape, generator=draws), torch.linspace(-1.5, 1.0, shape[0])
     with torch.no_grad():
-        found = network(x, noise)
+        result = network(x, noise)
         alone = network(x[-1:], noise[-1:])
         other = network(x, noise + 0.5)
-    assert found.shape == shape
-    assert bool(found.isfinite().all())
-    torch.testing.assert_close(found[-1:], alone, rtol=1e-4, atol=1e-5)
-    assert not torch.allclose(found, other, rtol=1e-2, atol=1e-3)  # it listens to the noise level
+    assert result.shape == shape
+    assert bool(result.isfinite().all())
+    torch.testing.assert_close(result[-1:], alone, rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(result, other, rtol=1e-2, atol=1e-3)  # it listens to the noise level
 
 
 def _card(folder: Path, blob: bytes, **changes: Any) -> Card:
@@ -198,10 +198,10 @@ EDM: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("kept", [torch.float32, torch.float16])
-def test_a_unet_goes_through_its_file_and_card(tmp_path: Path, kept: torch.dtype) -> None:
+@pytest.mark.parametrize("stored", [torch.float32, torch.float16])
+def test_a_unet_goes_through_its_file_and_card(tmp_path: Path, stored: torch.dtype) -> None:
     network = small_unet(1)
-    state = {name: t.to(kept) for name, t in network.state_dict().items()}
+    state = {name: t.to(stored) for name, t in network.state_dict().items()}
     card = _card(tmp_path, save(state), **EDM)
     network.load_state_dict({name: t.float() for name, t in state.items()})
     vp = sde("vp")

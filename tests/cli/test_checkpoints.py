@@ -35,9 +35,9 @@ Bench = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    with Server() as made:
-        made.files = {name: Served(BODY) for name in ("one.bin", "two.bin")}
-        yield made
+    with Server() as running:
+        running.files = {name: Served(BODY) for name in ("one.bin", "two.bin")}
+        yield running
 
 
 @pytest.fixture
@@ -57,13 +57,13 @@ def folder(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
 @pytest.fixture
 def bench(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Bench:
     """Runs ``bench checkpoints ARGUMENTS`` there: status, stdout, stderr."""
-    found = fake_registry()
-    load_cards(found, folder)
+    result = fake_registry()
+    load_cards(result, folder)
     monkeypatch.setattr(fetch, "PAUSES", ())
 
     def call(*arguments: str) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as stop:
-            main(["checkpoints", *arguments], registry=found)
+            main(["checkpoints", *arguments], registry=result)
         out, err = capsys.readouterr()
         assert "Traceback" not in out + err
         assert isinstance(stop.value.code, int)
@@ -104,25 +104,25 @@ def rows(bench: Bench) -> dict[str, dict[str, Any]]:
 
 
 def test_list_tells_what_is_here_and_how_the_rest_is_had(bench: Bench) -> None:
-    found = rows(bench)
-    assert {name: row["state"] for name, row in found.items()} == {
+    result = rows(bench)
+    assert {name: row["state"] for name, row in result.items()} == {
         "one": "pull",
         "two": "pull",
         "three": "by hand",
     }
-    assert (found["one"]["bytes"], found["two"]["bytes"]) == (300_000, None)
-    assert (found["one"]["sde"], found["one"]["noise_levels"], found["one"]["fid"]) == (
+    assert (result["one"]["bytes"], result["two"]["bytes"]) == (300_000, None)
+    assert (result["one"]["sde"], result["one"]["noise_levels"], result["one"]["fid"]) == (
         "vp",
         "continuous",
         2.5,
     )
-    assert found["one"]["how_to_get"] == "bench checkpoints pull one"
-    assert found["one"]["from"] == "bench.toml cards/one.toml"
+    assert result["one"]["how_to_get"] == "bench checkpoints pull one"
+    assert result["one"]["from"] == "bench.toml cards/one.toml"
     assert bench("pull", "one", "two")[0] == 0
-    found = rows(bench)
-    assert (found["one"]["state"], found["two"]["state"]) == ("installed", "installed")
-    assert found["two"]["bytes"] == 300_000
-    (Path(found["one"]["folder"]) / "one.bin").write_bytes(BODY[:-1])
+    result = rows(bench)
+    assert (result["one"]["state"], result["two"]["state"]) == ("installed", "installed")
+    assert result["two"]["bytes"] == 300_000
+    (Path(result["one"]["folder"]) / "one.bin").write_bytes(BODY[:-1])
     assert rows(bench)["one"]["state"] == "damaged"
     _, out, _ = bench("list")
     assert re.search(r"two +vp +cont\. +2\.50 +300 kB +installed", out)
@@ -131,10 +131,10 @@ def test_list_tells_what_is_here_and_how_the_rest_is_had(bench: Bench) -> None:
 def test_list_tells_of_the_shipped_ones(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         main(["checkpoints", "list", "--json"])
-    shown = {row["name"]: row for row in json.loads(capsys.readouterr().out)["checkpoints"]}
+    output = {row["name"]: row for row in json.loads(capsys.readouterr().out)["checkpoints"]}
     assert stop.value.code == 0
-    assert set(shown) == {entry.name for entry in installed().of_kind("checkpoints")}
-    assert (shown["gaussian-cifar10"]["state"], shown["gaussian-cifar10"]["bytes"]) == ("shipped", 24904)
+    assert set(output) == {entry.name for entry in installed().of_kind("checkpoints")}
+    assert (output["gaussian-cifar10"]["state"], output["gaussian-cifar10"]["bytes"]) == ("shipped", 24904)
 
 
 def test_pull_then_path_show_verify(bench: Bench, folder: Path, server: Server) -> None:
@@ -147,13 +147,13 @@ def test_pull_then_path_show_verify(bench: Bench, folder: Path, server: Server) 
     assert f"installed two in {place}" in out
     assert f"two.bin: sha256 {sha256(BODY)}, recorded, as none is published" in out
     assert bench("pull", "two") == (0, f"two is installed already: {place}\n", "")
-    assert len(server.files["two.bin"].asked) == 1
+    assert len(server.files["two.bin"].requests) == 1
     assert bench("path", "two") == (0, f"{place}\n", "")
     assert f"sha256 {sha256(BODY)} (recorded at first installation)" in bench("show", "two")[1]
-    shown = json.loads(bench("show", "two", "--json")[1])
-    assert shown["card"]["name"] == shown["name"] == "two"
-    assert (shown["state"], shown["folder"]) == ("installed", str(place))
-    assert shown["files"][0]["sha256"] == sha256(BODY)
+    output = json.loads(bench("show", "two", "--json")[1])
+    assert output["card"]["name"] == output["name"] == "two"
+    assert (output["state"], output["folder"]) == ("installed", str(place))
+    assert output["files"][0]["sha256"] == sha256(BODY)
     assert f"sha256 {sha256(BODY)} (published)" in bench("show", "three")[1]
     assert "fetch three.bin from https://example.org/page" in bench("show", "three")[1]
     assert bench("verify") == (0, "ok      two  1 file, 300 kB\n", "")
@@ -219,7 +219,7 @@ def test_killed_midway_the_same_command_goes_on(bench: Bench, folder: Path, serv
     assert not cache.folder("one").exists()
     had = part()
     assert bench("pull", "one")[0] == 0
-    assert server.files["one.bin"].asked == [None, f"bytes={had}-"]
+    assert server.files["one.bin"].requests == [None, f"bytes={had}-"]
     assert server.files["one.bin"].sent[1] == len(BODY) - had
     assert bench("verify", "one")[0] == 0
 
@@ -245,15 +245,15 @@ def test_two_processes_fetch_once(bench: Bench, folder: Path, server: Server) ->
         wait_for(lambda: part() >= 2 * fetch.CHUNK)
         with start(folder, "pull", "one") as second:
             assert second.stdout is not None
-            said = second.stdout.readline()
-            assert said == "notice  one: waiting for another process that is installing it\n"
+            line = second.stdout.readline()
+            assert line == "notice  one: waiting for another process that is installing it\n"
             served.ranges = True
             server.released.set()  # the first one's connection ends; it takes it up
             outs = [first.communicate()[0], second.communicate()[0]]
     assert (first.returncode, second.returncode) == (0, 0)
     assert "installed one in" in outs[0]
     assert outs[1].startswith("one is installed already")
-    assert len(served.asked) == 2
+    assert len(served.requests) == 2
     assert bench("verify", "one")[0] == 0
 
 
@@ -261,10 +261,10 @@ def test_cards_that_bench_toml_names(folder: Path) -> None:
     (folder / "cards" / "bad.toml").write_text("name = 1")
     write_card(folder / "more", "gaussian-cifar10", [{"name": "x"}])
     (folder / "bench.toml").write_text('cards = ["cards", "more"]\n')
-    found = installed().copy()
-    load_cards(found)
-    assert found.get("checkpoints", "one").distribution == "bench.toml"
-    broken, clash = (problem.message for problem in found.all_problems())
+    result = installed().copy()
+    load_cards(result)
+    assert result.get("checkpoints", "one").distribution == "bench.toml"
+    broken, clash = (problem.message for problem in result.all_problems())
     assert broken.startswith(f"card {folder}/cards/bad.toml: ")
     assert broken.endswith("; the card was skipped")
     assert "bench.toml more/gaussian-cifar10.toml" in clash
@@ -272,18 +272,18 @@ def test_cards_that_bench_toml_names(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("toml", "said"),
+    ("toml", "line"),
     [
         ('cards = ["nowhere"]', "bench.toml: cards: there is no folder "),
         ('cards = "cards"', "bench.toml: cards: "),
         ('card = ["cards"]', "unknown key 'card' (did you mean 'cards'?"),
     ],
 )
-def test_a_mistake_about_cards_is_one_line(folder: Path, toml: str, said: str) -> None:
+def test_a_mistake_about_cards_is_one_line(folder: Path, toml: str, line: str) -> None:
     (folder / "bench.toml").write_text(toml)
     with pytest.raises(BenchError) as caught:
         card_folders()
-    assert said in str(caught.value)
+    assert line in str(caught.value)
     assert "\n" not in str(caught.value)
 
 

@@ -167,6 +167,7 @@ def test_a_planned_suite_is_found_by_its_name(bench: Call, folder: Path) -> None
         (("results", "gone.json"), "there is no gone.json"),
         (("gone.csv", "results"), "there is no gone.csv"),
         (("results", "nowhere"), "'nowhere' names no run: give a record's .json"),
+        (("results", "nowhere"), "or a suite that was run into results (known: "),
         (("results", "0123456789"), "no fingerprint in results/records begins with '0123456789'"),
         (("results", "results/records/x.json"), "x.json can't be read"),
         (("results", "bare.json"), "bare.json can't be read as a record of bench run"),

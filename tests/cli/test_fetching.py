@@ -19,12 +19,12 @@ def display(monkeypatch: pytest.MonkeyPatch, *, terminal: bool) -> tuple[Fetchin
 
 
 def test_plain_lines_come_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
-    shown, screen = display(monkeypatch, terminal=False)
-    with shown:
+    progress, screen = display(monkeypatch, terminal=False)
+    with progress:
         for done in (0, 100, 200):
-            shown(Advance("a.bin", done, 3000, "bytes"))
-        shown(Advance("b.bin", 10, None, "bytes"))
-        shown(Notice("[b]cut[/b]; trying again"))
+            progress(Advance("a.bin", done, 3000, "bytes"))
+        progress(Advance("b.bin", 10, None, "bytes"))
+        progress(Notice("[b]cut[/b]; trying again"))
     assert screen.getvalue().splitlines() == [
         "fetching a.bin: 0 B of 3 kB",
         "fetching b.bin: 10 B",
@@ -33,12 +33,12 @@ def test_plain_lines_come_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_drawing_is_cleared(monkeypatch: pytest.MonkeyPatch) -> None:
-    shown, screen = display(monkeypatch, terminal=True)
-    with shown:
-        shown(Advance("a.bin", 1500, 3000, "bytes"))
-        shown(Working("reading a"))
-        assert shown.drawing is not None
-        shown.clear()
-        assert shown.drawing is None
+    progress, screen = display(monkeypatch, terminal=True)
+    with progress:
+        progress(Advance("a.bin", 1500, 3000, "bytes"))
+        progress(Working("reading a"))
+        assert progress.drawing is not None
+        progress.clear()
+        assert progress.drawing is None
     assert "a.bin" in screen.getvalue()
     assert "reading a" in screen.getvalue()

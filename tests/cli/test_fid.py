@@ -23,8 +23,8 @@ from bench.plan.sources import open_images
 from tests.support.plugins import installed
 
 Bench = Callable[..., str]
-SMALL = ("--metric", "fd", "-P", "metric.extractor=colours")
-LABEL = "fd-colours"
+SMALL = ("--metric", "fd", "-P", "metric.extractor=colors")
+LABEL = "fd-colors"
 NETWORK = ("--metric", "fd", "-P", "metric.extractor=cifar10-features")
 N = 100
 
@@ -39,10 +39,10 @@ class Spoilt(Extractor):
         return lambda images: Features(torch.full((len(images), 64), torch.nan))
 
 
-class Colours(Extractor):
-    """Six features: mean and spread of the colours. No network, so that tests are quick."""
+class Colors(Extractor):
+    """Six features: mean and spread of the colors. No network, so that tests are quick."""
 
-    name = "colours"
+    name = "colors"
     width = 6
     shape = (3, 32, 32)
 
@@ -54,7 +54,7 @@ class Colours(Extractor):
         return extract
 
 
-class Narrow(Colours):
+class Narrow(Colors):
     """Three features, the means alone."""
 
     name = "narrow"
@@ -69,7 +69,7 @@ class Plugin:
     @hookimpl
     def register_extractors(self, register: Register) -> None:
         register(Spoilt)
-        register(Colours)
+        register(Colors)
         register(Narrow)
 
 
@@ -85,8 +85,8 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 
     Two more extractors are registered, and the cache is empty. Of a mistake, its one line.
     """
-    found = installed().copy()
-    found.load(Plugin(), "extractors-of-test", "1")
+    registry = installed().copy()
+    registry.load(Plugin(), "extractors-of-test", "1")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("COLUMNS", "300")
@@ -98,27 +98,27 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 
     def call(*arguments: str, status: int = 0) -> str:
         with pytest.raises(SystemExit) as stop:
-            main(arguments, registry=found)
+            main(arguments, registry=registry)
         out, err = capsys.readouterr()
         assert stop.value.code == status, out + err
-        told = [line for line in err.splitlines() if line.startswith("bench: ")]
-        assert len(told) == (status != 0), err
+        errors = [line for line in err.splitlines() if line.startswith("bench: ")]
+        assert len(errors) == (status != 0), err
         assert "Traceback" not in err
         return err.splitlines()[-1] if status else out
 
     return call
 
 
-def measured(bench: Bench, *arguments: str) -> dict[str, Any]:
+def measurement(bench: Bench, *arguments: str) -> dict[str, Any]:
     """The JSON of ``bench fid``."""
-    found: dict[str, Any] = json.loads(bench("fid", *arguments, "--json", "--device", "cpu"))
-    return found
+    content: dict[str, Any] = json.loads(bench("fid", *arguments, "--json", "--device", "cpu"))
+    return content
 
 
 def value(bench: Bench, path: str, reference: str, *more: str) -> float:
     """The small Fréchet distance."""
-    found = measured(bench, path, "--reference", reference, *SMALL, *more)
-    (reading,) = found["metrics"].values()
+    content = measurement(bench, path, "--reference", reference, *SMALL, *more)
+    (reading,) = content["metrics"].values()
     return float(reading["value"])
 
 
@@ -134,8 +134,8 @@ def sampled() -> str:
 
 
 def test_the_same_images_are_at_no_distance_whatever_holds_them(bench: Bench) -> None:
-    found = measured(bench, "a", "--reference", "a.npz", *NETWORK)
-    assert abs(found["metrics"]["fd-cifar10_features"]["value"]) < 1e-6
+    content = measurement(bench, "a", "--reference", "a.npz", *NETWORK)
+    assert abs(content["metrics"]["fd-cifar10_features"]["value"]) < 1e-6
     assert abs(value(bench, "a.npz", "a")) < 1e-6
     assert abs(value(bench, "a", "a")) < 1e-6
     assert abs(value(bench, "a.npz", "a.npz", "--rounding", "truncate")) < 1e-6
@@ -148,7 +148,7 @@ def test_the_value_is_that_of_the_features(bench: Bench) -> None:
     """Against scipy's matrix square root of features taken here."""
     from scipy.linalg import sqrtm
 
-    extract = Colours().load(torch.device("cpu"))
+    extract = Colors().load(torch.device("cpu"))
     sides = []
     for images in (pixels(N), pixels(N, 3)):
         rows = extract(torch.from_numpy(images).permute(0, 3, 1, 2)).rows.double().numpy()
@@ -163,24 +163,24 @@ def test_the_table(bench: Bench) -> None:
     assert f"a: {N} images of 3x32x32 (folder)" in out
     rows = [[part.strip() for part in line.split("  ") if part.strip()] for line in out.splitlines()]
     assert ["metric", "value", "n", "better", "against"] in rows
-    found = {row[0]: row for row in rows if row and row[0].startswith("fd")}
-    assert found["fd_cifar10"][1:] == found["fd-cifar10_features"][1:]
-    assert found["fd_cifar10"][2:] == [f"{N}", "lower", "cifar10-train (50000 images)"]
-    assert found["fd_cifar10"][1].endswith(" †")
+    cells = {row[0]: row for row in rows if row and row[0].startswith("fd")}
+    assert cells["fd_cifar10"][1:] == cells["fd-cifar10_features"][1:]
+    assert cells["fd_cifar10"][2:] == [f"{N}", "lower", "cifar10-train (50000 images)"]
+    assert cells["fd_cifar10"][1].endswith(" †")
     assert "† fd_cifar10: n below 1000" in out
 
 
 def test_the_json(bench: Bench) -> None:
-    found = measured(bench, "a.npz", "--reference", "b.npz", *SMALL, "--rounding", "truncate")
-    assert found["source"] == open_images("a.npz").facts()
-    reading = found["metrics"]["fd-truncate-colours"]
+    content = measurement(bench, "a.npz", "--reference", "b.npz", *SMALL, "--rounding", "truncate")
+    assert content["source"] == open_images("a.npz").facts()
+    reading = content["metrics"]["fd-truncate-colors"]
     assert (reading["n"], reading["direction"], reading["reference"]) == (N, "lower", "b.npz")
     assert reading["parameters"]["reference"] == "b.npz"
     assert reading["parameters"]["rounding"] == "truncate"
     assert set(reading["provenance"]) == {"b.npz"}
     card = reading["reference_card"]
     assert card["images"] == f"sha256 {open_images('b.npz').sha256()}"
-    assert (card["n"], card["extractor"], card["rounding"]) == (N, "colours", "truncate")
+    assert (card["n"], card["extractor"], card["rounding"]) == (N, "colors", "truncate")
     assert card["decoder"].startswith("numpy ")
 
 
@@ -189,8 +189,8 @@ def test_a_run_is_measured_as_it_was(bench: Bench, capsys: pytest.CaptureFixture
     capsys.readouterr()
     record = json.loads(Path(f"results/records/{fingerprint}.json").read_text())
     for name in (fingerprint[:8], f"results/records/{fingerprint}.json", "results"):
-        found = measured(bench, name, "--metric", "fd_cifar10")["metrics"]["fd_cifar10"]
-        assert found.items() >= record["metrics"]["fd_cifar10"].items()
+        metric = measurement(bench, name, "--metric", "fd_cifar10")["metrics"]["fd_cifar10"]
+        assert metric.items() >= record["metrics"]["fd_cifar10"].items()
     assert abs(value(bench, fingerprint, fingerprint)) < 1e-6
     assert abs(value(bench, fingerprint, "results", "--rounding", "truncate")) < 1e-6
     # floats: how they become bytes tells, and is kept apart
@@ -203,7 +203,7 @@ def test_a_run_is_measured_as_it_was(bench: Bench, capsys: pytest.CaptureFixture
 
 def test_a_reference_of_images_is_measured_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     first = value(bench, "b.npz", "a")
-    (kept,) = Path("cache/stats").iterdir()
+    (statistics,) = Path("cache/stats").iterdir()
 
     def never(*_: object) -> None:
         raise AssertionError("measured again")
@@ -211,7 +211,7 @@ def test_a_reference_of_images_is_measured_once(bench: Bench, monkeypatch: pytes
     monkeypatch.setattr("bench.metrics.reference.measure_images", never)
     Path("a").rename("moved")
     assert value(bench, "b.npz", "moved") == first
-    assert list(Path("cache/stats").iterdir()) == [kept]
+    assert list(Path("cache/stats").iterdir()) == [statistics]
     with pytest.raises(AssertionError, match="measured again"):
         value(bench, "a.npz", "moved", "--rounding", "truncate")
 
@@ -228,9 +228,9 @@ def test_metrics_share_one_reading_of_the_images(bench: Bench, monkeypatch: pyte
 
     monkeypatch.setattr(Npz, "__iter__", once)
     more = ("--metric", "precision", "--metric", "class_score")
-    found = measured(bench, "b.npz", "--reference", "a", *NETWORK, *more)
+    content = measurement(bench, "b.npz", "--reference", "a", *NETWORK, *more)
     assert read == ["b.npz"]
-    readings = {name.partition("-")[0]: reading for name, reading in found["metrics"].items()}
+    readings = {name.partition("-")[0]: reading for name, reading in content["metrics"].items()}
     assert {name: reading["reference"] for name, reading in readings.items()} == {
         "fd": "a",
         "precision": "a",
@@ -260,26 +260,26 @@ BAD = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("arguments", "said"), BAD)
-def test_mistakes_are_one_line(bench: Bench, arguments: tuple[str, ...], said: str) -> None:
+@pytest.mark.parametrize(("arguments", "message"), BAD)
+def test_mistakes_are_one_line(bench: Bench, arguments: tuple[str, ...], message: str) -> None:
     Path("empty").mkdir()
     np.savez("large.npz", pixels(4)[:, :8, :8])
     Path("broken.npz").write_text("nothing")
     np.savez("nan.npz", mu=np.zeros(6), sigma=np.full((6, 6), np.nan))
     np.savez("odd.npz", mu=np.zeros(6), sigma=np.eye(3))
-    assert said in bench("fid", *arguments, status=2)
+    assert message in bench("fid", *arguments, status=2)
 
 
 def test_statistics_of_another_extractor_or_dimension(bench: Bench) -> None:
     bench("stats", "build", "a", "-o", "narrow.npz", "--extractor", "narrow", "--device", "cpu")
     line = bench("fid", "a", "--reference", "narrow.npz", *SMALL, status=2)
-    assert "narrow.npz is of the extractor narrow, not colours: build another" in line
+    assert "narrow.npz is of the extractor narrow, not colors: build another" in line
     np.savez("bare.npz", mu=np.zeros(3), sigma=np.eye(3))  # as clean-fid and EDM keep them, without a card
     line = bench("fid", "a", "--reference", "bare.npz", *SMALL, status=2)
-    assert "bare.npz is of 3 features, colours has 6: not the same extractor" in line
+    assert "bare.npz is of 3 features, colors has 6: not the same extractor" in line
     narrow = ("--metric", "fd", "-P", "metric.extractor=narrow")
-    found = measured(bench, "a", "--reference", "bare.npz", *narrow)
-    assert found["metrics"]["fd-narrow"]["value"] > 0
+    content = measurement(bench, "a", "--reference", "bare.npz", *narrow)
+    assert content["metrics"]["fd-narrow"]["value"] > 0
 
 
 def test_a_bad_image_late_is_one_line(bench: Bench) -> None:

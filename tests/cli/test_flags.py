@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import click
-import pytest
 from click.testing import CliRunner
 
-from bench import BenchError, Extractor, param
+from bench import Extractor, param
 from bench.cli.context import CommandState
 from bench.cli.flags import flag_command, flag_values
-from bench.cli.parameters import plugin_parameters
 from bench.plugins.registry import Registry
 from tests.support.plugins import empty_registry, hooks
 
@@ -81,16 +79,3 @@ def test_flags_of_other_roles_are_unknown() -> None:
     status, text = run(other_command, "--depth", "3")
     assert status == 2
     assert "No such option" in text
-
-
-def test_parameters_by_role() -> None:
-    short = {"corrector.snr": "0.1", "solver.tol": None}
-    assert plugin_parameters(("sde.eps=1e-3", "corrector.steps=2"), short) == {
-        "corrector": {"snr": "0.1", "steps": "2"},
-        "sde": {"eps": "1e-3"},
-    }
-    with pytest.raises(BenchError, match=r"corrector\.snr was given twice"):
-        plugin_parameters(("corrector.snr=2",), short)
-    for text in ("snr=1", "corrector.snr", "a.b.c=1"):
-        with pytest.raises(BenchError, match="-P takes ROLE"):
-            plugin_parameters((text,), {})

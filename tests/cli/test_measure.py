@@ -40,10 +40,16 @@ class Mean(Metric):
 
     name = "mean"
     broken = ""
+    missing = ""
     shift: float = param(default=0.0, help="what is added")
 
     def start(self, context: MetricContext) -> MetricState:
         return _Mean(self.shift, self.broken)
+
+    def provenance(self, context: MetricContext) -> dict[str, str]:
+        if self.missing:
+            raise BenchError(f"put {self.missing} into the cache")
+        return {}
 
 
 class _Mean(MetricState):
@@ -215,6 +221,18 @@ def test_a_failing_metric_is_reported_and_the_others_go_on(
     assert [m["fd_dct"] for m in metrics()] == [m["fd_dct"] for m in before]
     assert all(set(m) == {"fd_dct", "fd_cifar10"} for m in metrics())
     assert all(r["status"] == "finished" for r in records().values())
+
+
+def test_a_missing_file_is_one_mistake_before_anything_is_measured(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not a failure, and an attempt to fetch the file, for every record."""
+    bench(*RUN, *GAUSSIAN, "--samples", "8", "--repeats", "2")
+    before = metrics()
+    monkeypatch.setattr(Mean, "missing", "a file")
+    out = bench(*MEASURE, "fd_cifar10", "--metric", "mean", status=2)
+    assert out == "bench: put a file into the cache\n"
+    assert metrics() == before
 
 
 def test_what_another_process_measured_meanwhile_stays(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,13 +16,13 @@ from bench.data.pixels import Bytes
 from bench.files import REGISTRY
 from bench.metrics import reference
 from bench.plan.sources import open_images
-from tests.cli.test_fid import SMALL, Bench, N, bench, measured, pixels, value
+from tests.cli.test_fid import SMALL, Bench, N, bench, measurement, pixels, value
 from tests.support.images import recorded
 from tests.support.metrics import extractor_of
 
 __all__ = ["bench"]
 BUILD = ("stats", "build")
-FEATURES = ("--extractor", "colours", "--device", "cpu")
+FEATURES = ("--extractor", "colors", "--device", "cpu")
 NETWORK = ("--extractor", "cifar10-features", "--device", "cpu")
 
 
@@ -38,9 +38,9 @@ def cifar10(monkeypatch: pytest.MonkeyPatch) -> Bytes:
     return pixels(N)
 
 
-def shown(bench: Bench, file: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(bench("stats", "show", file, "--json"))
-    return found
+def content_of(bench: Bench, file: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(bench("stats", "show", file, "--json"))
+    return content
 
 
 def arrays(file: str) -> dict[str, Any]:
@@ -52,14 +52,14 @@ def test_build_is_two_pass_moments_and_a_card(bench: Bench) -> None:
     out = bench(*BUILD, "a", "-o", "new/x.npz", *NETWORK)
     assert out == f"new/x.npz: {N} images, 64 features of cifar10-features\n"
     extractor = extractor_of("cifar10-features")
-    found = reference.read_statistics(Path("new/x.npz"), extractor)
+    statistics = reference.read_statistics(Path("new/x.npz"), extractor)
     images = torch.from_numpy(pixels(N)).permute(0, 3, 1, 2)
     rows = extractor.load(torch.device("cpu"))(images).rows.double().numpy()
-    np.testing.assert_allclose(found.mean, rows.mean(axis=0), rtol=1e-10)
-    np.testing.assert_allclose(found.covariance, np.cov(rows.T), rtol=1e-9, atol=1e-12)
-    assert found.rows is not None
-    np.testing.assert_allclose(found.rows, rows, rtol=1e-6)
-    card = found.card
+    np.testing.assert_allclose(statistics.mean, rows.mean(axis=0), rtol=1e-10)
+    np.testing.assert_allclose(statistics.covariance, np.cov(rows.T), rtol=1e-9, atol=1e-12)
+    assert statistics.rows is not None
+    np.testing.assert_allclose(statistics.rows, rows, rtol=1e-6)
+    card = statistics.card
     assert card["source"] == "a"
     assert (card["n"], card["extractor"], card["rounding"], card["kind"]) == (
         N, "cifar10-features", "round", "folder",
@@ -82,18 +82,18 @@ def test_folder_archive_and_run_are_built_alike(bench: Bench) -> None:
     bench(*BUILD, fingerprint, "-o", "run.npz", *FEATURES)
     assert abs(value(bench, fingerprint, "run.npz")) < 1e-6
     bench(*BUILD, fingerprint, "-o", "cut.npz", *FEATURES, "--rounding", "truncate")
-    assert shown(bench, "cut.npz")["card"]["rounding"] == "truncate"
+    assert content_of(bench, "cut.npz")["card"]["rounding"] == "truncate"
     assert abs(value(bench, fingerprint, "cut.npz", "--rounding", "truncate")) < 1e-6
 
 
 def test_a_data_set_goes_where_metrics_look(bench: Bench, cifar10: Bytes) -> None:
     out = bench(*BUILD, "cifar10-test", *FEATURES)
-    path = Path("cache/stats/cifar10-test_colours.npz")
+    path = Path("cache/stats/cifar10-test_colors.npz")
     assert out.startswith(f"{path.absolute()}: {N} images")
-    assert shown(bench, str(path))["card"]["dataset"] == "cifar10-test"
+    assert content_of(bench, str(path))["card"]["dataset"] == "cifar10-test"
     assert abs(value(bench, "b.npz", "cifar10-test")) < 1e-6
     bench(*BUILD, "cifar10", *FEATURES, "-o", "t.npz")
-    assert shown(bench, "t.npz")["card"]["dataset"] == "cifar10-train"
+    assert content_of(bench, "t.npz")["card"]["dataset"] == "cifar10-train"
     assert abs(value(bench, "cifar10", "t.npz")) < 1e-6
     assert np.array_equal(cifar10, pixels(N))
 
@@ -104,18 +104,18 @@ def test_what_is_shown(bench: Bench) -> None:
     lines = dict(line.split(maxsplit=1) for line in out.splitlines())
     assert (lines["n"], lines["extractor"], lines["features"], lines["rows"]) == (
         f"{N}",
-        "colours",
+        "colors",
         "6",
         f"{N}",
     )
-    found = shown(bench, "x.npz")
-    assert found["sha256"] == lines["sha256"]
-    assert found["card"]["images"] == lines["images"]
+    content = content_of(bench, "x.npz")
+    assert content["sha256"] == lines["sha256"]
+    assert content["card"]["images"] == lines["images"]
     np.savez("bare.npz", mu=np.zeros(3), sigma=np.eye(3))
     assert "not made by bench stats build" in bench("stats", "show", "bare.npz")
-    assert shown(bench, "bare.npz")["card"] == {}
+    assert content_of(bench, "bare.npz")["card"] == {}
     shipped = REGISTRY / "stats" / "cifar10-train_cifar10-features.npz"
-    assert shown(bench, str(shipped))["card"]["n"] == 50000
+    assert content_of(bench, str(shipped))["card"]["n"] == 50000
 
 
 def test_what_is_there_is_replaced_only_when_whole(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,7 +156,7 @@ def test_stopped_leaves_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch, c
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("a", *FEATURES), "where to? -o FILE.npz says where the statistics of a go"),
         (("a", "-o", "x.npy", *FEATURES), "x.npy must end in .npz"),
@@ -164,7 +164,7 @@ def test_stopped_leaves_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch, c
         (("a", "-o", "a.npz/x.npz", *FEATURES), "a.npz/x.npz can't be written:"),
         (("a", "-o", "f.npz", *FEATURES), "f.npz is a folder: give a file"),
         (("a", "-o", "x.npz", "--extractor", "incepton"), "unknown extractor 'incepton' (did you mean"),
-        (("a", "-o", "x.npz", *FEATURES, "--mode", "clean"), "colours has no parameter 'mode'"),
+        (("a", "-o", "x.npz", *FEATURES, "--mode", "clean"), "colors has no parameter 'mode'"),
         (("a", "-o", "x.npz", "--extractor", "spoilt"), "features are NaN or infinite"),
         (("nowhere", "-o", "x.npz", *FEATURES), "'nowhere' is neither a file or folder nor a data set"),
         (("nowhere", "-o", "x.npz"), "'nowhere' is neither"),  # before Inception is asked for
@@ -172,20 +172,21 @@ def test_stopped_leaves_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch, c
         (("x.npz", "-o", "y.npz", *FEATURES), "there is no x.npz"),
     ],
 )
-def test_mistakes_are_one_line(bench: Bench, arguments: tuple[str, ...], said: str) -> None:
+def test_mistakes_are_one_line(bench: Bench, arguments: tuple[str, ...], message: str) -> None:
     Path("f.npz").mkdir()
     Path("one").mkdir()
     (Path("one") / "a.png").write_bytes(Path("a/0000.png").read_bytes())
-    assert said in bench(*BUILD, *arguments, status=2)
+    assert message in bench(*BUILD, *arguments, status=2)
     assert not Path("x.npz").exists()
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (None, "there is no x.npz: bench stats build makes statistics"),
         (b"nothing", "x.npz is not a statistics file, or damaged"),
         ({"arr_0": np.zeros((2, 3))}, "x.npz holds no statistics (mu and sigma)"),
+        (b"nothing", "damaged: it is no .npz"),
         ({"mu": np.zeros(3), "sigma": np.eye(2)}, "don't go together"),
         ({"mu": np.full(2, np.inf), "sigma": np.eye(2)}, "has values that are not finite"),
         ({"mu": np.zeros(2), "sigma": np.eye(2), "card": np.array("[1]")}, "x.npz"),
@@ -193,21 +194,21 @@ def test_mistakes_are_one_line(bench: Bench, arguments: tuple[str, ...], said: s
         ({"mu": np.array([None, None]), "sigma": np.eye(2)}, "Object arrays cannot be loaded"),
     ],
 )
-def test_files_that_can_not_be_shown(bench: Bench, content: Any, said: str) -> None:
+def test_files_that_can_not_be_shown(bench: Bench, content: Any, message: str) -> None:
     if isinstance(content, bytes):
         Path("x.npz").write_bytes(content)
     elif content is not None:
         np.savez("x.npz", **content)
     line = bench("stats", "show", "x.npz", status=2)
-    assert said in line
+    assert message in line
 
 
 def test_modes_are_told_apart(bench: Bench) -> None:
     """A mode of an extractor is part of its label, and so of what its statistics are good for."""
     bench(*BUILD, "a", "-o", "x.npz", *FEATURES)
     archive = arrays("x.npz")
-    card = json.loads(str(archive["card"])) | {"extractor": "colours-clean"}
+    card = json.loads(str(archive["card"])) | {"extractor": "colors-clean"}
     np.savez("y.npz", **archive | {"card": np.array(json.dumps(card))})
     line = bench("fid", "a", "--reference", "y.npz", *SMALL, status=2)
-    assert "y.npz is of the extractor colours-clean, not colours" in line
-    assert measured(bench, "a", "--reference", "x.npz", *SMALL)["metrics"]
+    assert "y.npz is of the extractor colors-clean, not colors" in line
+    assert measurement(bench, "a", "--reference", "x.npz", *SMALL)["metrics"]

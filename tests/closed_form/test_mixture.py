@@ -29,9 +29,9 @@ BLOCK = (slice(None), slice(None), slice(0, 8), slice(0, 8))
 @pytest.fixture(scope="module")
 def model() -> MixtureModel:
     card = installed().get("checkpoints", "gmm-cifar10").thing
-    made = load_model(card, sde("vp"), torch.device("cpu"), installed())
-    assert isinstance(made, MixtureModel)
-    return made
+    loaded_model = load_model(card, sde("vp"), torch.device("cpu"), installed())
+    assert isinstance(loaded_model, MixtureModel)
+    return loaded_model
 
 
 @pytest.fixture(scope="module")
@@ -63,9 +63,9 @@ def exact_shares(model: MixtureModel) -> tuple[Array, float]:
     for _ in range(EXACT // 1000):
         k = torch.multinomial(weight, 1000, replacement=True, generator=generator)
         x = torch.randn(1000, *model.shape, generator=generator).mul_(spread[k]).add_(mean[k])
-        found = model.component(x)
-        counts += torch.bincount(found, minlength=len(weight))
-        right += int((found == k).sum())
+        components = model.component(x)
+        counts += torch.bincount(components, minlength=len(weight))
+        right += int((components == k).sum())
     return counts.double().numpy(), right / EXACT
 
 
@@ -73,8 +73,8 @@ def test_component_shares(lowest: MixtureModel, samples: torch.Tensor) -> None:
     """Homogeneity of the two rows of counts: the exact draws' own noise is part of the test."""
     drawn, right = exact_shares(lowest)
     assert right > 0.95
-    found = torch.bincount(lowest.component(samples[BLOCK]), minlength=len(drawn)).double().numpy()
-    assert stats.chi2_contingency(np.stack([found, drawn])).pvalue > P
+    components = torch.bincount(lowest.component(samples[BLOCK]), minlength=len(drawn)).double().numpy()
+    assert stats.chi2_contingency(np.stack([components, drawn])).pvalue > P
 
 
 def test_low_frequencies(model: MixtureModel, samples: torch.Tensor) -> None:

@@ -12,7 +12,7 @@ import pytest
 from bench.data.datasets import DATASETS, Dataset, dataset_name
 from bench.data.sources import open_images
 from bench.events import Event, Notice
-from tests.support.images import back, pixels, refused
+from tests.support.images import back, error_of, pixels
 
 
 def test_short_names_are_the_training_images() -> None:
@@ -29,7 +29,7 @@ def test_a_data_set_offline_is_one_line(tmp_path: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr("urllib.request.urlopen", offline)
     events: list[Event] = []
-    line = refused("cifar10", emit=events.append)
+    line = error_of("cifar10", emit=events.append)
     assert line.startswith(
         "cifar10-train is not here and can't be fetched (<urlopen error no network>): put "
     )
@@ -72,9 +72,9 @@ def test_data_sets_whose_files_have_other_axes(tmp_path: Path, monkeypatch: pyte
     for kind in (SVHN, STL10):
         monkeypatch.setattr(kind, "_check_integrity", lambda _: True)
     for name, expected in {"svhn-test": numbers, "stl10-test": large}.items():
-        found = open_images(name)
-        assert (found.name, found.n, found.shape[0]) == (name, len(expected), 3)
-        assert np.array_equal(back(found), expected)
+        images = open_images(name)
+        assert (images.name, images.n, images.shape[0]) == (name, len(expected), 3)
+        assert np.array_equal(back(images), expected)
 
 
 @pytest.mark.parametrize("name", sorted(DATASETS))
@@ -86,7 +86,7 @@ def test_every_data_set_offline_is_one_line(
 
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path))
     monkeypatch.setattr("urllib.request.urlopen", offline)
-    assert refused(name).startswith(f"{name} is not here and can't be fetched (<urlopen error no network>)")
+    assert error_of(name).startswith(f"{name} is not here and can't be fetched (<urlopen error no network>)")
 
 
 def test_a_data_set_travels_without_its_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from bench.data import folder as pictures
 from bench.data.folder import image_files
 from bench.data.pixels import Bytes
 from bench.data.sources import open_images
-from tests.support.images import back, folder, pixels, refused
+from tests.support.images import back, error_of, folder, pixels
 
 Save = Callable[[str, Any], None]
 
@@ -44,7 +44,7 @@ def test_few_images_are_decoded_ahead(tmp_path: Path, monkeypatch: pytest.Monkey
     for i, image in enumerate(pixels(900, 2)):
         Image.fromarray(image).save(path / f"{i:04d}.bmp")
     monkeypatch.setattr(pictures, "AHEAD", 4)
-    found, original, done = open_images(str(path), batch=20), pictures.decoded, []
+    images, original, done = open_images(str(path), batch=20), pictures.decoded, []
 
     def decoded(file: Path, content: bytes) -> Bytes:
         done.append(file)
@@ -52,12 +52,12 @@ def test_few_images_are_decoded_ahead(tmp_path: Path, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(pictures, "decoded", decoded)
     taken = 0
-    for batch in found:
+    for batch in images:
         taken += len(batch)
         assert len(done) <= taken + 20 + 5 * pictures.PART
     assert taken == len(done) == 900
     done.clear()
-    for _ in found:
+    for _ in images:
         break
     assert len(done) <= 20 + 5 * pictures.PART
 
@@ -126,15 +126,15 @@ BAD: list[tuple[Save, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("spoil", "said"), BAD)
+@pytest.mark.parametrize(("spoil", "message"), BAD)
 @pytest.mark.parametrize("which", [0, 40])
-def test_a_bad_image_is_named(tmp_path: Path, spoil: Save, said: str, which: int) -> None:
+def test_a_bad_image_is_named(tmp_path: Path, spoil: Save, message: str, which: int) -> None:
     path = folder(tmp_path / "them", pixels(60))
     file = path / f"{which // 3:03d}" / f"{which:06d}.png"
     spoil(str(file), Image.fromarray(pixels(1)[0]))
-    line = refused(path)
-    if "but" not in said or which:
-        assert said in line
+    line = error_of(path)
+    if "but" not in message or which:
+        assert message in line
         assert str(file) in line
     else:  # the first one decides
         assert "000001.png is 8x8, but 000000.png 9x8" in line
@@ -142,8 +142,8 @@ def test_a_bad_image_is_named(tmp_path: Path, spoil: Save, said: str, which: int
 
 def test_jpeg_is_decoded_as_pillow_does_and_the_library_is_named(tmp_path: Path) -> None:
     path = folder(tmp_path / "them", pixels(4), "jpg")
-    found = open_images(str(path))
+    images = open_images(str(path))
     expected = [np.array(Image.open(file)) for file in sorted(path.rglob("*.jpg"))]
-    assert np.array_equal(back(found), np.stack(expected))
-    assert "Pillow" in found.decoder
-    assert "libjpeg" in found.decoder
+    assert np.array_equal(back(images), np.stack(expected))
+    assert "Pillow" in images.decoder
+    assert "libjpeg" in images.decoder

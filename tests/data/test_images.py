@@ -34,11 +34,15 @@ def test_the_same_bits_whatever_holds_them(tmp_path: Path, form: str) -> None:
         (np.savez if form == "npz" else np.savez_compressed)(path, images)
     else:
         folder(path, images, form)
-    found = open_images(str(path), batch=6)
-    assert (found.n, found.shape, found.kind) == (20, (3, 8, 8), "npz" if ".npz" in path.name else "folder")
-    assert [len(batch) for batch in found] == found.sizes() == [6, 6, 6, 2]
-    assert np.array_equal(back(found), images)
-    assert np.array_equal(back(found), images)  # read anew each time
+    source = open_images(str(path), batch=6)
+    assert (source.n, source.shape, source.kind) == (
+        20,
+        (3, 8, 8),
+        "npz" if ".npz" in path.name else "folder",
+    )
+    assert [len(batch) for batch in source] == source.sizes() == [6, 6, 6, 2]
+    assert np.array_equal(back(source), images)
+    assert np.array_equal(back(source), images)  # read anew each time
 
 
 def test_the_hash_is_of_the_contents_in_their_order(tmp_path: Path) -> None:

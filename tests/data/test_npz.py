@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from bench.data.sources import open_images
-from tests.support.images import back, pixels, refused
+from tests.support.images import back, error_of, pixels
 
 
 def test_names_of_arrays(tmp_path: Path) -> None:
@@ -24,11 +24,11 @@ def test_names_of_arrays(tmp_path: Path) -> None:
     np.savez(path, images, np.arange(5))
     assert np.array_equal(back(open_images(str(path))), images)
     np.savez(path, a=images, b=images)
-    assert "has no array of images (arr_0, images or samples): it holds a (5, 8, 8, 3)" in refused(path)
+    assert "has no array of images (arr_0, images or samples): it holds a (5, 8, 8, 3)" in error_of(path)
 
 
 @pytest.mark.parametrize(
-    ("array", "said"),
+    ("array", "message"),
     [
         (pixels(4).astype(np.float32) / 255, "is float32: images must be uint8"),
         (np.full((4, 8, 8, 3), np.nan), "is float64: images must be uint8"),
@@ -45,10 +45,10 @@ def test_names_of_arrays(tmp_path: Path) -> None:
         (np.array([{"no": "image"}] * 4, dtype=object), "holds Python objects, which are not read"),
     ],
 )  # fmt: skip
-def test_arrays_that_are_refused(tmp_path: Path, array: Any, said: str) -> None:
+def test_arrays_that_are_refused(tmp_path: Path, array: Any, message: str) -> None:
     np.savez(tmp_path / "x.npz", arr_0=array, allow_pickle=True)
-    line = refused(tmp_path / "x.npz")
-    assert said in line
+    line = error_of(tmp_path / "x.npz")
+    assert message in line
     assert "x.npz" in line
 
 
@@ -57,22 +57,22 @@ def test_damaged_archives(tmp_path: Path) -> None:
     np.savez(path, pixels(50))
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    assert "is not an .npz, or damaged" in refused(path)
+    assert "is not an .npz, or damaged" in error_of(path)
     flipped = bytearray(whole)
     flipped[len(whole) // 2] ^= 255
     path.write_bytes(flipped)
-    assert "is not an .npz, or damaged: Bad CRC-32" in refused(path)
+    assert "is not an .npz, or damaged: Bad CRC-32" in error_of(path)
     path.write_text("no archive")
-    assert "is not an .npz, or damaged" in refused(path)
+    assert "is not an .npz, or damaged" in error_of(path)
     np.savez(path, mu=np.zeros(3), sigma=np.eye(3))
-    assert "holds statistics, not images" in refused(path)
+    assert "holds statistics, not images" in error_of(path)
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(
         header, {"descr": "|u1", "fortran_order": False, "shape": (9, 8, 8, 3)}
     )
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("arr_0.npy", header.getvalue() + bytes(300))
-    assert "is truncated: arr_0.npy ends early" in refused(path)
+    assert "is truncated: arr_0.npy ends early" in error_of(path)
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
@@ -80,9 +80,9 @@ def test_memory_does_not_grow_with_the_array(tmp_path: Path, save: Any) -> None:
     peaks = []
     for n in (200, 2000):
         save(tmp_path / f"{n}.npz", pixels(n, 16))
-        found = open_images(str(tmp_path / f"{n}.npz"), batch=50)
+        images = open_images(str(tmp_path / f"{n}.npz"), batch=50)
         tracemalloc.start()
-        for _ in found:
+        for _ in images:
             pass
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()

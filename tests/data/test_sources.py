@@ -9,11 +9,11 @@ import pytest
 from PIL import Image
 
 from bench.data.sources import UnknownSourceError, open_images
-from tests.support.images import back, folder, pixels, refused
+from tests.support.images import back, error_of, folder, pixels
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         ("cifra10", "'cifra10' is neither a file or folder nor a data set (did you mean 'cifar10'?"),
         ("some/where", "there is no some/where: give a folder"),
@@ -24,22 +24,22 @@ from tests.support.images import back, folder, pixels, refused
     ],
 )
 def test_names_that_are_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, said: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert said in refused(name)
+    assert message in error_of(name)
 
 
 def test_folders_that_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "them"
     path.mkdir()
-    assert "holds no PNG, JPEG, WebP or BMP (it is empty)" in refused(path)
+    assert "holds no PNG, JPEG, WebP or BMP (it is empty)" in error_of(path)
     (path / "a.txt").write_text("")
-    assert "holds no PNG, JPEG, WebP or BMP (1 other files)" in refused(path)
+    assert "holds no PNG, JPEG, WebP or BMP (1 other files)" in error_of(path)
     Image.fromarray(pixels(1)[0]).save(path / "a.PNG")
-    assert "holds one image: a metric needs two or more" in refused(path)
-    assert "is one image: give the folder" in refused(path / "a.PNG")
-    assert "is no source of images: give a folder of images" in refused(path / "a.txt")
+    assert "holds one image: a metric needs two or more" in error_of(path)
+    assert "is one image: give the folder" in error_of(path / "a.PNG")
+    assert "is no source of images: give a folder of images" in error_of(path / "a.txt")
 
 
 def test_a_name_that_stands_for_nothing_is_told_from_images_that_cannot_be_read(tmp_path: Path) -> None:
@@ -47,9 +47,9 @@ def test_a_name_that_stands_for_nothing_is_told_from_images_that_cannot_be_read(
         open_images("cifra10")
     folder(tmp_path / "them", pixels(3))
     (tmp_path / "them" / "z.png").write_bytes(b"no image")
-    with pytest.raises(Exception, match=r"z\.png is not an image") as told:
+    with pytest.raises(Exception, match=r"z\.png is not an image") as caught:
         back(open_images(str(tmp_path / "them")))
-    assert not isinstance(told.value, UnknownSourceError)
+    assert not isinstance(caught.value, UnknownSourceError)
 
 
 def test_what_to_give_is_the_callers_to_say() -> None:

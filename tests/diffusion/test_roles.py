@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import numpy as np
@@ -84,7 +85,7 @@ def test_the_velocity_is_the_slope_of_the_flow(name: str) -> None:
 
     def state(t: float) -> Tensor:
         level = law.at(t)
-        return level.alpha * 0.3 + np.sqrt(level.alpha**2 * 0.25 + level.sigma**2) * X
+        return level.alpha * 0.3 + math.sqrt(level.alpha**2 * 0.25 + level.sigma**2) * X
 
     for t in (0.1, 0.5, 0.9):
         h = 1e-5
@@ -99,7 +100,7 @@ def test_a_flow_solver_runs_from_the_end_to_eps() -> None:
 
     def quantile(t: float) -> Tensor:
         level = law.at(t)
-        return level.alpha * 0.3 + np.sqrt(level.alpha**2 * 0.25 + level.sigma**2) * X
+        return level.alpha * 0.3 + math.sqrt(level.alpha**2 * 0.25 + level.sigma**2) * X
 
     p = Prediction(MODEL, law)
     x = Euler().solve(quantile(law.end), law, p, Replay(torch.empty(0, 1)))

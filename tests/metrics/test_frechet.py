@@ -49,10 +49,10 @@ def test_distance_whatever_the_rank(case: str) -> None:
     n, m, decades = CASES[case]
     a, b = features(n, 150, 1, decades), 1.2 * features(m, 150, 2, decades)
     (ma, ca), (mb, cb) = statistics(a), statistics(b)
-    found = frechet_distance(ma, ca, mb, cb)
-    assert found == pytest.approx(by_factors(a, b), rel=1e-10)
-    assert found == pytest.approx(by_square_root(a, b), rel=1e-6)
-    assert frechet_distance(mb, cb, ma, ca) == pytest.approx(found, rel=1e-10)
+    distance = frechet_distance(ma, ca, mb, cb)
+    assert distance == pytest.approx(by_factors(a, b), rel=1e-10)
+    assert distance == pytest.approx(by_square_root(a, b), rel=1e-6)
+    assert frechet_distance(mb, cb, ma, ca) == pytest.approx(distance, rel=1e-10)
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -20,10 +20,10 @@ def features(n: int, d: int, seed: int = 0, decades: float = 3.0) -> Array:
     return rows * 10 ** (-decades / 2 * np.arange(d) / d) + np.abs(generator.normal(size=d))
 
 
-def relative(found: Array, expected: Array) -> float:
+def relative(covariance: Array, expected: Array) -> float:
     """The largest difference of covariances beside the standard deviations it belongs to."""
     sd = np.sqrt(np.diag(expected))
-    return float(np.abs((found - expected) / np.outer(sd, sd)).max())
+    return float(np.abs((covariance - expected) / np.outer(sd, sd)).max())
 
 
 @pytest.mark.parametrize("batch", [1, 64, 500, 5000])
@@ -59,10 +59,10 @@ def test_rows_taken_out_again() -> None:
     whole.add(rows)
     part.add(rows[100:150])
     rest = np.delete(rows, np.s_[100:150], axis=0)
-    left = whole.without(part)
-    assert left.n == 250
-    np.testing.assert_allclose(left.mean, rest.mean(axis=0), rtol=1e-12)
-    assert relative(left.covariance(), np.cov(rest.T)) < 1e-12
+    remainder = whole.without(part)
+    assert remainder.n == 250
+    np.testing.assert_allclose(remainder.mean, rest.mean(axis=0), rtol=1e-12)
+    assert relative(remainder.covariance(), np.cov(rest.T)) < 1e-12
 
 
 def test_an_empty_batch_changes_nothing() -> None:

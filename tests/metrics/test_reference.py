@@ -86,14 +86,14 @@ def test_statistics_of_images_tell_what_they_are_of(monkeypatch: pytest.MonkeyPa
     events: list[Event] = []
     images = MemoryImages(pixels(40, 32), name="them", batch=16)
     context = metric_context(emit=events.append)
-    found = measure_images(images, extractor_of("cifar10-features"), "round", context, "measuring")
+    statistics = measure_images(images, extractor_of("cifar10-features"), "round", context, "measuring")
     assert [e.done for e in events if isinstance(e, Advance) and e.phase == "measuring"] == [0, 16, 32, 40]
     rows = context.features(extractor_of("cifar10-features"))(torch.cat(list(images))).rows.double().numpy()
     # float32 features of other batches
-    np.testing.assert_allclose(found.mean, rows.mean(axis=0), rtol=1e-3, atol=1e-4)
-    assert found.rows is not None
-    assert found.rows.shape == (15, D)
-    card = found.card
+    np.testing.assert_allclose(statistics.mean, rows.mean(axis=0), rtol=1e-3, atol=1e-4)
+    assert statistics.rows is not None
+    assert statistics.rows.shape == (15, D)
+    card = statistics.card
     assert (card["n"], card["source"], card["kind"], card["shape"]) == (40, "them", "memory", [3, 32, 32])
     assert card["images"] == f"sha256 {images.sha256()}"
 

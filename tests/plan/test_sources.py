@@ -13,7 +13,7 @@ import torch
 
 from bench.plan.sources import open_images
 from bench.results.store import Store
-from tests.support.images import back, folder, pixels, recorded, refused
+from tests.support.images import back, error_of, folder, pixels, recorded
 
 
 def test_a_run_is_handed_on_as_it_was_stored(tmp_path: Path) -> None:
@@ -33,17 +33,19 @@ def test_runs_that_are_refused(tmp_path: Path) -> None:
     batches = [torch.rand(4, 3, 8, 8)]
     store = recorded(tmp_path / "results", batches)
     recorded(tmp_path / "results", batches, "0123456789abcdee")
-    said = refused(store.root)
+    said = error_of(store.root)
     assert "holds 2 runs, give the record of one" in said
     assert "0123456789abcdef" in said
     assert "0123456789abcdee" in said
-    assert "'0123' is ambiguous: 0123456789abcdee, 0123456789abcdef" in refused("0123", results=store.root)
-    assert "no fingerprint in" in refused("4444", results=store.root)
+    assert "'0123' is ambiguous: 0123456789abcdee, 0123456789abcdef" in error_of("0123", results=store.root)
+    assert "no fingerprint in" in error_of("4444", results=store.root)
     damaged = store.batch_path("key0123456789abcdef", 0, 4)
     damaged.write_bytes(damaged.read_bytes()[:-1] + b"\0")
-    assert f"{damaged} is damaged" in refused("0123456789abcdef", results=store.root)
+    assert f"{damaged} is damaged" in error_of("0123456789abcdef", results=store.root)
     damaged.unlink()
-    assert "the samples of run 0123456789abcdef are not in" in refused("0123456789abcdef", results=store.root)
+    assert "the samples of run 0123456789abcdef are not in" in error_of(
+        "0123456789abcdef", results=store.root
+    )
     path = store.record_path("0123456789abcdef")
     record = json.loads(path.read_text())
     for changes, line in (
@@ -51,20 +53,20 @@ def test_runs_that_are_refused(tmp_path: Path) -> None:
         ({"batches": []}, "holds no image"),
     ):
         path.write_text(json.dumps(record | changes))
-        assert line in refused(path)
+        assert line in error_of(path)
     path.write_text(json.dumps(record | {"schema_version": 1}))
-    assert "of another version of bench (schema 1, not 2)" in refused(path)
+    assert "of another version of bench (schema 1, not 2)" in error_of(path)
     path.write_text("{")
-    assert "can't be read" in refused(path)
+    assert "can't be read" in error_of(path)
     path.write_text("[]")
-    assert "is not a record of bench run" in refused(path)
+    assert "is not a record of bench run" in error_of(path)
     Store(tmp_path / "none")
-    assert "there is no finished run in" in refused(tmp_path / "none")
+    assert "there is no finished run in" in error_of(tmp_path / "none")
 
 
 def test_a_fingerprint_without_results_is_no_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert "'0a1b2c3d' is neither a file or folder nor a data set" in refused("0a1b2c3d")
+    assert "'0a1b2c3d' is neither a file or folder nor a data set" in error_of("0a1b2c3d")
 
 
 def test_a_run_travels_as_names_of_files(tmp_path: Path) -> None:
@@ -85,4 +87,4 @@ def test_other_sources_are_those_of_data(tmp_path: Path) -> None:
     opener = functools.partial(open_images, results=tmp_path / "results")
     assert np.array_equal(back(opener(str(tmp_path / "them.npz"))), images)
     assert np.array_equal(back(opener(str(tmp_path / "abcd"))), images)
-    assert "give a folder of images, an .npz of images, a run's fingerprint" in refused("some/where")
+    assert "give a folder of images, an .npz of images, a run's fingerprint" in error_of("some/where")

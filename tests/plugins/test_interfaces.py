@@ -82,7 +82,10 @@ class Three:
             ("--steps", "30", "--corrector", "widens"),
             "returned (4, 3, 32, 32) torch.float64 on cpu (corrector widens of careless 3.1)",
         ),
-        (("--solver", "loses"), "returned (3, 3, 32, 32) torch.float32 on cpu (solver loses of careless 3.1)"),
+        (
+            ("--solver", "loses"),
+            "returned (3, 3, 32, 32) torch.float32 on cpu (solver loses of careless 3.1)",
+        ),
     ],
 )
 def test_a_state_of_another_kind_is_the_plugins_failure(

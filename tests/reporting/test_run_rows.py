@@ -64,9 +64,9 @@ def test_values_of_another_count_have_no_say_in_what_the_others_are_of() -> None
 
 def test_a_run_without_a_record_or_metric_is_missing() -> None:
     plan = suite_plan("nfe", seeds=1)
-    given: list[Record | None] = [None] * len(plan.cells)
-    given[0], given[1] = record(0), record(1, metrics={})
-    rows = run_rows(plan, given)
+    records: list[Record | None] = [None] * len(plan.cells)
+    records[0], records[1] = record(0), record(1, metrics={})
+    rows = run_rows(plan, records)
     assert [row.status for row in rows[:3]] == ["finished", "missing", "missing"]
     assert [row.fingerprint for row in rows] == [run.fingerprint for run in plan.cells]
     assert (rows[0].cell, rows[2].cell) == (record(0).cell, "")

@@ -5,16 +5,13 @@ from __future__ import annotations
 import csv
 import math
 import xml.etree.ElementTree as ET
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
-from rich.console import Console
 
-from bench.cli import main
 from bench.results.store import Store
 from tests.support.made_up import (
     METRIC,
@@ -29,26 +26,12 @@ from tests.support.made_up import (
     value,
 )
 from tests.support.paths import GOLDEN_PATH
+from tests.support.tables import Table, table
 
 GOLDEN = GOLDEN_PATH
+__all__ = ["table"]
+
 REFERENCE = GOLDEN / "song2021_table1.csv"
-Table = Callable[..., str]
-
-
-@pytest.fixture
-def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Table:
-    """Runs ``bench table`` in an empty folder and gives what it printed."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def call(*arguments: str, status: int = 0) -> str:
-        with pytest.raises(SystemExit) as stop:
-            main(["table", *arguments])
-        out, err = capsys.readouterr()
-        assert stop.value.code == status, out + err
-        return out + err
-
-    return call
 
 
 def read(path: str) -> list[dict[str, str]]:
@@ -63,11 +46,11 @@ def test_golden(table: Table) -> None:
     """Every byte of the tables made of a fixed set of records, one cell failed and others missing."""
     fill(Store(Path("results")), suite_plan("table1"), **GAPS)
     table("table1", "--no-plots", status=1)
-    made = {p.name: p.read_text() for p in Path("results/table1/made-up").iterdir()}
+    files = {p.name: p.read_text() for p in Path("results/table1/made-up").iterdir()}
     golden = {p.name: p.read_text() for p in (GOLDEN / "table1").iterdir()}
-    assert made.keys() == golden.keys()
+    assert files.keys() == golden.keys()
     for name, text in golden.items():
-        assert made[name] == text, name
+        assert files[name] == text, name
 
 
 def test_every_published_cell_is_in_the_wide_csv(table: Table) -> None:
@@ -114,12 +97,12 @@ def test_the_suite_samples_as_the_paper_did() -> None:
 
 def test_the_same_records_give_the_same_bytes(table: Table) -> None:
     fill(Store(Path("results")), suite_plan("nfe"))
-    made = []
+    folders = []
     for folder in ("one", "two"):
         table("nfe", "--to", folder)
-        made.append({p.name: p.read_bytes() for p in Path(folder, "nfe", "made-up").iterdir()})
-    assert made[0] == made[1]
-    assert {Path(name).suffix for name in made[0]} == {".csv", ".md", ".tex", ".png", ".svg"}
+        folders.append({p.name: p.read_bytes() for p in Path(folder, "nfe", "made-up").iterdir()})
+    assert folders[0] == folders[1]
+    assert {Path(name).suffix for name in folders[0]} == {".csv", ".md", ".tex", ".png", ".svg"}
 
 
 @pytest.mark.parametrize(
@@ -196,21 +179,6 @@ def test_one_seed_marks_nothing(table: Table) -> None:
     assert "*" not in out
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["table1"], "bench run --suite table1 comes first"),
-        (["nfe", "--name", "made"], "no table 'made' (did you mean 'made-up'?"),
-        (["nfe", "--metric", "fid"], "bench measure --suite nfe --metric fid"),
-    ],
-)
-def test_mistakes_are_one_line(table: Table, arguments: list[str], message: str) -> None:
-    fill(Store(Path("results")), suite_plan("nfe"))
-    out = table(*arguments, status=2)
-    assert message in out
-    assert len(out.splitlines()) == 1
-
-
 def test_what_users_name_is_drawn_as_it_is(table: Table) -> None:
     """No formulas in plots, whatever the row is called; and the table fits a narrow screen."""
     plan = suite_plan("memoir")
@@ -247,28 +215,6 @@ def test_a_solvers_exact_value_is_called_a_limit(table: Table) -> None:
     assert "limit" not in table("memoir", "--no-plots")
     put(store, record(fingerprint=plan.cells[0].fingerprint, identity=identity(solver=plugin("mine"))))
     assert "of a solver, its limit at tolerance 0" in table("memoir", "--no-plots")
-
-
-def test_a_narrow_screen_gets_a_line_per_cell(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
-    fill(Store(Path("results")), suite_plan("table1"))
-    lines = table("table1", "--no-plots").splitlines()
-    assert any(
-        line.split() == ["sde", "row", "P1000", "P2000", "P2000", "rounding", "PC1000", "C2000"]
-        for line in lines
-    )
-    monkeypatch.setattr("bench.cli.table.console", lambda: Console(width=100, highlight=False))
-    lines = table("table1", "--no-plots").splitlines()
-    assert any(line.split()[:3] == ["ve", "ancestral", "P1000"] for line in lines)
-
-
-def test_where_nothing_can_be_written_is_a_mistake(table: Table) -> None:
-    fill(Store(Path("results")), suite_plan("table1"))
-    Path("afile").write_text("")
-    for arguments in (["--to", "afile"], ["--to", "/proc/nowhere"]):
-        out = table("table1", "--no-plots", *arguments, status=2)
-        assert "can't be written" in out
-        assert len(out.splitlines()) == 1
-    assert "is a file" in table("table1", "--out", "afile", status=2)
 
 
 def test_a_damaged_plan_is_reported_and_the_others_are_tabulated(table: Table) -> None:

@@ -22,8 +22,8 @@ LAM = np.geomspace(0.05, 2.0, 64).reshape(1, 8, 8)
 
 def build(name: str, **parameters: Any) -> Solver:
     """The solver ``family:member``."""
-    made: Solver = installed().build("solvers", name, parameters)
-    return made
+    solver: Solver = installed().build("solvers", name, parameters)
+    return solver
 
 
 def sample(solver: Solver, law: str, batch: int, seed: int = 0) -> tuple[Tensor, int]:

@@ -24,8 +24,8 @@ SDES = (*RECORDED, "ve_exp", "vp_cosine")
 @cache
 def recorded() -> dict[str, Array]:
     """Every recorded array, as float64."""
-    with np.load(FIXTURES_PATH / "samplers.npz") as found:
-        return {name: np.asarray(found[name], dtype=np.float64) for name in found.files}
+    with np.load(FIXTURES_PATH / "samplers.npz") as archive:
+        return {name: np.asarray(archive[name], dtype=np.float64) for name in archive.files}
 
 
 def tensor(name: str) -> Tensor:
@@ -45,14 +45,14 @@ def recorded_model(dtype: torch.dtype = torch.float64) -> Model:
     return gaussian(mu, np.full_like(mu, s0**2), dtype)
 
 
-def sde(name: str, **given: float) -> SDE:
+def sde(name: str, **parameters: float) -> SDE:
     """A registered SDE."""
-    made: SDE = installed().build("sdes", name, given)
-    return made
+    law: SDE = installed().build("sdes", name, parameters)
+    return law
 
 
 class Replay:
-    """Noise that hands out ``draws`` one by one; asking for more than there is fails."""
+    """Noise that hands out ``draws`` one by one; a draw beyond them is an error."""
 
     def __init__(self, draws: Tensor) -> None:
         self.draws = draws
@@ -65,7 +65,7 @@ class Replay:
         return draw
 
 
-def relative(found: Tensor | Array, expected: Tensor | Array) -> float:
+def relative(result: Tensor | Array, expected: Tensor | Array) -> float:
     """Largest difference, relative to the largest expected magnitude."""
-    difference, scale = np.abs(np.asarray(found) - np.asarray(expected)), np.abs(np.asarray(expected))
+    difference, scale = np.abs(np.asarray(result) - np.asarray(expected)), np.abs(np.asarray(expected))
     return float(difference.max() / scale.max())

@@ -27,8 +27,8 @@ def thinned(side: int) -> tuple[Mixture, Array]:
     The colors are stored in float32: here they are the nearest matrix that is orthogonal to the last bit.
     """
     data, stored = exact_data(installed().get("checkpoints", "gaussian-cifar10").thing)
-    left, _, right = np.linalg.svd(stored)
-    color = np.asarray(left @ right)
+    basis, _, right = np.linalg.svd(stored)
+    color = np.asarray(basis @ right)
     mean, variance = (a[:, :, :side, :side] for a in (data.mean, data.variance))
     # the mean gray of fewer pixels
     return Mixture(data.weight, mean * side / 32, variance * (side / 32) ** 2), color

@@ -35,8 +35,8 @@ def folder(path: Path, images: Bytes, form: str = "png") -> Path:
 
 def back(images: Images, rounding: Any = "round") -> Bytes:
     """All of the images as bytes (n, H, W, 3)."""
-    found: Bytes = torch.cat([to_uint8(batch, rounding) for batch in images]).permute(0, 2, 3, 1).numpy()
-    return found
+    content: Bytes = torch.cat([to_uint8(batch, rounding) for batch in images]).permute(0, 2, 3, 1).numpy()
+    return content
 
 
 def recorded(root: Path, batches: list[torch.Tensor], fingerprint: str = "0123456789abcdef") -> Store:
@@ -89,10 +89,10 @@ def record_of(batches: list[torch.Tensor], fingerprint: str) -> Record:
     )
 
 
-def refused(name: str | Path, **more: Any) -> str:
+def error_of(name: str | Path, **more: Any) -> str:
     """The line by which a source is refused, at the opening or while it is read."""
-    with pytest.raises(BenchError) as told:
+    with pytest.raises(BenchError) as caught:
         for _ in open_images(str(name), **more):
             pass
-    assert "\n" not in str(told.value)
-    return str(told.value)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)

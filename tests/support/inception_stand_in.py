@@ -110,7 +110,7 @@ def save_pytorch(folder: Path, live: int = 2048) -> Path:
 
 
 def pictures(n: int, seed: int = 0, sides: tuple[int, int] = (32, 32)) -> Tensor:
-    """uint8 images (n, 3, H, W) with some structure: smooth colours and noise."""
+    """uint8 images (n, 3, H, W) with some structure: smooth colors and noise."""
     generator = torch.Generator().manual_seed(seed)
     coarse = torch.randn(n, 3, 4, 4, generator=generator)
     smooth = nn.functional.interpolate(coarse, size=sides, mode="bicubic")
@@ -149,8 +149,8 @@ def clean_fid_features(path: Path, network: Any, mode: str, **how: Any) -> NDArr
     how = {"num_workers": 0, "batch_size": 16, "device": torch.device("cpu"), "verbose": False} | how
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found: NDArray[Any] = get_folder_features(str(path), network, mode=mode, **how)
-    return found
+        features: NDArray[Any] = get_folder_features(str(path), network, mode=mode, **how)
+    return features
 
 
 def sqrtm(matrix: NDArray[Any], disp: bool = True) -> Any:

@@ -45,7 +45,8 @@ def test_a_member_of_a_family_is_found() -> None:
         ("heunn", None, "nothing to check is called 'heunn' \\(did you mean 'heun'"),
         ("heun", "solver", "unknown solver 'heun'"),
         ("heun", "solvent", "unknown role 'solvent' \\(did you mean 'solver'"),
-        ("gaussian-cifar10", None, "nothing to check is called 'gaussian-cifar10'"),
+        ("gaussian-cifar10", None, "nothing to check is called 'gaussian-cifar10': checkpoints have no checks"),
+        ("my_own", None, "pip install -e ./FOLDER"),
     ],
 )
 def test_another_name_is_an_error(name: str, role: str | None, message: str) -> None:

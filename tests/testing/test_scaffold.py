@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import subprocess
 import sys
 import tomllib
@@ -65,35 +64,6 @@ def test_a_package_is_written_whose_entry_point_registers_the_plugin(
     assert "bench check my_own_thing2" in output
     first = next(line for line in output.splitlines() if line.startswith("  bench run "))
     assert first.strip() in (package / "README.md").read_text()
-
-
-@pytest.mark.timeout(900)  # seven packages, each checked in full
-def test_its_own_tests_pass_at_once(tmp_path: Path) -> None:
-    """In one process for all roles, with the packages' folders on the path of imports."""
-    for role in scaffold.ROLES:
-        scaffold.create(role, f"fresh-{role}", tmp_path, installed())
-    folders = [str(path) for path in sorted(tmp_path.iterdir())]
-    paths = [*folders, *filter(None, [os.environ.get("PYTHONPATH")])]
-    process = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            "-W",
-            "error",
-            "-p",
-            "no:cacheprovider",
-            *folders,
-        ],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
-        capture_output=True,
-        text=True,
-        timeout=900,
-    )
-    assert process.returncode == 0, process.stdout + process.stderr
-    assert f"{len(scaffold.ROLES)} passed" in process.stdout
 
 
 def test_its_code_keeps_to_common_rules(tmp_path: Path) -> None:

@@ -29,13 +29,13 @@ def saved(content: Any) -> bytes:
 
 def changed(part: str, **tensors: Any) -> bytes:
     """The published file with some of its ``model``, or its whole average, replaced; None takes away."""
-    found = files.published(NAME)
+    result = files.published(NAME)
     if part == "ema":
-        found["ema"]["shadow_params"] = tensors["shadow_params"]
+        result["ema"]["shadow_params"] = tensors["shadow_params"]
     else:
-        merged = found["model"] | tensors
-        found["model"] = {name: tensor for name, tensor in merged.items() if tensor is not None}
-    return saved(found)
+        merged = result["model"] | tensors
+        result["model"] = {name: tensor for name, tensor in merged.items() if tensor is not None}
+    return saved(result)
 
 
 class Acts:
@@ -49,13 +49,13 @@ class Acts:
 
 
 def average() -> list[torch.Tensor]:
-    found: list[torch.Tensor] = files.published(NAME)["ema"]["shadow_params"]
-    return found
+    result: list[torch.Tensor] = files.published(NAME)["ema"]["shadow_params"]
+    return result
 
 
 def first() -> torch.Tensor:
-    found: torch.Tensor = files.published(NAME)["model"][FIRST]
-    return found
+    result: torch.Tensor = files.published(NAME)["model"][FIRST]
+    return result
 
 
 DAMAGED = "not a file of torch.save's, or damaged"
@@ -102,14 +102,14 @@ BAD: dict[str, tuple[Callable[[Path], bytes], str]] = {
 @pytest.mark.parametrize("bad", BAD)
 def test_bad_files_are_refused_in_one_line(bad: str, tmp_path: Path) -> None:
     marker = tmp_path / "ran"
-    make, said = BAD[bad]
+    make, message = BAD[bad]
     (tmp_path / "bad.pth").write_bytes(make(marker))
     card = files.card(NAME, tmp_path, "bad.pth")
     with pytest.raises(BenchError) as error:
         read_network(card, installed())
     line = str(error.value)
     assert line.startswith("checkpoint small: ")
-    assert said in line
+    assert message in line
     assert "\n" not in line
     assert len(line) < 300
     assert not marker.exists()
@@ -122,7 +122,7 @@ def test_the_acting_file_would_act(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"configuration": "ncsnp"}, "unknown configuration 'ncsnp' (did you mean 'ncsnpp'?"),
         ({"widht": 32}, "unknown key 'widht' of a U-Net (did you mean 'width'?"),
@@ -144,9 +144,9 @@ def test_the_acting_file_would_act(tmp_path: Path) -> None:
         ({"multipliers": [1] * 7}, "a size of 32 can't be halved 6 times"),
     ],
 )
-def test_a_card_that_describes_no_network(changes: dict[str, Any], said: str) -> None:
+def test_a_card_that_describes_no_network(changes: dict[str, Any], message: str) -> None:
     wrong = files.network(NAME) | changes
     card = files.card(NAME, files.FOLDER, f"{NAME}.pth", network=wrong)
     with pytest.raises(BenchError) as error:
         read_network(card, installed())
-    assert said in str(error.value)
+    assert message in str(error.value)

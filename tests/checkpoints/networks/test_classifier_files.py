@@ -45,10 +45,10 @@ def complaint(card: Path) -> str:
     """What loading says."""
     with pytest.raises(BenchError) as caught:
         load_noisy_classifier("cpu", card)
-    told = str(caught.value)
-    assert "\n" not in told
-    assert str(card.parent) in told
-    return told
+    report = str(caught.value)
+    assert "\n" not in report
+    assert str(card.parent) in report
+    return report
 
 
 @pytest.mark.parametrize("suffix", [".toml", ".safetensors"])
@@ -58,7 +58,7 @@ def test_a_missing_file_is_told_in_one_line(card: Path, suffix: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("suffix", "change", "told"),
+    ("suffix", "change", "report"),
     [
         (".safetensors", lambda content: content[:-1], "is truncated"),
         (".safetensors", lambda content: content[:-1] + bytes([content[-1] ^ 1]), "has the wrong hash"),
@@ -71,10 +71,10 @@ def test_a_missing_file_is_told_in_one_line(card: Path, suffix: str) -> None:
         (".toml", lambda content: b"\xff" + content, "is damaged"),
     ],
 )
-def test_a_damaged_file_is_told_in_one_line(card: Path, suffix: str, change: Change, told: str) -> None:
+def test_a_damaged_file_is_told_in_one_line(card: Path, suffix: str, change: Change, report: str) -> None:
     path = card.with_suffix(suffix)
     path.write_bytes(change(path.read_bytes()))
-    assert told in complaint(card)
+    assert report in complaint(card)
 
 
 def test_weights_that_are_no_safetensors_are_told_in_one_line(card: Path) -> None:
@@ -86,7 +86,7 @@ def test_weights_that_are_no_safetensors_are_told_in_one_line(card: Path) -> Non
 
 
 def made_up(path: Path, images: int) -> None:
-    """Coloured noise and ten labels, filed as the recipes read CIFAR-10."""
+    """Colored noise and ten labels, filed as the recipes read CIFAR-10."""
     rng = np.random.default_rng(0)
     arrays: dict[str, Any] = {}
     for split in ("train", "test"):
@@ -112,8 +112,8 @@ def recipe(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Non
     monkeypatch.setattr(train_noisy_classifier, "LEVELS", (0.1, 10.0))
 
     def run(out: Path, *arguments: str) -> None:
-        told = ["--data", tmp_path / "data.npz", "--out", out, "--figures", out, *arguments]
-        monkeypatch.setattr(sys, "argv", ["recipe", *map(str, told)])
+        report = ["--data", tmp_path / "data.npz", "--out", out, "--figures", out, *arguments]
+        monkeypatch.setattr(sys, "argv", ["recipe", *map(str, report)])
         train_noisy_classifier.main()
 
     return run

@@ -37,14 +37,14 @@ def scores(card: Card) -> np.ndarray:
     x = torch.from_numpy(files.recorded()["x"]).float()
     t = files.recorded()["t"]
     with torch.no_grad():
-        found = [model.score(x[i : i + 1], law.at(float(t[i]))) for i in range(len(x))]
-    return torch.cat(found).double().numpy()
+        result = [model.score(x[i : i + 1], law.at(float(t[i]))) for i in range(len(x))]
+    return torch.cat(result).double().numpy()
 
 
-def worst(found: np.ndarray, expected: np.ndarray) -> float:
+def worst(result: np.ndarray, expected: np.ndarray) -> float:
     """The largest error of any image, relative to its largest value."""
     largest = np.abs(expected).reshape(len(expected), -1).max(1)
-    return float((np.abs(found - expected).reshape(len(expected), -1).max(1) / largest).max())
+    return float((np.abs(result - expected).reshape(len(expected), -1).max(1) / largest).max())
 
 
 @pytest.mark.parametrize("weights", ["raw", "ema"])
@@ -114,8 +114,8 @@ def test_there_and_back(configuration: str, tmp_path: Path) -> None:
         assert not isinstance(view, Merged)
         tensors[name] = view.contiguous()
     average = [tensor for name, tensor in tensors.items() if name not in score_sde.frozen(ours)]
-    kept = {"model": {f"module.{k}": t for k, t in tensors.items()}, "ema": {"shadow_params": average}}
-    torch.save(kept, tmp_path / "ours.pth")
+    stored = {"model": {f"module.{k}": t for k, t in tensors.items()}, "ema": {"shadow_params": average}}
+    torch.save(stored, tmp_path / "ours.pth")
     card = files.card(
         "ncsnpp_ve",
         tmp_path,
@@ -161,8 +161,8 @@ TRACED = ("ddpm", "ncsnpp_continuous", "iddpm", "skips", "joined", "residuals, p
 @pytest.mark.parametrize("configuration", TRACED)
 def test_traced_whole(configuration: str) -> None:
     """No graph breaks: the whole network is one graph, which computes the same."""
-    given: dict[str, Any] = VARIANTS.get(configuration, {"configuration": configuration})
-    network = random_network(**given, **SMALL)
+    arguments: dict[str, Any] = VARIANTS.get(configuration, {"configuration": configuration})
+    network = random_network(**arguments, **SMALL)
     x = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     x = x.contiguous(memory_format=torch.channels_last)
     label = torch.tensor([3.0])
@@ -181,8 +181,8 @@ def test_channels_last_throughout_and_nothing_made_per_call(configuration: str) 
     fell: list[str] = []
     seen: set[str] = set()
 
-    def look(layer: torch.nn.Module, given: tuple[Any, ...], y: Tensor) -> None:
-        images = [t for t in (*given, y) if isinstance(t, Tensor) and t.ndim == 4]
+    def look(layer: torch.nn.Module, arguments: tuple[Any, ...], y: Tensor) -> None:
+        images = [t for t in (*arguments, y) if isinstance(t, Tensor) and t.ndim == 4]
         if not all(t.is_contiguous(memory_format=torch.channels_last) for t in images):
             fell.append(type(layer).__name__)
 
@@ -200,13 +200,13 @@ def test_channels_last_throughout_and_nothing_made_per_call(configuration: str) 
         network(x, label)
     assert fell == []
     assert "convolution" in seen  # it saw the network
-    made = {"arange", "linspace", "zeros", "ones", "full", "eye", "scalar_tensor", "lift_fresh", "empty"}
-    assert not made & seen
+    instance = {"arange", "linspace", "zeros", "ones", "full", "eye", "scalar_tensor", "lift_fresh", "empty"}
+    assert not instance & seen
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_group_norm_adds_up_in_float32(layout: torch.memory_format) -> None:
-    """Of numbers far from nought: sums in bfloat16 would be off by their mean's rounding, 30 * 2^-9 here."""
+    """Of numbers far from zero: sums in bfloat16 would be off by their mean's rounding, 30 * 2^-9 here."""
     torch.manual_seed(0)
     norm = GroupNorm(16, 64, eps=1e-6)
     x = (torch.randn(2, 64, 32, 32) + 30).bfloat16().contiguous(memory_format=layout)
@@ -252,7 +252,7 @@ def test_every_size_of_batch_is_compiled(monkeypatch: pytest.MonkeyPatch) -> Non
 
     compiled = torch.compile
     monkeypatch.setattr(
-        torch, "compile", lambda network, **given: compiled(network, backend=backend, **given)
+        torch, "compile", lambda network, **arguments: compiled(network, backend=backend, **arguments)
     )
     monkeypatch.setattr("bench.checkpoints.load.read_network", lambda *_: Halving())
     torch._dynamo.reset()
@@ -267,8 +267,8 @@ def test_every_size_of_batch_is_compiled(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_compiled_agrees(tmp_path: Path) -> None:
     """Compiled and not, within 1e-3, as a model is run."""
-    given = {"width": 32, "multipliers": [1], "blocks": 1, "attention": []}
-    save_file(random_network(**given).state_dict(), tmp_path / "small.safetensors")
+    arguments = {"width": 32, "multipliers": [1], "blocks": 1, "attention": []}
+    save_file(random_network(**arguments).state_dict(), tmp_path / "small.safetensors")
     card = files.card(
         "ddpm_vp",
         tmp_path,
@@ -277,7 +277,7 @@ def test_compiled_agrees(tmp_path: Path) -> None:
         sde=None,
         predicts="edm",
         labels="edm",
-        network={"architecture": "unet", **given},
+        network={"architecture": "unet", **arguments},
     )
     law = sde("vp")
     x = torch.from_numpy(files.recorded()["x"]).float()

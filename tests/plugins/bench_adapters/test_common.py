@@ -55,9 +55,9 @@ def test_errors_of_a_callback_and_of_bench_pass() -> None:
     def network() -> None:
         raise ArithmeticError("not finite")
 
-    with pytest.raises(ArithmeticError, match="^not finite$"), refusals("owner") as callback:
+    with pytest.raises(ArithmeticError, match=r"^not finite$"), refusals("owner") as callback:
         callback(network)()
-    with pytest.raises(BenchError, match="^mine$"), refusals("owner"):
+    with pytest.raises(BenchError, match=r"^mine$"), refusals("owner"):
         raise BenchError("mine")
 
 
@@ -79,4 +79,4 @@ def test_seeded_generators_are_restored() -> None:
 
 def test_dependence_on_the_seed_is_found_by_trial() -> None:
     assert depends_on_seed(lambda seed: torch.tensor([seed]))
-    assert not depends_on_seed(lambda seed: torch.tensor([1]))
+    assert not depends_on_seed(lambda _: torch.tensor([1]))

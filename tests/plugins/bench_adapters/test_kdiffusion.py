@@ -164,7 +164,7 @@ def test_what_the_library_refuses_is_one_line() -> None:
     """dpmpp_2m_sde needs two noise levels: one ends in an IndexError of its own."""
     solver = build("dpmpp_2m_sde", steps=1)
     for ask in (solver.nfe, lambda: solver.couples_batch, lambda: sample(solver, "vp", 2)):
-        with pytest.raises(BenchError, match="^kdiffusion:dpmpp_2m_sde: the library stops with ") as error:
+        with pytest.raises(BenchError, match=r"^kdiffusion:dpmpp_2m_sde: the library stops with ") as error:
             ask()
         assert "\n" not in str(error.value)
 
@@ -174,7 +174,7 @@ def test_an_error_of_the_network_passes() -> None:
     class BrokenError(RuntimeError):
         """The network's own."""
 
-    def broken(y: Tensor, sigma: Tensor) -> Tensor:
+    def broken(*_: Tensor) -> Tensor:
         raise BrokenError
 
     solver: Any = build("euler", steps=3)

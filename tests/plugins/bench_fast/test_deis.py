@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
+from typing import Literal
 
 import pytest
 
@@ -26,10 +27,10 @@ def test_it_is_diffusers(checkpoint: str, law: str, order: int) -> None:
 
 
 @pytest.mark.parametrize("variable", ["t", "log_sigma_ratio"])
-def test_the_integrals_sum_to_the_interval(variable: str) -> None:
+def test_the_integrals_sum_to_the_interval(variable: Literal["t", "log_sigma_ratio"]) -> None:
     """The polynomials are a partition of one."""
     nodes = [(law.t, law.sigma / law.alpha) for law in (sde("vp").at(t) for t in (0.5, 0.6, 0.8))]
-    weights = integrals(sde("vp"), tuple(nodes), 0.4, variable)  # type: ignore[arg-type]
+    weights = integrals(sde("vp"), tuple(nodes), 0.4, variable)
     assert sum(weights) == pytest.approx(0.4 - nodes[0][1], rel=1e-9)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Literal
 
 import pytest
 
@@ -20,8 +21,8 @@ def test_it_is_diffusers(checkpoint: str, law: str, name: str, order: int) -> No
 
 
 @pytest.mark.parametrize("second", ["published", "taylor"])
-@pytest.mark.parametrize("r", [[], [1.0], [0.5, 2.0]], ids=len)
-def test_weights_sum_to_that_of_a_constant(r: list[float], second: str) -> None:
+@pytest.mark.parametrize("r", [[], [1.0], [0.5, 2.0]], ids=["1", "2", "3"])
+def test_weights_sum_to_that_of_a_constant(r: list[float], second: Literal["published", "taylor"]) -> None:
     """Where D is constant a step is exact: its factor is 1 - e^-h."""
     first = 0.3296799539643607  # 1 - e^-0.4
     assert sum(DPMpp3M(second=second).weights(0.4, r)) == pytest.approx(first, rel=1e-12)

@@ -86,12 +86,12 @@ def test_published_3m_gains_a_third_order_only_at_few_steps() -> None:
 def test_first_order_of_the_papers(law: str, predictor: str, grid: Any) -> None:
     """Their last step is no denoising, so that their limit is not the flow's: it cancels in differences."""
     chosen = sde(law, eps=LAWS[law])
-    found: list[Array] = []
+    results: list[Array] = []
     for steps in (2000, 4000, 8000):
         sampler = Sampler(chosen, installed().build("predictors", predictor, {}), steps=steps, grid=grid)
         mean, variance = moments(sampler, MU, LAM)
-        found.append(np.concatenate([mean, np.sqrt(variance)]))
-    first, second = (float(np.linalg.norm(a - b)) for a, b in pairwise(found))
+        results.append(np.concatenate([mean, np.sqrt(variance)]))
+    first, second = (float(np.linalg.norm(a - b)) for a, b in pairwise(results))
     assert abs(math.log2(first / second) - 1) < 0.3
 
 

@@ -39,8 +39,8 @@ MODEL = gaussian(MU, LAM)
 
 
 def build(name: str, parameters: dict[str, Any]) -> Predictor:
-    found: Predictor = installed().build("predictors", name, parameters)
-    return found
+    predictor: Predictor = installed().build("predictors", name, parameters)
+    return predictor
 
 
 def run(sampler: Sampler, batch: int = 4, rows: slice = slice(None)) -> tuple[Tensor, int]:
@@ -103,8 +103,8 @@ def test_moments_by_unit_impulses_are_those_of_the_recursion(
     law: str, denoise: Any, name: str, parameters: dict[str, Any]
 ) -> None:
     sampler = Sampler(sde(law), build(name, parameters), steps=40, denoise=denoise)
-    for found, known in zip(response_moments(sampler, MU, LAM), moments(sampler, MU, LAM), strict=True):
-        np.testing.assert_allclose(found, known, rtol=1e-10, atol=1e-12)  # float64, 40 steps
+    for result, expected in zip(response_moments(sampler, MU, LAM), moments(sampler, MU, LAM), strict=True):
+        np.testing.assert_allclose(result, expected, rtol=1e-10, atol=1e-12)  # float64, 40 steps
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_no_noise_is_drawn_where_none_belongs(name: str, parameters: dict[str, A
 
 
 @pytest.mark.parametrize(
-    ("name", "parameters", "kept"),
+    ("name", "parameters", "length"),
     [
         ("dpmpp_2m", {}, 2),
         ("dpmpp_3m", {}, 3),
@@ -155,7 +155,7 @@ def test_no_noise_is_drawn_where_none_belongs(name: str, parameters: dict[str, A
         ("ipndm", {}, 4),
     ],
 )
-def test_history_is_handed_on_and_bounded(name: str, parameters: dict[str, Any], kept: int) -> None:
+def test_history_is_handed_on_and_bounded(name: str, parameters: dict[str, Any], length: int) -> None:
     sampler = Sampler(sde("vp"), build(name, parameters), steps=12, grid="logsnr")
     score = Prediction(MODEL, sampler.sde)
     predictor, state = sampler.predictor, None
@@ -165,6 +165,6 @@ def test_history_is_handed_on_and_bounded(name: str, parameters: dict[str, Any],
     for step in sampler.schedule()[:-1]:
         x, _, state = predictor.step(x, step, score, torch.zeros_like, state)
         lengths.append(len(state))
-    assert lengths == [min(i, kept) for i in range(1, 12)]
+    assert lengths == [min(i, length) for i in range(1, 12)]
     # and in no other place: nothing of the run hangs on the object
     assert vars(predictor) == predictor.values()

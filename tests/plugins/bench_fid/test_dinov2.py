@@ -25,12 +25,12 @@ def pictures(n: int = 3, side: int = 32) -> torch.Tensor:
 
 def test_images_are_resized_by_pillow_in_8_bits() -> None:
     images = pictures()
-    found = resized(images)
-    assert (found.shape, found.dtype) == ((3, 3, 224, 224), torch.uint8)
+    resized_images = resized(images)
+    assert (resized_images.shape, resized_images.dtype) == ((3, 3, 224, 224), torch.uint8)
     one = Image.fromarray(images[1].permute(1, 2, 0).numpy(), "RGB").resize(
         (224, 224), Image.Resampling.BICUBIC
     )
-    np.testing.assert_array_equal(found[1].permute(1, 2, 0).numpy(), np.asarray(one))
+    np.testing.assert_array_equal(resized_images[1].permute(1, 2, 0).numpy(), np.asarray(one))
     with pytest.raises(BenchError, match="3 channels, not 1"):
         resized(images[:, :1])
 
@@ -46,8 +46,8 @@ def keys(t: float) -> float:
 def test_the_position_code_is_sampled_where_the_published_network_samples_it() -> None:
     p, side = 37, 16
     code = torch.randn(1, 1 + p * p, 2, generator=torch.Generator().manual_seed(0))
-    found = position_code(code, side)
-    assert torch.equal(found[:, 0], code[:, 0])
+    enlarged = position_code(code, side)
+    assert torch.equal(enlarged[:, 0], code[:, 0])
     grid = code[0, 1:].reshape(p, p, 2).double()
     for row, column in ((0, 0), (7, 3), (15, 15)):
         # a step of p / (side + 0.1), not of p / side
@@ -58,8 +58,8 @@ def test_the_position_code_is_sampled_where_the_published_network_samples_it() -
                 at = grid[min(max(i, 0), p - 1), min(max(j, 0), p - 1)]
                 total += keys(y - i) * keys(x - j) * at
         # float32, sixteen terms of order one
-        torch.testing.assert_close(found[0, 1 + row * side + column].double(), total, rtol=0, atol=1e-4)
-    assert torch.equal(position_code(found, side), found)
+        torch.testing.assert_close(enlarged[0, 1 + row * side + column].double(), total, rtol=0, atol=1e-4)
+    assert torch.equal(position_code(enlarged, side), enlarged)
 
 
 def test_absent_weights_and_an_absent_package_are_one_line_each(
@@ -70,10 +70,10 @@ def test_absent_weights_and_an_absent_package_are_one_line_each(
     assert extractor.width == 1024
     with pytest.raises(
         BenchError, match=r"put config\.json and model\.safetensors of facebook/dinov2-large"
-    ) as said:
+    ) as caught:
         extractor.check(silent)
-    assert str(tmp_path / "dinov2-large") in str(said.value)
-    assert "fd_cifar10" in str(said.value)
+    assert str(tmp_path / "dinov2-large") in str(caught.value)
+    assert "fd_cifar10" in str(caught.value)
     (tmp_path / "dinov2-large").mkdir()
     for name in ("config.json", "model.safetensors"):
         (tmp_path / "dinov2-large" / name).write_bytes(b"{}")
@@ -108,14 +108,14 @@ def test_a_network_of_its_kind_gives_the_normalised_class_token(
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path))
     network = save(tmp_path / "dinov2-large", image_size=224)
     images = pictures(35)
-    found = Small().load(torch.device("cpu"))(images)
-    assert found.rows.shape == (35, 32)
-    assert found.probabilities is None
+    features = Small().load(torch.device("cpu"))(images)
+    assert features.rows.shape == (35, 32)
+    assert features.probabilities is None
     mean, sd = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     x = (resized(images[33:]).float() / 255 - mean.view(3, 1, 1)) / sd.view(3, 1, 1)
     with torch.no_grad():
         token = network(x).last_hidden_state[:, 0]
-    torch.testing.assert_close(found.rows[33:], token, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(features.rows[33:], token, rtol=1e-4, atol=1e-5)
     assert set(Small().provenance()) == {"small/config.json", "small/model.safetensors"}
 
 
@@ -123,14 +123,14 @@ def test_a_code_of_the_published_size_is_resized_and_other_networks_are_refused(
     network = save(tmp_path / "net")
     code = dict(network.named_parameters())["embeddings.position_embeddings"]
     assert code.shape == (1, 1 + 37 * 37, 32)
-    found = dict(read(tmp_path / "net", 32).named_parameters())["embeddings.position_embeddings"]
-    assert torch.equal(found, position_code(code.detach(), 16))
+    stored_code = dict(read(tmp_path / "net", 32).named_parameters())["embeddings.position_embeddings"]
+    assert torch.equal(stored_code, position_code(code.detach(), 16))
     with pytest.raises(BenchError, match="32 features and patches of 14, not 1024 and 14"):
         read(tmp_path / "net", 1024)
     save_file({"layernorm.bias": torch.zeros(32)}, tmp_path / "net" / "model.safetensors")
     with pytest.raises(BenchError, match=r"lacks the tensor embeddings\."):
         read(tmp_path / "net", 32)
     (tmp_path / "net" / "model.safetensors").write_bytes(b"no tensors")
-    with pytest.raises(BenchError, match="can't be read as a DINOv2 network") as said:
+    with pytest.raises(BenchError, match="can't be read as a DINOv2 network") as caught:
         read(tmp_path / "net", 32)
-    assert "\n" not in str(said.value)
+    assert "\n" not in str(caught.value)

@@ -70,10 +70,10 @@ def test_the_limit_is_nearly_unbiased_and_the_slope_is_theorys() -> None:
 def test_of_unlike_normals_the_limit_is_their_distance() -> None:
     distance = distance_to(np.zeros(D), np.eye(D))
     truth = frechet_distance(np.zeros(D), np.eye(D), np.zeros(D), 1.44 * np.eye(D))
-    found = np.array([extrapolate(rows(seed, scale=1.2), distance).value for seed in range(60)])
+    limits = np.array([extrapolate(rows(seed, scale=1.2), distance).value for seed in range(60)])
     plain = np.mean([distance(rows(seed, scale=1.2)) for seed in range(60)])
-    assert abs(found.mean() - truth) < 4 * found.std(ddof=1) / np.sqrt(60) + 0.1 * (plain - truth)
-    assert plain - truth > 5 * abs(found.mean() - truth)
+    assert abs(limits.mean() - truth) < 4 * limits.std(ddof=1) / np.sqrt(60) + 0.1 * (plain - truth)
+    assert plain - truth > 5 * abs(limits.mean() - truth)
 
 
 def test_the_interval_over_samples_holds_the_expectation_and_changes_no_value() -> None:
@@ -83,13 +83,13 @@ def test_the_interval_over_samples_holds_the_expectation_and_changes_no_value() 
     for seed in range(30):
         x = rows(seed, 100, 1.5)
         value = distance(x)
-        found = bootstrap_interval(x, distance, value, 60)
-        held += int(found["low"] <= expected <= found["high"])
-        low, high = found["low"] + found["shift"], found["high"] + found["shift"]
+        interval = bootstrap_interval(x, distance, value, 60)
+        held += int(interval["low"] <= expected <= interval["high"])
+        low, high = interval["low"] + interval["shift"], interval["high"] + interval["shift"]
         unmoved += int(low <= expected <= high)
-        assert found["low"] < value < found["high"]
+        assert interval["low"] < value < interval["high"]
         # drawing again adds the bias once more: it shows its size
-        assert 0 < found["shift"] < value
+        assert 0 < interval["shift"] < value
     # 95 % of 30 is 28.5 with a deviation of 1.2
     assert held >= 25
     assert unmoved < held
@@ -109,10 +109,10 @@ def test_the_fit_is_reported_in_a_line() -> None:
     points = [(n, 2.0 - 30.0 / n) for n in (10, 20, 40, 80)]
     details: dict[str, JsonValue] = {"fit": fit(points).plain(), "at_n": points[-1][1]}
     limit = MetricRecord(metric="fid", value=2.0, n=80, details=details)
-    told = fits({"fid": MetricRecord(metric="fid", value=2.4, n=80), "fid_inf": limit})
-    assert len(told) == 1
-    assert told[0].startswith("fid_inf: 2 - 30 / n, fitted to 4 sizes from n = 10 to 80: R^2 1, standard")
-    assert told[0].endswith("at n = 80 it is 1.625")
+    lines = fits({"fid": MetricRecord(metric="fid", value=2.4, n=80), "fid_inf": limit})
+    assert len(lines) == 1
+    assert lines[0].startswith("fid_inf: 2 - 30 / n, fitted to 4 sizes from n = 10 to 80: R^2 1, standard")
+    assert lines[0].endswith("at n = 80 it is 1.625")
 
 
 @pytest.fixture
@@ -147,22 +147,22 @@ def test_extrapolate_is_a_flag_of_run_and_of_measure(bench: Callable[..., str]) 
     assert float(value) > 0
     assert "† fd_cifar10_inf: n below 4 d = 256, where the fit in 1/n is not straight: read it as" in out
     (path,) = Path("results/records").iterdir()
-    found = json.loads(path.read_text())["metrics"]
-    assert found["fd_cifar10_inf"]["details"]["at_n"] == found["fd_cifar10"]["value"]
-    assert found["fd_cifar10_inf"]["n"] == 24
-    assert found["fd_cifar10_inf"]["note"]
-    assert found["fd_cifar10"]["error"] == found["fd_cifar10"]["details"]["interval"]["sd"]
+    metrics = json.loads(path.read_text())["metrics"]
+    assert metrics["fd_cifar10_inf"]["details"]["at_n"] == metrics["fd_cifar10"]["value"]
+    assert metrics["fd_cifar10_inf"]["n"] == 24
+    assert metrics["fd_cifar10_inf"]["note"]
+    assert metrics["fd_cifar10"]["error"] == metrics["fd_cifar10"]["details"]["interval"]["sd"]
     out = bench(*small, "--metric", "fd_cifar10", "--extrapolate", "--out", "other")
-    at_n = found["fd_cifar10"]["value"]
+    at_n = metrics["fd_cifar10"]["value"]
     assert [line for line in out.splitlines() if line.endswith(f"at n = 24 it is {at_n:.4g}")]
     (path,) = Path("other/records").iterdir()
-    assert json.loads(path.read_text())["metrics"] == {"fd_cifar10_inf": found["fd_cifar10_inf"]}
+    assert json.loads(path.read_text())["metrics"] == {"fd_cifar10_inf": metrics["fd_cifar10_inf"]}
     out = bench(*RUN, "--metric", "fd_dct", "--extrapolate", status=2)
     assert "metric fd_dct has no parameter 'extrapolate'" in out
 
 
 def test_every_metric_declares_its_direction_least_n_and_bias(bench: Callable[..., str]) -> None:
-    told = {e["name"]: e for e in json.loads(bench("list", "metrics", "--json"))["entries"]}
+    entries = {e["name"]: e for e in json.loads(bench("list", "metrics", "--json"))["entries"]}
     names = (
         "fid",
         "fd",
@@ -175,9 +175,9 @@ def test_every_metric_declares_its_direction_least_n_and_bias(bench: Callable[..
         "recall",
     )
     for name in names:
-        assert told[name]["direction"] in ("lower", "higher")
-        assert told[name]["min_samples"] >= 100
-        assert told[name]["bias"]
+        assert entries[name]["direction"] in ("lower", "higher")
+        assert entries[name]["min_samples"] >= 100
+        assert entries[name]["bias"]
     text = bench("show", "fid")
     assert "lower is better" in text
     assert "flagged (†) below 10000 samples" in text

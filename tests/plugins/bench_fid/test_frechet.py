@@ -22,9 +22,9 @@ def standard() -> Reference:
     return Reference(np.zeros(D), np.eye(D), None, {}, "")
 
 
-def reading(features: Rows, **given: Any) -> MetricResult:
+def reading(features: Rows, **parameters: Any) -> MetricResult:
     """The Fréchet distance to the standard normal."""
-    measured = FrechetDistance(standard(), **given)
+    measured = FrechetDistance(standard(), **parameters)
     for part in np.array_split(features, 4):
         measured.update(Features(torch.from_numpy(part)))
     return measured.compute()
@@ -36,20 +36,20 @@ def test_the_record_has_the_fit_the_plain_value_and_the_interval_under_their_nam
     assert (plain.error, plain.details, plain.note) == (None, {}, "")
     limit = reading(x, with_limit=True)
     assert limit.details["at_n"] == plain.value
-    line = limit.details["fit"]
+    line = untyped(limit.details)["fit"]
     assert limit.value == line["value"] < plain.value
     assert line["points"][-1] == [N, pytest.approx(plain.value, rel=1e-9)]
     assert limit.error is None
     assert json.loads(json.dumps(limit.details))["fit"]["slope"] == line["slope"]
     spread = reading(x, replicates=40)
     assert spread.value == plain.value
-    assert spread.error == spread.details["interval"]["sd"]
+    assert spread.error == untyped(spread.details)["interval"]["sd"]
     both = reading(x, with_limit=True, replicates=40)
     assert both.value == limit.value
     # the limit's own replicates, not those of the distance at n
     assert both.error is not None
     assert both.error != spread.error
-    assert both.details["interval"]["low"] < both.value < both.details["interval"]["high"]
+    assert untyped(both.details)["interval"]["low"] < both.value < untyped(both.details)["interval"]["high"]
     assert reading(x, with_limit=True) == limit
     assert "4 d = 32" in reading(rows(0, 30), with_limit=True).note
 
@@ -65,10 +65,10 @@ def test_rows_are_kept_only_where_they_are_needed() -> None:
     assert measured.leave_one_out() == []
 
 
-def metric(name: str, **given: Any) -> FeatureMetric:
+def metric(name: str, **parameters: Any) -> FeatureMetric:
     """A metric of the registry."""
-    found: FeatureMetric = installed().build("metrics", name, given)
-    return found
+    instance: FeatureMetric = installed().build("metrics", name, parameters)
+    return instance
 
 
 def test_the_limit_has_a_column_of_its_own_and_replicates_have_none() -> None:

@@ -311,7 +311,7 @@ def test_weights_are_fetched_whole_and_taken_up_again(
         assert target.read_bytes() == body
         assert sum(served.sent) == len(body)
         extractor("legacy_tensorflow").check(silent)
-        assert len(served.asked) == 2
+        assert len(served.requests) == 2
     assert any(isinstance(event, Advance) and event.phase == TORCHSCRIPT for event in events)
     assert list((tmp_path / "empty" / "partial").iterdir()) == []
 

@@ -16,20 +16,21 @@ from bench.types import Array
 from bench_fid.extractors import Cifar10FeaturesExtractor
 from bench_fid.kid import over_subsets, squared_mmd
 from tests.support.metrics import extractor_of, metric_context
+from tests.support.plain import plain
 from tests.support.plugins import installed
 
 SMALL = {"extractor": "cifar10-features"}
 
 
-def metric(name: str, **given: Any) -> FeatureMetric:
+def metric(name: str, **parameters: Any) -> FeatureMetric:
     """A metric of the registry."""
-    found: FeatureMetric = installed().build("metrics", name, given)
-    return found
+    instance: FeatureMetric = installed().build("metrics", name, parameters)
+    return instance
 
 
-def reading(name: str, rows: Array, **given: Any) -> MetricResult:
+def reading(name: str, rows: Array, **parameters: Any) -> MetricResult:
     """The metric's reading of rows of features."""
-    measured = metric(name, **given).begin(metric_context())
+    measured = metric(name, **parameters).begin(metric_context())
     for part in np.array_split(rows, 3):
         measured.update(Features(torch.from_numpy(part).float()))
     return measured.compute()
@@ -88,26 +89,26 @@ def test_of_shifted_normals_it_is_the_closed_form_without_bias() -> None:
 @pytest.mark.parametrize("shift", [0.0, 1.0])
 def test_the_error_is_no_less_than_the_spread_over_repeats(shift: float) -> None:
     y = draws(999, 200, 4)
-    found = [over_subsets(draws(s, 200, 4, shift), y, 40, 20) for s in range(60)]
-    spread = np.std([values.mean() for values in found], ddof=1)
-    errors = np.array([values[:10].std(ddof=1) / np.sqrt(10) for values in found])
+    repeats = [over_subsets(draws(s, 200, 4, shift), y, 40, 20) for s in range(60)]
+    spread = np.std([values.mean() for values in repeats], ddof=1)
+    errors = np.array([values[:10].std(ddof=1) / np.sqrt(10) for values in repeats])
     # a standard deviation of 60 is known to 1/sqrt(118), four times over
     assert np.sqrt((errors**2).mean()) > spread * (1 - 4 / np.sqrt(118))
 
 
 def test_the_reading_tells_its_subsets() -> None:
     rows = reference_rows()
-    found = reading("kid", rows[:2000], subsets=10, subset_size=500, **SMALL)
-    assert found.n == 2000
-    assert found.details["disjoint_subsets"] == 4
-    assert found.details["reference_rows"] == len(rows)
+    result = reading("kid", rows[:2000], subsets=10, subset_size=500, **SMALL)
+    assert result.n == 2000
+    assert result.details["disjoint_subsets"] == 4
+    assert result.details["reference_rows"] == len(rows)
     # rows of the reference itself: nothing but noise
-    assert found.error is not None
-    assert abs(found.value) < 4 * found.error
-    assert reading("kid", rows[:2000], subsets=10, subset_size=500, **SMALL) == found
+    assert result.error is not None
+    assert abs(result.value) < 4 * result.error
+    assert reading("kid", rows[:2000], subsets=10, subset_size=500, **SMALL) == result
     alone = reading("kid", rows[:300] * 1.5, subsets=3, **SMALL)
     assert (alone.details["subset_size"], alone.error) == (300, None)
-    assert alone.value > 10 * found.details["std_over_subsets"]
+    assert alone.value > 10 * plain(result.details)["std_over_subsets"]
 
 
 def test_directions_and_labels() -> None:
@@ -168,6 +169,6 @@ def test_bad_features_are_refused_in_one_line(name: str, tmp_path: Path) -> None
         metric(name, extractor="inceptoin").provenance(metric_context())
     bare = Reference(np.zeros(64), np.eye(64), None, {}, "")
     write_statistics(tmp_path / "bare.npz", bare)
-    with pytest.raises(BenchError, match=r"have no rows: bench stats build IMAGES -o FILE\.npz") as said:
+    with pytest.raises(BenchError, match=r"have no rows: bench stats build IMAGES -o FILE\.npz") as caught:
         metric(name, reference=str(tmp_path / "bare.npz"), **SMALL).provenance(metric_context())
-    assert "\n" not in str(said.value)
+    assert "\n" not in str(caught.value)

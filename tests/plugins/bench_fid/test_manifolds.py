@@ -44,10 +44,10 @@ def rng(seed: int) -> np.random.Generator:
 @pytest.mark.parametrize("d", [1, 2, 20])
 def test_normal_points_count_as_one_by_one(d: int, k: int) -> None:
     samples, data = rng(0).normal(size=(60, d)), 0.7 * rng(1).normal(size=(50, d)) + 0.3
-    found = precision_and_recall(samples, data, k)
-    assert found == one_by_one(samples, data, k)
+    result = precision_and_recall(samples, data, k)
+    assert result == one_by_one(samples, data, k)
     if d == 20:  # it is a share of some, not of all or none
-        assert 0 < found.precision < 1
+        assert 0 < result.precision < 1
 
 
 def test_ties_and_duplicates_count_as_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,16 +77,18 @@ def test_of_a_set_and_itself_both_are_one() -> None:
 def test_one_mode_of_two_has_precision_and_lacks_recall() -> None:
     modes = np.repeat([[-50.0, 0.0], [50.0, 0.0]], 200, axis=0)
     data = modes + rng(0).normal(size=(400, 2))
-    found = precision_and_recall(data[:200] + 1e-3, data, 3)
-    assert found.precision == 1
-    assert found.recall == 0.5
-    assert precision_and_recall(data, data[:200] + 1e-3, 3) == (found.recall, found.precision)
+    result = precision_and_recall(data[:200] + 1e-3, data, 3)
+    assert result.precision == 1
+    assert result.recall == 0.5
+    assert precision_and_recall(data, data[:200] + 1e-3, 3) == (result.recall, result.precision)
 
 
-def metric(name: str, **given: object) -> FeatureMetric:
+def metric(name: str, **parameters: object) -> FeatureMetric:
     """A metric of the registry on cifar10-features."""
-    found: FeatureMetric = installed().build("metrics", name, {"extractor": "cifar10-features", **given})
-    return found
+    instance: FeatureMetric = installed().build(
+        "metrics", name, {"extractor": "cifar10-features", **parameters}
+    )
+    return instance
 
 
 @pytest.fixture
@@ -97,9 +99,11 @@ def reference(tmp_path: Path) -> str:
     return str(tmp_path / "clusters.npz")
 
 
-def reading(name: str, rows: Array, context: MetricContext | None = None, **given: object) -> MetricResult:
+def reading(
+    name: str, rows: Array, context: MetricContext | None = None, **parameters: object
+) -> MetricResult:
     """The metric's result for rows of features."""
-    measured = metric(name, **given).begin(metric_context() if context is None else context)
+    measured = metric(name, **parameters).begin(metric_context() if context is None else context)
     for part in np.array_split(rows, 4):
         measured.update(Features(torch.from_numpy(part).float()))
     return measured.compute()
@@ -107,11 +111,11 @@ def reading(name: str, rows: Array, context: MetricContext | None = None, **give
 
 def test_both_rest_on_one_computation(reference: str, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = rng(7).normal(size=(200, 64))
-    balls, made = manifolds._Balls, []
+    balls, sizes = manifolds._Balls, []
 
     class Counted(balls):  # type: ignore[valid-type,misc]
         def __init__(self, points: Array, *rest: object) -> None:
-            made.append(len(points))
+            sizes.append(len(points))
             super().__init__(points, *rest)
 
     monkeypatch.setattr(manifolds, "_Balls", Counted)
@@ -119,7 +123,7 @@ def test_both_rest_on_one_computation(reference: str, monkeypatch: pytest.Monkey
     precision, recall = (
         reading(name, rows, context, reference=reference) for name in ("precision", "recall")
     )
-    assert made == [200, 900]
+    assert sizes == [200, 900]
     assert precision.error == pytest.approx(math.sqrt(precision.value * (1 - precision.value) / 200))
     assert recall.error is None
     # one cluster of three is reached
@@ -129,11 +133,11 @@ def test_both_rest_on_one_computation(reference: str, monkeypatch: pytest.Monkey
 
 def test_more_points_than_asked_for_are_drawn_without_bias(reference: str) -> None:
     rows = np.concatenate([rng(c + 5).normal(100.0 * c, size=(300, 64)) for c in range(3)])
-    found = reading("recall", rows, reference=reference, most=300)
-    assert found.n == 900
-    assert found.details["rows"] == found.details["reference_rows"] == 300
+    result = reading("recall", rows, reference=reference, most=300)
+    assert result.n == 900
+    assert result.details["rows"] == result.details["reference_rows"] == 300
     # in order, the first 300 are one cluster of three; drawn, all three are there on both sides
-    assert found.value > 0.5
+    assert result.value > 0.5
 
 
 def test_labels_and_limits(reference: str) -> None:

@@ -16,15 +16,15 @@ from tests.support.metrics import metric_context
 from tests.support.plugins import installed
 
 
-def metric(name: str = "class_score", **given: Any) -> FeatureMetric:
+def metric(name: str = "class_score", **parameters: Any) -> FeatureMetric:
     """A metric of the registry."""
-    found: FeatureMetric = installed().build("metrics", name, given)
-    return found
+    instance: FeatureMetric = installed().build("metrics", name, parameters)
+    return instance
 
 
-def reading(probabilities: Array, **given: Any) -> MetricResult:
+def reading(probabilities: Array, **parameters: Any) -> MetricResult:
     """The class score of probabilities (n, classes), which come in three batches."""
-    measured = metric(**given).begin(metric_context())
+    measured = metric(**parameters).begin(metric_context())
     for part in np.array_split(probabilities, 3):
         p = torch.from_numpy(part).float()
         measured.update(Features(torch.zeros(len(p), 64), p))
@@ -38,13 +38,13 @@ def sure(labels: NDArray[np.int64]) -> Array:
 
 def verdicts(n: int, seed: int = 0) -> Array:
     """Random probabilities of five classes."""
-    found: Array = np.random.default_rng(seed).dirichlet(np.full(5, 0.4), size=n)
-    return found
+    probabilities: Array = np.random.default_rng(seed).dirichlet(np.full(5, 0.4), size=n)
+    return probabilities
 
 
 def test_of_verdicts_all_alike_it_is_one() -> None:
-    found = reading(np.full((40, 10), 0.1))
-    assert found.value == pytest.approx(1, abs=1e-6)
+    result = reading(np.full((40, 10), 0.1))
+    assert result.value == pytest.approx(1, abs=1e-6)
     assert reading(sure(np.zeros(40, dtype=np.int64))).value == pytest.approx(1, abs=1e-12)
 
 
@@ -62,23 +62,23 @@ def test_it_is_the_mean_of_divergences_summed_by_hand() -> None:
 
 def test_splits_are_consecutive_and_their_spread_is_recorded_under_its_name() -> None:
     p = verdicts(103)
-    found = reading(p, splits=4)
+    result = reading(p, splits=4)
     # 103 samples in 4 parts: 25, 26, 26, 26; the batches' limits are elsewhere
     values = [score(p[a:b].astype(np.float32)) for a, b in ((0, 25), (25, 51), (51, 77), (77, 103))]
-    assert found.n == 103
-    assert found.value == pytest.approx(np.mean(values), rel=1e-6)
-    assert found.details["std_over_splits"] == pytest.approx(np.std(values), rel=1e-5)
-    assert found.error == pytest.approx(np.std(values, ddof=1) / 2, rel=1e-5)
+    assert result.n == 103
+    assert result.value == pytest.approx(np.mean(values), rel=1e-6)
+    assert result.details["std_over_splits"] == pytest.approx(np.std(values), rel=1e-5)
+    assert result.error == pytest.approx(np.std(values, ddof=1) / 2, rel=1e-5)
     assert reading(p, splits=1).error is None
 
 
 def test_it_is_biased_downwards_at_few_samples_and_the_error_is_that_over_samples() -> None:
     whole = score(verdicts(200_000))
-    found = [reading(verdicts(100, seed + 1)) for seed in range(60)]
-    values = np.array([one.value for one in found])
+    results = [reading(verdicts(100, seed + 1)) for seed in range(60)]
+    values = np.array([one.value for one in results])
     spread = values.std(ddof=1)
     assert values.mean() < whole - 4 * spread / np.sqrt(60)
-    errors = np.array([one.error for one in found], dtype=float)
+    errors = np.array([one.error for one in results], dtype=float)
     # a standard deviation of 60 is known to 1/sqrt(118), four times over
     assert np.sqrt((errors**2).mean()) == pytest.approx(spread, rel=4 / np.sqrt(118))
 

@@ -17,7 +17,7 @@ BIG = 10**4000
 
 
 @pytest.mark.parametrize(
-    ("base", "change", "said"),
+    ("base", "change", "message"),
     [
         *((DDPM, {"norm_eps": bad}, "not a number between 0 and 1") for bad in (1, -1.0, 1e400, BIG)),
         (DDPM, {"norm_eps": float("nan")}, "norm_eps = NaN: not a number between 0 and 1"),
@@ -41,18 +41,18 @@ BIG = 10**4000
         (DDPM, {"a\x1b[31m": 1}, "config.json has a\\u001b[31m = 1: an unknown key"),
     ],
 )
-def test_absurd_values_of_a_configuration(base: dict[str, Any], change: dict[str, Any], said: str) -> None:
+def test_absurd_values_of_a_configuration(base: dict[str, Any], change: dict[str, Any], message: str) -> None:
     with pytest.raises(BenchError) as caught:
         configuration(base | change, card(base))
     line = str(caught.value)
     assert line.isprintable()
-    assert said in line
+    assert message in line
     assert line.startswith("its config.json ")
     assert len(line) < 500
 
 
 @pytest.mark.parametrize(
-    ("config", "said"),
+    ("config", "message"),
     [
         (
             b'{"norm_eps": ' + b"1" * 5000 + b"}",
@@ -66,13 +66,13 @@ def test_absurd_values_of_a_configuration(base: dict[str, Any], change: dict[str
         (b"\xff\xfe\x00", "config.json is not JSON, or damaged: it is not text"),
     ],
 )
-def test_a_damaged_configuration(config: bytes, said: str, tmp_path: Path) -> None:
+def test_a_damaged_configuration(config: bytes, message: str, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_bytes(config)
     reader = installed().build("readers", "diffusers", {})
     with pytest.raises(BenchError) as caught:
         reader.read(card(DDPM), tmp_path, None)
     line = str(caught.value)
     assert line.isprintable()
-    assert line.startswith(said)
+    assert line.startswith(message)
     assert "set_int_max" not in line
     assert len(line) < 300

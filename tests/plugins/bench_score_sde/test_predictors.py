@@ -24,7 +24,7 @@ LAM = np.array([0.05, 0.3, 1.0, 4.0, 10.0])
 PREDICTORS = ("ancestral", "euler_maruyama", "probability_flow", "reverse_diffusion")
 # vp_cosine steps from one of its 4000 scales to another: it has no limit of many steps
 LAWS = tuple(s for s in SDES if s != "vp_cosine")
-# on dx = 25^t dw the variance starts from nought in proportion to t: see `test_ancestral_from_no_noise`
+# on dx = 25^t dw the variance starts from zero in proportion to t: see `test_ancestral_from_no_noise`
 CASES = [(s, p) for s in LAWS for p in PREDICTORS if (s, p) != ("ve_exp", "ancestral")]
 # exact at any number of steps: see `test_ancestral_is_exact_in_the_mean_on_exact_transitions`
 EXACT = ("subvp", "ancestral", "means")
@@ -44,8 +44,8 @@ def result(name: str, predictor: str, steps: int) -> Array:
 @pytest.mark.parametrize(("name", "predictor", "half"), HALVES)
 def test_order_one(name: str, predictor: str, half: str) -> None:
     steps = STEPS.get((name, predictor), 500)
-    kept = slice(0, 5) if half == "means" else slice(5, 10)
-    errors = [result(name, predictor, steps * k)[kept] for k in (1, 2, 4)]
+    part = slice(0, 5) if half == "means" else slice(5, 10)
+    errors = [result(name, predictor, steps * k)[part] for k in (1, 2, 4)]
     first, second = (float(np.linalg.norm(a - b)) for a, b in pairwise(errors))
     assert abs(math.log2(first / second) - 1) < 0.15
 
@@ -63,7 +63,7 @@ def test_ancestral_is_exact_in_the_mean_on_exact_transitions() -> None:
 def test_ancestral_from_no_noise() -> None:
     """Near t = 0 a step takes the variance from i/N to (i-1)/N, and the posterior noise, that of known x_0,
     is short of it by the share 1/i: the errors of all steps sum to ln(N) / N, which doubling N shows as
-    equal increments of N times the deviations' error. The grid begins at eps in place of nought, which
+    equal increments of N times the deviations' error. The grid begins at eps in place of zero, which
     bends the line by about N eps: 4 % here.
     """
     law = sde("ve_exp", eps=EPS)
@@ -93,7 +93,7 @@ def test_limit(name: str, predictor: str) -> None:
         gain = end.alpha * LAM / v
         mean, variance = MU - gain * end.alpha * MU, LAM + gain**2 * (law.prior_std**2 - v)
     steps = STEPS.get((name, predictor), 1000)
-    found = 2 * result(name, predictor, 2 * steps) - result(name, predictor, steps)
+    extrapolated = 2 * result(name, predictor, 2 * steps) - result(name, predictor, steps)
     expected = np.concatenate([mean - MU, np.sqrt(variance) - np.sqrt(LAM)])
     spread = np.concatenate([np.sqrt(LAM), np.sqrt(LAM)])
-    assert (np.abs(found - expected) / spread).max() < 0.002
+    assert (np.abs(extrapolated - expected) / spread).max() < 0.002

@@ -39,7 +39,7 @@ def test_log_alpha_is_linear_between_scales() -> None:
     law = sde("vp_cosine", scales=100, eps=0.01)
     low, middle, high = (math.log(law.at(t).alpha) for t in (0.30, 0.305, 0.31))
     assert middle == pytest.approx((low + high) / 2, rel=1e-9)
-    assert float(law.beta(np.array(0.303))) == pytest.approx(-2 * (high - low) / 0.01, rel=1e-9)
+    assert -2 * float(law.drift(np.array(0.303))) == pytest.approx(-2 * (high - low) / 0.01, rel=1e-9)
 
 
 def test_the_chain_starts_at_its_first_scale() -> None:

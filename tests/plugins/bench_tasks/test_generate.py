@@ -35,10 +35,10 @@ def test_images_are_those_of_the_sampler() -> None:
 
 def test_the_default_preview_is_a_square() -> None:
     images = torch.rand(70, 3, 2, 2)
-    for count, shown, columns in ((70, 64, 8), (10, 10, 4), (1, 1, 1)):
+    for count, image_count, columns in ((70, 64, 8), (10, 10, 4), (1, 1, 1)):
         preview = Generate().preview({"images": images[:count]})
         assert preview is not None
-        assert (len(preview[0]), preview[1]) == (shown, columns)
+        assert (len(preview[0]), preview[1]) == (image_count, columns)
 
 
 @pytest.mark.parametrize("name", ["gaussian-cifar10", "gmm-cifar10", "cifar10-tiny"])

@@ -53,7 +53,7 @@ def test_the_warm_up_differentiates() -> None:
     """A network compiled for gradients is another program."""
     differentiable: list[bool] = []
 
-    class Watched(Counted):
+    class Differentiated(Counted):
         def score(self, x: Tensor, level: NoiseLevel) -> Tensor:
             differentiable.append(x.requires_grad)
             return super().score(x, level)
@@ -61,7 +61,7 @@ def test_the_warm_up_differentiates() -> None:
     model = recorded_model()
     with torch.no_grad():
         build_task("likelihood").warm(
-            flow_batch(flow_sde("vp"), Watched(model), tensor("likelihood/vp/data"))
+            flow_batch(flow_sde("vp"), Differentiated(model), tensor("likelihood/vp/data"))
         )
     assert differentiable == [True]
 

@@ -10,12 +10,13 @@ from PIL import Image
 
 from bench_tasks.masks import known_pixels, mask_label
 from tests.support.completions import build_task
+from tests.support.plain import plain
 from tests.support.task_runs import RefusedTask
 
 
 def test_masks_by_name() -> None:
-    left, box = known_pixels("left", 4, 6), known_pixels("box", 8, 8)
-    assert left.tolist() == [[True] * 3 + [False] * 3] * 4
+    left_half, box = known_pixels("left", 4, 6), known_pixels("box", 8, 8)
+    assert left_half.tolist() == [[True] * 3 + [False] * 3] * 4
     assert box.sum() == 48
     assert not box[2:6, 2:6].any()
     random = known_pixels("random:0.3", 10, 10)
@@ -36,7 +37,9 @@ def test_masks_from_files(tmp_path: Path) -> None:
     np.save(tmp_path / "bool.npy", ~known)
     assert before.startswith("bool.npy ")
     assert mask_label(str(tmp_path / "bool.npy")) != before
-    assert build_task("inpaint", mask=str(tmp_path / "gray.png")).values()["mask"].startswith("gray.png ")
+    assert plain(build_task("inpaint", mask=str(tmp_path / "gray.png")).values())["mask"].startswith(
+        "gray.png "
+    )
     assert build_task("inpaint").values() == {"completions": 4, "mask": "left"}
 
 

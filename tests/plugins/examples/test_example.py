@@ -59,16 +59,16 @@ def bench(place: Path, *arguments: str, status: int = 0) -> str:
 def test_it_is_installed_there_and_not_here(place: Path) -> None:
     listed = json.loads(bench(place, "list", "predictors", "--json"))
     assert listed["problems"] == []
-    (found,) = [e for e in listed["entries"] if e["name"] == "dpm_solver_2"]
-    assert found["distribution"] == "bench-dpm-solver-2"
-    assert [p["name"] for p in found["parameters"]] == ["r"]
+    (entry,) = [e for e in listed["entries"] if e["name"] == "dpm_solver_2"]
+    assert entry["distribution"] == "bench-dpm-solver-2"
+    assert [p["name"] for p in entry["parameters"]] == ["r"]
     here = subprocess.run([sys.executable, "-c", "import dpm_solver_2"], capture_output=True, cwd=place)
     assert here.returncode != 0
 
 
 def test_check_finds_its_order(place: Path) -> None:
-    found = json.loads(bench(place, "check", "dpm_solver_2", "--sde", "vp", "--json"))
-    assert found["passed"] is True
+    content = json.loads(bench(place, "check", "dpm_solver_2", "--sde", "vp", "--json"))
+    assert content["passed"] is True
 
 
 def test_run_and_table_set_it_beside_the_built_ins(place: Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from rich.console import Console
-
 from bench.reporting.compare.comparison import compare_sides
 from bench.reporting.compare.layout import (
     comparison_layout,
@@ -12,7 +10,6 @@ from bench.reporting.compare.layout import (
     summary_line,
     unpaired_lines,
 )
-from bench.reporting.compare.terminal import print_comparison
 from bench.results.record import Record
 from tests.support.made_up import METRIC, failed_record, metric_record, record
 
@@ -41,13 +38,3 @@ def test_the_lines_say_what_is_compared() -> None:
         f"fail-on {METRIC}:5%: broken by 1 of 2 cells",
         "fail-on: cell 2 · seed 0: ValueError: it broke | here failed in B",
     ]
-
-
-def test_rows_lie_down_where_there_is_little_room() -> None:
-    comparison = compare_sides(*sides())
-    for width, upright in ((200, True), (80, False)):
-        console = Console(width=width, record=True, file=None, quiet=False, force_terminal=False)
-        with console.capture() as capture:
-            print_comparison(comparison, console)
-        lines = [line.split() for line in capture.get().splitlines()]
-        assert (["verdict", "B", "worse"] in lines) is not upright

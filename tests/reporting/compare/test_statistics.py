@@ -21,16 +21,16 @@ def near(value: float) -> Any:
 @pytest.mark.parametrize("n", [2, 3, 9])
 def test_seeds_are_a_paired_t_test(n: int) -> None:
     a, b = np.random.default_rng(n).normal([[3.0], [3.5]], 1.0, (2, n))
-    found, theirs = over_seeds(list(a), list(b)), stats.ttest_rel(b, a)
+    estimate, theirs = over_seeds(list(a), list(b)), stats.ttest_rel(b, a)
     limits = theirs.confidence_interval(0.95)
-    assert (found.n, found.paired_by) == (n, "seeds")
-    assert found.difference == near(np.mean(b - a))
-    assert found.p == near(theirs.pvalue)
-    assert found.interval == (near(limits.low), near(limits.high))
+    assert (estimate.n, estimate.paired_by) == (n, "seeds")
+    assert estimate.difference == near(np.mean(b - a))
+    assert estimate.p == near(theirs.pvalue)
+    assert estimate.interval == (near(limits.low), near(limits.high))
 
 
 def jackknifed(metric: Callable[[Array], float], a: Array, b: Array, sizes: list[int]) -> Estimate:
-    """`over_batches` of a metric of samples (n,) in neighbouring groups."""
+    """`over_batches` of a metric of samples (n,) in neighboring groups."""
     cuts = np.cumsum(sizes)[:-1]
     parts = [np.split(x, cuts) for x in (a, b)]
     x, y = ([metric(np.concatenate(p[:k] + p[k + 1 :])) for k in range(len(sizes))] for p in parts)
@@ -43,11 +43,11 @@ def mean(x: Array) -> float:
 
 def test_the_jackknife_of_a_mean_is_the_t_test_of_group_means() -> None:
     a, b = np.random.default_rng(0).normal(size=(2, 60))
-    found = jackknifed(mean, a, b, [10] * 6)
+    estimate = jackknifed(mean, a, b, [10] * 6)
     differences = (b - a).reshape(6, 10).mean(axis=1)
-    assert found.error == near(differences.std(ddof=1) / math.sqrt(6))
-    assert found.p == near(stats.ttest_1samp(differences, 0).pvalue)
-    assert (found.n, found.paired_by) == (6, "batches")
+    assert estimate.error == near(differences.std(ddof=1) / math.sqrt(6))
+    assert estimate.p == near(stats.ttest_1samp(differences, 0).pvalue)
+    assert (estimate.n, estimate.paired_by) == (6, "batches")
 
 
 def test_groups_of_unequal_sizes_give_an_unbiased_variance() -> None:
@@ -78,28 +78,37 @@ def test_without_a_difference_p_is_uniform(
     simulated: Callable[[np.random.Generator, float], Estimate],
 ) -> None:
     generator = np.random.default_rng(2)
-    found = [simulated(generator, 0.0) for _ in range(1500)]
-    p = np.array([e.p for e in found], dtype=float)
+    estimates = [simulated(generator, 0.0) for _ in range(1500)]
+    p = np.array([e.p for e in estimates], dtype=float)
     for level in (0.05, 0.2, 0.5, 0.8):
         low, high = stats.binom(len(p), level).interval(1 - 1e-4)
         assert low <= np.count_nonzero(p < level) <= high, level
-    covered = [e.interval is not None and e.interval[0] <= 0 <= e.interval[1] for e in found]
+    covered = [e.interval is not None and e.interval[0] <= 0 <= e.interval[1] for e in estimates]
     assert sum(covered) == np.count_nonzero(p >= 0.05)  # interval and p are one test
 
 
 def test_a_difference_is_found_as_often_as_theory_says() -> None:
     generator, n, trials = np.random.default_rng(3), 5, 1500
-    found = [simulated_seeds(generator, 1.5).p or 0.0 for _ in range(trials)]
+    p_values = [simulated_seeds(generator, 1.5).p or 0.0 for _ in range(trials)]
     shift, reach = 1.5 / (0.7 * math.sqrt(2)) * math.sqrt(n), stats.t.ppf(0.975, n - 1)
     power = stats.nct.sf(reach, n - 1, shift) + stats.nct.cdf(-reach, n - 1, shift)
     low, high = stats.binom(trials, power).interval(1 - 1e-4)
     assert 0.5 < power < 0.99
-    assert low <= sum(p < 0.05 for p in found) <= high
+    assert low <= sum(p < 0.05 for p in p_values) <= high
 
 
 def test_no_spread_is_taken_at_its_word() -> None:
-    for found in (over_seeds([1.5, 3.5], [1.5, 3.5]), over_batches(2.0, 2.0, [1.0, 3.0], [1.0, 3.0], [8, 8])):
-        assert (found.difference, found.error, found.interval, found.p, found.n) == (0, 0, (0, 0), 1, 2)
+    for estimate in (
+        over_seeds([1.5, 3.5], [1.5, 3.5]),
+        over_batches(2.0, 2.0, [1.0, 3.0], [1.0, 3.0], [8, 8]),
+    ):
+        assert (estimate.difference, estimate.error, estimate.interval, estimate.p, estimate.n) == (
+            0,
+            0,
+            (0, 0),
+            1,
+            2,
+        )
     always = over_seeds([30.0, 30.0], [60.0, 60.0])
     assert (always.difference, always.interval, always.p) == (30.0, (30.0, 30.0), 0.0)
     assert single(1.0, 3.0) == Estimate(2.0, 1)
