@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,7 +51,7 @@ def test_the_results_folder_of_bench_toml_holds_everywhere(
     output(capsys, "compare", "s", "s")
     output(capsys, "fid", first, "--metric", "fd", "--reference", second, "--device", "cpu")
     output(capsys, "stats", "build", second, "--extractor", "pixels", "-o", "stats.npz", "--device", "cpu")
-    quick = {"checkpoint": "gaussian-cifar10", "steps": 30, "samples": 8, "batch_size": 4}
+    quick: dict[str, Any] = {"checkpoint": "gaussian-cifar10", "steps": 30, "samples": 8, "batch_size": 4}
     (record,) = bench.run(**quick, grid="uniform", device="cpu", registry=installed())
     assert record.fingerprint in {path.stem for path in Path("elsewhere/records").iterdir()}
     (table,) = bench.table("s", metric="fd_dct")

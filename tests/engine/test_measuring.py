@@ -112,11 +112,10 @@ def test_a_value_that_is_not_finite_is_one_line_that_names_the_metric(value: flo
         measure_batches([Mean()], batches(value), metric_context())
 
 
-class Immeasurable(Mean):
+class Immeasurable(Metric):
     """NaN, or an error of the metric's own, of any samples."""
 
     name = "immeasurable"
-    inputs = ("images",)
 
     raises: bool = param(default=False, help="whether it raises")
 
@@ -124,14 +123,17 @@ class Immeasurable(Mean):
         return _Immeasurable(self)
 
 
-class _Immeasurable(_Mean):
-    def update(self, images: Tensor) -> None:  # type: ignore[override]
-        self.values += images.flatten(1).sum(dim=1).tolist()
+class _Immeasurable(MetricState):
+    def __init__(self, metric: Immeasurable) -> None:
+        self.metric, self.n = metric, 0
+
+    def update(self, images: Tensor) -> None:
+        self.n += len(images)
 
     def compute(self) -> MetricResult:
-        if isinstance(self.metric, Immeasurable) and self.metric.raises:
+        if self.metric.raises:
             raise ZeroDivisionError("no samples\nleft")
-        return MetricResult(math.nan, len(self.values))
+        return MetricResult(math.nan, self.n)
 
 
 class Unbounded(Task):

@@ -12,6 +12,7 @@ import torch
 
 import bench.engine.session as module
 from bench import BenchError
+from bench.checkpoints.load import load_model
 from bench.engine.batch import run_batch
 from bench.engine.session import Session
 from tests.support.plans import quick_spec
@@ -22,7 +23,7 @@ from tests.support.plugins import installed
 def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The checkpoints that are loaded, in order."""
     names: list[str] = []
-    original = module.load_model
+    original = load_model
 
     def load(card: Any, *rest: Any, **options: Any) -> Any:
         names.append(card.name)
@@ -48,7 +49,7 @@ def test_a_second_model_replaces_the_first(loads: list[str]) -> None:
 @pytest.mark.parametrize("changes", [{"sde": ["ve"]}, {"precision": "bf16"}])
 def test_another_sde_or_precision_is_another_model(changes: dict[str, Any], loads: list[str]) -> None:
     session = Session(installed())
-    tiny = {"checkpoint": ["cifar10-tiny"], "metric": ["fd_cifar10"]}
+    tiny: dict[str, Any] = {"checkpoint": ["cifar10-tiny"], "metric": ["fd_cifar10"]}
     session.model(quick_spec(**tiny))
     session.model(quick_spec(**tiny, **changes))
     assert loads == ["cifar10-tiny", "cifar10-tiny"]
@@ -91,7 +92,9 @@ def test_draws_of_an_exact_checkpoint_are_those_of_seed_and_batch() -> None:
     spec = quick_spec(task="inpaint", metric=["known_error"])
     model = session.model(spec)
     first, again, other = (session.images(spec, index, 8, model) for index in (0, 0, 1))
-    assert first is not None and again is not None and other is not None
+    assert first is not None
+    assert again is not None
+    assert other is not None
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 

@@ -40,7 +40,7 @@ def test_without_git_there_is_no_commit(monkeypatch: pytest.MonkeyPatch, error: 
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(module.subprocess, "run", fail)
+    monkeypatch.setattr(subprocess, "run", fail)
     provenance.cache_clear()
     entries = provenance()
     provenance.cache_clear()
