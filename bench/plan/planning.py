@@ -507,7 +507,8 @@ def origin_of(error: BaseException, parts: Mapping[str, Plugin | type[Plugin]]) 
 
 def _described(part: SamplerPart) -> str:
     """A part with its changed parameters; a solver with all, since its tolerance is part of its name."""
-    always = [parameter.name for parameter in part.parameters()] if isinstance(part, Solver) else ()
+    # an empty text says nothing: it stands for none of a library's further settings
+    always = [one.name for one in part.parameters() if one.default != ""] if isinstance(part, Solver) else ()
     return part.described(always)
 
 
