@@ -191,6 +191,7 @@ _EXPORTS = {
 _MODULES = {name: module for module, names in _EXPORTS.items() for name in names}
 
 __all__ = [
+    "SDE",
     "Advance",
     "Array",
     "Attention",
@@ -249,7 +250,6 @@ __all__ = [
     "Results",
     "Rounding",
     "RunSpec",
-    "SDE",
     "Sampler",
     "Solver",
     "Step",

@@ -1,4 +1,4 @@
-"""The Python API: what the command line calls, and notebooks.
+"""The Python API, which notebooks and the command line call.
 
 Each function takes the same settings as its command and returns typed results.
 """
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from bench.data.images import Images
 from bench.data.memory import MemoryImages
+from bench.data.pixels import Bytes
 from bench.devices import choose_device
 from bench.engine.executor import Executor
 from bench.engine.foreign import ImageMeasurement, measure_images_of, metrics_of
@@ -47,12 +48,12 @@ Choice = Selection | Sequence[Selection]
 """One selection, or several that multiply out."""
 
 SELECTIONS = ("task", "sde", "predictor", "corrector", "solver", "checkpoint", "metric", "executor")
-"""Settings that name plugins, so that objects can stand in their place."""
+"""Settings that name plugins; objects can take the place of these names."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """A planned call of `run`: the plan, its results folder, and all that executing it needs."""
+    """A planned call of `run`: the plan, its results folder, and everything that its execution needs."""
 
     plan: Plan
     store: Store
@@ -61,11 +62,11 @@ class Job:
     executor: Executor
 
     def dry_run(self, rerun: Rerun = "failed") -> DryRun:
-        """What executing the job would do."""
+        """What the execution of the job would do."""
         return dry_run(self.plan, self.store, self.contexts, rerun)
 
     def execute(self, rerun: Rerun = "failed", emit: Emit = silent) -> Results:
-        """Do the runs and return their records."""
+        """Execute the runs and return their records."""
         for suite_plan in self.plan.suite_plans:
             self.store.write_suite(suite_plan)
         engine = Engine(
@@ -88,14 +89,14 @@ def plan_job(
     writes: bool = True,
     emit: Emit = silent,
 ) -> Job:
-    """Plan a request: its runs, checked, and its results folder; nothing is sampled.
+    """Plan a request: its checked runs and its results folder. Nothing is sampled.
 
     Args:
-        request: What is to be run.
-        registry: Plugins by name; None for those that are installed.
+        request: The settings.
+        registry: Plugins by name; None for the installed ones.
         objects: Plugins passed as objects, by kind and name.
-        writes: False leaves the results folder as it is.
-        emit: Receives progress of hashing and of references that are measured.
+        writes: Whether the results folder may be written.
+        emit: Receives progress of hashing, and of measuring references.
     """
     registry = registry or installed_registry()
     settings, _, _ = request.resolve(registry)
@@ -143,53 +144,53 @@ def run(
     registry: Registry | None = None,
     emit: Emit | None = None,
 ) -> Results:
-    """Sample a checkpoint by one or several samplers and measure the samples.
+    """Sample a checkpoint with one or several samplers, and measure the samples.
 
-    What is not given comes from bench.toml, as for ``bench run``. Selections multiply out. The same call
-    again takes finished runs from disk. A class or an instance may stand for any plugin's name, and ``model``
-    for a checkpoint; such runs stay in this process.
+    Settings that are None come from bench.toml, as for ``bench run``. Several selections multiply out to one
+    run per combination and seed. A repeated call reads finished runs from disk. A class or an instance can
+    take the place of any plugin's name, and ``model`` that of a checkpoint; such runs stay in this process.
 
     Args:
         checkpoint: Name of a checkpoint, or several.
-        model: A network in memory (`network`), in place of ``checkpoint``.
-        suite: Name of a suite of bench.toml; it sets its own samplers.
-        task: What the run does with the sampler; default: generate.
+        model: A network in memory, made by `network`, in place of ``checkpoint``.
+        suite: Name of a suite of bench.toml, which sets its own samplers.
+        task: What a run does with the sampler. Default: generate.
         data: Images that the task works on: a folder, an ``.npz``, a run, or a data set.
-        sde: Forward SDE; default: the checkpoint's own.
+        sde: Forward SDE. Default: the checkpoint's own.
         predictor: Predictor, or ``none``.
         corrector: Corrector, or ``none``.
         solver: ODE or SDE solver, in place of predictor and corrector.
-        metric: Metrics; default: the checkpoint's own.
-        steps: Steps of the time grid.
+        metric: Metrics. Default: the checkpoint's own.
+        steps: Number of steps of the time grid.
         grid: Time grid: ``uniform``, ``logsnr`` or ``polynomial``.
         rho: Exponent of the polynomial grid.
-        order: ``corrector_first`` or ``predictor_first``.
-        denoise: How a run ends: ``mean``, ``tweedie`` or ``none``.
-        label_scales: Ask the network at the nearest lower of so many trained scales.
-        samples: Number of samples.
+        order: ``corrector_first`` or ``predictor_first``, at each noise level.
+        denoise: How a run ends: ``mean``, ``tweedie`` or ``none`` (see `Sampler`).
+        label_scales: Number of trained noise scales; the network is called at the nearest lower one.
+        samples: Number of samples per run.
         batch_size: Samples per batch, the unit of randomness and of resuming.
         seed: First seed.
-        repeats: Number of seeds.
+        repeats: Number of seeds: ``seed``, ``seed + 1``, and so on.
         parameters: Plugin parameters by role, such as ``{"corrector": {"snr": 0.16}}``.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        precision: ``fp32``, ``tf32`` or ``bf16``, of the network.
-        compile: Compile the network.
-        executor: What runs the batches.
+        precision: What the network computes in: ``fp32``, ``tf32`` or ``bf16``.
+        compile: Whether to compile the network.
+        executor: Executor of the batches.
         out: Results folder.
-        profile: Profile of bench.toml.
+        profile: Name of a profile of bench.toml.
         only: Patterns of ``SDE ROW COLUMN`` that select runs of a suite.
         steps_scale: Factor of a suite's step counts.
-        rerun: Runs to do: ``missing`` (never done), ``failed`` (also failed ones), ``all`` (anew).
-        prune: Remove samples once they are measured.
-        registry: Plugins by name; None for those that are installed.
+        rerun: Runs to execute: ``missing`` (without a record), ``failed`` (also failed ones), ``all`` (anew).
+        prune: Whether to remove a run's samples once it is recorded.
+        registry: Plugins by name; None for the installed ones.
         emit: Receives progress events; None shows progress in a notebook or terminal.
 
     Returns:
-        The records, as a table, with images.
+        The records of all runs; failed runs are among them.
 
     Raises:
         BenchError: The settings contradict each other, or a name is unknown.
-        StoreError: The results folder can't be written.
+        OSError: The results folder can't be written.
     """
     if model is not None:
         checkpoint = model
@@ -233,7 +234,7 @@ def run(
 
 
 def measure(
-    images: str | Path | Tensor | Images,
+    images: str | Path | Tensor | Bytes | Images,
     *,
     metric: Choice = "fid",
     reference: str | Path | None = None,
@@ -244,22 +245,23 @@ def measure(
     registry: Registry | None = None,
     emit: Emit = silent,
 ) -> ImageMeasurement:
-    """Measure images that anyone made: FID, or any metrics.
+    """Measure images from any source: FID, or other metrics.
 
     Args:
-        images: A folder of PNG, JPEG, WebP or BMP files, an ``.npz`` (uint8, n x height x width x 3), a run, a
-            data set by name, a float tensor (n, 3, H, W) on [0, 1], or a uint8 array (n, H, W, 3).
-        metric: Metrics to take.
-        reference: What the images are compared with: a data set, statistics (``.npz``), or images.
+        images: A folder of PNG, JPEG, WebP or BMP files, an ``.npz`` (uint8, n x height x width x 3), a run,
+            a data set by name, a float tensor (n, 3, H, W) on [0, 1], or a uint8 array (n, H, W, 3).
+        metric: One metric or several.
+        reference: The reference of the metrics: a data set, statistics (``.npz``), or images. Default: each
+            metric's own.
         rounding: How float samples become bytes: ``round`` or ``truncate``.
-        parameters: Parameters of the metrics.
+        parameters: Parameters of the metrics by name.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        out: Results folder that fingerprints of runs are looked up in.
-        registry: Plugins by name; None for those that are installed.
+        out: Results folder in which fingerprints of runs are looked up.
+        registry: Plugins by name; None for the installed ones.
         emit: Receives progress events.
 
     Returns:
-        Facts of the images, and each metric with its reference.
+        Facts about the images, and each metric's value with its reference.
 
     Raises:
         BenchError: The images can't be read, or a metric can't measure them.
@@ -294,12 +296,12 @@ def compare(
         a: Side A: a record's ``.json``, a ``.csv``, a results folder, a planned suite, a fingerprint, or
             `Results`.
         b: Side B, likewise.
-        metrics: Labels of the metrics to compare; none for all that both sides have.
-        limits: By how much B may be worse, as ``METRIC:X%`` or ``METRIC:X``.
-        out: Results folder that names are looked up in; None for that of bench.toml.
+        metrics: Labels of the metrics to compare; empty for all that both sides have.
+        limits: How much worse B may be, as ``METRIC:X%`` or ``METRIC:X``.
+        out: Results folder in which names are looked up; None for that of bench.toml.
 
     Returns:
-        The rows, the limits that are broken, and what could not be paired.
+        The differences, the broken limits, and the runs without a partner.
 
     Raises:
         BenchError: A side can't be read, or nothing can be paired.
@@ -318,22 +320,23 @@ def table(
     plots: bool = True,
     emit: Emit = silent,
 ) -> list[Table]:
-    """The tables of a suite that was run, from its records alone.
+    """The tables of a suite, from the records of its runs alone.
 
     Args:
         suite: Name of the suite.
-        metric: Label of the metric; None for each that the suite was run with.
+        metric: Label of the metric; None for all metrics of the suite's runs.
         name: One of the suite's plans, such as ``gaussian-cifar10-1024``; None for all.
         out: Results folder; None for that of bench.toml.
-        to: Folder to write ``SUITE/NAME/`` to, with CSV, Markdown, LaTeX and plots; None writes nothing.
-        plots: Whether plots are written too.
+        to: Folder in which ``SUITE/NAME/`` is written, with CSV, Markdown, LaTeX and plots; None writes
+            nothing.
+        plots: Whether to write plots.
         emit: Receives a `Notice` for each damaged file.
 
     Returns:
         One table per plan and metric; a notebook shows each.
 
     Raises:
-        BenchError: Nothing was run of that suite, name or metric, or ``to`` can't be written.
+        BenchError: There is no run of that suite, name or metric, or ``to`` can't be written.
     """
     folder = results_folder(None if out is None else Path(out))
     store = Store(folder, writes=False, emit=emit)
@@ -350,18 +353,18 @@ def check(
     emit: Emit = silent,
     **parameters: object,
 ) -> Report:
-    """Check a plugin against what its role promises, on data whose truth is known; seconds on a CPU.
+    """Check a plugin against the rules of its role, on data whose truth is known; takes seconds on a CPU.
 
     Args:
         thing: The plugin: its registered name, its class, or an instance.
-        role: Role of the name, where plugins of several roles have it.
+        role: Role of the plugin, for a name that plugins of several roles have.
         sdes: Names of the SDEs that a sampler is checked on.
-        registry: Plugins by name; None for those that are installed.
+        registry: Plugins by name; None for the installed ones.
         emit: Receives an `Advance` after each check.
-        parameters: Parameter values, with a name or a class.
+        parameters: Parameters of the plugin by name, for a name or a class.
 
     Returns:
-        The findings; ``report.passed`` says whether all passed.
+        The findings; ``report.passed`` is whether all checks passed.
 
     Raises:
         BenchError: There is no such plugin, or its role has no checks.
@@ -385,20 +388,24 @@ def remeasure(
     registry: Registry | None = None,
     emit: Emit = silent,
 ) -> list[Remeasurement]:
-    """Add metrics to finished runs from their samples on disk; nothing is sampled.
+    """Add metrics to finished runs, from their samples on disk. Nothing is sampled.
 
     Args:
-        metric: Metrics to take.
-        suite: Take the runs of this suite alone.
-        checkpoint: Take the runs of this checkpoint alone.
-        parameters: Parameters of the metrics.
+        metric: One metric or several.
+        suite: Restricts the runs to a suite.
+        checkpoint: Restricts the runs to a checkpoint.
+        parameters: Parameters of the metrics by name.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         out: Results folder; None for that of bench.toml.
-        registry: Plugins by name; None for those that are installed.
+        registry: Plugins by name; None for the installed ones.
         emit: Receives progress events.
 
     Returns:
-        What came of each record.
+        The outcome for each record.
+
+    Raises:
+        BenchError: There is no such record, or a name or parameter is unknown.
+        OSError: A record can't be written.
     """
     registry, names, objects = register_objects(registry or installed_registry(), {"metric": metric})
     labels = names["metric"]

@@ -1,7 +1,7 @@
 """The cache folder: checkpoints that were fetched or imported, each in a folder of its own.
 
-``CACHE/checkpoints/NAME/`` holds a checkpoint's files and ``installed.json``, which says what they must
-hash to. The folder is moved there whole, so that what is there is complete.
+``CACHE/checkpoints/NAME/`` holds a checkpoint's files and ``installed.json``, which holds the hashes that
+they must have. An installation moves the whole folder there, so that a folder in the cache is complete.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from bench.errors import BenchError
 
 MANIFEST = "installed.json"
-"""Name of the file that says what was installed, from where, and its sizes and hashes."""
+"""Name of the file that holds what was installed, its source, sizes and hashes."""
 
 
 class StoredFile(BaseModel):
-    """Size and SHA-256 of a file; ``hash`` says where the hash of a file as it came is from."""
+    """Size and SHA-256 of a file; ``hash``: whether a fetched file's is ``published`` or ``recorded``."""
 
     model_config = ConfigDict(frozen=True, validate_by_name=True)
 
@@ -33,8 +33,8 @@ class StoredFile(BaseModel):
 class Manifest(BaseModel):
     """What is installed under a name.
 
-    ``files`` are the files as they must be found; ``origin`` those as they came, before the installation
-    converted them; ``source`` is the address or path they came from; ``date`` that of the installation.
+    ``files`` are the installed files; ``origin`` are the fetched files, before the installation converted
+    them; ``source`` is their address or path; ``date`` is the date of the installation.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -46,7 +46,7 @@ class Manifest(BaseModel):
 
     @property
     def fetched(self) -> dict[str, StoredFile]:
-        """The files as they came."""
+        """The files before any conversion."""
         return self.origin or self.files
 
     def text(self) -> str:
@@ -69,10 +69,13 @@ def root() -> Path:
 
 
 def cache_folder(*parts: str) -> Path:
-    """A path in the cache folder, ``$BENCH_CACHE`` or the user's; it is not created.
+    """A path in the cache folder: ``$BENCH_CACHE``, or else a folder of the user's own cache.
 
     Args:
         parts: Names of folders, and of a file, below the cache folder.
+
+    Returns:
+        An absolute path. Nothing is created.
 
     Raises:
         BenchError: There is no cache folder, because the user has no home.
@@ -86,7 +89,7 @@ def folder(name: str) -> Path:
 
 
 def manifest(name: str) -> Manifest | None:
-    """What is installed under that name; None where nothing is, `BenchError` where that is unreadable."""
+    """What is installed under that name; None for nothing. `BenchError` where its manifest is unreadable."""
     path = folder(name) / MANIFEST
     try:
         content = json.loads(path.read_text())
@@ -103,13 +106,13 @@ def manifest(name: str) -> Manifest | None:
 def check_file(path: Path, size: int | None, sha256: str | None, what: str, remedy: str) -> None:
     """Check that a file is the one it must be.
 
-    Its hash is computed once per process, as long as its size and time of change stay the same.
+    Its hash is computed once per process while its size and time of change stay the same.
 
     Args:
         path: The file.
         size: Its size in bytes; None: any.
         sha256: Its SHA-256 in hexadecimal; None: any.
-        what: What the file belongs to; the error begins with it.
+        what: The owner of the file; the error begins with it.
         remedy: What the user can do; the error ends with it.
 
     Raises:
@@ -139,7 +142,7 @@ def check_file(path: Path, size: int | None, sha256: str | None, what: str, reme
 
 
 def is_web_page(path: Path) -> bool:
-    """Tell whether a file is an HTML page: a login form, say, saved in place of the file that was meant.
+    """Tell whether a file is an HTML page, such as a login form that was saved in place of the file.
 
     Args:
         path: The file; its first kilobyte is read.

@@ -114,13 +114,14 @@ def fetch(url: str, target: Path, size: int | None, sha256: str | None, emit: Em
 
 
 def fetch_once(url: str, target: Path, emit: Emit = silent, sha256_start: str = "") -> None:
-    """Download a file that is not at ``target`` yet: whole or not at all, and once among processes.
+    """Download a file unless it is at ``target`` already: whole or not at all, once among processes.
 
     Args:
         url: Address of the file.
-        target: Where it goes; its folder is made. A received part stays in the cache folder.
+        target: Path of the file; its folder is created. A received part stays in the cache folder, and the
+            next call resumes it.
         emit: Reports progress.
-        sha256_start: First hexadecimal digits of its hash, where known.
+        sha256_start: First hexadecimal digits of the file's SHA-256; empty where they are unknown.
 
     Raises:
         BenchError: The file can't be fetched, or has another hash.

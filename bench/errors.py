@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class BenchError(Exception):
-    """A request that can't be served, or a machine that can't serve it; the message says what to do."""
+    """A request that can't be served, or a machine that can't serve it; one line says what to do."""
 
 
 class NotFiniteError(ArithmeticError):
@@ -32,7 +32,8 @@ class StoreError(OSError):
 
 
 SHORT = 10
-"""Names that an error lists; of a longer list it names the nearest and the command that lists all."""
+"""Greatest number of names that an error lists; beyond it, the error names the nearest and the command that
+lists all."""
 
 
 def did_you_mean(name: str, known: Iterable[str], listing: str = "") -> str:
@@ -41,7 +42,10 @@ def did_you_mean(name: str, known: Iterable[str], listing: str = "") -> str:
     Args:
         name: The unknown name.
         known: The names that exist.
-        listing: The command that lists all; with it, a list of more than `SHORT` names is left out.
+        listing: The command that lists all names. With it, more than `SHORT` names are not listed.
+
+    Returns:
+        The hint, with a space before it.
     """
     names = sorted(known)
     if not listing or len(names) <= SHORT:
@@ -64,11 +68,11 @@ def printable(text: str, most: int | None = 200) -> str:
 
     Args:
         text: Any text: a name from a card, a message of a library.
-        most: Greatest length of the text that is shown; None for no limit.
+        most: Greatest number of characters; None for no limit.
 
     Returns:
-        The text on one line. Unprintable characters are escaped as in JSON; a longer text is cut and ends
-        in an ellipsis.
+        The text on one line. Unprintable characters are escaped as in JSON. A longer text is cut and ends in
+        an ellipsis.
     """
     cut = text if most is None or len(text) <= most else f"{text[: most - 1]}…"
     if cut.isprintable():

@@ -13,21 +13,32 @@ from typing import Literal
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Notice:
-    """A lasting line about something out of the ordinary; the work goes on."""
+    """A lasting line about something out of the ordinary; the work goes on.
+
+    Args:
+        text: The line.
+    """
 
     text: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Working:
-    """A phase without a count that may take long (compiling, converting); the next event ends it."""
+    """A phase without a count that may take long, such as compiling; the next event ends it."""
 
     text: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Advance:
-    """``done`` of ``total`` units of a phase are complete; ``total`` is None where it is unknown."""
+    """``done`` of ``total`` units of a phase are complete.
+
+    Args:
+        phase: What is under way, in a few words; a download is called by its file's name.
+        done: Number of complete units.
+        total: Number of units in all; None where it is unknown.
+        unit: What is counted: images, bytes or checks.
+    """
 
     phase: str
     done: int
@@ -48,9 +59,9 @@ class RunStarted:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class StepDone:
-    """``done`` of ``total`` steps of a batch are complete after ``calls`` network calls per sample.
+    """``done`` of ``total`` steps of a batch are complete, after ``calls`` network calls per sample.
 
-    A solver has no number of steps in advance: ``total`` is None.
+    ``total`` is None for a solver, which does not know its number of steps in advance.
     """
 
     fingerprint: str
@@ -70,7 +81,7 @@ class BatchDone:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RunWaiting:
-    """Another process works on the run's batches; this one waits for it."""
+    """Another process works on the run's batches; this process waits for it."""
 
     fingerprint: str
     title: str
@@ -86,7 +97,7 @@ class RunMeasuring:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RunDone:
-    """A run is recorded, or its record was on disk (``cached``).
+    """A run has a record; ``cached`` says that it was on disk already.
 
     ``values`` are its metrics by label; ``reason`` says why it failed and is empty otherwise.
     """
@@ -102,7 +113,7 @@ class RunDone:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class MetricsDone:
-    """Metrics of a recorded run are taken: values and notes by label, and reasons of those that failed."""
+    """More metrics of a recorded run are computed: values and notes by label, and why others failed."""
 
     fingerprint: str
     title: str
@@ -126,9 +137,13 @@ Event = (
     | MetricsDone
 )
 Emit = Callable[[Event], None]
-"""``emit(event)``: reports an event; must not raise."""
+"""``emit(event)`` reports an event. It must not raise."""
 
 
 def silent(event: Event) -> None:
-    """Ignore an event."""
+    """Ignore an event: the default of every ``emit``.
+
+    Args:
+        event: Any event.
+    """
     del event

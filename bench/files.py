@@ -1,5 +1,5 @@
-"""Where the project's own files are, and how a file is replaced: in a checkout beside the package, in a
-wheel inside it."""
+"""Paths of the project's own files (in a checkout beside the package, in a wheel inside it), and the atomic
+replacement of a file."""
 
 from __future__ import annotations
 

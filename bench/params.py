@@ -1,7 +1,7 @@
 """Parameters of plugins: typed dataclass fields with help text.
 
-A plugin is a frozen dataclass. Its fields give the command-line options, the validation, the listing and
-the record, so that a parameter is written down once.
+A plugin is a frozen dataclass. Command-line options, validation, listings and records all follow from its
+fields, so that a parameter is defined once.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, ClassVar, Literal, Self, TypeVar, dataclass_transform
 
 from bench.errors import BenchError, did_you_mean
+from bench.types import JSONObject
 
 T = TypeVar("T")
 
@@ -34,19 +35,22 @@ def param(
 ) -> T:
     """A plugin's parameter: a dataclass field with help text and an allowed range.
 
-    Allowed: ``low <= value <= high`` and ``value > above``, of the bounds that are given.
+    A number must satisfy ``low <= value <= high`` and ``value > above``, for the bounds that are set.
 
     Args:
-        default: The value where none is set. The field's annotation gives the type: bool, int, float, str,
-            a ``Literal`` of texts, or a union of those with None.
+        default: The value where the user sets none. The field's annotation gives the type: bool, int, float,
+            str, a ``Literal`` of texts, or a union of these with None.
         help: One line for ``bench show``.
         low: Smallest allowed number.
         high: Largest allowed number.
-        above: A number that is itself too small.
+        above: Bound that the number must exceed.
         flag: A short command-line flag: ``flag="snr"`` gives ``--snr R`` for ``-P ROLE.PARAMETER=R``.
-            Plugins of one role may share a flag, where they give it to a parameter of one name.
-        decides: False where the value of a run or metric does not depend on the parameter, as on the number
+            Plugins of one role may share a flag if their parameters have one name.
+        decides: False where the value of a run or metric does not depend on the parameter, such as the number
             of bootstrap replicates. Comparisons ignore such a parameter.
+
+    Returns:
+        The field, typed as its default so that annotations check.
 
     Raises:
         BenchError: ``flag`` is not lower-case letters, digits and hyphens with a letter first.
@@ -72,19 +76,21 @@ class Parameter:
 
 @dataclass_transform(frozen_default=True, field_specifiers=(param,))
 class Plugin(ABC):
-    """Base of every role: subclasses become frozen dataclasses of their annotated fields.
+    """Base of every role: a subclass becomes a frozen dataclass of its annotated fields.
 
-    ``name`` is what users type. Construction checks the fields' values.
+    A subclass sets ``name``, which users type, and declares its parameters as fields (`param`). Construction
+    converts text to the fields' types and checks the values.
 
     Raises:
         BenchError: A value has the wrong type or is out of range; the message names the parameter.
     """
 
     name: ClassVar[str]
+    """What users type, unique within the role; ``family:<…>`` stands for a family of plugins (`member`)."""
     libraries: ClassVar[tuple[str, ...]] = ()
-    """Distributions whose version decides the numbers; the fingerprint includes the versions."""
+    """Distributions whose versions decide the numbers; the fingerprint holds the versions."""
     family: ClassVar[type[Plugin] | None] = None
-    """Of a member ``family:name``: the class registered as ``family:<…>``, of which it is a subclass."""
+    """For a member ``family:name``: its base class, which is registered as ``family:<…>``."""
     files: ClassVar[tuple[str, ...]] = ()
     """Files that decide the numbers, relative to the module's folder; the fingerprint holds their hashes."""
 
@@ -110,7 +116,7 @@ class Plugin(ABC):
 
     @classmethod
     def parameters(cls) -> list[Parameter]:
-        """The parameters in the order of their definition."""
+        """The parameters, in the order of their definition."""
         hints = _hints(cls)
         return [
             Parameter(
@@ -127,9 +133,13 @@ class Plugin(ABC):
 
     @classmethod
     def member(cls, name: str) -> type[Self]:
-        """The plugin called ``family:name``, of a class that is registered as ``family:<…>``.
+        """The plugin called ``family:name``, for a class that is registered as ``family:<…>``.
 
-        The class that is returned is a subclass of this one and has that name.
+        Args:
+            name: The part after the colon.
+
+        Returns:
+            A subclass of this class, named ``family:name``.
 
         Raises:
             BenchError: There is no such member, or a library that it needs is not installed.
@@ -138,13 +148,16 @@ class Plugin(ABC):
 
     @classmethod
     def build(cls, values: Mapping[str, Any]) -> Self:
-        """The plugin with these parameter values; the others keep their defaults.
+        """The plugin with these parameter values; other parameters keep their defaults.
 
         Args:
-            values: By parameter name; a text (from the command line) is read by the field's type.
+            values: Values by parameter name. Text, as from the command line, becomes the field's type.
+
+        Returns:
+            The instance.
 
         Raises:
-            BenchError: There is no parameter of a name, or a value has the wrong type or is out of range.
+            BenchError: A name is unknown, or a value has the wrong type or is out of range.
         """
         known = {parameter.name for parameter in cls.parameters()}
         for key in values:
@@ -152,12 +165,16 @@ class Plugin(ABC):
                 raise BenchError(f"{cls.name} has no parameter {key!r}{did_you_mean(key, known)}")
         return cls(**values)
 
-    def values(self) -> dict[str, Any]:
-        """The parameters' values by name: what records and fingerprints hold."""
+    def values(self) -> JSONObject:
+        """The parameters' values by name, as records and fingerprints hold them."""
         return {field.name: getattr(self, field.name) for field in _fields(type(self))}
 
-    def changed(self, always: Collection[str] = ()) -> dict[str, Any]:
-        """The values that differ from their defaults, and those of the parameters named in ``always``."""
+    def changed(self, always: Collection[str] = ()) -> JSONObject:
+        """The values that differ from their defaults, by name.
+
+        Args:
+            always: Names of parameters that are included at their defaults too.
+        """
         defaults = {parameter.name: parameter.default for parameter in self.parameters()}
         return {
             name: value
@@ -166,20 +183,26 @@ class Plugin(ABC):
         }
 
     def described(self, always: Collection[str] = ()) -> str:
-        """The name with the changed parameters, for titles: ``langevin (snr=0.2, steps=2)``.
+        """The name with the changed parameters, for titles.
 
         Args:
             always: Names of parameters that are included at their defaults too.
+
+        Returns:
+            Text such as ``langevin (snr=0.2, steps=2)``.
         """
         texts = [f"{name}={_text(value)}" for name, value in self.changed(always).items()]
         return f"{self.name} ({', '.join(texts)})" if texts else self.name
 
     def tag(self, always: Collection[str] = (), *, keys: bool = False) -> str:
-        """The name with the changed parameters, for columns and file names: ``fid-clean``.
+        """The name with the changed parameters, for columns and file names.
 
         Args:
             always: Names of parameters that are included at their defaults too.
-            keys: Whether a value that is not a text has its parameter's name: ``kid-subsets_50``.
+            keys: Whether a number is preceded by its parameter's name, as in ``kid-subsets_50``.
+
+        Returns:
+            Text such as ``fid-clean``.
         """
         parts = [
             slug(f"{name}_{_text(value)}" if keys and not isinstance(value, str) else value)

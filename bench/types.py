@@ -11,12 +11,13 @@ if TYPE_CHECKING:
     from torch import Tensor as Tensor
 else:
     Tensor = Any
+    """A PyTorch tensor. At run time the name stands for any object: this module does not import torch."""
 
 Array = NDArray[np.float64]
-"""A NumPy array of float64."""
+"""A NumPy array of float64, of any shape."""
 
 Precision = Literal["fp32", "tf32", "bf16"]
-"""What a network computes in."""
+"""What a network computes in: float32, float32 with TensorFloat-32 products, or bfloat16."""
 
 JSONValue: TypeAlias = "bool | int | float | str | list[JSONValue] | dict[str, JSONValue] | None"
 """What JSON can hold."""

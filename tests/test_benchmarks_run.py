@@ -88,6 +88,6 @@ def test_replacement(tmp_path: Path) -> None:
     replacement.write(tmp_path, side=4, moves=(0, 2), steps=(10,))
     table = rows(tmp_path / "replacement.csv")
     assert [(row["task"], row["sde"]) for row in table] == [
-        (name, sde) for name in replacement.GIVEN for sde in SDES
+        (name, sde) for name in replacement.TASKS for sde in SDES
     ]
     assert all(float(row["2 moves"]) < float(row["0 moves"]) for row in table)

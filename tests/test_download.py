@@ -17,9 +17,9 @@ BODY = content()
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setattr(fetch, "PAUSES", (0.0,))
-    with Server() as new_server:
-        new_server.files["x"] = Served(BODY)
-        yield new_server
+    with Server() as instance:
+        instance.files["x"] = Served(BODY)
+        yield instance
 
 
 def test_a_range_that_begins_elsewhere_is_not_appended(server: Server, tmp_path: Path) -> None:
@@ -27,7 +27,7 @@ def test_a_range_that_begins_elsewhere_is_not_appended(server: Server, tmp_path:
     served.cuts, served.shift = [100_000], 10
     fetch.fetch(server.url("x"), tmp_path / "x", None, None)
     assert (tmp_path / "x").read_bytes() == BODY
-    assert served.requested_ranges == [None, "bytes=100000-", None]
+    assert served.requests == [None, "bytes=100000-", None]
 
 
 def test_a_part_that_is_whole_needs_no_server(server: Server, tmp_path: Path) -> None:
@@ -36,7 +36,7 @@ def test_a_part_that_is_whole_needs_no_server(server: Server, tmp_path: Path) ->
     (tmp_path / "x").rename(tmp_path / "x.part")  # as if killed before it got its name
     fetch.fetch(url, tmp_path / "x", None, None)
     assert (tmp_path / "x").read_bytes() == BODY
-    assert server.files["x"].requested_ranges == [None]
+    assert server.files["x"].requests == [None]
 
 
 def test_what_came_from_another_address_is_not_taken(server: Server, tmp_path: Path) -> None:
@@ -69,4 +69,4 @@ def test_a_damaged_note_begins_anew(server: Server, tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text("{")
     fetch.fetch(server.url("x"), tmp_path / "x", None, sha256(BODY))
     assert (tmp_path / "x").read_bytes() == BODY
-    assert served.requested_ranges[-1] is None
+    assert served.requests[-1] is None

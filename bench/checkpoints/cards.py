@@ -59,7 +59,7 @@ class Card(BaseModel):
         summary: One line for listings.
         format: Name of the `Reader` of its files, or ``gaussian`` or ``mixture``: closed-form scores of
             Gaussian (mixture) data on [0, 1], diagonal in the DCT and color basis; tensors weight (K,), mean
-            and variance (K, C, H, W), colour (C, C).
+            and variance (K, C, H, W), ``colour`` (C, C).
         shape: Shape (C, H, W) of one image.
         data_range: Range of the images that the network takes.
         files: Its files.
@@ -244,8 +244,11 @@ class Card(BaseModel):
 class WeightsCard(BaseModel):
     """The card of a small network that ships with the project: one file of weights beside its TOML.
 
-    Classifiers and extractors of features have such cards; keys for people are ignored here.
-    ``network`` holds the arguments that the network is built with.
+    Classifiers and extractors of features have such cards. Further keys, for people, are ignored.
+
+    Args:
+        files: The file of weights, with size and hash.
+        network: The arguments that the network is built with.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)

@@ -1,4 +1,4 @@
-"""The classes that a checkpoint's runs can be guided to, without loading its classifier."""
+"""The classes to which a checkpoint's runs can be guided, without loading its classifier."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from bench.files import registry_path
 
 
 def class_count(card: Card) -> int:
-    """Number of classes that `bench.Model.class_gradient` of a checkpoint tells apart.
+    """Number of classes that `Model.class_gradient` of a checkpoint distinguishes.
 
     Args:
         card: The checkpoint.
 
     Returns:
-        The components of a mixture, or the classes of the classifier that a network's card names; 0 where
-        there is no classifier.
+        The number of components of a mixture, or of classes of the classifier that a network's card names; 0
+        where there is no classifier.
 
     Raises:
         BenchError: The mixture's or the classifier's files are missing or damaged.

@@ -11,27 +11,28 @@ from bench.types import Array
 
 
 def exact_fd_dct(card: Card, sampler: Sampler, component: int = 0) -> float | None:
-    """Fréchet distance, without sampling noise, between a sampler's result on one Gaussian and that Gaussian,
+    """The exact value of the metric ``fd_dct`` of a sampler on one Gaussian,
 
         sum_j (m_j - mu_j)^2 + (s_j - sd_j)^2
 
-    over the DCT and color coefficients j of images on [0, 1]: the exact value of the metric ``fd_dct``.
+    over the DCT and color coefficients j of images on [0, 1]: a Fréchet distance without sampling noise. m
+    and s are mean and standard deviation of the sampler's result, mu and sd those of the Gaussian.
 
     Args:
         card: An exact checkpoint.
-        sampler: Any sampler; mean m and standard deviation s of its result follow by recursion
-            (`bench.closed_form.moments`). Of an adaptive solver they are the limit of small tolerances.
-        component: The Gaussian of a mixture, as its index.
+        sampler: Any sampler; m and s follow by recursion over its steps. For an adaptive solver they are the
+            limit of small tolerances.
+        component: Index of the Gaussian in a mixture.
 
     Returns:
-        The distance; None where theory does not know the sampler's moments.
+        The distance; None where theory does not give the sampler's moments.
 
     Raises:
-        BenchError: Where the checkpoint's files are missing or damaged.
+        BenchError: The checkpoint's file is missing or damaged.
     """
-    data, colour = exact_data(card)
+    data, color = exact_data(card)
     low, high = sampler.sde.data_range
-    moved = on_range(data, (low, high), colour)
+    moved = on_range(data, (low, high), color)
     mean, variance = moved.mean[component], moved.variance[component]
     moments = gaussian_moments(sampler, mean, variance)
     if moments is None:
@@ -46,11 +47,11 @@ def exact_data(card: Card) -> tuple[Mixture, Array]:
         card: A card of format ``gaussian`` or ``mixture``.
 
     Returns:
-        The mixture of images on [0, 1], in the coordinates of `bench.to_dct`, and the rotation of color
-        channels (C, C) that belongs to them.
+        The mixture of images on [0, 1], in the coordinates of `to_dct`, and the rotation of color channels
+        (C, C) that these coordinates use.
 
     Raises:
-        BenchError: Where the checkpoint's file is missing, changed or damaged.
+        BenchError: The checkpoint's file is missing, changed or damaged.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file

@@ -8,7 +8,7 @@ import hashlib
 import inspect
 import json
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -31,9 +31,13 @@ _LIBRARIES = ("torch", "builtins")
 class MemoryCheckpoint(Card):
     """A network in memory, usable wherever a checkpoint is taken; made by `network`.
 
-    It holds a copy of the module, so that nothing changes after the weights were hashed. ``code`` is the hash
-    of the source of `code_objects`, which planning fills in by ``model_copy(update={"code": ...})``; None
-    means that no source is available.
+    It holds a copy of the module, so that nothing changes after the weights were hashed. Its other arguments
+    are those of `Card`.
+
+    Args:
+        files: Empty: it has no files.
+        code: Hash of the source of `code_objects`, which planning fills in by
+            ``model_copy(update={"code": ...})``; None where no source is available.
     """
 
     files: tuple[CardFile, ...] = ()
@@ -117,7 +121,7 @@ def network(
     scales: int | None = None,
     learned_variance: bool = False,
     sigma_data: float = 0.5,
-    parameters: dict[str, dict[str, Any]] | None = None,
+    parameters: Mapping[str, Mapping[str, JSONValue]] | None = None,
     metric: str = "fd_cifar10",
     name: str = "network",
 ) -> MemoryCheckpoint:
@@ -166,7 +170,7 @@ def network(
             predicts=predicts,
             labels=labels,
             learned_variance=learned_variance,
-            parameters=parameters or {},
+            parameters={role: dict(values) for role, values in (parameters or {}).items()},
             network={"sigma_data": sigma_data} if predicts == "edm" else {},
         )
     except ValidationError as error:

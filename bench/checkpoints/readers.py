@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 class Reader(Plugin):
-    """Reader of one format of checkpoint files; its ``name`` is the ``format`` of cards.
+    """Reader of one format of checkpoint files; its ``name`` is the ``format`` in cards.
 
-    Files are data: a reader runs nothing of what they hold. Every failure is a `BenchError` of one line that
-    begins with what is wrong; the caller puts the checkpoint's name before it.
+    Files are data: a reader runs nothing that they hold. Every failure is a `BenchError` with a message of
+    one line; the caller puts the checkpoint's name before it.
     """
 
     def prepare(self, card: Card, folder: Path) -> None:
-        """Convert the fetched files to those that `read` takes, in place; called once, at installation.
+        """Convert the fetched files in place to those that `read` takes; called once, at installation.
 
         Args:
             card: The checkpoint.
@@ -38,17 +38,18 @@ class Reader(Plugin):
     def read(self, card: Card, folder: Path, sde: SDE | None) -> Module:
         """Build the card's network with its weights, in float32 on the host.
 
-        Every tensor of the file must find its place, and every place its tensor, of the same shape.
+        Every tensor of the file must belong to the network, and every tensor of the network must be in the
+        file, in the same shape.
 
         Args:
             card: The checkpoint.
             folder: The folder that holds its files, after `prepare`.
-            sde: The SDE that the card says the network was trained on, for files that tell of it too; None
-                where the card names none.
+            sde: The SDE of the network's training according to the card, to check against files that state it
+                too; None where the card names none.
 
         Returns:
-            ``network(x, label)``: x (B, C, H, W), label (1,) or (B,) -> (B, C, H, W), or (B, 2 C, H, W) where
-            the card has ``learned_variance``.
+            ``network(x, label)``, which maps x (B, C, H, W) and label (1,) or (B,) to (B, C, H, W), or to
+            (B, 2 C, H, W) where the card has ``learned_variance``.
 
         Raises:
             BenchError: The files are missing, damaged, or of another network than the card's.

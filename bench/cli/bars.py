@@ -85,14 +85,14 @@ class Display(Lines):
             return
         from rich.markup import escape
 
-        bar = self._drawn()
+        bar = self._progress_bar()
         (task,) = bar.task_ids
         if event.phase != self._phase:
             self._phase = event.phase
             bar.reset(task, total=event.total, description=escape(_title(event)))
         bar.update(task, completed=event.done, amount=_amount(event))
 
-    def _drawn(self) -> Progress:
+    def _progress_bar(self) -> Progress:
         if self._bar is None:
             from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 

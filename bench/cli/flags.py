@@ -34,7 +34,7 @@ def flag_command(*roles: str) -> type[FlagCommand]:
     return type("FlagCommand", (FlagCommand,), {"roles": roles})
 
 
-def flag_values(context: click.Context) -> dict[str, Any]:
+def flag_values(context: click.Context) -> dict[str, object]:
     """Values of the flags on the command line, by ``ROLE.PARAMETER``."""
     return dict(context.meta.get(_VALUES, {}))
 

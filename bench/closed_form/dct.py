@@ -1,7 +1,7 @@
-"""The basis that diagonalizes small images well: 2-D DCT of space times a rotation of color.
+"""A basis that nearly diagonalizes small images: a rotation of color, then the DCT-II of each plane.
 
-Both are orthonormal, so standard normal noise stays standard normal and whole runs can stay in the
-basis. ``coefficients = color @ image``, then the DCT-II of each plane.
+Both are orthonormal, so that standard normal noise stays standard normal and whole runs can stay in the
+basis.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def dct_matrix(n: int) -> Array:
 
 @cache
 def _dct(n: int, device: Any, dtype: Any) -> Tensor:
-    """`dct_matrix` on a device: copied once, because the host waits for each copy."""
+    """`dct_matrix` on a device, cached: the host waits for each copy."""
     import torch
 
     return torch.from_numpy(dct_matrix(n)).to(device, dtype)

@@ -23,9 +23,9 @@ class Mixture:
     """The distribution ``sum_k weight_k N(mean_k, diag(variance_k))``.
 
     Args:
-        weight: (K,), summing to one.
-        mean: (K, *shape).
-        variance: (K, *shape).
+        weight: Weights (K,) of the K components; they sum to one.
+        mean: Means (K, *shape).
+        variance: Variances (K, *shape) of the coordinates, which are independent within a component.
     """
 
     weight: Array
@@ -33,26 +33,32 @@ class Mixture:
     variance: Array
 
     def mapped(self, gain: float, shift: Array | float) -> Mixture:
-        """The distribution of ``gain x + shift``."""
+        """The distribution of ``gain x + shift``.
+
+        Args:
+            gain: Factor.
+            shift: Summand: a number, or an array that broadcasts to ``mean``.
+
+        Returns:
+            The new mixture.
+        """
         return Mixture(self.weight, gain * self.mean + shift, gain**2 * self.variance)
 
 
 class MixtureModel(Model):
-    """Score of a Gaussian mixture, in the coordinates in which its covariances are diagonal.
+    """Exact score of a Gaussian mixture: ``score(x) = sum_k r_k(x) (alpha mean_k - x) / v_k``.
 
-    At a level, component k is N(alpha mean_k, v_k) with ``v_k = alpha^2 variance_k + sigma^2``, and
-
-        score(x) = sum_k r_k(x) (alpha mean_k - x) / v_k,
-
-    r the posterior of the components. Memory: two (K, D) tables on the device.
+    At a noise level, component k is N(alpha mean_k, v_k) with ``v_k = alpha^2 variance_k + sigma^2``, and
+    r_k(x) is its posterior probability. Coordinates are those in which the covariances are diagonal. Memory:
+    two (K, D) tables on the device, with D coordinates.
 
     Args:
-        data: The mixture, in those coordinates.
-        device: Where the tables are.
-        dtype: Their precision, and that of states.
-        color: The rotation (C, C) of the DCT basis (`bench.closed_form.dct`) that turns coordinates into
-            pixels; None: the coordinates are pixels.
-        range_: The range of the pixels on the run's SDE.
+        data: The mixture, in those coordinates and on the run's data range.
+        device: Device of the tables.
+        dtype: Precision of the tables and of states.
+        color: Rotation (C, C) of color channels: coordinates are then those of `to_dct`. None where
+            coordinates are pixels.
+        range_: The run's data range (low, high).
     """
 
     def __init__(
@@ -85,7 +91,15 @@ class MixtureModel(Model):
         return torch.addcmul(r @ center, flat, r @ precision, value=-1).view_as(x)
 
     def score_and_divergence(self, x: Tensor, level: NoiseLevel) -> tuple[Tensor, Tensor]:
-        """``div s = sum_k r_k (div s_k + |s_k|^2) - |s|^2`` with the components' scores s_k."""
+        """The score s and ``div s = sum_k r_k (div s_k + |s_k|^2) - |s|^2``, with the components' scores s_k.
+
+        Args:
+            x: States (B, *shape).
+            level: Their noise level.
+
+        Returns:
+            The score (B, *shape) and its divergence (B,).
+        """
         import torch
 
         precision, center, flat = self._at(x, level)
@@ -97,30 +111,64 @@ class MixtureModel(Model):
         return score, (r * (squares - precision.sum(1))).sum(1) - (score.flatten(1) ** 2).sum(1)
 
     def log_components(self, x: Tensor, level: NoiseLevel) -> Tensor:
-        """``ln (weight_k p_k(x))`` of each component at a level, (B, K), in nats; x (B, *shape).
+        """``ln (weight_k p_k(x))`` of each component at a noise level.
 
-        Their log-sum-exp is the log-density of the marginal, their softmax the posterior of the components.
+        Their log-sum-exp is the log-density of the marginal; their softmax is the posterior of the
+        components.
+
+        Args:
+            x: States (B, *shape).
+            level: Their noise level.
+
+        Returns:
+            Values (B, K), in nats.
         """
         precision, center, flat = self._at(x, level)
         constant = 0.5 * flat.shape[1] * math.log(2 * math.pi)
         return self._log_posterior(flat, precision, center, level) - constant
 
     def component_score(self, x: Tensor, level: NoiseLevel, component: Tensor) -> Tensor:
-        """Score of one component for each row, ``component`` (B,) integers; x and the result (B, *shape)."""
+        """``(alpha mean_k - x) / v_k``, the score of one component for each row.
+
+        Args:
+            x: States (B, *shape).
+            level: Their noise level.
+            component: Component k of each row (B,), integers.
+
+        Returns:
+            Scores (B, *shape).
+        """
         precision, center, flat = self._at(x, level)
         return (center[component] - flat * precision[component]).view_as(x)
 
     def class_gradient(self, x: Tensor, level: NoiseLevel, labels: Tensor) -> Tensor:
-        """A class is a component: by Bayes' rule ``grad ln p(k | x) = s_k - s``."""
+        """``grad ln p(k | x) = s_k - s``, by Bayes' rule: each component is a class.
+
+        Args:
+            x: States (B, *shape).
+            level: Their noise level.
+            labels: Component k of each row (B,), integers.
+
+        Returns:
+            The gradient (B, *shape).
+        """
         return self.component_score(x, level, labels).sub_(self.score(x, level))
 
     def _at(self, x: Tensor, level: NoiseLevel) -> tuple[Tensor, Tensor, Tensor]:
-        """Precisions (K, D) and ``alpha mean precision`` of the components at a level; x as rows."""
+        """Precisions (K, D) of the components at a level, ``alpha mean precision`` (K, D), and x as rows."""
         precision = (self._variance * level.alpha**2).add_(level.sigma**2).reciprocal_()
         return precision, precision * (level.alpha * self._mean), x.flatten(1)
 
     def draw(self, count: int, noise: Noise) -> Tensor:
-        """Draws (count, *shape) of the data distribution, by a random stream."""
+        """Draws of the data distribution.
+
+        Args:
+            count: Number of draws.
+            noise: Random stream; the draws take two batches of noise from it.
+
+        Returns:
+            Clean states (count, *shape).
+        """
         import torch
 
         x = torch.empty((count, *self.shape), dtype=self._mean.dtype, device=self._mean.device)
@@ -137,10 +185,16 @@ class MixtureModel(Model):
         return flat @ center.T - 0.5 * (flat**2) @ precision.T + constant
 
     def component(self, x: Tensor) -> Tensor:
-        """Most likely component of clean states x (B, *shape); (B,) integers.
+        """The most likely component of clean states.
 
-        It says little about samples with noise: the noise may exceed a component's smallest variances, and
-        then their sum decides.
+        It says little about noisy samples: where the noise exceeds a component's smallest variances, their
+        sum decides.
+
+        Args:
+            x: Clean states (B, *shape).
+
+        Returns:
+            Indices of components (B,), integers.
         """
         precision = self._variance.reciprocal()
         return self._log_posterior(

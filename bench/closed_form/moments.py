@@ -1,8 +1,8 @@
 """Exact moments of a sampler's result on Gaussian data.
 
 A Gaussian with independent coordinates stays one under every linear sampler: each step maps mean and
-variance per coordinate by a recursion, so the Fréchet distance of a sampler's result is a number
-free of sampling noise.
+variance per coordinate by a recursion, so that the Fréchet distance of a sampler's result is known
+without sampling noise.
 """
 
 from __future__ import annotations

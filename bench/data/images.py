@@ -1,8 +1,8 @@
 """Images from any source, read in batches.
 
-Nothing is resized or converted: what is not 8-bit RGB of one size is refused, in a line that names it.
-Batches are float32 (B, 3, H, W) on [0, 1], a byte k as k / 255, of which `bench.data.pixels.to_uint8` makes k
-again by either rounding. The samples of a run come as they were stored, not rounded.
+Nothing is resized or converted: a file that is not 8-bit RGB of the one size is an error that names it.
+Batches are float32 (B, 3, H, W) on [0, 1]. A byte k becomes k / 255, from which `bench.data.pixels.to_uint8`
+recovers k by either rounding. The samples of a run are read as they were stored, not rounded.
 """
 
 from __future__ import annotations
@@ -22,25 +22,26 @@ if TYPE_CHECKING:
 
 
 class Images(ABC):
-    """Images of one size. Each iteration reads them again, in batches (B, 3, H, W) on [0, 1].
+    """Images of one size. Each iteration reads them again, in batches (B, 3, H, W), float32 on [0, 1].
 
-    Instances are plain data that can be pickled; pixels are read where they are needed.
+    Instances are plain data that can be pickled; they hold no pixels.
 
     Args:
-        name: Name that users gave.
-        n: Number of images.
+        name: Name of the source, as the user wrote it.
+        n: Number of images, at least 2.
         shape: Shape of an image, (3, H, W).
-        decoder: What decodes the files, with its version.
+        decoder: Library that decodes the files, with its version.
         batch: Images per batch.
-        note: What is out of the ordinary about the source; empty for nothing.
+        note: A remark about the source for users; empty for none.
 
     Raises:
         BenchError: There are fewer than two images. Iterating raises it for a file that can't be read.
     """
 
     kind: ClassVar[str]
+    """Kind of the source: ``folder``, ``npz``, ``run``, ``dataset`` or ``memory``."""
     files: Sequence[Path] = ()
-    """Files whose sizes and times of change tell whether the images are still the same."""
+    """The files of the source; while their sizes and times of change stay the same, so does the hash."""
 
     def __init__(
         self, name: str, n: int, shape: tuple[int, ...], decoder: str, batch: int, note: str = ""
@@ -56,12 +57,26 @@ class Images(ABC):
 
     @abstractmethod
     def compute_hash(self, emit: Emit) -> str:
-        """Hash of the contents in their order, whatever the names and places of the files."""
+        """Compute the hash of the contents in their order.
+
+        Args:
+            emit: Reports progress.
+
+        Returns:
+            SHA-256 in hexadecimal; it does not depend on names and places of files.
+        """
 
     def sha256(self, emit: Emit = silent) -> str:
-        """Hash of the contents in their order.
+        """Hash of the contents in their order, computed once while the files stay the same.
 
-        It is computed again only where the size or the time of change of a file is another.
+        Args:
+            emit: Reports progress.
+
+        Returns:
+            SHA-256 in hexadecimal.
+
+        Raises:
+            BenchError: A file can't be read.
         """
         state = self._state()
         if self._hash is None or self._hash[0] != state:
@@ -85,7 +100,14 @@ class Images(ABC):
         return [self.batch] * full + [rest] * (rest > 0)
 
     def facts(self, emit: Emit = silent) -> JSONObject:
-        """Name, kind, n, shape, hash and decoder, as JSON data."""
+        """Name, kind, n, shape, hash and decoder, as JSON data.
+
+        Args:
+            emit: Reports progress of the hash.
+
+        Returns:
+            The object with the keys ``name``, ``kind``, ``n``, ``shape``, ``sha256`` and ``decoder``.
+        """
         return {
             "name": self.name,
             "kind": self.kind,

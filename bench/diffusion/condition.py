@@ -12,21 +12,21 @@ if TYPE_CHECKING:
 
 
 class Condition:
-    """Conditioning that the loop applies at each step of one batch: a guide of the score, a projection.
+    """Conditioning of one batch, applied at each step: ``s(x, t) + u(x, t)`` and ``x <- P(x, level)``.
 
-    With a guide u the score becomes ``s(x, t) + u(x, t)``, and with a projection P every move ends on
-    ``x <- P(x, level)``. The inherited methods do nothing; a subclass overrides one or both.
+    The guide u is added to the score at every network call, and the projection P is applied after every move.
+    The inherited methods do nothing; a subclass overrides one or both.
     """
 
     def guide(self, x: Tensor, level: NoiseLevel) -> Tensor | None:
-        """The term that is added to the score, such as ``grad log p_t(y | x)``.
+        """The term u that is added to the score, such as ``grad log p_t(y | x)``.
 
         Args:
             x: The state (B, ...).
             level: Its noise level.
 
         Returns:
-            A tensor (B, ...); None adds nothing.
+            A tensor (B, ...); None for no term.
 
         Source: Song et al. (2021), eq. 14.
         """
@@ -34,11 +34,11 @@ class Condition:
         return None
 
     def project(self, x: Tensor, level: NoiseLevel, noise: Noise) -> Tensor:
-        """The state with the known part put in.
+        """The projection P of a state, such as one that replaces its known part.
 
         Args:
             x: The state (B, ...) after a move; it must not be changed in place.
-            level: The level that the move led to. A run's last call has its result and the level of clean
+            level: The noise level after the move. A run's last call passes its result and the level of clean
                 data, ``alpha = 1, sigma = 0``.
             noise: The run's stream for conditions.
 

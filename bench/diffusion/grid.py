@@ -19,18 +19,18 @@ GridKind = Literal["uniform", "logsnr", "polynomial"]
 def time_grid(sde: SDE, steps: int, kind: GridKind = "uniform", rho: float = 7.0) -> Array:
     """The times at which a run's steps start, ascending: ``t[0] = eps``, ``t[-1] = T``.
 
-    * ``uniform``: evenly spaced in t (Song et al. 2021).
-    * ``logsnr``: evenly spaced in ``ln(sigma / alpha)``.
-    * ``polynomial``: ``(sigma / alpha)^(1 / rho)`` evenly spaced (Karras et al. 2022, eq. 5).
+    * ``uniform``: t is evenly spaced (Song et al. 2021).
+    * ``logsnr``: ``ln(sigma / alpha)`` is evenly spaced.
+    * ``polynomial``: ``(sigma / alpha)^(1 / rho)`` is evenly spaced (Karras et al. 2022, eq. 5).
 
     Args:
-        sde: The SDE whose times they are.
-        steps: Number of steps, and of times.
-        kind: What is evenly spaced.
-        rho: The polynomial grid's exponent.
+        sde: The SDE, which defines eps, T, alpha and sigma.
+        steps: Number of steps, and of times; at least 1.
+        kind: Which of the three grids.
+        rho: Exponent of the polynomial grid.
 
     Returns:
-        Times (steps,); of one step, T alone.
+        Times (steps,), float64; T alone for one step.
 
     Raises:
         BenchError: ``steps`` is below 1.

@@ -29,17 +29,18 @@ class NoiseLevel:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Step(NoiseLevel):
-    """One move of a run: the level that it starts from, the next (less noisy) level, the chain between them.
+    """One move of a run, from a noise level to the next, less noisy one: ``x_i = a x_{i-1} + g z``.
 
-    The chain is the forward move ``x_i = a x_{i-1} + g z``, where x_i is at this level and x_{i-1} at the
-    next one; x_{-1} is clean data. A run computes every coefficient once, in float64 on the host.
+    The equation is the forward move of the chain: x_i is at this level, x_{i-1} at the next one, and x_{-1}
+    is clean data. A run computes every coefficient once, in float64 on the host. Standard deviations are in
+    units of the data range. The fields t, alpha, sigma, index and count are those of `NoiseLevel`.
 
     Args:
         dt: ``t - t_next``, above 0.
         t_next: Time of the next level; 0, clean data, on the last step.
         alpha_next: alpha of the next level.
         sigma_next: sigma of the next level.
-        drift: f(t) of the SDE.
+        drift: f(t) of the SDE ``dx = f(t) x dt + g(t) dw``.
         diffusion: g(t) of the SDE.
         a: Mean factor of the chain's forward move.
         g: Standard deviation of the chain's forward move.
@@ -53,6 +54,8 @@ class Step(NoiseLevel):
         ancestral_alpha: alpha of the ancestral chain's own marginal at this level.
         ancestral_sigma: sigma of the ancestral chain's own marginal at this level, ``sqrt(v_i)``.
         steps: Number of steps of the run, on any grid.
+
+    Source: Song et al. (2021), appendices E and F; Ho et al. (2020), eq. 7, for ``posterior``.
     """
 
     dt: float = 0.0

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 class Model(ABC):
     """A loaded checkpoint as a score: ``score(x, level) = grad log p_t(x)``, on the data range of a run.
 
-    It is bound to a device. A subclass defines `score` and `images`; the other methods refuse by default.
+    It lives on one device. A subclass defines `score` and `images`; the other methods raise by default.
     """
 
     shape: tuple[int, ...]
-    """Shape of one state, without the batch."""
+    """Shape of one state, without the batch axis."""
     classes: int = 0
-    """Number of classes that `class_gradient` distinguishes."""
+    """Number of classes that `class_gradient` distinguishes; 0 without a classifier."""
 
     @abstractmethod
     def score(self, x: Tensor, level: NoiseLevel) -> Tensor:
@@ -41,6 +41,10 @@ class Model(ABC):
         ``c = exp(v ln c_forward + (1 - v) ln c_posterior)`` is the step's standard deviation (Nichol and
         Dhariwal 2021, eq. 15).
 
+        Args:
+            x: States (B, *shape).
+            level: Their noise level.
+
         Returns:
             The score and v in [0, 1], both (B, *shape).
 
@@ -51,6 +55,10 @@ class Model(ABC):
 
     def score_and_divergence(self, x: Tensor, level: NoiseLevel) -> tuple[Tensor, Tensor]:
         """The score and its divergence ``sum_i d score_i / d x_i``.
+
+        Args:
+            x: States (B, *shape).
+            level: Their noise level.
 
         Returns:
             The score (B, *shape) and its divergence (B,).
@@ -103,9 +111,9 @@ class Model(ABC):
 
 
 class Denoiser(Model):
-    """A model given by a denoiser of data on ``own_range``: ``D(x; sigma) = E[x0 | x0 + sigma noise = x]``.
+    """A model defined by a denoiser of data on ``own_range``: ``D(x; sigma) = E[x0 | x0 + sigma noise = x]``.
 
-    One denoiser serves every SDE: ``x / alpha`` is clean data with noise of level sigma / alpha, so
+    One denoiser serves every SDE: ``x / alpha`` is clean data plus noise of deviation sigma / alpha, so
 
         score(x, t) = (alpha D(x / alpha; sigma / alpha) - x) / sigma^2,
 

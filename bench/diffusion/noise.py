@@ -12,15 +12,15 @@ if TYPE_CHECKING:
 class Noise(Protocol):
     """A random stream of one batch: ``z = noise(x)``, z ~ N(0, I) of the shape of x.
 
-    Any callable with this signature is one. A sampler draws all its randomness from the streams that it
-    receives: they derive from (seed, batch, role) alone, so that a rerun has the same bits.
+    Any callable with this signature is a stream. A sampler draws all its randomness from the streams that it
+    receives. They derive from (seed, batch, role) alone, so that a rerun has the same bits.
     """
 
     def __call__(self, x: Tensor, /) -> Tensor:
         """The stream's next draw.
 
         Args:
-            x: A tensor (B, ...), read for its shape, precision and device alone.
+            x: A tensor (B, ...), used for its shape, precision and device alone.
 
         Returns:
             A fresh standard normal tensor of that shape, precision and device; the caller may overwrite it.
@@ -55,11 +55,11 @@ def noise_streams(
 
 
 def draw_seed(noise: Noise, x: Tensor) -> int:
-    """A seed for a library's own generator: the bits of two draws of the stream.
+    """A seed for a library's own generator: the bits of the first two numbers of one draw of the stream.
 
     Args:
-        noise: The run's stream, which makes one draw of the shape of x.
-        x: The state (B, ...), of two elements or more.
+        noise: A random stream; one draw of the shape of x is taken from it.
+        x: The state (B, ...), with two elements or more.
 
     Returns:
         An integer from 0 to 2^63 - 1.

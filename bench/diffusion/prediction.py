@@ -23,7 +23,7 @@ OnCall = Callable[["Tensor", int], None]
 
 
 class Clock:
-    """Time spent in calls, without stopping the device: host time on a CPU, events on a GPU."""
+    """Time spent in calls, measured without a wait for the device: host time on a CPU, events on a GPU."""
 
     def __init__(self, device: device) -> None:
         self._cuda = device.type == "cuda"
@@ -66,17 +66,17 @@ class _Counter:
 
 
 class Prediction:
-    """A run's network as a score: ``p.score(x, level) = grad log p_t(x)``, every call counted and timed.
+    """A run's network as a score: ``p.score(x, level) = grad log p_t(x)``; counts and times every call.
 
-    A sampler receives one and calls it as often as its equations say. `guided` and `observed` derive
-    predictions that share the counter and the clock; the prediction itself stays as it is.
+    A sampler receives a prediction and calls it as often as its equations need. `guided` and `observed`
+    derive predictions that share the counter and the clock, and leave this one unchanged.
 
     Args:
         model: The loaded checkpoint.
         sde: The run's SDE.
-        clock: Where the calls' time is added; None does not time them.
-        labels: One level per level of the uniform grid, smallest noise first: the network is called at
-            the label's level in place of the step's own. None: at its own.
+        clock: Adds up the time of the calls; None does not time them.
+        labels: The level at which the network is called for each level of the uniform grid, smallest noise
+            first; None calls it at the step's own level.
     """
 
     def __init__(
@@ -92,35 +92,49 @@ class Prediction:
 
     @property
     def calls(self) -> int:
-        """NFE per sample so far: one call evaluates each sample of the batch once."""
+        """Network calls per sample so far (NFE); one call evaluates each sample of the batch once."""
         return self._counter.calls
 
     def count(self, calls: int) -> None:
-        """Add calls that were made by another prediction.
+        """Add calls that another prediction made.
 
         Args:
-            calls: NFE per sample.
+            calls: Network calls per sample.
         """
         self._counter.calls += calls
 
     def guided(self, condition: Condition) -> Self:
-        """This prediction with ``condition.guide(x, level)`` added to the score."""
+        """This prediction with ``condition.guide(x, level)`` added to the score.
+
+        Args:
+            condition: The conditioning of the batch.
+
+        Returns:
+            A prediction that shares this one's counter and clock.
+        """
         derived = copy.copy(self)
         derived._condition = condition
         return derived
 
     def observed(self, on_call: OnCall) -> Self:
-        """This prediction with ``on_call(x, calls)`` before every network call; ``calls`` includes it."""
+        """This prediction with ``on_call(x, calls)`` before every network call.
+
+        Args:
+            on_call: Receives the state (B, ...) and the number of calls, this one included.
+
+        Returns:
+            A prediction that shares this one's counter and clock.
+        """
         derived = copy.copy(self)
         derived._on_call = on_call
         return derived
 
     def score(self, x: Tensor, at: NoiseLevel | float) -> Tensor:
-        """``grad log p_t(x)``, with the condition's guide; one network call.
+        """``grad log p_t(x)``, plus the condition's guide; one network call.
 
         Args:
             x: The state (B, ...).
-            at: Its noise level, or a time t of the run's SDE.
+            at: Its noise level, or its time t on the run's SDE.
 
         Returns:
             The score (B, ...).
@@ -128,7 +142,14 @@ class Prediction:
         return self._with_guide(self._call(self.model.score, x, at), x, at)
 
     def score_and_variance(self, x: Tensor, at: NoiseLevel | float) -> tuple[Tensor, Tensor]:
-        """The score and the learned variance, in one call (`Model.score_and_variance`).
+        """The score, plus the condition's guide, and the learned variance; one network call.
+
+        Args:
+            x: The state (B, ...).
+            at: Its noise level, or its time t on the run's SDE.
+
+        Returns:
+            The score and the position v of the variance (`Model.score_and_variance`), both (B, ...).
 
         Raises:
             BenchError: The checkpoint has no learned variance on the run's SDE.
@@ -137,7 +158,14 @@ class Prediction:
         return self._with_guide(score, x, at), variance
 
     def score_and_divergence(self, x: Tensor, at: NoiseLevel | float) -> tuple[Tensor, Tensor]:
-        """The score, without a guide, and its exact divergence, in one call (`Model.score_and_divergence`).
+        """The score, without the guide, and its exact divergence; one network call.
+
+        Args:
+            x: The state (B, ...).
+            at: Its noise level, or its time t on the run's SDE.
+
+        Returns:
+            The score (B, ...) and its divergence ``sum_i d score_i / d x_i`` (B,).
 
         Raises:
             BenchError: The checkpoint's divergence is not known in closed form.

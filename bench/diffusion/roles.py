@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 
 OnStep = Callable[[int, int | None, int], None]
-"""``on_step(done, total, calls)``: steps done, of how many (None: not known), and network calls so far."""
+"""``on_step(done, total, calls)``: steps done, steps in all (None where unknown), network calls so far."""
 
 
 class Field(Protocol):
-    """The right-hand side of an ODE: ``dy/dt = field(t, y)``. Any callable with this signature is one."""
+    """The right-hand side of an ODE: ``dy/dt = field(t, y)``. Any callable with this signature is a field."""
 
     def __call__(self, t: float, y: Tensor, /) -> Tensor:
         """The slope at (t, y).
@@ -44,8 +44,9 @@ class Update(NamedTuple):
 
     Args:
         x: The new state (B, ...).
-        mean: The state without the step's own noise (B, ...); a run that ends on the mean returns the last.
-        state: What a multistep predictor receives again at its next step; None where it keeps nothing.
+        mean: The state without the step's own noise (B, ...); a run with ``denoise="mean"`` returns the last
+            one.
+        state: The history of a multistep predictor, which its next step receives; None without a history.
     """
 
     x: Tensor
@@ -54,29 +55,29 @@ class Update(NamedTuple):
 
 
 class SamplerPart(Plugin):
-    """What predictors, correctors and solvers declare of themselves; ``bench check`` tests it."""
+    """What predictors, correctors and solvers declare about themselves; ``bench check`` tests it."""
 
     @property
     def couples_batch(self) -> bool:
-        """Whether a sample depends on the others of its batch (through a norm over it, a shared step)."""
+        """Whether a sample depends on the others of its batch, as through a norm over it or a shared step."""
         return False
 
     @property
     def linear(self) -> bool:
         """Whether the result is a sum of x, scores and noises with factors that depend on none of them.
 
-        On Gaussian data its samples' moments are then known exactly (`bench.closed_form.moments`).
+        On Gaussian data the moments of its samples are then known exactly.
         """
         return False
 
     @property
     def convergence_order(self) -> float | None:
-        """The power of the step with which its error falls; None: not declared."""
+        """The power of the step size with which the error falls; None: not declared."""
         return None
 
 
 class PartError(BenchError):
-    """A predictor, corrector or solver broke a duty of its role."""
+    """A predictor, corrector or solver broke a rule of its role."""
 
     def __init__(self, part: SamplerPart, message: str) -> None:
         super().__init__(f"{part.name} {message}")
@@ -84,14 +85,14 @@ class PartError(BenchError):
 
 
 class Predictor(SamplerPart):
-    """One reverse step, from a noise level to the next less noisy one: x_i -> x_{i-1}.
+    """One reverse step, from a noise level to the next, less noisy one: x_i -> x_{i-1}.
 
-    `step` leaves its argument x unchanged, draws noise from ``noise`` alone, keeps nothing on the object, and
-    calls the network as often as it likes: calls are counted.
+    `step` leaves its argument x unchanged, draws noise from ``noise`` alone and keeps nothing on the object.
+    It may call the network any number of times: calls are counted.
     """
 
     idle: ClassVar[bool] = False
-    """Whether it returns x unchanged; a run then skips it."""
+    """Whether `step` returns x unchanged; a run then skips it."""
 
     def nfe(self, steps: int) -> int | None:
         """Network calls per sample of a run.
@@ -100,13 +101,13 @@ class Predictor(SamplerPart):
             steps: Number of steps of the run.
 
         Returns:
-            The number of calls, by default one a step; None: not known beforehand.
+            The number of calls, by default one per step; None where it is unknown in advance.
         """
         return steps
 
     @property
     def needs_variance(self) -> bool:
-        """Whether it uses the checkpoint's learned variance (`Prediction.score_and_variance`)."""
+        """Whether it uses the checkpoint's learned variance, by `Prediction.score_and_variance`."""
         return False
 
     @abstractmethod
@@ -118,7 +119,7 @@ class Predictor(SamplerPart):
             step: The noise level of x, the next one, and the chain between the two.
             p: The run's network: ``p.score(x, step)``.
             noise: The run's stream for predictors.
-            state: `Update.state` of the run's step before; None on the first one.
+            state: `Update.state` of the previous step; None at the first one.
 
         Returns:
             The state at the step's next level, of the shape, precision and device of x.
@@ -130,6 +131,9 @@ class Predictor(SamplerPart):
         Args:
             sde: The run's SDE.
 
+        Returns:
+            The predictor that the run uses. Default: this one.
+
         Raises:
             BenchError: The predictor is not defined on the SDE.
         """
@@ -138,9 +142,10 @@ class Predictor(SamplerPart):
 
 
 class LinearPredictor(Predictor):
-    """A predictor ``x' = a x + b score + c z`` with factors that depend on the step alone.
+    """A predictor ``x' = a x + b score + c z`` whose factors depend on the step alone.
 
-    Its moments on Gaussian data follow from a recursion (`bench.closed_form.moments`).
+    On Gaussian data, mean and variance of its samples follow exactly from a recursion over the steps. A
+    subclass defines `coefficients`.
     """
 
     @property
@@ -150,10 +155,13 @@ class LinearPredictor(Predictor):
 
     @abstractmethod
     def coefficients(self, step: Step) -> tuple[float, float, float]:
-        """The factors (a, b, c) of one step.
+        """The factors of one step.
 
         Args:
-            step: The step, whose level is where the score is taken.
+            step: The step; the score is evaluated at its level.
+
+        Returns:
+            a, b and c.
         """
 
     def step(self, x: Tensor, step: Step, p: Prediction, noise: Noise, state: Any) -> Update:
@@ -169,16 +177,16 @@ class LinearPredictor(Predictor):
 
 
 class Corrector(SamplerPart):
-    """`calls` moves at one noise level, each of which leaves its marginal nearly unchanged: x_i -> x_i."""
+    """Moves at one noise level that leave its marginal nearly unchanged: x_i -> x_i, `calls` times."""
 
     @property
     def calls(self) -> int:
-        """Moves at each level."""
+        """Number of moves at each level."""
         return 0
 
     @abstractmethod
     def step(self, x: Tensor, step: Step, p: Prediction, noise: Noise) -> Update:
-        """One move, with the same duties as `Predictor.step`.
+        """One move, under the same rules as `Predictor.step`.
 
         Args:
             x: The state (B, ...) at ``step``.
@@ -191,7 +199,17 @@ class Corrector(SamplerPart):
         """
 
     def resolve(self, sde: SDE) -> Corrector:
-        """As `Predictor.resolve`."""
+        """This corrector with the parameters that depend on the SDE filled in.
+
+        Args:
+            sde: The run's SDE.
+
+        Returns:
+            The corrector that the run uses. Default: this one.
+
+        Raises:
+            BenchError: The corrector is not defined on the SDE.
+        """
         del sde
         return self
 
@@ -203,13 +221,13 @@ class LangevinLike(Corrector):
     def size(self, step: Step, noise_norm: Any, score_norm: Any) -> Any:
         """The step e of a move.
 
-        The sampler passes norms of tensors, the closed form on Gaussian data (`bench.closed_form.moments`)
-        their expectation, so that both read the same equation.
+        A sampler passes the norms of its tensors; the closed form on Gaussian data passes their expectations.
+        Both so use the same equation.
 
         Args:
             step: The noise level of the move.
             noise_norm: Mean norm ``|z|`` of the noise, a tensor or a float.
-            score_norm: Mean norm ``|score|``, alike.
+            score_norm: Mean norm ``|score|`` of the score, a tensor or a float.
 
         Returns:
             e, of the type of the norms or a float.
@@ -217,40 +235,46 @@ class LangevinLike(Corrector):
 
 
 class Solver(SamplerPart):
-    """Integrates from the prior at T to ``sde.eps`` by itself: x(T) -> x(eps), on times of its own."""
+    """A whole integration, from the prior at T to ``sde.eps``, on times of its own: x(T) -> x(eps)."""
 
     follows_flow: ClassVar[bool] = False
-    """Whether it tends to the probability flow as its tolerance falls: a limit known on Gaussian data."""
+    """Whether its result tends to the probability flow's as its tolerance falls."""
     ends_clean: ClassVar[bool] = False
-    """Whether it ends on clean data by itself; a run then adds no denoising step."""
+    """Whether its result is clean data; a run then adds no denoising step."""
 
     def nfe(self) -> int | None:
-        """Network calls per sample of a run; None: not known beforehand."""
+        """Network calls per sample of a run.
+
+        Returns:
+            The number of calls; None, the default, where it is unknown in advance.
+        """
         return None
 
     @abstractmethod
     def solve(self, x: Tensor, sde: SDE, p: Prediction, noise: Noise) -> Tensor:
-        """A whole run.
+        """Integrate one batch.
 
         Args:
-            x: The prior's draw (B, ...) at T, of standard deviation ``sde.prior_std``; left unchanged.
+            x: The prior's draw (B, ...) at T, of standard deviation ``sde.prior_std``; must stay unchanged.
             sde: The run's SDE.
             p: The run's network: ``p.score(x, t)``.
             noise: The run's stream for predictors.
 
         Returns:
-            The state (B, ...) at eps (clean data if `ends_clean`), of the precision and device of x.
+            The state (B, ...) at eps, or clean data if `ends_clean`; of the precision and device of x.
 
         Raises:
-            BenchError: The solver gives up; the message says why in one line.
+            BenchError: The solver gives up; the message, one line, says why.
         """
 
 
 class FlowSolver(Solver):
-    """A solver of ODEs, which can follow the probability flow in both directions.
+    """A solver of ODEs: of the probability flow ``dx/dt = f(t) x - g(t)^2 p.score(x, t) / 2``, and of others.
 
-    ``dx/dt = f(t) x - g(t)^2 p.score(x, t) / 2`` (Song et al. 2021, eq. 13). Tasks integrate other fields
-    with it too, such as the flow together with a log-density.
+    It integrates in both directions of time. Tasks use it for other fields too, such as the flow together
+    with a log-density. A subclass defines `integrate`.
+
+    Source: Song et al. (2021), eq. 13.
     """
 
     follows_flow = True
@@ -260,8 +284,8 @@ class FlowSolver(Solver):
         """``y(end)`` of ``dy/dt = field(t, y)``.
 
         Args:
-            field: The right-hand side; it is evaluated between the two times alone.
-            y: The state (B, ...) at ``start``; left unchanged.
+            field: The right-hand side; must be evaluated between the two times alone.
+            y: The state (B, ...) at ``start``; must stay unchanged.
             start: Time at which the integration starts.
             end: Time at which it ends, before or after ``start``.
 
@@ -269,7 +293,7 @@ class FlowSolver(Solver):
             The state (B, ...) at ``end``, of the precision and device of y.
 
         Raises:
-            BenchError: The solver gives up; the message says why in one line.
+            BenchError: The solver gives up; the message, one line, says why.
         """
 
     def solve(self, x: Tensor, sde: SDE, p: Prediction, noise: Noise) -> Tensor:

@@ -1,4 +1,4 @@
-"""The one loop that runs predictors and correctors, and solvers."""
+"""Sampler: the one loop over predictor and corrector, and the call of a solver."""
 
 from __future__ import annotations
 
@@ -37,23 +37,24 @@ Denoise = Literal["mean", "tweedie", "none"]
 
 @dataclasses.dataclass(frozen=True)
 class Sampler:
-    """A predictor and a corrector on a time grid, or a solver: x(T) -> x(eps); `run` makes one batch.
+    """A predictor and a corrector on a time grid, or a solver: x(T) -> x(eps). `run` samples one batch.
 
     Args:
         sde: The run's SDE.
-        predictor: Moves from each noise level to the next; None: nothing does.
-        corrector: Moves at each noise level; None: nothing does.
-        solver: Integrates alone, in place of the two.
-        steps: Number of the predictor's steps.
-        grid: The kind of the time grid (`bench.time_grid`).
-        rho: The polynomial grid's exponent.
+        predictor: Moves from each noise level to the next; None for no predictor.
+        corrector: Moves at each noise level; None for no corrector.
+        solver: Integrates alone, in place of predictor and corrector; None for no solver.
+        steps: Number of steps of the time grid.
+        grid: Kind of the time grid, as in `time_grid`.
+        rho: Exponent of the polynomial grid.
         order: ``corrector_first`` corrects at a level, then predicts the next (the published code);
-            ``predictor_first`` predicts, then corrects at the level that it reached (Song et al. 2021,
-            Algorithms 2 and 3).
-        denoise: How a run ends. ``mean``: on the last update's mean, without a call, as published.
-            ``tweedie``: with one call more, ``(x + sigma^2 score) / alpha`` at eps. ``none``: on the state.
-        label_scales: The network is called at the next lower of so many trained noise scales (Song et al.
-            2021, Table 4); None: at each step's own level.
+            ``predictor_first`` predicts, then corrects at the new level (Song et al. 2021, Algorithms 2 and
+            3).
+        denoise: How a run ends. ``mean``: on the mean of the last update, without a further call, as
+            published. ``tweedie``: on ``(x + sigma^2 score) / alpha`` at eps, with one further call.
+            ``none``: on the state.
+        label_scales: Number of trained noise scales; the network is called at the nearest lower one (Song et
+            al. 2021, Table 4). None calls it at each step's own level.
 
     Raises:
         BenchError: ``label_scales`` is given for a solver or off the uniform grid, or a part is not defined
@@ -80,15 +81,21 @@ class Sampler:
             object.__setattr__(self, "corrector", self.corrector.resolve(self.sde))
 
     def schedule(self) -> list[Step]:
-        """The run's steps, noisiest first.
+        """The run's steps.
+
+        Returns:
+            One `Step` per step of the grid, noisiest first.
 
         Raises:
-            BenchError: The SDE has no published chain of so few steps.
+            BenchError: The SDE has no published chain of this number of steps.
         """
         return schedule_of(self.sde, self.steps, self.grid, self.rho)
 
     def labels(self) -> list[NoiseLevel] | None:
-        """The level at which the network is called for each step, smallest noise first; None: the step's own.
+        """The levels at which the network is called.
+
+        Returns:
+            A level for each step, smallest noise first; None where each step's own level is used.
 
         Raises:
             BenchError: ``label_scales`` exceeds ``steps``.
@@ -107,22 +114,22 @@ class Sampler:
         condition: Condition | None = None,
         condition_noise: Noise | None = None,
     ) -> Tensor:
-        """One batch of samples.
+        """Sample one batch.
 
         Args:
             prior: Standard normal noise (B, ...).
             p: The run's network.
-            predictor_noise: The stream of the predictor or solver.
-            corrector_noise: The stream of the corrector.
-            on_step: ``on_step(done, total, calls)``, called after every step; of a solver before every
-                network call, with ``total`` None.
-            watch: Whether to check every state. This stops the device at each step, so that runs do it only
-                to explain a failure.
-            condition: Guides every score and is put into the state after every move.
-            condition_noise: The stream of the condition's projection; None: the predictor's.
+            predictor_noise: Random stream of the predictor or solver.
+            corrector_noise: Random stream of the corrector.
+            on_step: Called as ``on_step(done, total, calls)`` after every step. For a solver it is called
+                before every network call, with ``total`` None.
+            watch: Whether to check that every state is finite. The host then waits for the device at each
+                step, so that runs do this only to explain a failure.
+            condition: Guides every score, and projects the state after every move.
+            condition_noise: Random stream of the condition's projection; None uses the predictor's.
 
         Returns:
-            Samples shaped as ``prior``.
+            Samples (B, ...), shaped as ``prior``.
 
         Raises:
             PartError: A part returned a tensor of another shape, precision or device.
@@ -159,13 +166,13 @@ class Sampler:
         """``y(end)`` of ``dy/dt = field(t, y)`` by the sampler's `FlowSolver`.
 
         Args:
-            field: The right-hand side, which calls the network ``p`` once.
+            field: The right-hand side, which calls ``p`` once per evaluation.
             y: The state (B, ...) at ``start``.
             start: Time at which the integration starts.
             end: Time at which it ends.
             p: The prediction that counts the network's calls.
-            on_step: As in `run`, called before every evaluation of the field.
-            watch: As in `run`.
+            on_step: Called as ``on_step(calls, None, calls)`` before every evaluation of the field.
+            watch: Whether to check that every state is finite, as in `run`.
 
         Returns:
             The state (B, ...) at ``end``.
@@ -200,7 +207,7 @@ class Sampler:
         prior, mean, state = x, x, None
 
         def finish(part: SamplerPart, update: Update, level: NoiseLevel, where: str) -> Update:
-            """The update of a move that led to ``level``, checked, with the condition put in."""
+            """The update of a move to ``level``, checked, with the condition's projection applied."""
             _check_kind(part, prior, update.x, update.mean)
             if project is not None:
                 update = update._replace(x=project(update.x, level))
@@ -228,7 +235,7 @@ class Sampler:
 
 
 def _report_call(on_step: OnStep | None, watch: bool) -> OnCall:
-    """What happens before a solver's network call: its state is checked, and the call reported."""
+    """A function to call before a solver's network call: it checks the state and reports the call."""
 
     def report(x: Tensor, calls: int) -> None:
         _watch(watch, x, f"before network call {calls} of the solver")
@@ -245,7 +252,7 @@ def _checked_result(solver: Solver, before: Tensor, after: Tensor, watch: bool) 
 
 
 def _check_kind(part: SamplerPart, before: Tensor, *after: Tensor) -> None:
-    """Refuse a state of another shape, precision or device: it would be broadcast or promoted unseen."""
+    """Refuse a state of another shape, precision or device: torch would broadcast or promote it silently."""
     for x in after:
         if x.shape != before.shape or x.dtype != before.dtype or x.device != before.device:
             raise PartError(part, f"received {_kind(before)} and returned {_kind(x)}")
@@ -261,14 +268,14 @@ def _watch(watch: bool, x: Tensor, where: str) -> None:
 
 
 def default_denoise(solver: Solver | None) -> Denoise:
-    """How a run ends by default: on the last step's mean, a solver's with a call at eps if it needs one."""
+    """How a run ends by default: on the last step's mean, or for a solver by Tweedie's formula if needed."""
     if solver is None:
         return "mean"
     return "none" if solver.ends_clean else "tweedie"
 
 
 def check_denoise(solver: Solver | None, denoise: Denoise) -> None:
-    """Refuse ``mean`` where no step has a mean, and any but ``none`` where the solver ends on clean data."""
+    """Refuse ``mean`` for any solver, and all but ``none`` for a solver that ends on clean data."""
     if solver is not None and solver.ends_clean and denoise != "none":
         raise BenchError(f"{solver.name} ends on clean data by itself: it takes --denoise none alone")
     if solver is not None and denoise == "mean":

@@ -26,8 +26,8 @@ from bench.types import Array
 class SDE(Plugin):
     """A forward SDE: ``dx = f(t) x dt + g(t) dw``, ``x(t) = alpha(t) x(0) + sigma(t) noise``, t in [0, T].
 
-    A subclass defines f (`drift`), g (`diffusion`), `alpha` and `sigma`, each from a float64 array of times
-    to an array of the same shape; its parameters are fields. Sigmas are in units of ``data_range``.
+    A subclass defines f (`drift`), g (`diffusion`), `alpha` and `sigma`. Each maps a float64 array of times
+    to an array of the same shape. Its parameters are fields. Sigmas are in units of ``data_range``.
     Everything here is host arithmetic in float64.
 
     Raises:
@@ -41,7 +41,7 @@ class SDE(Plugin):
     best_snr: ClassVar[float] = 0.16
     """The published signal-to-noise ratio r of the Langevin corrector (Song et al. 2021, Table 5)."""
     ancestral_noise: ClassVar[Literal["posterior", "forward"]] = "posterior"
-    """Which of DDPM's two reverse variances ancestral sampling takes (Ho et al. 2020, section 3.2)."""
+    """Which of DDPM's two reverse variances ancestral sampling uses (Ho et al. 2020, section 3.2)."""
     end: ClassVar[float] = 1.0
     """T, the time of the prior."""
 
@@ -81,7 +81,7 @@ class SDE(Plugin):
             log_sigma_ratio: Values of ln(sigma / alpha), of any shape.
 
         Returns:
-            Times of that shape, within [1e-12, T]; a value that the SDE does not take gives the nearer end.
+            Times of that shape, within [1e-12, T]. A value outside the SDE's range gives the nearer end.
         """
         low, high = np.full_like(log_sigma_ratio, 1e-12), np.full_like(log_sigma_ratio, self.end)
         for _ in range(100):
@@ -95,8 +95,7 @@ class SDE(Plugin):
 
         Args:
             sigma_ratio: sigma / alpha, above 0, in units of the data range.
-            clip: Whether a value outside [eps, T] gives the level of the nearer end. Without it, the times
-                that `time_at` searches are the bounds.
+            clip: Whether times are clipped to [eps, T]; otherwise to the interval that `time_at` searches.
 
         Returns:
             The level, without index and count.
@@ -105,7 +104,9 @@ class SDE(Plugin):
         return _level_within(self, half_log_snr) if clip else _level(self, half_log_snr)
 
     def level_at_half_log_snr(self, half_log_snr: float) -> NoiseLevel:
-        """As `level_at`, where ``lambda = ln(alpha / sigma)``, half the log signal-to-noise ratio, is given.
+        """The noise level at which ``lambda = ln(alpha / sigma)`` takes a value; cached.
+
+        lambda is half the logarithm of the signal-to-noise ratio.
 
         Args:
             half_log_snr: lambda, in nats.
@@ -116,13 +117,26 @@ class SDE(Plugin):
         return _level(self, float(half_log_snr))
 
     def position(self, t: float, count: int) -> float:
-        """Position of time t among ``count`` trained noise scales, 0 the smallest: ``t (count - 1) / T``."""
+        """Position of time t among the trained noise scales, 0 for the smallest: ``t (count - 1) / T``.
+
+        Args:
+            t: Time.
+            count: Number of trained noise scales.
+
+        Returns:
+            The position, from 0 to count - 1; not rounded.
+        """
         return t / self.end * (count - 1)
 
     def snap(self, t: Array, count: int) -> Array:
-        """The times of the chain of ``count`` noise scales nearest to those of the uniform grid.
+        """The times of the published chain nearest to those of the uniform grid. Default: the grid's own.
 
-        Default: the grid's own.
+        Args:
+            t: Times of the uniform grid (count,), ascending.
+            count: Number of noise scales of the chain.
+
+        Returns:
+            Times (count,).
         """
         del count
         return t
@@ -142,24 +156,43 @@ class SDE(Plugin):
         return 1 + self.drift(t) / count, self.diffusion(t) / math.sqrt(count)
 
     def ancestral_chain(self, t: Array, t_next: Array, count: int) -> tuple[Array, Array]:
-        """a and g, each (count,), of the chain that ancestral sampling reverses on the uniform grid.
+        """The chain that ancestral sampling reverses on the uniform grid. Default: the published chain.
 
-        Default: the published chain.
+        Args:
+            t: Times of the grid (count,), ascending.
+            t_next: The next, earlier, time of each (count,); 0 for the first.
+            count: Number of noise scales.
+
+        Returns:
+            a and g of ``x_i = a_i x_{i-1} + g_i z``, each (count,).
         """
         del t_next
         return self.chain(t, count)
 
     def alpha_ratio(self, t: Array, t_next: Array, count: int) -> Array:
-        """Squared mean factor of each move on the uniform grid (count,): the Langevin corrector's alpha_i."""
+        """Squared mean factor of each move on the uniform grid, the alpha_i of the Langevin corrector.
+
+        Default: ``(alpha(t) / alpha(t_next))^2``.
+
+        Args:
+            t: Times of the grid (count,), ascending.
+            t_next: The next, earlier, time of each (count,); 0 for the first.
+            count: Number of noise scales.
+
+        Returns:
+            Factors (count,).
+
+        Source: Song et al. (2021), Algorithm 5.
+        """
         del count
         return (self.alpha(t) / self.alpha(t_next)) ** 2
 
     def transition(self, t: Array, t_next: Array) -> tuple[Array, Array]:
-        """Exact ``x(t) = a x(t_next) + g z``, from the marginals.
+        """Exact transition ``x(t) = a x(t_next) + g z``, from the marginals.
 
         Args:
             t: Times, of any shape.
-            t_next: Earlier times of the same shape; 0 is clean data.
+            t_next: Earlier times of the same shape; 0 stands for clean data.
 
         Returns:
             a and g, of the same shape.

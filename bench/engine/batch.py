@@ -30,15 +30,15 @@ def run_batch(spec: RunSpec, index: int, session: Session | None = None, emit: E
     Args:
         spec: The run.
         index: Number of the batch.
-        session: Holds loaded models between batches; without one, the model is loaded for this batch alone.
-        emit: Receives a `StepDone` for every step.
+        session: Holds loaded models between batches; None loads the model for this batch alone.
+        emit: Receives an event for every step.
 
     Returns:
         Outputs on the host (floating-point ones as float32), network calls per sample, and seconds.
 
     Raises:
-        NotFiniteError: A sample is NaN or infinite; names the step.
-        BenchError: The task does not return what it declares, or a plugin breaks its duties.
+        ArithmeticError: A sample is NaN or infinite; the message names the step.
+        BenchError: The task does not return what it declares, or a plugin breaks a rule of its role.
     """
     import torch
 
@@ -109,7 +109,7 @@ def attempt_batch_elsewhere(batch: Batch) -> Outcome:
 
 
 def attempt_batch(batch: Batch, session: Session | None = None, emit: Emit = silent) -> Outcome:
-    """`run_batch`, with whatever a plugin raises as plain data, so that it can travel between processes."""
+    """`run_batch`, with any error as plain data that travels between processes."""
     try:
         return run_batch(batch.spec, batch.index, session, emit)
     except Exception as error:

@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class ReferencedMetric:
-    """A metric's record with what the images were compared with.
+    """A metric's record, with the reference that the images were compared with.
 
     Args:
         record: The value, and what decides it.
         reference: Name of the reference; empty where the metric needs none.
-        reference_card: What is known of the reference statistics; empty where there are none.
+        reference_card: Card of the reference statistics; empty where there are none.
     """
 
     record: MetricRecord
@@ -49,9 +49,9 @@ class ImageMeasurement:
     """Metrics of images from any source.
 
     Args:
-        source: Name, kind, n, shape, hash and decoder of the images (`Images.facts`).
-        device: Type of the device that the metrics ran on.
-        metrics: By label, which leaves out the reference: all metrics of a measurement share it.
+        source: Name, kind, n, shape, hash and decoder of the images, as from `Images.facts`.
+        device: Type of the device that computed the metrics, such as ``cpu``.
+        metrics: Each metric's record and reference by its label, without the reference, which all share.
     """
 
     source: JSONObject

@@ -1,7 +1,8 @@
-"""Metrics over batches of samples: one pass, whoever sampled them."""
+"""Metrics over batches of samples, in one pass, whatever their source."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from bench.metrics.context import MetricContext
 from bench.metrics.role import Metric, MetricState
 from bench.plan.fingerprint import metric_code
 from bench.plan.measured import deciding_parameters, free_options
-from bench.results.record import BatchFacts, BatchRecord, Cost, MetricRecord
+from bench.results.record import BatchFacts, BatchRecord, Cost, MetricRecord, Record
 from bench.results.run_spec import RunSpec
 from bench.results.store import Store
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 PREVIEW_SAMPLES = 64
-"""Samples that a record's preview is made of, at least."""
+"""Number of samples that a record's preview is made from, or up to a batch more."""
 
 Outputs = Mapping[str, "Tensor"]
 """Outputs of a task by name, a row per sample."""
@@ -35,13 +36,13 @@ def measure_batches(
 
     Args:
         metrics: Metrics to compute; their labels differ.
-        batches: Of each batch the task's outputs by name, a row per sample; images (B, C, H, W) on [0, 1].
-        context: What the metrics use.
-        on_batch: Called with every batch once the metrics have it.
+        batches: The task's outputs by name for each batch, a row per sample; images (B, C, H, W) on [0, 1].
+        context: Extractors, reference statistics and the device.
+        on_batch: Called with every batch after the metrics.
 
     Returns:
-        Records with the parameters that decide a value. Those that do not, and differ from their defaults,
-        are in the details under ``options``.
+        Records by label, with the parameters that decide a value. Those that do not decide it and differ from
+        their defaults are in the details under ``options``.
 
     Raises:
         BenchError: A metric can't measure the samples, or its value is NaN or infinite.
@@ -79,7 +80,7 @@ def _metric_record(metric: Metric, state: MetricState, context: MetricContext) -
 
 
 def _finite(plain: Any) -> Any:
-    """JSON data with null for numbers that JSON does not have, and lists for tuples."""
+    """JSON data with null for NaN and infinity, and lists for tuples."""
     if isinstance(plain, Mapping):
         return {str(key): _finite(value) for key, value in plain.items()}
     if isinstance(plain, list | tuple):
@@ -94,24 +95,35 @@ def stored_batches(
     for index, size in batches:
         batch = store.read_batch(key, index, size)
         if batch is None:
-            raise BenchError(f"batch {index} of {key} vanished or is damaged: run the same command again")
+            raise BenchError(f"batch {index} of {key} is missing or damaged: run the same command again")
         yield batch
 
 
 def with_exact(records: Mapping[str, MetricRecord], exact: Mapping[str, float]) -> dict[str, MetricRecord]:
-    """The values with the exact value beside each that has one."""
+    """The records, with the exact value of those that have one."""
     return {
         label: record.model_copy(update={"exact": exact[label]}) if label in exact else record
         for label, record in records.items()
     }
 
 
-def measure_run(spec: RunSpec, store: Store, context: MetricContext) -> dict[str, Any]:
-    """Metrics, exact values, cost, batches and preview of a run whose batches are on disk.
+@dataclasses.dataclass(frozen=True)
+class RunMeasurement:
+    """The fields of a `Record` that follow from the run's batches."""
 
-    Returns:
-        The fields of its `Record` by name.
-    """
+    metrics: dict[str, MetricRecord]
+    exact: dict[str, float]
+    cost: Cost
+    batches: tuple[BatchRecord, ...]
+    preview: str
+
+    def added_to(self, record: Record) -> Record:
+        """The record with these fields."""
+        return record.model_copy(update=vars(self))
+
+
+def measure_run(spec: RunSpec, store: Store, context: MetricContext) -> RunMeasurement:
+    """Metrics, exact values, cost, batches and preview of a run whose batches are on disk."""
     import torch
 
     from bench.data.preview import grid_png
@@ -148,14 +160,7 @@ def measure_run(spec: RunSpec, store: Store, context: MetricContext) -> dict[str
         network_share=math.fsum(batch.network_seconds for batch in batches) / seconds,
         warm_seconds=warm_seconds,
     )
-    fields: dict[str, Any] = {
-        "metrics": with_exact(metrics, exact),
-        "exact": exact,
-        "cost": cost,
-        "batches": tuple(batches),
-    }
     names = previewed[0].keys()
     preview = spec.task.preview({name: torch.cat([batch[name] for batch in previewed]) for name in names})
-    if preview is not None:
-        fields["preview"] = str(store.write_image(spec.fingerprint, grid_png(*preview)))
-    return fields
+    path = "" if preview is None else str(store.write_image(spec.fingerprint, grid_png(*preview)))
+    return RunMeasurement(with_exact(metrics, exact), exact, cost, tuple(batches), path)

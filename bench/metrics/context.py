@@ -28,9 +28,9 @@ class MetricContext:
     are extracted once, reference statistics are read once.
 
     Args:
-        registry: Where extractors are looked up.
-        device: Device that extractors run on, a ``torch.device``.
-        open_images: Opens the images that a name stands for.
+        registry: Plugins by name; extractors are looked up in it.
+        device: The ``torch.device`` that extractors run on.
+        open_images: ``open_images(name, emit=...)`` opens the images that a name stands for.
         emit: Reports progress.
     """
 
@@ -51,7 +51,14 @@ class MetricContext:
         self._values: dict[str, tuple[Hashable, Any]] = {}
 
     def extractor(self, name: str, **parameters: Any) -> Extractor:
-        """The registered extractor of that name with these parameters.
+        """A registered extractor.
+
+        Args:
+            name: Its name.
+            parameters: Its parameters by name; the others keep their defaults.
+
+        Returns:
+            The extractor, not loaded yet.
 
         Raises:
             BenchError: There is no such extractor, or it has no such parameter.
@@ -60,11 +67,15 @@ class MetricContext:
         return extractor
 
     def features(self, extractor: Extractor, rounding: Rounding = "round") -> FeatureReader:
-        """The extractor loaded on the device: a function of images (B, C, H, W) on [0, 1].
+        """An extractor, loaded on the device.
 
         Args:
-            extractor: Extractor; equal ones are loaded once.
+            extractor: The extractor; equal ones are loaded once.
             rounding: How images become bytes.
+
+        Returns:
+            A function from images (B, C, H, W) on [0, 1] to their `Features`. A repeated call on the same
+            tensor costs nothing.
 
         Raises:
             BenchError: A file of the extractor is missing or damaged.
@@ -77,13 +88,16 @@ class MetricContext:
         return self._readers.get((extractor, rounding), load)
 
     def statistics(self, name: str, extractor: Extractor, rounding: Rounding = "round") -> Reference:
-        """Reference statistics of the extractor's features; read once, and not to be written to.
+        """Reference statistics of an extractor's features, read once.
 
         Args:
-            name: A data set, a statistics file, or images (a folder, an ``.npz``, a run), which are measured
-                the first time and kept in the cache folder.
+            name: A data set, a statistics file, or images (a folder, an ``.npz``, a run). Images are measured
+                the first time; their statistics stay in the cache folder.
             extractor: Extractor of the features.
             rounding: How float images become bytes.
+
+        Returns:
+            The statistics, which several metrics share: they must not be changed.
 
         Raises:
             BenchError: There are no such statistics, or they are damaged or of another extractor.
@@ -96,6 +110,12 @@ class MetricContext:
     def images(self, name: str) -> Images:
         """The images that a name stands for, opened once.
 
+        Args:
+            name: A folder, an ``.npz``, a run, or a data set.
+
+        Returns:
+            The images.
+
         Raises:
             BenchError: The name stands for no images, or they can't be read.
         """
@@ -104,12 +124,15 @@ class MetricContext:
         return self._images[name]
 
     def share(self, slot: str, key: Hashable, compute: Callable[[], V]) -> V:
-        """A value that several metrics need, computed by the first one that asks.
+        """A value that several metrics need, computed once.
 
         Args:
-            slot: Name of what is shared; a slot holds one value.
-            key: Everything that decides the value; another key than the slot's computes it anew.
+            slot: Name of the value; one value is held under each name.
+            key: Everything that decides the value; a new key computes it anew.
             compute: Computes the value.
+
+        Returns:
+            The value.
         """
         if slot not in self._values or self._values[slot][0] != key:
             self._values[slot] = (key, compute())

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 
 Rounding = Literal["round", "truncate"]
-"""How images on [0, 1] become bytes: ``255 x`` rounded to the nearest integer, or truncated."""
+"""How images x on [0, 1] become bytes: ``255 x`` rounded to the nearest integer, or truncated."""
 
 
 class Features(NamedTuple):
-    """What an extractor returns for a batch, as float32 on the host.
+    """What an extractor returns for a batch of B images, as float32 on the host.
 
     Args:
         rows: Features (B, d), one row per image.
@@ -37,11 +37,11 @@ class Features(NamedTuple):
 
 
 Extract = Callable[["Tensor"], Features]
-"""Function of uint8 images (B, C, H, W) on the host that returns their `Features`."""
+"""``extract(images)`` returns the `Features` of uint8 images (B, C, H, W) on the host."""
 
 
 class Extractor(Plugin):
-    """A network, or another function, of whose features metrics compare images."""
+    """A network, or another function, that maps images to features, by which metrics compare them."""
 
     width: ClassVar[int]
     """d, the length of a row of features."""
@@ -50,31 +50,37 @@ class Extractor(Plugin):
 
     @property
     def label(self) -> str:
-        """The name with the parameters that differ from their defaults: features of one label compare."""
+        """The name with the parameters that differ from their defaults; features of one label compare."""
         return self.tag()
 
     @abstractmethod
     def load(self, device: device) -> Extract:
-        """The function that extracts features, ready to run.
+        """Load the network.
 
         Args:
-            device: Where the network runs; images and features are on the host.
+            device: Device of the network; images and features are on the host.
+
+        Returns:
+            A function from uint8 images (B, C, H, W) to their `Features`.
 
         Raises:
             BenchError: A file is missing or damaged.
         """
 
     def check_shape(self, shape: tuple[int, ...]) -> None:
-        """Check, before anything is sampled or read, that it takes images of a shape (C, H, W).
+        """Check that it takes images of a shape; called before anything is sampled or read.
+
+        Args:
+            shape: Shape (C, H, W) of one image.
 
         Raises:
-            BenchError: It does not take such images. Default: those of another shape than ``shape``.
+            BenchError: It does not take such images. By default it takes those of its own ``shape`` alone.
         """
         if self.shape is not None and tuple(shape) != self.shape:
             raise BenchError(f"{self.name} takes {_sizes(self.shape)} images, not {_sizes(shape)}")
 
     def check(self, emit: Emit) -> None:
-        """Check that its files are here, and fetch those that can be; called before anything is sampled.
+        """Check that its files are on disk, and fetch missing ones; called before anything is sampled.
 
         Args:
             emit: Reports the progress of a download.
@@ -84,18 +90,22 @@ class Extractor(Plugin):
         """
 
     def provenance(self) -> dict[str, str]:
-        """Hashes of the files that decide the features, by name."""
+        """Hashes of the files that decide the features.
+
+        Returns:
+            SHA-256 by file name. Default: empty.
+        """
         return {}
 
     def reference(self, dataset: str, emit: Emit) -> Path | None:
-        """Path of a data set's statistics that come with the extractor, fetched if necessary.
+        """Statistics of a data set that come with the extractor, fetched if necessary.
 
         Args:
             dataset: Name of the data set.
             emit: Reports the progress of a download.
 
         Returns:
-            The path of an ``.npz``, or None where there are none for the data set.
+            Path of the ``.npz``; None where the extractor has none for the data set.
         """
         del dataset, emit
         return None
@@ -140,6 +150,9 @@ class FeatureState:
     def update(self, features: Features) -> None:
         """Add the features of a batch.
 
+        Args:
+            features: Rows (B, d), and class probabilities where the extractor has them.
+
         Raises:
             BenchError: The features are not finite, or the extractor lacks what the metric needs.
         """
@@ -148,21 +161,28 @@ class FeatureState:
     def compute(self) -> MetricResult:
         """The result over all features so far.
 
+        Returns:
+            The metric's result.
+
         Raises:
             BenchError: There are too few samples for a value.
         """
         raise NotImplementedError
 
     def leave_one_out(self) -> list[float]:
-        """Values without each group of batches, as `MetricState.leave_one_out`."""
+        """Values without each group of batches, as `MetricState.leave_one_out`.
+
+        Returns:
+            The values. Default: empty.
+        """
         return []
 
 
 class FeatureMetric(Metric):
     """A metric of an extractor's features, alone or against reference features.
 
-    A plugin defines `extractor_plugin`, `begin` and its `FeatureState`; images, rounding, sharing of the
-    extractor and refusal of samples that are not finite are done here.
+    A plugin defines `extractor_plugin`, `begin` and its `FeatureState`. This class rounds images to bytes,
+    shares the extractor among metrics, and refuses samples that are not finite.
     """
 
     rounding: Rounding = param(
@@ -171,7 +191,13 @@ class FeatureMetric(Metric):
 
     @abstractmethod
     def extractor_plugin(self, context: MetricContext) -> Extractor:
-        """The extractor whose features it takes, mostly ``context.extractor(name)``.
+        """The extractor of the features, usually ``context.extractor(name)``.
+
+        Args:
+            context: Gives extractors by name.
+
+        Returns:
+            The extractor, not loaded.
 
         Raises:
             BenchError: There is no such extractor.
@@ -179,10 +205,21 @@ class FeatureMetric(Metric):
 
     @abstractmethod
     def begin(self, context: MetricContext) -> FeatureState:
-        """Begin a measurement; loads the reference statistics, if there are any."""
+        """Begin a measurement, and load the reference statistics, if there are any.
+
+        Args:
+            context: Gives reference statistics by name.
+
+        Returns:
+            The state that features stream into.
+        """
 
     def reference_name(self) -> str:
-        """What it is measured against: a data set, file, folder or run; empty for nothing (default)."""
+        """The reference: a data set, file, folder or run.
+
+        Returns:
+            Its name. Default: empty, for a metric without a reference.
+        """
         return ""
 
     def start(self, context: MetricContext) -> MetricState:

@@ -14,8 +14,8 @@ def frechet_distance(mean: Array, covariance: Array, other_mean: Array, other_co
     """``|m - m'|^2 + tr(C + C' - 2 (C C')^(1/2))`` (Dowson and Landau 1982, eq. 4), by eigenvalues.
 
     With ``C = L L^T`` and ``C' = L' L'^T``, ``tr (C C')^(1/2)`` is the sum of the singular values of
-    ``L^T L'``, whose squares are the eigenvalues of ``L^T C' L``; the factors have as many columns as the
-    covariances have rank, so that those of fewer samples than features add no noise.
+    ``L^T L'``, whose squares are the eigenvalues of ``L^T C' L``. The factors have as many columns as the
+    covariances have rank, so that covariances of fewer samples than features add no rounding noise.
 
     Args:
         mean: m, (d,).
@@ -24,10 +24,10 @@ def frechet_distance(mean: Array, covariance: Array, other_mean: Array, other_co
         other_covariance: C', (d, d).
 
     Returns:
-        The distance, in squared units of the features.
+        The squared distance, in squared units of the features.
 
     Raises:
-        BenchError: The two are of another d, or a covariance has negative eigenvalues.
+        BenchError: The two have different d, or a covariance has negative eigenvalues.
     """
     if mean.shape != other_mean.shape:
         raise BenchError(
@@ -85,7 +85,7 @@ def fd_diagonal(offset: Array, squares: Array, n: int, variance: Array) -> tuple
         variance: V, variances of the reference, (d,).
 
     Returns:
-        The distance, and its standard error by the delta method for normal coordinates, plug-in.
+        The squared distance, and its standard error, estimated by the delta method for normal coordinates.
 
     Raises:
         BenchError: n is less than 2.

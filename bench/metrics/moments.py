@@ -11,14 +11,14 @@ from bench.types import Array
 
 
 def jackknife_groups(count: int, most: int = 32) -> list[list[int]]:
-    """Indices of ``count`` batches in groups of neighbors, which a jackknife leaves out in turn.
+    """Indices of ``count`` batches in groups of neighbors, each of which a jackknife leaves out in turn.
 
     Args:
         count: Number of batches.
         most: Largest number of groups.
 
     Returns:
-        At most ``most`` groups whose sizes differ by one at most; none for fewer than two batches.
+        At most ``most`` groups whose sizes differ by at most one; no group for fewer than two batches.
     """
     if count < 2:
         return []
@@ -32,15 +32,17 @@ def jackknife_groups(count: int, most: int = 32) -> list[list[int]]:
 class Moments:
     """Mean and covariance of a stream of feature rows, in float64; memory O(d^2).
 
-    With the n rows before and the m rows of a batch, ``delta`` the distance of their means,
+    A batch of m rows whose mean differs by delta from that of the n rows before gives
 
         mean' = mean + delta m / (n + m),    S' = S + S_batch + delta delta^T n m / (n + m),
 
-    S being the sum of outer products about the mean (Chan, Golub and LeVeque 1983, eq. 2.1).
+    where S is the sum of outer products about the mean.
 
     Attributes:
         n: Number of rows so far.
         mean: Their mean, (d,).
+
+    Source: Chan, Golub and LeVeque (1983), eq. 2.1.
     """
 
     def __init__(self) -> None:
@@ -49,7 +51,10 @@ class Moments:
         self._scatter: Array = np.zeros((0, 0))  # the upper triangle of S
 
     def add(self, rows: Array) -> None:
-        """Add rows (n, d).
+        """Add a batch of rows.
+
+        Args:
+            rows: Features (m, d).
 
         Raises:
             BenchError: A value is NaN or infinite.
@@ -75,7 +80,14 @@ class Moments:
         self.n = total
 
     def without(self, part: Moments) -> Moments:
-        """The moments of the rows that are not in ``part``, which must be among those added here."""
+        """The moments of the rows outside a part.
+
+        Args:
+            part: Moments of rows that were all added here too.
+
+        Returns:
+            The moments of the other rows.
+        """
         rest = Moments()
         rest.n = self.n - part.n
         rest.mean = self.mean + (self.mean - part.mean) * (part.n / rest.n)
@@ -84,7 +96,10 @@ class Moments:
         return rest
 
     def covariance(self) -> Array:
-        """Unbiased covariance (d, d).
+        """The unbiased covariance ``S / (n - 1)``.
+
+        Returns:
+            Covariance (d, d).
 
         Raises:
             BenchError: There are fewer than two rows.

@@ -1,8 +1,8 @@
-"""Reference statistics: features of a data set, reduced to moments and some rows, in an ``.npz`` with a card.
+"""Reference statistics: moments and some rows of a data set's features, in an ``.npz`` with a card.
 
-``mu`` (d,), ``sigma`` (d, d) as clean-fid names them; ``features`` (m, d), the rows of m images drawn without
-bias, where single images are compared (KID, precision, recall); ``card``, JSON text: data set, n, extractor,
-its parameters and hashes, hash of the images, decoder and versions.
+Arrays: ``mu`` (d,) and ``sigma`` (d, d), by the names that clean-fid uses; ``features`` (m, d), rows of m
+images drawn without bias, for metrics that compare single images (KID, precision, recall); ``card``, JSON
+text with data set, n, extractor, its parameters and hashes, hash of the images, decoder and versions.
 """
 
 from __future__ import annotations
@@ -37,20 +37,20 @@ if TYPE_CHECKING:
 
 
 ROWS = 10_000
-"""Feature rows that a file holds at most."""
+"""Greatest number of feature rows in a file."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Reference:
-    """Features of a data set that metrics compare with.
+    """Statistics of a data set's features, which metrics compare with.
 
     Args:
-        mean: Mean of the features, (d,).
+        mean: Mean of the features, (d,), float64.
         covariance: Their unbiased covariance, (d, d).
         rows: Features (m, d) of m images drawn without bias; None where the file has none.
-        card: What the statistics are of: data set or source, n, extractor, hashes, versions; empty for a
-            file of another program.
-        sha256: Hash of the file; empty for statistics that are not in a file.
+        card: Data set or source, n, extractor, hashes and versions, as JSON data; empty for a file of another
+            program.
+        sha256: SHA-256 of the file; empty for statistics that are not in a file.
     """
 
     mean: Array
@@ -101,7 +101,15 @@ def find_statistics(name: str, extractor: Extractor, rounding: Rounding, context
 
 
 def build_command(name: str, extractor: Extractor) -> str:
-    """The command that makes statistics of a data set, or of images where ``name`` is not a data set."""
+    """The command that makes reference statistics.
+
+    Args:
+        name: A data set, or images.
+        extractor: Extractor of the features.
+
+    Returns:
+        A line such as ``bench stats build cifar10-train --extractor inception``.
+    """
     source = dataset_name(name) or "IMAGES -o FILE.npz"
     parameters = "".join(f" -P extractor.{key}={value}" for key, value in extractor.changed().items())
     return f"bench stats build {source} --extractor {extractor.name}{parameters}"
@@ -244,13 +252,13 @@ def measure_features(
 
 
 class Reservoir:
-    """A sample without replacement of at most ``size`` rows of a stream, each with the same chance.
-
-    Vitter (1985), algorithm R. Memory: the rows that it holds.
+    """At most ``size`` rows of a stream, drawn without replacement, each with the same probability.
 
     Args:
-        size: Number of rows that it holds at most.
-        seed: Seed of its random numbers.
+        size: Greatest number of rows.
+        seed: Seed of the random draws.
+
+    Source: Vitter (1985), algorithm R.
     """
 
     def __init__(self, size: int, seed: int = 0) -> None:
@@ -260,7 +268,11 @@ class Reservoir:
         self._n = 0
 
     def add(self, rows: Array) -> None:
-        """Add rows (n, d) of the stream."""
+        """Offer the next rows of the stream.
+
+        Args:
+            rows: Features (n, d).
+        """
         for row in rows:
             if len(self._rows) < self._size:
                 self._rows.append(row.copy())
@@ -271,5 +283,9 @@ class Reservoir:
             self._n += 1
 
     def rows(self) -> Array:
-        """The rows that it holds (m, d)."""
+        """The drawn rows.
+
+        Returns:
+            Features (m, d), with m at most ``size``.
+        """
         return np.stack(self._rows)

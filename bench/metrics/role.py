@@ -1,10 +1,11 @@
-"""Role Metric: a number that says how good samples are."""
+"""Role Metric: a number that measures the quality of samples."""
 
 from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from bench.params import Plugin
 
@@ -24,29 +25,30 @@ class MetricResult:
         n: Number of samples that it was computed on.
         error: Standard error of the value; None where the metric has none.
         note: What limits the value, such as too few samples. Tables flag a value that has a note.
-        details: Further results for the record, as plain JSON data. Summaries print ``interval`` (``low`` and
-            ``high`` of the value's 95 % interval over samples) and ``fit`` (the line in 1 / n whose limit the
-            value is: ``value``, ``slope``, ``points`` (n, value), ``r2``, ``fit_error``; with ``at_n``, the
-            value at n samples, beside it).
+        details: Further results for the record, as JSON data. Summaries print two of them: ``interval``, the
+            ``low`` and ``high`` of the value's 95 % interval over samples, and ``fit``, the line in 1 / n
+            whose limit is the value (``value``, ``slope``, ``points`` (n, value), ``r2``, ``fit_error``) with
+            ``at_n``, the value at n samples.
     """
 
     value: float
     n: int
     error: float | None = None
     note: str = ""
-    details: dict[str, Any] = dataclasses.field(default_factory=dict)
+    details: Mapping[str, object] = dataclasses.field(default_factory=dict)
 
 
 class MetricState(ABC):
-    """A metric under way: batches of samples stream into `update`, `compute` returns the result."""
+    """A metric under way: batches of samples stream into `update`; `compute` returns the result."""
 
     @abstractmethod
     def update(self, images: Tensor, /) -> None:
         """Add a batch.
 
         Args:
-            images: Images (B, C, H, W) on [0, 1], not clipped, float32, on the host. A metric whose
-                `Metric.inputs` names other or several outputs takes one tensor for each, in that order.
+            images: Images (B, C, H, W) on [0, 1], not clipped, float32, on the host. Where `Metric.inputs`
+                names other outputs of the task, or several, the method takes one tensor for each, in that
+                order.
 
         Raises:
             BenchError: The batch can't be measured: it is not finite, or has the wrong shape.
@@ -56,35 +58,44 @@ class MetricState(ABC):
     def compute(self) -> MetricResult:
         """The result over all batches so far.
 
+        Returns:
+            Value, number of samples, and what is known of the value's error.
+
         Raises:
             BenchError: There are too few samples for a value.
         """
 
     def leave_one_out(self) -> list[float]:
-        """Values without each of the `jackknife_groups` of the ``update`` calls, for jackknife intervals.
+        """Values without each of the `jackknife_groups` of the `update` calls.
 
-        ``bench compare`` uses them. Returns an empty list where the metric does not offer them (default).
+        `compare` makes jackknife intervals of them.
+
+        Returns:
+            One value per group. Default: empty, for a metric that does not offer them.
         """
         return []
 
 
 class Metric(Plugin):
-    """A number that says how good samples are. A plugin defines ``name``, `start` and its `MetricState`."""
+    """A number that measures the quality of samples.
+
+    A plugin defines ``name``, `start` and a `MetricState`.
+    """
 
     direction: ClassVar[Literal["lower", "higher"]] = "lower"
     """Which values are better."""
     min_samples: ClassVar[int] = 2
-    """Smallest number of samples at which the value is sensible; below, tables flag it."""
+    """Smallest number of samples for a meaningful value; tables flag values of fewer samples."""
     bias: ClassVar[str] = ""
-    """What is known of the value's bias at n samples, in a few words."""
+    """What is known of the value's bias at n samples, in a few words; empty for nothing."""
     inputs: ClassVar[tuple[str, ...]] = ("images",)
-    """Names of the task's outputs (`Task.outputs`) that `MetricState.update` takes."""
+    """Names of the task's outputs (`Task.outputs`) that `MetricState.update` takes, in order."""
     order_matters: ClassVar[bool] = False
     """Whether the value depends on the order of the samples, as a mean over consecutive splits does."""
 
     @property
     def label(self) -> str:
-        """Name of the column and key in records; metrics that must not share a column need two labels.
+        """Name of the metric's column in tables and its key in records; values of one label compare.
 
         Default: the name with the parameters that differ from their defaults.
         """
@@ -99,7 +110,7 @@ class Metric(Plugin):
             samples: Number of samples of the run.
 
         Raises:
-            BenchError: The metric has no value on such samples. Default: accepts all.
+            BenchError: The metric has no value on such samples. By default it has one on all.
         """
 
     @abstractmethod
@@ -107,13 +118,22 @@ class Metric(Plugin):
         """Begin a measurement.
 
         Args:
-            context: The device to work on, and extractors and reference statistics.
+            context: The device to work on, and extractors and reference statistics by name.
+
+        Returns:
+            The state that batches stream into.
         """
 
     def provenance(self, context: MetricContext) -> dict[str, str]:
-        """Hashes of the files that decide the value, by name; values that differ in them do not compare.
+        """Hashes of the files that decide the value; values that differ in them do not compare.
 
-        It is called at planning too, so that missing files are reported before anything is sampled.
+        Planning calls it too, so that missing files are reported before anything is sampled.
+
+        Args:
+            context: Extractors and reference statistics by name.
+
+        Returns:
+            Hashes by name. Default: empty.
 
         Raises:
             BenchError: A file is missing or damaged.

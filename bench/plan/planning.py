@@ -242,9 +242,9 @@ class Planner:
 
 
 def parameters_by_plugin(
-    registry: Registry, role: str, names: Sequence[str], parameters: Mapping[str, Any]
-) -> dict[str, dict[str, Any]]:
-    """Parameters by plugin: one goes to every selected plugin that has it, to one at least."""
+    registry: Registry, role: str, names: Sequence[str], parameters: Mapping[str, object]
+) -> dict[str, dict[str, object]]:
+    """Parameters by plugin: each goes to all selected plugins that have it; `BenchError` where none has."""
     known = {
         name: {parameter.name for parameter in registry.get(f"{role}s", name).thing.parameters()}
         for name in names
@@ -258,9 +258,9 @@ def parameters_by_plugin(
 
 
 def build_plugin(
-    registry: Registry, objects: Objects, kind: str, name: str, values: Mapping[str, Any]
+    registry: Registry, objects: Objects, kind: str, name: str, values: Mapping[str, object]
 ) -> Any:
-    """The plugin of that name with these parameters, over those of an object of that name."""
+    """The plugin of that name with these parameters; an object of that name keeps its other parameters."""
     instance = objects.get((kind, name))
     if instance is None:
         return registry.build(kind, name, dict(values))
@@ -270,7 +270,7 @@ def build_plugin(
 def build_metrics(
     registry: Registry,
     names: Sequence[str],
-    parameters: Mapping[str, Any],
+    parameters: Mapping[str, object],
     objects: Objects | None = None,
 ) -> tuple[Metric, ...]:
     """The metrics of these names, each with the parameters that it has."""
@@ -613,12 +613,14 @@ def _placed_runs(
     }
     placed: list[tuple[Place, RunSpec | UnplannedRun]] = []
     for place, choice in expand(name, suite, scale):
-        selections = {key: [value] for key, value in choice.items() if key in ROLES and key != "task"}
+        selections: dict[str, list[object]] = {
+            key: [value] for key, value in choice.items() if key in ROLES and key != "task"
+        }
         if "solver" not in selections:
-            selections = {"corrector": ["none"]} | selections
+            selections.setdefault("corrector", ["none"])
         parameters = choice.get("parameters", {}) | shared
         try:
-            variant = Settings.model_validate(common | choice | selections | {"parameters": parameters})
+            variant = Settings.model_validate({**common, **choice, **selections, "parameters": parameters})
             runs = planner.runs(variant)
         except ValidationError as error:
             raise BenchError(f"suite {name}: {place}: {first_problem(error)}") from error

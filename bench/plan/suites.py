@@ -1,6 +1,6 @@
-"""Suites: named sets of cells, shipped or the user's, laid out for a table.
+"""Suites: named sets of cells, shipped or the user's, with their places in a table.
 
-A suite is tables of settings in bench.toml; lists in them expand to their product:
+A suite is a group of settings tables in bench.toml. Lists in them expand to their product:
 
     [suites.mine]
     about = "my predictor at three step counts"
@@ -20,7 +20,7 @@ import itertools
 import re
 import string
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -28,7 +28,7 @@ from bench.errors import BenchError, did_you_mean
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _TAKEN = ("samples", "records", "logs", "images", "suites")
-"""Folders of a store, beside which a suite's tables stand."""
+"""Folders of a store; a suite's tables are written beside them."""
 
 Layout = Literal["grid", "curve", "list"]
 ROLES = ("task", "sde", "predictor", "corrector", "solver")
@@ -39,8 +39,8 @@ STEPPED = ("steps", "label_scales")
 class CellGroup(BaseModel):
     """Cells of a suite: settings of the sampler, each one value or a list that multiplies out.
 
-    ``row`` and ``column`` place a cell; ``{name}`` in them stands for a setting or a plugin parameter
-    (``{predictor}``, ``{steps}``, ``{snr}``).
+    ``row`` and ``column`` are a cell's place in the table. ``{name}`` in them stands for a setting or a
+    plugin parameter, such as ``{predictor}``, ``{steps}`` or ``{snr}``.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -61,11 +61,28 @@ class CellGroup(BaseModel):
     column: str = ""
 
 
-class Suite(BaseModel):
-    """A named set of cells. ``layout`` says how its table is laid out:
+class CellSettings(TypedDict, total=False):
+    """The settings of one cell, by name; those that the suite leaves out are missing."""
 
-    * ``grid``: rows by columns per SDE, as the paper's Table 1 (with ``x`` drawn as curves);
-    * ``curve``: the metric along ``x`` (a setting or parameter: nfe, snr), a curve per row;
+    task: str
+    sde: str
+    predictor: str
+    corrector: str
+    solver: str
+    steps: int
+    grid: str
+    rho: float
+    order: str
+    denoise: str
+    label_scales: int
+    parameters: dict[str, dict[str, Any]]
+
+
+class Suite(BaseModel):
+    """A named set of cells. ``layout`` is the layout of its table:
+
+    * ``grid``: rows by columns per SDE, as in the paper's Table 1 (with ``x``, also drawn as curves);
+    * ``curve``: the metric along ``x`` (a setting or parameter such as nfe or snr), a curve per row;
     * ``list``: a line per cell.
 
     ``published`` names a CSV of published figures (sde, row, column, quantity, value, std, source) in
@@ -85,7 +102,7 @@ class Suite(BaseModel):
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """Where a cell stands in its suite's table; ``x`` is its abscissa on a curve (None: its NFE)."""
+    """The place of a cell in its suite's table; ``x`` is its abscissa on a curve (None: its NFE)."""
 
     sde: str
     row: str
@@ -97,7 +114,7 @@ class Place:
 
 
 def resolve_suite(name: str, suites: Mapping[str, Suite]) -> Suite:
-    """The suite of that name with the cells of those it extends, theirs first."""
+    """The suite of that name, with the cells of the suites that it extends first."""
     chain: list[Suite] = []
     names: list[str] = []
     current: str | None = name
@@ -123,12 +140,12 @@ def resolve_suite(name: str, suites: Mapping[str, Suite]) -> Suite:
     return Suite(**merged, cells=cells)
 
 
-def expand(name: str, suite: Suite, scale: float = 1.0) -> list[tuple[Place, dict[str, Any]]]:
+def expand(name: str, suite: Suite, scale: float = 1.0) -> list[tuple[Place, CellSettings]]:
     """Every cell's place and settings, in order; ``scale`` multiplies step counts.
 
     Places show the unscaled settings, so that a small table has the shape of the full one.
     """
-    cells: list[tuple[Place, dict[str, Any]]] = []
+    cells: list[tuple[Place, CellSettings]] = []
     places: set[Place] = set()
     for group in suite.cells:
         plain = group.model_dump(exclude_none=True, exclude={"parameters", "row", "column"})
@@ -155,10 +172,11 @@ def expand(name: str, suite: Suite, scale: float = 1.0) -> list[tuple[Place, dic
             spot = dataclasses.replace(place, x=None)
             if spot in places:
                 raise BenchError(
-                    f"suite {name}: two cells stand at {place}: tell them apart by {{names}} in row or column"
+                    f"suite {name}: two cells have the place {place}: distinguish them by {{names}} in row or "
+                    "column"
                 )
             places.add(spot)
-            cells.append((place, _scale(settings, scale)))
+            cells.append((place, cast(CellSettings, _scale(settings, scale))))
     return cells
 
 
@@ -167,7 +185,7 @@ def _as_list(value: Any) -> list[Any]:
 
 
 def _place(name: str, suite: Suite, group: CellGroup, words: Mapping[str, Any]) -> Place:
-    """Where a cell stands: the templates of its group filled with its settings."""
+    """The place of a cell: the templates of its group, filled with its settings."""
     parts = [words.get(role) for role in ("solver", "predictor", "corrector")]
     known = {**words, "sampler": " + ".join(part for part in parts if part not in (None, "none"))}
     texts = []

@@ -9,10 +9,10 @@ import pluggy
 
 hookspec = pluggy.HookspecMarker("bench")
 hookimpl = pluggy.HookimplMarker("bench")
-"""Decorator of a plugin's hook functions, ``register_predictors`` and so on."""
+"""Decorator of a plugin's hook functions: ``register_predictors(register)`` and the others, one per role."""
 
 Register = Callable[[Any], None]
-"""What a hook receives: ``register(cls)`` adds a role's class, for checkpoints a `Card`."""
+"""What a hook receives: ``register(cls)`` adds a plugin class; ``register(card)`` adds a `Card`."""
 
 KINDS = {
     "tasks": "Task",

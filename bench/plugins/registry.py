@@ -1,6 +1,6 @@
 """Discovery of plugins and look-up by name.
 
-A distribution takes part by one entry point in the group ``bench`` that names a module with
+A distribution adds plugins by one entry point in the group ``bench``, which names a module with
 functions marked `hookimpl`:
 
     [project.entry-points.bench]
@@ -28,7 +28,7 @@ from bench.plugins import hookspecs
 from bench.plugins.hookspecs import KINDS
 
 CARDS = "bench.toml"
-"""The distribution of a card that a bench.toml names; the card's path is its version."""
+"""Stands for the distribution of a card that a bench.toml names; the card's path stands for its version."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Entry:
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-    """A plugin, a name or a flag that is left out, and why."""
+    """A plugin, a name or a flag that is skipped, and why."""
 
     kind: str
     name: str
@@ -78,7 +78,7 @@ class Registry:
         self.problems: list[Problem] = []
 
     def copy(self) -> Self:
-        """A registry of the same entries and problems that can be added to alone."""
+        """A copy: what is added to it does not change this registry."""
         other = type(self)(self.roles)
         other.entries = {key: list(entries) for key, entries in self.entries.items()}
         other.problems = list(self.problems)
@@ -103,14 +103,15 @@ class Registry:
                     self.load(module, name, distribution.version)
 
     def load(self, module: object, distribution: str, version: str) -> None:
-        """Register what the hooks of a module (or object) give: all of it, or a problem and nothing."""
+        """Register everything that the hooks of a module (or object) give; an error becomes a problem, and
+        nothing is registered."""
         manager = pluggy.PluginManager("bench")
         manager.add_hookspecs(hookspecs)
         label = str(getattr(module, "__name__", type(module).__name__))
         entries: list[Entry] = []
         try:
             manager.register(module)
-            manager.check_pending()  # a misspelt hook would be ignored in silence
+            manager.check_pending()  # a misspelled hook would be ignored in silence
             for kind in KINDS:
                 register = functools.partial(self._collect, entries, kind, distribution, version)
                 getattr(manager.hook, f"register_{kind}")(register=register)
@@ -124,7 +125,7 @@ class Registry:
         """Register one class, or a card.
 
         Raises:
-            BenchError: It is not of the kind, or it is unfinished; the message says why.
+            BenchError: It is not of the kind, or it lacks a method; the message says which.
         """
         try:
             entry = self._entry(kind, thing, distribution, version)
@@ -165,7 +166,7 @@ class Registry:
         self.problems.append(Problem("plugin", label, f"{label} of {distribution} was skipped: {reason}"))
 
     def all_problems(self) -> list[Problem]:
-        """Plugins that failed, names that two distributions claim, and flags of two meanings."""
+        """Problems: plugins that failed, names that two distributions claim, flags of two meanings."""
         clashes = [
             Problem(kind, name, _clash(kind, name, entries))
             for (kind, name), entries in self.entries.items()
@@ -182,7 +183,7 @@ class Registry:
         return [entry for name in self.names(kind) for entry in self.entries[kind, name]]
 
     def flags(self) -> list[Flag]:
-        """The short flags that parameters declare, sorted by name; those of two meanings are left out."""
+        """The short flags that parameters declare, sorted by name, without those of two meanings."""
         return self._flags()[0]
 
     def _flags(self) -> tuple[list[Flag], list[Problem]]:

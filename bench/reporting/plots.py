@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -61,14 +61,23 @@ def save(figure: Figure, stem: Path, write: Callable[[Path, bytes], None]) -> li
     return paths
 
 
-def styles(rows: list[str]) -> dict[str, dict[str, Any]]:
+class Style(TypedDict):
+    """The look of a curve: keyword arguments of matplotlib."""
+
+    color: str
+    marker: str
+    linestyle: Any
+    markerfacecolor: str
+
+
+def styles(rows: list[str]) -> dict[str, Style]:
     """Color and marker by the text before the first comma of a row's name, dashes by the text after it.
 
     Where no name has a comma, dashes and white markers distinguish names of the same color.
     """
     heads = list(dict.fromkeys(row.partition(", ")[0] for row in rows))
     tails = list(dict.fromkeys(row.partition(", ")[2] for row in rows))
-    styles_by_row = {}
+    styles_by_row: dict[str, Style] = {}
     for row in rows:
         head, _, tail = row.partition(", ")
         i, j = heads.index(head), tails.index(tail)
@@ -193,9 +202,7 @@ def _abscissa(axes: Axes, values: pd.Series[float]) -> None:
     axes.xaxis.set_minor_formatter(_between(axes.xaxis))
 
 
-def _published(
-    axes: Axes, panel: pd.DataFrame, x: str, look: Mapping[str, dict[str, Any]], label: str
-) -> None:
+def _published(axes: Axes, panel: pd.DataFrame, x: str, look: Mapping[str, Style], label: str) -> None:
     for row, line in panel[panel["published"].notna()].groupby("row", sort=False):
         line = line.sort_values(x)
         axes.plot(line[x], line["published"], markersize=4, linewidth=1.2, **look[str(row)])
@@ -205,14 +212,16 @@ def _published(
     axes.set_ylabel(label)
 
 
-def _entries(look: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+def _entries(look: Mapping[str, Style]) -> dict[str, Any]:
     """A legend's lines: colors and markers by name, then dashes by the text after the comma."""
     from matplotlib.lines import Line2D
 
     entries: dict[str, Any] = {}
     tails = any(", " in row for row in look)
     for row, style in look.items():
-        plain = {k: v for k, v in style.items() if k in ("color", "marker")} if tails else style
+        plain: Mapping[str, Any] = dict(style)
+        if tails:
+            plain = {"color": style["color"], "marker": style["marker"]}
         entries.setdefault(row.partition(", ")[0], Line2D([], [], markersize=5, **plain))
     for row, style in look.items():
         tail = row.partition(", ")[2]
@@ -284,7 +293,7 @@ def _dots(
     axes: Axes,
     panel: pd.DataFrame,
     columns: list[str],
-    look: Mapping[str, dict[str, Any]],
+    look: Mapping[str, Style],
     value: str,
     spread: str,
     handles: dict[str, Any],
@@ -298,10 +307,8 @@ def _dots(
             beside = [name for name in rows if name in there]
             shift = 0.5 * (beside.index(row) - (len(beside) - 1) / 2) / len(beside)
             at.append(columns.index(column) + shift)
-        style = {k: v for k, v in look[row].items() if k != "linestyle"}
-        drawn = axes.errorbar(
-            at, line[value], yerr=line[spread].fillna(0), linestyle="none", markersize=5, capsize=2, **style
-        )
+        style: Style = {**look[row], "linestyle": "none"}
+        drawn = axes.errorbar(at, line[value], yerr=line[spread].fillna(0), markersize=5, capsize=2, **style)
         handles.setdefault(row, drawn)
         if value == "mean" and line["exact"].notna().any():
             (exact,) = axes.plot(at, line["exact"], "_", color="black", markersize=11, zorder=3)

@@ -32,11 +32,11 @@ SUMMARY = (
 class Results:
     """The records of the runs of one call, in their order.
 
-    Iterating gives the records; ``results[0]`` is the first. In a notebook the object shows as a table.
+    Iteration yields the records; ``results[0]`` is the first one. A notebook shows the object as a table.
 
     Args:
         records: One `Record` per run.
-        store: The results folder that holds them.
+        store: The results folder that holds them and their samples.
     """
 
     def __init__(self, records: Sequence[Record], store: Store) -> None:
@@ -62,7 +62,11 @@ class Results:
         return [record for record in self.records if record.status == "failed"]
 
     def frame(self) -> pd.DataFrame:
-        """The records as a table: a row per run and metric, with the columns of runs.csv."""
+        """The records as a pandas data frame.
+
+        Returns:
+            A row per run and metric, and one for a failed run, with the columns of runs.csv.
+        """
         import pandas as pd
 
         table = [row for record in self.records for row in rows(record)]
@@ -72,13 +76,13 @@ class Results:
         """The samples of a run as images.
 
         Args:
-            run: Its place among the records, its fingerprint, or its record.
+            run: Index of its record, first digits of its fingerprint, or the record itself.
 
         Returns:
             Tensor (n, C, H, W), float32 on [0, 1], not clipped.
 
         Raises:
-            BenchError: The run is not among these, or its samples are not on disk.
+            BenchError: No record has that fingerprint, the run failed, or its images are not on disk.
         """
         import torch
 
@@ -104,7 +108,7 @@ class Results:
         return matches[0]
 
     def _repr_html_(self) -> str:
-        """The table that a notebook shows."""
+        """The table that a notebook shows, a line per cell and metric."""
         table = self.frame()[list(SUMMARY)].dropna(axis="columns", how="all")
         text = table.to_html(index=False, float_format="{:.4g}".format, na_rep="", border=0)
         failures = "".join(f"<p>failed: {escape(r.label)}: {escape(r.reason)}</p>" for r in self.failed)

@@ -84,26 +84,26 @@ class TableRow:
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """One metric of a suite on one checkpoint.
+    """One metric of a suite on one checkpoint, as data that writers render. A notebook shows it as a table.
 
     Args:
         suite: Name of the suite.
-        name: Name of its plan; the suite's tables differ in it.
+        name: Name of the suite's plan, such as ``gaussian-cifar10-1024``.
         metric: Label of the metric.
         checkpoint: Name of the checkpoint.
         samples: Samples per run.
-        steps_scale: What the suite's step counts were multiplied by.
-        precision: What the network computed in.
+        steps_scale: Factor of the suite's step counts.
+        precision: What the network computed in: ``fp32``, ``tf32`` or ``bf16``.
         layout: ``grid`` (rows by columns), ``curve`` (the metric along ``x``) or ``list``.
-        x: The abscissa's name; None for network calls.
-        lower_is_better: The metric's direction.
+        x: Name of a curve's abscissa; None where it is the number of network calls.
+        lower_is_better: Whether smaller values are better.
         cells: The cells, in the suite's order.
         notes: Lines that explain the table.
-        excerpt: The cells that a terminal shows: of curves the best ones.
-        excerpt_note: How they were chosen; empty where they are all.
-        runs: A row per run and metric: the content of cells.csv.
-        folder: Where the table was written; None where it was not.
-        files: Names of the files written there.
+        excerpt: The cells that a terminal shows; for curves, the best ones.
+        excerpt_note: How the excerpt was chosen; empty where it holds all cells.
+        runs: A row per run and metric, the content of cells.csv.
+        folder: Folder that the table was written to; None where it was not written.
+        files: Names of the files in that folder.
     """
 
     suite: str
@@ -172,7 +172,11 @@ class Table:
         )
 
     def frame(self) -> pd.DataFrame:
-        """The cells as a pandas data frame, a row each."""
+        """The cells as a pandas data frame.
+
+        Returns:
+            A row per cell; the columns are the fields of a cell.
+        """
         import pandas as pd
 
         frame = pd.DataFrame([dataclasses.asdict(cell) for cell in self.cells])

@@ -1,4 +1,4 @@
-"""Identity: what decides the numbers of a run, as typed plain data; its hash is the fingerprint."""
+"""Identity: what decides the numbers of a run, as typed plain data. Its hash is the fingerprint."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 
 class Strict(BaseModel):
-    """Base of everything that is stored: immutable, no unknown keys, no conversions, no NaN or infinity."""
+    """Base of all stored data: immutable, without unknown keys, type conversions, NaN or infinity."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class Stored(Strict):
-    """Base of what is one JSON file, with the version of its format."""
+    """Base of stored data that fills a JSON file of its own, with the version of the format."""
 
     schema_version: int
 
     def to_json(self) -> bytes:
-        """Strict JSON; `ValueError` where a number is NaN or infinite."""
+        """The object as strict JSON, without keys whose value is None; `ValueError` for NaN or infinity."""
         plain = self.model_dump(mode="json", exclude_none=True)
         return (json.dumps(plain, indent=1, allow_nan=False) + "\n").encode()
 
     @classmethod
     def from_json(cls, content: bytes) -> Self:
-        """Read a file's content; `ValueError`, in one line, where it is damaged or of another version."""
+        """Parse a file's content; `ValueError` of one line where it is damaged or of another version."""
         try:
             plain = json.loads(content)
         except (ValueError, RecursionError) as error:
@@ -47,9 +47,9 @@ class Stored(Strict):
 class PluginIdentity(Strict):
     """A plugin as a run used it: name, parameters, and the code that defines it.
 
-    ``code`` is the hash of its source (`bench.plan.source_hash`), ``libraries`` the versions of the
-    distributions it declares or imports, ``files`` the hashes of the files it declares, ``provenance`` what
-    else decides its numbers.
+    ``code`` is the hash of its source (`bench.plan.source_hash`), ``libraries`` holds the versions of the
+    distributions that it declares or imports, ``files`` the hashes of the files that it declares, and
+    ``provenance`` everything else that decides its numbers.
     """
 
     name: str
@@ -63,7 +63,7 @@ class PluginIdentity(Strict):
 
 
 class CheckpointIdentity(Strict):
-    """What of a checkpoint decides a score: its files' hash, its convention, and how its files are read.
+    """Everything of a checkpoint that decides a score: the files' hash, the convention, the files' reader.
 
     ``code`` is the hash of the source of a network in memory.
     """
@@ -98,7 +98,7 @@ class DataIdentity(Strict):
 class Identity(Strict):
     """Everything that decides the numbers of a batch.
 
-    ``code`` is the hash of the core's modules that compute. Fields of the grid are None for a solver.
+    ``code`` is the hash of the core's modules that compute samples. The grid's fields are None for a solver.
     """
 
     checkpoint: CheckpointIdentity
@@ -123,7 +123,7 @@ class Identity(Strict):
     code: str
 
     def plugins(self) -> dict[str, PluginIdentity]:
-        """The plugins by role, without those that the run does not have."""
+        """The run's plugins by role."""
         roles = {
             "task": self.task,
             "sde": self.sde,
@@ -134,9 +134,9 @@ class Identity(Strict):
         return {role: plugin for role, plugin in roles.items() if plugin is not None}
 
     def cell(self, samples: int) -> str:
-        """Digest of the settings that make a cell of a table: equal for all seeds, devices and versions.
+        """Digest of the settings that define a cell of a table: equal for all seeds, devices and versions.
 
-        Two runs of one cell and one seed measure the same thing; they may differ in batch size, device,
+        Two runs of one cell and one seed measure the same quantity. They may differ in batch size, device,
         versions and code.
         """
         settings: dict[str, JsonValue] = {

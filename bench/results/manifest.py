@@ -1,4 +1,4 @@
-"""A planned suite as typed plain data: the place of each run, so that tables need records alone."""
+"""A planned suite as typed plain data: the place of each run in the table."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PUBLISHED = ("sde", "row", "column", "quantity", "value", "std", "source")
 
 
 class PublishedFigure(Strict):
-    """A figure of a paper for the cell at (sde, row, column), with its spread where the paper gives one."""
+    """A published figure for the cell at (sde, row, column), with its spread ``std`` if that is published."""
 
     sde: str
     row: str
@@ -35,8 +35,8 @@ class PublishedFigure(Strict):
 class PlannedRun(Strict):
     """One run of a suite and its place in the table.
 
-    ``x`` is the abscissa on a curve. ``sampler`` is a digest of all that decides the numbers but the seed:
-    runs of equal ``sampler`` at one place are repeats of one cell.
+    ``x`` is the abscissa on a curve. ``sampler`` is a digest of everything that decides the numbers except
+    the seed: runs of equal ``sampler`` at one place are repeats of one cell.
     """
 
     sde: str
@@ -50,15 +50,15 @@ class PlannedRun(Strict):
 
     @property
     def place(self) -> tuple[str, str, str]:
-        """SDE, row and column: where the run's cell stands in the table."""
+        """SDE, row and column: the place of the run's cell in the table."""
         return self.sde, self.row, self.column
 
 
 class SuitePlan(Stored):
     """A suite as planned on one checkpoint: one table.
 
-    ``name`` tells the tables of a suite apart: checkpoint, samples, and the settings that differ from
-    their defaults. ``samples`` are per run; ``metrics`` are labels.
+    ``name`` distinguishes the tables of a suite. It holds the checkpoint, the number of samples, and the
+    settings that differ from their defaults. ``samples`` is the number per run; ``metrics`` are labels.
     """
 
     schema_version: Literal[1] = 1
@@ -77,17 +77,17 @@ class SuitePlan(Stored):
     cells: tuple[PlannedRun, ...]
 
     def merged_with(self, previous: SuitePlan) -> tuple[SuitePlan, int]:
-        """Take in the other seeds and metrics of an earlier plan of the same name.
+        """This plan with the other seeds and metrics of an earlier plan of the same name.
 
         Returns:
-            The merged plan, its runs ordered by seed, and the number of runs that were dropped because
-            this plan has other settings or newer code at their places.
+            The merged plan, with runs ordered by seed, and the number of dropped runs: this plan has other
+            settings or newer code at their places.
         """
         fingerprints = {run.fingerprint for run in self.cells}
         samplers = {run.place: run.sampler for run in self.cells}
         others = [run for run in previous.cells if run.fingerprint not in fingerprints]
         repeats = [run for run in others if run.sampler == samplers.get(run.place)]
-        # a metric of dropped runs alone would be a column of missing values
+        # a metric that only dropped runs have would be a column of missing values
         complete = len(repeats) + len(fingerprints) >= len(previous.cells)
         metrics = [*self.metrics, *(previous.metrics if complete else ())]
         update = {
@@ -100,10 +100,10 @@ class SuitePlan(Stored):
 def suite_plans(
     name: str, suite: Suite, planned: Sequence[tuple[Place, RunSpec | UnplannedRun]], scale: float
 ) -> list[SuitePlan]:
-    """One plan per checkpoint of a planned suite; ``scale`` multiplied its step counts.
+    """One plan per checkpoint of a planned suite, whose step counts were multiplied by ``scale``.
 
-    A run that could not be planned has its place too: its record says why. A checkpoint of such runs alone
-    has no plan.
+    A run that could not be planned has a place too: its record states the reason. A checkpoint that has only
+    such runs has no plan.
     """
     published = tuple(read_published(Path(suite.published))) if suite.published else ()
     by_checkpoint: dict[str, list[tuple[Place, RunSpec | UnplannedRun]]] = {}

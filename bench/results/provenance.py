@@ -1,4 +1,4 @@
-"""Where a record comes from: versions, commit, machine."""
+"""Provenance of records: versions, commit, machine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from bench.results.record import Provenance
 
 @functools.cache
 def provenance() -> Provenance:
-    """Versions of bench and its libraries, commit of the checkout and whether it has changes, machine."""
+    """Versions of bench and its libraries, the checkout's commit and whether it has changes, the machine.
+
+    Cached: a process computes with the code that it loaded, so that later commits do not concern it.
+    """
     commit = _git("rev-parse", "HEAD")
     changes = _git("status", "--porcelain") if commit else None
     return Provenance(

@@ -1,4 +1,4 @@
-"""Record: what a finished or failed run leaves, as one versioned, strict JSON file."""
+"""Record: the result of a finished or failed run, as one versioned, strict JSON file."""
 
 from __future__ import annotations
 
@@ -12,10 +12,23 @@ from bench.results.identity import Identity, Stored, Strict
 class MetricRecord(Strict):
     """A metric's value in a record.
 
-    ``metric`` is the plugin's name, under which `bench measure` takes it again. ``parameters`` are those that
-    decide the value, ``provenance`` holds hashes of what it rests on: values that differ in either do not
-    compare. ``leave_one_out`` holds the value without each group of batches in turn, ``exact`` the value
-    that theory gives, where it does.
+    Values that differ in ``parameters``, ``provenance`` or ``code`` do not compare.
+
+    Args:
+        metric: Name of the metric's plugin.
+        value: The value.
+        n: Number of samples that it was computed on.
+        error: Standard error of the value over samples; None where the metric has none.
+        note: What limits the value; tables flag a value that has a note.
+        details: Further results, as in `MetricResult`, and ``options``, the parameters that do not decide the
+            value and differ from their defaults.
+        direction: Which values are better.
+        bias: What is known of the value's bias at n samples.
+        leave_one_out: The value without each group of batches in turn, as `MetricState.leave_one_out`.
+        parameters: The parameters that decide the value.
+        provenance: Hashes of the files that decide the value, by name.
+        code: Hash of the code that decides the value.
+        exact: The value that theory gives; None where it gives none.
     """
 
     metric: str
@@ -34,9 +47,10 @@ class MetricRecord(Strict):
 
 
 class Cost(Strict):
-    """What a run took. ``nfe`` is counted network calls per sample; times are in seconds.
+    """The cost of a run: ``nfe`` are counted network calls per sample, times are in seconds.
 
-    ``warm_seconds`` (loading, compiling, first calls) is not part of ``seconds``.
+    ``network_share`` is the network's part of the time, from 0 to 1. ``warm_seconds`` (loading, compiling,
+    first calls) is not part of ``seconds``.
     """
 
     nfe: float
@@ -47,7 +61,7 @@ class Cost(Strict):
 
 
 class BatchFacts(Strict):
-    """What a batch took: network calls per sample, and seconds in all, in the network, and warming up.
+    """The cost of a batch: network calls per sample, and seconds in all, in the network, and of warming up.
 
     Warming up (loading, compiling, first calls) is not part of ``seconds``.
     """
@@ -68,7 +82,7 @@ class BatchRecord(Strict):
 
 
 class Provenance(Strict):
-    """Versions, commit and machine that a record comes from."""
+    """Versions, commit and machine that made a record; None for the commit of an installed wheel."""
 
     bench: str
     torch: str
@@ -83,12 +97,27 @@ class Provenance(Strict):
 class Record(Stored):
     """A finished or failed run: checkpoint x sampler x task x samples x seed.
 
-    ``fingerprint`` is the hash of ``identity`` with ``samples`` and names the file; ``key`` is that of
-    ``identity`` alone and names the folder of samples. ``title`` describes the settings in a line, without
-    the seed. ``outputs`` are the tensors that the task returns. A failed run has a ``reason`` and a ``log``
-    and no ``cost``. ``preview`` is the path of its picture.
-
-    A record of another ``schema_version`` is reported, skipped and made again.
+    Args:
+        schema_version: Version of the format. A record of another version is reported, skipped and made
+            again.
+        fingerprint: Name of the record's file: 16 hexadecimal digits of the hash of ``identity`` and
+            ``samples``.
+        key: Name of the folder of samples: the hash of ``identity`` alone.
+        title: The settings in one line, without the seed.
+        status: ``finished`` or ``failed``.
+        created: Date and time of the record in UTC, ISO 8601.
+        samples: Number of samples.
+        outputs: Names of the tensors that the task returns.
+        planned_nfe: Network calls per sample as the plugins declare them; None where unknown in advance.
+        identity: Everything that decides the numbers: checkpoint, plugins, settings, seed, code.
+        provenance: Versions, commit and machine that made the record.
+        metrics: Values by the metric's label.
+        exact: Values that theory gives, by the metric's label.
+        cost: Network calls per sample and seconds of the whole run; None for a failed run.
+        batches: Size and cost of each batch, in order.
+        preview: Path of a picture of the samples; empty for none.
+        reason: Why the run failed, in one line; empty for a finished run.
+        log: Path of a failed run's traceback; empty for a finished run.
     """
 
     schema_version: Literal[2] = 2
@@ -122,5 +151,5 @@ class Record(Stored):
 
     @property
     def label(self) -> str:
-        """Title with the seed."""
+        """The title with the seed."""
         return f"{self.title} · seed {self.seed}"

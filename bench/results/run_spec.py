@@ -1,4 +1,4 @@
-"""RunSpec: one run as plain, picklable data, with the identity of everything that decides its numbers."""
+"""RunSpec: one run as plain, picklable data, with the identity of all that decides its numbers."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class IdentifiedRun:
-    """What is known of every run, whether it can start or not.
+    """A run's identity, samples and title, whether or not the run can start.
 
     Args:
         identity: Everything that decides the numbers of a batch.
         samples: Number of samples.
-        title: The settings in a line, without the seed.
+        title: The settings in one line, without the seed.
     """
 
     identity: Identity
@@ -39,12 +39,12 @@ class IdentifiedRun:
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """Name of the record: the hash of `identity` with the number of samples."""
+        """Name of the record: the hash of `identity` and the number of samples."""
         return digest(self.identity.model_dump(mode="json") | {"samples": self.samples})
 
     @functools.cached_property
     def sampler_digest(self) -> str:
-        """As `fingerprint`, without the seed: runs that differ in it alone are repeats."""
+        """The fingerprint without the seed: runs that differ in the seed alone are repeats."""
         return digest(self.identity.model_dump(mode="json", exclude={"seed"}) | {"samples": self.samples})
 
     @property
@@ -54,17 +54,17 @@ class IdentifiedRun:
 
     @property
     def label(self) -> str:
-        """Title with the seed."""
+        """The title with the seed."""
         return f"{self.title} · seed {self.seed}"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class UnplannedRun(IdentifiedRun):
-    """A run that a plugin's own error stops while it is planned; the engine records it as failed.
+    """A run whose planning failed with a plugin's own error; the engine records it as failed.
 
     Args:
         outputs: Names of the tensors that the task returns.
-        reason: The error in a line.
+        reason: The error in one line.
         log: The traceback.
     """
 
@@ -75,22 +75,25 @@ class UnplannedRun(IdentifiedRun):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunSpec(IdentifiedRun):
-    """A run: checkpoint x sampler x task x samples x seed, with the metrics to take. Plain, picklable data.
+    """A run: checkpoint x sampler x task x samples x seed, with the metrics to compute. Picklable.
+
+    Its further fields are ``identity`` (everything that decides the numbers of a batch), ``samples`` (their
+    number) and ``title`` (the settings in one line, without the seed).
 
     Args:
-        card: Checkpoint that is sampled.
+        card: The checkpoint.
         task: What the run does with the sampler.
         sampler: Predictor and corrector on a grid, or a solver.
-        metrics: Metrics to take of the samples.
+        metrics: Metrics of the samples.
         batch_size: Samples per batch; the last batch may be smaller.
-        device: Device that the run uses, such as ``cpu`` or ``cuda:0``.
-        precision: What the network computes in.
+        device: Device of the run, such as ``cpu`` or ``cuda:0``.
+        precision: What the network computes in: ``fp32``, ``tf32`` or ``bf16``.
         compile: Whether the network is compiled.
-        data: Images that the task works on; None for none, or for draws of the exact checkpoint.
+        data: Images that the task works on; None for a task without data, or for draws of an exact
+            checkpoint.
         others: Further checkpoints that the task names (`Task.checkpoints`).
         planned_nfe: Network calls per sample as the plugins declare them; None where unknown in advance.
-        cacheable: False where the source of a plugin is not available, so that the code behind a record can't
-            be known: the run is then made anew each time.
+        cacheable: Whether the source of all code is known. If not, the run is made anew each time.
         in_memory: Whether a plugin or network exists in this process alone, so that the run can't travel.
     """
 
@@ -114,9 +117,20 @@ class RunSpec(IdentifiedRun):
         return -(-self.samples // self.batch_size)
 
     def batch_samples(self, index: int) -> int:
-        """Number of samples in batch ``index``."""
+        """Number of samples in a batch.
+
+        Args:
+            index: Number of the batch, from 0.
+
+        Returns:
+            ``batch_size``, or fewer in the last batch.
+        """
         return min(self.batch_size, self.samples - index * self.batch_size)
 
     def batches(self) -> Iterator[tuple[int, int]]:
-        """Index and number of samples of every batch."""
+        """All batches.
+
+        Returns:
+            Pairs of index and number of samples.
+        """
         return ((index, self.batch_samples(index)) for index in range(self.batch_count))

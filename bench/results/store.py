@@ -43,15 +43,15 @@ COLUMNS = (
 
 
 class Lock:
-    """A lock held against other processes; `release` frees it."""
+    """A lock that this process holds; `release` frees it."""
 
     def __init__(self, lock: BaseFileLock) -> None:
         self._lock = lock
 
     def release(self) -> None:
-        """Free the lock and remove its file, so that folders stay small.
+        """Free the lock and remove its file.
 
-        A process that waits for the lock checks again what it guards, so removing the file is safe.
+        Removing the file is safe: a process that waits for the lock checks again what the lock guards.
         """
         with suppress(OSError):
             Path(self._lock.lock_file).unlink()
@@ -84,7 +84,7 @@ class Store:
             for folder in ("samples", "records", "logs", "images"):
                 (root / folder).mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=root):
-                pass  # the file has no name, so that a kill leaves nothing behind
+                pass  # the file has no name: a kill leaves nothing behind
         except OSError as error:
             raise BenchError(
                 f"results folder {root} can't be written ({error.strerror}): choose another by --out"
@@ -96,7 +96,7 @@ class Store:
             self.emit(Notice(damage))
 
     def try_lock(self, name: str) -> Lock | None:
-        """Take the lock of that name; None where another process holds it."""
+        """Acquire the lock of that name; None where another process holds it."""
         from filelock import FileLock
 
         lock = FileLock(self._lock_path(name))
@@ -130,7 +130,7 @@ class Store:
     def write_batch(
         self, key: str, index: int, size: int, outputs: Mapping[str, Tensor], facts: BatchFacts
     ) -> Path:
-        """Write the outputs of a batch, a row per sample, as a whole or not at all; returns the path."""
+        """Write the outputs of a batch, a row per sample, whole or not at all; returns the path."""
         from safetensors.torch import save
 
         tensors = {name: tensor.contiguous() for name, tensor in sorted(outputs.items())}
@@ -145,7 +145,7 @@ class Store:
     def read_batch(self, key: str, index: int, size: int) -> tuple[dict[str, Tensor], BatchFacts] | None:
         """Outputs of a batch by name, and its facts; None where it is missing.
 
-        A damaged file is reported and, where the store writes, removed, so that the batch is made again.
+        A damaged file is reported. A store that writes removes it, so that the batch is made again.
         """
         from safetensors import SafetensorError, safe_open
 
@@ -184,7 +184,7 @@ class Store:
         return path
 
     def read_record(self, fingerprint: str) -> Record | None:
-        """A run's record; None where it is missing, damaged or of another version, which is reported."""
+        """A run's record; None where it is missing. One that is damaged or of another version is reported."""
         path = self.record_path(fingerprint)
         try:
             record = Record.from_json(path.read_bytes())
@@ -216,10 +216,10 @@ class Store:
         return self.root / "suites" / suite / f"{name}.json"
 
     def write_suite(self, plan: SuitePlan) -> Path:
-        """Write a planned suite, merged with what is on disk (`SuitePlan.merged_with`).
+        """Write a planned suite, merged with the plan on disk (`SuitePlan.merged_with`).
 
-        Other seeds of the same samplers and their metrics stay in it; runs of other settings are replaced,
-        which is reported.
+        Other seeds of the same samplers stay, and their metrics. Runs of other settings are replaced, which
+        is reported.
         """
         path = self.suite_path(plan.suite, plan.name)
         with writing(path):
@@ -237,7 +237,7 @@ class Store:
         return path
 
     def read_suites(self, suite: str) -> list[SuitePlan]:
-        """Every planned suite of that name, by name; one that can't be read is reported."""
+        """The plans of a suite, sorted by name; a plan that can't be read is reported."""
         plans = [self._read_suite(path) for path in sorted((self.root / "suites" / suite).glob("*.json"))]
         return [plan for plan in plans if plan is not None]
 
@@ -314,7 +314,7 @@ def _checksum(tensors: Mapping[str, Tensor], facts: str) -> str:
 
 
 def _replace_locked(path: Path, content: bytes) -> None:
-    """`replace_file` under a lock: no other process writes this file, so leftovers of kills can go."""
+    """`replace_file` under a lock. No other process writes this file, so leftovers of kills are removed."""
     with writing(path):
         for leftover in path.parent.glob(f".{glob.escape(path.name)}.*"):
             leftover.unlink(missing_ok=True)
@@ -322,7 +322,7 @@ def _replace_locked(path: Path, content: bytes) -> None:
 
 
 def _acquire_now(lock: BaseFileLock) -> bool:
-    """Whether the lock is free and now held; `StoreError` where its file can't be made."""
+    """Whether the lock was free and is now held; `StoreError` where its file can't be created."""
     from filelock import Timeout
 
     with writing(Path(lock.lock_file)):

@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class BatchContext:
-    """One batch of a run, as a task sees it: samples ``first`` to ``first + size - 1`` of the run.
+    """One batch of a run, as a task receives it: samples ``first`` to ``first + size - 1`` of the run.
 
-    A state x is a tensor (size, *model.shape) on the SDE's data range, in the checkpoint's coordinates:
-    pixels for a network, DCT coefficients for an exact checkpoint. An image is (size, C, H, W) on [0, 1].
-    `states` and ``model.images`` convert between the two. Everything that is random comes from `noise`,
-    every new tensor lies on `device`: then a batch has the same bits on every worker.
+    States are tensors (size, *model.shape) on the SDE's data range, in the checkpoint's coordinates: pixels
+    for a network, DCT coefficients for an exact checkpoint. Images are (size, C, H, W) on [0, 1]. `states`
+    and ``model.images`` convert between the two. A task draws all randomness from ``noise`` and creates every
+    tensor on ``device``: then a batch has the same bits on every worker.
 
     Args:
         sampler: The run's sampler; ``sampler.sde`` is its SDE, with times from ``sde.end`` (prior) to
@@ -43,14 +43,14 @@ class BatchContext:
         device: The torch device of the run.
         size: Number of samples in this batch.
         first: Number of the batch's first sample within the run.
-        images: The images that the task works on, (size, C, H, W) on [0, 1], a row per sample; None unless
-            `Task.takes_data`. Not to be changed in place.
-        noise: ``noise(role)`` is the batch's random stream of that role, a name of the task's own choice;
-            ``noise(role)(x)`` draws standard normal noise shaped as x. The same stream for the same role.
-        on_step: Receives the sampler's progress; `sample` and `integrate` pass it on.
+        images: The images that the task works on, (size, C, H, W) on [0, 1], a row per sample; must not be
+            changed in place. None unless `Task.takes_data`.
+        noise: ``noise(role)`` is the batch's random stream of that role, a name that the task chooses, and
+            ``noise(role)(x)`` draws standard normal noise shaped as x. One role has one stream.
+        on_step: Receives the sampler's progress from `sample` and `integrate`; None for no one.
         watch: Whether the sampler checks after each step that the state is finite.
-        load: ``load(name)`` is another checkpoint, loaded on the run's SDE, device and precision. A name must
-            be one of `Task.checkpoints`.
+        load: ``load(name)`` loads another checkpoint, one of `Task.checkpoints`, on the run's SDE, device and
+            precision.
     """
 
     sampler: Sampler
@@ -74,7 +74,7 @@ class BatchContext:
 
         Returns:
             Standard normal noise z (size, *model.shape); ``sde.prior_std z`` is the state at ``sde.end``. All
-            samplers and tasks of a seed start from the same one.
+            samplers and tasks of a seed start from the same noise.
         """
         import torch
 
@@ -93,10 +93,10 @@ class BatchContext:
         """Run the sampler from `prior` to its end.
 
         Args:
-            condition: Guides the score and replaces known parts after each step; None: an unconditional run.
+            condition: Guides the score and projects the state after each move; None for no condition.
 
         Returns:
-            States (size, *model.shape); ``model.images`` makes images of them.
+            States (size, *model.shape), which ``model.images`` converts to images.
         """
         return self.sampler.run(
             self.prior(),
@@ -113,13 +113,13 @@ class BatchContext:
         """Solve ``dy/dt = field(t, y)`` by the run's `FlowSolver`, for a task that `Task.follows_flow`.
 
         Args:
-            field: The right-hand side; takes a time and y, returns a tensor shaped as y.
-            y: The value at ``start``, (size, ...); more than the state may be integrated along with it.
+            field: The right-hand side.
+            y: The value (size, ...) at ``start``; it may hold more than a state.
             start: Time of ``y``.
-            end: Time of the result; may be smaller than ``start``.
+            end: Time of the result, before or after ``start``.
 
         Returns:
-            The value at ``end``, shaped as y.
+            The value (size, ...) at ``end``.
         """
         return self.sampler.integrate(field, y, start, end, self.prediction, self.on_step, watch=self.watch)
 
@@ -130,8 +130,8 @@ class BatchContext:
             checkpoint: A name of `Task.checkpoints`.
 
         Returns:
-            A context whose ``prediction`` is of that checkpoint and counts its own calls: the task adds
-            them to its own, ``batch.prediction.count(other.prediction.calls)``.
+            A context whose ``prediction`` uses that checkpoint and counts its own calls. The task adds them
+            to the batch's by ``batch.prediction.count(other.prediction.calls)``.
         """
         assert self.load is not None
         prediction = Prediction(self.load(checkpoint), self.prediction.sde, self.prediction.clock)
@@ -142,9 +142,9 @@ class Task(Plugin):
     """What a run does with a sampler. `run` turns one batch into named tensors, a row per sample.
 
     A subclass has a ``name``, parameters as typed fields, and the method `run`; everything else has a
-    default. Metrics read what it returns: each names its ``Metric.inputs`` among the task's ``outputs``.
-    The tensors are stored, so that further metrics can be measured later. For example, images with noise of
-    time t and the network's denoised ones, ``E[x0 | x] = (x + sigma^2 score) / alpha``::
+    default. Each metric names its ``Metric.inputs`` among the task's ``outputs``. The tensors are stored, so
+    that further metrics can be computed later. For example, images with the noise of time t, and what the
+    network makes of them, ``E[x0 | x] = (x + sigma^2 score) / alpha``::
 
         class Denoise(Task):
             name = "denoise"
@@ -172,39 +172,39 @@ class Task(Plugin):
     outputs: ClassVar[tuple[str, ...]] = ("images",)
     """Names of the tensors that `run` returns."""
     metrics: ClassVar[tuple[str, ...]] = ()
-    """Metrics that are measured unless the user chooses others; empty: the checkpoint's own
+    """Names of the metrics of its runs unless the user chooses others; empty for the checkpoint's own
     (`Card.metric`)."""
     takes_data: ClassVar[bool] = False
-    """Whether it works on images (``--data``). Without a source an exact checkpoint draws them."""
+    """Whether it works on images (``--data``). Without a source, an exact checkpoint draws them."""
     follows_flow: ClassVar[bool] = False
-    """Whether it integrates the probability flow by a `FlowSolver`; then no denoising step ends the run."""
+    """Whether it integrates the probability flow by a `FlowSolver`; its runs end without a denoising step."""
     default_solver: ClassVar[str | None] = None
-    """The solver of its runs where the user chooses no sampler; None: the default predictor and corrector."""
+    """The solver of its runs where the user chooses no sampler; None for the default predictor."""
     sde_defaults: ClassVar[Mapping[str, JSONValue]] = {}
     """Values of the SDE's parameters that hold unless the user or the checkpoint's card sets them."""
 
     @property
     def per_image(self) -> int:
-        """Number of consecutive samples that are made of each image; default: 1."""
+        """Number of consecutive samples that are made from each image. Default: 1."""
         return 1
 
     @property
     def checkpoints(self) -> tuple[str, ...]:
-        """Names of further checkpoints that `run` loads by `BatchContext.load`; default: none.
+        """Names of further checkpoints that `run` loads by `BatchContext.load`. Default: none.
 
-        Their images must have the shape of the run's own checkpoint, and their files decide the run's
-        fingerprint.
+        Their images must have the shape of the run's own checkpoint. The run's fingerprint holds the hashes
+        of their files.
         """
         return ()
 
     def metrics_on(self, card: Card) -> tuple[str, ...]:
-        """Names of the metrics that are measured on a checkpoint unless the user chooses others.
+        """Names of the metrics of runs on a checkpoint, unless the user chooses others.
 
         Args:
             card: The run's checkpoint.
 
         Returns:
-            Metric names; empty stands for the checkpoint's own metric. Default: ``metrics``.
+            Names of metrics; empty for the checkpoint's own metric. Default: ``metrics``.
         """
         del card
         return self.metrics
@@ -212,8 +212,12 @@ class Task(Plugin):
     def check(self, card: Card, sampler: Sampler) -> None:
         """Refuse a checkpoint or sampler that the task can't work with; called at planning.
 
+        Args:
+            card: The run's checkpoint.
+            sampler: The run's sampler.
+
         Raises:
-            BenchError: With one line that says what to change.
+            BenchError: The task can't work with them; the message, one line, says what to change.
         """
 
     def check_data(self, data: Images | None, samples: int, batch_size: int) -> None:
@@ -222,59 +226,69 @@ class Task(Plugin):
         Args:
             data: The images; None: an exact checkpoint draws them.
             samples: Number of samples of the run.
-            batch_size: Number of samples of every batch but the last, which may be smaller.
+            batch_size: Number of samples per batch; the last batch may be smaller.
 
         Raises:
-            BenchError: With one line that says what to change.
+            BenchError: The task can't work with them; the message, one line, says what to change.
         """
 
     def exact(self, card: Card, sampler: Sampler) -> dict[str, float]:
-        """Metric values that theory knows for the sampler on the checkpoint.
+        """Values of metrics that theory gives for a sampler on a checkpoint.
+
+        Args:
+            card: The run's checkpoint.
+            sampler: The run's sampler.
 
         Returns:
-            Values by the metric's label; empty where theory knows none.
+            Values by the metric's label. Default: empty.
         """
         del card, sampler
         return {}
 
     def provenance(self, card: Card) -> dict[str, str]:
-        """What decides a batch's numbers besides parameters, sampler and checkpoints.
+        """Everything that decides a batch's numbers besides parameters, sampler and checkpoints.
 
         Args:
             card: The run's checkpoint.
 
         Returns:
-            Hashes by name, of files for example. They go into the run's fingerprint and record.
+            Hashes by name, such as those of files, for the run's fingerprint and record. Default: empty.
         """
         del card
         return {}
 
     def warm(self, batch: BatchContext) -> None:
-        """Call once everything that `run` calls, before `run` is timed: first calls load and compile.
+        """Make the first calls of everything that `run` calls, before `run` is timed: they load and compile.
 
         Default: one score at the prior.
+
+        Args:
+            batch: A batch of the run.
         """
         batch.prediction.score(batch.prior(), batch.prediction.sde.end)
 
     @abstractmethod
     def run(self, batch: BatchContext) -> dict[str, Tensor]:
-        """Process one batch. Runs without gradients; all randomness comes from ``batch.noise``.
+        """Process one batch, without gradients; all randomness comes from ``batch.noise``.
+
+        Args:
+            batch: The batch.
 
         Returns:
             A finite tensor (batch.size, ...) for each name of ``outputs``. A further tensor ``exact_NAME``
-            (batch.size,) is the truth of the metric NAME per sample; its mean becomes that metric's exact
-            value.
+            (batch.size,) holds the exact value of the metric NAME per sample; its mean becomes that metric's
+            exact value.
         """
 
     def preview(self, outputs: Mapping[str, Tensor]) -> tuple[Tensor, int] | None:
-        """The picture that goes with the record.
+        """The picture of a run's samples, beside its record.
 
         Args:
-            outputs: Tensors as `run` returns them, of the run's first samples: 64, or up to a batch more.
+            outputs: The tensors of the run's first samples: at least 64, if it has as many.
 
         Returns:
-            Images (n, C, H, W) on [0, 1] row by row, and the number of columns; None: no picture. Default: a
-            square of at most 64 ``images``.
+            Images (n, C, H, W) on [0, 1] row by row, and the number of columns; None for no picture. Default:
+            a square of at most 64 ``images``.
         """
         if "images" not in outputs:
             return None
@@ -292,7 +306,7 @@ def check_task(task: Task, card: Card, sampler: Sampler, others: Sequence[Card] 
         others: The checkpoints that `Task.checkpoints` names.
 
     Raises:
-        BenchError: With one line that says what to change.
+        BenchError: They don't go together; the message, one line, says what to change.
     """
     if task.follows_flow and not isinstance(sampler.solver, FlowSolver):
         part = next(p for p in (sampler.solver, sampler.predictor, sampler.corrector) if p is not None)

@@ -1,4 +1,4 @@
-"""The conformance kit: checks a plugin against what its role promises, on data whose truth is known."""
+"""The conformance kit: checks a plugin against the rules of its role, on data whose truth is known."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ def find_plugin(name: str, role: str | None, values: Mapping[str, Any], registry
 
     Args:
         name: The name; ``family:member`` for a member of a family.
-        role: Its role; None where the name tells.
+        role: Its role; None where one role alone has the name.
         values: Parameter values.
         registry: Plugins by name.
 
     Raises:
-        BenchError: Nothing is called so, or plugins of several roles are; or a parameter is wrong.
+        BenchError: No plugin has the name, plugins of several roles have it, or a parameter is wrong.
     """
     if role is not None and role not in ROLES:
         raise BenchError(f"unknown role {role!r}{did_you_mean(role, ROLES)}")
@@ -94,16 +94,16 @@ def check(
     registry: Registry,
     sdes: Sequence[str] = SDES,
     emit: Emit = silent,
-    **parameters: Any,
+    **parameters: object,
 ) -> Report:
-    """Check a plugin against what its role promises; seconds on a CPU.
+    """Check a plugin against the rules of its role; takes seconds on a CPU.
 
     Args:
         thing: The plugin: its registered name, its class, or an instance.
         registry: Plugins by name: the SDEs, exact checkpoints and built-in samplers that the checks use.
         sdes: Names of the SDEs that a sampler is checked on.
         emit: Receives an `Advance` after each check.
-        parameters: Parameter values, with a name or a class.
+        parameters: Parameters of the plugin by name, for a name or a class.
 
     Returns:
         The report; an exception of the plugin is a failed check in it.
@@ -169,9 +169,9 @@ def assert_conforms(
     *,
     sdes: Sequence[str] = SDES,
     registry: Registry | None = None,
-    **parameters: Any,
+    **parameters: object,
 ) -> None:
-    """Assert in a test that a plugin does what its role promises, as ``bench check`` measures it.
+    """Assert in a test that a plugin follows the rules of its role, as ``bench check`` measures them.
 
     In a plugin's own tests::
 
@@ -183,15 +183,15 @@ def assert_conforms(
     Args:
         thing: The plugin: its registered name, its class, or an instance.
         sdes: Names of the SDEs that a sampler is checked on.
-        registry: Plugins by name; None: those that are installed.
-        parameters: Parameter values, with a name or a class.
+        registry: Plugins by name; None for the installed ones.
+        parameters: Parameters of the plugin by name, for a name or a class.
 
     Raises:
-        AssertionError: A check failed; a line for each one.
+        AssertionError: A check failed; the message has a line for each failed check.
         BenchError: There is no such plugin, its role has no checks, or a task or metric works on no exact
             checkpoint.
     """
-    report = check(thing, registry=registry or installed_registry(), sdes=sdes, **parameters)
+    report = check(thing, registry=registry or installed_registry(), sdes=sdes, emit=silent, **parameters)
     lines = [
         f"{finding.name}: {finding.measured} (required: {finding.required})" for finding in report.failures
     ]

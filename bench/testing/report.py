@@ -1,4 +1,4 @@
-"""What a conformance check reports."""
+"""The report of a conformance check."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class Finding:
     """The result of one check.
 
     Args:
-        name: The check.
-        status: ``info`` where nothing is required.
-        measured: What was measured, in words.
-        required: What is required, in words; empty where nothing is.
-        numbers: The measured figures by name.
+        name: Name of the check.
+        status: ``pass``, ``fail``, or ``info`` for a check that requires nothing.
+        measured: The measured result, in words.
+        required: The required result, in words; empty with ``info``.
+        numbers: The measured numbers by name; None for one that could not be measured.
     """
 
     name: str
@@ -35,7 +35,15 @@ class Finding:
 
 @dataclasses.dataclass(frozen=True)
 class Point:
-    """A sampler's relative error after ``nfe`` network calls, on one SDE: a point of the plot."""
+    """A sampler's relative error after a number of network calls on one SDE: a point of the plot.
+
+    Args:
+        sampler: Name of the sampler.
+        sde: Name of the SDE.
+        steps: Number of steps.
+        nfe: Network calls per sample.
+        error: Relative error of the result.
+    """
 
     sampler: str
     sde: str
@@ -51,9 +59,9 @@ class Report:
     Args:
         role: The plugin's role, ``predictor`` and so on.
         name: The plugin's name.
-        parameters: The values that it was checked with.
-        findings: One for each check, in the order in which they were made.
-        points: Errors of the sampler and of built-in ones against network calls; empty for other roles.
+        parameters: Values of its parameters by name.
+        findings: One finding per check, in order.
+        points: Errors against network calls, of the sampler and of built-in ones; empty for other roles.
     """
 
     role: str
@@ -73,7 +81,11 @@ class Report:
         return not self.failures
 
     def plain(self) -> JSONObject:
-        """The report as JSON data; null for a number that is NaN or infinite."""
+        """The report as JSON data.
+
+        Returns:
+            The fields and ``passed``; numbers that are NaN or infinite become null.
+        """
         return {
             "role": self.role,
             "name": self.name,

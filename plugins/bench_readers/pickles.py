@@ -98,15 +98,15 @@ class _Pickles:
     def __init__(self, data: bytes, names: re.Pattern[str]) -> None:
         self.stream = io.BytesIO(data)
         self.names = names
-        self.left = len(data)
+        self.budget = len(data)
 
     def load(self) -> Any:
         """The next object; raises any exception where the bytes are not a pickle of data."""
         stack: list[Any] = []
         below: list[list[Any]] = []
         memo: dict[int, Any] = {}
-        for count, (opcode, given, _) in enumerate(pickletools.genops(self.stream)):
-            arg: Any = given
+        for count, (opcode, operand, _) in enumerate(pickletools.genops(self.stream)):
+            arg: Any = operand
             if count == _MOST:
                 raise _RefusedError(f"its pickle has more than {_MOST} instructions, as no EDM network has")
             match opcode.name:
@@ -193,17 +193,17 @@ class _Pickles:
             case "collections.OrderedDict" | "dnnlib.util.EasyDict", ():
                 return {}
             case "builtins.set", (list(items),):
-                found: set[str] = set()
-                _fill(found, "ADDITEMS", items)
-                return found
+                members: set[str] = set()
+                _fill(members, "ADDITEMS", items)
+                return members
             case (
                 "torch_utils.persistence._reconstruct_persistent_obj",
                 ({"type": "class", "class_name": str(name), "state": dict(state)},),
             ):
                 return _Stub(name, state=state)
             case "torch.storage._load_from_bytes", (bytes(data),):
-                self.left -= len(data)
-                if self.left < 0:
+                self.budget -= len(data)
+                if self.budget < 0:
                     raise _RefusedError("its tensors add up to more than the file holds")
                 return _storage(data)
             case (
@@ -222,9 +222,9 @@ class _Pickles:
                 return _Stub(name, args)
         raise _RefusedError(f"its pickle calls {what.name} in a way that EDM's networks do not")
 
-    def promised(self, found: Any) -> _Storage:
+    def promised(self, reference: Any) -> _Storage:
         """The storage that follows the pickle; only the pickles of storages refer to one."""
-        match found:
+        match reference:
             case ("storage", _Name(name), str(key), str(), int(count), None) if name in _STORAGES:
                 return _Storage(_STORAGES[name], key, count)
         raise _RefusedError("its pickle refers to something outside of it, as no EDM network does")
@@ -256,14 +256,14 @@ def _storage(data: bytes) -> Tensor:
     if (pickles.load(), pickles.load()) != (_MAGIC, 1001):
         raise _RefusedError("a tensor in it is in an unknown format")
     pickles.load()  # the sizes of C's types where it was written
-    found, keys = pickles.load(), pickles.load()
+    storage, keys = pickles.load(), pickles.load()
     count = int.from_bytes(pickles.stream.read(8), "little")
     raw = bytearray(pickles.stream.read())
-    if not isinstance(found, _Storage) or keys != [found.key] or count != found.count:
+    if not isinstance(storage, _Storage) or keys != [storage.key] or count != storage.count:
         raise _RefusedError("a tensor in it is in an unknown format")
-    if len(raw) != count * found.dtype.itemsize:
+    if len(raw) != count * storage.dtype.itemsize:
         raise _RefusedError(f"a tensor in it has {len(raw)} bytes where {count} numbers should be")
-    return torch.frombuffer(raw, dtype=found.dtype) if count else torch.empty(0, dtype=found.dtype)
+    return torch.frombuffer(raw, dtype=storage.dtype) if count else torch.empty(0, dtype=storage.dtype)
 
 
 def _strided(storage: Tensor, offset: int, size: tuple[Any, ...], stride: tuple[Any, ...]) -> Tensor:
@@ -295,8 +295,8 @@ def _tensors(module: Any, where: str, seen: set[int]) -> Iterator[tuple[str, Ten
     for name in (*own, *buffers, *inner):
         if not re.fullmatch("[A-Za-z0-9_]{1,64}", name):
             raise _RefusedError(f"{place} in it has a part with the odd name {name[:80]!a}")
-    kept = {name: buffer for name, buffer in buffers.items() if name not in passing}
-    for name, tensor in (*own.items(), *kept.items()):
+    persistent = {name: buffer for name, buffer in buffers.items() if name not in passing}
+    for name, tensor in (*own.items(), *persistent.items()):
         if isinstance(tensor, Tensor):
             yield where + name, tensor
         elif tensor is not None:
@@ -342,15 +342,15 @@ def _network(content: Any, key: str) -> _Stub:
         raise _RefusedError(f"it was written by torch.save; {_REMEDY}")
     if not isinstance(content, dict):
         raise _RefusedError(f"its pickle is not a dict of networks; {_REMEDY}")
-    found = content.get(key, content)
-    if isinstance(found, dict) and any(isinstance(value, Tensor) for value in found.values()):
+    network = content.get(key, content)
+    if isinstance(network, dict) and any(isinstance(value, Tensor) for value in network.values()):
         raise _RefusedError(f"it holds bare tensors by name, not a network of EDM; {_REMEDY}")
     if key not in content:
         names = ", ".join(ascii(name[:40]) for name in list(content)[:8])
         raise _RefusedError(f"it has no network {key!r} (it has: {names or 'nothing'})")
-    if not isinstance(found, _Stub):
+    if not isinstance(network, _Stub):
         raise _RefusedError(f"its {key!r} is not a network as EDM pickles one")
-    return found
+    return network
 
 
 def _read(data: bytes, key: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -360,11 +360,11 @@ def _read(data: bytes, key: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise ValueError("not of protocol 2 or later")
     network = _network(_Pickles(data, _NAMES).load(), key)
     about = _described(network, tuple(NETWORKS), f"its {key!r}")
-    found = dict(_tensors(network, "", set()))
+    tensors = dict(_tensors(network, "", set()))
     about["model"] = _described(network.state["_modules"].get("model"), NETWORKS[network.name], "its model")
-    if sum(tensor.nbytes for tensor in found.values()) > 2 * len(data):
+    if sum(tensor.nbytes for tensor in tensors.values()) > 2 * len(data):
         raise _RefusedError("its tensors add up to more than the file holds")
-    return {name: t.clone(memory_format=torch.contiguous_format) for name, t in found.items()}, about
+    return {name: t.clone(memory_format=torch.contiguous_format) for name, t in tensors.items()}, about
 
 
 def persistent_tensors(path: Path, key: str = "ema") -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -28,6 +28,6 @@ class Colorize(Completion):
         mask[0] = 1
         return GRAY, mask
 
-    def drawn(self, known: Tensor, mask: Tensor) -> Tensor:
+    def draw_known(self, known: Tensor, mask: Tensor) -> Tensor:
         del mask
         return known

@@ -34,5 +34,5 @@ class Inpaint(Completion):
         known = known_pixels(self.mask, height, width)
         return np.eye(channels), np.broadcast_to(known, shape).astype(np.float64)
 
-    def drawn(self, known: Tensor, mask: Tensor) -> Tensor:
+    def draw_known(self, known: Tensor, mask: Tensor) -> Tensor:
         return known + 0.5 * (1 - mask)

@@ -103,7 +103,7 @@ class Completion(Task):
         """``axes`` (C, C) and ``mask`` (C, H, W) of the `KnownPart` of images of a shape (C, H, W)."""
 
     @abstractmethod
-    def drawn(self, known: Tensor, mask: Tensor) -> Tensor:
+    def draw_known(self, known: Tensor, mask: Tensor) -> Tensor:
         """The known part (B, C, H, W) as the preview shows it; mask (C, H, W)."""
 
     def run(self, batch: BatchContext) -> dict[str, Tensor]:
@@ -134,7 +134,7 @@ class Completion(Task):
             for name in ("images", "original")
         )
         original, mask = originals[:, 0], outputs["known"][0].to(originals.dtype)
-        masked = self.drawn(KnownPart(outputs["axes"][0], mask)(original), mask)
+        masked = self.draw_known(KnownPart(outputs["axes"][0], mask)(original), mask)
         first = [one.unsqueeze(1) for one in (original, masked)]
         return cat([*first, completions], dim=1).flatten(0, 1), 2 + self.completions
 

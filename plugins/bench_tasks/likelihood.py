@@ -194,6 +194,6 @@ def are_bytes(images: Tensor) -> bool:
 
 def dequantize(images: Tensor, batch: BatchContext) -> Tensor:
     """Bytes k as (k + u) / 256, with u uniform on [0, 1): the normal distribution function of noise."""
-    # the stream's name decides its bits: it keeps its old spelling
+    # the stream's name decides its bits
     z = batch.noise("dequantise")(images)
     return (images * 255 + (1 + (z / math.sqrt(2)).erf()) / 2) / 256

@@ -134,9 +134,13 @@ class Training:
                 with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
                     logits = self.averaged()(x, sigma).float()
                 accuracy = float((logits.argmax(1) == held[1]).float().mean())
-                told = (float(torch.stack(losses).mean()), float(F.cross_entropy(logits, held[1])), accuracy)
+                means = (
+                    float(torch.stack(losses).mean()),
+                    float(F.cross_entropy(logits, held[1])),
+                    accuracy,
+                )
                 self.seconds, begun = self.seconds + time.monotonic() - begun, time.monotonic()
-                figures = (self.step, self.step * self.args.batch, *told, self.seconds)
+                figures = (self.step, self.step * self.args.batch, *means, self.seconds)
                 self.rows.append([f"{v:.6g}" if isinstance(v, float) else str(v) for v in figures])
                 self.save()
                 losses = []

@@ -141,7 +141,7 @@ def compare(
 ) -> list[Speed]:
     """The variants' speeds, each on a network of its own."""
     like = torch.empty(batch, config.channels, config.size, config.size, device=device)
-    speeds_of: list[list[float]] = [[] for _ in variants]
+    result: list[list[float]] = [[] for _ in variants]
     # in an empty cache: what was compiled yesterday would not be compiled again
     with (
         tempfile.TemporaryDirectory() as cache,
@@ -153,16 +153,16 @@ def compare(
         pairs = list(zip(models, variants, strict=True))
         warm = [once(model, variant, like, steps)[0] for model, variant in pairs]
         for _ in range(rounds):
-            for (model, variant), speeds in zip(pairs, speeds_of, strict=True):
+            for (model, variant), speeds in zip(pairs, result, strict=True):
                 seconds, calls = once(model, variant, like, steps)
                 speeds.append(batch * calls / seconds)
     return [
         Speed(
             statistics.median(speeds),
-            statistics.median(a / b for a, b in zip(speeds, speeds_of[0], strict=True)),
+            statistics.median(a / b for a, b in zip(speeds, result[0], strict=True)),
             first,
         )
-        for speeds, first in zip(speeds_of, warm, strict=True)
+        for speeds, first in zip(result, warm, strict=True)
     ]
 
 
@@ -196,9 +196,9 @@ def processor() -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return platform.machine()
-    facts = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
-    has = [flag for flag in ("avx512_bf16", "amx_bf16") if flag in facts.get("flags", "").split()]
-    return " ".join([facts.get("model name", platform.machine()), *has])
+    report = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    has = [flag for flag in ("avx512_bf16", "amx_bf16") if flag in report.get("flags", "").split()]
+    return " ".join([report.get("model name", platform.machine()), *has])
 
 
 def write(path: Path, rows: Sequence[dict[str, Any]]) -> None:

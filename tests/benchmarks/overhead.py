@@ -1,4 +1,4 @@
-"""What a sampler costs beside its network, measured; ratios within one run.
+"""The cost of a sampler besides its network, measured; ratios within one run.
 
     python -m tests.benchmarks.overhead results/reference
 
@@ -32,7 +32,7 @@ ALLOWED = {8: 3.0, 32: 1.3}
 
 
 class Free(Model):
-    """A network that costs nothing: its answer lies ready."""
+    """A network that costs nothing: it returns one tensor."""
 
     def __init__(self, answer: Tensor) -> None:
         self.shape = tuple(answer.shape[1:])
@@ -66,15 +66,15 @@ def step_loop(size: tuple[int, ...], steps: int) -> Callable[[], Tensor]:
 
 
 def plain(pc: Sampler, prior: Tensor, p: Prediction, predictor: Noise, corrector: Noise) -> Tensor:
-    """What `Sampler.run` does, a corrector's moves first, without checks, conditions or anyone to tell."""
+    """`Sampler.run` with the corrector first, without checks, conditions and progress."""
     assert pc.predictor is not None
     assert pc.corrector is not None
     x = prior * pc.sde.prior_std
     update = Update(x, x)
-    for scale in pc.schedule():
+    for step in pc.schedule():
         for _ in range(pc.corrector.calls):
-            x = pc.corrector.step(x, scale, p, corrector).x
-        update = pc.predictor.step(x, scale, p, predictor, update.state)
+            x = pc.corrector.step(x, step, p, corrector).x
+        update = pc.predictor.step(x, step, p, predictor, update.state)
         x = update.x
     return update.mean
 
@@ -106,8 +106,8 @@ def floor_loop(size: tuple[int, ...], steps: int) -> Callable[[], Tensor]:
 class Cost(NamedTuple):
     """Microseconds per predictor-corrector step, of ours and of the floor, and the ratio of the two.
 
-    Medians over alternating rounds; the ratio is the median of the rounds' own ratios, since what
-    disturbs the machine meets both halves of a round.
+    Medians over alternating rounds; the ratio is the median of the rounds' own ratios, as a disturbance
+    of the machine affects both halves of a round.
     """
 
     step: float
@@ -116,24 +116,24 @@ class Cost(NamedTuple):
 
 
 def step_cost(size: tuple[int, ...], rounds: int = 31, against: Loop = floor_loop) -> Cost:
-    """Ours against the floor (or the plain loop), in alternation, so that noise of the machine meets both."""
+    """Ours against the floor (or the plain loop), in alternation: the machine's noise affects both."""
     steps = 100 if size[2] == 8 else 25
     loops = (step_loop(size, steps), against(size, steps))
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(rounds + 1):
-        for loop, durations in zip(loops, times, strict=True):
-            begun = time.perf_counter()
+        for loop, seconds in zip(loops, times, strict=True):
+            start = time.perf_counter()
             loop()
-            durations.append((time.perf_counter() - begun) / steps * 1e6)
-    ours, floor = (durations[1:] for durations in times)
+            seconds.append((time.perf_counter() - start) / steps * 1e6)
+    ours, floor = (seconds[1:] for seconds in times)
     ratio = statistics.median(a / b for a, b in zip(ours, floor, strict=True))
     return Cost(statistics.median(ours), statistics.median(floor), ratio)
 
 
 def peak_memory(steps: int, batch: int = 64) -> tuple[int, int]:
-    """Most bytes of live tensors, and of Python objects, during a run, beyond what was there before.
+    """Peak bytes of live tensors, and of Python objects, that a run adds.
 
-    Python's grow by the plan of the run: one `bench.Step` of floats per step, below a kilobyte.
+    Python's grow with the run's schedule: one `bench.Step` of floats per step, below a kilobyte.
     """
     from torch.profiler import ProfilerActivity, profile
 
@@ -155,22 +155,17 @@ def peak_memory(steps: int, batch: int = 64) -> tuple[int, int]:
 
 def network_share(batch: int = 64, steps: int = 4) -> float:
     """Share of a predictor-corrector batch's time that is spent in ``cifar10-tiny``'s network."""
-    from bench.engine.batch import sample
-    from bench.engine.executor import Job
-    from bench.plan.planning import make_plan
-    from bench.plan.settings import settings
+    from bench.engine.batch import run_batch
+    from bench.engine.session import Session
+    from tests.support.plans import quick_spec
 
-    flags = {
-        "checkpoint": ["cifar10-tiny"],
-        "corrector": ["langevin"],
-        "samples": batch,
-        "batch_size": batch,
-        "steps": 25 + steps,
-    }
-    cell = make_plan(settings(flags)[0], installed())[0]
-    sample(Job(cell, 0, batch))
-    _, facts = sample(Job(cell, 0, batch))
-    return float(facts["network_seconds"] / facts["seconds"])
+    spec = quick_spec(
+        checkpoint=["cifar10-tiny"], corrector=["langevin"], samples=batch, batch_size=batch, steps=25 + steps
+    )
+    session = Session(installed())
+    run_batch(spec, 0, session)
+    facts = run_batch(spec, 0, session).facts
+    return facts.network_seconds / facts.seconds
 
 
 def main() -> None:

@@ -37,10 +37,10 @@ def run(precision: str) -> dict[int, dict[str, Any]]:
 
 def write(folder: Path) -> None:
     """Run what is missing, then write ``folder / bf16.csv``."""
-    records = {precision: run(precision) for precision in ("fp32", "bf16")}
+    result = {precision: run(precision) for precision in ("fp32", "bf16")}
     rows = []
     for seed in range(SEEDS):
-        full, half = (records[p][seed]["metrics"]["fd_cifar10"]["value"] for p in ("fp32", "bf16"))
+        full, half = (result[p][seed]["metrics"]["fd_cifar10"]["value"] for p in ("fp32", "bf16"))
         rows.append([str(seed), full, half, half - full])
     columns = list(zip(*rows, strict=True))[1:]
     mean, sd = ([f(column) for column in columns] for f in (statistics.fmean, statistics.stdev))

@@ -103,7 +103,7 @@ def test_no_two_cards_lead_to_the_same_file() -> None:
 
 @pytest.mark.parametrize("name", sorted(PUBLISHED))
 def test_figures_are_those_of_the_paper(name: str) -> None:
-    figures = CARDS[name].published
+    result = CARDS[name].published
     keys = ("fid", "inception_score", "fid_ode", "nll")
-    assert tuple(figures.get(key) for key in keys) == PUBLISHED[name]
-    assert figures["source"]
+    assert tuple(result.get(key) for key in keys) == PUBLISHED[name]
+    assert result["source"]

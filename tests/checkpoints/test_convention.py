@@ -1,4 +1,4 @@
-"""Labels and scalings of published networks: what they are asked, and what is made of their answer."""
+"""Labels and scalings of published networks: what they take, and the score that their output gives."""
 
 from __future__ import annotations
 
@@ -54,9 +54,9 @@ def card(kind: str) -> Card:
 
 
 def model(kind: str, run: SDE, network: Callable[[Tensor, Tensor], Tensor]) -> NetworkModel:
-    own = card(kind)
-    assert own.sde is not None
-    return NetworkModel(network, own, run, sde(own.sde), bf16=False)
+    subject = card(kind)
+    assert subject.sde is not None
+    return NetworkModel(network, subject, run, sde(subject.sde), bf16=False)
 
 
 class Recorder:
@@ -73,11 +73,11 @@ class Recorder:
 
 def labels_of(kind: str, steps: int, label_scales: int | None = None, grid: Any = "uniform") -> list[float]:
     """The labels of a whole run, from the first step on."""
-    own = card(kind)
-    assert own.sde is not None
-    recorder = Recorder(6 if own.learned_variance else 3)
+    subject = card(kind)
+    assert subject.sde is not None
+    recorder = Recorder(6 if subject.learned_variance else 3)
     sampler = Sampler(
-        sde(own.sde),
+        sde(subject.sde),
         installed().build("predictors", "reverse_diffusion", {}),
         steps=steps,
         label_scales=label_scales,
@@ -120,10 +120,10 @@ def test_discrete_labels_at_twice_the_cosine_scales() -> None:
 
 def test_strided_subsequences() -> None:
     """``steps`` of 4000 scales: evenly spread and rounded, the first and the last among them; beta anew."""
-    indices = [round(k * 3999 / 249) for k in range(250)]
-    np.testing.assert_allclose(labels_of("cosine", 250)[::-1], [k / 4 for k in indices])
+    steps_of_chain = [round(k * 3999 / 249) for k in range(250)]
+    np.testing.assert_allclose(labels_of("cosine", 250)[::-1], [k / 4 for k in steps_of_chain])
     f = [math.cos((t / 4000 + 0.008) / 1.008 * math.pi / 2) ** 2 for t in range(4001)]
-    products = np.cumprod([1 - min(1 - f[t + 1] / f[t], 0.999) for t in range(4000)])[indices]
+    products = np.cumprod([1 - min(1 - f[t + 1] / f[t], 0.999) for t in range(4000)])[steps_of_chain]
     betas = 1 - products / np.concatenate([[1.0], products[:-1]])
     plan = schedule_of(sde("vp_cosine"), 250)[::-1]
     np.testing.assert_allclose([s.g**2 for s in plan], betas, rtol=1e-9)
@@ -137,11 +137,11 @@ def test_halved_betas() -> None:
     plan = schedule_of(sde("vp"), 2000)[::-1]
     np.testing.assert_allclose([s.g**2 for s in plan], betas, rtol=1e-12)
     sigma = np.sqrt(1 - np.cumprod(1 - betas))
-    network_model = model("vp, discrete", sde("vp"), Recorder())
+    subject = model("vp, discrete", sde("vp"), Recorder())
     x = torch.zeros(1, *SHAPE)
     for i in (0, 1, 1000, 1999):
-        score = network_model.score(x, plan[i])
-        np.testing.assert_allclose(score.numpy(), -1 / sigma[i], rtol=1e-6)
+        result = subject.score(x, plan[i])
+        np.testing.assert_allclose(result.numpy(), -1 / sigma[i], rtol=1e-6)
 
 
 def test_off_the_grid_discrete_labels_are_the_published_ones() -> None:
@@ -150,10 +150,10 @@ def test_off_the_grid_discrete_labels_are_the_published_ones() -> None:
     sigmas = np.geomspace(50, 0.01, 1000)
     for t in (0.0123, 0.5, 0.98765):
         recorder = Recorder()
-        score = model("vp, discrete", sde("vp"), recorder).score(torch.zeros(1, *SHAPE), sde("vp").at(t))
-        np.testing.assert_allclose(score.numpy(), -1 / trained[int(999 * t)], rtol=1e-5)
-        score = model("ve, discrete", sde("ve"), recorder).score(torch.zeros(1, *SHAPE), sde("ve").at(t))
-        np.testing.assert_allclose(score.numpy(), 1 / sigmas[round(999 * (1 - t))], rtol=1e-5)
+        result = model("vp, discrete", sde("vp"), recorder).score(torch.zeros(1, *SHAPE), sde("vp").at(t))
+        np.testing.assert_allclose(result.numpy(), -1 / trained[int(999 * t)], rtol=1e-5)
+        result = model("ve, discrete", sde("ve"), recorder).score(torch.zeros(1, *SHAPE), sde("ve").at(t))
+        np.testing.assert_allclose(result.numpy(), 1 / sigmas[round(999 * (1 - t))], rtol=1e-5)
         np.testing.assert_allclose(recorder.labels, [999 * t, round(999 * (1 - t))], rtol=1e-6)
 
 
@@ -163,28 +163,30 @@ MU, VARIANCE = 0.3, 0.04
 
 def exact(kind: str) -> Callable[[Tensor, Tensor], Tensor]:
     """The network that a training without end would give on Gaussian data, in the card's convention."""
-    own = card(kind)
-    law = sde(own.sde or "")
-    mu, variance = (MU, VARIANCE) if own.data_range[0] == -1 else ((MU + 1) / 2, VARIANCE / 4)
-    count = own.scales or 1
-    a = law.chain(np.linspace(law.eps, 1, count), count)[0] if own.discrete else np.ones(1)
+    subject = card(kind)
+    law = sde(subject.sde or "")
+    mu, variance = (MU, VARIANCE) if subject.data_range[0] == -1 else ((MU + 1) / 2, VARIANCE / 4)
+    count = subject.scales or 1
+    a = law.chain(np.linspace(law.eps, 1, count), count)[0] if subject.discrete else np.ones(1)
 
     def network(x: Tensor, label: Tensor) -> Tensor:
-        value = float(label)
-        if own.labels == "999t":
-            level = law.at(value / 999)
+        number = float(label)
+        if subject.labels == "999t":
+            level = law.at(number / 999)
             alpha, sigma = level.alpha, level.sigma
-        elif own.labels == "sigma":
-            alpha, sigma = 1.0, value
-        elif own.labels == "index_down":
-            alpha, sigma = 1.0, 0.01 * 5000 ** (1 - value / 999)
+        elif subject.labels == "sigma":
+            alpha, sigma = 1.0, number
+        elif subject.labels == "index_down":
+            alpha, sigma = 1.0, 0.01 * 5000 ** (1 - number / 999)
         else:
-            at = value * count / 1000
+            at = number * count / 1000
             alpha = float(np.exp(np.interp(at, np.arange(count), np.log(np.cumprod(a)))))
             sigma = math.sqrt(1 - alpha**2)
         score = (alpha * mu - x) / (alpha**2 * variance + sigma**2)
-        answer = {"noise": -sigma * score, "scaled_score": sigma * score, "score": score}[own.predicts or ""]
-        return torch.cat([answer, torch.zeros_like(answer)], dim=1) if own.learned_variance else answer
+        answer = {"noise": -sigma * score, "scaled_score": sigma * score, "score": score}[
+            subject.predicts or ""
+        ]
+        return torch.cat([answer, torch.zeros_like(answer)], dim=1) if subject.learned_variance else answer
 
     return network
 
@@ -194,8 +196,8 @@ def exact(kind: str) -> Callable[[Tensor, Tensor], Tensor]:
 def test_every_network_serves_every_sde(kind: str, run: str) -> None:
     """On exact networks the score of any SDE is the Gaussian's; a discrete one is asked between scales."""
     law = sde(run)
-    network_model = model(kind, law, exact(kind))
-    assert network_model.native == (run == KINDS[kind]["sde"])
+    subject = model(kind, law, exact(kind))
+    assert subject.native == (run == KINDS[kind]["sde"])
     low, high = law.data_range
     half = (high - low) / 2
     mu, variance = low + (MU + 1) * half, VARIANCE * half**2
@@ -205,16 +207,16 @@ def test_every_network_serves_every_sde(kind: str, run: str) -> None:
         v = level.alpha**2 * variance + level.sigma**2
         x = level.alpha * mu + math.sqrt(v) * torch.randn(4, *SHAPE, generator=draws, dtype=torch.float64)
         expected = (level.alpha * mu - x) / v
-        error = float((network_model.score(x, level) - expected).abs().max() / expected.abs().max())
+        error = float((subject.score(x, level) - expected).abs().max() / expected.abs().max())
         # a native discrete one is asked at the scale below: its sigma is off by up to a scale's share, 2 %
-        assert error < (2e-2 if network_model.native and card(kind).discrete else 1e-4)
+        assert error < (2e-2 if subject.native and card(kind).discrete else 1e-4)
 
 
 @pytest.mark.parametrize(("kind", "steps"), [("vp, discrete", 1000), ("ve, discrete", 1000), ("cosine", 100)])
 def test_native_runs_of_exact_discrete_networks(kind: str, steps: int) -> None:
     """A whole ancestral run comes out where the closed form of an exact score does."""
-    own = card(kind)
-    law = sde(own.sde or "")
+    subject = card(kind)
+    law = sde(subject.sde or "")
     sampler = Sampler(law, installed().build("predictors", "ancestral", {}), steps=steps)
     prior, noise, _ = noise_streams(0, 0, "cpu")
     score = Prediction(model(kind, law, exact(kind)), law)

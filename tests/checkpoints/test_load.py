@@ -31,8 +31,8 @@ SMALL: dict[str, Any] = {"width": 16, "width_low": 64, "blocks": 1, "embedding":
 
 
 def sde(name: str) -> SDE:
-    law: SDE = installed().build("sdes", name, {})
-    return law
+    result: SDE = installed().build("sdes", name, {})
+    return result
 
 
 def exact_model(card: Card, name: str) -> MixtureModel:
@@ -48,18 +48,18 @@ def test_the_exact_checkpoints_are_there() -> None:
 
 @pytest.mark.parametrize("card", EXACT, ids=lambda card: card.name)
 def test_states_are_the_same_images_on_every_data_range(card: Card) -> None:
-    data, color = exact_data(card)
+    data, colour = exact_data(card)
     mean, sd = torch.from_numpy(data.mean), torch.from_numpy(data.variance).sqrt()
     noise = torch.randn(mean.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     for name in RANGES:
         model = exact_model(card, name)
         assert model.shape == card.shape
-        center, spread = torch.from_numpy(model.data.mean), torch.from_numpy(model.data.variance).sqrt()
+        centre, spread = torch.from_numpy(model.data.mean), torch.from_numpy(model.data.variance).sqrt()
         for z in (torch.zeros_like(noise), noise):
             torch.testing.assert_close(
-                model.images(center + spread * z), from_dct(mean + sd * z, color), rtol=0, atol=1e-6
+                model.images(centre + spread * z), from_dct(mean + sd * z, colour), rtol=0, atol=1e-6
             )
-    average = from_dct(mean, color).mean()
+    average = from_dct(mean, colour).mean()
     assert 0.3 < float(average) < 0.7  # CIFAR-10 on [0, 1]
 
 
@@ -135,19 +135,19 @@ def test_edm_preconditioning() -> None:
     draws = torch.Generator().manual_seed(3)
     x = torch.randn(6, 3, 8, 8, generator=draws, dtype=torch.float64)
     sigma = torch.tensor([0.002, 0.02, 0.4, 1.0, 20.0, 80.0], dtype=torch.float64)
-    denoised = denoiser(x, sigma)
+    result = denoiser(x, sigma)
     s = sigma[:, None, None, None]
     root = (s**2 + 0.4**2).sqrt()
     torch.testing.assert_close(network.x, x / root)
     torch.testing.assert_close(network.noise, sigma.log() / 4)
     answer = network(x / root, sigma.log() / 4)
-    torch.testing.assert_close(denoised, 0.4**2 / root**2 * x + s * 0.4 / root * answer)
+    torch.testing.assert_close(result, 0.4**2 / root**2 * x + s * 0.4 / root * answer)
 
 
 def test_edm_denoiser_leaves_clean_data_alone() -> None:
     x = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
-    denoised = EDMDenoiser(Recorder())(x, torch.full((2,), 1e-9, dtype=torch.float64))
-    torch.testing.assert_close(denoised, x, rtol=0, atol=1e-7)
+    result = EDMDenoiser(Recorder())(x, torch.full((2,), 1e-9, dtype=torch.float64))
+    torch.testing.assert_close(result, x, rtol=0, atol=1e-7)
 
 
 def small_unet(seed: int) -> TinyUNet:
@@ -166,13 +166,13 @@ def test_the_unet_keeps_shapes_and_samples_apart(shape: tuple[int, ...]) -> None
     draws = torch.Generator().manual_seed(5)
     x, noise = torch.randn(shape, generator=draws), torch.linspace(-1.5, 1.0, shape[0])
     with torch.no_grad():
-        output = network(x, noise)
+        result = network(x, noise)
         alone = network(x[-1:], noise[-1:])
         other = network(x, noise + 0.5)
-    assert output.shape == shape
-    assert bool(output.isfinite().all())
-    torch.testing.assert_close(output[-1:], alone, rtol=1e-4, atol=1e-5)
-    assert not torch.allclose(output, other, rtol=1e-2, atol=1e-3)  # it listens to the noise level
+    assert result.shape == shape
+    assert bool(result.isfinite().all())
+    torch.testing.assert_close(result[-1:], alone, rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(result, other, rtol=1e-2, atol=1e-3)  # it listens to the noise level
 
 
 def _card(folder: Path, blob: bytes, **changes: Any) -> Card:
@@ -198,10 +198,10 @@ EDM: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
-def test_a_unet_goes_through_its_file_and_card(tmp_path: Path, dtype: torch.dtype) -> None:
+@pytest.mark.parametrize("stored", [torch.float32, torch.float16])
+def test_a_unet_goes_through_its_file_and_card(tmp_path: Path, stored: torch.dtype) -> None:
     network = small_unet(1)
-    state = {name: t.to(dtype) for name, t in network.state_dict().items()}
+    state = {name: t.to(stored) for name, t in network.state_dict().items()}
     card = _card(tmp_path, save(state), **EDM)
     network.load_state_dict({name: t.float() for name, t in state.items()})
     vp = sde("vp")

@@ -35,7 +35,7 @@ class Noise(nn.Module):
         return y
 
 
-def memory_checkpoint(module: nn.Module | None = None, **changes: Any) -> MemoryCheckpoint:
+def build(module: nn.Module | None = None, **changes: Any) -> MemoryCheckpoint:
     torch.manual_seed(0)
     options: dict[str, Any] = {"predicts": "noise", "labels": "999t", "shape": SHAPE}
     return bench.network(Noise() if module is None else module, **options | changes)
@@ -55,7 +55,7 @@ def test_its_score_follows_from_what_it_predicts() -> None:
     module = Noise()
     level, x = law().at(0.5), states(4, *SHAPE)
     with torch.no_grad():
-        score = load_model(memory_checkpoint(module), law(), CPU, installed()).score(x, level)
+        score = load_model(build(module), law(), CPU, installed()).score(x, level)
         expected = -module(x, torch.full((4,), 999 * 0.5)) / level.sigma
     assert torch.allclose(score, expected, rtol=1e-6, atol=1e-6)
 
@@ -66,7 +66,7 @@ def test_it_agrees_with_the_card_of_the_same_weights(name: str) -> None:
     shipped = load_model(card, law(name), CPU, installed())
     denoiser = shipped._network  # type: ignore[attr-defined]
     assert isinstance(denoiser, EDMDenoiser)
-    checkpoint = memory_checkpoint(
+    checkpoint = build(
         denoiser.network, predicts="edm", labels="edm", shape=(3, 32, 32), sigma_data=denoiser.sigma_data
     )
     assert checkpoint.sde is None
@@ -79,7 +79,7 @@ def test_it_agrees_with_the_card_of_the_same_weights(name: str) -> None:
 
 def test_it_is_a_copy() -> None:
     module = Noise()
-    checkpoint = memory_checkpoint(module)
+    checkpoint = build(module)
     before = checkpoint.digest()
     x, level = states(2, *SHAPE), law().at(0.5)
     with torch.no_grad():
@@ -89,7 +89,7 @@ def test_it_is_a_copy() -> None:
         assert torch.equal(first, load_model(checkpoint, law(), CPU, installed()).score(x, level))
     assert module.training
     assert checkpoint.digest() == before
-    assert memory_checkpoint(module).digest() != before
+    assert build(module).digest() != before
 
 
 class Buffered(nn.Module):
@@ -113,7 +113,7 @@ class Buffered(nn.Module):
 def test_all_state_is_hashed(one: Callable[[], nn.Module], other: Callable[[], nn.Module]) -> None:
     def digest(make: Callable[[], nn.Module]) -> str:
         torch.manual_seed(0)
-        return memory_checkpoint(make()).digest()
+        return build(make()).digest()
 
     assert digest(one) == digest(one)
     assert digest(one) != digest(other)
@@ -125,12 +125,12 @@ def activation(x: Tensor) -> Tensor:
 
 def test_its_code_is_that_of_all_of_its_classes_and_functions() -> None:
     inner = Noise(act=activation)
-    checkpoint = memory_checkpoint(nn.Sequential(inner, nn.SiLU()))
+    checkpoint = build(nn.Sequential(inner, nn.SiLU()))
     assert checkpoint.code_objects == (Noise, activation)
 
 
 def test_without_source_it_is_never_cached() -> None:
-    checkpoint = memory_checkpoint()
+    checkpoint = build()
     assert not checkpoint.cacheable
     assert "source" in checkpoint.uncacheable_reason
     coded = checkpoint.model_copy(update={"code": "0123"})
@@ -143,7 +143,7 @@ def test_without_source_it_is_never_cached() -> None:
 def test_an_attribute_that_cannot_be_hashed_is_named() -> None:
     module = nn.Sequential(Noise())
     vars(module[0])["helper"] = object()
-    checkpoint = memory_checkpoint(module).model_copy(update={"code": "0123"})
+    checkpoint = build(module).model_copy(update={"code": "0123"})
     assert not checkpoint.cacheable
     assert checkpoint.uncacheable_reason == "0.helper can't be hashed"
 
@@ -159,12 +159,12 @@ def test_a_hook_is_part_of_its_code() -> None:
         torch.manual_seed(0)
         module.layer.reset_parameters()
         module.register_forward_hook(double)
-    assert memory_checkpoint(first).digest() == memory_checkpoint(second).digest()
-    assert memory_checkpoint(first).code_objects == (Noise, double)
+    assert build(first).digest() == build(second).digest()
+    assert build(first).code_objects == (Noise, double)
 
 
 def test_it_has_the_attributes_of_a_card() -> None:
-    checkpoint = memory_checkpoint(
+    checkpoint = build(
         scales=10, labels="index", name="mine", metric="fid", parameters={"sde": {"eps": 1e-2}}
     )
     assert (checkpoint.exact, checkpoint.needs_reader, checkpoint.discrete) == (False, False, True)
@@ -179,7 +179,7 @@ def test_it_has_the_attributes_of_a_card() -> None:
 def test_a_compiled_module_is_taken_apart() -> None:
     module = Noise()
     compiled: Any = torch.compile(module)
-    assert memory_checkpoint(compiled).digest() == memory_checkpoint(module).digest()
+    assert build(compiled).digest() == build(module).digest()
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_a_compiled_module_is_taken_apart() -> None:
 )
 def test_contradictions_are_one_line(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(BenchError) as caught:
-        memory_checkpoint(**changes)
+        build(**changes)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -207,4 +207,4 @@ def test_a_module_that_cannot_be_copied_is_refused(tmp_path: Path) -> None:
     with (tmp_path / "log").open("w") as handle:
         module.log = handle  # type: ignore[assignment]
         with pytest.raises(BenchError, match="the module can't be copied"):
-            memory_checkpoint(module)
+            build(module)

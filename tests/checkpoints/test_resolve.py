@@ -12,8 +12,8 @@ from tests.support.plugins import empty_registry, installed
 
 
 def card(name: str, **changes: Any) -> Card:
-    entry: Card = installed().get("checkpoints", name).thing
-    return entry.model_copy(update=changes)
+    result: Card = installed().get("checkpoints", name).thing
+    return result.model_copy(update=changes)
 
 
 def law(name: str, **parameters: float) -> SDE:

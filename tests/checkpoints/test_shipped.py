@@ -20,34 +20,34 @@ CPU = torch.device("cpu")
 
 
 def card() -> Card:
-    entry: Card = installed().get("checkpoints", "cifar10-tiny").thing
-    return entry
+    result: Card = installed().get("checkpoints", "cifar10-tiny").thing
+    return result
 
 
 def sde(name: str) -> SDE:
-    law: SDE = installed().build("sdes", name, {})
-    return law
+    result: SDE = installed().build("sdes", name, {})
+    return result
 
 
 def test_card_tells_size_data_steps_seed_and_loss() -> None:
-    own = card()
-    assert (own.files[0].size or 0) in range(1, 8_000_001)
-    own.check()
-    assert "re-encoded copy" in own.data
-    assert {"steps", "images", "seed", "held_out_loss", "curve"} <= set(own.training)
-    curve = list(csv.DictReader((own.folder / own.training["curve"]).read_text().splitlines()))
-    assert int(curve[-1]["step"]) == own.training["steps"]
-    assert float(curve[-1]["held_out_loss_ema"]) == pytest.approx(own.training["held_out_loss"])
+    result = card()
+    assert (result.files[0].size or 0) in range(1, 8_000_001)
+    result.check()
+    assert "re-encoded copy" in result.data
+    assert {"steps", "images", "seed", "held_out_loss", "curve"} <= set(result.training)
+    curve = list(csv.DictReader((result.folder / result.training["curve"]).read_text().splitlines()))
+    assert int(curve[-1]["step"]) == result.training["steps"]
+    assert float(curve[-1]["held_out_loss_ema"]) == pytest.approx(result.training["held_out_loss"])
 
 
 def test_classifier_is_good_enough() -> None:
-    content = tomllib.loads((REGISTRY / "features" / "cifar10-features.toml").read_text())
-    assert content["test_accuracy"] >= 0.85
+    result = tomllib.loads((REGISTRY / "features" / "cifar10-features.toml").read_text())
+    assert result["test_accuracy"] >= 0.85
     curve = list(
         csv.DictReader((REGISTRY / "features" / "cifar10-features.loss.csv").read_text().splitlines())
     )
     # the card's figure is of the float16 weights, the curve's of the float32 ones: a few images differ
-    assert float(curve[-1]["test_accuracy"]) == pytest.approx(content["test_accuracy"], abs=0.003)
+    assert float(curve[-1]["test_accuracy"]) == pytest.approx(result["test_accuracy"], abs=0.003)
 
 
 @pytest.mark.parametrize("ratio", [0.05, 0.5, 5.0])
@@ -92,9 +92,9 @@ def test_quick_run(
     with pytest.raises(SystemExit) as stopped:
         main(arguments.split())
     assert stopped.value.code == 0
-    output = capsys.readouterr().out
-    assert "profile quick" in output
-    assert "--profile paper" in output
+    message = capsys.readouterr().out
+    assert "profile quick" in message
+    assert "--profile paper" in message
     record = json.loads(next((tmp_path / "results" / "records").glob("*.json")).read_text())
     assert record["cost"]["nfe"] == 6
     assert record["metrics"]["fd_cifar10"]["n"] == 4

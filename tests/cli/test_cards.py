@@ -36,22 +36,22 @@ Bench = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
+def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
     """A registry with the fake format, in a working folder with a cache of its own."""
-    new_registry = fake_registry()
+    registry = fake_registry()
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
-    return new_registry
+    return registry
 
 
 @pytest.fixture
-def bench(registry: Registry, capsys: pytest.CaptureFixture[str]) -> Bench:
+def bench(plugins: Registry, capsys: pytest.CaptureFixture[str]) -> Bench:
     """Runs ``bench ARGUMENTS`` there: status, stdout, stderr, neither with anything that is not text."""
-    assert registry.names("readers") == ["fake"]
+    assert plugins.names("readers") == ["fake"]
 
     def call(*arguments: str) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as stop:
-            main(arguments, registry=registry)
+            main(arguments, registry=plugins)
         out, err = capsys.readouterr()
         assert "Traceback" not in out + err
         assert all(line.isprintable() for line in (out + err).splitlines())
@@ -61,7 +61,7 @@ def bench(registry: Registry, capsys: pytest.CaptureFixture[str]) -> Bench:
     return call
 
 
-def add(registry: Registry, name: str, files: list[dict[str, Any]], **changes: str) -> Card:
+def add(plugins: Registry, name: str, files: list[dict[str, Any]], **changes: str) -> Card:
     """A card in ./cards, registered as bench.toml would."""
     path = write_card(Path("cards"), name, files)
     text = path.read_text()
@@ -69,13 +69,13 @@ def add(registry: Registry, name: str, files: list[dict[str, Any]], **changes: s
         text = re.sub(rf"(?m)^{key} = .*$", lambda _, k=key, v=value: f"{k} = {json.dumps(v)}", text)  # type: ignore[misc]
     path.write_text(text)
     Path("bench.toml").write_text('cards = ["cards"]\n')
-    registry.entries = {key: entries for key, entries in registry.entries.items() if key[0] != "checkpoints"}
-    load_cards(registry)
-    new_card: Card = registry.get("checkpoints", name).thing
-    return new_card
+    plugins.entries = {key: entries for key, entries in plugins.entries.items() if key[0] != "checkpoints"}
+    load_cards(plugins)
+    card: Card = plugins.get("checkpoints", name).thing
+    return card
 
 
-def error_of(call: Callable[[], object]) -> str:
+def refused(call: Callable[[], object]) -> str:
     with pytest.raises(BenchError) as caught:
         call()
     assert str(caught.value).isprintable()
@@ -103,8 +103,8 @@ def test_the_list_folds_nowhere_and_cuts_neither_fid_nor_state(
     assert capsys.readouterr().err == ""
 
 
-def test_a_changed_file_under_a_card_without_facts(bench: Bench, registry: Registry) -> None:
-    own = add(registry, "own", [{"name": NAME}])
+def test_a_changed_file_under_a_card_without_facts(bench: Bench, plugins: Registry) -> None:
+    own = add(plugins, "own", [{"name": NAME}])
     for name, body in (("a.pth", BODY), ("longer.pth", content(4000)), ("b.pth", OTHER)):
         Path(name).write_bytes(body)
     assert "recorded, as none is published" in bench("checkpoints", "import", "a.pth", "--card", "own")[1]
@@ -122,43 +122,43 @@ def test_a_changed_file_under_a_card_without_facts(bench: Bench, registry: Regis
     assert import_files(own, Path("longer.pth"), fake_registry())
 
 
-def test_a_size_that_the_card_gives_leaves_no_choice(registry: Registry) -> None:
-    own = add(registry, "own", [{"name": NAME, "bytes": len(BODY), "sha256": sha256(BODY)}])
+def test_a_size_that_the_card_gives_leaves_no_choice(plugins: Registry) -> None:
+    own = add(plugins, "own", [{"name": NAME, "bytes": len(BODY), "sha256": sha256(BODY)}])
     Path("short").write_bytes(SHORTER)
-    assert "remove" not in error_of(lambda: import_files(own, Path("short"), fake_registry()))
+    assert "remove" not in refused(lambda: import_files(own, Path("short"), fake_registry()))
 
 
-def test_a_changed_file_on_a_server(registry: Registry) -> None:
+def test_a_changed_file_on_a_server(plugins: Registry) -> None:
     with Server() as server:
         server.files[NAME] = Served(BODY)
-        own = add(registry, "own", [{"name": NAME, "url": server.url(NAME)}])
+        own = add(plugins, "own", [{"name": NAME, "url": server.url(NAME)}])
         assert pull(own, fake_registry())
         (own.folder / NAME).unlink()
         server.files[NAME] = Served(SHORTER, etag='"two"')
-        assert f"; if it may differ from what was first installed, remove {own.folder}" in error_of(
+        assert f"; if it may differ from what was first installed, remove {own.folder}" in refused(
             lambda: pull(own, fake_registry())
         )
 
 
-def test_a_card_of_a_name_that_is_taken_is_to_be_renamed(bench: Bench, registry: Registry) -> None:
-    add(registry, "own", [{"name": NAME}])
-    add(registry, "more", [{"name": NAME}])
+def test_a_card_of_a_name_that_is_taken_is_to_be_renamed(bench: Bench, plugins: Registry) -> None:
+    add(plugins, "own", [{"name": NAME}])
+    add(plugins, "more", [{"name": NAME}])
     entry = installed().get("checkpoints", "gaussian-cifar10")
-    registry.entries["checkpoints", "own"].insert(0, entry)
+    plugins.entries["checkpoints", "own"].insert(0, entry)
     status, _, err = bench("checkpoints", "show", "own")
     assert status == 2
     assert err.endswith(" and bench.toml cards/own.toml: rename the card cards/own.toml (its key name)\n")
     assert bench("checkpoints", "show", "more")[0] == 0
-    registry.entries["checkpoints", "own"] = [entry, entry]
+    plugins.entries["checkpoints", "own"] = [entry, entry]
     assert bench("checkpoints", "show", "own")[2].endswith(": uninstall one of them\n")
 
 
-def test_show_is_one_view_without_reprs(bench: Bench, registry: Registry) -> None:
+def test_show_is_one_view_without_reprs(bench: Bench, plugins: Registry) -> None:
     long = "a-file-of-quite-a-long-name.bin"
-    add(registry, "own", [{"name": long, "bytes": 3000}])
+    add(plugins, "own", [{"name": long, "bytes": 3000}])
     with Path("cards/own.toml").open("a") as file:
         file.write("[parameters.sde]\nbeta_min = 0.1\n[parameters.predictor]\nclip = true\n")
-    add(registry, "more", [{"name": NAME}])
+    add(plugins, "more", [{"name": NAME}])
     status, out, _ = bench("checkpoints", "show", "own")
     assert status == 0
     for lines in (
@@ -177,9 +177,9 @@ def test_show_is_one_view_without_reprs(bench: Bench, registry: Registry) -> Non
 
 
 def test_nothing_of_a_file_reaches_the_terminal_raw(
-    bench: Bench, registry: Registry, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, plugins: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    add(registry, "own", [{"name": NAME}], summary=HOSTILE, data=HOSTILE, sde=HOSTILE, licence="x" * 5000)
+    add(plugins, "own", [{"name": NAME}], summary=HOSTILE, data=HOSTILE, sde=HOSTILE, licence="x" * 5000)
     for arguments in (("show", "own"), ("checkpoints", "show", "own"), ("list", "checkpoints")):
         status, out, _ = bench(*arguments)
         assert status == 0
@@ -197,12 +197,12 @@ def test_nothing_of_a_file_reaches_the_terminal_raw(
     assert err.startswith(f"bench: checkpoint own: in\\u001b[1mner is of {ESCAPED}xxx")
     assert len(err) < 700
     Path("cards/bad.toml").write_text('"a\\u001b[31m" = 1\n' + Path("cards/own.toml").read_text())
-    add(registry, "more", [{"name": NAME}])
+    add(plugins, "more", [{"name": NAME}])
     assert "a\\u001b[31m: " in bench("checkpoints", "list")[2]
 
 
 @pytest.mark.parametrize(
-    ("text", "most", "expected"),
+    ("text", "most", "output"),
     [
         ("a – b", 200, "a – b"),
         ("a\x9b1m\r\u202e\ud800\U000e0001", None, "a\\u009b1m\\r\\u202e\\ud800\\udb40\\udc01"),
@@ -210,52 +210,52 @@ def test_nothing_of_a_file_reaches_the_terminal_raw(
         ("x" * 300, None, "x" * 300),
     ],
 )
-def test_printable(text: str, most: int | None, expected: str) -> None:
-    assert printable(text, most) == expected
+def test_printable(text: str, most: int | None, output: str) -> None:
+    assert printable(text, most) == output
 
 
-def test_errors_say_the_path_that_was_typed(bench: Bench, registry: Registry) -> None:
-    add(registry, "own", [{"name": NAME}])
+def test_errors_say_the_path_that_was_typed(bench: Bench, plugins: Registry) -> None:
+    add(plugins, "own", [{"name": NAME}])
     Path("sub").mkdir()
     Path("sub/down.pth").write_bytes(b"x" * 100)
     assert bench("checkpoints", "import", "sub/down.pth", "--card", "own")[2] == (
         "bench: checkpoint own: sub/down.pth is not a fake file, or damaged; nothing was installed\n"
     )
-    add(registry, "two", [{"name": "config.json"}, {"name": NAME}])
+    add(plugins, "two", [{"name": "config.json"}, {"name": NAME}])
     Path("sub/config.json").write_text("{}")
     (Path("sub") / NAME).write_bytes(b"x" * 100)
     assert f"two: sub/{NAME} is not a fake" in bench("checkpoints", "import", "sub", "--card", "two")[2]
 
 
 def test_a_complaint_that_names_no_file_begins_with_the_path(
-    registry: Registry, monkeypatch: pytest.MonkeyPatch
+    plugins: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuses(*_: object) -> None:
         raise BenchError("its tensors are of another network")
 
     monkeypatch.setattr("tests.support.served.Fake.read", refuses)
     Path("html.pth").write_bytes(BODY)
-    own = add(registry, "own", [{"name": NAME}])
-    assert error_of(lambda: import_files(own, Path("html.pth"), fake_registry())) == (
+    own = add(plugins, "own", [{"name": NAME}])
+    assert refused(lambda: import_files(own, Path("html.pth"), fake_registry())) == (
         "checkpoint own: html.pth: its tensors are of another network; nothing was installed"
     )
 
 
 @pytest.mark.parametrize("suffix", ["pth", "pt", "pkl", "safetensors"])
 @pytest.mark.parametrize("known", [True, False])
-def test_a_web_page_is_told(registry: Registry, suffix: str, known: bool) -> None:
+def test_a_web_page_is_told(plugins: Registry, suffix: str, known: bool) -> None:
     facts: dict[str, Any] = {"bytes": len(BODY), "sha256": sha256(BODY)} if known else {}
-    own = add(registry, "own", [{"name": f"weights.{suffix}"} | facts])
+    own = add(plugins, "own", [{"name": f"weights.{suffix}"} | facts])
     Path(f"html.{suffix}").write_bytes(PAGE)
-    assert error_of(lambda: import_files(own, Path(f"html.{suffix}"), fake_registry())) == (
+    assert refused(lambda: import_files(own, Path(f"html.{suffix}"), fake_registry())) == (
         f"checkpoint own: html.{suffix} is a web page, not the file: fetch it in a browser; "
         "nothing was installed"
     )
 
 
-def test_what_is_no_regular_file(registry: Registry) -> None:
-    own = add(registry, "own", [{"name": NAME}])
-    two = add(registry, "two", [{"name": "config.json"}, {"name": NAME}])
+def test_what_is_no_regular_file(plugins: Registry) -> None:
+    own = add(plugins, "own", [{"name": NAME}])
+    two = add(plugins, "two", [{"name": "config.json"}, {"name": NAME}])
     Path("folder").mkdir()
     os.mkfifo("fifo")
     Path("loop").symlink_to("loop")
@@ -269,17 +269,17 @@ def test_what_is_no_regular_file(registry: Registry) -> None:
         ("fifo/x", "there is no file fifo/x"),
         ("x" * 300, "can't be read: File name too long"),
     ):
-        assert message in error_of(lambda name=name: import_files(own, Path(name), fake_registry()))  # type: ignore[misc]
+        assert message in refused(lambda name=name: import_files(own, Path(name), fake_registry()))  # type: ignore[misc]
     (Path("folder") / "config.json").mkdir()
-    assert "folder/config.json is not a regular file" in error_of(
+    assert "folder/config.json is not a regular file" in refused(
         lambda: import_files(two, Path("folder"), fake_registry())
     )
     (Path("folder") / NAME).write_bytes(BODY)
     assert import_files(own, Path("folder"), fake_registry())
 
 
-def test_verify_tells_what_is_absent(bench: Bench, registry: Registry) -> None:
-    add(registry, "own", [{"name": NAME, "url": "https://example.org/x"}])
+def test_verify_tells_what_is_absent(bench: Bench, plugins: Registry) -> None:
+    add(plugins, "own", [{"name": NAME, "url": "https://example.org/x"}])
     assert bench("checkpoints", "verify", "own") == (1, "absent  own  bench checkpoints pull own\n", "")
     assert bench("checkpoints", "verify") == (0, "", "")
 
@@ -287,8 +287,8 @@ def test_verify_tells_what_is_absent(bench: Bench, registry: Registry) -> None:
 def test_of_many_names_the_nearest_are_told() -> None:
     many = [f"checkpoint-{i}" for i in range(SHORT)]
     assert did_you_mean("checkpoint-x", many, "bench list").endswith("checkpoint-9)")
-    suggestion = did_you_mean("checkpoint-x", [*many, "else"], "bench list")
-    assert re.fullmatch(r" \(did you mean ('checkpoint-\d'( or )?){3}\? bench list shows all\)", suggestion)
+    report = did_you_mean("checkpoint-x", [*many, "else"], "bench list")
+    assert re.fullmatch(r" \(did you mean ('checkpoint-\d'( or )?){3}\? bench list shows all\)", report)
     assert did_you_mean("zzz", [*many, "else"], "bench list") == " (bench list shows all)"
     with pytest.raises(BenchError) as caught:
         installed().get("checkpoints", "gausian-cifar10")
@@ -298,10 +298,10 @@ def test_of_many_names_the_nearest_are_told() -> None:
     )
 
 
-def test_leftovers_of_other_checkpoints_are_cleared_unless_someone_is_at_work(registry: Registry) -> None:
+def test_leftovers_of_other_checkpoints_are_cleared_unless_someone_is_at_work(plugins: Registry) -> None:
     from filelock import FileLock
 
-    own = add(registry, "own", [{"name": NAME}])
+    own = add(plugins, "own", [{"name": NAME}])
     Path("a").write_bytes(BODY)
     for name in ("killed", "working", "moving"):
         for area in ("staging", "aside") if name == "moving" else ("staging",):
@@ -325,21 +325,21 @@ def test_a_long_import_into_a_pipe_says_what_it_does(
         display(Working("copying quickly"))
         display(Working("checking [b]x[/b]\x1b"))
         deadline = time.monotonic() + 20
-        output = ""
-        while not output and time.monotonic() < deadline:
+        message = ""
+        while not message and time.monotonic() < deadline:
             time.sleep(0.01)
-            output = capsys.readouterr().out
+            message = capsys.readouterr().out
         display(Working("reading x"))
     time.sleep(0.4)
-    assert output == "checking [b]x[/b]\\u001b …\n"
+    assert message == "checking [b]x[/b]\\u001b …\n"
     assert capsys.readouterr().out == ""
 
 
 def test_a_relative_cache_is_absolute(
-    bench: Bench, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, plugins: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BENCH_CACHE", "here/cache")
-    add(registry, "own", [{"name": NAME}])
+    add(plugins, "own", [{"name": NAME}])
     Path("a").write_bytes(BODY)
     place = tmp_path / "here" / "cache" / "checkpoints" / "own"
     assert f"installed own in {place}\n" in bench("checkpoints", "import", "a", "--card", "own")[1]
@@ -348,16 +348,16 @@ def test_a_relative_cache_is_absolute(
     monkeypatch.setenv("XDG_CACHE_HOME", "there")
     assert cache.root() == tmp_path / "there" / "sampler-bench"
     monkeypatch.setenv("BENCH_CACHE", "~nobody-of-this-name/cache")
-    assert "set BENCH_CACHE to an absolute path" in error_of(cache.root)
+    assert "set BENCH_CACHE to an absolute path" in refused(cache.root)
 
 
-@pytest.mark.parametrize(("width", "visible"), [(80, False), (120, True)])
+@pytest.mark.parametrize(("width", "report"), [(80, False), (120, True)])
 def test_a_narrow_list_leaves_out_where_things_are_from(
-    width: int, visible: bool, monkeypatch: pytest.MonkeyPatch
+    width: int, report: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     screen = io.StringIO()
     monkeypatch.setattr("bench.cli.console.console", lambda: Console(file=screen, width=width))
     with pytest.raises(SystemExit):
         main(["list", "checkpoints"])
-    assert ("sampler-bench" in screen.getvalue()) == visible
+    assert ("sampler-bench" in screen.getvalue()) == report
     assert re.search(r"gaussian-cifar10 +\w+ \w+", screen.getvalue())

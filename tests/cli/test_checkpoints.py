@@ -20,6 +20,7 @@ from rich.console import Console
 from bench import BenchError, cache
 from bench import download as fetch
 from bench.cli import main
+from bench.cli.console import amount
 from bench.plan.installed import load_cards
 from bench.plan.settings import card_folders
 from tests.support.plugins import installed
@@ -34,9 +35,9 @@ Bench = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    with Server() as new_server:
-        new_server.files = {name: Served(BODY) for name in ("one.bin", "two.bin")}
-        yield new_server
+    with Server() as running:
+        running.files = {name: Served(BODY) for name in ("one.bin", "two.bin")}
+        yield running
 
 
 @pytest.fixture
@@ -56,13 +57,13 @@ def folder(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
 @pytest.fixture
 def bench(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Bench:
     """Runs ``bench checkpoints ARGUMENTS`` there: status, stdout, stderr."""
-    registry = fake_registry()
-    load_cards(registry, folder)
+    result = fake_registry()
+    load_cards(result, folder)
     monkeypatch.setattr(fetch, "PAUSES", ())
 
     def call(*arguments: str) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as stop:
-            main(["checkpoints", *arguments], registry=registry)
+            main(["checkpoints", *arguments], registry=result)
         out, err = capsys.readouterr()
         assert "Traceback" not in out + err
         assert isinstance(stop.value.code, int)
@@ -103,25 +104,25 @@ def rows(bench: Bench) -> dict[str, dict[str, Any]]:
 
 
 def test_list_tells_what_is_here_and_how_the_rest_is_had(bench: Bench) -> None:
-    table = rows(bench)
-    assert {name: row["state"] for name, row in table.items()} == {
+    result = rows(bench)
+    assert {name: row["state"] for name, row in result.items()} == {
         "one": "pull",
         "two": "pull",
         "three": "by hand",
     }
-    assert (table["one"]["bytes"], table["two"]["bytes"]) == (300_000, None)
-    assert (table["one"]["sde"], table["one"]["noise_levels"], table["one"]["fid"]) == (
+    assert (result["one"]["bytes"], result["two"]["bytes"]) == (300_000, None)
+    assert (result["one"]["sde"], result["one"]["noise_levels"], result["one"]["fid"]) == (
         "vp",
         "continuous",
         2.5,
     )
-    assert table["one"]["how_to_get"] == "bench checkpoints pull one"
-    assert table["one"]["from"] == "bench.toml cards/one.toml"
+    assert result["one"]["how_to_get"] == "bench checkpoints pull one"
+    assert result["one"]["from"] == "bench.toml cards/one.toml"
     assert bench("pull", "one", "two")[0] == 0
-    table = rows(bench)
-    assert (table["one"]["state"], table["two"]["state"]) == ("installed", "installed")
-    assert table["two"]["bytes"] == 300_000
-    (Path(table["one"]["folder"]) / "one.bin").write_bytes(BODY[:-1])
+    result = rows(bench)
+    assert (result["one"]["state"], result["two"]["state"]) == ("installed", "installed")
+    assert result["two"]["bytes"] == 300_000
+    (Path(result["one"]["folder"]) / "one.bin").write_bytes(BODY[:-1])
     assert rows(bench)["one"]["state"] == "damaged"
     _, out, _ = bench("list")
     assert re.search(r"two +vp +cont\. +2\.50 +300 kB +installed", out)
@@ -130,10 +131,10 @@ def test_list_tells_what_is_here_and_how_the_rest_is_had(bench: Bench) -> None:
 def test_list_tells_of_the_shipped_ones(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         main(["checkpoints", "list", "--json"])
-    entries = {row["name"]: row for row in json.loads(capsys.readouterr().out)["checkpoints"]}
+    output = {row["name"]: row for row in json.loads(capsys.readouterr().out)["checkpoints"]}
     assert stop.value.code == 0
-    assert set(entries) == {entry.name for entry in installed().of_kind("checkpoints")}
-    assert (entries["gaussian-cifar10"]["state"], entries["gaussian-cifar10"]["bytes"]) == ("shipped", 24904)
+    assert set(output) == {entry.name for entry in installed().of_kind("checkpoints")}
+    assert (output["gaussian-cifar10"]["state"], output["gaussian-cifar10"]["bytes"]) == ("shipped", 24904)
 
 
 def test_pull_then_path_show_verify(bench: Bench, folder: Path, server: Server) -> None:
@@ -146,13 +147,13 @@ def test_pull_then_path_show_verify(bench: Bench, folder: Path, server: Server) 
     assert f"installed two in {place}" in out
     assert f"two.bin: sha256 {sha256(BODY)}, recorded, as none is published" in out
     assert bench("pull", "two") == (0, f"two is installed already: {place}\n", "")
-    assert len(server.files["two.bin"].requested_ranges) == 1
+    assert len(server.files["two.bin"].requests) == 1
     assert bench("path", "two") == (0, f"{place}\n", "")
     assert f"sha256 {sha256(BODY)} (recorded at first installation)" in bench("show", "two")[1]
-    description = json.loads(bench("show", "two", "--json")[1])
-    assert description["card"]["name"] == description["name"] == "two"
-    assert (description["state"], description["folder"]) == ("installed", str(place))
-    assert description["files"][0]["sha256"] == sha256(BODY)
+    output = json.loads(bench("show", "two", "--json")[1])
+    assert output["card"]["name"] == output["name"] == "two"
+    assert (output["state"], output["folder"]) == ("installed", str(place))
+    assert output["files"][0]["sha256"] == sha256(BODY)
     assert f"sha256 {sha256(BODY)} (published)" in bench("show", "three")[1]
     assert "fetch three.bin from https://example.org/page" in bench("show", "three")[1]
     assert bench("verify") == (0, "ok      two  1 file, 300 kB\n", "")
@@ -218,7 +219,7 @@ def test_killed_midway_the_same_command_goes_on(bench: Bench, folder: Path, serv
     assert not cache.folder("one").exists()
     had = part()
     assert bench("pull", "one")[0] == 0
-    assert server.files["one.bin"].requested_ranges == [None, f"bytes={had}-"]
+    assert server.files["one.bin"].requests == [None, f"bytes={had}-"]
     assert server.files["one.bin"].sent[1] == len(BODY) - had
     assert bench("verify", "one")[0] == 0
 
@@ -252,7 +253,7 @@ def test_two_processes_fetch_once(bench: Bench, folder: Path, server: Server) ->
     assert (first.returncode, second.returncode) == (0, 0)
     assert "installed one in" in outs[0]
     assert outs[1].startswith("one is installed already")
-    assert len(served.requested_ranges) == 2
+    assert len(served.requests) == 2
     assert bench("verify", "one")[0] == 0
 
 
@@ -260,10 +261,10 @@ def test_cards_that_bench_toml_names(folder: Path) -> None:
     (folder / "cards" / "bad.toml").write_text("name = 1")
     write_card(folder / "more", "gaussian-cifar10", [{"name": "x"}])
     (folder / "bench.toml").write_text('cards = ["cards", "more"]\n')
-    registry = installed().copy()
-    load_cards(registry)
-    assert registry.get("checkpoints", "one").distribution == "bench.toml"
-    broken, clash = (problem.message for problem in registry.all_problems())
+    result = installed().copy()
+    load_cards(result)
+    assert result.get("checkpoints", "one").distribution == "bench.toml"
+    broken, clash = (problem.message for problem in result.all_problems())
     assert broken.startswith(f"card {folder}/cards/bad.toml: ")
     assert broken.endswith("; the card was skipped")
     assert "bench.toml more/gaussian-cifar10.toml" in clash
@@ -271,16 +272,24 @@ def test_cards_that_bench_toml_names(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("toml", "message"),
+    ("toml", "line"),
     [
         ('cards = ["nowhere"]', "bench.toml: cards: there is no folder "),
         ('cards = "cards"', "bench.toml: cards: "),
         ('card = ["cards"]', "unknown key 'card' (did you mean 'cards'?"),
     ],
 )
-def test_a_mistake_about_cards_is_one_line(folder: Path, toml: str, message: str) -> None:
+def test_a_mistake_about_cards_is_one_line(folder: Path, toml: str, line: str) -> None:
     (folder / "bench.toml").write_text(toml)
     with pytest.raises(BenchError) as caught:
         card_folders()
-    assert message in str(caught.value)
+    assert line in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [(None, ""), (7, "7 B"), (999, "999 B"), (1000, "1 kB"), (5_841_848, "5.84 MB"), (2 * 10**9, "2 GB")],
+)
+def test_amounts(size: int | None, text: str) -> None:
+    assert amount(size) == text

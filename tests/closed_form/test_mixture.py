@@ -29,9 +29,9 @@ BLOCK = (slice(None), slice(None), slice(0, 8), slice(0, 8))
 @pytest.fixture(scope="module")
 def model() -> MixtureModel:
     card = installed().get("checkpoints", "gmm-cifar10").thing
-    mixture = load_model(card, sde("vp"), torch.device("cpu"), installed())
-    assert isinstance(mixture, MixtureModel)
-    return mixture
+    loaded_model = load_model(card, sde("vp"), torch.device("cpu"), installed())
+    assert isinstance(loaded_model, MixtureModel)
+    return loaded_model
 
 
 @pytest.fixture(scope="module")
@@ -73,8 +73,8 @@ def test_component_shares(lowest: MixtureModel, samples: torch.Tensor) -> None:
     """Homogeneity of the two rows of counts: the exact draws' own noise is part of the test."""
     drawn, right = exact_shares(lowest)
     assert right > 0.95
-    counts = torch.bincount(lowest.component(samples[BLOCK]), minlength=len(drawn)).double().numpy()
-    assert stats.chi2_contingency(np.stack([counts, drawn])).pvalue > P
+    components = torch.bincount(lowest.component(samples[BLOCK]), minlength=len(drawn)).double().numpy()
+    assert stats.chi2_contingency(np.stack([components, drawn])).pvalue > P
 
 
 def test_low_frequencies(model: MixtureModel, samples: torch.Tensor) -> None:

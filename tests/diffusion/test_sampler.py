@@ -111,11 +111,11 @@ def test_orders(law: str, order: str, corrected: int, moves: int) -> None:
 @pytest.mark.parametrize("law", ["ve", "vp", "subvp"])
 def test_solvers(law: str, solver: str) -> None:
     """One call for the slope at the start, one to guess the first step, six per step."""
-    instance = installed().build("solvers", solver, {"tol": 1e-4})
-    calls, reports = count(law, solver=instance, denoise="none")
+    part = installed().build("solvers", solver, {"tol": 1e-4})
+    calls, reports = count(law, solver=part, denoise="none")
     assert calls % 6 == 2
     assert reports == [(k, None) for k in range(1, calls + 1)]
-    assert count(law, solver=instance, denoise="tweedie")[0] == calls + 1
+    assert count(law, solver=part, denoise="tweedie")[0] == calls + 1
 
 
 class Broken(Predictor):

@@ -33,7 +33,7 @@ def outputs(notebook: nbformat.NotebookNode) -> dict[str, list[str]]:
 
 def test_the_notebook_ends_in_a_table_and_a_picture(tmp_path: Path) -> None:
     shutil.copy(NOTEBOOK, tmp_path)
-    notebook = nbformat.read(tmp_path / NOTEBOOK.name, as_version=4)
+    notebook = nbformat.read(tmp_path / NOTEBOOK.name, as_version=4)  # type: ignore[no-untyped-call]
     NotebookClient(notebook, timeout=240, resources={"metadata": {"path": str(tmp_path)}}).execute()
     texts = outputs(notebook)
     assert texts["image/png"]
@@ -50,5 +50,5 @@ def test_the_notebook_ends_in_a_table_and_a_picture(tmp_path: Path) -> None:
 
 
 def test_the_committed_notebook_has_no_outputs() -> None:
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    notebook = nbformat.read(NOTEBOOK, as_version=4)  # type: ignore[no-untyped-call]
     assert all(not cell.get("outputs") for cell in notebook.cells)

@@ -73,7 +73,8 @@ class Moody(Predictor):
     def nfe(self, steps: int) -> int | None:
         if self.mood == "a fraction":
             return 2.5  # type: ignore[return-value]
-        return self._raise("nfe") or steps
+        self._raise("nfe")
+        return steps
 
     def resolve(self, sde: SDE) -> Predictor:
         self._raise("resolve")
@@ -129,7 +130,7 @@ class MoodyMetric(Metric):
 
     name = "moody_metric"
 
-    def check(self, task: Task, shape: tuple[int, int, int], samples: int) -> None:
+    def check(self, task: Task, shape: tuple[int, ...], samples: int) -> None:
         raise LookupError("no such shape")
 
     def start(self, context: MetricContext) -> MetricState:
@@ -305,7 +306,13 @@ def test_an_unplanned_run_has_an_identity_of_its_own_settings(
         return run
 
     assert unplanned().fingerprint == unplanned().fingerprint
-    variants = [{}, {"steps": 31}, {"seed": 1}, {"samples": 24}, {"parameters": {"sde": {"eps": "1e-4"}}}]
+    variants: list[dict[str, Any]] = [
+        {},
+        {"steps": 31},
+        {"seed": 1},
+        {"samples": 24},
+        {"parameters": {"sde": {"eps": "1e-4"}}},
+    ]
     assert len({unplanned(**changes).fingerprint for changes in variants}) == len(variants)
     assert json.loads(unplanned().identity.model_dump_json())["predictor"]["name"] == "moody"
 

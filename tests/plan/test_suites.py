@@ -334,7 +334,7 @@ CELLS = '[[suites.s.cells]]\nsde = "vp"\npredictor = "ancestral"\nsteps = 30\n'
             CELLS + 'corrector = "langvin"\n',
             "suite s: vp ancestral + langvin: unknown corrector 'langvin' (did you mean",
         ),
-        (CELLS.replace("30", "[30, 40]"), "two cells stand at vp ancestral: tell them apart"),
+        (CELLS.replace("30", "[30, 40]"), "two cells have the place vp ancestral: distinguish them"),
         (CELLS.replace('"vp"', "[]"), "suite s: a list of its cells is empty"),
         (CELLS + 'row = "{predictor"\n', "'{predictor' can't be filled in: "),
         (CELLS + 'column = "{steps:zz}"\n', "'{steps:zz}' can't be filled in: "),

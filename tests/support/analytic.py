@@ -47,12 +47,12 @@ def recorded_model(dtype: torch.dtype = torch.float64) -> Model:
 
 def sde(name: str, **parameters: float) -> SDE:
     """A registered SDE."""
-    instance: SDE = installed().build("sdes", name, parameters)
-    return instance
+    law: SDE = installed().build("sdes", name, parameters)
+    return law
 
 
 class Replay:
-    """Noise that hands out ``draws`` one by one; asking for more than there is fails."""
+    """Noise that hands out ``draws`` one by one; a draw beyond them is an error."""
 
     def __init__(self, draws: Tensor) -> None:
         self.draws = draws
@@ -65,7 +65,7 @@ class Replay:
         return draw
 
 
-def relative(values: Tensor | Array, expected: Tensor | Array) -> float:
+def relative(result: Tensor | Array, expected: Tensor | Array) -> float:
     """Largest difference, relative to the largest expected magnitude."""
-    difference, scale = np.abs(np.asarray(values) - np.asarray(expected)), np.abs(np.asarray(expected))
+    difference, scale = np.abs(np.asarray(result) - np.asarray(expected)), np.abs(np.asarray(expected))
     return float(difference.max() / scale.max())

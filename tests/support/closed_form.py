@@ -1,4 +1,4 @@
-"""What each built-in sampler makes of Gaussian data, written from the paper's formulas alone.
+"""The result of each built-in sampler on Gaussian data, written from the paper's formulas alone.
 
 Nothing here reads the plugins' coefficients: this is the other side of the comparison. Data has mean
 ``mu`` and variance ``lam`` per coefficient, so the score at a scale is ``(alpha mu - x) / v`` with
@@ -73,8 +73,8 @@ class Law:
             return float(self.sigma_min * (self.sigma_max / self.sigma_min) ** t)
         if self.name == "ve_exp":
             return math.sqrt((25.0 ** (2 * t) - 1) / (2 * math.log(25)))
-        alpha_squared = self.alpha(t) ** 2
-        return 1 - alpha_squared if self.name == "subvp" else math.sqrt(1 - alpha_squared)
+        square = self.alpha(t) ** 2
+        return 1 - square if self.name == "subvp" else math.sqrt(1 - square)
 
     def drift(self, t: float) -> float:
         if self.name == "vp_cosine":
@@ -109,26 +109,26 @@ def cosine_products() -> list[float]:
 
 
 class Moments:
-    """The recursion: mean ``m``, variance ``s``, ``mean_variance``: ``s`` without the last noise."""
+    """The recursion: mean ``m``, variance ``s``, and ``noiseless``, the variance without the last noise."""
 
-    def __init__(self, mu: Array, lam: Array, law: Law, label_times: dict[float, float]) -> None:
-        """``label_times``: the time that the score is taken at, by the scale's own."""
-        self.mu, self.lam, self.law, self.label_times = mu, lam, law, label_times
+    def __init__(self, mu: Array, lam: Array, law: Law, labels: dict[float, float]) -> None:
+        """``labels``: the time at which the score is taken, by the level's own."""
+        self.mu, self.lam, self.law, self.labels = mu, lam, law, labels
         self.m = np.zeros_like(mu)
         self.s = np.full_like(lam, law.prior_variance)
-        self.mean_variance = self.s
+        self.noiseless = self.s
 
     def update(self, t: float, a: float, b: float, c2: float) -> None:
         """``x <- a x + b score(x, t) + sqrt(c2) z``."""
-        t = self.label_times.get(t, t)
+        t = self.labels.get(t, t)
         alpha, sigma = self.law.alpha(t), self.law.sigma(t)
         v = alpha**2 * self.lam + sigma**2
         self.m = a * self.m + b * (alpha * self.mu - self.m) / v
-        self.mean_variance = (a - b / v) ** 2 * self.s
-        self.s = self.mean_variance + c2
+        self.noiseless = (a - b / v) ** 2 * self.s
+        self.s = self.noiseless + c2
 
     def score_norm(self, t: float) -> float:
-        t = self.label_times.get(t, t)
+        t = self.labels.get(t, t)
         alpha, sigma = self.law.alpha(t), self.law.sigma(t)
         v = alpha**2 * self.lam + sigma**2
         return mean_norm((alpha * self.mu - self.m) / v, self.s / v**2)
@@ -167,8 +167,8 @@ def predict(state: Moments, case: Case, i: int, times: Array) -> None:
             g2 = sigmas[1] ** 2 - sigmas[0] ** 2
             state.update(t, 1.0, g2, sigmas[0] ** 2 * g2 / sigmas[1] ** 2)
         elif law.name == "vp":
-            ratio = math.sqrt(1 - beta)
-            state.update(t, 1 / ratio, beta / ratio, beta)
+            a = math.sqrt(1 - beta)
+            state.update(t, 1 / a, beta / a, beta)
         else:
             # t = 0 is clean data: alpha = 1, sigma = 0
             a = law.alpha(t) / law.alpha(below)
@@ -219,13 +219,11 @@ def moments(case: Case, mu: Array, lam: Array) -> tuple[Array, Array]:
     """Mean and variance per coefficient of the run's samples."""
     law = Law(case.sde)
     times = law.times(case.steps)
-    label_times = {}
+    labels = {}
     if case.label_scales is not None:
-        known = law.times(case.label_scales)
-        label_times = {
-            float(t): float(known[i * case.label_scales // case.steps]) for i, t in enumerate(times)
-        }
-    state = Moments(mu, lam, law, label_times)
+        trained = law.times(case.label_scales)
+        labels = {float(t): float(trained[i * case.label_scales // case.steps]) for i, t in enumerate(times)}
+    state = Moments(mu, lam, law, labels)
     for i in reversed(range(case.steps)):
         if case.order == "corrector_first":
             correct(state, case, i, times)
@@ -233,7 +231,7 @@ def moments(case: Case, mu: Array, lam: Array) -> tuple[Array, Array]:
         if case.order == "predictor_first" and i > 0:
             correct(state, case, i - 1, times)
     if case.denoise == "mean":
-        return state.m, state.mean_variance
+        return state.m, state.noiseless
     if case.denoise == "tweedie":
         alpha, sigma = law.alpha(law.eps), law.sigma(law.eps)
         state.update(law.eps, 1 / alpha, sigma**2 / alpha, 0.0)

@@ -86,6 +86,7 @@ def appears(path: Path, text: str = "") -> None:
 
 
 def _child(request: dict[str, Any]) -> None:
+    import bench.engine.batch
     import bench.engine.loop
     from bench.cli import main
 
@@ -94,7 +95,7 @@ def _child(request: dict[str, Any]) -> None:
     for stream, name in ((0, os.devnull), (1, f"{request['log']}.out"), (2, f"{request['log']}.err")):
         flags = os.O_RDONLY if stream == 0 else os.O_WRONLY | os.O_CREAT | os.O_TRUNC
         os.dup2(os.open(name, flags), stream)
-    original = bench.engine.loop.attempt_batch
+    original = bench.engine.batch.attempt_batch
     log = os.open("sampled", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
     def attempt_batch(batch: Batch, **options: Any) -> Outcome:
@@ -105,7 +106,7 @@ def _child(request: dict[str, Any]) -> None:
         time.sleep(PAUSE)
         return original(batch, **options)
 
-    bench.engine.loop.attempt_batch = attempt_batch  # type: ignore[assignment]
+    bench.engine.loop.attempt_batch = attempt_batch  # type: ignore[assignment, attr-defined]
     if "die" in request:
         _die_writing(request["die"])
     while "gate" in request and not Path(request["gate"]).exists():

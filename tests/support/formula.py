@@ -23,14 +23,14 @@ of ours that is computed in float64 has no other error, and these weights are ha
 @cache
 def recorded(name: str) -> Mapping[str, NDArray[np.float32]]:
     """The arrays of a fixture."""
-    with np.load(FIXTURES / name) as archive:
-        return dict(archive)
+    with np.load(FIXTURES / name) as result:
+        return dict(result)
 
 
 def shapes(name: str, network: str) -> dict[str, tuple[int, ...]]:
     """The tensors of a recorded network, in its own order."""
-    sizes: dict[str, list[int]] = json.loads(str(recorded(name)[f"{network}/tensors"]))
-    return {tensor: tuple(shape) for tensor, shape in sizes.items()}
+    report: dict[str, list[int]] = json.loads(str(recorded(name)[f"{network}/tensors"]))
+    return {tensor: tuple(shape) for tensor, shape in report.items()}
 
 
 def parameter(k: int, name: str, shape: tuple[int, ...]) -> Tensor:
@@ -41,7 +41,7 @@ def parameter(k: int, name: str, shape: tuple[int, ...]) -> Tensor:
     return torch.tensor(values.reshape(shape), dtype=torch.float32)
 
 
-def relative(output: Tensor, expected: NDArray[np.float32]) -> float:
+def relative(result: Tensor, expected: NDArray[np.float32]) -> float:
     """Largest difference in units of the largest value wanted."""
-    assert output.shape == expected.shape
-    return float(np.abs(output.numpy() - expected).max() / np.abs(expected).max())
+    assert result.shape == expected.shape
+    return float(np.abs(result.numpy() - expected).max() / np.abs(expected).max())

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+import bench.engine.batch
 import bench.engine.loop
 from bench import Batch, Outcome, Record
 from bench.cli import main
@@ -33,7 +34,7 @@ def exit_status(*arguments: str, registry: Registry | None = None) -> int:
 def computed_batches(monkeypatch: pytest.MonkeyPatch) -> list[Batch]:
     """A list that every batch enters when its computation begins."""
     batches: list[Batch] = []
-    original = bench.engine.loop.attempt_batch
+    original = bench.engine.batch.attempt_batch
 
     def spy(batch: Batch, **options: Any) -> Outcome:
         batches.append(batch)

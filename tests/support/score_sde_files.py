@@ -21,20 +21,20 @@ FOLDER = FIXTURES_PATH / "score_sde"
 @cache
 def networks() -> dict[str, Any]:
     """Configuration and tensors of every recorded network, by name."""
-    content: dict[str, Any] = json.loads((FOLDER / "networks.json").read_text())
-    return content
+    result: dict[str, Any] = json.loads((FOLDER / "networks.json").read_text())
+    return result
 
 
 @cache
 def recorded() -> dict[str, Array]:
     """Inputs x, t and the scores ``NAME/raw``, ``NAME/ema``."""
-    with np.load(FOLDER / "scores.npz") as archive:
-        return {name: np.asarray(archive[name], dtype=np.float64) for name in archive.files}
+    with np.load(FOLDER / "scores.npz") as result:
+        return {name: np.asarray(result[name], dtype=np.float64) for name in result.files}
 
 
 def tensors(name: str, phase: float = 0.0) -> dict[str, Tensor]:
     """Every tensor of a network by its published name, from the formula; ``phase`` 0.5 is the average."""
-    model, state = networks()[name]["model"], {}
+    model, result = networks()[name]["model"], {}
     for key, shape, number in networks()[name]["tensors"]:
         j = np.arange(int(np.prod(shape)))
         if number == "buffer":
@@ -45,8 +45,8 @@ def tensors(name: str, phase: float = 0.0) -> dict[str, Tensor]:
         else:
             values = 0.1 * np.sin(number + 0.7 * j + phase)
             values = values + (len(shape) == 1 and key.endswith("weight"))
-        state[key] = torch.from_numpy(values.reshape(shape)).float()
-    return state
+        result[key] = torch.from_numpy(values.reshape(shape)).float()
+    return result
 
 
 def published(name: str) -> dict[str, Any]:
@@ -105,7 +105,7 @@ def card(name: str, folder: Path, file: str, /, **changes: Any) -> Card:
         "labels": labels,
         "network": network(name),
     }
-    new_card = Card(**fields | changes)
-    assert new_card.contradiction() == ""
-    new_card._home = folder
-    return new_card
+    instance = Card(**fields | changes)
+    assert instance.contradiction() == ""
+    instance._home = folder
+    return instance

@@ -99,7 +99,7 @@ class Served:
     statuses: list[int] = dataclasses.field(default_factory=list)
     to: str | None = None
     """Where it redirects to."""
-    requested_ranges: list[str | None] = dataclasses.field(default_factory=list)
+    requests: list[str | None] = dataclasses.field(default_factory=list)
     """The Range of each request."""
     sent: list[int] = dataclasses.field(default_factory=list)
 
@@ -138,8 +138,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         served = self.server.files[self.path[1:]]
-        requested = self.headers.get("Range")
-        served.requested_ranges.append(requested)
+        span = self.headers.get("Range")
+        served.requests.append(span)
         status = served.statuses.pop(0) if served.statuses else 302 if served.to else 200
         if status != 200:
             self.send_response(status)
@@ -150,8 +150,8 @@ class _Handler(BaseHTTPRequestHandler):
             return
         body, start = served.body, 0
         same = not served.if_range or self.headers.get("If-Range") in (None, served.etag)
-        if requested and served.ranges and same:
-            start = int(requested.removeprefix("bytes=").removesuffix("-")) - served.shift
+        if span and served.ranges and same:
+            start = int(span.removeprefix("bytes=").removesuffix("-")) - served.shift
             if start >= len(body):
                 self.send_error(416)
                 return

@@ -50,11 +50,13 @@ class Positional(nn.Module):
 
 
 class FourierFeatures(nn.Module):
-    """Random Fourier features of the label or its logarithm, ``sin | cos (2 pi W l)``; W is frozen.
+    """Random Fourier features ``(sin(2 pi W l), cos(2 pi W l))`` of the label l or its logarithm, W frozen.
 
     Args:
-        width: Number of frequencies; there are twice as many features.
-        log: Whether the features are those of the label's logarithm.
+        width: Number of frequencies W; there are twice as many features.
+        log: Whether to use the label's logarithm.
+
+    Source: Tancik et al. (2020); Song et al. (2021), appendix H.
     """
 
     def __init__(self, width: int, *, log: bool) -> None:
@@ -111,14 +113,13 @@ class Plain(nn.Module):
 class ConvDown(nn.Module):
     """Halving by a strided 3x3 convolution, ``conv``: (B, c_in, H, W) -> (B, c_out, H/2, W/2).
 
-    It is padded on the right and below alone (Ho et al. 2020), on all sides (``even``: Nichol & Dhariwal
-    2021), or follows a FIR filter (``fir``: Song et al. 2021).
+    By default the input is padded on the right and below (Ho et al. 2020).
 
     Args:
         c_in: Channels of the input.
         c_out: Channels of the output.
-        fir: Whether the filter [1, 3, 3, 1] comes first.
-        even: Whether all sides are padded.
+        fir: Whether the filter [1, 3, 3, 1] comes first, without padding (Song et al. 2021).
+        even: Whether all sides are padded (Nichol and Dhariwal 2021).
     """
 
     def __init__(self, c_in: int, c_out: int, *, fir: bool = False, even: bool = False) -> None:
@@ -157,7 +158,7 @@ class ConvUp(nn.Module):
     Args:
         c_in: Channels of the input.
         c_out: Channels of the output.
-        fir: Whether the FIR filter doubles; else each pixel is repeated.
+        fir: Whether the filter [1, 3, 3, 1] doubles the image; otherwise each pixel is repeated.
     """
 
     def __init__(self, c_in: int, c_out: int, *, fir: bool = False) -> None:
@@ -171,16 +172,17 @@ class ConvUp(nn.Module):
 
 
 class Attention(nn.Module):
-    """Self-attention over pixels, ``gain (x + proj(softmax(q k^T / sqrt(d)) v))``.
+    """Self-attention over pixels: ``gain (x + proj(softmax(q k^T / sqrt(d)) v))``.
 
-    ``qkv`` holds query, key and value of all heads, in this order (3C, C); ``norm`` comes before it.
+    Layers: ``norm``, then ``qkv`` (weight (3C, C): query, key and value of all heads, in this order),
+    ``proj``.
 
     Args:
         channels: Channels C of the images (B, C, H, W).
         heads: Number of heads; each has d = C / heads channels.
         groups: Groups of the norm.
         eps: Epsilon of the norm.
-        gain: Factor of the sum.
+        gain: Factor of the sum, 1 or sqrt(1/2).
     """
 
     def __init__(self, channels: int, *, heads: int, groups: int, eps: float, gain: float) -> None:
@@ -202,21 +204,21 @@ class Attention(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """Residual block: norm, silu, convolution, noise embedding, norm, silu, convolution, plus the shortcut.
+    """Residual block: ``gain (skip(x) + conv1(silu(norm1(conv0(silu(norm0(x))) + embed(emb)))))``.
 
-    The sum is multiplied by ``gain``. Layers: ``norm0``, ``conv0``, ``embed``, ``norm1``, ``conv1``, and
-    ``skip``, a 1x1 convolution of the shortcut or None.
+    Layers: ``norm0``, ``conv0``, ``embed``, ``norm1``, ``conv1``, and ``skip``, a 1x1 convolution of the
+    shortcut or None.
 
     Args:
         c_in: Channels of the input (B, c_in, H, W).
         c_out: Channels of the output.
         c_emb: Width of the noise embedding.
-        groups: Groups of both norms.
+        groups: Numbers of groups of the two norms.
         eps: Epsilon of the norms.
-        gain: Factor of the sum.
-        modulate: Whether the embedding scales and shifts the second norm's output; else it is added after the
-            first convolution.
-        resample: Layer that resamples both branches (BigGAN).
+        gain: Factor of the sum, 1 or sqrt(1/2).
+        modulate: Whether the embedding scales and shifts the output of ``norm1``; otherwise it is added to
+            its input.
+        resample: Layer that resamples both branches, as in BigGAN; None for none.
     """
 
     def __init__(
@@ -242,7 +244,15 @@ class ResidualBlock(nn.Module):
         self.skip = nn.Conv2d(c_in, c_out, 1) if c_in != c_out or resample is not None else None
 
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:
-        """x (B, c_in, H, W), ``emb`` (B or 1, c_emb), already activated."""
+        """The block's output.
+
+        Args:
+            x: Features (B, c_in, H, W).
+            emb: Noise embedding (B, c_emb) or (1, c_emb), already activated.
+
+        Returns:
+            Features (B, c_out, H, W), of half or twice that size with ``resample``.
+        """
         h = F.silu(self.norm0(x))
         if self.resample is not None:
             h, x = self.resample(h), self.resample(x)

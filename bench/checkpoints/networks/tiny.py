@@ -1,7 +1,7 @@
 """A small U-Net on space-to-depth input: the network of ``cifar10-tiny``.
 
-Every ``(C, H, W)`` image is folded to ``(4C, H/2, W/2)`` first, so that no convolution runs at full
-resolution: on a CPU this affords three times the width in the same time.
+Every (C, H, W) image is first folded to (4C, H/2, W/2), so that no convolution runs at full resolution. On
+a CPU this allows three times the width in the same time.
 """
 
 from __future__ import annotations
@@ -57,18 +57,16 @@ class TinyBlock(nn.Module):
 
 
 class TinyUNet(nn.Module):
-    """U-Net over space-to-depth images with one halving.
+    """U-Net over space-to-depth images with one halving: the F of EDM's preconditioning.
 
-    Self-attention sits in the middle and in the first block after it.
-
-    ``forward(x, noise)`` takes images ``x`` (B, C, H, W) with unit variance and one noise label per
-    image, ``noise`` (B,), and returns an image-shaped tensor: the F of EDM's preconditioning
+    Self-attention is in the middle block and in the first block after it. ``forward(x, noise)`` takes images
+    x (B, C, H, W) of unit variance and one noise label per image, noise (B,), and returns F (B, C, H, W)
     (Karras et al. 2022, eq. 7).
 
     Args:
         image_channels: Channels C of the images.
         width: Channels at half the resolution.
-        width_low: Channels at a quarter of it.
+        width_low: Channels at a quarter of the resolution.
         blocks: Residual blocks at each resolution on the way down; one more on the way up.
         embedding: Width of the embedding of the noise level.
     """
@@ -107,7 +105,15 @@ class TinyUNet(nn.Module):
         nn.init.zeros_(self.out.weight)
 
     def forward(self, x: Tensor, noise: Tensor) -> Tensor:
-        """Return F(x; noise), shaped as ``x``; H and W must be multiples of four."""
+        """F(x; noise).
+
+        Args:
+            x: Images (B, C, H, W) of unit variance; H and W are multiples of four.
+            noise: Noise labels (B,).
+
+        Returns:
+            F (B, C, H, W).
+        """
         phase = noise[:, None] * self.get_buffer("frequencies").to(noise.dtype)
         emb = self.embed(torch.cat([phase.sin(), phase.cos()], dim=1))
         h = self.stem(F.pixel_unshuffle(x, 2))

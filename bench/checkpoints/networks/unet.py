@@ -36,35 +36,35 @@ Count = Annotated[int, Field(ge=1, le=MOST)]
 
 @dataclasses.dataclass(frozen=True)
 class UNetConfig:
-    """Configuration of a `UNet`; published ones are read by name.
+    """Configuration of a `UNet`; `read` knows the published ones by name.
 
     Args:
         size: Height and width of the images.
         channels: Channels of the images.
         outputs: Channels of the output.
         width: Channels of the first level.
-        multipliers: Channels of each level in units of ``width``; each level has half the size of the one
-            before.
+        multipliers: Channels of each level in units of ``width``; each level has half the size of the
+            previous one.
         blocks: Residual blocks per level on the way down; one more on the way up.
-        attention: Sizes of the levels with attention.
-        attention_up: On the way up, attention follows the ``last`` block of a level, or ``each``.
-        heads: Heads of the attention.
-        embedding: Embedding of the label: sinusoids, sines first (``positional``) or cosines
-            (``cosine_first``); random Fourier features of the label (``fourier``) or its logarithm
+        attention: Heights of the images on the levels that have attention.
+        attention_up: Whether, on the way up, attention follows the ``last`` block of a level or ``each``.
+        heads: Number of heads of the attention.
+        embedding: Embedding of the label: sinusoids, sines first (``positional``) or cosines first
+            (``cosine_first``); random Fourier features of the label (``fourier``) or of its logarithm
             (``fourier_log``).
-        group_size: Least number of channels in a group of the norms.
+        group_size: Smallest number of channels in a group of the norms.
         most_groups: Greatest number of groups.
         eps: Epsilon of the norms.
-        biggan: Whether residual blocks resample; else a convolution does.
+        biggan: Whether residual blocks resample; otherwise a convolution does.
         fir: Whether resampling uses the FIR filter [1, 3, 3, 1].
         even: Whether the halving convolution is padded on all sides.
-        modulate: Whether the embedding scales and shifts; else it is added.
+        modulate: Whether the embedding scales and shifts the features; otherwise it is added to them.
         rescale: Whether sums are divided by sqrt(2).
         pyramid_in: The progressive input (Song et al. 2021, appendix H).
-        pyramid_out: The progressive output.
-        combine: How the progressive input joins the features.
-        classes: Number of classes of a class-conditional network; zero for none.
-        centre: Whether images come on [0, 1] and are moved to [-1, 1] first.
+        pyramid_out: The progressive output, likewise.
+        combine: Whether the progressive input is added to the features (``sum``) or concatenated (``cat``).
+        classes: Number of classes of a class-conditional network; 0 for none.
+        centre: Whether the network takes images on [0, 1] and moves them to [-1, 1] first.
 
     Raises:
         BenchError: A value is out of range, or the values contradict each other.
@@ -143,7 +143,14 @@ class UNetConfig:
         return dataclasses.replace(PUBLISHED[base] if base else cls(), **values)
 
     def groups(self, channels: int) -> int:
-        """Number of groups of a norm of that many channels."""
+        """Number of groups of a norm.
+
+        Args:
+            channels: Channels of the norm.
+
+        Returns:
+            ``min(most_groups, channels // group_size)``.
+        """
         return min(self.most_groups, channels // self.group_size)
 
 
@@ -182,7 +189,7 @@ PUBLISHED: dict[str, UNetConfig] = {
 
 ``ddpm`` serves VE, VP and sub-VP; ``ddpmpp`` VP and sub-VP; ``ncsnpp`` the discrete levels of VE and all of
 VP and sub-VP; ``ncsnpp_continuous`` is for VE and takes the logarithm of sigma. Networks of VE take
-``centre = true``, which their cards say.
+``centre = true`` in their cards.
 """
 
 
@@ -210,12 +217,16 @@ class Up(nn.Module):
 
 
 class UNet(nn.Module):
-    """``network(x, label)``: x (B, channels, size, size), label (B,) or (1,) -> (B, outputs, size, size).
+    """The U-Net of DDPM, DDPM++, NCSN++, improved DDPM and EDM: ``network(x, label)``.
 
-    The meaning of the output and of the label is up to the card.
+    It maps x (B, channels, size, size) and label (B,) or (1,) to (B, outputs, size, size). A checkpoint's
+    card defines the meaning of label and output.
 
     Args:
         config: The configuration.
+
+    Source: Ho et al. (2020); Song et al. (2021), appendix H; Nichol and Dhariwal (2021); Karras et al.
+    (2022).
     """
 
     def __init__(self, config: UNetConfig) -> None:

@@ -146,12 +146,14 @@ class LimitCheck:
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """Two sides, paired: a row per cell and metric, and the limits that were checked.
+    """The paired difference ``B - A`` per cell and metric, with intervals and costs.
+
+    A notebook shows the object as a table.
 
     Args:
         a: Side A.
-        b: Side B, judged against A.
-        pairing: The pairs, and what has none.
+        b: Side B, which is compared with A.
+        pairing: The pairs of runs, and the runs without a partner.
         rows: A row per metric and pair.
         checks: A check per limit.
     """
@@ -178,7 +180,11 @@ class Comparison:
         return overall_ratios(self.pairing.pairs)
 
     def plain(self) -> JSONObject:
-        """The comparison as plain data, for JSON."""
+        """The comparison as JSON data.
+
+        Returns:
+            Sides, rows, cells, ratios, runs without a partner, remarks and checks.
+        """
         pairing, ratios = self.pairing, self.ratios
         return {
             "a": _plain_side(self.a),

@@ -29,13 +29,13 @@ def saved(content: Any) -> bytes:
 
 def changed(part: str, **tensors: Any) -> bytes:
     """The published file with some of its ``model``, or its whole average, replaced; None takes away."""
-    content = files.published(NAME)
+    result = files.published(NAME)
     if part == "ema":
-        content["ema"]["shadow_params"] = tensors["shadow_params"]
+        result["ema"]["shadow_params"] = tensors["shadow_params"]
     else:
-        merged = content["model"] | tensors
-        content["model"] = {name: tensor for name, tensor in merged.items() if tensor is not None}
-    return saved(content)
+        merged = result["model"] | tensors
+        result["model"] = {name: tensor for name, tensor in merged.items() if tensor is not None}
+    return saved(result)
 
 
 class Acts:
@@ -49,13 +49,13 @@ class Acts:
 
 
 def average() -> list[torch.Tensor]:
-    tensors: list[torch.Tensor] = files.published(NAME)["ema"]["shadow_params"]
-    return tensors
+    result: list[torch.Tensor] = files.published(NAME)["ema"]["shadow_params"]
+    return result
 
 
 def first() -> torch.Tensor:
-    tensor: torch.Tensor = files.published(NAME)["model"][FIRST]
-    return tensor
+    result: torch.Tensor = files.published(NAME)["model"][FIRST]
+    return result
 
 
 DAMAGED = "not a file of torch.save's, or damaged"

@@ -33,9 +33,9 @@ def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    with Server() as new_server:
-        new_server.files[NAME] = Served(BODY)
-        yield new_server
+    with Server() as instance:
+        instance.files[NAME] = Served(BODY)
+        yield instance
 
 
 @pytest.fixture
@@ -67,20 +67,20 @@ def import_files(card: Card, path: Path) -> bool:
     return installer.import_files(card, path, fake_registry())
 
 
-def files_in_cache(kind: str) -> list[str]:
+def remains(kind: str) -> list[str]:
     """Names of files in an area of the cache, lock files aside."""
     folder = cache.root() / kind
     return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
 
 
-def error_of(call: Callable[[], object]) -> str:
+def refusal(call: Callable[[], object]) -> str:
     """The one line that it fails with; nothing is installed, nor left of the attempt to."""
     with pytest.raises(BenchError) as caught:
         call()
     message = str(caught.value)
     assert "\n" not in message
     for kind in ("checkpoints", "staging", "aside"):
-        assert files_in_cache(kind) == []
+        assert remains(kind) == []
     assert not cache.folder("fake").exists()
     return message
 
@@ -88,9 +88,9 @@ def error_of(call: Callable[[], object]) -> str:
 def assert_installed(card: Card, body: bytes = BODY) -> None:
     assert (card.folder / NAME).read_bytes() == body
     assert card.folder == cache.folder("fake")
-    assert files_in_cache("checkpoints") == ["fake/installed.json", f"fake/{NAME}"]
+    assert remains("checkpoints") == ["fake/installed.json", f"fake/{NAME}"]
     for kind in ("partial", "staging", "aside"):
-        assert files_in_cache(kind) == []
+        assert remains(kind) == []
     card.check()
     assert verify(card) == ([], [])
     assert state(card) == "installed"
@@ -101,7 +101,7 @@ def test_a_pull_installs_and_a_second_one_asks_nothing(server: Server, card: Mak
     assert pull(card())
     assert_installed(card())
     assert not pull(card())
-    assert server.files[NAME].requested_ranges == [None]
+    assert server.files[NAME].requests == [None]
     manifest = cache.manifest("fake")
     assert manifest is not None
     file = cache.StoredFile(size=len(BODY), sha256=sha256(BODY))
@@ -119,7 +119,7 @@ def test_a_cut_connection_is_taken_up_where_it_broke(server: Server, card: MakeC
     notices = Notices()
     assert pull(card(known=known), notices)
     assert_installed(card(known=known))
-    assert served.requested_ranges == [None, "bytes=100000-", "bytes=150000-"]
+    assert served.requests == [None, "bytes=100000-", "bytes=150000-"]
     assert served.sent == [100_000, 50_000, 150_000]
     assert len(notices.texts) == 2
     assert "broke off after 100000 of 300000 bytes; trying again" in notices.texts[0]
@@ -128,11 +128,11 @@ def test_a_cut_connection_is_taken_up_where_it_broke(server: Server, card: MakeC
 def test_cuts_without_end_are_given_up_and_the_next_command_goes_on(server: Server, card: MakeCard) -> None:
     served = server.files[NAME]
     served.cuts = [10_000] * 4
-    assert "run the same command again: it resumes where it stopped" in error_of(lambda: pull(card()))
-    assert files_in_cache("partial") == [f"fake/{NAME}.json", f"fake/{NAME}.part"]
+    assert "run the same command again: it resumes where it stopped" in refusal(lambda: pull(card()))
+    assert remains("partial") == [f"fake/{NAME}.json", f"fake/{NAME}.part"]
     assert pull(card())
     assert_installed(card())
-    assert served.requested_ranges[-1] == "bytes=40000-"
+    assert served.requests[-1] == "bytes=40000-"
     assert sum(served.sent) == len(BODY)
 
 
@@ -141,7 +141,7 @@ def test_a_server_that_ignores_ranges_is_read_from_the_start(server: Server, car
     served.ranges, served.cuts = False, [100_000]
     assert pull(card())
     assert_installed(card())
-    assert served.requested_ranges == [None, "bytes=100000-"]
+    assert served.requests == [None, "bytes=100000-"]
     assert served.sent == [100_000, len(BODY)]
 
 
@@ -152,7 +152,7 @@ def test_a_stall_ends_by_itself(server: Server, card: MakeCard) -> None:
     assert pull(card(), notices)
     assert_installed(card())
     assert "went silent after 65536 of 300000 bytes" in notices.texts[0]
-    assert served.requested_ranges == [None, "bytes=65536-"]
+    assert served.requests == [None, "bytes=65536-"]
 
 
 @pytest.mark.parametrize("known", [True, False])
@@ -162,12 +162,12 @@ def test_a_file_that_changes_between_tries_is_begun_anew(
 ) -> None:
     served = server.files[NAME]
     served.body, served.etag, served.cuts = content(seed=1), '"old"', [100_000] + [0] * 3
-    error_of(lambda: pull(card(known=known)))
+    refusal(lambda: pull(card(known=known)))
     served.body, served.etag, served.if_range = BODY, '"new"', if_range
     assert pull(card(known=known))
     assert_installed(card(known=known))
     again = ["bytes=100000-"] if if_range else ["bytes=100000-", None]
-    assert served.requested_ranges[-len(again) :] == again
+    assert served.requests[-len(again) :] == again
     assert served.sent[-1] == len(BODY)
 
 
@@ -177,7 +177,7 @@ def test_a_server_without_marks_is_begun_anew_unless_the_hash_is_known(
     served = server.files[NAME]
     served.etag, served.cuts = None, [100_000]
     assert pull(card(known=False))
-    assert served.requested_ranges == [None, None]
+    assert served.requests == [None, None]
     assert_installed(card(known=False))
 
 
@@ -185,7 +185,7 @@ def test_a_range_beyond_the_end_is_begun_anew(server: Server, card: MakeCard) ->
     served = server.files[NAME]
     served.length, served.cuts = len(BODY) + 10, []  # it claims more than it has
     unsized = card(known=False, sha256=sha256(BODY))
-    assert "broke off after 300000 of 300010 bytes" in error_of(lambda: pull(unsized))
+    assert "broke off after 300000 of 300010 bytes" in refusal(lambda: pull(unsized))
     served.length = None
     assert pull(unsized)
     assert_installed(unsized)
@@ -197,21 +197,21 @@ def test_a_lie_about_the_length_is_never_installed(
     server: Server, card: MakeCard, by: int, known: bool
 ) -> None:
     server.files[NAME].length = len(BODY) + by
-    message = error_of(lambda: pull(card(known=known)))
+    message = refusal(lambda: pull(card(known=known)))
     if known:
         assert f"has a file of {len(BODY) + by} bytes, not of {len(BODY)}" in message
     elif by > 0:
         assert f"broke off after {len(BODY)} of {len(BODY) + by} bytes" in message
     else:
         assert "is not a fake file, or damaged; nothing was installed" in message
-        assert files_in_cache("partial") == []
+        assert remains("partial") == []
 
 
 def test_wrong_bytes_of_the_right_length_are_refused_and_forgotten(server: Server, card: MakeCard) -> None:
     server.files[NAME].body = content(seed=1)
-    message = error_of(lambda: pull(card()))
+    message = refusal(lambda: pull(card()))
     assert f"has sha256 {sha256(content(seed=1))}, not {sha256(BODY)}" in message
-    assert files_in_cache("partial") == []
+    assert remains("partial") == []
     server.files[NAME].body = BODY
     assert pull(card())
     assert_installed(card())
@@ -220,9 +220,9 @@ def test_wrong_bytes_of_the_right_length_are_refused_and_forgotten(server: Serve
 @pytest.mark.parametrize("status", [404, 403, 500, 503])
 def test_a_status_is_told(server: Server, card: MakeCard, status: int) -> None:
     server.files[NAME].statuses = [status] * 9
-    message = error_of(lambda: pull(card()))
+    message = refusal(lambda: pull(card()))
     assert f"{server.url(NAME)} answers {status} " in message
-    assert len(server.files[NAME].requested_ranges) == (1 if status < 500 else 4)
+    assert len(server.files[NAME].requests) == (1 if status < 500 else 4)
 
 
 def test_a_busy_server_is_asked_again(server: Server, card: MakeCard) -> None:
@@ -235,9 +235,9 @@ def test_a_busy_server_is_asked_again(server: Server, card: MakeCard) -> None:
 def test_a_page_to_log_in_is_not_the_file(server: Server, card: MakeCard, kind: str) -> None:
     server.files["login"] = Served(b"<html>who are you?</html>", kind=kind)
     server.files[NAME].to = server.url("login")
-    message = error_of(lambda: pull(card(known=False)))
+    message = refusal(lambda: pull(card(known=False)))
     assert "web page" in message
-    assert files_in_cache("partial") == []
+    assert remains("partial") == []
 
 
 def test_redirects_are_followed(server: Server, card: MakeCard) -> None:
@@ -245,11 +245,11 @@ def test_redirects_are_followed(server: Server, card: MakeCard) -> None:
     server.files[NAME].to = server.url("elsewhere")
     assert pull(card())
     assert_installed(card())
-    assert server.files["elsewhere"].requested_ranges == [None, "bytes=100000-"]
+    assert server.files["elsewhere"].requests == [None, "bytes=100000-"]
 
 
 def test_no_server_is_one_line(card: MakeCard) -> None:
-    message = error_of(lambda: pull(card(url="http://127.0.0.1:1/x")))
+    message = refusal(lambda: pull(card(url="http://127.0.0.1:1/x")))
     assert "127.0.0.1:1 can't be reached: Connection refused; run the same command again" in message
 
 
@@ -257,13 +257,13 @@ def test_a_full_disk_is_one_line_and_the_fetch_goes_on_later(server: Server, car
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))  # the kernel itself refuses to write on
     try:
-        message = error_of(lambda: pull(card()))
+        message = refusal(lambda: pull(card()))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert "could not be written (File too large): make room, or set BENCH_CACHE" in message
     assert pull(card())
     assert_installed(card())
-    assert server.files[NAME].requested_ranges == [None, "bytes=100000-"]
+    assert server.files[NAME].requests == [None, "bytes=100000-"]
 
 
 def test_a_disk_that_fills_in_the_move_leaves_the_old(
@@ -331,13 +331,13 @@ def test_a_reader_that_refuses_keeps_files_whose_hash_is_right(
     bad = b"x" * 1000
     server.files[NAME].body = bad
     own = card(bytes=1000, sha256=sha256(bad))
-    assert error_of(lambda: pull(own)) == (
+    assert refusal(lambda: pull(own)) == (
         f"checkpoint fake: {NAME} is not a fake file, or damaged; nothing was installed"
     )
-    error_of(lambda: pull(own))
-    assert server.files[NAME].requested_ranges == [None]
+    refusal(lambda: pull(own))
+    assert server.files[NAME].requests == [None]
     (tmp_path / "local").write_bytes(bad)
-    error_of(lambda: import_files(own, tmp_path / "local"))
+    refusal(lambda: import_files(own, tmp_path / "local"))
 
 
 def test_a_reader_that_breaks_is_one_line(card: MakeCard, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -345,7 +345,7 @@ def test_a_reader_that_breaks_is_one_line(card: MakeCard, monkeypatch: pytest.Mo
         raise KeyError("conv\nin")
 
     monkeypatch.setattr("tests.support.served.Fake.read", broken)
-    assert "the reader 'fake' failed (KeyError: 'conv\\nin')" in error_of(lambda: pull(card()))
+    assert "the reader 'fake' failed (KeyError: 'conv\\nin')" in refusal(lambda: pull(card()))
 
 
 def test_a_conversion_is_recorded_with_what_came(server: Server, tmp_path: Path) -> None:
@@ -374,17 +374,17 @@ def test_an_import_copies_a_file_of_any_name(card: MakeCard, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("body", "message"),
+    ("body", "line"),
     [
         (BODY[:-1], "has 299999 bytes, not 300000: it is another file, or came down in part"),
         (content(seed=1), "nothing was installed"),
         (None, "there is no file"),
     ],
 )
-def test_a_wrong_import_is_refused(card: MakeCard, tmp_path: Path, body: bytes | None, message: str) -> None:
+def test_a_wrong_import_is_refused(card: MakeCard, tmp_path: Path, body: bytes | None, line: str) -> None:
     if body is not None:
         (tmp_path / "local").write_bytes(body)
-    assert message in error_of(lambda: import_files(card(), tmp_path / "local"))
+    assert line in refusal(lambda: import_files(card(), tmp_path / "local"))
 
 
 def test_a_folder_is_imported_for_a_checkpoint_of_several_files(tmp_path: Path) -> None:
@@ -394,12 +394,12 @@ def test_a_folder_is_imported_for_a_checkpoint_of_several_files(tmp_path: Path) 
     local.mkdir()
     (local / NAME).write_bytes(BODY)
     (local / "README").write_text("not of the card")
-    assert "there is no file" in error_of(lambda: import_files(own, local))
-    assert "give the folder that holds them" in error_of(lambda: import_files(own, local / NAME))
+    assert "there is no file" in refusal(lambda: import_files(own, local))
+    assert "give the folder that holds them" in refusal(lambda: import_files(own, local / NAME))
     (local / "config.json").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "elsewhere").write_text("{}")
     import_files(own, local)
-    assert files_in_cache("checkpoints") == ["fake/config.json", "fake/installed.json", f"fake/{NAME}"]
+    assert remains("checkpoints") == ["fake/config.json", "fake/installed.json", f"fake/{NAME}"]
     assert not (own.folder / "config.json").is_symlink()
     assert verify(own) == ([], [])
 
@@ -407,5 +407,5 @@ def test_a_folder_is_imported_for_a_checkpoint_of_several_files(tmp_path: Path) 
 def test_a_format_without_reader_is_said_before_anything_is_fetched(server: Server, tmp_path: Path) -> None:
     path = write_card(tmp_path / "cards", "fake", [{"name": NAME, "url": server.url(NAME)}])
     path.write_text(path.read_text().replace('format = "fake"', 'format = "fakes"'))
-    assert "unknown reader 'fakes' (did you mean 'fake'?" in error_of(lambda: pull(Card.read(path)))
-    assert server.files[NAME].requested_ranges == []
+    assert "unknown reader 'fakes' (did you mean 'fake'?" in refusal(lambda: pull(Card.read(path)))
+    assert server.files[NAME].requests == []

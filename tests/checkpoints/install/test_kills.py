@@ -33,13 +33,13 @@ def dying(call: Callable[[], object], step: int) -> bool:
         child = os.fork()
     if child:
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
-    steps_left = step
+    remains = step
 
     def counted(real: Callable[..., Any]) -> Callable[..., Any]:
         def stand_in(*arguments: Any, **options: Any) -> Any:
-            nonlocal steps_left
-            steps_left -= 1
-            if steps_left < 0:
+            nonlocal remains
+            remains -= 1
+            if remains < 0:
                 os._exit(9)  # as SIGKILL: nothing is cleaned up
             return real(*arguments, **options)
 
@@ -58,12 +58,12 @@ def dying(call: Callable[[], object], step: int) -> bool:
 def cards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Card, Card]:
     """Two states of one checkpoint's card, each with its file imported once the first time."""
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
-    pair = []
+    instance = []
     for kind, body in (("old", OLD), ("new", NEW)):
         (tmp_path / kind).write_bytes(body)
         file = {"name": NAME, "sha256": sha256(body)}
-        pair.append(Card.read(write_card(tmp_path / f"{kind}-cards", "fake", [file])))
-    return pair[0], pair[1]
+        instance.append(Card.read(write_card(tmp_path / f"{kind}-cards", "fake", [file])))
+    return instance[0], instance[1]
 
 
 @pytest.mark.parametrize("replacing", [False, True])

@@ -40,8 +40,8 @@ def gradient(classifier: NoisyClassifier, x: Tensor, sigma: Tensor) -> Tensor:
     """``d ln p(y | x) / dx``, taken where gradients are off, as samplers run."""
     with torch.no_grad(), torch.enable_grad():
         x = x.detach().requires_grad_()
-        (slope,) = torch.autograd.grad(log_p(classifier, x, sigma), x)
-    return slope
+        (result,) = torch.autograd.grad(log_p(classifier, x, sigma), x)
+    return result
 
 
 def test_the_shipped_classifier_loads_and_is_small() -> None:
@@ -106,9 +106,9 @@ def test_gradient_is_that_of_finite_differences(sigma: float) -> None:
     classifier = load_noisy_classifier(CPU).double()
     levels = torch.full((3,), sigma, dtype=torch.float64)
     x = noisy(3, levels, torch.float64)
-    slopes = gradient(classifier, x, levels)
+    result = gradient(classifier, x, levels)
     # steps in units of the image's own scale, which the network normalizes
-    unit, h = slopes / slopes.norm() * math.sqrt(sigma**2 + 0.25), 1e-3
+    unit, h = result / result.norm() * math.sqrt(sigma**2 + 0.25), 1e-3
     with torch.no_grad():
         differences = [
             (log_p(classifier, x + k * h * unit, levels) - log_p(classifier, x - k * h * unit, levels))
@@ -116,7 +116,7 @@ def test_gradient_is_that_of_finite_differences(sigma: float) -> None:
             for k in (1, 2)
         ]
     one, two = (float(d) for d in differences)
-    slope = float((slopes * unit).sum())
+    slope = float((result * unit).sum())
     # by Richardson the rest is of order h^4, and a difference of the two tells the size of the h^2 term
     assert (4 * one - two) / 3 == pytest.approx(slope, rel=1e-7, abs=abs(one - two) / 10)
     assert one == pytest.approx(slope, rel=1e-3)
@@ -147,10 +147,10 @@ def verdicts(sigma: float) -> tuple[Tensor, Tensor]:
     noise = torch.randn(images.shape, generator=torch.Generator().manual_seed(0))
     x = images.float() / 127.5 - 1 + sigma * noise
     with torch.inference_mode():
-        probabilities = load_noisy_classifier(CPU).logits(x, torch.tensor(sigma)).softmax(1)
+        result = load_noisy_classifier(CPU).logits(x, torch.tensor(sigma)).softmax(1)
     independent = extractor_of("cifar10-features").load(CPU)(images).probabilities
     assert independent is not None
-    return probabilities, independent
+    return result, independent
 
 
 def beyond_chance(sigma: float) -> float:

@@ -45,10 +45,10 @@ def complaint(card: Path) -> str:
     """What loading says."""
     with pytest.raises(BenchError) as caught:
         load_noisy_classifier("cpu", card)
-    message = str(caught.value)
-    assert "\n" not in message
-    assert str(card.parent) in message
-    return message
+    report = str(caught.value)
+    assert "\n" not in report
+    assert str(card.parent) in report
+    return report
 
 
 @pytest.mark.parametrize("suffix", [".toml", ".safetensors"])
@@ -58,7 +58,7 @@ def test_a_missing_file_is_told_in_one_line(card: Path, suffix: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("suffix", "change", "message"),
+    ("suffix", "change", "report"),
     [
         (".safetensors", lambda content: content[:-1], "is truncated"),
         (".safetensors", lambda content: content[:-1] + bytes([content[-1] ^ 1]), "has the wrong hash"),
@@ -71,10 +71,10 @@ def test_a_missing_file_is_told_in_one_line(card: Path, suffix: str) -> None:
         (".toml", lambda content: b"\xff" + content, "is damaged"),
     ],
 )
-def test_a_damaged_file_is_told_in_one_line(card: Path, suffix: str, change: Change, message: str) -> None:
+def test_a_damaged_file_is_told_in_one_line(card: Path, suffix: str, change: Change, report: str) -> None:
     path = card.with_suffix(suffix)
     path.write_bytes(change(path.read_bytes()))
-    assert message in complaint(card)
+    assert report in complaint(card)
 
 
 def test_weights_that_are_no_safetensors_are_told_in_one_line(card: Path) -> None:
@@ -112,8 +112,8 @@ def recipe(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Non
     monkeypatch.setattr(train_noisy_classifier, "LEVELS", (0.1, 10.0))
 
     def run(out: Path, *arguments: str) -> None:
-        options = ["--data", tmp_path / "data.npz", "--out", out, "--figures", out, *arguments]
-        monkeypatch.setattr(sys, "argv", ["recipe", *map(str, options)])
+        report = ["--data", tmp_path / "data.npz", "--out", out, "--figures", out, *arguments]
+        monkeypatch.setattr(sys, "argv", ["recipe", *map(str, report)])
         train_noisy_classifier.main()
 
     return run

@@ -37,14 +37,14 @@ def scores(card: Card) -> np.ndarray:
     x = torch.from_numpy(files.recorded()["x"]).float()
     t = files.recorded()["t"]
     with torch.no_grad():
-        rows = [model.score(x[i : i + 1], law.at(float(t[i]))) for i in range(len(x))]
-    return torch.cat(rows).double().numpy()
+        result = [model.score(x[i : i + 1], law.at(float(t[i]))) for i in range(len(x))]
+    return torch.cat(result).double().numpy()
 
 
-def worst(values: np.ndarray, expected: np.ndarray) -> float:
+def worst(result: np.ndarray, expected: np.ndarray) -> float:
     """The largest error of any image, relative to its largest value."""
     largest = np.abs(expected).reshape(len(expected), -1).max(1)
-    return float((np.abs(values - expected).reshape(len(expected), -1).max(1) / largest).max())
+    return float((np.abs(result - expected).reshape(len(expected), -1).max(1) / largest).max())
 
 
 @pytest.mark.parametrize("weights", ["raw", "ema"])
@@ -114,8 +114,8 @@ def test_there_and_back(configuration: str, tmp_path: Path) -> None:
         assert not isinstance(view, Merged)
         tensors[name] = view.contiguous()
     average = [tensor for name, tensor in tensors.items() if name not in score_sde.frozen(ours)]
-    content = {"model": {f"module.{k}": t for k, t in tensors.items()}, "ema": {"shadow_params": average}}
-    torch.save(content, tmp_path / "ours.pth")
+    stored = {"model": {f"module.{k}": t for k, t in tensors.items()}, "ema": {"shadow_params": average}}
+    torch.save(stored, tmp_path / "ours.pth")
     card = files.card(
         "ncsnpp_ve",
         tmp_path,
@@ -161,8 +161,8 @@ TRACED = ("ddpm", "ncsnpp_continuous", "iddpm", "skips", "joined", "residuals, p
 @pytest.mark.parametrize("configuration", TRACED)
 def test_traced_whole(configuration: str) -> None:
     """No graph breaks: the whole network is one graph, which computes the same."""
-    options: dict[str, Any] = VARIANTS.get(configuration, {"configuration": configuration})
-    network = random_network(**options, **SMALL)
+    arguments: dict[str, Any] = VARIANTS.get(configuration, {"configuration": configuration})
+    network = random_network(**arguments, **SMALL)
     x = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     x = x.contiguous(memory_format=torch.channels_last)
     label = torch.tensor([3.0])
@@ -200,9 +200,8 @@ def test_channels_last_throughout_and_nothing_made_per_call(configuration: str) 
         network(x, label)
     assert fell == []
     assert "convolution" in seen  # it saw the network
-    constructors = {"arange", "linspace", "zeros", "ones", "full", "eye", "scalar_tensor", "lift_fresh"}
-    constructors.add("empty")
-    assert not constructors & seen
+    instance = {"arange", "linspace", "zeros", "ones", "full", "eye", "scalar_tensor", "lift_fresh", "empty"}
+    assert not instance & seen
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
@@ -253,7 +252,7 @@ def test_every_size_of_batch_is_compiled(monkeypatch: pytest.MonkeyPatch) -> Non
 
     compiled = torch.compile
     monkeypatch.setattr(
-        torch, "compile", lambda network, **options: compiled(network, backend=backend, **options)
+        torch, "compile", lambda network, **arguments: compiled(network, backend=backend, **arguments)
     )
     monkeypatch.setattr("bench.checkpoints.load.read_network", lambda *_: Halving())
     torch._dynamo.reset()
@@ -268,8 +267,8 @@ def test_every_size_of_batch_is_compiled(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_compiled_agrees(tmp_path: Path) -> None:
     """Compiled and not, within 1e-3, as a model is run."""
-    options = {"width": 32, "multipliers": [1], "blocks": 1, "attention": []}
-    save_file(random_network(**options).state_dict(), tmp_path / "small.safetensors")
+    arguments = {"width": 32, "multipliers": [1], "blocks": 1, "attention": []}
+    save_file(random_network(**arguments).state_dict(), tmp_path / "small.safetensors")
     card = files.card(
         "ddpm_vp",
         tmp_path,
@@ -278,7 +277,7 @@ def test_compiled_agrees(tmp_path: Path) -> None:
         sde=None,
         predicts="edm",
         labels="edm",
-        network={"architecture": "unet", **options},
+        network={"architecture": "unet", **arguments},
     )
     law = sde("vp")
     x = torch.from_numpy(files.recorded()["x"]).float()

@@ -103,8 +103,8 @@ def test_moments_by_unit_impulses_are_those_of_the_recursion(
     law: str, denoise: Any, name: str, parameters: dict[str, Any]
 ) -> None:
     sampler = Sampler(sde(law), build(name, parameters), steps=40, denoise=denoise)
-    for response, known in zip(response_moments(sampler, MU, LAM), moments(sampler, MU, LAM), strict=True):
-        np.testing.assert_allclose(response, known, rtol=1e-10, atol=1e-12)  # float64, 40 steps
+    for result, expected in zip(response_moments(sampler, MU, LAM), moments(sampler, MU, LAM), strict=True):
+        np.testing.assert_allclose(result, expected, rtol=1e-10, atol=1e-12)  # float64, 40 steps
 
 
 @pytest.mark.parametrize(

@@ -36,20 +36,20 @@ def test_the_record_has_the_fit_the_plain_value_and_the_interval_under_their_nam
     assert (plain.error, plain.details, plain.note) == (None, {}, "")
     limit = reading(x, with_limit=True)
     assert limit.details["at_n"] == plain.value
-    line = limit.details["fit"]
+    line = untyped(limit.details)["fit"]
     assert limit.value == line["value"] < plain.value
     assert line["points"][-1] == [N, pytest.approx(plain.value, rel=1e-9)]
     assert limit.error is None
     assert json.loads(json.dumps(limit.details))["fit"]["slope"] == line["slope"]
     spread = reading(x, replicates=40)
     assert spread.value == plain.value
-    assert spread.error == spread.details["interval"]["sd"]
+    assert spread.error == untyped(spread.details)["interval"]["sd"]
     both = reading(x, with_limit=True, replicates=40)
     assert both.value == limit.value
     # the limit's own replicates, not those of the distance at n
     assert both.error is not None
     assert both.error != spread.error
-    assert both.details["interval"]["low"] < both.value < both.details["interval"]["high"]
+    assert untyped(both.details)["interval"]["low"] < both.value < untyped(both.details)["interval"]["high"]
     assert reading(x, with_limit=True) == limit
     assert "4 d = 32" in reading(rows(0, 30), with_limit=True).note
 

@@ -60,13 +60,13 @@ class Recorded32(ScipyRK45):
             g = std * math.sqrt(2 * (math.log(50) - math.log(0.01)))
         else:
             log_alpha = -0.25 * time**2 * (20 - 0.1) - 0.5 * time * 0.1
-            alpha, alpha_squared, beta = log_alpha.exp(), (2 * log_alpha).exp(), 0.1 + time * (20 - 0.1)
+            alpha, square, beta = log_alpha.exp(), (2 * log_alpha).exp(), 0.1 + time * (20 - 0.1)
             drift = -0.5 * beta
             if sde.name == "vp":
-                std, g = torch.sqrt(1 - alpha_squared), torch.sqrt(beta)
+                std, g = torch.sqrt(1 - square), torch.sqrt(beta)
             else:
                 discount = 1 - torch.exp(-2 * 0.1 * time - (20 - 0.1) * time**2)
-                std, g = 1 - alpha_squared, torch.sqrt(beta * discount)
+                std, g = 1 - square, torch.sqrt(beta * discount)
         s = -(x - alpha * mu) / (alpha**2 * s0**2 + std**2)
         return drift * x - g**2 * s * 0.5
 
@@ -85,13 +85,13 @@ def run(solver: Solver, name: str, dtype: torch.dtype = torch.float64) -> tuple[
     def no_noise(_: Tensor) -> Tensor:
         raise AssertionError("an ODE solver draws no noise")
 
-    samples = Sampler(law, solver=solver, denoise="none").run(z / law.prior_std, score, no_noise, no_noise)
-    return samples, score.calls, model.times
+    result = Sampler(law, solver=solver, denoise="none").run(z / law.prior_std, score, no_noise, no_noise)
+    return result, score.calls, model.times
 
 
 def built(solver: str, tol: float) -> Solver:
-    instance: Solver = installed().build("solvers", solver, {"tol": tol})
-    return instance
+    part: Solver = installed().build("solvers", solver, {"tol": tol})
+    return part
 
 
 def calls_of(name: str, tol: str) -> int:
@@ -114,11 +114,11 @@ def test_scipy_takes_the_recorded_steps(name: str, tol: str) -> None:
     """
     law, score = law_of(name), Prediction(recorded_model(), law_of(name))
     solver = Recorded32(tol=float(tol))
-    samples = solver.solve(tensor(f"ode/{name}/z").float(), law, score, lambda x: x)
+    result = solver.solve(tensor(f"ode/{name}/z").float(), law, score, lambda x: x)
     if tol not in TIGHT[1:]:
         assert score.calls == calls_of(name, tol)
     bound = 10 * float(tol) if tol in TIGHT[1:] else 8 * 20 * 1.2e-7  # eight steps
-    assert relative(samples, recorded()[f"ode/{name}/{tol}/x"]) < bound
+    assert relative(result, recorded()[f"ode/{name}/{tol}/x"]) < bound
 
 
 @pytest.mark.parametrize("t", [0.05, 0.3, 0.7, 1.0])
@@ -139,11 +139,11 @@ def test_right_hand_side(name: str, t: float) -> None:
 @pytest.mark.parametrize(("name", "tol"), EVERY)
 def test_scipy_in_float64(name: str, tol: str) -> None:
     """As recorded; where rounding decides over a step (see `Recorded32`), within one step."""
-    samples, calls, times = run(built("scipy_rk45", float(tol)), name)
+    result, calls, times = run(built("scipy_rk45", float(tol)), name)
     assert calls == len(times)
     on_the_edge = name != "ve" and float(tol) < 1e-4
     assert abs(calls - calls_of(name, tol)) <= (6 if on_the_edge else 0)
-    assert relative(samples, recorded()[f"ode/{name}/{tol}/x"]) < 1e-4
+    assert relative(result, recorded()[f"ode/{name}/{tol}/x"]) < 1e-4
 
 
 @pytest.mark.parametrize(("name", "tol"), EVERY)
@@ -163,8 +163,8 @@ def test_tolerance_is_kept(name: str, solver: str, tol: str) -> None:
     Each step may err by the tolerance; ten times leaves room for tens of steps adding up.
     """
     expected = reference(name)
-    samples, _, _ = run(built(solver, float(tol)), name)
-    error = ((samples - expected) / (1 + expected.abs())).square().mean().sqrt()
+    result, _, _ = run(built(solver, float(tol)), name)
+    error = ((result - expected) / (1 + expected.abs())).square().mean().sqrt()
     assert float(error) < 10 * float(tol)
 
 
@@ -183,8 +183,8 @@ def test_ends_on_eps(name: str, solver: str) -> None:
 @pytest.mark.parametrize("name", RECORDED)
 def test_rk45_float32(name: str) -> None:
     """1e-6 is near float32's resolution: rounding of state or time must not stall the step size."""
-    samples, calls, _ = run(built("rk45", 1e-6), name, torch.float32)
-    assert samples.dtype == torch.float32
+    result, calls, _ = run(built("rk45", 1e-6), name, torch.float32)
+    assert result.dtype == torch.float32
     assert calls < 2 * calls_of(name, "1e-06")
     # tens of steps, each rounding by eps = 1.2e-7 a few times
-    assert relative(samples, reference(name)) < 1e-5
+    assert relative(result, reference(name)) < 1e-5

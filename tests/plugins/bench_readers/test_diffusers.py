@@ -103,10 +103,10 @@ BEDROOM = {
 """google/ncsnpp-bedroom-256's."""
 
 
-def card(config: dict[str, Any], weights: str = WEIGHTS, **changes: Any) -> Card:
+def card(config: dict[str, Any], weights: str = WEIGHTS, **arguments: Any) -> Card:
     ve = config.get("time_embedding_type") == "fourier"
     size = config.get("sample_size", 16)
-    fields: dict[str, Any] = {
+    report: dict[str, Any] = {
         **{"name": "small", "summary": "s", "licence": "l", "author": "a", "data": "d", "metric": "m"},
         **{"format": "diffusers", "scales": 1000, "network": {"architecture": "unet"}},
         **{"predicts": "scaled_score" if ve else "noise", "labels": "sigma" if ve else "index"},
@@ -114,15 +114,15 @@ def card(config: dict[str, Any], weights: str = WEIGHTS, **changes: Any) -> Card
         **{"shape": (3, size, size), "learned_variance": config.get("out_channels") == 6},
         "files": [{"name": "config.json"}, {"name": weights}],
     }
-    return Card(**fields | changes)
+    return Card(**report | arguments)
 
 
 @pytest.fixture(scope="module")
 def reference() -> Callable[..., nn.Module]:
     """``UNet2DModel``."""
-    library = pytest.importorskip("diffusers", reason="diffusers is what its reader is compared with")
-    network_class: Callable[..., nn.Module] = library.UNet2DModel
-    return network_class
+    result = pytest.importorskip("diffusers", reason="diffusers is what its reader is compared with")
+    instance: Callable[..., nn.Module] = result.UNet2DModel
+    return instance
 
 
 def random(network: nn.Module) -> nn.Module:
@@ -139,21 +139,21 @@ def random(network: nn.Module) -> nn.Module:
     return network.eval()
 
 
-def relative(output: Tensor, expected: Tensor) -> float:
-    assert output.shape == expected.shape
-    return float((output - expected).abs().max() / expected.abs().max())
+def relative(result: Tensor, expected: Tensor) -> float:
+    assert result.shape == expected.shape
+    return float((result - expected).abs().max() / expected.abs().max())
 
 
 def old_names(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """As the files of 2022 call them."""
-    renamed = {}
+    result = {}
     for name, tensor in tensors.items():
         for new, old in zip(*ATTENTION, strict=True):
             name = name.replace(f".{new}.", f".{old}.")
-        renamed[name] = tensor
-    if "time_proj.weight" in renamed:
-        renamed["time_proj.W"] = renamed["time_proj.weight"].clone()
-    return renamed
+        result[name] = tensor
+    if "time_proj.weight" in result:
+        result["time_proj.W"] = result["time_proj.weight"].clone()
+    return result
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -168,11 +168,11 @@ def test_outputs_are_those_of_diffusers(
     x = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         expected = theirs(x, labels, return_dict=False)[0]
-        outputs = ours(x, labels)
+        result = ours(x, labels)
     if ve:
         expected = expected * labels[:, None, None, None]
     for i in range(len(labels)):
-        assert relative(outputs[i], expected[i]) < 2e-5
+        assert relative(result[i], expected[i]) < 2e-5
     torch.save(old_names(theirs.state_dict()), tmp_path / "old.bin")
     again = Diffusers().read(card(SMALL[name], "old.bin"), tmp_path, None).eval()
     for mine, other in zip(ours.parameters(), again.parameters(), strict=True):
@@ -182,10 +182,10 @@ def test_outputs_are_those_of_diffusers(
 def test_scores_are_those_of_diffusers(tmp_path: Path, reference: Callable[..., nn.Module]) -> None:
     theirs: Any = random(reference(**NCSNPP))
     theirs.save_pretrained(tmp_path)
-    own = card(NCSNPP)
-    ours = Diffusers().read(own, tmp_path, None).eval().requires_grad_(False)
+    report = card(NCSNPP)
+    ours = Diffusers().read(report, tmp_path, None).eval().requires_grad_(False)
     ve = installed().build("sdes", "ve", {})
-    model = NetworkModel(ours, own, ve, installed().build("sdes", "ve", {}), bf16=False)
+    model = NetworkModel(ours, report, ve, installed().build("sdes", "ve", {}), bf16=False)
     assert model.native
     x = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(1))
     for t in (0.05, 0.5, 1.0):
@@ -195,16 +195,16 @@ def test_scores_are_those_of_diffusers(tmp_path: Path, reference: Callable[..., 
         assert relative(model.score(x, level), expected) < 2e-5
 
 
-@pytest.mark.parametrize("content", [CIFAR10, BEDROOM], ids=["ddpm-cifar10-32", "ncsnpp-bedroom-256"])
-def test_published_networks(content: dict[str, Any], reference: Callable[..., nn.Module]) -> None:
-    config = {key: value for key, value in content.items() if not key.startswith("_")}
+@pytest.mark.parametrize("arguments", [CIFAR10, BEDROOM], ids=["ddpm-cifar10-32", "ncsnpp-bedroom-256"])
+def test_published_networks(arguments: dict[str, Any], reference: Callable[..., nn.Module]) -> None:
+    config = {key: value for key, value in arguments.items() if not key.startswith("_")}
     with torch.device("meta"):
         ours, theirs = UNet(configuration(config, card(config))), reference(**config)
-    sizes = {name: tuple(tensor.shape) for name, tensor in theirs.state_dict().items()}
-    assert {name: tuple(view.shape) for name, view in views(ours)} == sizes
+    expected = {name: tuple(tensor.shape) for name, tensor in theirs.state_dict().items()}
+    assert {name: tuple(view.shape) for name, view in views(ours)} == expected
     counts = [sum(p.numel() for p in net.parameters() if p.requires_grad) for net in (ours, theirs)]
     assert counts[0] == counts[1]
-    assert content is not CIFAR10 or counts[0] == 35_746_307
+    assert arguments is not CIFAR10 or counts[0] == 35_746_307
 
 
 def test_the_published_configuration_is_the_one_the_card_names() -> None:
@@ -266,12 +266,12 @@ REFUSED: list[tuple[dict[str, Any], dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("base", "change", "message"), REFUSED)
-def test_networks_that_are_not_ours(base: dict[str, Any], change: dict[str, Any], message: str) -> None:
+@pytest.mark.parametrize(("base", "change", "report"), REFUSED)
+def test_networks_that_are_not_ours(base: dict[str, Any], change: dict[str, Any], report: str) -> None:
     with pytest.raises(BenchError) as caught:
         configuration(base | change, card(base))
     line = str(caught.value)
-    assert message in line
+    assert report in line
     assert line.isprintable()
 
 
@@ -289,9 +289,9 @@ def test_cards_of_another_convention() -> None:
 
 
 def test_left_out_keys_are_as_in_diffusers(reference: Callable[..., nn.Module]) -> None:
-    signature = inspect.signature(reference.__init__).parameters
+    arguments = inspect.signature(reference.__init__).parameters
     # keys come and go between versions of diffusers: those that this one has
-    theirs = {name: signature[name].default for name in DEFAULTS if name in signature}
+    theirs = {name: arguments[name].default for name in DEFAULTS if name in arguments}
     assert len(theirs) > 20
     assert {k: list(v) if isinstance(v, tuple) else v for k, v in theirs.items()} == {
         k: DEFAULTS[k] for k in theirs
@@ -307,9 +307,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def refusal(folder: Path, own: Card | None = None) -> str:
+def refusal(folder: Path, report: Card | None = None) -> str:
     with pytest.raises(BenchError) as caught:
-        Diffusers().read(own or card(DDPM), folder, None)
+        Diffusers().read(report or card(DDPM), folder, None)
     line = str(caught.value)
     assert line.isprintable()
     assert len(line) < 300
@@ -338,7 +338,7 @@ def test_weights_of_another_network(folder: Path) -> None:
 def test_files_of_another_kind(folder: Path) -> None:
     config = folder / "config.json"
     good = config.read_bytes()
-    for content, message in [
+    for content, report in [
         (b"{", "config.json is not JSON, or damaged: "),
         (b"\xff\xfe\x00", "config.json is not JSON, or damaged: "),
         (b"[" * 100_000, "config.json is not JSON, or damaged: "),
@@ -346,7 +346,7 @@ def test_files_of_another_kind(folder: Path) -> None:
         (b'{"_class_name": "DDPMScheduler"}', "config.json is of a DDPMScheduler, not of a UNet2DModel"),
     ]:
         config.write_bytes(content)
-        assert refusal(folder).startswith(message)
+        assert refusal(folder).startswith(report)
     config.unlink()
     assert refusal(folder) == "config.json is missing"
     config.write_bytes(good)
@@ -362,8 +362,8 @@ def test_cards_that_name_other_files(folder: Path) -> None:
     )
     two = card(DDPM, files=[{"name": "a.json"}, {"name": "b.json"}, {"name": WEIGHTS}])
     assert refusal(folder, two) == "its card must name one .json file, and names 2"
-    message = refusal(folder, card(DDPM, network={"architecture": "unet", "width": 32}))
-    assert message.startswith("its card's [network] must say architecture = 'unet' alone")
+    report = refusal(folder, card(DDPM, network={"architecture": "unet", "width": 32}))
+    assert report.startswith("its card's [network] must say architecture = 'unet' alone")
     Diffusers().read(
         card(DDPM, files=[{"name": n} for n in ("scheduler_config.json", "config.json", WEIGHTS)]),
         folder,

@@ -23,29 +23,29 @@ TAPS = {"vp": [1.0, 1.0], "ve": [1.0, 3.0, 3.0, 1.0]}
 
 
 def card(arch: str, **network: Any) -> Card:
-    options = {"architecture": "unet", "configuration": f"edm_{arch}", "width": 32, "blocks": 1}
-    options |= {"classes": CLASSES[arch], **network}
+    report = {"architecture": "unet", "configuration": f"edm_{arch}", "width": 32, "blocks": 1}
+    report |= {"classes": CLASSES[arch], **network}
     return Card(
         **{"name": "small", "summary": "s", "licence": "l", "author": "a", "data": "d", "metric": "m"},
-        **{"format": "edm", "predicts": "edm", "labels": "edm", "network": options},
+        **{"format": "edm", "predicts": "edm", "labels": "edm", "network": report},
         **{"shape": (3, 32, 32), "data_range": (-1, 1)},
         files=[{"name": "small.pkl"}],
     )
 
 
 def weights(arch: str) -> dict[str, Tensor]:
-    tensors: dict[str, Tensor] = {}
+    result: dict[str, Tensor] = {}
     k = 0
     for name, shape in shapes(FILE, arch).items():
         if name.endswith(".resample_filter"):
             taps = torch.tensor(TAPS[arch])
-            tensors[name] = (torch.outer(taps, taps) / taps.sum() ** 2)[None, None]
+            result[name] = (torch.outer(taps, taps) / taps.sum() ** 2)[None, None]
         elif name.endswith(".freqs"):
-            tensors[name] = 16 * torch.arange(1, shape[0] + 1, dtype=torch.float64).sin().float()
+            result[name] = 16 * torch.arange(1, shape[0] + 1, dtype=torch.float64).sin().float()
         else:
-            tensors[name] = parameter(k, name, shape)
+            result[name] = parameter(k, name, shape)
             k += 1
-    return tensors
+    return result
 
 
 class SongUNet(Persistent, nn.Module):
@@ -73,9 +73,9 @@ def install(arch: str, folder: Path, tensors: dict[str, Tensor], **network: Any)
     (folder / "small.pkl").write_bytes(written({"ema": EDMPrecond(model).eval().requires_grad_(False)}))
     EDM().prepare(card(arch, **network), folder)
     assert [path.name for path in folder.iterdir()] == ["small.safetensors"]
-    instance = EDM().read(card(arch, **network), folder, None)
-    assert isinstance(instance, UNet)
-    return instance
+    result = EDM().read(card(arch, **network), folder, None)
+    assert isinstance(result, UNet)
+    return result
 
 
 @pytest.mark.parametrize("arch", ["vp", "ve"])
@@ -91,15 +91,15 @@ def test_denoisers_are_those_of_the_public_networks(arch: str, tmp_path: Path) -
 @pytest.mark.parametrize("arch", ["vp", "ve"])
 def test_names_are_the_published_ones(arch: str) -> None:
     network = UNet(UNetConfig.read(card(arch).network))
-    sizes = {name: tuple(view.shape) for name, view in views(network)}
+    result = {name: tuple(view.shape) for name, view in views(network)}
     beside = {"model.map_augment.weight": (64 if arch == "ve" else 32, 9)}
-    published = {n: s for n, s in shapes(FILE, arch).items() if not n.endswith(".resample_filter")}
-    assert sizes | beside == published
-    assert len(sizes) == len(list(network.parameters()))
+    report = {n: s for n, s in shapes(FILE, arch).items() if not n.endswith(".resample_filter")}
+    assert result | beside == report
+    assert len(result) == len(list(network.parameters()))
 
 
 @pytest.mark.parametrize(
-    ("network", "message"),
+    ("network", "report"),
     [
         ({"classes": 0}, "has 'model.map_label.weight' and 1 more"),
         ({"classes": 7}, "'model.map_label.weight' has shape (32, 10), not (32, 7)"),
@@ -108,8 +108,8 @@ def test_names_are_the_published_ones(arch: str) -> None:
         ({"architecture": "vit"}, "architecture 'vit', not 'unet' or 'tiny'"),
     ],
 )
-def test_cards_of_other_networks(network: dict[str, Any], message: str, tmp_path: Path) -> None:
+def test_cards_of_other_networks(network: dict[str, Any], report: str, tmp_path: Path) -> None:
     with pytest.raises(BenchError) as caught:
         install("vp", tmp_path, weights("vp"), **network)
-    assert message in str(caught.value)
+    assert report in str(caught.value)
     assert [path.name for path in tmp_path.iterdir()] == ["small.pkl"]

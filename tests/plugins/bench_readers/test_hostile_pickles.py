@@ -120,13 +120,11 @@ def test_nothing_is_run(path: Path, monkeypatch: pytest.MonkeyPatch, name: str, 
 
 def test_a_network_with_more_in_it_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(path.parent)
-    pickled = network()
-    pickled.model.get_submodule("enc").extra = Calls(os.system, TOUCH)  # type: ignore[assignment]
-    message = (
-        "its pickle asks for 'posix.system', which is not data; nothing of it was run. Take a file from a "
-    )
-    message += "source you trust, or convert it where it was made"
-    assert refusal(path, written({"ema": pickled})) == message
+    instance = network()
+    instance.model.get_submodule("enc").extra = Calls(os.system, TOUCH)  # type: ignore[assignment]
+    message = "its pickle asks for 'posix.system', which is not data; nothing of it was run. Take a file "
+    message += "from a source you trust, or convert it where it was made"
+    assert refusal(path, written({"ema": instance})) == message
     assert refusal(path, written({"ema": network(), "loss_fn": Calls(os.system, TOUCH)})) == message
     assert not path.with_name("marker").exists()
 
@@ -138,9 +136,9 @@ def rebuilt(offset: Any, size: Any, stride: Any, storage: Any = None) -> Calls:
 
 
 def with_buffer(buffer: Any, name: str = "x") -> bytes:
-    pickled = network()
-    pickled.__dict__["_buffers"][name] = buffer
-    return written({"ema": pickled})
+    instance = network()
+    instance.__dict__["_buffers"][name] = buffer
+    return written({"ema": instance})
 
 
 @pytest.mark.parametrize(
@@ -203,7 +201,7 @@ BOMBS = {
     "a frame of 2^60": b"\x95" + struct.pack("<Q", 2**60) + b"}",
     "nothing to pop": b"0000",
     "no such memo": b"h\x07",
-    "arguments that double": b"}" + text("ema") + doubled(60) + b"s",
+    "given that double": b"}" + text("ema") + doubled(60) + b"s",
 }
 
 

@@ -22,7 +22,7 @@ SMALL: dict[str, Any] = {"width": 32, "multipliers": [1, 2], "attention": [16]}
 
 
 def card(**network: Any) -> Card:
-    options = {"architecture": "unet", "configuration": "iddpm", **SMALL, **network}
+    report = {"architecture": "unet", "configuration": "iddpm", **SMALL, **network}
     return Card(
         **{"name": "small", "summary": "s", "licence": "l", "author": "a", "data": "d", "metric": "m"},
         **{
@@ -32,35 +32,35 @@ def card(**network: Any) -> Card:
             "sde": "vp",
             "scales": 4000,
         },
-        **{"shape": (3, 32, 32), "data_range": (-1, 1), "learned_variance": True, "network": options},
+        **{"shape": (3, 32, 32), "data_range": (-1, 1), "learned_variance": True, "network": report},
         files=[{"name": "small.pt"}],
     )
 
 
 def weights(blocks: int) -> dict[str, Tensor]:
-    sizes = shapes(FILE, f"{blocks}").items()
-    return {name: parameter(k, name, shape) for k, (name, shape) in enumerate(sizes)}
+    report = shapes(FILE, f"{blocks}").items()
+    return {name: parameter(k, name, shape) for k, (name, shape) in enumerate(report)}
 
 
 @pytest.mark.parametrize("blocks", [1, 2])
 def test_outputs_are_those_of_the_public_network(blocks: int, tmp_path: Path) -> None:
     torch.save(weights(blocks), tmp_path / "small.pt")
     network = ImprovedDiffusion().read(card(blocks=blocks), tmp_path, None).eval()
-    values = {key: recorded(FILE)[f"{blocks}/{key}"] for key in ("label", "output")}
-    label = torch.tensor(values["label"])
+    report = {key: recorded(FILE)[f"{blocks}/{key}"] for key in ("label", "output")}
+    label = torch.tensor(report["label"])
     x = torch.tensor(recorded(FILE)["x"][: len(label)]).float()
     with torch.no_grad():
-        assert relative(network(x, label), values["output"]) < 1e-4
-        assert relative(network(x[:1], label[:1]), values["output"][:1]) < 1e-4
-        assert relative(network.double()(x.double(), label.double()), values["output"]) < RECORDING
+        assert relative(network(x, label), report["output"]) < 1e-4
+        assert relative(network(x[:1], label[:1]), report["output"][:1]) < 1e-4
+        assert relative(network.double()(x.double(), label.double()), report["output"]) < RECORDING
 
 
 @pytest.mark.parametrize("blocks", [1, 2])
 def test_names_and_order_are_the_published_ones(blocks: int) -> None:
     network = UNet(UNetConfig.read(card(blocks=blocks).network))
-    sizes = {name: tuple(view.shape) for name, view in views(network)}
-    assert list(sizes.items()) == list(shapes(FILE, f"{blocks}").items())
-    assert len(sizes) == len(list(network.parameters()))
+    result = {name: tuple(view.shape) for name, view in views(network)}
+    assert list(result.items()) == list(shapes(FILE, f"{blocks}").items())
+    assert len(result) == len(list(network.parameters()))
 
 
 def test_the_published_network_has_its_number_of_weights() -> None:
@@ -71,7 +71,7 @@ def test_the_published_network_has_its_number_of_weights() -> None:
 
 
 @pytest.mark.parametrize(
-    ("network", "message"),
+    ("network", "report"),
     [
         ({"configuration": "ddpm"}, "has attention_up 'last'; improved-diffusion's have 'each'"),
         ({"even": False}, "has even False; improved-diffusion's have True"),
@@ -82,34 +82,34 @@ def test_the_published_network_has_its_number_of_weights() -> None:
         ({"depth": 3}, "unknown key 'depth' of a U-Net"),
     ],
 )
-def test_cards_of_other_networks(network: dict[str, Any], message: str, tmp_path: Path) -> None:
+def test_cards_of_other_networks(network: dict[str, Any], report: str, tmp_path: Path) -> None:
     torch.save(weights(1), tmp_path / "small.pt")
     with pytest.raises(BenchError) as caught:
         ImprovedDiffusion().read(card(**{"blocks": 1, **network}), tmp_path, None)
-    assert message in str(caught.value)
+    assert report in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
+    ("content", "report"),
     [
         ({"model": {"a": torch.zeros(1)}}, "it is not a bare state dict"),
         ([torch.zeros(1)], "it is not a bare state dict"),
         ({}, "it lacks 'time_embed.0.weight' and 127 more"),
     ],
 )
-def test_files_of_another_kind(content: Any, message: str, tmp_path: Path) -> None:
+def test_files_of_another_kind(content: Any, report: str, tmp_path: Path) -> None:
     torch.save(content, tmp_path / "small.pt")
     with pytest.raises(BenchError, match=r"^its? ") as caught:
         ImprovedDiffusion().read(card(blocks=1), tmp_path, None)
-    assert message in str(caught.value)
+    assert report in str(caught.value)
 
 
 def test_heads_are_told_apart() -> None:
     """The recording would not agree with another order of heads, nor with another number of them."""
-    values = recorded(FILE)
-    x, label = torch.tensor(values["x"]).float(), torch.tensor(values["1/label"])
+    arguments = recorded(FILE)
+    x, label = torch.tensor(arguments["x"]).float(), torch.tensor(arguments["1/label"])
     config = dataclasses.replace(UNetConfig.read(card(blocks=1).network), heads=1)
     network = UNet(config).eval()
     load(views(network), weights(1))
     with torch.no_grad():
-        assert relative(network(x, label), values["1/output"]) > 1e-3
+        assert relative(network(x, label), arguments["1/output"]) > 1e-3

@@ -40,8 +40,8 @@ def persistence(source: str = "") -> Iterator[types.ModuleType]:
     names = {m: types.ModuleType(m) for m in ("torch_utils", "dnnlib")}
     names |= {"torch_utils.persistence": module, "dnnlib.util": util}
     with pytest.MonkeyPatch.context() as patch:
-        for name, stand_in in names.items():
-            patch.setitem(sys.modules, name, stand_in)
+        for name, instance in names.items():
+            patch.setitem(sys.modules, name, instance)
         yield util
     assert not names.keys() & sys.modules.keys()
 
@@ -128,25 +128,25 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "network.pkl"
 
 
-def same(tensors: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
-    assert list(tensors) == list(expected)
+def same(result: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+    assert list(result) == list(expected)
     for name, tensor in expected.items():
-        assert tensors[name].dtype == tensor.dtype
-        assert tensors[name].is_contiguous()
-        assert torch.equal(tensors[name], tensor), name
+        assert result[name].dtype == tensor.dtype
+        assert result[name].is_contiguous()
+        assert torch.equal(result[name], tensor), name
 
 
 @pytest.mark.parametrize("protocol", [3, 4, 5])
 def test_a_network_comes_back_and_its_source_is_not_run(path: Path, protocol: int) -> None:
     marker = path.with_name("marker")
-    pickled = network()
+    instance = network()
     with persistence(f"open({str(marker)!r}, 'w')") as util:
         options = util.EasyDict(path="cifar10.zip", resolution=32)
-        content = {"ema": pickled, "loss_fn": EDMLoss(), "augment_pipe": None, "dataset_kwargs": options}
+        content = {"ema": instance, "loss_fn": EDMLoss(), "augment_pipe": None, "dataset_kwargs": options}
         path.write_bytes(pickle.dumps(content, protocol))
-    tensors, about = persistent_tensors(path)
-    same(tensors, pickled.state_dict())
-    assert list(tensors)[:3] == ["model.scale", "model.freqs", "model.enc.32x32_conv.weight"]
+    result, about = persistent_tensors(path)
+    same(result, instance.state_dict())
+    assert list(result)[:3] == ["model.scale", "model.freqs", "model.enc.32x32_conv.weight"]
     assert about == {
         "class_name": "EDMPrecond",
         "kwargs": NETWORK,
@@ -158,23 +158,23 @@ def test_a_network_comes_back_and_its_source_is_not_run(path: Path, protocol: in
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64, torch.int64, torch.bool])
 def test_dtypes_and_strides(path: Path, dtype: torch.dtype) -> None:
-    pickled = network()
+    instance = network()
     whole = torch.randn(6, 5).mul(10).to(dtype)
     buffers = {"whole": whole, "part": whole[2:4, 1:], "turned": whole.t(), "none": whole[:0]}
     for name, tensor in buffers.items():
-        pickled.register_buffer(name, tensor)
-    path.write_bytes(written({"ema": pickled}))
-    same(persistent_tensors(path)[0], pickled.state_dict())
+        instance.register_buffer(name, tensor)
+    path.write_bytes(written({"ema": instance}))
+    same(persistent_tensors(path)[0], instance.state_dict())
 
 
 def test_shared_tensors(path: Path) -> None:
-    pickled = network()
-    pickled.model.get_submodule("enc.32x32_conv").bias = pickled.model.scale
-    pickled.tied = pickled.model.scale
-    path.write_bytes(written({"ema": pickled}))
-    tensors = persistent_tensors(path)[0]
-    same(tensors, pickled.state_dict())
-    assert tensors["tied"].data_ptr() != tensors["model.scale"].data_ptr()
+    instance = network()
+    instance.model.get_submodule("enc.32x32_conv").bias = instance.model.scale
+    instance.tied = instance.model.scale
+    path.write_bytes(written({"ema": instance}))
+    result = persistent_tensors(path)[0]
+    same(result, instance.state_dict())
+    assert result["tied"].data_ptr() != result["model.scale"].data_ptr()
 
 
 def test_another_key(path: Path) -> None:

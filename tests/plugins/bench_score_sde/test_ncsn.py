@@ -19,8 +19,10 @@ from bench.plan.planning import plan_suite
 from bench.plan.settings import Settings, suites
 from bench.plan.suites import resolve_suite
 from bench.testing.probe import ended
+from tests.support import plans
 from tests.support.analytic import gaussian, relative
 from tests.support.paths import ROOT, TESTS_PATH
+from tests.support.plain import plain
 from tests.support.plugins import installed
 
 REFERENCE = ROOT / "results" / "reference" / "ncsn" / "gaussian-cifar10-512"
@@ -32,8 +34,12 @@ DIMENSION = (1, 2, 3)
 def samplers() -> dict[tuple[str, str], Sampler]:
     """The suite's samplers by row and way of ending."""
     settings = Settings(checkpoint=["gaussian-cifar10"], samples=4, device="cpu")
-    cells = plan_suite(settings, "ncsn", resolve_suite("ncsn", suites(TESTS_PATH)), installed())
-    return {(place.row, cell.sampler.denoise): cell.sampler for place, cell in cells}
+    suite = resolve_suite("ncsn", suites(TESTS_PATH))
+    plan = plan_suite(settings, "exact", "ncsn", suite, plans.contexts())
+    by_fingerprint = {spec.fingerprint: spec.sampler for spec in plan.specs}
+    cells = [cell for suite_plan in plan.suite_plans for cell in suite_plan.cells]
+    chosen = [(cell.row, by_fingerprint[cell.fingerprint]) for cell in cells]
+    return {(row, sampler.denoise): sampler for row, sampler in chosen}
 
 
 @pytest.mark.parametrize(
@@ -70,14 +76,12 @@ def test_runs_as_published(
     # the run's times begin at eps, a 1e-5 of which is 1e-4 of sigma
     sampler = dataclasses.replace(sampler, sde=ended(sampler.sde, 1e-13))
     remaining = iter(draws.clone())
-    prediction = Prediction(gaussian(mean, variance), sampler.sde)
+    p = Prediction(gaussian(mean, variance), sampler.sde)
     with torch.no_grad():
-        samples = sampler.run(
-            start, prediction, lambda _: pytest.fail("no predictor"), lambda _: next(remaining)
-        )
+        result = sampler.run(start, p, lambda _: pytest.fail("no predictor"), lambda _: next(remaining))
     # r is written with eight digits
-    assert relative(samples, x) < 1e-6
-    assert prediction.calls == count * moves + (denoise == "tweedie")
+    assert relative(result, x) < 1e-6
+    assert p.calls == count * moves + (denoise == "tweedie")
 
 
 def test_ncsnv2s_step_is_the_best_of_its_theory() -> None:
@@ -91,12 +95,12 @@ def test_ncsnv2s_step_is_the_best_of_its_theory() -> None:
     assert sampler.corrector is not None
     ratio, moves = 5000 ** (1 / (sampler.steps - 1)), sampler.corrector.calls
 
-    def variance_ratio(q: float) -> float:
-        decay, noise = (1 - q) ** (2 * moves), 1 / (1 - q / 2)
-        return float(decay * (ratio**2 - noise) + noise)
+    def ratio_after(q: float) -> float:
+        factor, noise = (1 - q) ** (2 * moves), 1 / (1 - q / 2)
+        return float(factor * (ratio**2 - noise) + noise)
 
-    best = minimize_scalar(variance_ratio, bounds=(1e-3, 0.5), method="bounded").x
-    assert 2 * sampler.corrector.values()["snr"] ** 2 == pytest.approx(best, rel=0.05)
+    best = minimize_scalar(ratio_after, bounds=(1e-3, 0.5), method="bounded").x
+    assert 2 * plain(sampler.corrector.values())["snr"] ** 2 == pytest.approx(best, rel=0.05)
 
 
 def test_committed_table_agrees_with_theory() -> None:
@@ -112,10 +116,10 @@ def test_committed_table_agrees_with_theory() -> None:
 
 
 def test_noise_of_one_does_not_find_the_brightness() -> None:
-    """From N(0, 1), NCSN's ten scales leave more than 99 % of the distance in the mean gray level."""
+    """From N(0, 1), NCSN's ten scales leave more than 99 % of the distance in the mean grey level."""
     data, color = exact_data(installed().get("checkpoints", "gaussian-cifar10").thing)
     images = on_range(data, (0.0, 1.0), color)
     mean, variance = images.mean[0], images.variance[0]
-    center, spread = moments(samplers()["NCSN", "none"], mean, variance)
-    parts = (center - mean) ** 2 + (np.sqrt(spread) - np.sqrt(variance)) ** 2
+    result, spread = moments(samplers()["NCSN", "none"], mean, variance)
+    parts = (result - mean) ** 2 + (np.sqrt(spread) - np.sqrt(variance)) ** 2
     assert parts[0, 0, 0] > 0.99 * parts.sum()

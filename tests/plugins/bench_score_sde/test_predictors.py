@@ -44,8 +44,8 @@ def result(name: str, predictor: str, steps: int) -> Array:
 @pytest.mark.parametrize(("name", "predictor", "half"), HALVES)
 def test_order_one(name: str, predictor: str, half: str) -> None:
     steps = STEPS.get((name, predictor), 500)
-    columns = slice(0, 5) if half == "means" else slice(5, 10)
-    errors = [result(name, predictor, steps * k)[columns] for k in (1, 2, 4)]
+    part = slice(0, 5) if half == "means" else slice(5, 10)
+    errors = [result(name, predictor, steps * k)[part] for k in (1, 2, 4)]
     first, second = (float(np.linalg.norm(a - b)) for a, b in pairwise(errors))
     assert abs(math.log2(first / second) - 1) < 0.15
 
@@ -93,7 +93,7 @@ def test_limit(name: str, predictor: str) -> None:
         gain = end.alpha * LAM / v
         mean, variance = MU - gain * end.alpha * MU, LAM + gain**2 * (law.prior_std**2 - v)
     steps = STEPS.get((name, predictor), 1000)
-    limit = 2 * result(name, predictor, 2 * steps) - result(name, predictor, steps)
+    extrapolated = 2 * result(name, predictor, 2 * steps) - result(name, predictor, steps)
     expected = np.concatenate([mean - MU, np.sqrt(variance) - np.sqrt(LAM)])
     spread = np.concatenate([np.sqrt(LAM), np.sqrt(LAM)])
-    assert (np.abs(limit - expected) / spread).max() < 0.002
+    assert (np.abs(extrapolated - expected) / spread).max() < 0.002

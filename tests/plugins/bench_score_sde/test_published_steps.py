@@ -41,13 +41,13 @@ RUNS = sorted(
 
 def predictor(recorded_name: str) -> Predictor:
     name, parameters = PREDICTORS[recorded_name]
-    instance: Predictor = installed().build("predictors", name, parameters)
-    return instance
+    part: Predictor = installed().build("predictors", name, parameters)
+    return part
 
 
 def corrector(recorded_name: str, **parameters: Any) -> Corrector:
-    instance: Corrector = installed().build("correctors", CORRECTORS[recorded_name], parameters)
-    return instance
+    part: Corrector = installed().build("correctors", CORRECTORS[recorded_name], parameters)
+    return part
 
 
 def scale_at(law: SDE, index: int) -> Step:
@@ -119,15 +119,15 @@ def test_coefficients(name: str, index: int) -> None:
 def test_predictor_step(name: str, index: int, step: str) -> None:
     law, values, at = sde(name), recorded(), f"{name}/{index}/"
     score = Prediction(recorded_model(), law)
-    update = (
+    result = (
         predictor(step)
         .resolve(law)
         .step(tensor(at + "x"), scale_at(law, index), score, Replay(tensor(f"noise/{index}")), None)
     )
-    assert relative(update.mean, values[f"{at}{step}/mean"]) < 1e-5
+    assert relative(result.mean, values[f"{at}{step}/mean"]) < 1e-5
     # probability flow draws no noise: its x is its mean
     noisy = "mean" if "probability_flow" in step else "x"
-    assert relative(update.x, values[f"{at}{step}/{noisy}"]) < 1e-5
+    assert relative(result.x, values[f"{at}{step}/{noisy}"]) < 1e-5
     assert score.calls == 1
 
 
@@ -157,8 +157,8 @@ def test_whole_run(name: str) -> None:
     sampler = Sampler(law, predictor(step), corrector(correction, **parameters), steps=24)
     score, noise = Prediction(recorded_model(), law), Replay(tensor(f"traj/noise/{correction}"))
     prior = tensor(f"{name}/prior") / law.prior_std
-    samples = sampler.run(prior, score, noise, noise)
-    assert relative(samples, values[f"{name}/x"]) < 1e-5
+    result = sampler.run(prior, score, noise, noise)
+    assert relative(result, values[f"{name}/x"]) < 1e-5
     assert score.calls == (24 if correction == "none" else 48)
     # VE's last ancestral step has no noise (sigma_{-1} = 0): the recorded draw was multiplied by zero
     assert noise.drawn == len(noise.draws) - (step == "ancestral_sampling" and sde_name == "ve")

@@ -10,6 +10,7 @@ from PIL import Image
 
 from bench_tasks.masks import known_pixels, mask_label
 from tests.support.completions import build_task
+from tests.support.plain import plain
 from tests.support.task_runs import RefusedTask
 
 
@@ -36,7 +37,9 @@ def test_masks_from_files(tmp_path: Path) -> None:
     np.save(tmp_path / "bool.npy", ~known)
     assert before.startswith("bool.npy ")
     assert mask_label(str(tmp_path / "bool.npy")) != before
-    assert build_task("inpaint", mask=str(tmp_path / "gray.png")).values()["mask"].startswith("gray.png ")
+    assert plain(build_task("inpaint", mask=str(tmp_path / "gray.png")).values())["mask"].startswith(
+        "gray.png "
+    )
     assert build_task("inpaint").values() == {"completions": 4, "mask": "left"}
 
 

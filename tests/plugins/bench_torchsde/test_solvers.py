@@ -54,8 +54,8 @@ CASES = [
 
 @pytest.mark.parametrize(("law", "parameters", "calls"), CASES)
 def test_moments_at_eps(law: str, parameters: dict[str, Any], calls: int) -> None:
-    x, evaluations = sample(law, 64, **parameters)
-    assert evaluations == calls
+    x, nfe = sample(law, 64, **parameters)
+    assert nfe == calls
     mean, variance = off(law, x)
     assert abs(mean) < 4
     # 4096 values: a standard error of 2.2 %, of which Euler's own bias is one or two
@@ -87,12 +87,12 @@ def test_the_path_is_the_seeds() -> None:
 
 def test_adaptive_steps_come_nearer_with_the_tolerance() -> None:
     """The variance within what the tolerance leaves, and more calls for it."""
-    evaluations, biases = [], []
+    nfe, biases = [], []
     for tol in (0.3, 0.03):
         x, calls = sample("vp", 64, adaptive=True, tol=tol, steps=50, schedule="logsnr")
-        evaluations.append(calls)
+        nfe.append(calls)
         biases.append(abs(off("vp", x)[1]) / math.sqrt(x.numel() / 2))
-    assert evaluations[1] > evaluations[0]
+    assert nfe[1] > nfe[0]
     assert biases[1] < 0.15  # steps end where the error estimate is a few hundredths
     solver = installed().build("solvers", "sde_torchsde", {"adaptive": True})
     assert solver.nfe() is None
@@ -112,8 +112,10 @@ def test_the_time_change_is_the_schedules(law: str, schedule: str) -> None:
     chosen = sde(law)
     times = [solver.place(chosen, float(u))[0] for u in range(10)]
     if schedule != "uniform":
-        levels = Sampler(chosen, installed().build("predictors", "ddim", {}), steps=10, grid=grid).schedule()
-        np.testing.assert_allclose(times, [s.t for s in levels], rtol=1e-9)
+        grid_steps = Sampler(
+            chosen, installed().build("predictors", "ddim", {}), steps=10, grid=grid
+        ).schedule()
+        np.testing.assert_allclose(times, [s.t for s in grid_steps], rtol=1e-9)
     assert (times[0], times[-1]) == pytest.approx((chosen.end, chosen.eps), rel=1e-9)
     for u in (1.0, 4.5, 8.0):
         h = 1e-4
