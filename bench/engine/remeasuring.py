@@ -121,7 +121,8 @@ def _suite_plans(store: Store, suite: str) -> list[SuitePlan]:
         folder = store.root / "suites"
         if list((folder / suite).glob("*.json")):
             raise BenchError(
-                f"no plan of suite {suite!r} in {store.root} can be read: bench run --suite {suite} makes it again"
+                f"no plan of suite {suite!r} in {store.root} can be read: "
+                f"bench run --suite {suite} makes it again"
             )
         known = [path.name for path in folder.iterdir()] if folder.is_dir() else []
         raise BenchError(
