@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,6 +53,7 @@ def check_command(
     from bench.testing.kit import SDES
 
     values = _parameters(parameter)
+    _check_folder(out)
     with _progress(name) as emit:
         report = check(name, role=role, sdes=sde or SDES, registry=registry_of(context), emit=emit, **values)
     files = []
@@ -66,6 +68,13 @@ def check_command(
         for file in files:
             click.echo(f"  {file}")
     return 0 if report.passed else 1
+
+
+def _check_folder(out: Path) -> None:
+    """`BenchError` where the plot can't be written, before anything is checked."""
+    folder = next(place for place in (out.absolute(), *out.absolute().parents) if place.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise BenchError(f"{out} can't be written: {folder} takes no files; choose another folder by --out")
 
 
 def _parameters(texts: tuple[str, ...]) -> dict[str, str]:

@@ -93,8 +93,11 @@ def _print_list(entries: list[Entry], suites: list[JSONObject], kind: str | None
         text = f"{suite['cells']} cells" + (f": {suite['about']}" if suite["about"] else "")
         table.add_row(*("suite", escape(f"{suite['name']}"), escape(text), "bench.toml")[: len(columns)])
     out.print(table)
+    use = (
+        "bench run --suite NAME runs it" if kind == "suites" else "set a parameter by -P ROLE.PARAMETER=VALUE"
+    )
     out.print(
-        "bench show NAME describes one; set a parameter by -P ROLE.PARAMETER=VALUE",
+        f"bench show NAME describes one; {use}",
         style="dim",
         highlight=False,
     )

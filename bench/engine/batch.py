@@ -139,4 +139,5 @@ def failure_of(error: Exception, spec: RunSpec) -> BatchFailure:
     if role is not None:
         plugin = spec.identity.plugins()[role]
         reason += f" ({role} {plugin.name} of {plugin.distribution} {plugin.version})"
+    reason += "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
     return BatchFailure(reason, "".join(traceback.format_exception(error)))

@@ -10,7 +10,17 @@ from typing import Any
 
 import pytest
 
-from bench import Metric, MetricContext, MetricResult, MetricState, Register, Tensor, hookimpl, param
+from bench import (
+    BenchError,
+    Metric,
+    MetricContext,
+    MetricResult,
+    MetricState,
+    Register,
+    Tensor,
+    hookimpl,
+    param,
+)
 from bench.engine.remeasuring import record_batches
 from bench.results.store import Store
 from tests.support import made_up

@@ -45,7 +45,11 @@ def test_a_member_of_a_family_is_found() -> None:
         ("heunn", None, "nothing to check is called 'heunn' \\(did you mean 'heun'"),
         ("heun", "solver", "unknown solver 'heun'"),
         ("heun", "solvent", "unknown role 'solvent' \\(did you mean 'solver'"),
-        ("gaussian-cifar10", None, "nothing to check is called 'gaussian-cifar10': checkpoints have no checks"),
+        (
+            "gaussian-cifar10",
+            None,
+            "nothing to check is called 'gaussian-cifar10': checkpoints have no checks",
+        ),
         ("my_own", None, "pip install -e ./FOLDER"),
     ],
 )
