@@ -28,7 +28,9 @@ from bench import (
     hookimpl,
     param,
 )
-from bench.plan.planning import Planner, build_metrics, described, origin_of, parameters_by_plugin, plan_runs
+from bench.plan.building import build_metrics, parameters_by_plugin
+from bench.plan.drafting import described, origin_of
+from bench.plan.planning import Planner, plan_runs
 from bench.plan.settings import Settings
 from bench.plugins.registry import Registry
 from bench.results.run_spec import RunSpec, UnplannedRun
