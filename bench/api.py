@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from bench.checkpoints.cards import Card
+    from bench.data.pixels import Bytes
 
 Choice = Selection | Sequence[Selection]
 """One selection, or several that multiply out."""

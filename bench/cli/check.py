@@ -1,4 +1,4 @@
-"""``bench check``: checks a plugin against what its role promises."""
+"""``bench check``: checks a plugin against the rules of its role."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MARKS = {"pass": "[green]pass[/]", "fail": "[bold red]FAIL[/]", "info": "[dim]in
 @click.command("check")
 @click.argument("name")
 @click.option(
-    "--role", help="The role, where several plugins are called NAME: predictor, corrector, solver, …"
+    "--role", help="The role, where plugins of several roles have the NAME: predictor, corrector, solver, …"
 )
 @click.option("--parameter", "-P", multiple=True, metavar="NAME=VALUE", help="A parameter of the plugin.")
 @click.option("--sde", multiple=True, help="SDE to check a sampler on; repeats. Default: ve, vp and subvp.")
@@ -43,11 +43,11 @@ def check_command(
     out: Path,
     as_json: bool,
 ) -> int:
-    """Check NAME (predictor, corrector, solver, SDE, metric, executor, task) against what its role promises.
+    """Check NAME (predictor, corrector, solver, SDE, metric, executor, task) against the rules of its role.
 
-    Samplers run on data whose truth is known, seconds on a CPU: shapes, randomness, declared network calls,
-    convergence and its order, cost. Exit status: 0 all passed, 1 a check failed, 2 a mistake in the command,
-    130 stopped.
+    Samplers run on data whose truth is known: shapes, randomness, declared network calls, convergence and its
+    order, cost. It takes seconds on a CPU. Exit status: 0 all passed, 1 a check failed, 2 a mistake in the
+    command, 130 stopped.
     """
     from bench.api import check
     from bench.testing.kit import SDES
@@ -90,7 +90,7 @@ def _parameters(texts: tuple[str, ...]) -> dict[str, str]:
 
 @contextlib.contextmanager
 def _progress(name: str) -> Iterator[Emit]:
-    """The check that was just made, on a terminal's stderr alone."""
+    """Shows the latest check on stderr, if that is a terminal."""
     from rich.console import Console
 
     err = Console(stderr=True, highlight=False)

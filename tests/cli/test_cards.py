@@ -75,7 +75,7 @@ def add(plugins: Registry, name: str, files: list[dict[str, Any]], **changes: st
     return card
 
 
-def refused(call: Callable[[], object]) -> str:
+def error_of(call: Callable[[], object]) -> str:
     with pytest.raises(BenchError) as caught:
         call()
     assert str(caught.value).isprintable()
@@ -125,7 +125,7 @@ def test_a_changed_file_under_a_card_without_facts(bench: Bench, plugins: Regist
 def test_a_size_that_the_card_gives_leaves_no_choice(plugins: Registry) -> None:
     own = add(plugins, "own", [{"name": NAME, "bytes": len(BODY), "sha256": sha256(BODY)}])
     Path("short").write_bytes(SHORTER)
-    assert "remove" not in refused(lambda: import_files(own, Path("short"), fake_registry()))
+    assert "remove" not in error_of(lambda: import_files(own, Path("short"), fake_registry()))
 
 
 def test_a_changed_file_on_a_server(plugins: Registry) -> None:
@@ -135,7 +135,7 @@ def test_a_changed_file_on_a_server(plugins: Registry) -> None:
         assert pull(own, fake_registry())
         (own.folder / NAME).unlink()
         server.files[NAME] = Served(SHORTER, etag='"two"')
-        assert f"; if it may differ from what was first installed, remove {own.folder}" in refused(
+        assert f"; if it may differ from what was first installed, remove {own.folder}" in error_of(
             lambda: pull(own, fake_registry())
         )
 
@@ -236,7 +236,7 @@ def test_a_complaint_that_names_no_file_begins_with_the_path(
     monkeypatch.setattr("tests.support.served.Fake.read", refuses)
     Path("html.pth").write_bytes(BODY)
     own = add(plugins, "own", [{"name": NAME}])
-    assert refused(lambda: import_files(own, Path("html.pth"), fake_registry())) == (
+    assert error_of(lambda: import_files(own, Path("html.pth"), fake_registry())) == (
         "checkpoint own: html.pth: its tensors are of another network; nothing was installed"
     )
 
@@ -247,7 +247,7 @@ def test_a_web_page_is_told(plugins: Registry, suffix: str, known: bool) -> None
     facts: dict[str, Any] = {"bytes": len(BODY), "sha256": sha256(BODY)} if known else {}
     own = add(plugins, "own", [{"name": f"weights.{suffix}"} | facts])
     Path(f"html.{suffix}").write_bytes(PAGE)
-    assert refused(lambda: import_files(own, Path(f"html.{suffix}"), fake_registry())) == (
+    assert error_of(lambda: import_files(own, Path(f"html.{suffix}"), fake_registry())) == (
         f"checkpoint own: html.{suffix} is a web page, not the file: fetch it in a browser; "
         "nothing was installed"
     )
@@ -269,9 +269,9 @@ def test_what_is_no_regular_file(plugins: Registry) -> None:
         ("fifo/x", "there is no file fifo/x"),
         ("x" * 300, "can't be read: File name too long"),
     ):
-        assert message in refused(lambda name=name: import_files(own, Path(name), fake_registry()))  # type: ignore[misc]
+        assert message in error_of(lambda name=name: import_files(own, Path(name), fake_registry()))  # type: ignore[misc]
     (Path("folder") / "config.json").mkdir()
-    assert "folder/config.json is not a regular file" in refused(
+    assert "folder/config.json is not a regular file" in error_of(
         lambda: import_files(two, Path("folder"), fake_registry())
     )
     (Path("folder") / NAME).write_bytes(BODY)
@@ -348,7 +348,7 @@ def test_a_relative_cache_is_absolute(
     monkeypatch.setenv("XDG_CACHE_HOME", "there")
     assert cache.root() == tmp_path / "there" / "sampler-bench"
     monkeypatch.setenv("BENCH_CACHE", "~nobody-of-this-name/cache")
-    assert "set BENCH_CACHE to an absolute path" in refused(cache.root)
+    assert "set BENCH_CACHE to an absolute path" in error_of(cache.root)
 
 
 @pytest.mark.parametrize(("width", "report"), [(80, False), (120, True)])

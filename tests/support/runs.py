@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 import bench.engine.batch
-import bench.engine.loop
 from bench import Batch, Outcome, Record
 from bench.cli import main
 from bench.plugins.registry import Registry

@@ -109,7 +109,7 @@ def test_ancestral_ones_have_the_exact_moments_of_ddim_with_all_its_noise(
     assert np.abs(ratio).max() < 5 * math.sqrt(2 / len(x))
 
 
-def refused(name: str) -> str:
+def refusal_of(name: str) -> str:
     """Why a scheduler is not taken, or nothing."""
     try:
         build(name)
@@ -120,7 +120,7 @@ def refused(name: str) -> str:
 
 @pytest.mark.parametrize("name", SCHEDULERS)
 def test_every_scheduler_runs_or_is_refused_in_a_line(name: str) -> None:
-    why = refused(name)
+    why = refusal_of(name)
     if why:
         assert why.startswith(f"diffusers:{name} can't sample these networks: ")
         assert "\n" not in why
@@ -145,14 +145,14 @@ def test_every_scheduler_runs_or_is_refused_in_a_line(name: str) -> None:
 
 
 def test_those_that_run_and_those_that_can_not() -> None:
-    taken = {name for name in SCHEDULERS if not refused(name)}
+    taken = {name for name in SCHEDULERS if not refusal_of(name)}
     assert {
         "DDIMScheduler", "DDPMScheduler", "DEISMultistepScheduler", "DPMSolverMultistepScheduler",
         "DPMSolverSDEScheduler", "EulerAncestralDiscreteScheduler", "EulerDiscreteScheduler",
         "HeunDiscreteScheduler", "LMSDiscreteScheduler", "PNDMScheduler", "UniPCMultistepScheduler",
     } <= taken  # fmt: skip
-    assert "it needs a network distilled for it" in refused("LCMScheduler")
-    assert "ipndm is the same method" in refused("IPNDMScheduler")
+    assert "it needs a network distilled for it" in refusal_of("LCMScheduler")
+    assert "ipndm is the same method" in refusal_of("IPNDMScheduler")
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,7 @@ def test_features_statistics_and_fid_are_clean_fids(
     network = clean_fid_network(weights / "inception", mode)
     seen = []
 
-    def kept(batch: Tensor) -> Tensor:
+    def counting(batch: Tensor) -> Tensor:
         features: Tensor = network(batch)
         seen.append(features.numpy())
         return features
@@ -104,7 +104,7 @@ def test_features_statistics_and_fid_are_clean_fids(
             str(save_png(data, tmp_path / "data")),
             str(save_png(samples, tmp_path / "samples")),
             mode=mode,
-            custom_feat_extractor=kept,
+            custom_feat_extractor=counting,
             device=CPU,
             num_workers=0,
             verbose=False,
@@ -130,8 +130,8 @@ def test_features_statistics_and_fid_are_clean_fids(
     assert reading.value > 0.01
     name = PYTORCH if mode == "legacy_pytorch" else TORCHSCRIPT
     assert metric.provenance(metric_context())[name] == cache.sha256_of(weights / "inception" / name)
-    found = metric_context().features(extractor(mode))(data[:1] / 255)
-    assert (found.probabilities is None) == (mode == "legacy_pytorch")
+    one_image = metric_context().features(extractor(mode))(data[:1] / 255)
+    assert (one_image.probabilities is None) == (mode == "legacy_pytorch")
 
 
 def test_distance_of_few_samples_at_full_width(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,8 +159,8 @@ def test_bicubic_is_pillows(sides: tuple[int, int]) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             expected = resize(image[0].permute(1, 2, 0).numpy())
-        found = inception.bicubic(image.float())[0].permute(1, 2, 0).numpy()
-        np.testing.assert_allclose(found, expected, rtol=0, atol=8 * 255 * float(np.finfo(np.float32).eps))
+        resized = inception.bicubic(image.float())[0].permute(1, 2, 0).numpy()
+        np.testing.assert_allclose(resized, expected, rtol=0, atol=8 * 255 * float(np.finfo(np.float32).eps))
 
 
 @pytest.mark.parametrize("mode", ["legacy_tensorflow", "clean"])
@@ -170,17 +170,17 @@ def test_batches_and_chunks_change_nothing(folder: Path, monkeypatch: pytest.Mon
     whole = extractor(mode).load(CPU)(images)
     monkeypatch.setitem(inception.CHUNKS, "cpu", 5)
     extract = extractor(mode).load(CPU)
-    for found in (extract(images).rows, torch.cat([extract(part).rows for part in images.split(9)])):
-        torch.testing.assert_close(found, whole.rows, rtol=1e-5, atol=1e-5)
+    for features in (extract(images).rows, torch.cat([extract(part).rows for part in images.split(9)])):
+        torch.testing.assert_close(features, whole.rows, rtol=1e-5, atol=1e-5)
 
 
-def test_grey_images_are_taken_as_colour_ones_of_one_colour(
+def test_gray_images_are_taken_as_color_images_of_one_color(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BENCH_CACHE", str(folder))
-    grey = pictures(2)[:, :1]
+    gray = pictures(2)[:, :1]
     extract = extractor("clean").load(CPU)
-    torch.testing.assert_close(extract(grey).rows, extract(grey.expand(-1, 3, -1, -1)).rows)
+    torch.testing.assert_close(extract(gray).rows, extract(gray.expand(-1, 3, -1, -1)).rows)
     with pytest.raises(BenchError, match="1 or 3 channels, not 4"):
         extract(torch.zeros(2, 4, 32, 32, dtype=torch.uint8))
 
@@ -190,13 +190,13 @@ def test_class_probabilities_leave_out_the_bias(
     folder: Path, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
     monkeypatch.setenv("BENCH_CACHE", str(folder))
-    found = extractor(mode).load(CPU)(pictures(20))
+    features = extractor(mode).load(CPU)(pictures(20))
     network: Any = clean_fid_network(folder / "inception", mode)
-    expected = (found.rows @ network.base.output.weight.detach().T).softmax(dim=1)
-    assert found.probabilities is not None
-    torch.testing.assert_close(found.probabilities, expected)
-    biased = network.base.output(found.rows).detach().softmax(dim=1)
-    assert (found.probabilities - biased).abs().max() > 1e-4
+    expected = (features.rows @ network.base.output.weight.detach().T).softmax(dim=1)
+    assert features.probabilities is not None
+    torch.testing.assert_close(features.probabilities, expected)
+    biased = network.base.output(features.rows).detach().softmax(dim=1)
+    assert (features.probabilities - biased).abs().max() > 1e-4
 
 
 def test_a_network_without_classes_has_no_probabilities(tmp_path: Path) -> None:
@@ -213,10 +213,10 @@ def test_labels_tell_the_modes_apart() -> None:
 def test_files_of_clean_fids_own_are_used(tmp_path: Path) -> None:
     """Where clean-fid put them, they stay."""
     save_torchscript(inception.TEMPORARY.parent)
-    found = extractor("clean")
-    found.check(silent)
-    assert found.provenance() == {TORCHSCRIPT: cache.sha256_of(inception.TEMPORARY)}
-    assert found.load(CPU)(pictures(2)).rows.shape == (2, 2048)
+    own_extractor = extractor("clean")
+    own_extractor.check(silent)
+    assert own_extractor.provenance() == {TORCHSCRIPT: cache.sha256_of(inception.TEMPORARY)}
+    assert own_extractor.load(CPU)(pictures(2)).rows.shape == (2, 2048)
     hub = tmp_path / "hub" / "hub" / "checkpoints" / PYTORCH
     hub.parent.mkdir(parents=True)
     hub.write_bytes(b"weights")
@@ -224,7 +224,7 @@ def test_files_of_clean_fids_own_are_used(tmp_path: Path) -> None:
     own = tmp_path / "cleanfid" / "stats" / "cifar10_clean_train_32.npz"
     own.parent.mkdir(parents=True)
     own.write_bytes(b"statistics")
-    assert found.reference("cifar10-train", silent) == own
+    assert own_extractor.reference("cifar10-train", silent) == own
     assert not (tmp_path / "empty").exists()
 
 
@@ -250,10 +250,10 @@ def test_what_is_tried_again_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     events: list[Event] = []
     with pytest.raises(BenchError, match="can't be fetched"):
         extractor("clean").check(events.append)
-    told = [event.text for event in events if isinstance(event, Notice)]
-    assert len(told) == 2
-    assert all(line.startswith("127.0.0.1:1 can't be reached: ") for line in told)
-    assert all(line.endswith("; trying again") for line in told)
+    notices = [event.text for event in events if isinstance(event, Notice)]
+    assert len(notices) == 2
+    assert all(line.startswith("127.0.0.1:1 can't be reached: ") for line in notices)
+    assert all(line.endswith("; trying again") for line in notices)
 
 
 def test_offline_without_statistics(tmp_path: Path) -> None:
@@ -338,9 +338,9 @@ def test_statistics_are_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         monkeypatch.setattr(inception, "STATISTICS", server.url("stats/"))
         path = reference.find_statistics("cifar10-test", extractor("clean"), "round", metric_context())
     assert path == tmp_path / "empty" / "stats" / file
-    found = reference.read_statistics(path, extractor("clean"))
-    assert found.rows is None
-    assert (found.covariance == np.eye(2048)).all()
+    statistics = reference.read_statistics(path, extractor("clean"))
+    assert statistics.rows is None
+    assert (statistics.covariance == np.eye(2048)).all()
 
 
 def test_another_file_under_the_address_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -365,8 +365,8 @@ def test_the_real_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode:
     expected = clean_fid_features(
         save_png(images, tmp_path / "png"), clean_fid_network(path.parent, mode), mode
     )
-    found = extractor(mode).load(CPU)(images)
-    np.testing.assert_allclose(found.rows.numpy(), expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
-    assert (found.probabilities is None) == (mode == "legacy_pytorch")
-    if found.probabilities is not None:
-        assert found.probabilities.shape == (8, 1008)
+    features = extractor(mode).load(CPU)(images)
+    np.testing.assert_allclose(features.rows.numpy(), expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
+    assert (features.probabilities is None) == (mode == "legacy_pytorch")
+    if features.probabilities is not None:
+        assert features.probabilities.shape == (8, 1008)

@@ -116,7 +116,7 @@ def test_committed_table_agrees_with_theory() -> None:
 
 
 def test_noise_of_one_does_not_find_the_brightness() -> None:
-    """From N(0, 1), NCSN's ten scales leave more than 99 % of the distance in the mean grey level."""
+    """From N(0, 1), NCSN's ten scales leave more than 99 % of the distance in the mean gray level."""
     data, color = exact_data(installed().get("checkpoints", "gaussian-cifar10").thing)
     images = on_range(data, (0.0, 1.0), color)
     mean, variance = images.mean[0], images.variance[0]

@@ -9,6 +9,7 @@ import pytest
 
 from bench import BenchError
 from bench.diffusion.grid import schedule_of, time_grid
+from bench_score_sde.vp_cosine import VPCosine
 from tests.support.analytic import sde
 from tests.support.closed_form import cosine_products
 
@@ -37,6 +38,7 @@ def test_fewer_steps_are_at_trained_scales(steps: int) -> None:
 
 def test_log_alpha_is_linear_between_scales() -> None:
     law = sde("vp_cosine", scales=100, eps=0.01)
+    assert isinstance(law, VPCosine)
     low, middle, high = (math.log(law.at(t).alpha) for t in (0.30, 0.305, 0.31))
     assert middle == pytest.approx((low + high) / 2, rel=1e-9)
     assert -2 * float(law.drift(np.array(0.303))) == pytest.approx(-2 * (high - low) / 0.01, rel=1e-9)
