@@ -445,7 +445,7 @@ class _Draft:
     def _title(self, run_task: Task, sampler: Sampler) -> str:
         """The run in one line: every setting that differs from its default, without the seed."""
         parts = [part for part in (sampler.solver, sampler.predictor, sampler.corrector) if part is not None]
-        method = " + ".join(_described(part) for part in parts if part.name != "none")
+        method = " + ".join(described(part) for part in parts if part.name != "none")
         if sampler.solver is None:
             method += f", {sampler.steps} steps"
             method += "" if sampler.grid == "uniform" else f", {sampler.grid} grid"
@@ -505,9 +505,10 @@ def origin_of(error: BaseException, parts: Mapping[str, Plugin | type[Plugin]]) 
     return keys[-1] if keys else None
 
 
-def _described(part: SamplerPart) -> str:
+def described(part: SamplerPart) -> str:
     """A part with its changed parameters; a solver with all, since its tolerance decides its cost."""
-    always = [parameter.name for parameter in part.parameters()] if isinstance(part, Solver) else ()
+    # an empty text says nothing: it stands for none of a library's further settings
+    always = [one.name for one in part.parameters() if one.default != ""] if isinstance(part, Solver) else ()
     return part.described(always)
 
 
