@@ -14,6 +14,7 @@ from bench_fid.extrapolation import Rows
 from bench_fid.frechet import FrechetDistance
 from tests.plugins.bench_fid.test_extrapolation import D, N, rows
 from tests.support.metrics import metric_context
+from tests.support.plain import plain
 from tests.support.plugins import installed
 
 
