@@ -1,8 +1,10 @@
-"""Devices: which one a run uses, and what kind it is."""
+"""Devices: the choice of one, its kind, and the precision of its arithmetic."""
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from bench.errors import BenchError
@@ -19,6 +21,26 @@ def device_kind(device: str) -> str:
     if device.startswith("cuda"):
         return f"cuda {torch.cuda.get_device_name(device)}"
     return f"cpu {torch.backends.cpu.get_cpu_capability()}" if device == "cpu" else device
+
+
+@contextmanager
+def arithmetic(device: torch.device, *, tf32: bool) -> Iterator[None]:
+    """On a GPU, compute in TensorFloat-32 or in full float32 within a block.
+
+    torch has these switches per process only; the block restores them.
+    """
+    import torch
+
+    if device.type != "cuda":
+        yield
+        return
+    products, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = products.allow_tf32, convolutions.allow_tf32
+    products.allow_tf32 = convolutions.allow_tf32 = tf32
+    try:
+        yield
+    finally:
+        products.allow_tf32, convolutions.allow_tf32 = before
 
 
 def choose_device(name: str) -> torch.device:

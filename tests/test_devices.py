@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bench import BenchError
-from bench.devices import choose_device, device_kind
+from bench.devices import arithmetic, choose_device, device_kind
 
 GPU = torch.cuda.is_available()
 
@@ -45,3 +45,29 @@ def test_more_gpus_than_there_are_is_refused(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_the_kind_of_a_cpu_is_its_instruction_set() -> None:
     assert device_kind("cpu") == f"cpu {torch.backends.cpu.get_cpu_capability()}"
+
+
+def switches() -> tuple[bool, bool]:
+    """Whether torch multiplies and convolves in TensorFloat-32 on a GPU."""
+    return torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+
+
+@pytest.mark.parametrize("tf32", [False, True])
+def test_arithmetic_holds_in_its_block_alone(tf32: bool) -> None:
+    before, within = switches(), []
+
+    def fail() -> None:
+        with arithmetic(torch.device("cuda"), tf32=tf32):
+            within.append(switches())
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert within == [(tf32, tf32)]
+    assert switches() == before
+
+
+def test_arithmetic_leaves_the_switches_for_a_cpu() -> None:
+    before = switches()
+    with arithmetic(torch.device("cpu"), tf32=not before[0]):
+        assert switches() == before

@@ -1,4 +1,4 @@
-"""The command ``bench``. Heavy libraries are imported inside the commands that use them."""
+"""The command ``bench``. Commands import heavy libraries when they run."""
 
 from __future__ import annotations
 
@@ -58,11 +58,11 @@ def main(arguments: Sequence[str] | None = None, registry: Registry | None = Non
     """Entry point. Exit status: 0 done, 1 a run or check failed, 2 a mistake in the command, 130 stopped.
 
     Args:
-        arguments: The command line without the program's name; None: this process's.
-        registry: The plugins to use; None: those that are installed.
+        arguments: The command line without the program's name; None for that of this process.
+        registry: The plugins to use; None for the installed ones.
     """
     if arguments is None and hasattr(signal, "SIGPIPE"):
-        # `bench list | head` ends as any program does when its reader leaves, not as a failed run
+        # `bench list | head` ends silently when its reader closes the pipe
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
         words = None if arguments is None else list(arguments)

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 SOON, PLAIN = 2.0, 15.0
-"""Seconds until the first plain line of a phase, and between plain lines."""
+"""Seconds before the first plain line of a phase, and between plain lines."""
 
 
 class Lines:
-    """A display of plain lines: notices, and now and then how far a phase is."""
+    """A display of plain lines: notices, and the progress of phases at intervals."""
 
     def __init__(self) -> None:
         self._phase, self._next = "", 0.0
@@ -31,7 +31,7 @@ class Lines:
             self.advance(event)
 
     def advance(self, event: Advance) -> None:
-        """Show how far a phase is."""
+        """Show the progress of a phase."""
         now = time.monotonic()
         if event.phase != self._phase:
             self._phase, self._next = event.phase, now + SOON
@@ -58,7 +58,7 @@ def _amount(event: Advance) -> str:
 
 
 class Display(Lines):
-    """As `Lines`, and on a terminal a bar for the phase at work, removed at the end.
+    """As `Lines`, with a bar for the current phase on a terminal, removed at the end.
 
     Args:
         console: Console to draw on; default: one on stderr.

@@ -1,4 +1,4 @@
-"""What the commands print of a checkpoint."""
+"""Text about a checkpoint, as the commands print it."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ COLUMN = 28
 """Characters before a value, where its key is shorter."""
 
 LONGEST = 2000
-"""Greatest number of characters that are printed of a card's text."""
+"""Greatest number of characters of a card's text that are printed."""
 
 
 def text(entry: Entry) -> str:
-    """All of a checkpoint, for people."""
+    """Everything about a checkpoint, for people."""
     card: Card = entry.thing
     row = facts(entry)
     lines = [f"checkpoint {card.name}, from {_plain(row.distribution)}", f"  {_plain(card.summary)}", ""]

@@ -1,9 +1,10 @@
-"""``bench check``: checks a plugin against what its role promises."""
+"""``bench check``: checks a plugin against the rules of its role."""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +24,7 @@ MARKS = {"pass": "[green]pass[/]", "fail": "[bold red]FAIL[/]", "info": "[dim]in
 @click.command("check")
 @click.argument("name")
 @click.option(
-    "--role", help="The role, where several plugins are called NAME: predictor, corrector, solver, …"
+    "--role", help="The role, where plugins of several roles have the NAME: predictor, corrector, solver, …"
 )
 @click.option("--parameter", "-P", multiple=True, metavar="NAME=VALUE", help="A parameter of the plugin.")
 @click.option("--sde", multiple=True, help="SDE to check a sampler on; repeats. Default: ve, vp and subvp.")
@@ -42,16 +43,17 @@ def check_command(
     out: Path,
     as_json: bool,
 ) -> int:
-    """Check NAME (predictor, corrector, solver, SDE, metric, executor, task) against what its role promises.
+    """Check NAME (predictor, corrector, solver, SDE, metric, executor, task) against the rules of its role.
 
-    Samplers run on data whose truth is known, seconds on a CPU: shapes, randomness, declared network calls,
-    convergence and its order, cost. Exit status: 0 all passed, 1 a check failed, 2 a mistake in the command,
-    130 stopped.
+    Samplers run on data whose truth is known: shapes, randomness, declared network calls, convergence and its
+    order, cost. It takes seconds on a CPU. Exit status: 0 all passed, 1 a check failed, 2 a mistake in the
+    command, 130 stopped.
     """
     from bench.api import check
     from bench.testing.kit import SDES
 
     values = _parameters(parameter)
+    _check_folder(out)
     with _progress(name) as emit:
         report = check(name, role=role, sdes=sde or SDES, registry=registry_of(context), emit=emit, **values)
     files = []
@@ -68,6 +70,13 @@ def check_command(
     return 0 if report.passed else 1
 
 
+def _check_folder(out: Path) -> None:
+    """`BenchError` where the plot can't be written, before anything is checked."""
+    folder = next(place for place in (out.absolute(), *out.absolute().parents) if place.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise BenchError(f"{out} can't be written: {folder} takes no files; choose another folder by --out")
+
+
 def _parameters(texts: tuple[str, ...]) -> dict[str, str]:
     """Values by name, of ``NAME=VALUE`` or, as ``bench run`` takes it, ``ROLE.NAME=VALUE``."""
     values: dict[str, str] = {}
@@ -81,7 +90,7 @@ def _parameters(texts: tuple[str, ...]) -> dict[str, str]:
 
 @contextlib.contextmanager
 def _progress(name: str) -> Iterator[Emit]:
-    """The check that was just made, on a terminal's stderr alone."""
+    """Shows the latest check on stderr, if that is a terminal."""
     from rich.console import Console
 
     err = Console(stderr=True, highlight=False)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from bench.checkpoints.cards import Card
 
 WIDE = 100
-"""Width of a terminal from which on the listing has more room between its columns."""
+"""Smallest width of a terminal at which the listing has wider gaps between its columns."""
 
 JSON = click.option("--json", "as_json", is_flag=True, help="Print plain JSON.")
 
@@ -55,11 +55,11 @@ def _card(context: click.Context, name: str) -> Card:
 @JSON
 @click.pass_context
 def list_checkpoints(context: click.Context, as_json: bool) -> None:
-    """List checkpoints, and whether they are here.
+    """List checkpoints and the state of their files.
 
-    Levels: how many noise levels the network was trained on, or cont. for all. State: shipped (beside its
-    card), installed, pull (bench checkpoints pull NAME fetches it), by hand (bench checkpoints show
-    NAME says how), damaged.
+    Levels: number of noise levels of the network's training, or cont. for continuous. State: shipped (beside
+    the card), installed, pull (bench checkpoints pull NAME fetches it), by hand (bench checkpoints show NAME
+    says how), damaged.
     """
     plugins = registry_of(context)
     rows = [facts(entry) for entry in plugins.of_kind("checkpoints")]
@@ -101,7 +101,7 @@ def list_checkpoints(context: click.Context, as_json: bool) -> None:
 @JSON
 @click.pass_context
 def show_checkpoint(context: click.Context, name: str, as_json: bool) -> None:
-    """Show all of a checkpoint's card, whether it is here, its hashes and how to get it."""
+    """Show a checkpoint's card, the state of its files, their hashes, and how to get them."""
     entry = registry_of(context).get("checkpoints", name)
     click.echo(json.dumps(all_facts(entry), indent=1) if as_json else cards.text(entry))
 
@@ -112,9 +112,9 @@ def show_checkpoint(context: click.Context, name: str, as_json: bool) -> None:
 def pull_checkpoints(context: click.Context, names: tuple[str, ...]) -> int:
     """Fetch checkpoints and install them in the cache.
 
-    After an interruption the same command resumes. The first installation records a hash that nobody has
-    published, and later ones are held to it. Exit status: 0 all are here, 1 one can't be installed (the
-    others are), 2 a mistake in the command, 130 stopped.
+    After an interruption the same command resumes. Where no hash is published, the first installation records
+    it, and later ones must match. Exit status: 0 all are installed, 1 one can't be installed (the others
+    are), 2 a mistake in the command, 130 stopped.
     """
     from bench.checkpoints.install.installer import pull
     from bench.cli.fetching import Fetching
@@ -147,7 +147,7 @@ def pull_checkpoints(context: click.Context, names: tuple[str, ...]) -> int:
 
 
 def _report(card: Card) -> None:
-    """What was installed, with the hashes that no publication confirms."""
+    """Print the installed checkpoint, with its unpublished hashes."""
     click.echo(f"installed {card.name} in {card.folder}")
     for file in file_facts(card):
         if file.hash != "published":
@@ -156,10 +156,10 @@ def _report(card: Card) -> None:
 
 @checkpoints_command.command("import")
 @click.argument("path", metavar="FILE", type=click.Path(path_type=Path))
-@click.option("--card", "name", required=True, metavar="NAME", help="The checkpoint that FILE holds.")
+@click.option("--card", "name", required=True, metavar="NAME", help="Name of the checkpoint.")
 @click.pass_context
 def import_checkpoint(context: click.Context, path: Path, name: str) -> int:
-    """Install a checkpoint from a local FILE, whatever its name, or from a folder that holds its files.
+    """Install a checkpoint from a local FILE of any name, or from a folder that holds its files.
 
     They are copied into the cache. A second import of the same files changes nothing.
     """
@@ -184,9 +184,9 @@ def import_checkpoint(context: click.Context, path: Path, name: str) -> int:
 @click.argument("names", nargs=-1, metavar="[NAME...]")
 @click.pass_context
 def verify_checkpoints(context: click.Context, names: tuple[str, ...]) -> int:
-    """Hash the files of checkpoints again, by default of all that are here.
+    """Hash the files of checkpoints again; by default, of all that are on disk.
 
-    Exit status: 0 every file has its hash, 1 one has another, or is not here.
+    Exit status: 0 every file has its hash, 1 a file has another hash or is missing.
     """
     chosen: list[Card] = [_card(context, name) for name in dict.fromkeys(names)]
     if not names:

@@ -6,13 +6,13 @@ from rich.console import Console
 
 
 def console() -> Console:
-    """As wide as the terminal; where there is none, wide enough that nothing folds."""
+    """A console as wide as the terminal; without a terminal, wide enough that no line folds."""
     screen = Console(highlight=False)
     return screen if screen.is_terminal else Console(highlight=False, width=200)
 
 
 def amount(size: int | None) -> str:
-    """``312 B``, ``5.8 MB``; nothing where it is not known."""
+    """A size as text, such as ``312 B`` or ``5.8 MB``; empty where it is unknown."""
     if size is None:
         return ""
     value = float(size)

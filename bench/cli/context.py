@@ -1,4 +1,4 @@
-"""What the command line hands to its commands."""
+"""State that the command line passes to its commands."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class CommandState:
 
 
 def registry_of(context: click.Context) -> Registry:
-    """The registry that `main` was given, or else that of what is installed."""
+    """The registry that `main` received, or else the installed one."""
     state = context.ensure_object(CommandState)
     if state.registry is None:
         from bench.plan.installed import installed_registry

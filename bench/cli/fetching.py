@@ -24,11 +24,11 @@ PLAIN = 15.0
 """Seconds between plain lines."""
 
 PATIENCE = 2.0
-"""Seconds after which a plain line says what is going on."""
+"""Seconds after which a plain line reports the current work."""
 
 
 class Fetching:
-    """Draws the events of an installation; `clear` removes the drawing, before other output is printed."""
+    """Shows the events of an installation; `clear` removes the display before other output is printed."""
 
     def __init__(self) -> None:
         self.console = console()
@@ -44,7 +44,7 @@ class Fetching:
         self.clear()
 
     def __call__(self, event: Event) -> None:
-        """Draw an event; those that no installation emits are ignored."""
+        """Show an event; events that no installation emits are ignored."""
         if isinstance(event, Advance):
             self._advance(event.phase, event.done, event.total)
         elif isinstance(event, Working):
@@ -53,7 +53,7 @@ class Fetching:
             self.console.print(f"[yellow]notice[/]  {escape(printable(event.text, None))}", soft_wrap=True)
 
     def clear(self) -> None:
-        """Remove what is drawn; nothing is going on."""
+        """Remove the display."""
         if self.timer is not None:
             self.timer.cancel()
         self.timer = self.waiting_since = None
@@ -91,7 +91,7 @@ class Fetching:
         self.timer.start()
 
     def _late_line(self, text: str) -> None:
-        """Print what has been going on for long; a next such line waits as long again."""
+        """Report work that takes long; the next such line waits as long again."""
         self.waiting_since = time.monotonic()
         self.console.print(f"{text} …", soft_wrap=True)
 

@@ -1,4 +1,4 @@
-"""``bench fid``: metrics of images that anyone made."""
+"""``bench fid``: metrics of images from any source."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     metavar="WHAT",
     help="A data set (cifar10: its training images, the default), statistics (.npz), or images as PATH.",
 )
-@click.option("--metric", multiple=True, metavar="NAME", help="Metric to take; may repeat. Default: fid.")
+@click.option("--metric", multiple=True, metavar="NAME", help="Metric; repeats. Default: fid.")
 @click.option("-P", "parameters", multiple=True, metavar="metric.NAME=VALUE", help="Parameter of a metric.")
 @click.option(
     "--rounding",
@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 )
 @click.option("--device", help="auto, cpu, cuda or cuda:N.")
 @click.option("--json", "as_json", is_flag=True, help="Print plain JSON.")
-@click.option("--out", type=click.Path(path_type=Path), help="Results folder that fingerprints are of.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Results folder in which fingerprints are looked up."
+)
 @click.pass_context
 def fid_command(
     context: click.Context,
@@ -46,11 +48,11 @@ def fid_command(
     as_json: bool,
     out: Path | None,
 ) -> int:
-    """Measure the images of PATH, whoever made them: FID, or any metrics.
+    """Measure the images of PATH, from any source: FID, or other metrics.
 
     PATH is a folder of PNG, JPEG, WebP or BMP files, an .npz of images (uint8, n x height x width x 3, as EDM
     and guided-diffusion write it), a run (its fingerprint or record), or a data set by name. Nothing is
-    resized or converted. A reference that is images is measured first and kept in the cache.
+    resized or converted. Images as a reference are measured first; their statistics stay in the cache.
 
     \b
     bench fid samples/ --reference cifar10

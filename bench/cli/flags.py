@@ -16,7 +16,7 @@ _VALUES = "bench.plugin_flags"
 class FlagCommand(click.Command):
     """A command with an option for every short flag that parameters of its ``roles`` declare.
 
-    The values are those of `flag_values`, not arguments of the command's function.
+    `flag_values` gives their values; they are not arguments of the command's function.
     """
 
     roles: Collection[str] = ()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from bench.types import JSONObject
 
 WIDE = 120
-"""Columns of a terminal from which on the list has the column "from", as ``bench show`` has the line."""
+"""Smallest width of a terminal at which the list has the column "from"."""
 
 
 def facts(entry: Entry) -> JSONObject:
@@ -40,7 +40,7 @@ def facts(entry: Entry) -> JSONObject:
 
 
 def summary(entry: Entry) -> str:
-    """One line about an entry: the first of its docstring, or a card's own."""
+    """One line about an entry: the first line of its docstring, or a card's summary."""
     if entry.kind == "checkpoints":
         return str(entry.thing.summary)
     return (inspect.getdoc(entry.thing) or "").split("\n")[0]
@@ -93,15 +93,18 @@ def _print_list(entries: list[Entry], suites: list[JSONObject], kind: str | None
         text = f"{suite['cells']} cells" + (f": {suite['about']}" if suite["about"] else "")
         table.add_row(*("suite", escape(f"{suite['name']}"), escape(text), "bench.toml")[: len(columns)])
     out.print(table)
+    use = (
+        "bench run --suite NAME runs it" if kind == "suites" else "set a parameter by -P ROLE.PARAMETER=VALUE"
+    )
     out.print(
-        "bench show NAME describes one; set a parameter by -P ROLE.PARAMETER=VALUE",
+        f"bench show NAME describes one; {use}",
         style="dim",
         highlight=False,
     )
 
 
 def suite_facts() -> list[JSONObject]:
-    """The suites of the shipped bench.toml and of the folder's own, as plain data."""
+    """The suites of the shipped bench.toml and of the one in the current folder, as plain data."""
     from bench.plan.settings import suites
     from bench.plan.suites import expand, resolve_suite
 
@@ -145,7 +148,7 @@ def _text(value: object) -> str:
 @click.option("--json", "as_json", is_flag=True, help="Print plain JSON.")
 @click.pass_context
 def show_command(context: click.Context, name: str, as_json: bool) -> None:
-    """Show everything of that NAME: its equation, parameters with their ranges, where it comes from."""
+    """Show everything called NAME: its equation, its parameters with their ranges, its distribution."""
     registry = registry_of(context)
     entries = _entries(registry, name)
     suites = [suite for suite in suite_facts() if suite["name"] == name]
@@ -165,7 +168,7 @@ def show_command(context: click.Context, name: str, as_json: bool) -> None:
 
 
 def _entries(registry: Registry, name: str) -> list[Entry]:
-    """All entries of that name, of whatever kind; of ``family:member`` the members."""
+    """All entries of that name, of any kind; for ``family:member``, the members."""
     entries = [entry for kind in KINDS for entry in registry.of_kind(kind) if entry.name == name]
     family, colon, _ = name.partition(":")
     if entries or not colon:

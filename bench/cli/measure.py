@@ -1,4 +1,4 @@
-"""``bench measure``: more metrics of samples that are on disk; nothing is sampled."""
+"""``bench measure``: more metrics of samples on disk. Nothing is sampled."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from bench.cli.parameters import metric_parameters
 
 
 @click.command("measure", cls=flag_command("metric"))
-@click.option("--metric", multiple=True, required=True, metavar="NAME", help="Metric to take; may repeat.")
-@click.option("--suite", metavar="NAME", help="The runs of that suite alone.")
-@click.option("--checkpoint", metavar="NAME", help="Samples of that checkpoint alone.")
+@click.option("--metric", multiple=True, required=True, metavar="NAME", help="Metric to add; repeats.")
+@click.option("--suite", metavar="NAME", help="Measure the runs of this suite only.")
+@click.option("--checkpoint", metavar="NAME", help="Measure the runs of this checkpoint only.")
 @click.option("-P", "parameters", multiple=True, metavar="metric.NAME=VALUE", help="Parameter of a metric.")
 @click.option("--device", help="auto, cpu, cuda or cuda:N.")
 @click.option("--out", type=click.Path(path_type=Path), help="Results folder.")
@@ -30,10 +30,10 @@ def measure_command(
     device: str | None,
     out: Path | None,
 ) -> int:
-    """Take more metrics of samples that are on disk; nothing is sampled.
+    """Add metrics to finished runs, from their samples on disk. Nothing is sampled.
 
-    Every finished record gains the metric; one that has it, with the same parameters and reference
-    data, stays as it is. Exit status: 0 done, 1 a metric failed, 2 a mistake in the command, 130 stopped.
+    A record that has the metric, with the same parameters and reference data, stays as it is. Exit status: 0
+    done, 1 a metric failed, 2 a mistake in the command, 130 stopped.
     """
     from bench.api import remeasure
     from bench.engine.remeasuring import count_outcomes

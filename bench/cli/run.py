@@ -33,7 +33,7 @@ def _selection(name: str, help: str) -> Decorator:
     "--task", metavar="NAME", help="What the run does with the sampler; default: generate. bench list tasks."
 )
 @click.option(
-    "--data", metavar="SOURCE", help="Images of a task that works on some: folder, .npz, run, or data set."
+    "--data", metavar="SOURCE", help="Images that the task works on: folder, .npz, run, or data set."
 )
 @_selection("sde", "Forward SDE: vp, ve, subvp, …; default: the checkpoint's own. Selections multiply out.")
 @_selection("predictor", "Predictor, or none.")
@@ -49,7 +49,7 @@ def _selection(name: str, help: str) -> Decorator:
     "--only",
     multiple=True,
     metavar="PATTERN",
-    help="Of a suite, runs whose 'SDE ROW COLUMN' matches, such as 'vp * P1000'. Repeat for several.",
+    help="Run only the suite's runs whose 'SDE ROW COLUMN' matches, such as 'vp * P1000'; repeats.",
 )
 @click.option("--steps-scale", type=float, help="Multiply a suite's step counts, for a small table.")
 @click.option("--steps", type=int, help="Steps of the time grid.")
@@ -74,18 +74,20 @@ def _selection(name: str, help: str) -> Decorator:
     help="Order of corrector and predictor at a noise level.",
 )
 @click.option("--denoise", type=click.Choice(["mean", "tweedie", "none"]), help="How a run ends.")
-@click.option("--label-scales", type=int, help="Ask the network at the nearest lower of so many scales.")
+@click.option(
+    "--label-scales", type=int, help="Call the network at the nearest lower of this number of scales."
+)
 @click.option("--device", help="auto, cpu, cuda or cuda:N.")
-@click.option("--precision", type=click.Choice(["fp32", "tf32", "bf16"]), help="Of the network.")
+@click.option("--precision", type=click.Choice(["fp32", "tf32", "bf16"]), help="Precision of the network.")
 @click.option("--compile", is_flag=True, default=None, help="torch.compile the network.")
-@click.option("--executor", metavar="NAME", help="What runs the batches.")
+@click.option("--executor", metavar="NAME", help="Executor of the batches.")
 @click.option("--out", type=click.Path(path_type=Path), help="Results folder.")
 @click.option(
     "--rerun",
     type=click.Choice(["missing", "failed", "all"]),
     default="failed",
     show_default=True,
-    help="Runs to do: never done; also failed ones; all of them anew.",
+    help="Runs to execute: those without a record; failed ones too; all of them anew.",
 )
 @click.option("--prune", is_flag=True, default=None, help="Remove a run's samples once it is recorded.")
 @click.option("--dry-run", is_flag=True, help="Print what would run and what is cached; run nothing.")
@@ -139,7 +141,7 @@ def run_command(
 
 
 def _print_header(job: Job, registry: Registry, *, hint: bool) -> None:
-    """What is going to be run, in a few lines."""
+    """Print the plan in a few lines."""
     from bench.plan.request import rescaling_note
     from bench.plan.settings import DEFAULT_TASK
     from bench.reporting.text import count
@@ -167,7 +169,7 @@ def _print_header(job: Job, registry: Registry, *, hint: bool) -> None:
 
 
 def _print_dry_run(report: DryRun) -> None:
-    """Each run with its state, and what is to be done in all."""
+    """Print each run with its state, and the total work that is left."""
     from bench.reporting.text import count, duration
 
     for entry in report.entries:

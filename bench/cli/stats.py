@@ -37,9 +37,11 @@ def stats_command() -> None:
     "output",
     type=click.Path(path_type=Path),
     metavar="FILE.npz",
-    help="Where to; default for a data set: the cache, where metrics look for it.",
+    help="Output file; default for a data set: the cache, where metrics look for it.",
 )
-@click.option("--extractor", default="inception", show_default=True, metavar="NAME", help="Of the features.")
+@click.option(
+    "--extractor", default="inception", show_default=True, metavar="NAME", help="Extractor of the features."
+)
 @click.option(
     "-P", "parameters", multiple=True, metavar="extractor.NAME=VALUE", help="Parameter of the extractor."
 )
@@ -51,7 +53,9 @@ def stats_command() -> None:
     help="How a run's float samples become bytes; bytes stay as they are.",
 )
 @click.option("--device", help="auto, cpu, cuda or cuda:N.")
-@click.option("--out", type=click.Path(path_type=Path), help="Results folder that fingerprints are of.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Results folder in which fingerprints are looked up."
+)
 @click.pass_context
 def build_command(
     context: click.Context,
@@ -87,11 +91,11 @@ def build_command(
             plugin = work.extractor(extractor, **values.get("extractor", {}))
             dataset = dataset_name(source)
             if output is None and dataset is None:
-                raise BenchError(f"where to? -o FILE.npz says where the statistics of {source} go")
+                raise BenchError(f"the statistics of {source} need a file: give -o FILE.npz")
             target = reference.dataset_file(f"{dataset}", plugin) if output is None else output.expanduser()
             _check(target, source)
             images = work.images(source)
-            plugin.check(display)  # may fetch a network: not before the images are there
+            plugin.check(display)  # may fetch a network, so it comes after the images
             if images.note:
                 display.line(f"{images.name}: {images.note}")
             statistics = reference.measure_images(images, plugin, rounding, work, f"measuring {source}")
@@ -117,7 +121,7 @@ def _check(target: Path, source: str) -> None:
         raise BenchError(f"{target} holds the images: give another file to -o")
     folder = next(parent for parent in target.absolute().parents if parent.exists())
     if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise BenchError(f"{target} can't be written: {folder} takes no files")
+        raise BenchError(f"{target} can't be written: {folder} is not writable")
 
 
 @stats_command.command("show")

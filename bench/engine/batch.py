@@ -7,6 +7,7 @@ import time
 import traceback
 from typing import TYPE_CHECKING
 
+from bench.devices import arithmetic
 from bench.diffusion.noise import noise_stream
 from bench.diffusion.prediction import Clock, Prediction
 from bench.engine.executor import Batch, BatchFailure, BatchResult, Outcome
@@ -42,7 +43,13 @@ def run_batch(spec: RunSpec, index: int, session: Session | None = None, emit: E
     """
     import torch
 
-    session = session or Session.of_installed()
+    with arithmetic(torch.device(spec.device), tf32=spec.precision == "tf32"):
+        return _run_batch(spec, index, session or Session.of_installed(), emit)
+
+
+def _run_batch(spec: RunSpec, index: int, session: Session, emit: Emit) -> BatchResult:
+    import torch
+
     size, device = spec.batch_samples(index), torch.device(spec.device)
     model = session.model(spec)
     labels = spec.sampler.labels()
@@ -132,4 +139,5 @@ def failure_of(error: Exception, spec: RunSpec) -> BatchFailure:
     if role is not None:
         plugin = spec.identity.plugins()[role]
         reason += f" ({role} {plugin.name} of {plugin.distribution} {plugin.version})"
+    reason += "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
     return BatchFailure(reason, "".join(traceback.format_exception(error)))

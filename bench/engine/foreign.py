@@ -1,4 +1,4 @@
-"""Metrics of images that anyone made: folders, archives, runs, data sets, tensors."""
+"""Metrics of images from any source: folders, archives, runs, data sets, tensors."""
 
 from __future__ import annotations
 
@@ -77,9 +77,9 @@ def measure_images_of(
     """The metrics of images, in one pass over them.
 
     Args:
-        source: Images, or what they are called: a folder, an ``.npz``, a run, a data set.
-        metrics: Metrics of images, such as those of `metrics_of`.
-        context: What the metrics use; it opens the images and reports progress.
+        source: Images, or their name: a folder, an ``.npz``, a run, a data set.
+        metrics: Metrics of images, as from `metrics_of`.
+        context: Extractors, references and the device; opens the images and reports progress.
 
     Raises:
         BenchError: The images can't be read, a metric can't measure them, or its value is not finite.
@@ -89,7 +89,7 @@ def measure_images_of(
         context.emit(Notice(f"{images.name}: {images.note}"))
     for metric in metrics:
         if metric.inputs != ("images",):
-            raise BenchError(f"{metric.name} takes {', '.join(metric.inputs)} of a run: take bench measure")
+            raise BenchError(f"{metric.name} takes {', '.join(metric.inputs)} of a run: use bench measure")
         if isinstance(metric, FeatureMetric):
             metric.extractor_plugin(context).check_shape(images.shape)
     references = {metric.label: _reference(metric, context) for metric in metrics}
@@ -115,12 +115,12 @@ def _batches(images: Images) -> Iterator[Mapping[str, Tensor]]:
 
 
 def _label(metric: Metric) -> str:
-    """The label without the reference."""
+    """The metric's label without the reference."""
     return metric.build({name: value for name, value in metric.values().items() if name != "reference"}).label
 
 
 def _reference(metric: Metric, context: MetricContext) -> tuple[str, JSONObject]:
-    """Name and card of what a metric compares with; images as a reference are measured now."""
+    """Name and card of a metric's reference; a reference that is images is measured now."""
     metric.provenance(context)
     if not isinstance(metric, FeatureMetric) or not metric.reference_name():
         return fixed_reference(metric, context), {}
@@ -130,7 +130,7 @@ def _reference(metric: Metric, context: MetricContext) -> tuple[str, JSONObject]
 
 
 def fixed_reference(metric: Metric, context: MetricContext) -> str:
-    """What a metric without the parameter ``reference`` compares with; empty where it needs nothing."""
+    """The reference of a metric without the parameter ``reference``; empty where it needs none."""
     if isinstance(metric, FeatureMetric):
         return metric.reference_name()
     return ", ".join(metric.provenance(context))
@@ -139,10 +139,10 @@ def fixed_reference(metric: Metric, context: MetricContext) -> str:
 def metrics_of(
     names: Sequence[str], parameters: Mapping[str, Any], context: MetricContext
 ) -> tuple[Metric, ...]:
-    """Metrics of these names with these parameters; ``reference`` goes to those that take one.
+    """Metrics of these names with these parameters; those with a parameter ``reference`` receive it.
 
     Raises:
-        BenchError: A metric or parameter is unknown, or a metric always compares with another reference.
+        BenchError: A metric or parameter is unknown, or a metric has another, fixed reference.
     """
     registry = context.registry
     takes = {
@@ -153,7 +153,7 @@ def metrics_of(
     values = dict(parameters)
     reference = values.get("reference")
     if isinstance(reference, str) and (full := dataset_name(reference)) is not None:
-        values["reference"] = full  # cifar10 is cifar10-train, and labeled so
+        values["reference"] = full  # cifar10 stands for cifar10-train
     passed = values if takes else {key: value for key, value in values.items() if key != "reference"}
     metrics = build_metrics(registry, list(names), passed)
     for metric in metrics:

@@ -1,4 +1,4 @@
-"""Executes a plan: one stream of batches of all runs, then metrics and a record for each run."""
+"""Engine: executes runs as one stream of batches, then computes each run's metrics and writes its record."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ from bench.results.run_spec import IdentifiedRun, RunSpec, UnplannedRun
 from bench.results.store import Lock, Store
 
 Rerun = Literal["missing", "failed", "all"]
-"""Which runs to do: those never done; those and the failed ones; all of them anew."""
+"""Which runs to execute: those without a record; failed ones too; all of them anew."""
 
 CSV_INTERVAL = 20.0
-"""Seconds between updates of runs.csv while a plan runs; it is written once more at the end."""
+"""Seconds between updates of runs.csv during a plan; it is also written at the end."""
 
 
 @dataclasses.dataclass
@@ -47,28 +47,28 @@ class _Progress:
     spec: RunSpec
     place: int
     waiting: set[int] = dataclasses.field(default_factory=set)
-    """Batches handed to the executor whose outcome is not there yet."""
+    """Batches handed to the executor, without an outcome yet."""
     busy: list[Batch] = dataclasses.field(default_factory=list)
     """Batches that another process works on."""
     handed_out: bool = False
-    """Whether the stream has passed all batches of the run."""
+    """Whether the stream has gone through all batches of the run."""
     failed: bool = False
 
 
 class Engine:
     """Executes runs on a store.
 
-    Several processes may execute runs on one store: a batch that another process works on is skipped, and the
-    run is finished later, by whichever process completes it.
+    Several processes may execute runs on one store. A batch that another process works on is skipped; the
+    process that completes the run's last batch records it.
 
     Args:
         store: Results folder.
         executor: Runs the batches.
         session: Loaded models, used where the executor works in this process.
-        contexts: What metrics may use.
+        contexts: Extractors and references of metrics, by device.
         emit: Receives all events.
-        rerun: Which runs to do.
-        prune: Remove a run's samples once it is recorded.
+        rerun: Which runs to execute.
+        prune: Whether to remove a run's samples once it is recorded.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Engine:
         self._csv_written = time.monotonic()
 
     def execute(self, runs: Sequence[RunSpec | UnplannedRun]) -> list[Record]:
-        """Do every run that ``rerun`` asks for; a failing run is recorded as failed, the others go on.
+        """Execute the runs that ``rerun`` selects; a failing run is recorded as failed, and others continue.
 
         Returns:
             The records, in the order of the runs.
@@ -147,7 +147,7 @@ class Engine:
                 )
 
     def _round(self, pending: list[_Progress]) -> bool:
-        """One pass over the pending runs; whether anything was recorded or computed."""
+        """Process the pending runs once; returns whether anything was recorded or computed."""
         before = len(self.records), len(self._new_batches)
         by_key = {run.spec.fingerprint: run for run in pending}
         work: Callable[[Batch], Outcome]
@@ -232,7 +232,7 @@ class Engine:
         if run.place in self.records or run.waiting or run.failed or not run.handed_out:
             return
         spec = run.spec
-        # what another process was working on may be done by now
+        # another process may have completed its batches by now
         run.busy = [batch for batch in run.busy if not self._on_disk(batch)]
         if run.busy:
             return
@@ -310,7 +310,7 @@ class Engine:
             self._csv_written = time.monotonic()
 
     def _rerun(self, spec: RunSpec) -> Rerun:
-        """A run whose code is unknown is never taken from disk."""
+        """``rerun``, or ``all`` for a run whose code is unknown: it is never taken from disk."""
         return self.rerun if spec.cacheable else "all"
 
     def _recorded(self, spec: RunSpec) -> Record | None:
@@ -324,14 +324,14 @@ class Engine:
         return record if rerun == "missing" else None
 
     def _on_disk(self, batch: Batch) -> bool:
-        """Whether a batch can be taken from disk: with ``all``, only if this engine computed it."""
+        """Whether a batch is on disk; with ``all``, whether this engine computed it."""
         path = self.store.batch_path(batch.spec.key, batch.index, batch.size)
         if self._rerun(batch.spec) == "all" and path not in self._new_batches:
             return False
         return self.store.read_batch(batch.spec.key, batch.index, batch.size) is not None
 
     def _wait(self, run: _Progress) -> None:
-        """Wait until another process is done with the first batch that it holds."""
+        """Wait until another process completes the first batch that it holds."""
         with self.store.locked(run.busy[0].name, functools.partial(self._emit_waiting, run.spec)):
             pass
 

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from bench.devices import arithmetic
 from bench.errors import BenchError
 from bench.metrics.context import MetricContext
 from bench.metrics.role import Metric, MetricState
@@ -47,13 +48,15 @@ def measure_batches(
     Raises:
         BenchError: A metric can't measure the samples, or its value is NaN or infinite.
     """
-    states = [(metric, metric.start(context)) for metric in metrics]
-    for batch in batches:
-        for metric, state in states:
-            state.update(*(batch[name] for name in metric.inputs))
-        if on_batch is not None:
-            on_batch(batch)
-    return {metric.label: _metric_record(metric, state, context) for metric, state in states}
+    # metrics compute in full float32, whatever the precision of the samples' network
+    with arithmetic(context.device, tf32=False):
+        states = [(metric, metric.start(context)) for metric in metrics]
+        for batch in batches:
+            for metric, state in states:
+                state.update(*(batch[name] for name in metric.inputs))
+            if on_batch is not None:
+                on_batch(batch)
+        return {metric.label: _metric_record(metric, state, context) for metric, state in states}
 
 
 def _metric_record(metric: Metric, state: MetricState, context: MetricContext) -> MetricRecord:

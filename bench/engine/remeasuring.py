@@ -20,13 +20,13 @@ from bench.results.record import MetricRecord, Record
 from bench.results.store import Store
 
 Outcome = Literal["measured", "complete", "no samples", "unfit", "failed"]
-"""What comes of a record: measured now; has all metrics; its samples are gone; its task returns nothing that
-the metrics read; a metric fails."""
+"""The outcome for a record: metrics were computed; it has all of them already; its samples are gone; its task
+does not return the metrics' inputs; a metric failed."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Remeasurement:
-    """What came of one record.
+    """The outcome for one record.
 
     ``metrics`` are the new values by label, ``failures`` the reasons of metrics that failed, by label, and
     ``log`` the path of their tracebacks.
@@ -40,7 +40,7 @@ class Remeasurement:
 
 
 def count_outcomes(measurements: Sequence[Remeasurement]) -> Counter[Outcome]:
-    """How many records came to which outcome."""
+    """Number of records by outcome."""
     return Counter(measurement.outcome for measurement in measurements)
 
 
@@ -56,11 +56,11 @@ def measure_records(
     """Add metrics to the finished records of a store; a record that has a metric keeps its value.
 
     Args:
-        metrics: Metrics to take.
+        metrics: Metrics to add.
         store: Results folder.
-        context: What metrics may use.
-        suite: Take the records of this suite alone.
-        checkpoint: Take the records of this checkpoint alone.
+        context: Extractors, references and the device.
+        suite: Restricts the records to a suite.
+        checkpoint: Restricts the records to a checkpoint.
         emit: Receives `RunMeasuring` and `MetricsDone` for each record.
 
     Raises:
@@ -121,7 +121,8 @@ def _suite_plans(store: Store, suite: str) -> list[SuitePlan]:
         folder = store.root / "suites"
         if list((folder / suite).glob("*.json")):
             raise BenchError(
-                f"no plan of suite {suite!r} in {store.root} can be read: bench run --suite {suite} makes it again"
+                f"no plan of suite {suite!r} in {store.root} can be read: "
+                f"bench run --suite {suite} makes it again"
             )
         known = [path.name for path in folder.iterdir()] if folder.is_dir() else []
         raise BenchError(
@@ -199,7 +200,7 @@ def _results(
     except Exception as error:
         if len(metrics) == 1:
             return {}, {metrics[0].label: error}
-    # one of several failed: take them one by one, to keep the others
+    # one of several failed: compute them one by one, to keep the others
     results: dict[str, MetricRecord] = {}
     errors: dict[str, Exception] = {}
     for metric in metrics:

@@ -1,4 +1,4 @@
-"""Session: what a process keeps between batches."""
+"""Session: models and images that a process keeps between batches."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 
 class Session:
-    """Loaded models and images, kept while runs that need them follow each other.
+    """Loaded models and images, kept for the next batches.
 
-    It holds one model for the run itself, one for a second checkpoint that a task asks for, and the images
-    of one data source; another request replaces them.
+    It holds one model for the run's checkpoint, one for a second checkpoint that a task loads, and the images
+    of one data source. A request for another one replaces the one it holds.
 
     Args:
         registry: Plugins by name: readers of networks, and checkpoints by name.
@@ -55,7 +55,7 @@ class Session:
         return self._other[1]
 
     def _load(self, spec: RunSpec, card: Card, held: tuple[str, Model] | None) -> tuple[str, Model]:
-        """The checkpoint, from ``held`` where it is the same; a newly loaded one is not warm."""
+        """The checkpoint: ``held`` if it is the same, otherwise newly loaded."""
         import torch
 
         sde, device = spec.sampler.sde, torch.device(spec.device)
@@ -63,16 +63,12 @@ class Session:
         if held is not None and held[0] == key:
             return held
         self._warm.clear()
-        if device.type == "cuda":
-            # torch has these switches for the whole process alone: they follow the model that is loaded
-            tf32 = spec.precision == "tf32"
-            torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
         return key, load_model(
             card, sde, device, self.registry, precision=spec.precision, compile=spec.compile
         )
 
     def warm_up(self, spec: RunSpec, batch: BatchContext) -> float:
-        """Seconds of `Task.warm`, called once for each task and size of batch on the loaded model."""
+        """Call `Task.warm` once for each task and batch size on the loaded model; returns the seconds."""
         import torch
 
         if (spec.task, batch.size) in self._warm:
@@ -88,7 +84,7 @@ class Session:
     def images(self, spec: RunSpec, index: int, size: int, model: Model) -> Tensor | None:
         """Images (size, C, H, W) on [0, 1] of a batch, one per sample; None for a task that takes none.
 
-        Sample i is made of image ``i // per_image``. Without a source, images are draws of the exact
+        Sample i is made from image ``i // per_image``. Without a source, images are draws of the exact
         checkpoint's own distribution, from the stream ``data`` of the seed and the batch.
         """
         import torch
@@ -101,7 +97,9 @@ class Session:
         if spec.data is not None:
             return self._read_images(spec)[numbers].to(device)
         if not isinstance(model, MixtureModel):
-            raise BenchError(f"{spec.card.name} is no exact checkpoint: there is nothing to draw from")
+            raise BenchError(
+                f"{spec.card.name} is not an exact checkpoint: it has no distribution to draw images from"
+            )
         low = numbers[0]
         noise = noise_stream(spec.seed, index, "data", device)
         images = model.images(model.draw(numbers[-1] - low + 1, noise))

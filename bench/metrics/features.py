@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 from bench.data.pixels import to_uint8
+from bench.devices import arithmetic
 from bench.errors import BenchError
 from bench.events import Emit
 from bench.metrics.role import Metric, MetricResult, MetricState
@@ -127,6 +128,7 @@ class FeatureReader:
     def __init__(self, extractor: Extractor, device: device, rounding: Rounding) -> None:
         self._extract = extractor.load(device)
         self._extractor = extractor
+        self._device = device
         self._rounding = rounding
         self._images: Tensor | None = None
         self._features: Features | None = None
@@ -139,7 +141,8 @@ class FeatureReader:
         """
         if self._images is not images or self._features is None:
             self._extractor.check_shape(tuple(images.shape[1:]))
-            self._features = self._extract(to_uint8(images, self._rounding))
+            with arithmetic(self._device, tf32=False):
+                self._features = self._extract(to_uint8(images, self._rounding))
             self._images = images
         return self._features
 

@@ -1,4 +1,4 @@
-"""What metrics may use on each device, made once per session."""
+"""Metric contexts: one per device, made once."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class MetricContexts:
 
     Args:
         registry: Plugins by name.
-        results: Results folder that fingerprints are looked up in.
-        emit: Receives progress of references that are measured.
+        results: Results folder in which fingerprints are looked up.
+        emit: Receives progress of measuring references.
     """
 
     def __init__(self, registry: Registry, results: Path, emit: Emit = silent) -> None:

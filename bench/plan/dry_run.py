@@ -1,4 +1,4 @@
-"""What a plan would do: which runs are recorded, why a record is stale, and how long the rest takes."""
+"""Dry run of a plan: which runs have records, why a record is stale, and the time of the other runs."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ PaceKey = tuple[Any, ...]
 class DryRunEntry:
     """One run of the plan.
 
-    ``nfe`` is exact where ``adaptive`` is false, from earlier records where it is true, and None where
-    nothing is known. ``stale`` says how the nearest record of the same settings differs.
+    ``nfe`` is exact, or for an ``adaptive`` solver an estimate from earlier records, or None where there are
+    none. ``stale`` says how the nearest record of the same settings differs; it is empty without such a
+    record.
     """
 
     run: RunSpec | UnplannedRun
@@ -38,10 +39,10 @@ class DryRunEntry:
 
 @dataclasses.dataclass(frozen=True)
 class DryRun:
-    """All runs, and what is to be done in all.
+    """All runs, and the total work that is left.
 
-    ``evaluations`` are samples x NFE; ``seconds`` come from the pace of earlier records; ``unknown`` counts
-    the runs whose time is not known.
+    ``evaluations`` are samples x NFE; ``seconds`` follow from the pace of earlier records; ``unknown`` is the
+    number of runs whose time is unknown.
     """
 
     entries: tuple[DryRunEntry, ...]
@@ -51,7 +52,7 @@ class DryRun:
 
 
 def dry_run(plan: Plan, store: Store, contexts: MetricContexts, rerun: str) -> DryRun:
-    """What executing the plan would do; nothing is run."""
+    """What the execution of the plan would do. Nothing is run."""
     records = store.records()
     paces = _paces(records)
     entries: list[DryRunEntry] = []
@@ -106,8 +107,8 @@ def _pace_key(identity: Identity) -> PaceKey:
 def _paces(records: Sequence[Record]) -> dict[PaceKey, float]:
     """Seconds per network evaluation of one sample, by checkpoint, device, precision, task and sampler.
 
-    From the records with the most evaluations per batch, within a factor of two: in small batches, work that
-    is done once takes most of the time.
+    Only records with at least half of the most evaluations per batch count: in small batches, work that is
+    done once takes most of the time.
     """
     paces: dict[PaceKey, list[tuple[float, float]]] = {}
     for record in records:

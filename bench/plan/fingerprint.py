@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from bench.data.images import Images
 
 IN_MEMORY = "in memory"
-"""What stands for the distribution of a plugin that was passed as an object."""
+"""Stands for the distribution of a plugin that was passed as an object."""
 
 
 def plugin_identity(entry: Entry, plugin: Plugin) -> PluginIdentity:
@@ -47,20 +47,20 @@ def plugin_identity(entry: Entry, plugin: Plugin) -> PluginIdentity:
 
 @functools.cache
 def class_code(cls: type) -> CodeIdentity:
-    """`code_hash`, once per class: what the process loaded stays what it runs."""
+    """`code_hash`, once per class: a process runs the code that it loaded."""
     return code_hash(cls)
 
 
 def metric_code(metric: Metric) -> str:
     """Hash of a metric's code and of the core's modules that compute metrics."""
     code = class_code(type(metric))
-    # a class from a notebook cell has no module file: its own source stands for it
+    # a class from a notebook cell has no module file: its own source is hashed
     own = code.digest if code.complete else object_hash(type(metric)) or "no source"
     return digest([own, core_hash("metrics")])
 
 
 def plugin_code(entry: Entry, plugin: Plugin) -> CodeIdentity:
-    """The code behind a plugin: of a registered class its modules, of an object its own source."""
+    """The code of a plugin: the modules of a registered class, or the source of an object."""
     if entry.distribution != IN_MEMORY:
         return class_code(type(plugin))
     source = object_hash(type(plugin))
@@ -70,7 +70,7 @@ def plugin_code(entry: Entry, plugin: Plugin) -> CodeIdentity:
 def checkpoint_identity(
     card: Card, convention: Literal["exact", "published", "rescaled"], registry: Registry
 ) -> CheckpointIdentity:
-    """What of a checkpoint decides a score, and how its files are read."""
+    """Everything of a checkpoint that decides a score, and the reader of its files."""
     reader = _reader_identity(card, registry)
     facts: dict[str, Any] = card.deciding() | {
         "name": card.name,
@@ -105,7 +105,7 @@ def _reader_identity(card: Card, registry: Registry) -> PluginIdentity | None:
 
 
 def convention_of(card: Card, sde: SDE, registry: Registry) -> Literal["exact", "published", "rescaled"]:
-    """Whether a network is asked by its published convention, or at the levels of another SDE."""
+    """Whether a network is called by its published convention or, for another SDE, at rescaled levels."""
     if card.exact:
         return "exact"
     if card.sde is None or follows_convention(card, sde, registry):
@@ -123,7 +123,7 @@ def data_identity(task: Task, data: Images | None) -> DataIdentity | None:
 
 
 def grid_identity(sampler: Sampler) -> Mapping[str, JsonValue]:
-    """The settings of a predictor's and corrector's grid; empty for a solver."""
+    """The settings of the time grid; empty for a solver."""
     if sampler.solver is not None:
         return {}
     return {

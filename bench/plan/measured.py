@@ -1,4 +1,4 @@
-"""Whether a record has a metric: of the same parameters, reference data and code."""
+"""Whether a record has a metric, with the same parameters, reference data and code."""
 
 from __future__ import annotations
 
@@ -23,8 +23,7 @@ def free_options(metric: Metric) -> JSONObject:
 
 
 def has_metric(result: MetricRecord | None, metric: Metric, context: MetricContext) -> bool:
-    """Whether a record holds what the metric would compute: same parameters, options, provenance
-    and code."""
+    """Whether a result is of the same parameters, options, provenance and code as the metric."""
     return (
         result is not None
         and result.parameters == deciding_parameters(metric)

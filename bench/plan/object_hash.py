@@ -24,19 +24,19 @@ from bench.plan.syntax import DIGITS, Import, imports_of, tree_digest
 
 
 class Unhashable(Exception):
-    """Something that an object rests on has neither source nor content that can be read."""
+    """Something that an object depends on has no readable source or content."""
 
 
 def object_hash(thing: object) -> str | None:
-    """Digest of a class or an instance with everything that it computes with: 16 hexadecimal digits.
+    """Digest of a class or an instance, and of everything that it computes with: 16 hexadecimal digits.
 
-    Functions and methods count by their syntax trees, with their defaults, closures and the globals that they
+    Functions and methods are hashed as syntax trees, with their defaults, closures and the globals that they
     read; classes by their methods, attributes and bases; numbers, texts, arrays, tensors and containers by
-    content; other objects by class and state. What comes from an installed distribution counts by version,
-    other modules by their source. All of this is followed transitively.
+    content; other objects by class and state. Installed distributions are hashed by version, other modules by
+    their source. The hash covers all of these transitively.
 
     None where a part has no source (code from ``exec`` or a plain prompt, an extension module of no
-    distribution) or no readable state (an open file): a run of such an object is never taken from the cache.
+    distribution) or no readable state (an open file). A run of such an object is never taken from the cache.
     """
     try:
         return _Walk(thing).hexdigest()
@@ -46,7 +46,7 @@ def object_hash(thing: object) -> str | None:
 
 _Location = tuple[int, int]
 
-# Attributes of a class that Python writes itself, or that say nothing of what it computes.
+# Attributes of a class that Python writes itself, or that do not affect what it computes.
 _BOOKKEEPING = {
     *("__abstractmethods__", "__annotate__", "__annotate_func__", "__annotations__", "__annotations_cache__"),
     *("__dataclass_fields__", "__dataclass_params__", "__dict__", "__doc__", "__firstlineno__"),
@@ -68,13 +68,13 @@ _C_FUNCTIONS = (
 
 
 class _Walk:
-    """One pass over everything that an object rests on; each part is fed to the hash once."""
+    """One pass over everything that an object depends on; each part enters the hash once."""
 
     def __init__(self, thing: object) -> None:
         self.sha = hashlib.sha256()
         self.closure = ModuleClosure()
         self.seen: dict[int, int] = {}
-        self.alive: list[object] = []  # so that no id in `seen` is given to another object
+        self.alive: list[object] = []  # keeps the ids in `seen` from being reused
         self.visit(thing)
 
     def hexdigest(self) -> str:
@@ -91,7 +91,7 @@ class _Walk:
             self.sha.update(data)
 
     def visit(self, thing: object) -> None:
-        """Feed one object to the hash; one that was met before by the number of its first visit."""
+        """Add an object to the hash: by content or, at a repeated visit, by the number of its first visit."""
         if type(thing) in _PLAIN:
             self.write(type(thing).__name__, repr(thing))
             return
@@ -159,7 +159,7 @@ class _Walk:
         self.closure.add(Import(name))
 
     def _external(self, module: str) -> bool:
-        """Whether a module's code counts by its version, or not at all."""
+        """Whether a module's code is hashed by version, or not at all."""
         return module != "__main__" and self.closure.origin(module) in ("core", "standard", "library")
 
     def _class(self, cls: type) -> None:
@@ -246,21 +246,19 @@ class _Walk:
         plain = reduce is None and all(getattr(cls, name) is getattr(object, name) for name in methods)
         try:
             reduced = thing.__reduce_ex__(4) if reduce is None else reduce(thing)
-        except Exception as error:  # what has no state to give says so in many ways
+        except Exception as error:  # objects without a readable state raise many kinds of errors
             raise Unhashable from error
         if isinstance(reduced, str):
             self.write("named", reduced)
             return
         for index, part in enumerate(reduced):
-            if not (
-                plain and index == 2
-            ):  # a state that `__getstate__` may shorten: `_state` takes all of it
+            if not (plain and index == 2):  # a state that `__getstate__` may shorten: `_state` adds all of it
                 self.visit(list(part) if isinstance(part, Iterator) else part)
         if plain:
             self._state(thing)
 
     def _state(self, thing: Any) -> None:
-        """The attributes of an object of a plain class, without values that a `cached_property` keeps."""
+        """The attributes of an object of a plain class, without the values of its cached properties."""
         cls = type(thing)
         attributes = getattr(thing, "__dict__", {})
         for name in sorted(attributes):

@@ -52,7 +52,7 @@ def register_objects(
 
 
 def with_code(checkpoint: MemoryCheckpoint) -> MemoryCheckpoint:
-    """A network in memory with the hash of the source of its code; None where a part has no source."""
+    """The network with the hash of its code's source; with None where a part has no source."""
     hashes = [object_hash(thing) for thing in checkpoint.code_objects]
     known = [text for text in hashes if text is not None]
     code = digest(known) if len(known) == len(hashes) else None
@@ -62,14 +62,14 @@ def with_code(checkpoint: MemoryCheckpoint) -> MemoryCheckpoint:
 def _register(
     registry: Registry, kind: str, item: Card | Plugin | type, instances: dict[tuple[str, str], Plugin]
 ) -> str:
-    """Register one object; the name that stands for it."""
+    """Register one object; returns its name."""
     thing = type(item) if isinstance(item, Plugin) else item
     name = getattr(thing, "name", None)
     if not isinstance(name, str) or not name:
-        raise BenchError(f"{thing!r} needs a class attribute name: it stands for it in tables and records")
+        raise BenchError(f"{thing!r} needs a class attribute name, which tables and records show")
     if (kind, name) in instances:
         raise BenchError(
-            f"two objects are called {name}: give them in two calls, or give their classes two names"
+            f"two objects are called {name}: pass them in two calls, or give their classes different names"
         )
     registry.entries.pop((kind, name), None)
     registry.add(kind, thing, IN_MEMORY, "")

@@ -1,4 +1,4 @@
-"""Settings -> runs: checked, fingerprinted, costed. Nothing here samples."""
+"""From settings to runs that are checked, fingerprinted and costed. Nothing here samples."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ if TYPE_CHECKING:
     from bench.data.images import Images
 
 Objects = Mapping[tuple[str, str], Plugin]
-"""Plugins that were passed as objects, by kind and the name that stands for them in the settings."""
+"""Plugins that were passed as objects, by kind and by their names in the settings."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """Runs to do, in order, and what they were planned from.
+    """Runs to execute, in order, and the settings that they were planned from.
 
     ``profile`` is the name of the bench.toml profile; ``suite`` and ``suite_plans`` are set for a suite.
     """
@@ -72,7 +72,7 @@ class Plan:
 
 
 def with_default_solver(settings: Settings, registry: Registry) -> Settings:
-    """The settings with the solver of a task that needs one, where no sampler was chosen."""
+    """The settings, with the default solver of a task where the user chose no sampler."""
     task = registry.get("tasks", settings.task).thing
     chosen = {"predictor", "corrector", "solver"} & settings.model_fields_set
     no_corrector = {"corrector"} if settings.corrector == ["none"] else set()
@@ -97,7 +97,7 @@ class Planner:
         self._images: dict[str, Images] = {}
 
     def runs(self, settings: Settings) -> list[RunSpec | UnplannedRun]:
-        """Every run that the settings expand to, checked; `BenchError` for a combination without meaning.
+        """Every run that the settings expand to, checked; `BenchError` for a meaningless combination.
 
         An error of another kind is the plugin's own and stops that run alone.
         """
@@ -182,7 +182,7 @@ class Planner:
         return images
 
     def _checkpoints(self, settings: Settings) -> Iterable[tuple[Card, str]]:
-        """Checkpoints with SDEs; where none is given, each with the one it was trained on."""
+        """Checkpoints with SDEs; where the user gives none, each with the SDE of its training."""
         for name in unique(settings.checkpoint):
             card: Card = self.registry.get("checkpoints", name).thing
             card.check()
@@ -227,7 +227,7 @@ class Planner:
         return names
 
     def _part(self, settings: Settings, role: str, name: str, card: Card, sde: str) -> Plugin:
-        """A plugin of a sampler, with the parameters of task, card and user, the user's on top."""
+        """A plugin of a sampler, with the parameters of task, card and user, of which the last override."""
         selected = getattr(settings, role) or [name]
         values = parameters_by_plugin(self.registry, role, selected, settings.parameters.get(role, {}))[name]
         known = {parameter.name for parameter in self.registry.get(f"{role}s", name).thing.parameters()}
@@ -286,7 +286,7 @@ class _PluginErrors:
 
     @contextmanager
     def collect(self) -> Iterator[None]:
-        """Let such an error end the block, and nothing more."""
+        """Catch such an error at the end of the block."""
         try:
             yield
         except BenchError:
@@ -297,7 +297,7 @@ class _PluginErrors:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Draft:
-    """One run under construction; ``task`` and ``parts`` lack what could not be built."""
+    """One run under construction; ``task`` and ``parts`` lack plugins that could not be built."""
 
     planner: Planner
     settings: Settings
@@ -369,7 +369,7 @@ class _Draft:
         if sampler.predictor is not None and sampler.predictor.needs_variance:
             if not card.learned_variance:
                 raise BenchError(
-                    f"checkpoint {card.name} has learned no variance: choose another predictor.variance"
+                    f"checkpoint {card.name} has no learned variance: choose another predictor.variance"
                 )
             if convention_of(card, sampler.sde, self.planner.registry) != "published":
                 raise BenchError(
@@ -411,7 +411,7 @@ class _Draft:
         )
 
     def _partial_identity(self) -> Identity:
-        """What is known of a run that can't be planned: no plugin's code runs."""
+        """The identity of a run that can't be planned, without running any plugin's code."""
         settings = self.settings
         plugins = {role: _registered_identity(self._entry(role)) for role in ("task", *self.names)}
         for role, plugin in plugins.items():
@@ -443,7 +443,7 @@ class _Draft:
         )
 
     def _title(self, run_task: Task, sampler: Sampler) -> str:
-        """The run in a line: every setting that differs from its default, without the seed."""
+        """The run in one line: every setting that differs from its default, without the seed."""
         parts = [part for part in (sampler.solver, sampler.predictor, sampler.corrector) if part is not None]
         method = " + ".join(_described(part) for part in parts if part.name != "none")
         if sampler.solver is None:
@@ -462,7 +462,7 @@ class _Draft:
         return f"{task}{self.card.name} · {sampler.sde.described()} · {method}{data}"
 
     def unplanned(self, error: Exception) -> UnplannedRun:
-        """The failed row of a run whose plugin raised ``error``."""
+        """The failed run for a plugin that raised ``error``."""
         entries = {role: self._entry(role) for role in (*self.names, "task")}
         for name in self.settings.metric or entries["task"].thing.metrics or [self.card.metric]:
             entries[f"metric {name}"] = self.planner.registry.get("metrics", name)
@@ -491,7 +491,7 @@ def _registered_identity(entry: Entry) -> PluginIdentity:
 
 
 def origin_of(error: BaseException, parts: Mapping[str, Plugin | type[Plugin]]) -> str | None:
-    """The key of the plugin whose code raised, the innermost; None where it was none of ``parts``.
+    """The key of the innermost plugin that raised; None where none of ``parts`` did.
 
     An instance stands for its class too: a plugin may replace itself (`Predictor.resolve`).
     """
@@ -506,7 +506,7 @@ def origin_of(error: BaseException, parts: Mapping[str, Plugin | type[Plugin]]) 
 
 
 def _described(part: SamplerPart) -> str:
-    """A part with its changed parameters; a solver with all, since its tolerance is part of its name."""
+    """A part with its changed parameters; a solver with all, since its tolerance decides its cost."""
     always = [parameter.name for parameter in part.parameters()] if isinstance(part, Solver) else ()
     return part.described(always)
 
@@ -580,7 +580,7 @@ def plan_suite(
     only: Sequence[str] = (),
     objects: Objects | None = None,
 ) -> Plan:
-    """Every run of a suite, by checkpoint, then by seed: an interruption leaves whole tables.
+    """Every run of a suite, by checkpoint, then by seed, so that an interruption leaves whole tables.
 
     Settings of samplers are the suite's; the others (checkpoint, samples, seeds, …) come from ``settings``.
 

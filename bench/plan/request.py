@@ -1,4 +1,4 @@
-"""A request for runs, from the command line or from Python, and its plan."""
+"""Request: the settings of runs from the command line or from Python, and their plan."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from bench.results.run_spec import RunSpec
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """What is to be run.
+    """Settings of runs, as the user gave them.
 
     Args:
-        settings: Values by name, of `bench.plan.settings.Settings`; the others come from bench.toml.
+        settings: Values by name, as in `bench.plan.settings.Settings`; missing ones come from bench.toml.
         profile: Name of a profile of bench.toml; None for the default.
         suite: Name of a suite, which sets its own samplers.
-        only: Patterns of ``SDE ROW COLUMN``: runs of the suite that match one.
+        only: Patterns of ``SDE ROW COLUMN`` that select runs of the suite.
         steps_scale: Factor of a suite's step counts.
     """
 
@@ -64,7 +64,7 @@ class Request:
         )
 
     def _check_beside_suite(self, values: Mapping[str, object]) -> None:
-        """A suite sets its own samplers."""
+        """Refuse settings of samplers beside a suite, which sets its own."""
         flags = [f"--{key.replace('_', '-')}" for key in SAMPLER_SETTINGS if key in values]
         parameters = values.get("parameters")
         roles = parameters if isinstance(parameters, Mapping) else {}
@@ -79,7 +79,7 @@ class Request:
 def _with_suite(
     suite: Suite, values: dict[str, object], profile: str | None, registry: Registry
 ) -> tuple[dict[str, object], str | None]:
-    """A suite's checkpoint where none is given, and the profile ``exact`` for exact checkpoints."""
+    """Fill in the suite's checkpoint where the user gave none, and ``exact`` as the profile of exact ones."""
     if "checkpoint" not in values and suite.checkpoint is not None:
         names = suite.checkpoint
         values = values | {"checkpoint": [names] if isinstance(names, str) else names}
@@ -92,7 +92,7 @@ def _with_suite(
 
 
 def _check_meaning(values: Mapping[str, object], chosen: Settings) -> None:
-    """A setting without any effect is a mistake."""
+    """Refuse a setting that has no effect."""
     idle = [name for name in ("steps", "grid", "rho", "order") if name in values]
     if chosen.solver and idle:
         raise BenchError(
@@ -110,7 +110,7 @@ def results_folder(out: Path | None = None) -> Path:
 
 
 def rescaling_note(spec: RunSpec, registry: Registry) -> str | None:
-    """What a network was trained on, where the run's SDE is another; None where the convention is its own."""
+    """A note for a network that runs on another SDE than that of its training; None for others."""
     if spec.identity.checkpoint.convention != "rescaled":
         return None
     own, run = own_sde(spec.card, registry), spec.sampler.sde
@@ -121,4 +121,4 @@ def rescaling_note(spec: RunSpec, registry: Registry) -> str | None:
     if values and tuple(spec.card.data_range) != tuple(run.data_range):
         low, high = spec.card.data_range
         trained = f"{own.name} with images from {low:g} to {high:g}"
-    return f"{spec.card.name} was trained on {trained}: it is asked at the level of equal sigma/alpha"
+    return f"{spec.card.name} was trained on {trained}: it is called at the noise level of equal sigma/alpha"

@@ -1,4 +1,4 @@
-"""Settings from bench.toml and the command line; errors name unknown keys and wrong values."""
+"""Settings from bench.toml and the command line; errors name unknown keys and invalid values."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def suites(folder: Path | None = None) -> dict[str, Suite]:
 
 
 def card_folders(folder: Path | None = None) -> list[tuple[Path, Path]]:
-    """Pairs of a bench.toml and a folder of cards that its key ``cards`` names, relative to the file."""
+    """Pairs of a bench.toml and a folder of cards, which the key ``cards`` names relative to the file."""
     folders = []
     for toml in _files(folder):
         for name in _read(toml).cards:
@@ -178,10 +178,10 @@ def _overlay(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, An
 def settings(
     values: Mapping[str, Any], profile: str | None = None, folder: Path | None = None
 ) -> tuple[Settings, str]:
-    """Merge values over the folder's bench.toml over the shipped one; in a file, its profile over [defaults].
+    """Merge values over the folder's bench.toml, and that over the shipped one.
 
-    Another selection for a role than the files' own drops the parameters that the files give to that role,
-    since they belong to the files' choice.
+    Within a file, the profile overrides [defaults]. Where the values select another plugin for a role than
+    the files do, the files' parameters of that role are dropped: they belong to the files' selection.
 
     Args:
         values: Values of the command line or of a call, by name.

@@ -1,7 +1,7 @@
-"""Hashes of the code that decides numbers: an edit without a new version is a new sampler.
+"""Hashes of the code that decides numbers, so that edited code counts as new without a new version.
 
-Code is read, never imported or run. An import whose name is computed when the program runs
-(`importlib.import_module`, ``__import__``) can't be seen: its file counts where `Plugin.files` names it.
+Code is read, never imported or run. An import whose name is computed at run time
+(`importlib.import_module`, ``__import__``) can't be seen; a plugin names its file in `Plugin.files`.
 """
 
 from __future__ import annotations
@@ -30,16 +30,17 @@ CORE: dict[Literal["samples", "metrics"], tuple[str, ...]] = {
         "checkpoints",
         "tasks",
         "data",
+        "devices.py",
         "engine/batch.py",
         "engine/session.py",
     ),
-    "metrics": ("metrics", "closed_form", "data"),
+    "metrics": ("metrics", "closed_form", "data", "devices.py"),
 }
-"""Files and folders of ``bench`` that decide a batch's numbers, and a metric's value of given batches."""
+"""Files and folders of ``bench`` that decide the numbers of a batch, and the values of metrics."""
 
 Origin = Literal["core", "standard", "library", "source", "unknown"]
-"""Where a module's code comes from: ``bench``, Python, an installed distribution, files that count by their
-source; ``unknown`` where it is not found."""
+"""The origin of a module's code: ``bench``, Python, an installed distribution, or files that are hashed by
+their source; ``unknown`` for a module that is not found."""
 
 NOT_CORE = ("checkpoints/install",)
 """Folders within those of `CORE` that decide no number."""
@@ -47,13 +48,13 @@ NOT_CORE = ("checkpoints/install",)
 
 @dataclasses.dataclass(frozen=True)
 class CodeIdentity:
-    """The code that a plugin rests on.
+    """The code that a plugin depends on.
 
     Attributes:
-        code: digest of the syntax trees of every module that counts by its source, and of the class's name.
-        libraries: version of every other distribution whose modules are imported, by the distribution's name.
-        files: digest of the content of every file that the plugin declares, by its path as declared.
-        complete: False where some of the code can't be read: no earlier number may stand for a run of it.
+        code: Digest of the syntax trees of all modules that are hashed by source, and of the class's name.
+        libraries: Versions of the distributions whose modules are imported, by name.
+        files: Digests of the files that the plugin declares, by path as declared.
+        complete: Whether all of the code could be read. If not, no record may be reused.
     """
 
     code: str
@@ -93,15 +94,15 @@ def tree_hash(root: Path, files: Iterable[Path]) -> str:
 
 
 def code_hash(cls: type) -> CodeIdentity:
-    """The code that a plugin class of a module rests on, read anew at each call.
+    """The code that a plugin class of a module depends on, read anew at each call.
 
-    By source count the class's module, the modules of its own package that it imports, and every module that
-    it imports from elsewhere than an installed distribution (a module beside it, a folder on the path, an
-    editable installation), transitively and imports inside functions included. Installed distributions count
-    by version, ``bench`` by `core_hash`, the standard library not at all.
+    These are hashed by their source: the class's module, the modules of its own package that it imports, and
+    every imported module that no installed distribution holds (a module beside it, a folder on the path, an
+    editable installation). Imports within functions and imports of imports are included. Installed
+    distributions are hashed by version, ``bench`` by `core_hash`, the standard library not at all.
 
-    It takes about a millisecond: call it once per plan, not once per run. A module that is edited after its
-    import has to be reloaded, or its new hash names the numbers of its old code.
+    A call takes about a millisecond: call it once per plan, not once per run. Reload a module that is edited
+    after its import; otherwise the hash of the new code names numbers of the old one.
     """
     module = _module_name(cls)
     closure = ModuleClosure(own=module.partition(".")[0])
@@ -138,14 +139,14 @@ class ModuleClosure:
     """Modules, and what they import, transitively.
 
     Args:
-        own: top-level package whose modules always count by their source, however it is installed.
+        own: Top-level package whose modules are always hashed by source, however it is installed.
     """
 
     def __init__(self, own: str = "") -> None:
         self.own = own
         self.root: Path | None = None
         self.sources: dict[str, str] = {}
-        """Digest of every module that counts by its source, by the module's name."""
+        """Digests of the modules that are hashed by source, by the module's name."""
         self.libraries: dict[str, str] = {}
         self.complete = True
 
@@ -162,7 +163,7 @@ class ModuleClosure:
         self._add_sources([(module, file)])
 
     def add(self, *imports: Import) -> None:
-        """Add imported modules; those that can't be found count for nothing."""
+        """Add imported modules; those that can't be found are ignored."""
         self._add_sources([pair for item in imports for pair in self._files(item)])
 
     def _add_sources(self, waiting: list[tuple[str, Path]]) -> None:
@@ -188,7 +189,7 @@ class ModuleClosure:
                 self._add_initializers(name)
 
     def _add_initializers(self, name: str) -> None:
-        """Add what the packages around a module of the plugin's own package do besides registering."""
+        """Add the code of the packages around a module of the own package, except for registrations."""
         parents = name.split(".")[:-1]
         for depth in range(len(parents)):
             parent = ".".join(parents[: depth + 1])
@@ -203,21 +204,21 @@ class ModuleClosure:
                 self.sources |= {f"{parent} (initializer)": text} if text else {}
 
     def origin(self, name: str) -> Origin:
-        """Where a module's code comes from; notes the version of a library."""
+        """The origin of a module's code; records the version of a library."""
         return self._resolve(name)[0]
 
     def _files(self, item: Import) -> list[tuple[str, Path]]:
-        """The modules that an import runs and that count by their source; notes libraries."""
+        """The modules that an import runs and that are hashed by source; records libraries."""
         submodule = self._resolve(f"{item.module}.{item.name}")[1] if item.name else []
         if submodule and item.module.partition(".")[0] == self.own:
-            return submodule  # what else its package does is `_add_initializers`'
+            return submodule  # `_add_initializers` adds the rest of its package
         return self._resolve(item.module)[1] + submodule
 
     def _resolve(self, name: str) -> tuple[Origin, list[tuple[str, Path]]]:
         parts = name.split(".")
         if parts[0] == "bench":
             return "core", []
-        if parts[0] == self.own:  # of its own package what is named; its parents are `_add_initializers`'
+        if parts[0] == self.own:  # `_add_initializers` adds the packages around it
             file = self._place(name).file
             return ("source", [(name, file)]) if file is not None else ("unknown", [])
         files: list[tuple[str, Path]] = []
@@ -245,7 +246,7 @@ class ModuleClosure:
 
 @dataclasses.dataclass(frozen=True)
 class _Place:
-    """Where a module is: its file (None for a namespace package, or nowhere), its folders as a package."""
+    """A module's file (None for a namespace package, or if not found), and its folders as a package."""
 
     file: Path | None = None
     folders: tuple[Path, ...] = ()
@@ -328,7 +329,7 @@ def _owners() -> dict[str, list[str]]:
 
 @functools.cache
 def distribution_of(top: str, file: Path) -> str | None:
-    """The distribution that installed a module's file; None for a file that it only refers to (editable)."""
+    """The distribution that installed a module's file; None for others, as of an editable installation."""
     for name in _owners().get(top, []):
         distribution = metadata.distribution(name)
         root = Path(str(distribution.locate_file("")))

@@ -35,8 +35,8 @@ def open_images(name: str, batch: int = 250, results: Path = Path("results"), em
     Args:
         name: Name of a data set, path or fingerprint.
         batch: Images per batch; a run keeps its own batches.
-        results: Results folder that fingerprints are of.
-        emit: Reports a download.
+        results: Results folder in which fingerprints are looked up.
+        emit: Reports progress of a download.
 
     Raises:
         UnknownSourceError: The name stands for none of these.

@@ -172,8 +172,8 @@ def expand(name: str, suite: Suite, scale: float = 1.0) -> list[tuple[Place, Cel
             spot = dataclasses.replace(place, x=None)
             if spot in places:
                 raise BenchError(
-                    f"suite {name}: two cells have the place {place}: distinguish them by {{names}} in row or "
-                    "column"
+                    f"suite {name}: two cells have the place {place}: distinguish them by {{names}} in row "
+                    "or column"
                 )
             places.add(spot)
             cells.append((place, cast(CellSettings, _scale(settings, scale))))

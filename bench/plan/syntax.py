@@ -46,7 +46,8 @@ def imported_modules(source: bytes, package: str) -> frozenset[Import]:
 def initializer_digest(source: bytes) -> str:
     """Digest of what a package's ``__init__.py`` does besides importing and registering plugins.
 
-    Empty for a package that does nothing else, so that one more registered plugin leaves the others' hashes.
+    Empty for a package that does nothing else: registering another plugin leaves the hashes of the others
+    unchanged.
     """
     body = [node for node in ast.parse(source).body if not _registers(node)]
     return tree_digest(ast.Module(body=body, type_ignores=[])) if body else ""
@@ -55,15 +56,15 @@ def initializer_digest(source: bytes) -> str:
 def tree_digest(tree: ast.AST) -> str:
     """Digest of a syntax tree.
 
-    It leaves out line numbers, comments, docstrings and other bare strings, the texts that ``raise`` and
-    ``assert`` carry, and the help texts of parameters. Parts that only some versions of Python write down
-    (empty fields, contexts) are left out too.
+    It does not depend on line numbers, comments, docstrings and other bare strings, the messages of ``raise``
+    and ``assert``, and the help texts of parameters, nor on fields that exist in some versions of Python
+    only.
     """
     return digest(_text(tree))
 
 
 def imports_of(tree: ast.AST, package: str) -> Iterator[Import]:
-    """The imports in a tree, in functions too, those for typing excepted."""
+    """The imports in a tree, including those within functions, excluding those for typing."""
     for node in _walk_run_time(tree):
         if isinstance(node, ast.Import):
             yield from (Import(alias.name) for alias in node.names)
@@ -102,7 +103,7 @@ def _last_name(node: ast.expr) -> str:
     return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
 
 
-# What `_text` leaves out of every node: it says nothing, or not in every version of Python.
+# Fields that `_text` leaves out: they have no meaning, or exist in some versions of Python only.
 _SILENT = {"ctx", "kind", "type_comment", "type_ignores"}
 
 
@@ -136,7 +137,7 @@ def _bare_text(node: object) -> bool:
 
 
 def _without_texts(raised: ast.expr | None) -> ast.expr | None:
-    """The raised exception without its messages; other arguments stay, since a handler may read numbers."""
+    """The raised exception without its messages; other arguments stay, since a handler may read them."""
     if not isinstance(raised, ast.Call):
         return raised
     arguments = [argument for argument in raised.args if not _is_text(argument)]
@@ -145,7 +146,7 @@ def _without_texts(raised: ast.expr | None) -> ast.expr | None:
 
 
 def _is_text(node: ast.expr) -> bool:
-    """Whether an expression is seen to be a string: a literal, or built from one."""
+    """Whether an expression is recognizably a string: a literal, or built from one."""
     if isinstance(node, ast.Constant):
         return isinstance(node.value, str)
     if isinstance(node, ast.JoinedStr):

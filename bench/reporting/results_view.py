@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from html import escape
 from typing import TYPE_CHECKING
 
 from bench.errors import BenchError
@@ -13,20 +12,6 @@ from bench.results.store import COLUMNS, Store, rows
 if TYPE_CHECKING:
     import pandas as pd
     from torch import Tensor
-
-SUMMARY = (
-    "title",
-    "seed",
-    "status",
-    "metric",
-    "value",
-    "error",
-    "exact",
-    "nfe",
-    "samples",
-    "samples_per_second",
-)
-"""Columns that a notebook shows."""
 
 
 class Results:
@@ -109,7 +94,8 @@ class Results:
 
     def _repr_html_(self) -> str:
         """The table that a notebook shows, a line per cell and metric."""
-        table = self.frame()[list(SUMMARY)].dropna(axis="columns", how="all")
-        text = table.to_html(index=False, float_format="{:.4g}".format, na_rep="", border=0)
-        failures = "".join(f"<p>failed: {escape(r.label)}: {escape(r.reason)}</p>" for r in self.failed)
-        return f"<div>{text}{failures}<p>{escape(str(self.store.root))}</p></div>"
+        from bench.reporting.summary import notes, summary_layout
+        from bench.reporting.writers import html
+
+        failures = [f"failed: {record.label}: {record.reason}" for record in self.failed]
+        return html(str(self.store.root), summary_layout(self), [*notes(self), *failures])

@@ -75,8 +75,8 @@ def test_another_sde_goes_through_the_rescaling_and_the_record_says_so(
     assert bench(*changed) == 0
     assert [r["identity"]["checkpoint"]["convention"] for r in records()] == ["rescaled", "rescaled"]
     message = capsys.readouterr().out
-    assert "ncsnpp-ve-continuous was trained on ve: it is asked at" in message
-    assert "ddpm-vp was trained on vp with beta_max=20: it is asked at" in message
+    assert "ncsnpp-ve-continuous was trained on ve: it is called at" in message
+    assert "ddpm-vp was trained on vp with beta_max=20: it is called at" in message
 
 
 def test_labels_of_a_discrete_checkpoint_make_another_run() -> None:
@@ -139,8 +139,8 @@ def test_import_then_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> No
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--checkpoint", "cifar10-tiny"], "cifar10-tiny has learned no variance"),
-        (["--checkpoint", "gaussian-cifar10"], "gaussian-cifar10 has learned no variance"),
+        (["--checkpoint", "cifar10-tiny"], "cifar10-tiny has no learned variance"),
+        (["--checkpoint", "gaussian-cifar10"], "gaussian-cifar10 has no learned variance"),
     ],
 )
 def test_learned_variance_where_there_is_none(

@@ -80,10 +80,12 @@ def test_the_table_shows_failures(check: Check) -> None:
         (("heun", "--role", "predicter"), "unknown role 'predicter' (did you mean 'predictor'?"),
         (("langevin", "-P", "snr"), "-P takes NAME=VALUE, not 'snr'"),
         (("langevin", "-P", "a.b.snr=1"), "-P takes NAME=VALUE, not 'a.b.snr=1'"),
+        (("heun", "--out", "afile/x"), "afile/x can't be written"),
         (("langevin", "-P", "snrr=1"), "langevin has no parameter 'snrr' (did you mean 'snr'?"),
     ],
 )
 def test_mistakes_are_one_line(check: Check, arguments: Sequence[str], message: str) -> None:
+    Path("afile").touch()
     status, out, err = check(*arguments)
     assert (status, out) == (2, "")
     assert message in err

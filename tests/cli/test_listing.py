@@ -93,6 +93,11 @@ def test_list_of_one_kind(own_registry: Registry, capsys: pytest.CaptureFixture[
     assert "reverse_diffusion" in _printed(capsys, own_registry, "list", kind)
 
 
+def test_the_list_of_suites_says_how_to_run_one(capsys: pytest.CaptureFixture[str]) -> None:
+    last = _printed(capsys, installed(), "list", "suites").splitlines()[-1]
+    assert last == "bench show NAME describes one; bench run --suite NAME runs it"
+
+
 def test_list_reports_broken_plugins_on_stderr(
     own_registry: Registry, capsys: pytest.CaptureFixture[str]
 ) -> None:

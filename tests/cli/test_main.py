@@ -1,4 +1,4 @@
-"""How a command ends when its reader leaves."""
+"""``python -m bench``, and how a command ends when its reader leaves."""
 
 from __future__ import annotations
 
@@ -27,3 +27,15 @@ def test_a_reader_that_leaves_is_no_failure_of_the_command(tmp_path: Path) -> No
     process.stderr.close()
     assert process.wait() == -signal.SIGPIPE
     assert "Traceback" not in errors
+
+
+def test_python_dash_m_bench_is_the_command() -> None:
+    def call(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "bench", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    version = call("--version")
+    assert (version.returncode, version.stdout.startswith("bench, version ")) == (0, True)
+    mistake = call("rnu")
+    assert mistake.returncode == 2
+    assert mistake.stderr.startswith("bench: No such command 'rnu'")

@@ -158,7 +158,7 @@ def test_stopped_leaves_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch, c
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("a", *FEATURES), "where to? -o FILE.npz says where the statistics of a go"),
+        (("a", *FEATURES), "the statistics of a need a file: give -o FILE.npz"),
         (("a", "-o", "x.npy", *FEATURES), "x.npy must end in .npz"),
         (("a.npz", "-o", "a.npz", *FEATURES), "a.npz holds the images: give another file to -o"),
         (("a", "-o", "a.npz/x.npz", *FEATURES), "a.npz/x.npz can't be written:"),

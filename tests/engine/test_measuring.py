@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from bench import BenchError, Metric, MetricContext, MetricResult, MetricState, Tensor, param
+import bench
+from bench import (
+    BatchContext,
+    BenchError,
+    Card,
+    Metric,
+    MetricContext,
+    MetricResult,
+    MetricState,
+    Sampler,
+    Task,
+    Tensor,
+    param,
+)
 from bench.engine.measuring import measure_batches
 from bench.plan.measured import has_metric
 from tests.support.metrics import metric_context
+from tests.support.plugins import installed
 
 
 class _Mean(MetricState):
@@ -94,3 +110,72 @@ def test_a_record_is_current_for_the_same_parameters_options_and_data() -> None:
 def test_a_value_that_is_not_finite_is_one_line_that_names_the_metric(value: float) -> None:
     with pytest.raises(BenchError, match=rf"^mean is {value:g} on 3 samples: not a finite number$"):
         measure_batches([Mean()], batches(value), metric_context())
+
+
+class Immeasurable(Metric):
+    """NaN, or an error of the metric's own, of any samples."""
+
+    name = "immeasurable"
+
+    raises: bool = param(default=False, help="whether it raises")
+
+    def start(self, context: MetricContext) -> MetricState:
+        return _Immeasurable(self)
+
+
+class _Immeasurable(MetricState):
+    def __init__(self, metric: Immeasurable) -> None:
+        self.metric, self.n = metric, 0
+
+    def update(self, images: Tensor) -> None:
+        self.n += len(images)
+
+    def compute(self) -> MetricResult:
+        if self.metric.raises:
+            raise ZeroDivisionError("no samples\nleft")
+        return MetricResult(math.nan, self.n)
+
+
+class Unbounded(Task):
+    """Its exact value is infinite."""
+
+    name = "unbounded"
+
+    def exact(self, card: Card, sampler: Sampler) -> dict[str, float]:
+        return {"fd_dct": math.inf}
+
+    def run(self, batch: BatchContext) -> dict[str, Tensor]:
+        return {"images": batch.sample()}
+
+
+def strict_json(text: str) -> Any:
+    """JSON without NaN and infinities."""
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} in JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+QUICK: dict[str, Any] = {"checkpoint": "gaussian-cifar10", "steps": 30, "samples": 8, "batch_size": 4}
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"metric": Immeasurable}, "immeasurable is nan on 8 samples: not a finite number"),
+        ({"metric": Immeasurable(raises=True)}, "ZeroDivisionError: no samples left (metric immeasurable"),
+        ({"task": Unbounded}, "not JSON compliant"),
+    ],
+)
+def test_what_json_cannot_hold_fails_its_run_and_is_in_no_record(
+    tmp_path: Path, changes: dict[str, Any], reason: str
+) -> None:
+    for seed, selection in enumerate(({}, changes)):
+        bench.run(**QUICK, **selection, seed=seed, device="cpu", out=tmp_path, registry=installed())
+    contents = [strict_json(path.read_text()) for path in (tmp_path / "records").iterdir()]
+    failed, finished = sorted(contents, key=lambda content: str(content["status"]))
+    assert (failed["status"], finished["status"]) == ("failed", "finished")
+    assert reason in failed["reason"]
+    assert "\n" not in failed["reason"]
+    assert Path(failed["log"]).read_text().startswith("Traceback")

@@ -254,7 +254,7 @@ def test_killed_at_ten_random_moments_and_resumed(tmp_path: Path) -> None:
 
 
 def test_a_batch_that_another_process_works_on_is_waited_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A thread holds the lock that another process would hold, until the command waits for it."""
     arguments = ["run", *BASE, *GAUSSIAN, "--grid", "uniform", "--steps", "30", "--samples", "8"]

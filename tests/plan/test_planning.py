@@ -26,8 +26,9 @@ from bench import (
     Tensor,
     Update,
     hookimpl,
+    param,
 )
-from bench.plan.planning import Planner, build_metrics, origin_of, parameters_by_plugin, plan_runs
+from bench.plan.planning import Planner, build_metrics, described, origin_of, parameters_by_plugin, plan_runs
 from bench.plan.settings import Settings
 from bench.plugins.registry import Registry
 from bench.results.run_spec import RunSpec, UnplannedRun
@@ -58,6 +59,22 @@ def test_titles_tell_apart_what_differs() -> None:
         titles(solver=["rk45"], parameters={"solver": {"tol": 1e-3}}),
     ]
     assert len({title for (title,) in variants}) == len(variants)
+
+
+class Adapted(Solver):
+    """A solver with further settings of a library as one text."""
+
+    name = "adapted"
+    tol: float = param(default=0.1, help="tolerance")
+    config: str = param(default="", help="further settings")
+
+    def solve(self, x: Tensor, sde: SDE, p: Prediction, noise: Noise) -> Tensor:
+        return x
+
+
+def test_a_solvers_title_has_its_defaults_but_no_empty_text() -> None:
+    assert described(Adapted()) == "adapted (tol=0.1)"
+    assert described(Adapted(config="order=3")) == "adapted (tol=0.1, config=order=3)"
 
 
 def test_a_repeated_name_counts_once() -> None:

@@ -1,0 +1,156 @@
+"""One batch as a plain function of plain data, alone in a process; errors as plain data."""
+
+from __future__ import annotations
+
+import dataclasses
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from bench import SDE, Batch, BatchContext, Noise, Prediction, Predictor, Solver, Step, Task, Tensor, Update
+from bench.engine.batch import attempt_batch, attempt_batch_elsewhere, failure_of, run_batch
+from bench.engine.executor import BatchFailure, BatchResult
+from bench.engine.session import Session
+from bench.errors import BenchError, NotFiniteError
+from bench.events import Event, StepDone
+from bench.results.run_spec import RunSpec
+from tests.support.plans import quick_spec
+from tests.support.plugins import installed
+from tests.support.runs import exit_status
+
+ALONE = """
+import pickle, sys
+from pathlib import Path
+from safetensors.torch import save_file
+from bench.engine.batch import run_batch
+spec = pickle.loads(Path(sys.argv[1]).read_bytes())
+save_file(dict(run_batch(spec, 0).outputs), sys.argv[2])
+"""
+
+
+def test_a_batch_alone_in_a_fresh_process_has_the_engines_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    flags = (
+        "--grid",
+        "uniform",
+        "--steps",
+        "30",
+        "--samples",
+        "16",
+        "--batch-size",
+        "8",
+        "--corrector",
+        "langevin",
+    )
+    run = ("run", "--checkpoint", "gaussian-cifar10", "--device", "cpu", *flags)
+    assert exit_status(*run) == 0
+    spec = quick_spec(corrector=["langevin"])
+    Path("spec").write_bytes(pickle.dumps(spec))
+    subprocess.run([sys.executable, "-c", ALONE, "spec", "alone"], check=True, timeout=100)
+    stored = load_file(Path("results", "samples", spec.key, "00000-8.safetensors"))
+    assert torch.equal(load_file("alone")["images"], stored["images"])
+
+
+def test_a_batch_does_not_depend_on_those_before_it() -> None:
+    spec = quick_spec(corrector=["langevin"])
+    session = Session(installed())
+    run_batch(spec, 0, session)
+    after, alone = run_batch(spec, 1, session), run_batch(spec, 1)
+    assert torch.equal(after.outputs["images"], alone.outputs["images"])
+    elsewhere = attempt_batch_elsewhere(Batch(spec, 1))
+    assert isinstance(elsewhere, BatchResult)
+    assert torch.equal(elsewhere.outputs["images"], alone.outputs["images"])
+
+
+def test_facts_and_steps_of_a_batch() -> None:
+    spec = quick_spec(corrector=["langevin"], samples=12)
+    events: list[Event] = []
+    result = run_batch(spec, 1, emit=events.append)
+    assert result.outputs["images"].shape == (4, 3, 32, 32)
+    assert result.outputs["images"].dtype == torch.float32
+    assert result.facts.nfe == 60
+    assert 0 < result.facts.network_seconds < result.facts.seconds
+    assert {type(event) for event in events} == {StepDone}
+    assert [(event.done, event.total, event.calls) for event in events if isinstance(event, StepDone)] == [
+        (step, 30, 2 * step) for step in range(1, 31)
+    ]
+
+
+class Explodes(Predictor):
+    """Raises, or yields NaN at its third step."""
+
+    name = "explodes"
+    quiet: bool = False
+
+    def step(self, x: Tensor, step: Step, p: Prediction, noise: Noise, state: Any) -> Update:
+        if not self.quiet:
+            raise ValueError("two\nlines")
+        number = (state or 0) + 1
+        x = x * (float("nan") if number == 3 else 1.0)
+        return Update(x, x, number)
+
+
+class Forgets(Task):
+    """Returns one row too few."""
+
+    name = "forgets"
+
+    def run(self, batch: BatchContext) -> dict[str, Tensor]:
+        return {"images": batch.prior()[1:]}
+
+
+def with_predictor(predictor: Predictor) -> RunSpec:
+    """A run with another predictor than it was planned with."""
+    spec = quick_spec()
+    return dataclasses.replace(spec, sampler=dataclasses.replace(spec.sampler, predictor=predictor))
+
+
+def test_an_error_is_a_line_with_the_plugin_and_a_log() -> None:
+    failure = attempt_batch(Batch(with_predictor(Explodes()), 0))
+    assert isinstance(failure, BatchFailure)
+    plugin = quick_spec().identity.predictor
+    assert plugin is not None
+    origin = f"(predictor {plugin.name} of {plugin.distribution} {plugin.version})"
+    assert failure.reason == f"ValueError: two lines {origin}"
+    assert failure.log.startswith("Traceback (most recent call last):")
+    assert "two\nlines" in failure.log
+
+
+def test_a_state_that_is_not_finite_is_a_failure_that_names_the_step() -> None:
+    with pytest.raises(NotFiniteError, match="in the predictor at step 3 of 30"):
+        run_batch(with_predictor(Explodes(quiet=True)), 0)
+
+
+def test_rows_that_are_missing_are_a_failure() -> None:
+    spec = dataclasses.replace(quick_spec(), task=Forgets())
+    with pytest.raises(BenchError, match="the task forgets returned no images, a row for each of 8 samples"):
+        run_batch(spec, 0)
+
+
+def test_errors_of_bench_have_no_class_in_their_line() -> None:
+    failure = failure_of(BenchError("give --data"), quick_spec())
+    assert (failure.reason, "BenchError: give --data" in failure.log) == ("give --data", True)
+    assert failure_of(KeyError("x"), quick_spec()).reason == "KeyError: 'x'"
+
+
+class OneCall(Solver):
+    """One call of the network, of all that it integrates."""
+
+    name = "one_call"
+
+    def solve(self, x: Tensor, sde: SDE, p: Prediction, noise: Noise) -> Tensor:
+        return x + 0 * p.score(x, sde.end)
+
+
+def test_calls_are_counted_at_the_network_not_as_declared() -> None:
+    spec = quick_spec(solver=["rk45"], denoise="none")
+    sampler = dataclasses.replace(spec.sampler, solver=OneCall())
+    assert run_batch(dataclasses.replace(spec, sampler=sampler), 0).facts.nfe == 1

@@ -1,0 +1,94 @@
+"""The identity of a run's parts, as plain data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bench import BenchError, Card
+from bench.plan.fingerprint import (
+    IN_MEMORY,
+    checkpoint_identity,
+    convention_of,
+    data_identity,
+    grid_identity,
+    library_version,
+    metric_code,
+    partial_checkpoint_identity,
+    plugin_code,
+    plugin_identity,
+)
+from bench.plugins.registry import Entry
+from tests.support.analytic import sde
+from tests.support.plans import quick_spec
+from tests.support.plugins import Still, installed
+
+
+def test_a_plugin_is_its_parameters_code_and_libraries() -> None:
+    registry = installed()
+    entry = registry.get("correctors", "langevin")
+    identity = plugin_identity(entry, registry.build("correctors", "langevin", {"snr": 0.2}))
+    assert (identity.name, identity.distribution, identity.version) == (
+        "langevin",
+        entry.distribution,
+        entry.version,
+    )
+    assert identity.parameters["snr"] == 0.2
+    assert len(identity.code) == 16
+    other = plugin_identity(entry, registry.build("correctors", "langevin", {}))
+    assert (other.code, other.parameters == identity.parameters) == (identity.code, False)
+    scipy = registry.get("solvers", "scipy_rk45")
+    assert plugin_identity(scipy, scipy.thing()).libraries["scipy"] == library_version("scipy")
+
+
+def test_an_object_is_its_own_source() -> None:
+    registered = plugin_code(Entry("predictors", "still", Still, "a", "1"), Still())
+    in_memory = plugin_code(Entry("predictors", "still", Still, IN_MEMORY, ""), Still())
+    assert registered.complete
+    assert in_memory.complete
+    assert registered.code != in_memory.code
+
+
+def test_a_checkpoint_is_its_files_and_how_they_are_read() -> None:
+    card: Card = installed().get("checkpoints", "gaussian-cifar10").thing
+    identity = checkpoint_identity(card, "exact", installed())
+    assert (identity.name, identity.shape, identity.convention) == ("gaussian-cifar10", (3, 32, 32), "exact")
+    assert len(identity.sha256) == 64
+    assert partial_checkpoint_identity(card).name == "gaussian-cifar10"
+    unread = card.model_copy(update={"format": "unknown", "name": "odd"})
+    with pytest.raises(BenchError, match="checkpoint odd: unknown reader 'unknown'"):
+        checkpoint_identity(unread, "published", installed())
+
+
+def test_the_convention_of_a_checkpoint() -> None:
+    cards = {
+        name: installed().get("checkpoints", name).thing for name in ("gaussian-cifar10", "cifar10-tiny")
+    }
+    assert convention_of(cards["gaussian-cifar10"], sde("ve"), installed()) == "exact"
+    assert convention_of(cards["cifar10-tiny"], sde("ve"), installed()) == "published"
+
+
+@pytest.mark.parametrize(
+    ("changes", "rho"),
+    [({}, None), ({"grid": "polynomial"}, 7.0), ({"grid": "polynomial", "rho": 3.0}, 3.0)],
+)
+def test_the_grid_has_an_exponent_if_it_is_polynomial(changes: dict[str, Any], rho: float | None) -> None:
+    grid = grid_identity(quick_spec(**changes).sampler)
+    assert grid["rho"] == rho
+    assert grid["steps"] == 30
+    assert grid_identity(quick_spec(solver=["rk45"]).sampler) == {}
+
+
+def test_data_are_draws_images_or_nothing() -> None:
+    inpaint = quick_spec(task="inpaint", metric=["known_error"])
+    assert data_identity(quick_spec().task, None) is None
+    draws = data_identity(inpaint.task, None)
+    assert draws is not None
+    assert draws.kind == "draws"
+
+
+def test_code_of_metrics_tells_metrics_apart() -> None:
+    registry = installed()
+    codes = {metric_code(registry.build("metrics", name, {})) for name in ("fd_dct", "kid", "class_score")}
+    assert len(codes) == 3

@@ -1,0 +1,47 @@
+"""Versions, commit and machine of a record."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from bench.results import provenance as module
+from bench.results.provenance import provenance
+
+
+def test_versions_are_those_of_the_installed_distributions() -> None:
+    entries = provenance()
+    assert (entries.bench, entries.torch, entries.numpy) == (
+        metadata.version("sampler-bench"),
+        metadata.version("torch"),
+        metadata.version("numpy"),
+    )
+    assert entries.python == platform.python_version()
+    assert provenance() is entries
+
+
+def test_a_checkout_has_its_commit_and_whether_it_has_changes() -> None:
+    root = Path(module.__file__).resolve().parents[2]
+    process = subprocess.run(
+        ["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+    )
+    commit = process.stdout.strip() if process.returncode == 0 else None
+    provenance.cache_clear()
+    assert provenance().commit == commit
+    assert (provenance().dirty is None) == (commit is None)
+
+
+@pytest.mark.parametrize("error", [OSError, subprocess.TimeoutExpired("git", 10)])
+def test_without_git_there_is_no_commit(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(subprocess, "run", fail)
+    provenance.cache_clear()
+    entries = provenance()
+    provenance.cache_clear()
+    assert (entries.commit, entries.dirty) == (None, None)
