@@ -22,11 +22,12 @@ from bench.engine.session import Session
 from bench.errors import BenchError
 from bench.events import Emit, silent
 from bench.params import Plugin
+from bench.plan.building import Objects, build_metrics, build_plugin
 from bench.plan.contexts import MetricContexts, metric_context
 from bench.plan.dry_run import DryRun, dry_run
 from bench.plan.installed import installed_registry
 from bench.plan.objects import Selection, register_objects
-from bench.plan.planning import Objects, Plan, build_metrics, build_plugin
+from bench.plan.planning import Plan
 from bench.plan.request import Request, results_folder
 from bench.plan.settings import settings
 from bench.plugins.registry import Registry

@@ -14,7 +14,7 @@ from bench.engine.executor import Batch, BatchFailure, BatchResult, Outcome
 from bench.engine.session import Session
 from bench.errors import BenchError, NotFiniteError
 from bench.events import Emit, StepDone, silent
-from bench.plan.planning import origin_of
+from bench.plan.drafting import origin_of
 from bench.results.record import BatchFacts
 from bench.results.run_spec import RunSpec
 from bench.tasks.role import BatchContext

@@ -13,7 +13,7 @@ from bench.engine.measuring import measure_batches
 from bench.errors import BenchError
 from bench.events import Advance, Notice
 from bench.metrics.features import FeatureMetric
-from bench.plan.planning import build_metrics
+from bench.plan.building import build_metrics
 from bench.results.record import MetricRecord
 from bench.types import JSONObject
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from bench.devices import arithmetic
@@ -50,13 +51,33 @@ def measure_batches(
     """
     # metrics compute in full float32, whatever the precision of the samples' network
     with arithmetic(context.device, tf32=False):
-        states = [(metric, metric.start(context)) for metric in metrics]
+        states: list[tuple[Metric, MetricState]] = []
+        for metric in metrics:
+            with _errors_named_after(metric):
+                states.append((metric, metric.start(context)))
         for batch in batches:
             for metric, state in states:
-                state.update(*(batch[name] for name in metric.inputs))
+                with _errors_named_after(metric):
+                    state.update(*(batch[name] for name in metric.inputs))
             if on_batch is not None:
                 on_batch(batch)
-        return {metric.label: _metric_record(metric, state, context) for metric, state in states}
+        records: dict[str, MetricRecord] = {}
+        for metric, state in states:
+            with _errors_named_after(metric):
+                records[metric.label] = _metric_record(metric, state, context)
+        return records
+
+
+@contextmanager
+def _errors_named_after(metric: Metric) -> Iterator[None]:
+    """Note the metric in an error of its own; the reason of a failed run shows notes."""
+    try:
+        yield
+    except BenchError:
+        raise
+    except Exception as error:
+        error.add_note(f"metric {metric.label}")
+        raise
 
 
 def _metric_record(metric: Metric, state: MetricState, context: MetricContext) -> MetricRecord:

@@ -67,7 +67,8 @@ def _register(
     name = getattr(thing, "name", None)
     if not isinstance(name, str) or not name:
         raise BenchError(f"{thing!r} needs a class attribute name, which tables and records show")
-    if (kind, name) in instances:
+    others = registry.entries.get((kind, name), [])
+    if any(entry.distribution == IN_MEMORY for entry in others):
         raise BenchError(
             f"two objects are called {name}: pass them in two calls, or give their classes different names"
         )

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from bench.checkpoints.resolve import own_sde
 from bench.errors import BenchError
+from bench.plan.building import Objects
 from bench.plan.contexts import MetricContexts
-from bench.plan.planning import Objects, Plan, plan_runs, plan_suite
+from bench.plan.planning import Plan, plan_runs, plan_suite
 from bench.plan.settings import SAMPLER_SETTINGS, Settings, settings, suites
 from bench.plan.suites import Suite, resolve_suite
 from bench.plugins.registry import Registry

@@ -12,9 +12,9 @@ import torch
 from bench import BenchError, FeatureMetric, Features, MetricResult, Reference
 from bench_fid.extrapolation import Rows
 from bench_fid.frechet import FrechetDistance
-from tests.support.plain import plain as untyped
 from tests.plugins.bench_fid.test_extrapolation import D, N, rows
 from tests.support.metrics import metric_context
+from tests.support.plain import plain
 from tests.support.plugins import installed
 
 

@@ -1,0 +1,51 @@
+"""Plugins from names and parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bench.errors import BenchError, did_you_mean
+from bench.metrics.role import Metric
+from bench.params import Plugin
+from bench.plugins.registry import Registry
+
+Objects = Mapping[tuple[str, str], Plugin]
+"""Plugins that were passed as objects, by kind and by their names in the settings."""
+
+
+def parameters_by_plugin(
+    registry: Registry, role: str, names: Sequence[str], parameters: Mapping[str, object]
+) -> dict[str, dict[str, object]]:
+    """Parameters by plugin: each goes to all selected plugins that have it; `BenchError` where none has."""
+    known = {
+        name: {parameter.name for parameter in registry.get(f"{role}s", name).thing.parameters()}
+        for name in names
+    }
+    every = set().union(*known.values())
+    for key in parameters.keys() - every:
+        remedy = f": give --{role}" if list(names) == ["none"] else ""
+        takes = did_you_mean(key, every) if every else f" (it has no parameters){remedy}"
+        raise BenchError(f"{role} {', '.join(names)} has no parameter {key!r}{takes}")
+    return {name: {key: value for key, value in parameters.items() if key in known[name]} for name in names}
+
+
+def build_plugin(
+    registry: Registry, objects: Objects, kind: str, name: str, values: Mapping[str, object]
+) -> Any:
+    """The plugin of that name with these parameters; an object of that name keeps its other parameters."""
+    instance = objects.get((kind, name))
+    if instance is None:
+        return registry.build(kind, name, dict(values))
+    return instance.build(instance.values() | dict(values))
+
+
+def build_metrics(
+    registry: Registry,
+    names: Sequence[str],
+    parameters: Mapping[str, object],
+    objects: Objects | None = None,
+) -> tuple[Metric, ...]:
+    """The metrics of these names, each with the parameters that it has."""
+    own = parameters_by_plugin(registry, "metric", names, parameters)
+    return tuple(build_plugin(registry, objects or {}, "metrics", name, own[name]) for name in names)
