@@ -28,7 +28,9 @@ from bench import (
     hookimpl,
     param,
 )
-from bench.plan.planning import Planner, _described, build_metrics, origin_of, parameters_by_plugin, plan_runs
+from bench.plan.building import build_metrics, parameters_by_plugin
+from bench.plan.drafting import described, origin_of
+from bench.plan.planning import Planner, plan_runs
 from bench.plan.settings import Settings
 from bench.plugins.registry import Registry
 from bench.results.run_spec import RunSpec, UnplannedRun
@@ -73,8 +75,8 @@ class Adapted(Solver):
 
 
 def test_a_solvers_title_has_its_defaults_but_no_empty_text() -> None:
-    assert _described(Adapted()) == "adapted (tol=0.1)"
-    assert _described(Adapted(config="order=3")) == "adapted (tol=0.1, config=order=3)"
+    assert described(Adapted()) == "adapted (tol=0.1)"
+    assert described(Adapted(config="order=3")) == "adapted (tol=0.1, config=order=3)"
 
 
 def test_a_repeated_name_counts_once() -> None:
