@@ -26,57 +26,22 @@ from bench import (
     Tensor,
     Update,
     hookimpl,
-    param,
 )
-from bench.plan.building import build_metrics, parameters_by_plugin
-from bench.plan.drafting import described, origin_of
-from bench.plan.planning import Planner, plan_runs
+from bench.plan.drafting import origin_of
+from bench.plan.planning import Planner
 from bench.plan.settings import Settings
 from bench.plugins.registry import Registry
 from bench.results.run_spec import RunSpec, UnplannedRun
+from tests.plan.test_drafting import titles
 from tests.support.plans import QUICK, contexts, plan, plan_all, quick_spec
 from tests.support.plugins import installed
 from tests.support.runs import exit_status, records_in, registry_with
 
-
-def titles(**changes: Any) -> list[str]:
-    """Titles of the runs that these settings expand to."""
-    settings: dict[str, Any] = {"checkpoint": ["gaussian-cifar10"], "samples": 8, "steps": 30}
-    return [run.title for run in plan_runs(Settings(**(settings | changes)), "quick", contexts()).runs]
-
-
-def test_titles_tell_apart_what_differs() -> None:
-    assert titles() == ["gaussian-cifar10 · vp · reverse_diffusion, 30 steps"]
-    variants = [
-        titles(corrector=["langevin"]),
-        titles(corrector=["langevin"], parameters={"corrector": {"snr": "0.2"}}),
-        titles(grid="polynomial"),
-        titles(grid="polynomial", rho=3.0),
-        titles(denoise="none"),
-        titles(precision="bf16"),
-        titles(parameters={"sde": {"beta_max": 10}}),
-        titles(predictor=["euler_maruyama"]),
-        titles(predictor=["euler_maruyama"], parameters={"predictor": {"dt": "published"}}),
-        titles(solver=["rk45"]),
-        titles(solver=["rk45"], parameters={"solver": {"tol": 1e-3}}),
-    ]
-    assert len({title for (title,) in variants}) == len(variants)
-
-
-class Adapted(Solver):
-    """A solver with further settings of a library as one text."""
-
-    name = "adapted"
-    tol: float = param(default=0.1, help="tolerance")
-    config: str = param(default="", help="further settings")
-
-    def solve(self, x: Tensor, sde: SDE, p: Prediction, noise: Noise) -> Tensor:
-        return x
-
-
-def test_a_solvers_title_has_its_defaults_but_no_empty_text() -> None:
-    assert described(Adapted()) == "adapted (tol=0.1)"
-    assert described(Adapted(config="order=3")) == "adapted (tol=0.1, config=order=3)"
+RUN = (
+    *("run", "--checkpoint", "gaussian-cifar10", "--device", "cpu"),
+    *("--samples", "8", "--batch-size", "4"),
+)
+BOTH = (*RUN, "--steps", "30", "--predictor", "moody", "--predictor", "reverse_diffusion")
 
 
 def test_a_repeated_name_counts_once() -> None:
@@ -195,13 +160,6 @@ def moody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "300")
     return registry_with(MoodyPlugins(), "moody-plugins", "1")
-
-
-RUN = (
-    *("run", "--checkpoint", "gaussian-cifar10", "--device", "cpu"),
-    *("--samples", "8", "--batch-size", "4"),
-)
-BOTH = (*RUN, "--steps", "30", "--predictor", "moody", "--predictor", "reverse_diffusion")
 
 
 @pytest.mark.parametrize(
@@ -336,24 +294,6 @@ def test_an_unplanned_run_has_an_identity_of_its_own_settings(
     assert json.loads(unplanned().identity.model_dump_json())["predictor"]["name"] == "moody"
 
 
-def test_the_origin_of_an_error_is_the_innermost_plugin() -> None:
-    inner, outer = Moody(), MoodySolver()
-    with pytest.raises(ZeroDivisionError) as caught:
-        outer.nfe()
-    assert origin_of(caught.value, {"predictor": inner, "solver": outer}) == "solver"
-    assert origin_of(caught.value, {"predictor": inner}) is None
-    assert origin_of(caught.value, {"solver": MoodySolver}) == "solver"
-
-
-def test_parameters_go_to_every_plugin_that_has_them() -> None:
-    values = parameters_by_plugin(installed(), "corrector", ["none", "langevin"], {"snr": 0.1})
-    assert values == {"none": {}, "langevin": {"snr": 0.1}}
-    with pytest.raises(bench.BenchError, match="corrector none, langevin has no parameter 'snrr'"):
-        parameters_by_plugin(installed(), "corrector", ["none", "langevin"], {"snrr": 0.1})
-    (metric,) = build_metrics(installed(), ["kid"], {"extractor": "cifar10-features"})
-    assert metric.values()["extractor"] == "cifar10-features"
-
-
 def test_planned_runs_are_plain_data_of_their_settings() -> None:
     spec = quick_spec(corrector=["langevin"])
     assert (spec.batch_count, spec.samples, spec.device, spec.planned_nfe) == (2, 16, "cpu", 60)
@@ -361,3 +301,12 @@ def test_planned_runs_are_plain_data_of_their_settings() -> None:
     assert not spec.in_memory
     assert [type(run) for run in Planner(contexts()).runs(Settings.model_validate(QUICK))] == [RunSpec]
     assert len(plan(Settings.model_validate(QUICK | {"repeats": 3}))) == 3
+
+
+def test_the_origin_of_an_error_is_the_innermost_plugin() -> None:
+    inner, outer = Moody(), MoodySolver()
+    with pytest.raises(ZeroDivisionError) as caught:
+        outer.nfe()
+    assert origin_of(caught.value, {"predictor": inner, "solver": outer}) == "solver"
+    assert origin_of(caught.value, {"predictor": inner}) is None
+    assert origin_of(caught.value, {"solver": MoodySolver}) == "solver"

@@ -1,0 +1,64 @@
+"""A run under construction: its title, and the plugin that an error comes from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bench import (
+    SDE,
+    Noise,
+    Prediction,
+    Solver,
+    Tensor,
+    param,
+)
+from bench.plan.drafting import described
+from bench.plan.planning import plan_runs
+from bench.plan.settings import Settings
+from tests.support.plans import contexts
+
+RUN = (
+    *("run", "--checkpoint", "gaussian-cifar10", "--device", "cpu"),
+    *("--samples", "8", "--batch-size", "4"),
+)
+BOTH = (*RUN, "--steps", "30", "--predictor", "moody", "--predictor", "reverse_diffusion")
+
+
+def titles(**changes: Any) -> list[str]:
+    """Titles of the runs that these settings expand to."""
+    settings: dict[str, Any] = {"checkpoint": ["gaussian-cifar10"], "samples": 8, "steps": 30}
+    return [run.title for run in plan_runs(Settings(**(settings | changes)), "quick", contexts()).runs]
+
+
+def test_titles_tell_apart_what_differs() -> None:
+    assert titles() == ["gaussian-cifar10 · vp · reverse_diffusion, 30 steps"]
+    variants = [
+        titles(corrector=["langevin"]),
+        titles(corrector=["langevin"], parameters={"corrector": {"snr": "0.2"}}),
+        titles(grid="polynomial"),
+        titles(grid="polynomial", rho=3.0),
+        titles(denoise="none"),
+        titles(precision="bf16"),
+        titles(parameters={"sde": {"beta_max": 10}}),
+        titles(predictor=["euler_maruyama"]),
+        titles(predictor=["euler_maruyama"], parameters={"predictor": {"dt": "published"}}),
+        titles(solver=["rk45"]),
+        titles(solver=["rk45"], parameters={"solver": {"tol": 1e-3}}),
+    ]
+    assert len({title for (title,) in variants}) == len(variants)
+
+
+class Adapted(Solver):
+    """A solver with further settings of a library as one text."""
+
+    name = "adapted"
+    tol: float = param(default=0.1, help="tolerance")
+    config: str = param(default="", help="further settings")
+
+    def solve(self, x: Tensor, sde: SDE, p: Prediction, noise: Noise) -> Tensor:
+        return x
+
+
+def test_a_solvers_title_has_its_defaults_but_no_empty_text() -> None:
+    assert described(Adapted()) == "adapted (tol=0.1)"
+    assert described(Adapted(config="order=3")) == "adapted (tol=0.1, config=order=3)"
