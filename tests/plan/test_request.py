@@ -89,7 +89,7 @@ def test_a_network_on_another_sde_is_noted() -> None:
     note = rescaling_note(quick_spec(registry, **own, sde=["ve"]), registry)
     assert note is not None
     assert note.startswith("ddpm was trained on vp")
-    assert note.endswith(": it is asked at the level of equal sigma/alpha")
+    assert note.endswith(": it is called at the noise level of equal sigma/alpha")
     changed = rescaling_note(quick_spec(registry, **own, parameters={"sde": {"beta_max": 10}}), registry)
     assert changed is not None
     assert "vp with beta_max=20" in changed

@@ -21,22 +21,22 @@ def test_a_run_is_handed_on_as_it_was_stored(tmp_path: Path) -> None:
     store = recorded(tmp_path / "results", batches)
     fingerprint = "0123456789abcdef"
     for name in ("0123", fingerprint, str(store.record_path(fingerprint)), str(store.root)):
-        found = open_images(name, batch=3, results=store.root)
-        assert (found.kind, found.n, found.shape) == ("run", 12, (3, 8, 8))
-        assert found.sizes() == [5, 5, 2]
-        assert all(torch.equal(a, b) for a, b in zip(found, batches, strict=True))
+        images = open_images(name, batch=3, results=store.root)
+        assert (images.kind, images.n, images.shape) == ("run", 12, (3, 8, 8))
+        assert images.sizes() == [5, 5, 2]
+        assert all(torch.equal(a, b) for a, b in zip(images, batches, strict=True))
     again = recorded(tmp_path / "again", batches, "f" * 16)
-    assert open_images(str(again.root)).sha256() == found.sha256()
+    assert open_images(str(again.root)).sha256() == images.sha256()
 
 
 def test_runs_that_are_refused(tmp_path: Path) -> None:
     batches = [torch.rand(4, 3, 8, 8)]
     store = recorded(tmp_path / "results", batches)
     recorded(tmp_path / "results", batches, "0123456789abcdee")
-    said = error_of(store.root)
-    assert "holds 2 runs, give the record of one" in said
-    assert "0123456789abcdef" in said
-    assert "0123456789abcdee" in said
+    message = error_of(store.root)
+    assert "holds 2 runs, give the record of one" in message
+    assert "0123456789abcdef" in message
+    assert "0123456789abcdee" in message
     assert "'0123' is ambiguous: 0123456789abcdee, 0123456789abcdef" in error_of("0123", results=store.root)
     assert "no fingerprint in" in error_of("4444", results=store.root)
     damaged = store.batch_path("key0123456789abcdef", 0, 4)
