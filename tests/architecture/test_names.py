@@ -116,8 +116,14 @@ PHRASES = {
 
 BANNED = {re.compile(pattern, re.IGNORECASE): better for pattern, better in (SPELLINGS | PHRASES).items()}
 
-KEYS = {"licence", "colour", "centre", "centred", "grey"}
-"""Keys of existing file formats: allowed in quotes or backticks, behind a dot, and before ``=`` or ``:``."""
+KEYS = {
+    "licence": "key of the checkpoints' cards",
+    "colour": "tensor of the closed-form checkpoints' files",
+    "centre": "key of the cards' table [network], and field of the configuration that it becomes",
+    "dequantise": "name of a random stream, whose bits it decides",
+}
+"""Names that stay as they are, each with the reason: allowed in quotes or backticks, behind a dot, and before
+``=`` or ``:``."""
 
 
 def prose_of(file: Path) -> Iterator[tuple[str, int]]:

@@ -71,10 +71,10 @@ def undisturbed(forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> Undis
         assert forks.run(folder, *SUITE) == 0, (folder / "log.err").read_text()
         seconds.append(time.monotonic() - begun)
     assert len(sampled(folder)) == len(set(sampled(folder))) == BATCHES
-    contents = outcome(folder / "results")
-    assert len(contents["records"]) == CELLS
-    assert len(contents["batches"]) == BATCHES
-    return Undisturbed(contents, cells_csv(forks, folder), *seconds)
+    results = outcome(folder / "results")
+    assert len(results["records"]) == CELLS
+    assert len(results["batches"]) == BATCHES
+    return Undisturbed(results, cells_csv(forks, folder), *seconds)
 
 
 @pytest.fixture

@@ -104,5 +104,5 @@ def test_a_task_without_images_gets_none_and_a_network_has_no_draws() -> None:
     assert session.images(spec, 0, 8, session.model(spec)) is None
     tiny = quick_spec(checkpoint=["cifar10-tiny"], metric=["fd_cifar10"])
     inpaint = dataclasses.replace(tiny, task=installed().build("tasks", "inpaint", {}))
-    with pytest.raises(BenchError, match="cifar10-tiny is no exact checkpoint: there is nothing to draw"):
+    with pytest.raises(BenchError, match="cifar10-tiny is not an exact checkpoint: it has no distribution"):
         session.images(inpaint, 0, 8, session.model(inpaint))

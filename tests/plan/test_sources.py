@@ -21,12 +21,12 @@ def test_a_run_is_handed_on_as_it_was_stored(tmp_path: Path) -> None:
     store = recorded(tmp_path / "results", batches)
     fingerprint = "0123456789abcdef"
     for name in ("0123", fingerprint, str(store.record_path(fingerprint)), str(store.root)):
-        images = open_images(name, batch=3, results=store.root)
-        assert (images.kind, images.n, images.shape) == ("run", 12, (3, 8, 8))
-        assert images.sizes() == [5, 5, 2]
-        assert all(torch.equal(a, b) for a, b in zip(images, batches, strict=True))
+        source = open_images(name, batch=3, results=store.root)
+        assert (source.kind, source.n, source.shape) == ("run", 12, (3, 8, 8))
+        assert source.sizes() == [5, 5, 2]
+        assert all(torch.equal(a, b) for a, b in zip(source, batches, strict=True))
     again = recorded(tmp_path / "again", batches, "f" * 16)
-    assert open_images(str(again.root)).sha256() == images.sha256()
+    assert open_images(str(again.root)).sha256() == source.sha256()
 
 
 def test_runs_that_are_refused(tmp_path: Path) -> None:

@@ -49,8 +49,8 @@ def read_side(source: str, out: Path) -> Side:
         known = [p.name for p in (out / "suites").glob("*")]
         raise BenchError(
             f"{source!r} names no run: give a record's .json, a .csv or a results folder; or a suite that "
-            f"was run into {out}{did_you_mean(source, known)}, or 4 or more first digits of a fingerprint "
-            "there"
+            f"was run into {out}{did_you_mean(source, known)}, or 4 or more first digits of a "
+            "fingerprint there"
         )
     return _side(source, runs, notes)
 

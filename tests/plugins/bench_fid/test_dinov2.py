@@ -78,7 +78,8 @@ def test_absent_weights_and_an_absent_package_are_one_line_each(
     for name in ("config.json", "model.safetensors"):
         (tmp_path / "dinov2-large" / name).write_bytes(b"{}")
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(BenchError, match=r"transformers is missing: pip install 'sampler-bench\[dinov2\]'"):
+    remedy = r"transformers is missing: in a clone of .*, pip install -e '\.\[dinov2\]'"
+    with pytest.raises(BenchError, match=remedy):
         extractor.load(torch.device("cpu"))
 
 

@@ -14,7 +14,7 @@ from bench_fid.extrapolation import Rows
 from bench_fid.frechet import FrechetDistance
 from tests.plugins.bench_fid.test_extrapolation import D, N, rows
 from tests.support.metrics import metric_context
-from tests.support.plain import plain as untyped
+from tests.support.plain import plain
 from tests.support.plugins import installed
 
 
@@ -37,20 +37,20 @@ def test_the_record_has_the_fit_the_plain_value_and_the_interval_under_their_nam
     assert (bare.error, bare.details, bare.note) == (None, {}, "")
     limit = reading(x, with_limit=True)
     assert limit.details["at_n"] == bare.value
-    line = untyped(limit.details)["fit"]
+    line = plain(limit.details)["fit"]
     assert limit.value == line["value"] < bare.value
     assert line["points"][-1] == [N, pytest.approx(bare.value, rel=1e-9)]
     assert limit.error is None
     assert json.loads(json.dumps(limit.details))["fit"]["slope"] == line["slope"]
     spread = reading(x, replicates=40)
     assert spread.value == bare.value
-    assert spread.error == untyped(spread.details)["interval"]["sd"]
+    assert spread.error == plain(spread.details)["interval"]["sd"]
     both = reading(x, with_limit=True, replicates=40)
     assert both.value == limit.value
     # the limit's own replicates, not those of the distance at n
     assert both.error is not None
     assert both.error != spread.error
-    assert untyped(both.details)["interval"]["low"] < both.value < untyped(both.details)["interval"]["high"]
+    assert plain(both.details)["interval"]["low"] < both.value < plain(both.details)["interval"]["high"]
     assert reading(x, with_limit=True) == limit
     assert "4 d = 32" in reading(rows(0, 30), with_limit=True).note
 
