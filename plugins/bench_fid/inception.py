@@ -5,8 +5,7 @@ from __future__ import annotations
 import functools
 import re
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -100,7 +99,7 @@ class Inception(Extractor):
         def extract(images: Tensor) -> Features:
             self.check_shape(tuple(images.shape[1:]))
             rows, probabilities = [], []
-            with torch.no_grad(), _full_precision(device):
+            with torch.no_grad():
                 for part in images.split(chunk):
                     rows.append(network(part.to(device).expand(-1, 3, -1, -1).float()))
                     if weight is not None:
@@ -212,23 +211,6 @@ def _keys(x: Array) -> Array:
     near, far = (1.5 * x - 2.5) * x**2 + 1, ((-0.5 * x + 2.5) * x - 4) * x + 2
     kernel: Array = np.where(x < 1, near, np.where(x < 2, far, 0.0))
     return kernel
-
-
-@contextmanager
-def _full_precision(device: Any) -> Iterator[None]:
-    """float32 throughout on a GPU, whatever precision the samples are drawn in: values would differ."""
-    import torch
-
-    if device.type != "cuda":
-        yield
-        return
-    products, layers = torch.backends.cuda.matmul, torch.backends.cudnn
-    before = products.allow_tf32, layers.allow_tf32
-    products.allow_tf32 = layers.allow_tf32 = False
-    try:
-        yield
-    finally:
-        products.allow_tf32, layers.allow_tf32 = before
 
 
 def _address() -> str:
