@@ -49,9 +49,6 @@ if TYPE_CHECKING:
 Choice = Selection | Sequence[Selection]
 """One selection, or several that multiply out."""
 
-SELECTIONS = ("task", "sde", "predictor", "corrector", "solver", "checkpoint", "metric", "executor")
-"""Settings that name plugins; objects can take the place of these names."""
-
 
 @dataclasses.dataclass(frozen=True)
 class Job:
@@ -194,32 +191,37 @@ def run(
         BenchError: The settings contradict each other, or a name is unknown.
         OSError: The results folder can't be written.
     """
-    if model is not None:
-        checkpoint = model
-    local = locals()
-    registry = registry or installed_registry()
-    chosen = {name: local[name] for name in SELECTIONS if local[name] is not None}
-    registry, names, objects = register_objects(registry, chosen)
-    keys = (
-        *(
-            "data",
-            "steps",
-            "grid",
-            "rho",
-            "order",
-            "denoise",
-            "label_scales",
-            "samples",
-            "batch_size",
-            "seed",
-        ),
-        *("repeats", "device", "precision", "compile", "prune"),
-    )
-    values: dict[str, object] = names | {key: local[key] for key in keys if local[key] is not None}
-    if out is not None:
-        values["out"] = Path(out)
-    if parameters is not None:
-        values["parameters"] = {role: dict(own) for role, own in parameters.items()}
+    selections: dict[str, object] = {
+        "checkpoint": checkpoint if model is None else model,
+        "task": task,
+        "sde": sde,
+        "predictor": predictor,
+        "corrector": corrector,
+        "solver": solver,
+        "metric": metric,
+        "executor": executor,
+    }
+    own_settings: dict[str, object] = {
+        "data": data,
+        "steps": steps,
+        "grid": grid,
+        "rho": rho,
+        "order": order,
+        "denoise": denoise,
+        "label_scales": label_scales,
+        "samples": samples,
+        "batch_size": batch_size,
+        "seed": seed,
+        "repeats": repeats,
+        "parameters": None if parameters is None else {role: dict(own) for role, own in parameters.items()},
+        "device": device,
+        "precision": precision,
+        "compile": compile,
+        "out": None if out is None else Path(out),
+        "prune": prune,
+    }
+    registry, names, objects = register_objects(registry or installed_registry(), _without_none(selections))
+    values = names | _without_none(own_settings)
     request = Request(values, profile, suite, tuple(only), steps_scale)
     if emit is not None:
         return plan_job(request, registry, objects=objects, emit=emit).execute(rerun, emit)
@@ -233,6 +235,11 @@ def run(
         return job.execute(rerun)
     with Display(console, len(job.plan.runs)) as display:
         return job.execute(rerun, display)
+
+
+def _without_none(values: Mapping[str, object]) -> dict[str, object]:
+    """The values that a caller gave."""
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def measure(
