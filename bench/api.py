@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from bench.data.images import Images
 from bench.data.memory import MemoryImages
@@ -19,7 +19,7 @@ from bench.engine.foreign import ImageMeasurement, measure_images_of, metrics_of
 from bench.engine.loop import Engine, Rerun
 from bench.engine.remeasuring import Remeasurement, measure_records
 from bench.engine.session import Session
-from bench.errors import BenchError
+from bench.errors import BenchError, did_you_mean
 from bench.events import Emit, silent
 from bench.params import Plugin
 from bench.plan.building import Objects, build_metrics, build_plugin
@@ -65,7 +65,10 @@ class Job:
         return dry_run(self.plan, self.store, self.contexts, rerun)
 
     def execute(self, rerun: Rerun = "failed", emit: Emit = silent) -> Results:
-        """Execute the runs and return their records."""
+        """Execute the runs and return their records; `BenchError` for an unknown ``rerun``."""
+        known = get_args(Rerun)
+        if rerun not in known:
+            raise BenchError(f"unknown rerun {rerun!r}{did_you_mean(str(rerun), known)}")
         for suite_plan in self.plan.suite_plans:
             self.store.write_suite(suite_plan)
         engine = Engine(
@@ -136,7 +139,7 @@ def run(
     executor: Selection | None = None,
     out: str | Path | None = None,
     profile: str | None = None,
-    only: Sequence[str] = (),
+    only: str | Sequence[str] = (),
     steps_scale: float | None = None,
     rerun: Rerun = "failed",
     prune: bool | None = None,
@@ -191,6 +194,8 @@ def run(
         BenchError: The settings contradict each other, or a name is unknown.
         OSError: The results folder can't be written.
     """
+    if model is not None and checkpoint is not None:
+        raise BenchError("model takes the place of checkpoint: give one of them")
     selections: dict[str, object] = {
         "checkpoint": checkpoint if model is None else model,
         "task": task,
@@ -222,7 +227,7 @@ def run(
     }
     registry, names, objects = register_objects(registry or installed_registry(), _without_none(selections))
     values = names | _without_none(own_settings)
-    request = Request(values, profile, suite, tuple(only), steps_scale)
+    request = Request(values, profile, suite, _texts(only), steps_scale)
     if emit is not None:
         return plan_job(request, registry, objects=objects, emit=emit).execute(rerun, emit)
     from rich.console import Console
@@ -240,6 +245,11 @@ def run(
 def _without_none(values: Mapping[str, object]) -> dict[str, object]:
     """The values that a caller gave."""
     return {name: value for name, value in values.items() if value is not None}
+
+
+def _texts(value: str | Sequence[str]) -> tuple[str, ...]:
+    """Several texts; a single one stands for itself, not for its letters."""
+    return (value,) if isinstance(value, str) else tuple(value)
 
 
 def measure(
@@ -277,7 +287,7 @@ def measure(
     """
     if not isinstance(images, str | Path | Images):
         images = MemoryImages(images)
-    registry, names, _ = register_objects(registry or installed_registry(), {"metric": metric})
+    registry, names, objects = register_objects(registry or installed_registry(), {"metric": metric})
     labels = names["metric"]
     own = dict(parameters or {})
     own |= {} if reference is None else {"reference": str(reference)}
@@ -287,7 +297,7 @@ def measure(
     values |= {} if out is None else {"out": Path(out)}
     chosen, _ = settings(values)
     context = metric_context(chosen, registry, emit)
-    metrics = metrics_of(chosen.metric, chosen.parameters.get("metric", {}), context)
+    metrics = metrics_of(chosen.metric, chosen.parameters.get("metric", {}), context, objects)
     return measure_images_of(images, metrics, context)
 
 
@@ -295,8 +305,8 @@ def compare(
     a: str | Path | Results,
     b: str | Path | Results,
     *,
-    metrics: Sequence[str] = (),
-    limits: Sequence[str] = (),
+    metrics: str | Sequence[str] = (),
+    limits: str | Sequence[str] = (),
     out: str | Path | None = None,
 ) -> Comparison:
     """Compare two sides, run by run: difference B - A, interval, significance, cost.
@@ -316,7 +326,7 @@ def compare(
         BenchError: A side can't be read, or nothing can be paired.
     """
     folder = results_folder(None if out is None else Path(out))
-    return compare_sides(a, b, folder, metrics, limits)
+    return compare_sides(a, b, folder, _texts(metrics), _texts(limits))
 
 
 def table(

@@ -63,6 +63,18 @@ def _similarity(name: str, other: str) -> float:
     return difflib.SequenceMatcher(a=other, b=name).ratio()
 
 
+def one_line(error: BaseException) -> str:
+    """An error's message on one line, as a record can hold it.
+
+    Args:
+        error: Any error; a path in its message may hold bytes that are not UTF-8.
+
+    Returns:
+        The message, with such bytes escaped.
+    """
+    return " ".join(str(error).split()).encode(errors="backslashreplace").decode()
+
+
 def printable(text: str, most: int | None = 200) -> str:
     """Make text from a file fit for a terminal.
 

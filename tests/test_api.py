@@ -431,3 +431,78 @@ def test_a_wrong_class_fails_its_check() -> None:
     report = bench.check(Still, sdes=["vp"], registry=installed())
     assert not report.passed
     assert any("convergence" in finding.name for finding in report.findings if finding.status == "fail")
+
+
+class Red(Metric):
+    """The mean of the red channel, times a factor."""
+
+    name = "red"
+
+    factor: float = param(default=1.0, help="a factor")
+
+    def start(self, context: MetricContext) -> MetricState:
+        return _Red(self.factor)
+
+
+class _Red(MetricState):
+    def __init__(self, factor: float) -> None:
+        self.factor, self.values = factor, []  # type: ignore[var-annotated]
+
+    def update(self, images: Tensor) -> None:
+        self.values.append(images[:, 0].mean(dim=(1, 2)))
+
+    def compute(self) -> MetricResult:
+        values = torch.cat(self.values)
+        return MetricResult(self.factor * float(values.mean()), len(values))
+
+
+def test_measure_takes_an_instance_with_its_parameters() -> None:
+    images = torch.full((4, 3, 8, 8), 0.5)
+    (result,) = bench.measure(images, metric=Red(factor=4.0), registry=installed()).metrics.values()
+    assert result.record.value == pytest.approx(2.0)
+
+
+def test_a_metric_of_a_cell_is_cached_by_its_source_and_refused_elsewhere() -> None:
+    cell = """
+import torch
+from bench import Metric, MetricResult, MetricState
+
+class State(MetricState):
+    def update(self, images):
+        self.n = len(images)
+
+    def compute(self):
+        return MetricResult(VALUE, self.n)
+
+class Constant(Metric):
+    name = "constant"
+
+    def start(self, context):
+        return State()
+"""
+    values = []
+    for value in (1.0, 1.0, 2.0):
+        events: list[Event] = []
+        metric = run_cell(cell.replace("VALUE", str(value)))["Constant"]
+        values.append(run(events, metric=metric)[0].metrics["constant"].value)
+        assert notices(events) == []
+    assert values == [1.0, 1.0, 2.0]
+    for value in (3.0, 4.0):  # without a source: computed anew, which is reported
+        events = []
+        metric = run_cell(cell.replace("VALUE", str(value)), listed=False)["Constant"]
+        assert run(events, metric=metric)[0].metrics["constant"].value == value
+        (notice,) = notices(events)
+        assert notice.endswith("the source of constant is not available, so it is computed anew")
+    registry = installed().copy()
+    with pytest.raises(BenchError, match="works in other processes"):
+        bench.run(**OPTIONS, metric=metric, executor=Pool, registry=registry, emit=silent)
+
+
+def test_mistakes_in_a_call_are_one_line() -> None:
+    net = bench.network(nn.Identity(), predicts="noise", labels="999t", shape=(3, 32, 32))
+    with pytest.raises(BenchError, match="model takes the place of checkpoint"):
+        run(model=net)
+    with pytest.raises(BenchError, match="unknown rerun 'anew'"):
+        run(rerun="anew")
+    with pytest.raises(BenchError, match="no cell of the suite matches 'xx y'"):
+        bench.run(suite="quick", only="xx y", registry=installed(), emit=silent)

@@ -12,7 +12,7 @@ from bench.diffusion.noise import noise_stream
 from bench.diffusion.prediction import Clock, Prediction
 from bench.engine.executor import Batch, BatchFailure, BatchResult, Outcome
 from bench.engine.session import Session
-from bench.errors import BenchError, NotFiniteError
+from bench.errors import BenchError, NotFiniteError, one_line
 from bench.events import Emit, StepDone, silent
 from bench.plan.drafting import origin_of
 from bench.results.record import BatchFacts
@@ -125,7 +125,7 @@ def attempt_batch(batch: Batch, session: Session | None = None, emit: Emit = sil
 
 def failure_of(error: Exception, spec: RunSpec) -> BatchFailure:
     """An error as plain data: one line that names the plugin that raised it, and the traceback."""
-    text = " ".join(str(error).split())
+    text = one_line(error)
     reason = text if isinstance(error, BenchError | NotFiniteError) else f"{type(error).__name__}: {text}"
     sampler = spec.sampler
     parts = {

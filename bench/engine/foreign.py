@@ -13,7 +13,7 @@ from bench.engine.measuring import measure_batches
 from bench.errors import BenchError
 from bench.events import Advance, Notice
 from bench.metrics.features import FeatureMetric
-from bench.plan.building import build_metrics
+from bench.plan.building import Objects, build_metrics
 from bench.results.record import MetricRecord
 from bench.types import JSONObject
 
@@ -137,7 +137,10 @@ def fixed_reference(metric: Metric, context: MetricContext) -> str:
 
 
 def metrics_of(
-    names: Sequence[str], parameters: Mapping[str, Any], context: MetricContext
+    names: Sequence[str],
+    parameters: Mapping[str, Any],
+    context: MetricContext,
+    objects: Objects | None = None,
 ) -> tuple[Metric, ...]:
     """Metrics of these names with these parameters; those with a parameter ``reference`` receive it.
 
@@ -155,7 +158,7 @@ def metrics_of(
     if isinstance(reference, str) and (full := dataset_name(reference)) is not None:
         values["reference"] = full  # cifar10 stands for cifar10-train
     passed = values if takes else {key: value for key, value in values.items() if key != "reference"}
-    metrics = build_metrics(registry, list(names), passed)
+    metrics = build_metrics(registry, list(names), passed, objects)
     for metric in metrics:
         fixed = "" if metric.name in takes else fixed_reference(metric, context)
         # the fixed references come from cifar10-train too: naming it is no contradiction

@@ -27,6 +27,7 @@ from bench.events import (
     silent,
 )
 from bench.plan.contexts import MetricContexts
+from bench.plan.fingerprint import metric_code
 from bench.plan.measured import lacking_metrics
 from bench.results.provenance import provenance
 from bench.results.record import Record
@@ -145,6 +146,10 @@ class Engine:
                 self.emit(
                     Notice(f"{run.label}: the source of a plugin is not available, so the run is made anew")
                 )
+            for metric in run.metrics:
+                if not metric_code(metric, self.contexts.on(run.device)):
+                    text = f"the source of {metric.name} is not available, so it is computed anew"
+                    self.emit(Notice(f"{run.label}: {text}"))
 
     def _round(self, pending: list[_Progress]) -> bool:
         """Process the pending runs once; returns whether anything was recorded or computed."""
@@ -166,9 +171,11 @@ class Engine:
             error = f"{type(exception).__name__}: {' '.join(str(exception).split())} (executor {name})"
             log = "".join(traceback.format_exception(exception))
         progressed = (len(self.records), len(self._new_batches)) != before
+        lost = any(run.waiting for run in pending)
         for run in pending:
-            # an executor that takes no batch at all would be called for ever
-            ignored = not (progressed or run.handed_out or run.busy)
+            # an executor that takes no batch at all would be called for ever; after one that lost batches,
+            # the other runs are tried again
+            ignored = not (progressed or lost or run.handed_out or run.busy)
             if run.place not in self.records and (run.waiting or ignored):
                 verb = f"lost {len(run.waiting)} batches" if run.waiting else "took no batch"
                 reason = error or f"the executor {name} {verb}"
@@ -181,7 +188,13 @@ class Engine:
             run.waiting.clear()
             run.busy.clear()
             run.handed_out = False
-            record = self._recorded(run.spec)
+            try:
+                record = self._recorded(run.spec)
+            except StoreError:
+                raise
+            except Exception as error:  # a metric's own
+                self._fail(run, failure_of(error, run.spec))
+                continue
             if record is not None:
                 self._finish_and_prune(run, record, cached=True)
                 continue
@@ -219,6 +232,10 @@ class Engine:
                 )
                 self._new_batches.add(path)
                 self.emit(BatchDone(batch.spec.fingerprint, batch.index))
+        except StoreError:
+            raise
+        except Exception as error:  # tensors that no file can hold
+            outcome = failure_of(error, batch.spec)
         finally:
             lock = self._locks.pop(batch.name, None)
             if lock is not None:

@@ -99,7 +99,7 @@ def _metric_record(metric: Metric, state: MetricState, context: MetricContext) -
         leave_one_out=tuple(map(float, without)) if all(map(math.isfinite, without)) else (),
         parameters=deciding_parameters(metric),
         provenance=metric.provenance(context),
-        code=metric_code(metric),
+        code=metric_code(metric, context),
     )
 
 

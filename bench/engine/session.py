@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from bench.diffusion.model import Model
+    from bench.diffusion.sde import SDE
+
+    _Held = tuple[tuple[str, SDE], Model]
 
 
 class Session:
@@ -33,8 +36,8 @@ class Session:
 
     def __init__(self, registry: Registry) -> None:
         self.registry = registry
-        self._model: tuple[str, Model] | None = None
-        self._other: tuple[str, Model] | None = None
+        self._model: _Held | None = None
+        self._other: _Held | None = None
         self._images: tuple[str, Tensor] | None = None
         self._warm: set[tuple[Task, int]] = set()
 
@@ -54,12 +57,14 @@ class Session:
         self._other = self._load(spec, card, self._other)
         return self._other[1]
 
-    def _load(self, spec: RunSpec, card: Card, held: tuple[str, Model] | None) -> tuple[str, Model]:
+    def _load(self, spec: RunSpec, card: Card, held: _Held | None) -> _Held:
         """The checkpoint: ``held`` if it is the same, otherwise newly loaded."""
         import torch
 
         sde, device = spec.sampler.sde, torch.device(spec.device)
-        key = f"{card.deciding()} {sde} {spec.device} {spec.precision} {spec.compile}"
+        # the name too: networks in memory may differ in what can't be hashed
+        facts = f"{card.name} {card.deciding()} {card.classifier} {spec.precision} {spec.compile} {device}"
+        key = (facts, sde)
         if held is not None and held[0] == key:
             return held
         self._warm.clear()

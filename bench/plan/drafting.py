@@ -14,7 +14,7 @@ from pydantic import JsonValue
 from bench.checkpoints.cards import Card
 from bench.diffusion.roles import PartError, SamplerPart, Solver
 from bench.diffusion.sampler import Sampler, check_denoise, default_denoise
-from bench.errors import BenchError
+from bench.errors import BenchError, one_line
 from bench.metrics.role import Metric
 from bench.params import Plugin
 from bench.plan.fingerprint import (
@@ -26,6 +26,7 @@ from bench.plan.fingerprint import (
     data_identity,
     device_kind,
     grid_identity,
+    is_object,
     library_version,
     partial_checkpoint_identity,
     plugin_code,
@@ -81,7 +82,7 @@ class Draft:
             sampler = self._sampler(self.task)
             self._check(self.task, sampler)
             identity = self._identity(self.task, sampler)
-            return RunSpec(
+            spec = RunSpec(
                 card=self.card,
                 task=self.task,
                 sampler=sampler,
@@ -97,8 +98,10 @@ class Draft:
                 title=self._title(self.task, sampler),
                 planned_nfe=planned_nfe(self.task, sampler),
                 cacheable=self._cacheable(self.task),
-                in_memory=self.card.in_memory or bool(self._objects(self.task)),
+                in_memory=self.card.in_memory or bool(self._objects(self.task)) or self._has_metric_object(),
             )
+            _ = spec.key, spec.fingerprint  # fails here for what a plugin declares and JSON can't hold
+            return spec
         except BenchError:
             raise
         except Exception as error:
@@ -154,16 +157,25 @@ class Draft:
         pairs.append((self._entry("task"), task))
         return [(entry, part) for entry, part in pairs if entry.distribution == IN_MEMORY]
 
+    def _has_metric_object(self) -> bool:
+        """Whether a metric was passed as an object."""
+        return any(is_object("metrics", metric.name, self.registry) for metric in self.metrics)
+
     def _cacheable(self, task: Task) -> bool:
-        """Whether the source of everything that was passed as an object is known."""
-        sources = [plugin_code(entry, part).complete for entry, part in self._objects(task)]
-        return all(sources) and self.card.cacheable
+        """Whether all code and files that decide the samples could be read."""
+        sources = [plugin_code(self._entry(role), part) for role, part in self.parts.items()]
+        sources.append(plugin_code(self._entry("task"), task))
+        if self.card.needs_reader:
+            sources.append(class_code(self.registry.get("readers", self.card.format).thing))
+        return all(source.complete for source in sources) and self.card.cacheable
 
     def _identity(self, task: Task, sampler: Sampler) -> Identity:
         registry = self.registry
         convention = convention_of(self.card, sampler.sde, registry)
         provenance: dict[str, JsonValue] = dict(task.provenance(self.card))
-        provenance |= {card.name: card.deciding() for card in self.others}
+        for card in self.others:
+            other = checkpoint_identity(card, convention_of(card, sampler.sde, registry), registry)
+            provenance[card.name] = other.model_dump(mode="json", exclude_none=True)
         return self._identity_of(
             checkpoint=checkpoint_identity(self.card, convention, registry),
             task=plugin_identity(self._entry("task"), task).model_copy(update={"provenance": provenance}),
@@ -229,7 +241,7 @@ class Draft:
         entries = {role: self._entry(role) for role in (*self.names, "task")}
         for name in self.settings.metric or entries["task"].thing.metrics or [self.card.metric]:
             entries[f"metric {name}"] = self.registry.get("metrics", name)
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        reason = f"{type(error).__name__}: {one_line(error)}"
         origin = origin_of(error, {key: entry.thing for key, entry in entries.items()})
         if origin is not None:
             entry = entries[origin]

@@ -67,7 +67,7 @@ def dry_run(plan: Plan, store: Store, contexts: MetricContexts, rerun: str) -> D
         samples = sum(
             size
             for index, size in run.batches()
-            if rerun == "all" or not store.batch_path(run.key, index, size).exists()
+            if rerun == "all" or not run.cacheable or not store.batch_path(run.key, index, size).exists()
         )
         key = _pace_key(run.identity)
         pace = paces.get(key) or paces.get(key[:4])
@@ -82,14 +82,17 @@ def dry_run(plan: Plan, store: Store, contexts: MetricContexts, rerun: str) -> D
 def _entry(
     run: RunSpec | UnplannedRun, store: Store, contexts: MetricContexts, records: Sequence[Record]
 ) -> DryRunEntry:
-    record = store.read_record(run.fingerprint)
+    anew = isinstance(run, RunSpec) and not run.cacheable
+    record = None if anew else store.read_record(run.fingerprint)
     state: State = "to run" if record is None else record.status
-    stale = _stale(run.identity, run.samples, records) if record is None else ""
+    stale = _stale(run.identity, run.samples, records) if record is None and not anew else ""
     if isinstance(run, UnplannedRun):
         return DryRunEntry(run, state, None, False, 0, 0, stale)
     if record is not None and state == "finished" and lacking_metrics(run, record, contexts.on(run.device)):
         state = "measure"
-    on_disk = sum(store.batch_path(run.key, index, size).exists() for index, size in run.batches())
+    on_disk = 0
+    if not anew:
+        on_disk = sum(store.batch_path(run.key, index, size).exists() for index, size in run.batches())
     adaptive = run.planned_nfe is None
     nfe = _recorded_nfe(run.identity, records) if adaptive else run.planned_nfe
     return DryRunEntry(run, state, nfe, adaptive, on_disk, run.batch_count, stale)

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import JsonValue
 
 from bench.checkpoints.cards import Card
-from bench.checkpoints.resolve import follows_convention
+from bench.checkpoints.resolve import follows_convention, own_sde
 from bench.devices import device_kind
 from bench.diffusion.sampler import Sampler
 from bench.diffusion.sde import SDE
 from bench.errors import BenchError
+from bench.metrics.context import MetricContext
+from bench.metrics.features import FeatureMetric
 from bench.metrics.role import Metric
 from bench.params import Plugin
 from bench.plan.object_hash import object_hash
@@ -51,12 +53,29 @@ def class_code(cls: type) -> CodeIdentity:
     return code_hash(cls)
 
 
-def metric_code(metric: Metric) -> str:
-    """Hash of a metric's code and of the core's modules that compute metrics."""
-    code = class_code(type(metric))
-    # a class from a notebook cell has no module file: its own source is hashed
-    own = code.digest if code.complete else object_hash(type(metric)) or "no source"
-    return digest([own, core_hash("metrics")])
+def metric_code(metric: Metric, context: MetricContext) -> str:
+    """Hash of a metric's code, its extractor's, and that of the core's modules that compute metrics.
+
+    Empty where a part has no readable source: such a value is never taken from a record.
+    """
+    codes = [_class_digest("metrics", metric, context.registry)]
+    if isinstance(metric, FeatureMetric):
+        codes.append(_class_digest("extractors", metric.extractor_plugin(context), context.registry))
+    return digest([*codes, core_hash("metrics")]) if all(codes) else ""
+
+
+def _class_digest(kind: str, plugin: Plugin, registry: Registry) -> str:
+    """Hash of a plugin's code; empty where it can't be read."""
+    if not is_object(kind, plugin.name, registry):
+        code = class_code(type(plugin))
+        if code.complete:
+            return code.digest
+    return object_hash(type(plugin)) or ""
+
+
+def is_object(kind: str, name: str, registry: Registry) -> bool:
+    """Whether the plugin of that name was passed as an object."""
+    return any(entry.distribution == IN_MEMORY for entry in registry.entries.get((kind, name), ()))
 
 
 def plugin_code(entry: Entry, plugin: Plugin) -> CodeIdentity:
@@ -79,6 +98,11 @@ def checkpoint_identity(
         "reader": reader,
         "convention": convention,
     }
+    if convention == "rescaled":
+        own = own_sde(card, registry)
+        assert own is not None
+        assert card.sde is not None
+        facts["trained_on"] = plugin_identity(registry.get("sdes", card.sde), own)
     return CheckpointIdentity.model_validate(facts)
 
 

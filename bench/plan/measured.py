@@ -29,7 +29,7 @@ def has_metric(result: MetricRecord | None, metric: Metric, context: MetricConte
         and result.parameters == deciding_parameters(metric)
         and result.details.get("options", {}) == free_options(metric)
         and result.provenance == metric.provenance(context)
-        and result.code == metric_code(metric)
+        and result.code == metric_code(metric, context) != ""
     )
 
 

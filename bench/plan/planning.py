@@ -188,6 +188,10 @@ class Planner:
                     )
             check_metric(metric, task, card.shape, settings.samples, self.contexts.on(device))
             metric.provenance(self.contexts.on(device))
+        labels = [metric.label for metric in metrics]
+        if len(set(labels)) < len(labels):
+            twice = next(label for label in labels if labels.count(label) > 1)
+            raise BenchError(f"two metrics are called {twice} in records: choose one of them")
         return metrics
 
     def _sampler_names(self, settings: Settings, sde: str) -> list[dict[str, str]]:

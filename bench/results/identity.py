@@ -65,7 +65,8 @@ class PluginIdentity(Strict):
 class CheckpointIdentity(Strict):
     """Everything of a checkpoint that decides a score: the files' hash, the convention, the files' reader.
 
-    ``code`` is the hash of the source of a network in memory.
+    ``code`` is the hash of the source of a network in memory. ``trained_on`` is the SDE of the training, for
+    a run on another one: it decides the levels at which the network is called.
     """
 
     name: str
@@ -81,6 +82,7 @@ class CheckpointIdentity(Strict):
     learned_variance: bool = False
     parameters: dict[str, dict[str, JsonValue]] = {}
     reader: PluginIdentity | None = None
+    trained_on: PluginIdentity | None = None
     code: str | None = None
     convention: Literal["exact", "published", "rescaled"]
 

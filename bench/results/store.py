@@ -133,7 +133,14 @@ class Store:
         """Write the outputs of a batch, a row per sample, whole or not at all; returns the path."""
         from safetensors.torch import save
 
-        tensors = {name: tensor.contiguous() for name, tensor in sorted(outputs.items())}
+        tensors: dict[str, Tensor] = {}
+        storages: set[int] = set()
+        for name, tensor in sorted(outputs.items()):
+            whole = tensor.contiguous()
+            # the format holds no tensors that share memory, such as one tensor by two names
+            shares = whole.untyped_storage().data_ptr() in storages
+            tensors[name] = whole.clone() if shares else whole
+            storages.add(tensors[name].untyped_storage().data_ptr())
         text = json.dumps(facts.model_dump(), allow_nan=False)
         metadata = {"facts": text, "crc32": _checksum(tensors, text)}
         path = self.batch_path(key, index, size)
@@ -256,7 +263,8 @@ class Store:
     def write_log(self, fingerprint: str, text: str) -> Path:
         """Write a failed run's log; its lock must be held."""
         path = self.root / "logs" / f"{fingerprint}.log"
-        _replace_locked(path, text.encode())
+        # a path in a message may hold bytes that are not UTF-8
+        _replace_locked(path, text.encode(errors="backslashreplace"))
         return path
 
     def write_image(self, fingerprint: str, png: bytes) -> Path:

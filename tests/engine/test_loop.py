@@ -192,3 +192,71 @@ def test_an_in_memory_run_needs_an_executor_of_this_process(tmp_path: Path) -> N
     with pytest.raises(BenchError, match="works in other processes"):
         execute([spec], Pool(), tmp_path)
     assert time.monotonic() - begin < 5  # no process was started
+
+
+class LosesTheFirst(Executor):
+    """Raises at the first batch of all."""
+
+    name = "loses_the_first"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "calls", [])
+
+    def map(self, work: Work, batches: Iterator[Batch]) -> Pairs:
+        calls: list[int] = vars(self)["calls"]
+        calls.append(0)
+        for batch in batches:
+            if len(calls) == 1:
+                raise RuntimeError("a worker died")
+            yield batch, work(batch)
+
+
+@pytest.mark.timeout(60)
+def test_a_worker_that_dies_at_the_first_batch_takes_no_other_run_down(tmp_path: Path) -> None:
+    records = execute(two_runs(), LosesTheFirst(), tmp_path)
+    assert [record.status for record in records] == ["failed", "finished"]
+
+
+class Unwritable(Executor):
+    """Yields an outcome of the first run that no file can hold."""
+
+    name = "unwritable"
+
+    def map(self, work: Work, batches: Iterator[Batch]) -> Pairs:
+        for number, batch in enumerate(batches):
+            outcome = work(batch)
+            if number == 0 and isinstance(outcome, bench.BatchResult):
+                images = outcome.outputs["images"].to_sparse()
+                outcome = dataclasses.replace(outcome, outputs={"images": images})
+            yield batch, outcome
+
+
+@pytest.mark.timeout(60)
+def test_tensors_that_no_file_can_hold_fail_their_run_alone(tmp_path: Path) -> None:
+    records = execute(two_runs(), Unwritable(), tmp_path)
+    assert [record.status for record in records] == ["failed", "finished"]
+    assert "(executor" not in records[0].reason
+
+
+class Nameless(bench.Metric):
+    """Its label raises once it is measured."""
+
+    name = "nameless"
+
+    @property
+    def label(self) -> str:
+        raise LookupError("no label")
+
+    def start(self, context: bench.MetricContext) -> bench.MetricState:
+        raise NotImplementedError
+
+
+@pytest.mark.timeout(60)
+def test_a_metric_that_raises_at_the_look_up_fails_its_run_alone(tmp_path: Path) -> None:
+    first, second = two_runs()
+    execute([first, second], InTurn(), tmp_path)
+    broken = dataclasses.replace(first, metrics=(Nameless(),))
+    records = execute([broken, second], InTurn(), tmp_path)
+    assert [record.status for record in records] == ["failed", "finished"]
+    assert records[0].reason.startswith("LookupError: no label")

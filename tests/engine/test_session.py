@@ -106,3 +106,20 @@ def test_a_task_without_images_gets_none_and_a_network_has_no_draws() -> None:
     inpaint = dataclasses.replace(tiny, task=installed().build("tasks", "inpaint", {}))
     with pytest.raises(BenchError, match="cifar10-tiny is not an exact checkpoint: it has no distribution"):
         session.images(inpaint, 0, 8, session.model(inpaint))
+
+
+class VP(installed().get("sdes", "vp").thing):  # type: ignore[misc]
+    """Prints as the shipped SDE does."""
+
+    name = "my_vp"
+
+
+def test_models_of_sdes_and_cards_that_print_alike_are_told_apart(loads: list[str]) -> None:
+    session = Session(installed())
+    spec = quick_spec(sde=["vp"])
+    mine = dataclasses.replace(spec, sampler=dataclasses.replace(spec.sampler, sde=VP()))
+    renamed = dataclasses.replace(spec, card=spec.card.model_copy(update={"name": "another"}))
+    assert str(VP()) == str(spec.sampler.sde)
+    assert session.model(mine) is not session.model(spec)
+    assert session.model(renamed) is not session.model(spec)
+    assert len(loads) == 4

@@ -52,7 +52,7 @@ def record_of(spec: RunSpec, **changes: Any) -> Record:
             metric=metric.name,
             parameters=deciding_parameters(metric),
             provenance=metric.provenance(context),
-            code=metric_code(metric),
+            code=metric_code(metric, context),
         )
         for metric in spec.metrics
     }

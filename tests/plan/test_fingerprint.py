@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bench import BenchError, Card
+from bench import BenchError, Card, Extract, Extractor
 from bench.plan.fingerprint import (
     IN_MEMORY,
     checkpoint_identity,
@@ -21,8 +21,9 @@ from bench.plan.fingerprint import (
 )
 from bench.plugins.registry import Entry
 from tests.support.analytic import sde
+from tests.support.metrics import metric_context
 from tests.support.plans import quick_spec
-from tests.support.plugins import Still, installed
+from tests.support.plugins import Still, hooks, installed
 
 
 def test_a_plugin_is_its_parameters_code_and_libraries() -> None:
@@ -90,5 +91,56 @@ def test_data_are_draws_images_or_nothing() -> None:
 
 def test_code_of_metrics_tells_metrics_apart() -> None:
     registry = installed()
-    codes = {metric_code(registry.build("metrics", name, {})) for name in ("fd_dct", "kid", "class_score")}
+    context = metric_context()
+    codes = {
+        metric_code(registry.build("metrics", name, {}), context) for name in ("fd_dct", "kid", "class_score")
+    }
     assert len(codes) == 3
+
+
+class Colors(Extractor):
+    """Three features."""
+
+    name = "colors"
+    width = 3
+
+    def load(self, device: Any) -> Extract:
+        raise NotImplementedError
+
+
+class OtherColors(Colors):
+    """The same by other code."""
+
+
+def test_code_of_an_extractor_counts_as_the_metrics() -> None:
+    codes = []
+    for extractor in (Colors, OtherColors):
+        registry = installed().copy()
+        registry.load(hooks("extractors", extractor), "test", "1")
+        context = metric_context(registry)
+        codes.append(metric_code(registry.build("metrics", "fd", {"extractor": "colors"}), context))
+    assert len(set(codes)) == 2
+
+
+def test_the_sde_of_the_training_counts_for_a_run_on_another_one() -> None:
+    tiny: Card = installed().get("checkpoints", "cifar10-tiny").thing
+    card = tiny.model_copy(update={"sde": "ve", "parameters": {"sde": {"sigma_max": 40.0}}})
+    assert checkpoint_identity(card, "published", installed()).trained_on is None
+    trained_on = checkpoint_identity(card, "rescaled", installed()).trained_on
+    assert trained_on is not None
+    assert (trained_on.name, trained_on.parameters["sigma_max"]) == ("ve", 40.0)
+    assert trained_on.code
+
+
+class Tabled(Still):
+    """Declares a file that is not there."""
+
+    name = "tabled"
+    files = ("no_such_table.csv",)
+
+
+def test_a_registered_plugin_with_an_unread_file_is_never_taken_from_disk() -> None:
+    registry = installed().copy()
+    registry.load(hooks("predictors", Tabled), "test", "1")
+    assert not quick_spec(registry, predictor=["tabled"]).cacheable
+    assert quick_spec(solver=["rk45"]).cacheable

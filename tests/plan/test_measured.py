@@ -36,7 +36,7 @@ def record(metric: Metric, **changes: Any) -> MetricRecord:
         "metric": metric.name,
         "parameters": deciding_parameters(metric),
         "provenance": metric.provenance(metric_context()),
-        "code": metric_code(metric),
+        "code": metric_code(metric, metric_context()),
         "details": {"options": free_options(metric)} if free_options(metric) else {},
     }
     return made_up.metric_record(**(fields | changes))
