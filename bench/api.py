@@ -224,6 +224,8 @@ def run(
     if out is not None:
         values["out"] = Path(out)
     if parameters is not None:
+        if not all(isinstance(own, Mapping) for own in parameters.values()):
+            raise BenchError('parameters takes values by role and name, such as {"corrector": {"snr": 0.16}}')
         values["parameters"] = {role: dict(own) for role, own in parameters.items()}
     request = Request(values, profile, suite, _texts(only), steps_scale)
     if emit is not None:
@@ -232,11 +234,12 @@ def run(
 
     from bench.reporting.progress import Display
 
-    job = plan_job(request, registry, objects=objects)
     console = Console(stderr=True, highlight=False)
     if not (console.is_terminal or console.is_jupyter):
-        return job.execute(rerun)
-    with Display(console, len(job.plan.runs)) as display:
+        return plan_job(request, registry, objects=objects).execute(rerun)
+    with Display(console) as display:
+        job = plan_job(request, registry, objects=objects, emit=display)
+        display.runs = len(job.plan.runs)
         return job.execute(rerun, display)
 
 
