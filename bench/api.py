@@ -196,6 +196,8 @@ def run(
     """
     if model is not None and checkpoint is not None:
         raise BenchError("model takes the place of checkpoint: give one of them")
+    if parameters is not None and not all(isinstance(own, Mapping) for own in parameters.values()):
+        raise BenchError('parameters takes values by role and name, such as {"corrector": {"snr": 0.16}}')
     selections: dict[str, object] = {
         "checkpoint": checkpoint if model is None else model,
         "task": task,
@@ -234,11 +236,12 @@ def run(
 
     from bench.reporting.progress import Display
 
-    job = plan_job(request, registry, objects=objects)
     console = Console(stderr=True, highlight=False)
     if not (console.is_terminal or console.is_jupyter):
-        return job.execute(rerun)
-    with Display(console, len(job.plan.runs)) as display:
+        return plan_job(request, registry, objects=objects).execute(rerun)
+    with Display(console) as display:
+        job = plan_job(request, registry, objects=objects, emit=display)
+        display.runs = len(job.plan.runs)
         return job.execute(rerun, display)
 
 

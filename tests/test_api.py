@@ -504,5 +504,19 @@ def test_mistakes_in_a_call_are_one_line() -> None:
         run(model=net)
     with pytest.raises(BenchError, match="unknown rerun 'anew'"):
         run(rerun="anew")
+    with pytest.raises(BenchError, match="parameters takes"):
+        run(parameters={"corrector": 0.16})
+    suite = {"suite": "likelihood-exact", "checkpoint": "gaussian-cifar10"}
     with pytest.raises(BenchError, match="no cell of the suite matches 'xx y'"):
-        bench.run(suite="quick", only="xx y", registry=installed(), emit=silent)
+        bench.run(**suite, only="xx y", registry=installed(), emit=silent)
+
+
+def test_a_terminal_shows_notices_without_an_emit(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (record,) = run(metric="fd_dct")
+    Path("results/records", f"{record.fingerprint}.json").write_text("{")
+    monkeypatch.setattr("rich.console.Console.is_terminal", True)
+    results = bench.run(**OPTIONS, metric="fd_dct", registry=installed())
+    assert fingerprints(results) == [record.fingerprint]
+    assert "is damaged" in capsys.readouterr().err

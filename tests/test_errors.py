@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.errors import SHORT, NotFiniteError, StoreError, did_you_mean, printable
+from bench.errors import SHORT, NotFiniteError, StoreError, did_you_mean, one_line, printable
 
 
 def test_a_near_name_is_suggested_among_all() -> None:
@@ -42,3 +42,7 @@ def test_printable(text: str, most: int | None, printed: str) -> None:
 def test_errors_of_a_run_keep_their_facts() -> None:
     assert str(NotFiniteError("at step 3")) == "samples became NaN or infinite at step 3"
     assert StoreError(28, "No space left").errno == 28
+
+
+def test_a_message_becomes_one_line_that_a_record_can_hold() -> None:
+    assert one_line(OSError("no file\n  a\udcff")) == "no file a\\udcff"

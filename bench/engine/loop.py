@@ -212,7 +212,12 @@ class Engine:
                 if lock is None:
                     run.busy.append(batch)
                     continue
-                if self._on_disk(batch) or self._recorded(run.spec) is not None:
+                try:
+                    done_elsewhere = self._on_disk(batch) or self._recorded(run.spec) is not None
+                except BaseException:
+                    lock.release()
+                    raise
+                if done_elsewhere:
                     lock.release()
                     self.emit(BatchDone(spec.fingerprint, index))
                     continue

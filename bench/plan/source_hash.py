@@ -34,7 +34,7 @@ CORE: dict[Literal["samples", "metrics"], tuple[str, ...]] = {
         "engine/batch.py",
         "engine/session.py",
     ),
-    "metrics": ("metrics", "closed_form", "data", "devices.py"),
+    "metrics": ("metrics", "closed_form", "data", "devices.py", "checkpoints/exact.py"),
 }
 """Files and folders of ``bench`` that decide the numbers of a batch, and the values of metrics."""
 

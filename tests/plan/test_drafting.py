@@ -315,3 +315,60 @@ def test_only_the_first_error_of_a_plugin_is_collected() -> None:
     assert str(errors.first) == "first"
     with pytest.raises(bench.BenchError), errors.collect():
         raise bench.BenchError("a mistake in the command")
+
+
+class EndlessTask(installed().get("tasks", "generate").thing):  # type: ignore[misc]
+    """Declares what JSON can't hold."""
+
+    name = "endless_task"
+
+    def provenance(self, card: Card) -> dict[str, Any]:
+        return {"size": float("nan")}
+
+
+class Nameless(Metric):
+    """Has no label."""
+
+    name = "nameless"
+
+    @property
+    def label(self) -> str:
+        raise LookupError("no label")
+
+    def start(self, context: MetricContext) -> MetricState:
+        raise NotImplementedError
+
+
+class SameLabel(Nameless):
+    """Is called as another metric."""
+
+    name = "same_label"
+    label = "fd_dct"
+
+
+class OddPlugins:
+    @hookimpl
+    def register_tasks(self, register: Register) -> None:
+        register(EndlessTask)
+
+    @hookimpl
+    def register_metrics(self, register: Register) -> None:
+        register(Nameless)
+        register(SameLabel)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [({"task": "endless_task"}, "ValueError: Out of range float"), ({"metric": ["nameless"]}, "no label")],
+)
+def test_what_a_record_can_not_hold_is_a_failed_row(changes: dict[str, Any], reason: str) -> None:
+    registry = registry_with(OddPlugins(), "odd-plugins", "1")
+    (run,) = plan_all(Settings.model_validate(QUICK | changes), registry)
+    assert isinstance(run, UnplannedRun)
+    assert reason in run.reason
+
+
+def test_two_metrics_of_one_label_are_refused() -> None:
+    registry = registry_with(OddPlugins(), "odd-plugins", "1")
+    with pytest.raises(bench.BenchError, match="two metrics are called fd_dct"):
+        plan_all(Settings.model_validate(QUICK | {"metric": ["fd_dct", "same_label"]}), registry)

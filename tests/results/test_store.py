@@ -12,9 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from bench import Batch, Noise, Prediction, Predictor, Register, Step, Tensor, Update, hookimpl
+from bench.results.record import BatchFacts
+from bench.results.store import Store
 from tests.engine.test_load import unfinished
 from tests.support.runs import computed_batches, exit_status, registry_with
 
@@ -363,3 +366,20 @@ def test_prune_takes_samples_of_an_earlier_run_and_leaves_those_of_failed_runs(
     monkeypatch.setattr("bench_fid.frechet.FrechetDistance.update", broken)
     bench_(*RUN, "--seed", "1", "--metric", "fd_cifar10", "--prune", status=1)
     assert len(results()[1]) == 2
+
+
+def test_one_tensor_by_two_names_is_stored_twice(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    images = torch.arange(24.0).reshape(2, 3, 2, 2)
+    facts = BatchFacts(nfe=1, seconds=1.0, network_seconds=0.5, warm_seconds=0.0)
+    store.write_batch("key", 0, 2, {"images": images, "same": images, "part": images[:, :1]}, facts)
+    stored = store.read_batch("key", 0, 2)
+    assert stored is not None
+    assert torch.equal(stored[0]["images"], images)
+    assert torch.equal(stored[0]["same"], images)
+    assert torch.equal(stored[0]["part"], images[:, :1])
+
+
+def test_a_log_may_name_a_file_whose_name_is_not_utf8(tmp_path: Path) -> None:
+    path = Store(tmp_path).write_log("0123", "no file a\udcff")
+    assert path.read_text() == "no file a\\udcff"
