@@ -222,7 +222,7 @@ def run(
     )
     values: dict[str, object] = names | {key: local[key] for key in keys if local[key] is not None}
     if out is not None:
-        values["out"] = Path(out)
+        values["out"] = out
     if parameters is not None:
         if not all(isinstance(own, Mapping) for own in parameters.values()):
             raise BenchError('parameters takes values by role and name, such as {"corrector": {"snr": 0.16}}')
