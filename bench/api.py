@@ -224,7 +224,7 @@ def run(
         "device": device,
         "precision": precision,
         "compile": compile,
-        "out": None if out is None else Path(out),
+        "out": out,
         "prune": prune,
     }
     registry, names, objects = register_objects(registry or installed_registry(), _without_none(selections))

@@ -504,6 +504,8 @@ def test_mistakes_in_a_call_are_one_line() -> None:
         run(model=net)
     with pytest.raises(BenchError, match="unknown rerun 'anew'"):
         run(rerun="anew")
+    with pytest.raises(BenchError, match="out must name a folder"):
+        run(out="")
     with pytest.raises(BenchError, match="parameters takes"):
         run(parameters={"corrector": 0.16})
     suite: dict[str, Any] = {"suite": "likelihood-exact", "checkpoint": "gaussian-cifar10"}

@@ -124,14 +124,15 @@ def run_command(
     }
     values["parameters"] = plugin_parameters(parameters, flag_values(context))
     request = Request(values, profile, suite, only, steps_scale)
-    notices = Display(console())
-    job = plan_job(request, registry, writes=not dry_run, emit=notices)
+    display = Display(console())
+    with display:
+        job = plan_job(request, registry, writes=not dry_run, emit=display)
     _print_header(job, registry, hint=profile is None)
     if dry_run:
         _print_dry_run(job.dry_run(rerun))
         return 0
-    with Display(console(), len(job.plan.runs)) as display:
-        job.store.emit = display
+    display.runs = len(job.plan.runs)
+    with display:
         results = job.execute(rerun, display)
     print_run_report(results.records, job.store, console(), table=suite is None)
     if suite is not None:

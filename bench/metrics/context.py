@@ -32,6 +32,7 @@ class MetricContext:
         device: The ``torch.device`` that extractors run on.
         open_images: ``open_images(name, emit=...)`` opens the images that a name stands for.
         emit: Reports progress.
+        code_of: ``code_of(extractor)`` is a hash of an extractor's code; empty for unknown code.
     """
 
     def __init__(
@@ -40,10 +41,12 @@ class MetricContext:
         device: device,
         open_images: OpenImages = open_data,
         emit: Emit = silent,
+        code_of: Callable[[Extractor], str] = lambda extractor: "",
     ) -> None:
         self.registry = registry
         self.device = device
         self.emit = emit
+        self.code_of = code_of
         self._open_images = open_images
         self._images: dict[str, Images] = {}
         self._readers: _Recent[tuple[Extractor, Rounding], FeatureReader] = _Recent(2)

@@ -124,6 +124,7 @@ def _statistics_of_images(
         "decoder": images.decoder,
         "extractor": extractor.label,
         "hashes": extractor.provenance(),
+        "code": context.code_of(extractor),
         "rounding": rounding,
     }
     digest = hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:16]

@@ -8,6 +8,7 @@ from pathlib import Path
 from bench.devices import choose_device
 from bench.events import Emit, silent
 from bench.metrics.context import MetricContext
+from bench.plan.fingerprint import plugin_digest
 from bench.plan.settings import Settings
 from bench.plan.sources import open_images
 from bench.plugins.registry import Registry
@@ -38,6 +39,7 @@ class MetricContexts:
                 torch.device(device),
                 open_images=functools.partial(open_images, results=self.results),
                 emit=self.emit,
+                code_of=functools.partial(plugin_digest, "extractors", registry=self.registry),
             )
         return self._contexts[device]
 

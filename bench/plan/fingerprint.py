@@ -58,13 +58,13 @@ def metric_code(metric: Metric, context: MetricContext) -> str:
 
     Empty where a part has no readable source: such a value is never taken from a record.
     """
-    codes = [_class_digest("metrics", metric, context.registry)]
+    codes = [plugin_digest("metrics", metric, context.registry)]
     if isinstance(metric, FeatureMetric):
-        codes.append(_class_digest("extractors", metric.extractor_plugin(context), context.registry))
+        codes.append(plugin_digest("extractors", metric.extractor_plugin(context), context.registry))
     return digest([*codes, core_hash("metrics")]) if all(codes) else ""
 
 
-def _class_digest(kind: str, plugin: Plugin, registry: Registry) -> str:
+def plugin_digest(kind: str, plugin: Plugin, registry: Registry) -> str:
     """Hash of a plugin's code; empty where it can't be read."""
     if not is_object(kind, plugin.name, registry):
         code = class_code(type(plugin))

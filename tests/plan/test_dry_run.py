@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -139,3 +140,10 @@ def test_a_run_that_cannot_be_planned_costs_nothing(store: Store) -> None:
     )
     whole = report(store, unplanned)
     assert (whole.entries[0].state, whole.evaluations, whole.unknown) == ("to run", 0.0, 0)
+
+
+def test_a_run_that_is_never_taken_from_disk_is_to_be_run(store: Store) -> None:
+    spec = dataclasses.replace(quick_spec(), cacheable=False)
+    made_up.put(store, record_of(spec))
+    assert entry(store, spec).state == "to run"
+    assert report(store, spec).evaluations == 16 * 30
