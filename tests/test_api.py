@@ -508,7 +508,7 @@ def test_mistakes_in_a_call_are_one_line() -> None:
         run(out="")
     with pytest.raises(BenchError, match="parameters takes"):
         run(parameters={"corrector": 0.16})
-    suite = {"suite": "likelihood-exact", "checkpoint": "gaussian-cifar10"}
+    suite: dict[str, Any] = {"suite": "likelihood-exact", "checkpoint": "gaussian-cifar10"}
     with pytest.raises(BenchError, match="no cell of the suite matches 'xx y'"):
         bench.run(**suite, only="xx y", registry=installed(), emit=silent)
 
