@@ -41,7 +41,7 @@ class MetricContext:
         device: device,
         open_images: OpenImages = open_data,
         emit: Emit = silent,
-        code_of: Callable[[Extractor], str] = lambda extractor: "",
+        code_of: Callable[[Extractor], str] = lambda _: "",
     ) -> None:
         self.registry = registry
         self.device = device
