@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -102,3 +104,43 @@ def test_a_reference_goes_to_those_that_take_one(context: MetricContext) -> None
         metrics_of(["fd_cifar10"], {"reference": "mine.npz"}, context)
     with pytest.raises(BenchError, match="fd_dct is always against gaussian-cifar10"):
         metrics_of(["fd_dct"], {"reference": "mine.npz"}, context)
+
+
+SETS = {
+    "equal": lambda: np.repeat(pixels(1, 32), 120, axis=0),
+    "black": lambda: np.zeros((120, 32, 32, 3), np.uint8),
+    "white": lambda: np.full((120, 32, 32, 3), 255, np.uint8),
+    "one color": lambda: np.full((120, 32, 32, 3), (200, 10, 90), np.uint8),
+    "colors": lambda: np.broadcast_to(pixels(120, 32)[:, :1, :1], (120, 32, 32, 3)).copy(),
+    "two images": lambda: np.repeat(pixels(2, 32), 60, axis=0),
+}
+"""Images (n, H, W, 3) without variance, or of few directions of it."""
+
+
+@pytest.mark.parametrize("kind", SETS)
+def test_degenerate_images_have_finite_values(context: MetricContext, kind: str) -> None:
+    """Every metric of images that needs no download: finite values and errors, and strict JSON."""
+    names = ["fd_dct", "fd_cifar10", "kid", "precision", "recall"]
+    images = SETS[kind]()
+    extractor = {"extractor": "cifar10-features"}
+    metrics = [metric for name in names[:2] for metric in metrics_of([name], {}, context)]
+    metrics += [metric for name in names[2:] for metric in metrics_of([name], extractor, context)]
+    metrics += metrics_of(["class_score"], {}, context)
+    measurement = measure_images_of(MemoryImages(images, batch=50), metrics, context)
+    assert len(measurement.metrics) == 6
+    for label, metric in measurement.metrics.items():
+        assert math.isfinite(metric.record.value), label
+        assert all(map(math.isfinite, metric.record.leave_one_out)), label
+        assert len(metric.record.leave_one_out) in (0, 3), label
+        assert label.startswith("fd_dct") or metric.record.value >= 0 or label.startswith("kid"), label
+    json.dumps(measurement.to_json(), allow_nan=False)
+
+
+@pytest.mark.parametrize("kind", SETS)
+def test_degenerate_images_against_themselves_are_at_no_distance(context: MetricContext, kind: str) -> None:
+    images = SETS[kind]()
+    np.savez("a.npz", images)
+    for extractor in ("means", "cifar10-features"):
+        metrics = metrics_of(["fd"], {"extractor": extractor, "reference": "a.npz"}, context)
+        (metric,) = measure_images_of("a.npz", metrics, context).metrics.values()
+        assert 0 <= metric.record.value < 1e-6
