@@ -79,8 +79,9 @@ def fd_diagonal(offset: Array, squares: Array, n: int, variance: Array) -> tuple
 
     ``sum_j o_j^2 - v_j / n + v_j + V_j - 2 sqrt(V_j v_j) / c4(n)``, with o the sample mean minus the
     reference mean, v the unbiased sample variance and V the reference variance. For normal coordinates
-    ``E o^2`` exceeds the square of its mean by v / n, and ``E sqrt(v)`` is c4(n) standard deviations. The value
-    is unbiased, so that it can be negative. A coordinate that is equal in all samples adds ``o_j^2 + V_j``.
+    ``E o^2`` exceeds the square of its mean by v / n, and ``E sqrt(v)`` is c4(n) standard deviations. The
+    value is unbiased, so that it can be negative. A coordinate that is equal in all samples adds
+    ``o_j^2 + V_j``.
 
     Args:
         offset: o, sample mean minus reference mean, (d,).
@@ -97,7 +98,7 @@ def fd_diagonal(offset: Array, squares: Array, n: int, variance: Array) -> tuple
     if n < 2:
         raise BenchError(f"a variance needs at least 2 samples, not {n}")
     deviations = squares - n * offset**2
-    # sums of n terms err by n eps at most (Higham 2002, ch. 4.2): a variance below that is one of equal samples
+    # sums of n terms err by n eps at most (Higham 2002, ch. 4.2): a smaller variance is one of equal samples
     v = np.where(deviations <= 2 * n * np.finfo(float).eps * squares, 0.0, deviations) / (n - 1)
     c4 = math.sqrt(2 / (n - 1)) * math.exp(math.lgamma(n / 2) - math.lgamma((n - 1) / 2))
     sd = np.sqrt(v)

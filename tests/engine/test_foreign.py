@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 
 from bench import BenchError, Extract, Extractor, Features, MetricContext
 from bench.data.memory import MemoryImages
+from bench.data.pixels import Bytes
 from bench.engine.foreign import measure_images_of, metrics_of
 from bench.events import Advance, Event
 from tests.support.images import folder, pixels
@@ -106,7 +108,7 @@ def test_a_reference_goes_to_those_that_take_one(context: MetricContext) -> None
         metrics_of(["fd_dct"], {"reference": "mine.npz"}, context)
 
 
-SETS = {
+SETS: dict[str, Callable[[], Bytes]] = {
     "equal": lambda: np.repeat(pixels(1, 32), 120, axis=0),
     "black": lambda: np.zeros((120, 32, 32, 3), np.uint8),
     "white": lambda: np.full((120, 32, 32, 3), 255, np.uint8),
