@@ -93,9 +93,12 @@ def test_images_of_a_wrong_size_are_refused_before_they_are_read(context: Metric
 
 
 def test_metrics_of_more_than_images_are_refused(context: MetricContext) -> None:
-    metrics = metrics_of(["class_share"], {}, context)
-    with pytest.raises(BenchError, match="class_share takes images, labels of a run"):
-        measure_images_of(MemoryImages(pixels(20, 32)), metrics, context)
+    message = "class_share reads labels, which images alone do not have: measure runs of the task class_cond"
+    with pytest.raises(BenchError, match=message):
+        metrics_of(["class_share"], {}, context)
+    metric = context.registry.build("metrics", "class_share", {})
+    with pytest.raises(BenchError, match=message):
+        measure_images_of(MemoryImages(pixels(20, 32)), [metric], context)
 
 
 def test_a_reference_goes_to_those_that_take_one(context: MetricContext) -> None:
