@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from bench.metrics.context import MetricContext
     from bench.metrics.role import Metric
+    from bench.plugins.registry import Registry
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,8 +89,7 @@ def measure_images_of(
     if images.note:
         context.emit(Notice(f"{images.name}: {images.note}"))
     for metric in metrics:
-        if metric.inputs != ("images",):
-            raise BenchError(f"{metric.name} takes {', '.join(metric.inputs)} of a run: use bench measure")
+        _check_inputs(metric, context.registry)
         if isinstance(metric, FeatureMetric):
             metric.extractor_plugin(context).check_shape(images.shape)
     references = {metric.label: _reference(metric, context) for metric in metrics}
@@ -107,6 +107,23 @@ def measure_images_of(
         reference, card = references[metric.label]
         results[_label(metric)] = ReferencedMetric(records[metric.label], reference, card)
     return ImageMeasurement(images.facts(context.emit), context.device.type, results)
+
+
+def _check_inputs(metric: Metric | type[Metric], registry: Registry) -> None:
+    """`BenchError` for a metric that reads more than images, with the tasks whose runs have what it reads."""
+    missing = [name for name in metric.inputs if name != "images"]
+    if not missing:
+        return
+    tasks = [
+        name
+        for name in registry.names("tasks")
+        if set(metric.inputs) <= set(registry.get("tasks", name).thing.outputs)
+    ]
+    runs = f"runs of the task {' or '.join(tasks)}" if tasks else "runs of a task that returns them"
+    raise BenchError(
+        f"{metric.name} reads {', '.join(missing)}, which images alone do not have: measure {runs}, "
+        "by bench run or bench measure"
+    )
 
 
 def _batches(images: Images) -> Iterator[Mapping[str, Tensor]]:
@@ -145,9 +162,12 @@ def metrics_of(
     """Metrics of these names with these parameters; those with a parameter ``reference`` receive it.
 
     Raises:
-        BenchError: A metric or parameter is unknown, or a metric has another, fixed reference.
+        BenchError: A metric or parameter is unknown, or a metric reads more than images, or has another, fixed
+            reference.
     """
     registry = context.registry
+    for name in names:
+        _check_inputs(registry.get("metrics", name).thing, registry)
     takes = {
         name
         for name in names

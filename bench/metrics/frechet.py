@@ -24,7 +24,8 @@ def frechet_distance(mean: Array, covariance: Array, other_mean: Array, other_co
         other_covariance: C', (d, d).
 
     Returns:
-        The squared distance, in squared units of the features.
+        The squared distance, in squared units of the features; at least 0 (what rounding puts
+        below counts as 0).
 
     Raises:
         BenchError: The two have different d, or a covariance has negative eigenvalues.
@@ -35,7 +36,9 @@ def frechet_distance(mean: Array, covariance: Array, other_mean: Array, other_co
         )
     difference = mean - other_mean
     trace = float(np.trace(covariance) + np.trace(other_covariance))
-    return float(difference @ difference) + trace - 2 * _cross(_factor(covariance), _factor(other_covariance))
+    cross = _cross(_factor(covariance), _factor(other_covariance))
+    distance = float(difference @ difference) + trace - 2 * cross
+    return 0.0 if distance < 0 else distance
 
 
 def _factor(covariance: Array) -> Array:
@@ -76,7 +79,9 @@ def fd_diagonal(offset: Array, squares: Array, n: int, variance: Array) -> tuple
 
     ``sum_j o_j^2 - v_j / n + v_j + V_j - 2 sqrt(V_j v_j) / c4(n)``, with o the sample mean minus the
     reference mean, v the unbiased sample variance and V the reference variance. For normal coordinates
-    ``E o^2`` exceeds the square of its mean by v / n, and ``E sqrt(v)`` is c4(n) standard deviations.
+    ``E o^2`` exceeds the square of its mean by v / n, and ``E sqrt(v)`` is c4(n) standard deviations. The
+    value is unbiased, so that it can be negative. A coordinate that is equal in all samples adds
+    ``o_j^2 + V_j``.
 
     Args:
         offset: o, sample mean minus reference mean, (d,).
@@ -92,14 +97,16 @@ def fd_diagonal(offset: Array, squares: Array, n: int, variance: Array) -> tuple
     """
     if n < 2:
         raise BenchError(f"a variance needs at least 2 samples, not {n}")
-    v = (squares - n * offset**2) / (n - 1)
+    deviations = squares - n * offset**2
+    # sums of n terms err by n eps at most (Higham 2002, ch. 4.2): a smaller variance is one of equal samples
+    v = np.where(deviations <= 2 * n * np.finfo(float).eps * squares, 0.0, deviations) / (n - 1)
     c4 = math.sqrt(2 / (n - 1)) * math.exp(math.lgamma(n / 2) - math.lgamma((n - 1) / 2))
     sd = np.sqrt(v)
     value = offset**2 - v / n + v + variance - 2 * np.sqrt(variance) * sd / c4
     # squares of estimates are too large by the estimates' own variance, which is subtracted; the result is
     # no less than half the spread at equality
     shift = offset**2 - v / n
-    stretch = (1 - np.sqrt(variance) / np.maximum(sd, 1e-300)) ** 2 - 0.5 / (n - 1)
+    stretch = (1 - np.sqrt(variance) / np.maximum(sd, 1e-150)) ** 2 - 0.5 / (n - 1)
     spread = 4 * shift * v / n + stretch * 2 * v**2 / (n - 1) + 2.5 * v**2 / n**2
     error = math.sqrt(max(float(spread.sum()), float((1.25 * v**2 / n**2).sum())))
     return float(value.sum()), error

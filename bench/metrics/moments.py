@@ -95,6 +95,21 @@ class Moments:
         rest._scatter = self._scatter - part._scatter - np.outer(delta, delta) * (part.n * rest.n / self.n)
         return rest
 
+    def trace(self) -> float:
+        """The trace of S, the sum of squared distances to the mean."""
+        return float(np.trace(self._scatter))
+
+    def merge(self, part: Moments) -> None:
+        """Add the rows of other moments of the same features."""
+        if not part.n:
+            return
+        if not self.n:
+            self.mean, self._scatter = np.zeros_like(part.mean), np.zeros_like(part._scatter)
+        total, delta = self.n + part.n, part.mean - self.mean
+        self._scatter = self._scatter + part._scatter + np.outer(delta, delta) * (self.n * part.n / total)
+        self.mean = self.mean + delta * (part.n / total)
+        self.n = total
+
     def covariance(self) -> Array:
         """The unbiased covariance ``S / (n - 1)``.
 

@@ -26,6 +26,8 @@ from bench_fid.inception import Mode
 
 SMALLEST_BOOTSTRAP = 40
 """Number of replicates of which 2.5 % is one."""
+CANCELLED = 1e-6
+"""Share of the whole variance below which that of a part is not taken as a difference."""
 
 
 class Frechet(FeatureMetric):
@@ -132,11 +134,21 @@ class FrechetDistance(FeatureState):
         # empty for the limit: its random subsets add noise to the difference that a batch makes
         values = []
         for group in jackknife_groups(len(self.batches)):
-            rest = self.moments
-            for i in group:
-                rest = rest.without(self.batches[i])
+            rest = self._without(group)
             values.append(self._distance(rest) if rest.n > 1 else math.nan)
         return values if np.isfinite(values).all() else []
+
+    def _without(self, group: list[int]) -> Moments:
+        rest = self.moments
+        for i in group:
+            rest = rest.without(self.batches[i])
+        if rest.n > 0 and rest.trace() < CANCELLED * self.moments.trace():
+            # the difference is mostly rounding: add up the other batches instead
+            rest = Moments()
+            for i, batch in enumerate(self.batches):
+                if i not in group:
+                    rest.merge(batch)
+        return rest
 
     def _distance(self, moments: Moments) -> float:
         return frechet_distance(

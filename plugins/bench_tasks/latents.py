@@ -101,7 +101,8 @@ class LatentComparison(Metric):
 
 class LatentCorrelation(LatentComparison):
     """Pearson's correlation over images between two checkpoints' latents, per coordinate, the mean over
-    coordinates: 1 where the checkpoints agree, about 0 for shuffled images."""
+    coordinates: 1 where the checkpoints agree, about 0 for shuffled images. A coordinate that is equal in all
+    images counts as 0."""
 
     name = "latent_correlation"
     direction: ClassVar[Literal["lower", "higher"]] = "higher"
@@ -111,9 +112,13 @@ class LatentCorrelation(LatentComparison):
 
     def value(self, sums: Array, n: int) -> Array:
         x, y, xx, yy, xy = sums / n
-        deviations = np.sqrt(np.maximum((xx - x * x) * (yy - y * y), 0.0))
-        correlation: Array = (xy - x * y) / np.maximum(deviations, np.finfo(float).tiny)
-        return correlation
+        x_variance, y_variance = xx - x * x, yy - y * y
+        # sums of n terms err by n eps at most: a variance below that is one of equal latents
+        rounding = 2 * n * np.finfo(float).eps
+        equal = (x_variance <= rounding * xx) | (y_variance <= rounding * yy)
+        deviations = np.sqrt(np.where(equal, 1.0, x_variance * y_variance))
+        correlation: Array = np.where(equal, 0.0, (xy - x * y) / np.maximum(deviations, np.finfo(float).tiny))
+        return np.clip(correlation, -1.0, 1.0)
 
 
 class LatentDifference(LatentComparison):

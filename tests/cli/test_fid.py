@@ -270,6 +270,44 @@ def test_mistakes_are_one_line(bench: Bench, arguments: tuple[str, ...], message
     assert message in bench("fid", *arguments, status=2)
 
 
+OF_TASKS = {
+    "bits_per_dim": ("bits_per_dim", "likelihood"),
+    "class_share": ("labels", "class_conditional"),
+    "component_share": ("labels", "class_conditional"),
+    "conditional_fd": ("original, known, axes", "colorize or inpaint"),
+    "fd_class": ("labels", "class_conditional"),
+    "fd_component": ("labels", "class_conditional"),
+    "known_error": ("original, known, axes", "colorize or inpaint"),
+    "latent_correlation": ("latents, other_latents", "identifiability"),
+    "latent_difference": ("latents, other_latents", "identifiability"),
+    "latent_fd": ("latents", "encode or identifiability"),
+    "round_trip": ("round_trip", "encode"),
+}
+"""What each metric of a task reads besides images, and the tasks whose runs have it."""
+
+
+def test_every_metric_of_a_task_is_in_the_list() -> None:
+    registry = installed()
+    inputs = {name: registry.get("metrics", name).thing.inputs for name in registry.names("metrics")}
+    assert {name for name, names in inputs.items() if names != ("images",)} == set(OF_TASKS)
+
+
+@pytest.mark.parametrize(
+    "more", [(), ("--reference", "nowhere"), ("--metric", "fidd"), ("--rounding", "round")]
+)
+@pytest.mark.parametrize("name", OF_TASKS)
+def test_a_metric_of_a_task_is_refused_in_one_line(bench: Bench, name: str, more: tuple[str, ...]) -> None:
+    """Before the images are opened, and before its own files and parameters are looked at."""
+    reads, tasks = OF_TASKS[name]
+    expected = (
+        f"bench: {name} reads {reads}, which images alone do not have: measure runs of the task {tasks}, "
+        "by bench run or bench measure"
+    )
+    for path in ("a", "a.npz", "nowhere"):
+        assert bench("fid", path, "--metric", name, *more, status=2) == expected
+    assert bench("fid", "a", "--metric", "fd_cifar10", "--metric", name, status=2) == expected
+
+
 def test_statistics_of_another_extractor_or_dimension(bench: Bench) -> None:
     bench("stats", "build", "a", "-o", "narrow.npz", "--extractor", "narrow", "--device", "cpu")
     line = bench("fid", "a", "--reference", "narrow.npz", *SMALL, status=2)

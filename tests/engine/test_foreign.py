@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ import torch
 
 from bench import BenchError, Extract, Extractor, Features, MetricContext
 from bench.data.memory import MemoryImages
+from bench.data.pixels import Bytes
 from bench.engine.foreign import measure_images_of, metrics_of
 from bench.events import Advance, Event
 from tests.support.images import folder, pixels
@@ -89,9 +93,12 @@ def test_images_of_a_wrong_size_are_refused_before_they_are_read(context: Metric
 
 
 def test_metrics_of_more_than_images_are_refused(context: MetricContext) -> None:
-    metrics = metrics_of(["class_share"], {}, context)
-    with pytest.raises(BenchError, match="class_share takes images, labels of a run"):
-        measure_images_of(MemoryImages(pixels(20, 32)), metrics, context)
+    message = "class_share reads labels, which images alone do not have: measure runs of the task class_cond"
+    with pytest.raises(BenchError, match=message):
+        metrics_of(["class_share"], {}, context)
+    metric = context.registry.build("metrics", "class_share", {})
+    with pytest.raises(BenchError, match=message):
+        measure_images_of(MemoryImages(pixels(20, 32)), [metric], context)
 
 
 def test_a_reference_goes_to_those_that_take_one(context: MetricContext) -> None:
@@ -102,3 +109,43 @@ def test_a_reference_goes_to_those_that_take_one(context: MetricContext) -> None
         metrics_of(["fd_cifar10"], {"reference": "mine.npz"}, context)
     with pytest.raises(BenchError, match="fd_dct is always against gaussian-cifar10"):
         metrics_of(["fd_dct"], {"reference": "mine.npz"}, context)
+
+
+SETS: dict[str, Callable[[], Bytes]] = {
+    "equal": lambda: np.repeat(pixels(1, 32), 120, axis=0),
+    "black": lambda: np.zeros((120, 32, 32, 3), np.uint8),
+    "white": lambda: np.full((120, 32, 32, 3), 255, np.uint8),
+    "one color": lambda: np.full((120, 32, 32, 3), (200, 10, 90), np.uint8),
+    "colors": lambda: np.broadcast_to(pixels(120, 32)[:, :1, :1], (120, 32, 32, 3)).copy(),
+    "two images": lambda: np.repeat(pixels(2, 32), 60, axis=0),
+}
+"""Images (n, H, W, 3) without variance, or of few directions of it."""
+
+
+@pytest.mark.parametrize("kind", SETS)
+def test_degenerate_images_have_finite_values(context: MetricContext, kind: str) -> None:
+    """Every metric of images that needs no download: finite values and errors, and strict JSON."""
+    names = ["fd_dct", "fd_cifar10", "kid", "precision", "recall"]
+    images = SETS[kind]()
+    extractor = {"extractor": "cifar10-features"}
+    metrics = [metric for name in names[:2] for metric in metrics_of([name], {}, context)]
+    metrics += [metric for name in names[2:] for metric in metrics_of([name], extractor, context)]
+    metrics += metrics_of(["class_score"], {}, context)
+    measurement = measure_images_of(MemoryImages(images, batch=50), metrics, context)
+    assert len(measurement.metrics) == 6
+    for label, metric in measurement.metrics.items():
+        assert math.isfinite(metric.record.value), label
+        assert all(map(math.isfinite, metric.record.leave_one_out)), label
+        assert len(metric.record.leave_one_out) in (0, 3), label
+        assert label.startswith("fd_dct") or metric.record.value >= 0 or label.startswith("kid"), label
+    json.dumps(measurement.to_json(), allow_nan=False)
+
+
+@pytest.mark.parametrize("kind", SETS)
+def test_degenerate_images_against_themselves_are_at_no_distance(context: MetricContext, kind: str) -> None:
+    images = SETS[kind]()
+    np.savez("a.npz", images)
+    for extractor in ("means", "cifar10-features"):
+        metrics = metrics_of(["fd"], {"extractor": extractor, "reference": "a.npz"}, context)
+        (metric,) = measure_images_of("a.npz", metrics, context).metrics.values()
+        assert 0 <= metric.record.value < 1e-6

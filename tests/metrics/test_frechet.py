@@ -138,3 +138,89 @@ def test_the_diagonal_distance_is_unbiased_and_its_error_is_that_of_repeats() ->
 def test_the_diagonal_distance_needs_two_samples() -> None:
     with pytest.raises(BenchError, match="at least 2 samples, not 1"):
         fd_diagonal(np.zeros(3), np.zeros(3), 1, np.ones(3))
+
+
+def sums(x: Array) -> tuple[Array, Array]:
+    """Mean and sum of squares, row after row as a stream adds them."""
+    total, squares = np.zeros(x.shape[1]), np.zeros(x.shape[1])
+    for row in x:
+        total, squares = total + row, squares + row**2
+    return total / len(x), squares
+
+
+@pytest.mark.parametrize("n", [2, 3, 64, 1000, 20_000])
+def test_equal_samples_are_as_far_as_their_offset_and_the_reference_s_variance(n: int) -> None:
+    """``sum o^2 + sum V``; rounding leaves some variances just below zero, others just above."""
+    generator = np.random.default_rng(n)
+    offset, variance = generator.normal(size=200), generator.uniform(0.1, 2, 200)
+    mean, squares = sums(np.broadcast_to(offset, (n, 200)))
+    assert n < 64 or ((squares - n * mean**2) < 0).any()
+    value, error = fd_diagonal(mean, squares, n, variance)
+    assert value == pytest.approx(float((offset**2).sum() + variance.sum()), rel=1e-12)
+    assert error == 0
+
+
+def test_coordinates_that_do_not_vary_beside_some_that_do() -> None:
+    """Half the coordinates are equal in all samples; each half adds its own part."""
+    n, d = 64, 50
+    generator = np.random.default_rng(1)
+    x = generator.normal(0.3, 1.2, size=(n, 2 * d))
+    x[:, d:] = generator.normal(size=d)
+    variance = generator.uniform(0.5, 2, 2 * d)
+    mean, squares = sums(x)
+    value, error = fd_diagonal(mean, squares, n, variance)
+    varying, its_error = fd_diagonal(mean[:d], squares[:d], n, variance[:d])
+    equal = float((x[0, d:] ** 2).sum() + variance[d:].sum())
+    assert value == pytest.approx(varying + equal, rel=1e-12)
+    assert error == pytest.approx(its_error, rel=1e-12)
+
+
+def test_variances_of_any_size_have_finite_values_and_errors() -> None:
+    for scale in (1e-160, 1e-100, 1e-12, 1e60):
+        x = scale * np.random.default_rng(0).normal(size=(30, 5))
+        for variance in (np.zeros(5), np.ones(5)):
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                assert np.isfinite(fd_diagonal(*sums(x), 30, variance)).all()
+
+
+def test_a_small_variance_that_is_not_rounding_counts() -> None:
+    """A spread of 1e-5 about an offset of 1, far from a reference whose variance is as small."""
+    x = 1 + 1e-5 * np.random.default_rng(0).normal(size=(500, 40))
+    value, _ = fd_diagonal(x.mean(axis=0), (x**2).sum(axis=0), 500, np.full(40, 1e-10))
+    shift = float((x.mean(axis=0) ** 2).sum())
+    assert value - shift == pytest.approx(0, abs=1e-8)
+
+
+def test_the_unbiased_distance_is_below_zero_about_half_the_time() -> None:
+    """Draws of the reference itself: a value that is clipped would be too large on average."""
+    generator = np.random.default_rng(0)
+    values = []
+    for _ in range(400):
+        x = generator.normal(size=(50, 10))
+        values.append(fd_diagonal(x.mean(axis=0), (x**2).sum(axis=0), 50, np.ones(10))[0])
+    assert 0.3 < np.mean(np.array(values) < 0) < 0.8
+    assert abs(np.mean(values)) < 4 * np.std(values) / 20
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_distance_of_a_set_to_itself_is_not_below_zero(case: str) -> None:
+    n, _, decades = CASES[case]
+    for seed in range(6):
+        mean, covariance = statistics(features(n, 60, seed, decades))
+        assert 0 <= frechet_distance(mean, covariance, mean, covariance) < 1e-11 * np.trace(covariance)
+
+
+def test_an_undefined_distance_stays_undefined() -> None:
+    nan = np.array([np.nan, 0.0])
+    assert math.isnan(frechet_distance(nan, np.eye(2), np.zeros(2), np.eye(2)))
+
+
+@pytest.mark.parametrize("rank", [0, 1, 2])
+def test_the_distance_of_low_rank_to_the_unit_normal(rank: int) -> None:
+    """``|m|^2 + sum (s_j - 1)^2`` with s_j = 0 in all but ``rank`` directions."""
+    axes = np.linalg.qr(np.random.default_rng(0).normal(size=(12, 12)))[0][:, :rank]
+    sd, mean = np.array([0.5, 3.0])[:rank], np.full(12, 0.25)
+    expected = 12 * 0.0625 + 12 - rank + float(((sd - 1) ** 2).sum())
+    value = frechet_distance(mean, (axes * sd**2) @ axes.T, np.zeros(12), np.eye(12))
+    assert value == pytest.approx(expected, rel=1e-12)

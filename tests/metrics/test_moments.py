@@ -123,3 +123,16 @@ def test_groups_cover_every_batch_once_in_order(count: int, most: int) -> None:
     sizes = [len(group) for group in groups]
     assert len(groups) == min(count, most)
     assert max(sizes) - min(sizes) <= 1
+
+
+def test_merged_moments_are_those_of_all_rows() -> None:
+    rows = features(300, 20) + 50
+    merged = Moments()
+    for part in (rows[:0], rows[:100], rows[100:101], rows[101:]):
+        moments = Moments()
+        moments.add(part)
+        merged.merge(moments)
+    assert merged.n == 300
+    np.testing.assert_allclose(merged.mean, rows.mean(axis=0), rtol=1e-12)
+    assert relative(merged.covariance(), np.cov(rows.T)) < 1e-10
+    assert merged.trace() == pytest.approx(299 * np.trace(np.cov(rows.T)), rel=1e-12)

@@ -108,3 +108,55 @@ def test_bootstrap_replicates_decide_nothing_and_the_limit_has_a_flag() -> None:
     parameters = {parameter.name: parameter for parameter in type(metric("fid")).parameters()}
     assert not parameters["bootstrap"].decides
     assert parameters["extrapolate"].flag == "extrapolate"
+
+
+def state_of(parts: list[Rows], reference: Reference | None = None) -> FrechetDistance:
+    """The distance of these batches to the standard normal."""
+    state = FrechetDistance(reference or standard())
+    for part in parts:
+        state.update(Features(torch.from_numpy(part)))
+    return state
+
+
+@pytest.mark.parametrize("at", [0.0, 0.3, 1e4])
+def test_equal_features_are_as_far_as_their_offset_and_the_reference_s_variance(at: float) -> None:
+    """``|m|^2 + d`` to the standard normal, whichever batches are left out."""
+    equal = np.full((30, D), at, dtype=np.float32)
+    expected = D * (float(equal[0, 0]) ** 2 + 1)
+    state = state_of([equal] * 4)
+    assert state.compute().value == pytest.approx(expected, rel=1e-9)
+    assert state.leave_one_out() == pytest.approx([expected] * 4, rel=1e-9)
+    limit = reading(np.repeat(equal, 4, axis=0), with_limit=True, replicates=40)
+    assert limit.value == pytest.approx(expected, rel=1e-9)
+    assert limit.error == pytest.approx(0, abs=1e-9 * expected)
+
+
+def test_leaving_out_the_only_batch_that_varies_is_measuring_equal_features() -> None:
+    """The rest is not a difference of nearly equal covariances, which has negative eigenvalues."""
+    for seed in range(20):
+        generator = np.random.default_rng(seed)
+        equal = np.tile(generator.normal(size=D).astype(np.float32), (50, 1))
+        varying = (30 * generator.normal(size=(50, D))).astype(np.float32)
+        values = state_of([varying, equal, equal]).leave_one_out()
+        assert values[0] == pytest.approx(D + float((equal[0].astype(float) ** 2).sum()), rel=1e-9)
+        rest = state_of([varying, equal]).compute().value
+        assert values[1:] == pytest.approx([rest, rest], rel=1e-9)
+
+
+def test_a_set_against_its_own_statistics_is_not_below_zero() -> None:
+    for seed in range(20):
+        x = rows(seed)
+        mean, covariance = x.astype(float).mean(axis=0), np.cov(x.astype(float).T)
+        value = state_of([x], Reference(mean, covariance, None, {}, "")).compute().value
+        assert 0 <= value < 1e-12 * np.trace(covariance)
+
+
+def test_the_limit_is_an_estimate_and_is_not_clipped() -> None:
+    """Draws of the reference itself: about half of the limits lie below zero."""
+    values = [reading(normal(seed), with_limit=True).value for seed in range(12)]
+    assert min(values) < 0 < max(values)
+
+
+def normal(seed: int) -> Rows:
+    """400 draws of the standard normal."""
+    return np.random.default_rng(seed).normal(size=(400, D)).astype(np.float32)

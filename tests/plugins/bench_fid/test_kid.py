@@ -172,3 +172,20 @@ def test_bad_features_are_refused_in_one_line(name: str, tmp_path: Path) -> None
     with pytest.raises(BenchError, match=r"have no rows: bench stats build IMAGES -o FILE\.npz") as caught:
         metric(name, reference=str(tmp_path / "bare.npz"), **SMALL).provenance(metric_context())
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("at", [0.0, 0.7, 30.0])
+def test_of_equal_rows_it_is_the_kernels_closed_form(at: float) -> None:
+    """All samples at x, all data at y: ``k(x, x) + k(y, y) - 2 k(x, y)``; 0 where x = y."""
+    d = 8
+    x, y = np.full((50, d), at), np.full((40, d), -0.5)
+    expected = (at**2 + 1) ** 3 + 1.25**3 - 2 * (1 - 0.5 * at) ** 3
+    values = over_subsets(x, y, subsets=20, size=30)
+    assert values == pytest.approx(expected, rel=1e-10)
+    scale = (at**2 + 1) ** 3
+    assert over_subsets(x, x, subsets=20, size=30) == pytest.approx(0, abs=1e-12 * scale)
+
+
+def test_the_unbiased_estimate_is_not_clipped() -> None:
+    values = [squared_mmd(draws(s, 20, 3), draws(s + 500, 20, 3)) for s in range(100)]
+    assert min(values) < 0 < max(values)

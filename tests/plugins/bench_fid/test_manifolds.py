@@ -147,3 +147,22 @@ def test_labels_and_limits(reference: str) -> None:
         metric("recall", k=5, most=5)
     with pytest.raises(BenchError, match="more rows of the reference than its k, 900, not 900"):
         metric("recall", k=900, reference=reference).begin(metric_context())
+
+
+def test_equal_samples_count_as_one_by_one() -> None:
+    """Balls of radius zero: samples at a row of the data, elsewhere, and data that are equal too."""
+    data = rng(0).normal(size=(30, 4)) + 20
+    for point in (data[7], data[7] + 0.01, np.full(4, 1e6)):
+        samples = np.tile(point, (40, 1))
+        assert precision_and_recall(samples, data, 3) == one_by_one(samples, data, 3)
+        assert precision_and_recall(data, samples, 3) == one_by_one(data, samples, 3)
+    samples = np.tile(data[7], (40, 1))
+    assert precision_and_recall(samples, samples, 3) == (1, 1)
+    assert precision_and_recall(samples, data, 3) == (1, 1 / 30)
+
+
+@pytest.mark.parametrize("rank", [1, 2])
+def test_low_rank_points_count_as_one_by_one(rank: int) -> None:
+    axes = rng(1).normal(size=(rank, 20))
+    samples, data = rng(2).normal(size=(40, rank)) @ axes, rng(3).normal(size=(30, rank)) @ axes + 5
+    assert precision_and_recall(samples, data, 3) == one_by_one(samples, data, 3)

@@ -102,3 +102,9 @@ def test_what_it_cannot_measure_is_one_line() -> None:
         reading(np.full((40, 10), np.nan))
     with pytest.raises(BenchError, match="at least 20 samples for 10 splits, not 1"):
         reading(np.full((1, 10), 0.1))
+
+
+@pytest.mark.parametrize("classes", [2, 10, 1008])
+def test_of_equal_uneven_verdicts_it_is_one(classes: int) -> None:
+    p = np.random.default_rng(0).dirichlet(np.ones(classes)).astype(np.float32)
+    assert score(np.tile(p, (500, 1))) == pytest.approx(1, rel=1e-12)

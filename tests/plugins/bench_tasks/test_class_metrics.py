@@ -11,7 +11,7 @@ import torch
 from bench import BenchError, Metric, MetricState
 from bench.checkpoints.exact import exact_data
 from bench.cli import main
-from bench.closed_form.dct import from_dct
+from bench.closed_form.dct import from_dct, to_dct
 from bench_tasks.class_metrics import (
     ClassShare,
     ComponentShare,
@@ -139,3 +139,29 @@ def test_metrics_of_an_extractor_take_its_features() -> None:
         distance.compute()
     assert set(FdClass().provenance(context)) == {"cifar10-features", "cifar10-train-by-class"}
     assert set(ClassShare().provenance(context)) == {"cifar10-features"}
+
+
+def test_equal_images_of_each_class_lack_the_whole_variance() -> None:
+    """``|o|^2 + sum V`` of each component, and their mean; NaN where rounding decided the variance."""
+    data, color = exact_data(installed().get("checkpoints", "gmm-cifar10").thing)
+    image = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(5))
+    offset = to_dct(image.double(), color).numpy() - data.mean
+    expected = float(((offset**2).sum((1, 2, 3)) + data.variance.sum((1, 2, 3))).mean())
+    state = FdComponent().start(metric_context())
+    for _ in range(3):
+        state.update(image.expand(200, -1, -1, -1), torch.arange(200) % len(data.weight))  # type: ignore[call-arg]
+    assert state.compute().value == pytest.approx(expected, rel=1e-9)
+
+
+def test_equal_features_of_each_class_lack_the_whole_variance() -> None:
+    mean, variance = class_moments(by_class_path(metric_context()))
+    image = torch.full((1, 3, 32, 32), 0.3)
+    extractor = metric_context().extractor("cifar10-features")
+    row = metric_context().features(extractor)(image).rows.double().numpy()
+    expected = float((((row - mean) ** 2).sum(1) + variance.sum(1)).mean())
+    state = FdClass().start(metric_context())
+    for _ in range(2):
+        state.update(image.expand(400, -1, -1, -1), torch.arange(400) % 10)  # type: ignore[call-arg]
+    result = state.compute()
+    # rows of one image in two batches of other sizes differ in the last bits of float32
+    assert result.value == pytest.approx(expected, rel=1e-4)

@@ -221,3 +221,16 @@ def test_known_error_is_the_largest_deviation_of_the_known_part() -> None:
     state.update(images, original, known, torch.eye(3).expand(2, 3, 3))  # type: ignore[call-arg]
     state.update(original, original, known, torch.eye(3).expand(2, 3, 3))  # type: ignore[call-arg]
     assert (state.compute().value, state.compute().n) == (0.25, 4)
+
+
+@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("images", [1, 60])
+def test_equal_completions_lack_the_whole_conditional_variance(name: str, images: int) -> None:
+    """All completions of an image are its conditional mean: ``sum V``, and no shift."""
+    outputs = draws(name, images, 4, np.random.default_rng(0), gain=0.0)
+    result = measure(outputs).compute()
+    _, _, _, rest, _ = moments(name)
+    assert result.value == pytest.approx(float(np.trace(rest)), rel=1e-6)
+    assert plain(result.details)["mean"] == pytest.approx(0, abs=1e-9)
+    if images == 60:
+        assert result.error == pytest.approx(0, abs=1e-9)

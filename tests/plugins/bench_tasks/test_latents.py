@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
 from bench import BenchError, Metric, MetricResult, Tensor
 from tests.support.flows import normal_latents
@@ -67,3 +68,28 @@ def test_comparisons_of_latents() -> None:
     assert difference.details["shuffled"] == pytest.approx(math.sqrt(2), rel=0.02)
     with pytest.raises(BenchError, match="at least 3 images"):
         measure("latent_difference", x[:2], y[:2])
+
+
+@pytest.mark.parametrize("n", [3, 40, 1000])
+def test_equal_latents(n: int) -> None:
+    """``mean m_j^2 + 1``, a correlation of 0, and the difference itself."""
+    generator = torch.Generator().manual_seed(n)
+    one, two = (torch.randn(1, 3, 4, 4, generator=generator).expand(n, -1, -1, -1) for _ in range(2))
+    expected = float((one[0].double() ** 2).mean()) + 1
+    for parts in (1, 3):
+        assert measure("latent_fd", one, parts=parts).value == pytest.approx(expected, rel=1e-9)
+        difference = measure("latent_difference", one, two, parts=parts)
+        assert difference.value == pytest.approx(float((one[0] - two[0]).abs().mean()), rel=1e-6)
+        for other in (two, one, torch.randn(n, 3, 4, 4, generator=generator)):
+            correlation = measure("latent_correlation", one, other, parts=parts)
+            assert correlation.value == 0
+            assert correlation.error in (None, 0)
+            assert plain(correlation.details)["shuffled"] == 0
+
+
+def test_coordinates_that_are_equal_in_all_images_count_as_zero() -> None:
+    x = normal_latents(0)[:200].clone()
+    x.flatten(1)[:, : x[0].numel() // 4] = 0.1
+    result = measure("latent_correlation", x, 2 * x + 1, parts=3)
+    assert result.value == pytest.approx(0.75, rel=1e-6)
+    assert measure("latent_correlation", x, x, parts=3).value <= 0.75
