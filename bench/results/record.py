@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import JsonValue
 
-from bench.results.identity import Identity, Stored, Strict
+from bench.results.identity import Amount, Digest, Identity, Natural, Positive, Stored, Strict
 
 
 class MetricRecord(Strict):
@@ -33,7 +33,7 @@ class MetricRecord(Strict):
 
     metric: str
     value: float
-    n: int
+    n: Natural
     error: float | None = None
     note: str = ""
     details: dict[str, JsonValue] = {}
@@ -53,11 +53,11 @@ class Cost(Strict):
     first calls) is not part of ``seconds``.
     """
 
-    nfe: float
-    seconds: float
-    samples_per_second: float
-    network_share: float
-    warm_seconds: float
+    nfe: Amount
+    seconds: Amount
+    samples_per_second: Amount
+    network_share: Amount
+    warm_seconds: Amount
 
 
 class BatchFacts(Strict):
@@ -75,10 +75,10 @@ class BatchFacts(Strict):
 class BatchRecord(Strict):
     """Size and cost of one batch: network calls per sample, seconds in all and in the network."""
 
-    size: int
-    nfe: int
-    seconds: float
-    network_seconds: float
+    size: Positive
+    nfe: Natural
+    seconds: Amount
+    network_seconds: Amount
 
 
 class Provenance(Strict):
@@ -121,14 +121,14 @@ class Record(Stored):
     """
 
     schema_version: Literal[2] = 2
-    fingerprint: str
-    key: str
+    fingerprint: Digest
+    key: Digest
     title: str
     status: Literal["finished", "failed"]
     created: str
-    samples: int
+    samples: Positive
     outputs: tuple[str, ...]
-    planned_nfe: int | None = None
+    planned_nfe: Natural | None = None
     identity: Identity
     provenance: Provenance
     metrics: dict[str, MetricRecord] = {}
