@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import JsonValue
+from pydantic import Field, JsonValue
 
-from bench.results.identity import Amount, Digest, Identity, Natural, Positive, Stored, Strict
+from bench.results.identity import Amount, Digest, Identity, Natural, Positive, Stored, Strict, Value
 
 
 class MetricRecord(Strict):
@@ -32,18 +32,18 @@ class MetricRecord(Strict):
     """
 
     metric: str
-    value: float
+    value: Value
     n: Natural
-    error: float | None = None
+    error: Value | None = None
     note: str = ""
     details: dict[str, JsonValue] = {}
     direction: Literal["lower", "higher"] = "lower"
     bias: str = ""
-    leave_one_out: tuple[float, ...] = ()
+    leave_one_out: tuple[Value, ...] = ()
     parameters: dict[str, JsonValue] = {}
     provenance: dict[str, str] = {}
     code: str = ""
-    exact: float | None = None
+    exact: Value | None = None
 
 
 class Cost(Strict):
@@ -55,7 +55,7 @@ class Cost(Strict):
 
     nfe: Amount
     seconds: Amount
-    samples_per_second: Amount
+    samples_per_second: Annotated[Amount, Field(gt=0)]
     network_share: Amount
     warm_seconds: Amount
 
@@ -132,7 +132,7 @@ class Record(Stored):
     identity: Identity
     provenance: Provenance
     metrics: dict[str, MetricRecord] = {}
-    exact: dict[str, float] = {}
+    exact: dict[str, Value] = {}
     cost: Cost | None = None
     batches: tuple[BatchRecord, ...] = ()
     preview: str = ""
