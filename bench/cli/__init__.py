@@ -18,6 +18,7 @@ from bench.cli.measure import measure_command
 from bench.cli.new import new_command
 from bench.cli.run import run_command
 from bench.cli.stats import stats_command
+from bench.cli.stopping import STOPPED, Stop, report_stop, stop_signals
 from bench.cli.table import table_command
 from bench.errors import BenchError, printable
 from bench.plugins.registry import Registry
@@ -55,7 +56,8 @@ cli.add_command(check_command)
 
 
 def main(arguments: Sequence[str] | None = None, registry: Registry | None = None) -> None:
-    """Entry point. Exit status: 0 done, 1 a run or check failed, 2 a mistake in the command, 130 stopped.
+    """Entry point. Exit status: 0 done, 1 a run or check failed, 2 a mistake in the command, 130 stopped
+    by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP.
 
     Args:
         arguments: The command line without the program's name; None for that of this process.
@@ -64,24 +66,33 @@ def main(arguments: Sequence[str] | None = None, registry: Registry | None = Non
     if arguments is None and hasattr(signal, "SIGPIPE"):
         # `bench list | head` ends silently when its reader closes the pipe
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    with stop_signals() as stop:
+        sys.exit(_exit_status(None if arguments is None else list(arguments), registry, stop))
+
+
+def _exit_status(words: list[str] | None, registry: Registry | None, stop: Stop) -> int:
+    """Run a command line and report its error, if there is one; the exit status."""
     try:
-        words = None if arguments is None else list(arguments)
         status = cli.main(args=words, standalone_mode=False, obj=CommandState(registry))
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
-        sys.exit(2)
+        return 2
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         hint = f" (see {context.command_path} --help)" if context is not None else ""
         click.echo(f"bench: {error.format_message()}{hint}", err=True)
-        sys.exit(2)
+        return 2
     except BenchError as error:
         click.echo(f"bench: {printable(str(error), None)}", err=True)
-        sys.exit(2)
-    except OSError as error:
-        click.echo(f"bench: {error}; what was finished is kept: run the same command again", err=True)
-        sys.exit(1)
+        return 2
     except (KeyboardInterrupt, click.Abort):
-        click.echo("bench: stopped; finished batches are kept: run the same command again to go on", err=True)
-        sys.exit(130)
-    sys.exit(status if isinstance(status, int) else 0)
+        report_stop("")
+        return stop.status
+    except OSError as error:
+        if stop.signal is not None:  # a terminal that was closed can't be restored
+            return stop.status
+        click.echo(f"bench: {error}; what was finished is kept: run the same command again", err=True)
+        return 1
+    if status == STOPPED:
+        return stop.status
+    return status if isinstance(status, int) else 0

@@ -21,6 +21,7 @@ from bench.checkpoints.install.states import (
 from bench.cli import cards
 from bench.cli.console import amount
 from bench.cli.context import registry_of
+from bench.cli.stopping import STOPPED, report_stop
 from bench.errors import BenchError, printable
 from bench.reporting.text import count
 
@@ -141,8 +142,8 @@ def pull_checkpoints(context: click.Context, names: tuple[str, ...]) -> int:
                     here = "is beside its card" if card.shipped else "is installed already"
                     click.echo(f"{card.name} {here}: {card.folder}")
     except KeyboardInterrupt:
-        click.echo("bench: stopped; what was fetched is kept: the same command resumes from there", err=True)
-        return 130
+        report_stop("; what was fetched is kept: the same command resumes from there")
+        return STOPPED
     return int(failed)
 
 
@@ -171,8 +172,8 @@ def import_checkpoint(context: click.Context, path: Path, name: str) -> int:
         with Fetching() as display:
             changed = import_files(card, path, registry_of(context), display)
     except KeyboardInterrupt:
-        click.echo("bench: stopped; nothing was installed", err=True)
-        return 130
+        report_stop("; nothing was installed")
+        return STOPPED
     if changed:
         _report(card)
     else:

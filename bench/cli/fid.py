@@ -12,6 +12,7 @@ from bench.cli.console import console
 from bench.cli.context import registry_of
 from bench.cli.flags import flag_command, flag_values
 from bench.cli.parameters import metric_parameters
+from bench.cli.stopping import STOPPED, report_stop
 
 if TYPE_CHECKING:
     from bench.engine.foreign import ImageMeasurement
@@ -82,8 +83,8 @@ def fid_command(
                 emit=display,
             )
     except KeyboardInterrupt:
-        click.echo("bench: stopped; nothing was measured", err=True)
-        return 130
+        report_stop("; nothing was measured")
+        return STOPPED
     if as_json:
         click.echo(json.dumps(measurement.to_json(), indent=1))
     else:

@@ -10,6 +10,7 @@ from bench.cli.console import console
 from bench.cli.context import registry_of
 from bench.cli.flags import flag_command, flag_values
 from bench.cli.parameters import metric_parameters
+from bench.cli.stopping import STOPPED, report_stop
 
 
 @click.command("measure", cls=flag_command("metric"))
@@ -40,6 +41,7 @@ def measure_command(
     from bench.reporting.progress import Display
     from bench.reporting.summary import metric_notes
     from bench.reporting.terminal import print_line
+    from bench.reporting.text import count
 
     registry = registry_of(context)
     for problem in registry.problems:
@@ -47,17 +49,24 @@ def measure_command(
     values = metric_parameters(parameters, flag_values(context))
     names = list(dict.fromkeys(metric))
     screen = console()
-    with Display(screen) as display:
-        measurements = remeasure(
-            names,
-            suite=suite,
-            checkpoint=checkpoint,
-            parameters=values,
-            device=device,
-            out=out,
-            registry=registry,
-            emit=display,
-        )
+    display = Display(screen)
+    try:
+        with display:
+            measurements = remeasure(
+                names,
+                suite=suite,
+                checkpoint=checkpoint,
+                parameters=values,
+                device=device,
+                out=out,
+                registry=registry,
+                emit=display,
+            )
+    except KeyboardInterrupt:
+        records = count(display.measured, "record")
+        kept = f"new values of {records} are on disk: run the same command again to go on"
+        report_stop(f"; {kept if display.measured else 'nothing was measured'}")
+        return STOPPED
     for line in dict.fromkeys(note for one in measurements for note in metric_notes(one.metrics)):
         print_line(line, screen)
     counts = count_outcomes(measurements)

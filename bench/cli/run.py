@@ -12,6 +12,7 @@ from bench.cli.console import console
 from bench.cli.context import registry_of
 from bench.cli.flags import flag_command, flag_values
 from bench.cli.parameters import plugin_parameters
+from bench.cli.stopping import STOPPED, report_stop
 
 if TYPE_CHECKING:
     from bench.api import Job
@@ -132,8 +133,14 @@ def run_command(
         _print_dry_run(job.dry_run(rerun))
         return 0
     display.runs = len(job.plan.runs)
-    with display:
-        results = job.execute(rerun, display)
+    try:
+        with display:
+            results = job.execute(rerun, display)
+    except KeyboardInterrupt:
+        kept = display.on_disk()
+        again = ": run the same command again to go on" if kept and rerun != "all" else ""
+        report_stop(f"; {kept or 'no batch was finished'}{again}")
+        return STOPPED
     print_run_report(results.records, job.store, console(), table=suite is None)
     if suite is not None:
         out = job.plan.settings.out

@@ -12,6 +12,7 @@ import click
 from bench.cli.context import registry_of
 from bench.cli.flags import flag_command, flag_values
 from bench.cli.parameters import plugin_parameters
+from bench.cli.stopping import STOPPED, report_stop
 from bench.errors import BenchError
 from bench.plan.settings import settings
 
@@ -105,8 +106,8 @@ def build_command(
                 reason = os.strerror(error.errno) if error.errno is not None else f"{error}"
                 raise BenchError(f"{target} can't be written: {reason}") from error
     except KeyboardInterrupt:
-        click.echo("bench: stopped; nothing was written", err=True)
-        return 130
+        report_stop("; nothing was written")
+        return STOPPED
     click.echo(f"{target}: {statistics.card['n']} images, {plugin.width} features of {plugin.label}")
     return 0
 

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import traceback
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from bench.engine.measuring import measure_batches, stored_batches, with_exact
@@ -96,11 +96,16 @@ def measure_records(
     return measurements
 
 
-def record_batches(record: Record) -> list[tuple[int, int]]:
+def record_batches(record: Record) -> Iterator[tuple[int, int]]:
     """Index and size of every batch of a record's samples."""
     size = record.identity.batch_size
     full, rest = divmod(record.samples, size)
-    return [(index, size) for index in range(full)] + ([(full, rest)] if rest else [])
+    index = 0
+    while index < full:
+        yield index, size
+        index += 1
+    if rest:
+        yield full, rest
 
 
 def _check_files(metrics: Sequence[Metric], records: Sequence[Record], context: MetricContext) -> None:

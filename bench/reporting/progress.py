@@ -22,7 +22,7 @@ from bench.events import (
     StepDone,
     Working,
 )
-from bench.reporting.text import duration
+from bench.reporting.text import count, duration
 
 if TYPE_CHECKING:
     from rich.status import Status
@@ -35,6 +35,7 @@ LIVE, PLAIN, SOON = 0.1, 15.0, 2.0
 class _Run:
     """What the display knows of a run at work."""
 
+    title: str
     prefix: str
     cached: int
     batches: int
@@ -53,6 +54,7 @@ class Display:
     def __init__(self, console: Console, runs: int = 1) -> None:
         self.console = console
         self.runs, self.finished = runs, 0
+        self.measured = 0
         self.live: Status | None = None
         if console.is_terminal or console.is_jupyter:
             self.live = console.status("")
@@ -111,7 +113,7 @@ class Display:
 
     def _run_started(self, event: RunStarted) -> None:
         place = f"run {self.finished + 1} of {self.runs} · " if self.runs > 1 else ""
-        self._active[event.fingerprint] = _Run(place + event.title, event.cached, event.batches)
+        self._active[event.fingerprint] = _Run(event.title, place + event.title, event.cached, event.batches)
         if 0 < event.cached < event.batches:
             self._line(
                 f"resuming {escape(event.title)}: {event.cached} of {event.batches} batches are on disk"
@@ -161,7 +163,23 @@ class Display:
             for label, value in event.values.items()
         )
         if values:
+            self.measured += 1
             self._line(f"[green]done   [/] {escape(event.title)}: {escape(values)}")
+
+    def on_disk(self) -> str:
+        """What an interruption leaves on disk: the runs that are recorded, batches of runs at work."""
+        parts = []
+        if self.finished:
+            verb = "is" if self.finished == 1 else "are"
+            parts.append(f"{self.finished} of {count(self.runs, 'run')} {verb} recorded")
+        at_work = list(self._active.values())
+        batches = sum(run.cached + run.done for run in at_work)
+        if batches:
+            title = at_work[0].title if len(at_work) == 1 else count(len(at_work), "run")
+            verb = "is" if batches == 1 else "are"
+            total = sum(run.batches for run in at_work)
+            parts.append(f"{batches} of {total} batches of {title} {verb} on disk")
+        return ", ".join(parts)
 
     def _update(self, text: str) -> None:
         """Replace the live line, or print a plain one."""

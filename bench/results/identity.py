@@ -4,9 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+
+from bench.errors import printable
+from bench.types import JSONObject
+
+Positive = Annotated[int, Field(ge=1)]
+Natural = Annotated[int, Field(ge=0)]
+Amount = Annotated[float, Field(ge=0, le=1e18)]
+"""Seconds, network calls or a rate."""
+Value = Annotated[float, Field(ge=-1e150, le=1e150)]
+"""The value of a metric; its square and sums of squares are finite."""
+Digest = Annotated[str, Field(pattern=r"^[0-9A-Za-z_-]{1,64}$")]
+"""A hash that names a file or folder."""
 
 
 class Strict(BaseModel):
@@ -16,32 +28,67 @@ class Strict(BaseModel):
 
 
 class Stored(Strict):
-    """Base of stored data that fills a JSON file of its own, with the version of the format."""
+    """Base of stored data that fills a JSON file of its own.
+
+    The file has the version of the format and, as ``checksum``, the SHA-256 of everything else in it.
+    """
 
     schema_version: int
 
     def to_json(self) -> bytes:
         """The object as strict JSON, without keys whose value is None; `ValueError` for NaN or infinity."""
-        plain = self.model_dump(mode="json", exclude_none=True)
-        return (json.dumps(plain, indent=1, allow_nan=False) + "\n").encode()
+        return sealed(self.model_dump(mode="json", exclude_none=True))
 
     @classmethod
     def from_json(cls, content: bytes) -> Self:
         """Parse a file's content; `ValueError` of one line where it is damaged or of another version."""
         try:
-            plain = json.loads(content)
+            plain = json.loads(content, parse_int=_bounded_int)
         except (ValueError, RecursionError) as error:
-            raise ValueError(f"not JSON: {error}") from error
+            raise ValueError(f"not JSON: {printable(str(error))}") from error
         version = plain.get("schema_version") if isinstance(plain, dict) else None
         expected = cls.model_fields["schema_version"].default
-        if version != expected:
-            raise ValueError(f"of another version of bench (schema {version}, not {expected})")
+        if isinstance(version, bool) or version != expected:
+            text = printable(repr(version), 40)
+            raise ValueError(f"of another version of bench (schema {text}, not {expected})")
+        checksum = plain.pop("checksum", None)
         try:
-            return cls.model_validate_json(content)
+            # strict mode reads tuples from JSON alone
+            stored = cls.model_validate_json(json.dumps(plain))
+            expected_checksum = _checksum(plain)
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))
-            raise ValueError(f"{where}: {first['msg']}") from error
+            raise ValueError(printable(f"{where}: {first['msg']}")) from error
+        except RecursionError as error:
+            raise ValueError("nested too deeply") from error
+        if checksum is None:
+            raise ValueError("it has no checksum")
+        if checksum != expected_checksum:
+            raise ValueError("its checksum is another: it was edited, or damaged")
+        return stored
+
+
+def sealed(plain: JSONObject) -> bytes:
+    """A file's content: plain data and its checksum, as JSON; `ValueError` for NaN or infinity."""
+    whole = plain | {"checksum": _checksum(plain)}
+    return (json.dumps(whole, indent=1, allow_nan=False) + "\n").encode()
+
+
+MAX_DIGITS = 40
+"""Greatest number of digits of an integer in a stored file."""
+
+
+def _bounded_int(digits: str) -> int:
+    if len(digits) > MAX_DIGITS:
+        raise ValueError(f"an integer of {len(digits)} digits")
+    return int(digits)
+
+
+def _checksum(plain: JSONObject) -> str:
+    """SHA-256 of plain data as canonical JSON; `ValueError` for NaN or infinity."""
+    text = json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 class PluginIdentity(Strict):
@@ -116,8 +163,8 @@ class Identity(Strict):
     label_scales: int | None = None
     denoise: str
     data: DataIdentity | None = None
-    batch_size: int
-    seed: int
+    batch_size: Positive
+    seed: Natural
     precision: str
     compile: bool
     device: str

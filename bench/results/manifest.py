@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from bench.errors import BenchError
 from bench.params import slug
-from bench.results.identity import Stored, Strict
+from bench.results.identity import Digest, Natural, Positive, Stored, Strict
 from bench.results.run_spec import IdentifiedRun, RunSpec, UnplannedRun
 
 if TYPE_CHECKING:
@@ -43,9 +43,9 @@ class PlannedRun(Strict):
     row: str
     column: str
     x: float | None = None
-    seed: int
+    seed: Natural
     title: str
-    fingerprint: str
+    fingerprint: Digest
     sampler: str
 
     @property
@@ -68,8 +68,8 @@ class SuitePlan(Stored):
     layout: Literal["grid", "curve", "list"] = "list"
     x: str | None = None
     checkpoint: str
-    samples: int
-    batch_size: int
+    samples: Positive
+    batch_size: Positive
     steps_scale: float = 1.0
     precision: str
     metrics: tuple[str, ...]

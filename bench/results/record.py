@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import JsonValue
+from pydantic import Field, JsonValue
 
-from bench.results.identity import Identity, Stored, Strict
+from bench.results.identity import Amount, Digest, Identity, Natural, Positive, Stored, Strict, Value
 
 
 class MetricRecord(Strict):
@@ -32,18 +32,18 @@ class MetricRecord(Strict):
     """
 
     metric: str
-    value: float
-    n: int
-    error: float | None = None
+    value: Value
+    n: Natural
+    error: Value | None = None
     note: str = ""
     details: dict[str, JsonValue] = {}
     direction: Literal["lower", "higher"] = "lower"
     bias: str = ""
-    leave_one_out: tuple[float, ...] = ()
+    leave_one_out: tuple[Value, ...] = ()
     parameters: dict[str, JsonValue] = {}
     provenance: dict[str, str] = {}
     code: str = ""
-    exact: float | None = None
+    exact: Value | None = None
 
 
 class Cost(Strict):
@@ -53,11 +53,11 @@ class Cost(Strict):
     first calls) is not part of ``seconds``.
     """
 
-    nfe: float
-    seconds: float
-    samples_per_second: float
-    network_share: float
-    warm_seconds: float
+    nfe: Amount
+    seconds: Amount
+    samples_per_second: Annotated[Amount, Field(gt=0)]
+    network_share: Amount
+    warm_seconds: Amount
 
 
 class BatchFacts(Strict):
@@ -75,10 +75,10 @@ class BatchFacts(Strict):
 class BatchRecord(Strict):
     """Size and cost of one batch: network calls per sample, seconds in all and in the network."""
 
-    size: int
-    nfe: int
-    seconds: float
-    network_seconds: float
+    size: Positive
+    nfe: Natural
+    seconds: Amount
+    network_seconds: Amount
 
 
 class Provenance(Strict):
@@ -121,18 +121,18 @@ class Record(Stored):
     """
 
     schema_version: Literal[2] = 2
-    fingerprint: str
-    key: str
+    fingerprint: Digest
+    key: Digest
     title: str
     status: Literal["finished", "failed"]
     created: str
-    samples: int
+    samples: Positive
     outputs: tuple[str, ...]
-    planned_nfe: int | None = None
+    planned_nfe: Natural | None = None
     identity: Identity
     provenance: Provenance
     metrics: dict[str, MetricRecord] = {}
-    exact: dict[str, float] = {}
+    exact: dict[str, Value] = {}
     cost: Cost | None = None
     batches: tuple[BatchRecord, ...] = ()
     preview: str = ""

@@ -87,9 +87,9 @@ def put_run(store: Store, record: Record) -> None:
 
 
 def test_batches_of_a_record_follow_from_its_samples_and_batch_size() -> None:
-    assert record_batches(made_up.record()) == [(0, 50), (1, 50)]
-    assert record_batches(made_up.record(samples=120)) == [(0, 50), (1, 50), (2, 20)]
-    assert record_batches(made_up.record(samples=20)) == [(0, 20)]
+    assert list(record_batches(made_up.record())) == [(0, 50), (1, 50)]
+    assert list(record_batches(made_up.record(samples=120))) == [(0, 50), (1, 50), (2, 20)]
+    assert list(record_batches(made_up.record(samples=20))) == [(0, 20)]
 
 
 def test_a_metric_is_added_and_then_there(store: Store) -> None:
