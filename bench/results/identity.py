@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, JsonValue, ValidationError
+
+from bench.errors import printable
+from bench.files import safe_name
+
+SafeName = Annotated[str, AfterValidator(safe_name)]
+"""A name that can be part of a path."""
 
 
 class Strict(BaseModel):
@@ -41,7 +47,7 @@ class Stored(Strict):
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))
-            raise ValueError(f"{where}: {first['msg']}") from error
+            raise ValueError(printable(f"{where}: {first['msg']}", None)) from error
 
 
 class PluginIdentity(Strict):
@@ -52,7 +58,7 @@ class PluginIdentity(Strict):
     ``provenance`` everything else that decides its numbers.
     """
 
-    name: str
+    name: SafeName
     parameters: dict[str, JsonValue] = {}
     distribution: str
     version: str
@@ -68,7 +74,7 @@ class CheckpointIdentity(Strict):
     ``code`` is the hash of the source of a network in memory.
     """
 
-    name: str
+    name: SafeName
     format: str
     shape: tuple[int, ...]
     data_range: tuple[float, float]

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import JsonValue
 
-from bench.results.identity import Identity, Stored, Strict
+from bench.results.identity import Identity, SafeName, Stored, Strict
 
 
 class MetricRecord(Strict):
@@ -31,7 +31,7 @@ class MetricRecord(Strict):
         exact: The value that theory gives; None where it gives none.
     """
 
-    metric: str
+    metric: SafeName
     value: float
     n: int
     error: float | None = None
@@ -121,8 +121,8 @@ class Record(Stored):
     """
 
     schema_version: Literal[2] = 2
-    fingerprint: str
-    key: str
+    fingerprint: SafeName
+    key: SafeName
     title: str
     status: Literal["finished", "failed"]
     created: str
@@ -131,8 +131,8 @@ class Record(Stored):
     planned_nfe: int | None = None
     identity: Identity
     provenance: Provenance
-    metrics: dict[str, MetricRecord] = {}
-    exact: dict[str, float] = {}
+    metrics: dict[SafeName, MetricRecord] = {}
+    exact: dict[SafeName, float] = {}
     cost: Cost | None = None
     batches: tuple[BatchRecord, ...] = ()
     preview: str = ""
