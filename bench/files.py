@@ -1,15 +1,16 @@
-"""Paths of the project's own files (in a checkout beside the package, in a wheel inside it), and the atomic
-replacement of a file."""
+"""Paths of the project's own files (in a checkout beside the package, in a wheel inside it), safe paths made
+of names, and the atomic replacement of a file."""
 
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench.errors import StoreError
+from bench.errors import BenchError, StoreError, printable
 
 _PACKAGE = Path(__file__).resolve().parent
 _CHECKOUT = _PACKAGE.parent
@@ -33,6 +34,54 @@ def registry_path(*parts: str) -> Path:
         Its absolute path, in a checkout and in an installed wheel alike; whether it exists is not checked.
     """
     return REGISTRY.joinpath(*parts)
+
+
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:+=,@-]*")
+LONGEST_NAME = 200
+"""Greatest length of a name, so that a file of that name can have a suffix."""
+
+
+def is_safe_name(name: str) -> bool:
+    """Whether a name of a plugin, card, suite, plan, metric or record can be part of a path.
+
+    It has letters, digits and ``_.:+=,@-``, begins with a letter, a digit or ``_``, and is not too long.
+    """
+    return len(name) <= LONGEST_NAME and NAME.fullmatch(name) is not None
+
+
+def safe_name(name: str) -> str:
+    """The name itself; `ValueError` of one line where it is not safe (`is_safe_name`)."""
+    if not is_safe_name(name):
+        raise ValueError(
+            f"{printable(repr(name), 80)} can't be a name: use up to {LONGEST_NAME} letters, digits and "
+            "_.:+=,@-, and begin with a letter, a digit or _"
+        )
+    return name
+
+
+def inside(folder: Path, *names: str) -> Path:
+    """The path of a file or folder below ``folder``, for names that may come from data.
+
+    Links are followed in the folders of the path, not in its last name: `replace_file` replaces a link.
+
+    Args:
+        folder: The folder that the path must not leave.
+        names: The parts of the path below it.
+
+    Raises:
+        BenchError: A name is not safe, or a link leads out of the folder.
+    """
+    try:
+        path = folder.joinpath(*map(safe_name, names))
+    except ValueError as error:
+        raise BenchError(f"{error}") from error
+    try:
+        within = path.parent.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError) as error:
+        raise BenchError(f"{path} can't be resolved: {error}") from error
+    if not within:
+        raise BenchError(f"{path} leads out of {folder} by a link")
+    return path
 
 
 def replace_file(path: Path, content: bytes) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from bench import Card, registry_path
+from bench import BenchError, Card, registry_path
 from bench.errors import StoreError
-from bench.files import SHIPPED_TOML, replace_file, writing
+from bench.files import SHIPPED_TOML, inside, is_safe_name, replace_file, writing
 
 
 def test_shipped_files_are_there() -> None:
@@ -46,3 +46,48 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Mon
 def test_other_errors_pass(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="mine"), writing(tmp_path):
         raise ValueError("mine")
+
+
+UNSAFE = [
+    "",
+    ".",
+    "..",
+    "../x",
+    "/x",
+    "a/b",
+    "a\\b",
+    ".x",
+    "-x",
+    "a b",
+    "a\nb",
+    "a\x1b",
+    "\u202ex",
+    "x\x00",
+    "x" * 201,
+]
+
+
+@pytest.mark.parametrize("name", UNSAFE)
+def test_an_unsafe_name_makes_no_path(tmp_path: Path, name: str) -> None:
+    assert not is_safe_name(name)
+    for names in ((name,), (name, "x"), ("x", name)):
+        with pytest.raises(BenchError, match="can't be a name") as caught:
+            inside(tmp_path, *names)
+        assert str(caught.value).isprintable()
+
+
+def test_a_safe_name_makes_a_path(tmp_path: Path) -> None:
+    for name in ("fd_dct", "table1", "diffusers:DDIMScheduler", "kid-subsets_50-0.5", "_x", "3d", "x" * 200):
+        assert inside(tmp_path, name) == tmp_path / name
+    assert inside(Path("results"), "a", "b.csv") == Path("results/a/b.csv")
+
+
+def test_a_link_does_not_lead_out_of_the_folder(tmp_path: Path) -> None:
+    folder, elsewhere = tmp_path / "folder", tmp_path / "elsewhere"
+    folder.mkdir()
+    elsewhere.mkdir()
+    (folder / "out").symlink_to(elsewhere)
+    with pytest.raises(BenchError, match="by a link"):
+        inside(folder, "out", "file")
+    (tmp_path / "linked").symlink_to(folder)
+    assert inside(tmp_path / "linked", "x", "file") == tmp_path / "linked" / "x" / "file"

@@ -162,8 +162,8 @@ def metrics_of(
     """Metrics of these names with these parameters; those with a parameter ``reference`` receive it.
 
     Raises:
-        BenchError: A metric or parameter is unknown, or a metric reads more than images, or has another, fixed
-            reference.
+        BenchError: A metric or parameter is unknown, or a metric reads more than images, or it has another,
+            fixed reference.
     """
     registry = context.registry
     for name in names:

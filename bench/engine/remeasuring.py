@@ -12,6 +12,7 @@ from typing import Literal
 from bench.engine.measuring import measure_batches, stored_batches, with_exact
 from bench.errors import BenchError, StoreError, did_you_mean
 from bench.events import Emit, MetricsDone, RunMeasuring, RunWaiting, silent
+from bench.files import inside
 from bench.metrics.context import MetricContext
 from bench.metrics.role import Metric
 from bench.plan.measured import has_metric
@@ -124,7 +125,7 @@ def _suite_plans(store: Store, suite: str) -> list[SuitePlan]:
     plans = store.read_suites(suite)
     if not plans:
         folder = store.root / "suites"
-        if list((folder / suite).glob("*.json")):
+        if list(inside(folder, suite).glob("*.json")):
             raise BenchError(
                 f"no plan of suite {suite!r} in {store.root} can be read: "
                 f"bench run --suite {suite} makes it again"

@@ -24,7 +24,7 @@ from bench.data.datasets import DATASETS, dataset_name
 from bench.data.sources import UnknownSourceError
 from bench.errors import BenchError, did_you_mean
 from bench.events import Advance
-from bench.files import replace_file
+from bench.files import inside, is_safe_name, replace_file
 from bench.metrics.features import Extractor, Rounding
 from bench.metrics.moments import Moments
 from bench.types import Array, JSONObject
@@ -62,7 +62,7 @@ class Reference:
 
 def dataset_file(dataset: str, extractor: Extractor) -> Path:
     """Where ``bench stats build`` puts a data set's statistics, and metrics look for them."""
-    return cache.root() / "stats" / f"{dataset}_{extractor.label}.npz"
+    return inside(cache.root() / "stats", f"{dataset}_{extractor.label}.npz")
 
 
 def find_statistics(name: str, extractor: Extractor, rounding: Rounding, context: MetricContext) -> Path:
@@ -77,9 +77,10 @@ def find_statistics(name: str, extractor: Extractor, rounding: Rounding, context
     if path.suffix == ".npz" and holds_statistics(path):
         return path
     dataset = dataset_name(name)
-    built = dataset_file(dataset or name, extractor)
-    if built.is_file():
-        return built
+    if is_safe_name(dataset or name):
+        built = dataset_file(dataset or name, extractor)
+        if built.is_file():
+            return built
     if dataset is None and path.exists():
         return _statistics_of_images(context.images(name), extractor, rounding, context)
     shipped = extractor.reference(dataset or name, context.emit)
@@ -128,7 +129,7 @@ def _statistics_of_images(
         "rounding": rounding,
     }
     digest = hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:16]
-    path = cache.root() / "stats" / f"images_{extractor.label}_{digest}.npz"
+    path = inside(cache.root() / "stats", f"images_{extractor.label}_{digest}.npz")
     if not path.is_file():
         phase = f"measuring the reference {images.name}"
         write_statistics(path, measure_images(images, extractor, rounding, context, phase))

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.errors import BenchError, did_you_mean
+from bench.files import safe_name
 from bench.metrics.role import Metric
 from bench.params import Plugin
 from bench.plugins.registry import Registry
@@ -48,4 +49,10 @@ def build_metrics(
 ) -> tuple[Metric, ...]:
     """The metrics of these names, each with the parameters that it has."""
     own = parameters_by_plugin(registry, "metric", names, parameters)
-    return tuple(build_plugin(registry, objects or {}, "metrics", name, own[name]) for name in names)
+    metrics = tuple(build_plugin(registry, objects or {}, "metrics", name, own[name]) for name in names)
+    for metric in metrics:
+        try:
+            safe_name(metric.label)
+        except ValueError as error:
+            raise BenchError(f"the label of metric {metric.name}: {error}") from error
+    return metrics

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import re
 import string
 from collections.abc import Mapping
 from typing import Any, Literal, TypedDict, cast
@@ -25,12 +24,15 @@ from typing import Any, Literal, TypedDict, cast
 from pydantic import BaseModel, ConfigDict, Field
 
 from bench.errors import BenchError, did_you_mean
+from bench.files import is_safe_name
+from bench.results.identity import SafeName
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _TAKEN = ("samples", "records", "logs", "images", "suites")
 """Folders of a store; a suite's tables are written beside them."""
 
 Layout = Literal["grid", "curve", "list"]
+LONGEST = 64
+"""Greatest length of a suite's name."""
 ROLES = ("task", "sde", "predictor", "corrector", "solver")
 STEPPED = ("steps", "label_scales")
 """What --steps-scale multiplies."""
@@ -94,7 +96,7 @@ class Suite(BaseModel):
     about: str = ""
     extends: str | None = None
     layout: Layout | None = None
-    x: str | None = None
+    x: SafeName | None = None
     published: str | None = None
     checkpoint: str | list[str] | None = None
     cells: list[CellGroup] = Field(default=[])
@@ -126,9 +128,10 @@ def resolve_suite(name: str, suites: Mapping[str, Suite]) -> Suite:
         names.append(current)
         chain.append(suites[current])
         current = suites[current].extends
-    if not _NAME.fullmatch(name) or name in _TAKEN:
+    if not is_safe_name(name) or len(name) > LONGEST or name in _TAKEN:
         raise BenchError(
-            f"a suite can't be called {name!r}: use letters, digits, - and _, and none of {', '.join(_TAKEN)}"
+            f"a suite can't be called {name!r}: use up to {LONGEST} letters, digits and _.:+=,@-, "
+            f"and none of {', '.join(_TAKEN)}"
         )
     merged: dict[str, Any] = {}
     cells: list[CellGroup] = []

@@ -16,6 +16,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import re
 from collections.abc import Mapping
 from importlib import metadata
 from typing import Any, Self
@@ -23,6 +24,7 @@ from typing import Any, Self
 import pluggy
 
 from bench.errors import BenchError, did_you_mean
+from bench.files import is_safe_name, safe_name
 from bench.params import Parameter
 from bench.plugins import hookspecs
 from bench.plugins.hookspecs import KINDS
@@ -145,6 +147,11 @@ class Registry:
         name = getattr(thing, "name", None)
         if not isinstance(name, str) or not name:
             raise TypeError(f"register_{kind} was given {thing!r}, which has no name")
+        try:
+            # family:<member> stands for names and is no part of a path
+            safe_name(re.sub(r":<\w+>$", ":member", name))
+        except ValueError as error:
+            raise TypeError(f"register_{kind}: {error}") from error
         if kind == "checkpoints":
             if not isinstance(thing, role):
                 raise TypeError(f"register_{kind} was given {thing!r}, which is not a bench.{role.__name__}")
@@ -217,7 +224,7 @@ class Registry:
         """
         entries = list(self.entries.get((kind, name), ()))
         family, colon, member = name.partition(":")
-        if not entries and colon and not member.startswith("<"):
+        if not entries and colon and not member.startswith("<") and is_safe_name(name):
             entries = [
                 dataclasses.replace(entry, name=name, thing=entry.thing.member(member))
                 for entry in self.of_kind(kind)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.errors import BenchError, did_you_mean
-from bench.files import replace_file
+from bench.files import inside, replace_file
 from bench.reporting.layouts import cost_layout, table_layout
 from bench.reporting.ranking import best_of_curves, best_of_rows, pareto_front, rank_agreements
 from bench.reporting.run_rows import RunRow, metric_records, run_rows
@@ -205,12 +205,13 @@ def write_table(table: Table, to: Path, *, plots: bool = True) -> Table:
     Raises:
         BenchError: The folder can't be written.
     """
-    folder = to / table.suite / table.name
+    folder = inside(to, table.suite, table.name)
     files: list[str] = []
 
     def write(name: str, content: bytes) -> None:
+        path = inside(to, table.suite, table.name, name)
         folder.mkdir(parents=True, exist_ok=True)
-        replace_file(folder / name, content)
+        replace_file(path, content)
         files.append(name)
 
     layout, costs = table_layout(table), cost_layout(table.cells)

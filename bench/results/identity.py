@@ -6,9 +6,10 @@ import hashlib
 import json
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from bench.errors import printable
+from bench.files import safe_name
 from bench.types import JSONObject
 
 Positive = Annotated[int, Field(ge=1)]
@@ -19,6 +20,8 @@ Value = Annotated[float, Field(ge=-1e150, le=1e150)]
 """The value of a metric; its square and sums of squares are finite."""
 Digest = Annotated[str, Field(pattern=r"^[0-9A-Za-z_-]{1,64}$")]
 """A hash that names a file or folder."""
+SafeName = Annotated[str, AfterValidator(safe_name)]
+"""A name that can be part of a path."""
 
 
 class Strict(BaseModel):
@@ -99,7 +102,7 @@ class PluginIdentity(Strict):
     ``provenance`` everything else that decides its numbers.
     """
 
-    name: str
+    name: SafeName
     parameters: dict[str, JsonValue] = {}
     distribution: str
     version: str
@@ -116,7 +119,7 @@ class CheckpointIdentity(Strict):
     a run on another one: it decides the levels at which the network is called.
     """
 
-    name: str
+    name: SafeName
     format: str
     shape: tuple[int, ...]
     data_range: tuple[float, float]

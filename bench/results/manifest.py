@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from bench.errors import BenchError
 from bench.params import slug
-from bench.results.identity import Digest, Natural, Positive, Stored, Strict
+from bench.results.identity import Digest, Natural, Positive, SafeName, Stored, Strict
 from bench.results.run_spec import IdentifiedRun, RunSpec, UnplannedRun
 
 if TYPE_CHECKING:
@@ -62,17 +62,17 @@ class SuitePlan(Stored):
     """
 
     schema_version: Literal[1] = 1
-    suite: str
-    name: str
+    suite: SafeName
+    name: SafeName
     about: str = ""
     layout: Literal["grid", "curve", "list"] = "list"
-    x: str | None = None
-    checkpoint: str
+    x: SafeName | None = None
+    checkpoint: SafeName
     samples: Positive
     batch_size: Positive
     steps_scale: float = 1.0
     precision: str
-    metrics: tuple[str, ...]
+    metrics: tuple[SafeName, ...]
     published: tuple[PublishedFigure, ...] = ()
     cells: tuple[PlannedRun, ...]
 
@@ -115,7 +115,7 @@ def suite_plans(
         if first is None:
             continue
         parts = [checkpoint, str(first.samples)]
-        parts += [slug(Path(first.data.name).stem)] if first.data is not None else []
+        parts += [slug(Path(first.data.name).stem)[:60]] if first.data is not None else []
         parts += [f"steps-x{scale:g}"] if scale != 1 else []
         parts += [first.precision] if first.precision != "fp32" else []
         parts += ["compiled"] if first.compile else []

@@ -6,7 +6,17 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue
 
-from bench.results.identity import Amount, Digest, Identity, Natural, Positive, Stored, Strict, Value
+from bench.results.identity import (
+    Amount,
+    Digest,
+    Identity,
+    Natural,
+    Positive,
+    SafeName,
+    Stored,
+    Strict,
+    Value,
+)
 
 
 class MetricRecord(Strict):
@@ -31,7 +41,7 @@ class MetricRecord(Strict):
         exact: The value that theory gives; None where it gives none.
     """
 
-    metric: str
+    metric: SafeName
     value: Value
     n: Natural
     error: Value | None = None
@@ -131,8 +141,8 @@ class Record(Stored):
     planned_nfe: Natural | None = None
     identity: Identity
     provenance: Provenance
-    metrics: dict[str, MetricRecord] = {}
-    exact: dict[str, Value] = {}
+    metrics: dict[SafeName, MetricRecord] = {}
+    exact: dict[SafeName, Value] = {}
     cost: Cost | None = None
     batches: tuple[BatchRecord, ...] = ()
     preview: str = ""

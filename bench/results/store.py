@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from bench.errors import BenchError
 from bench.events import Emit, Notice, silent
-from bench.files import replace_file, writing
+from bench.files import inside, is_safe_name, replace_file, writing
 from bench.results.manifest import SuitePlan
 from bench.results.record import BatchFacts, MetricRecord, Record
 
@@ -121,11 +121,12 @@ class Store:
             lock.release()
 
     def _lock_path(self, name: str) -> Path:
-        return self.root / "samples" / f".{name}.lock"
+        path = inside(self.root / "samples", name)
+        return path.with_name(f".{name}.lock")
 
     def batch_path(self, key: str, index: int, size: int) -> Path:
         """File of one batch of samples."""
-        return self.root / "samples" / key / f"{index:05d}-{size}.safetensors"
+        return inside(self.root / "samples", key, f"{index:05d}-{size}.safetensors")
 
     def write_batch(
         self, key: str, index: int, size: int, outputs: Mapping[str, Tensor], facts: BatchFacts
@@ -178,11 +179,11 @@ class Store:
         for index, size in batches:
             self.batch_path(key, index, size).unlink(missing_ok=True)
         with suppress(OSError):  # it holds batches of other sample counts, or another process removed it
-            (self.root / "samples" / key).rmdir()
+            inside(self.root / "samples", key).rmdir()
 
     def record_path(self, fingerprint: str) -> Path:
         """File of a run's record."""
-        return self.root / "records" / f"{fingerprint}.json"
+        return inside(self.root / "records", f"{fingerprint}.json")
 
     def write_record(self, record: Record) -> Path:
         """Write a record; the lock of its fingerprint must be held."""
@@ -192,6 +193,9 @@ class Store:
 
     def read_record(self, fingerprint: str) -> Record | None:
         """A run's record; None where it is missing. One that is damaged or of another version is reported."""
+        if not is_safe_name(f"{fingerprint}.json"):
+            self._report(f"{self.root / 'records'} has a file that can't be a record: {fingerprint!r}.json")
+            return None
         path = self.record_path(fingerprint)
         try:
             record = Record.from_json(path.read_bytes())
@@ -220,7 +224,7 @@ class Store:
 
     def suite_path(self, suite: str, name: str) -> Path:
         """File of a planned suite."""
-        return self.root / "suites" / suite / f"{name}.json"
+        return inside(self.root / "suites", suite, f"{name}.json")
 
     def write_suite(self, plan: SuitePlan) -> Path:
         """Write a planned suite, merged with the plan on disk (`SuitePlan.merged_with`).
@@ -245,12 +249,16 @@ class Store:
 
     def read_suites(self, suite: str) -> list[SuitePlan]:
         """The plans of a suite, sorted by name; a plan that can't be read is reported."""
-        plans = [self._read_suite(path) for path in sorted((self.root / "suites" / suite).glob("*.json"))]
+        folder = inside(self.root / "suites", suite)
+        plans = [self._read_suite(path) for path in sorted(folder.glob("*.json"))]
         return [plan for plan in plans if plan is not None]
 
     def _read_suite(self, path: Path) -> SuitePlan | None:
         try:
-            return SuitePlan.from_json(path.read_bytes())
+            plan = SuitePlan.from_json(path.read_bytes())
+            if (plan.suite, plan.name) == (path.parent.name, path.stem):
+                return plan
+            self._report(f"{path} is damaged (its name is another: {plan.suite}/{plan.name}): skipped")
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -262,14 +270,14 @@ class Store:
 
     def write_log(self, fingerprint: str, text: str) -> Path:
         """Write a failed run's log; its lock must be held."""
-        path = self.root / "logs" / f"{fingerprint}.log"
+        path = inside(self.root / "logs", f"{fingerprint}.log")
         # a path in a message may hold bytes that are not UTF-8
         _replace_locked(path, text.encode(errors="backslashreplace"))
         return path
 
     def write_image(self, fingerprint: str, png: bytes) -> Path:
         """Write a run's preview; its lock must be held."""
-        path = self.root / "images" / f"{fingerprint}.png"
+        path = inside(self.root / "images", f"{fingerprint}.png")
         _replace_locked(path, png)
         return path
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from bench.cli import main
 from bench.results.store import Store
 from tests.support.made_up import METRIC, fill, suite_plan
 from tests.support.tables import Table, table
@@ -72,3 +74,47 @@ def test_where_nothing_can_be_written_is_a_mistake(table: Table) -> None:
         assert "can't be written" in out
         assert len(out.splitlines()) == 1
     assert "is a file" in table("table1", "--out", "afile", status=2)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"name": "../../../outside"},
+        {"suite": "../../outside"},
+        {"metrics": ["../../../outside"]},
+        {"layout": "curve", "x": "/../../../outside"},
+        {"suite": "logs"},
+        {"name": "another"},
+    ],
+)
+def test_a_plan_in_the_results_writes_nothing_outside_its_folder(
+    table: Table, changes: dict[str, object]
+) -> None:
+    """Results are data: a plan with such a name is reported and skipped, by every command that reads it."""
+    store = Store(Path("deep/results"))
+    fill(store, suite_plan("nfe"))
+    plain = json.loads(store.suite_path("nfe", "made-up").read_bytes())
+    store.suite_path("nfe", "evil").write_text(json.dumps(plain | {"name": "evil"} | changes))
+    before = {path for path in Path().rglob("*") if "results/nfe" not in str(path)}
+    out = table("nfe", "--out", "deep/results")
+    assert "evil.json is damaged" in out
+    assert {path for path in Path().rglob("*") if "results/nfe" not in str(path)} == before
+    assert [path.name for path in Path("deep/results/nfe").iterdir()] == ["made-up"]
+
+
+@pytest.mark.usefixtures("table")
+@pytest.mark.parametrize("name", ["../nfe", "..", "/nfe", "a/../nfe"])
+@pytest.mark.parametrize(
+    "command",
+    [("table",), ("measure", "--metric", "fd_dct", "--suite"), ("compare", "nfe"), ("run", "--suite")],
+)
+def test_a_suite_that_is_no_name_is_one_line(
+    capsys: pytest.CaptureFixture[str], command: tuple[str, ...], name: str
+) -> None:
+    fill(Store(Path("results")), suite_plan("nfe"))
+    before = set(Path().rglob("*"))
+    with pytest.raises(SystemExit) as stop:
+        main([*command, name])
+    assert stop.value.code == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert set(Path().rglob("*")) == before

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench import BenchError
+from bench import BenchError, Metric, MetricContext, MetricState
 from bench.plan.building import build_metrics, build_plugin, parameters_by_plugin
 from tests.support.plugins import Still, installed
 
@@ -30,3 +30,18 @@ def test_an_object_keeps_its_parameters_under_those_given() -> None:
     assert built == Still(gain=1.5, moves=2)
     langevin = build_plugin(installed(), objects, "correctors", "langevin", {"snr": "0.2"})
     assert langevin.values()["snr"] == 0.2
+
+
+def test_a_label_that_makes_no_safe_path_is_refused() -> None:
+    class Escaping(Metric):
+        name = "escaping"
+        label = "../x"
+        inputs = ("images",)
+
+        def start(self, context: MetricContext) -> MetricState:
+            raise AssertionError
+
+    registry = installed().copy()
+    registry.add("metrics", Escaping, "tests", "1")
+    with pytest.raises(BenchError, match="the label of metric escaping: "):
+        build_metrics(registry, ["escaping"], {})

@@ -47,6 +47,21 @@ def test_a_hook_registers_a_predictor_with_its_distribution_and_parameters() -> 
     assert registry.names("correctors") == []
 
 
+@pytest.mark.parametrize("unsafe", ["../x", "/x", "a b", "x\x1b[2J", "x" * 201, "family:../x"])
+def test_a_name_that_makes_no_safe_path_is_refused_in_a_line(unsafe: str) -> None:
+    class Unsafe(Still):
+        name = unsafe
+
+    registry = empty_registry()
+    registry.load(hooks("predictors", Unsafe), "unsafe-sampler", "1")
+    assert registry.names("predictors") == []
+    (problem,) = registry.all_problems()
+    assert "can't be a name" in problem.message
+    assert problem.message.isprintable()
+    with pytest.raises(BenchError, match="can't be a name"):
+        registry.add("predictors", Unsafe, "unsafe-sampler", "1")
+
+
 def test_a_name_of_two_distributions_is_an_error_that_names_both_and_harms_nothing_else() -> None:
     class Other(Nameless):
         name = "other"

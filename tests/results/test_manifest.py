@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -93,3 +94,17 @@ def test_published_figures_need_their_columns(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(BenchError, match=message):
             read_published(path)
+
+
+@pytest.mark.parametrize("key", ["suite", "name", "x", "checkpoint", "metrics", "fingerprint"])
+@pytest.mark.parametrize("name", ["../x", "/tmp/x", "..", "", "a\x1b[2J"])
+def test_a_name_that_makes_no_safe_path_is_refused_in_a_line(key: str, name: str) -> None:
+    plain = json.loads(plan(planned("c", 0)).to_json())
+    if key == "fingerprint":
+        plain["cells"][0][key] = name
+    else:
+        plain[key] = [name] if key == "metrics" else name
+    with pytest.raises(ValueError, match=key) as caught:
+        SuitePlan.from_json(json.dumps(plain).encode())
+    assert "can't be a name" in str(caught.value)
+    assert str(caught.value).isprintable()

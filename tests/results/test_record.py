@@ -70,3 +70,23 @@ def test_files_of_one_name_with_different_images_are_two_cells() -> None:
     )
     assert first.cell != second.cell
     assert first.cell == record(seed=1, identity=identity(seed=1, data=first.identity.data)).cell
+
+
+@pytest.mark.parametrize("key", ["fingerprint", "key", "metrics", "exact", "metric", "checkpoint", "plugin"])
+def test_a_name_that_makes_no_safe_path_is_refused_in_a_line(key: str) -> None:
+    plain = json.loads(record().to_json())
+    label, metric = next(iter(plain["metrics"].items()))
+    if key == "metrics":
+        plain[key] = {"../x": metric}
+    elif key == "exact":
+        plain[key] = {"../x": 1.0}
+    elif key == "metric":
+        plain["metrics"][label]["metric"] = "../x"
+    elif key == "checkpoint":
+        plain["identity"]["checkpoint"]["name"] = "../x"
+    elif key == "plugin":
+        plain["identity"]["predictor"]["name"] = "../x"
+    else:
+        plain[key] = "../x"
+    with pytest.raises(ValueError, match="can't be a name"):
+        Record.from_json(json.dumps(plain).encode())

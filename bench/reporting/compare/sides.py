@@ -11,6 +11,7 @@ from typing import Literal
 
 from bench.errors import BenchError, did_you_mean
 from bench.events import Event, Notice
+from bench.files import inside, is_safe_name
 from bench.reporting.basis import Basis
 from bench.reporting.compare.pairing import Run, RunBatch, RunValue, Side
 from bench.results.record import Record
@@ -41,7 +42,7 @@ def read_side(source: str, out: Path) -> Side:
         runs = _runs_of_csv(path, notes)
     elif (path / "records").is_dir():
         runs = [run_of(record) for record in _store(path, notes).records()]
-    elif suite and (out / "suites" / suite).is_dir():
+    elif is_safe_name(suite) and inside(out / "suites", suite).is_dir():
         runs = _runs_of_suite(source, store, notes)
     elif re.fullmatch("[0-9a-f]{4,}", source):
         runs = _runs_of_fingerprint(source, store)
