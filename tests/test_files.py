@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from bench import Card, registry_path
-from bench.errors import StoreError
-from bench.files import SHIPPED_TOML, replace_file, writing
+from bench.errors import BenchError, StoreError
+from bench.files import SHIPPED_TOML, check_regular, locking, read_file, replace_file, writing
 
 
 def test_shipped_files_are_there() -> None:
@@ -46,3 +46,26 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Mon
 def test_other_errors_pass(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="mine"), writing(tmp_path):
         raise ValueError("mine")
+
+
+def test_only_regular_files_are_read(tmp_path: Path) -> None:
+    whole, fifo = tmp_path / "whole", tmp_path / "fifo"
+    whole.write_bytes(b"content")
+    assert read_file(whole) == b"content"
+    os.mkfifo(fifo)
+    for path, kind in ((fifo, "FIFO"), (tmp_path, "folder"), (Path(os.devnull), "device")):
+        with pytest.raises(OSError, match=f"it is a {kind}, not a file"):
+            read_file(path)
+    with pytest.raises(FileNotFoundError):
+        check_regular(tmp_path / "none")
+
+
+def test_a_file_system_without_locks_is_named(tmp_path: Path) -> None:
+    for number in (errno.ENOLCK, errno.EOPNOTSUPP):
+        with (
+            pytest.raises(BenchError, match=r"can't hold file locks \(.*\): go elsewhere"),
+            locking(tmp_path / "lock", "go elsewhere"),
+        ):
+            raise OSError(number, "")
+    with pytest.raises(StoreError, match="lock could not be written"), locking(tmp_path / "lock", ""):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
