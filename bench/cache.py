@@ -15,6 +15,10 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bench.errors import BenchError
+from bench.files import check_regular, read_file
+
+LOCK_REMEDY = "set BENCH_CACHE to a folder on a local disk"
+"""What helps where the cache folder can't hold file locks."""
 
 MANIFEST = "installed.json"
 """Name of the file that holds what was installed, its source, sizes and hashes."""
@@ -92,7 +96,7 @@ def manifest(name: str) -> Manifest | None:
     """What is installed under that name; None for nothing. `BenchError` where its manifest is unreadable."""
     path = folder(name) / MANIFEST
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(read_file(path))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
@@ -151,6 +155,7 @@ def is_web_page(path: Path) -> bool:
         Whether it begins as HTML does; False where it can't be read.
     """
     try:
+        check_regular(path)
         with path.open("rb") as file:
             start = file.read(1024)
     except OSError:
@@ -161,6 +166,7 @@ def is_web_page(path: Path) -> bool:
 
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal; always computed anew."""
+    check_regular(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

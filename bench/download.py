@@ -19,6 +19,7 @@ import urllib3
 from bench import cache
 from bench.errors import BenchError
 from bench.events import Advance, Emit, Notice, silent
+from bench.files import locking, read_file
 
 CHUNK = 1 << 16
 """Bytes per read; a cut connection loses no more than these."""
@@ -57,7 +58,7 @@ class _Part:
 
     def note(self) -> dict[str, Any]:
         try:
-            content = json.loads(self.note_path.read_text())
+            content = json.loads(read_file(self.note_path))
         except (OSError, ValueError):
             return {}
         return content if isinstance(content, dict) else {}
@@ -133,7 +134,10 @@ def fetch_once(url: str, target: Path, emit: Emit = silent, sha256_start: str = 
     with writing(target):
         for path in (partial, lock, target):
             path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(lock):
+    held = FileLock(lock)
+    with locking(lock, cache.LOCK_REMEDY):
+        held.acquire()
+    try:
         if target.is_file():
             return
         fetch(url, partial, None, None, emit)
@@ -143,6 +147,8 @@ def fetch_once(url: str, target: Path, emit: Emit = silent, sha256_start: str = 
         with writing(target):
             partial.replace(target)
         forget(partial)
+    finally:
+        held.release()
 
 
 def forget(target: Path) -> None:

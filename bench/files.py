@@ -3,9 +3,11 @@ of names, and the atomic replacement of a file."""
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -84,6 +86,22 @@ def inside(folder: Path, *names: str) -> Path:
     return path
 
 
+def check_regular(path: Path) -> None:
+    """Raise `OSError` for a folder, FIFO, socket or device: opening a FIFO would wait for its other end."""
+    mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, "it is a folder, not a file", str(path))
+    if not stat.S_ISREG(mode):
+        kind = "FIFO" if stat.S_ISFIFO(mode) else "socket" if stat.S_ISSOCK(mode) else "device"
+        raise OSError(errno.EINVAL, f"it is a {kind}, not a file", str(path))
+
+
+def read_file(path: Path) -> bytes:
+    """The content of a regular file; `OSError` where it is none, or can't be read."""
+    check_regular(path)
+    return path.read_bytes()
+
+
 def replace_file(path: Path, content: bytes) -> None:
     """Replace a file atomically: write beside it, sync, rename.
 
@@ -115,4 +133,19 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        raise StoreError(error.errno, f"{error.strerror}: {path} could not be written") from error
+
+
+_NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS}
+
+
+@contextmanager
+def locking(path: Path, remedy: str) -> Iterator[None]:
+    """As `writing`, for a lock file; `BenchError` with the remedy where the file system has no file locks."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NO_LOCKS:
+            reason = os.strerror(error.errno)
+            raise BenchError(f"{path.parent} can't hold file locks ({reason}): {remedy}") from error
         raise StoreError(error.errno, f"{error.strerror}: {path} could not be written") from error

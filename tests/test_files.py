@@ -10,7 +10,16 @@ import pytest
 
 from bench import BenchError, Card, registry_path
 from bench.errors import StoreError
-from bench.files import SHIPPED_TOML, inside, is_safe_name, replace_file, writing
+from bench.files import (
+    SHIPPED_TOML,
+    check_regular,
+    inside,
+    is_safe_name,
+    locking,
+    read_file,
+    replace_file,
+    writing,
+)
 
 
 def test_shipped_files_are_there() -> None:
@@ -91,3 +100,26 @@ def test_a_link_does_not_lead_out_of_the_folder(tmp_path: Path) -> None:
         inside(folder, "out", "file")
     (tmp_path / "linked").symlink_to(folder)
     assert inside(tmp_path / "linked", "x", "file") == tmp_path / "linked" / "x" / "file"
+
+
+def test_only_regular_files_are_read(tmp_path: Path) -> None:
+    whole, fifo = tmp_path / "whole", tmp_path / "fifo"
+    whole.write_bytes(b"content")
+    assert read_file(whole) == b"content"
+    os.mkfifo(fifo)
+    for path, kind in ((fifo, "FIFO"), (tmp_path, "folder"), (Path(os.devnull), "device")):
+        with pytest.raises(OSError, match=f"it is a {kind}, not a file"):
+            read_file(path)
+    with pytest.raises(FileNotFoundError):
+        check_regular(tmp_path / "none")
+
+
+def test_a_file_system_without_locks_is_named(tmp_path: Path) -> None:
+    for number in (errno.ENOLCK, errno.EOPNOTSUPP):
+        with (
+            pytest.raises(BenchError, match=r"can't hold file locks \(.*\): go elsewhere"),
+            locking(tmp_path / "lock", "go elsewhere"),
+        ):
+            raise OSError(number, "")
+    with pytest.raises(StoreError, match="lock could not be written"), locking(tmp_path / "lock", ""):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PrivateAttr, Val
 
 from bench import cache
 from bench.errors import BenchError, did_you_mean, first_problem
+from bench.files import read_file
 from bench.types import JSONObject
 
 EXACT = ("gaussian", "mixture")
@@ -310,7 +311,7 @@ _Model = TypeVar("_Model", bound=BaseModel)
 def _parse(path: Path, kind: type[_Model]) -> _Model:
     """The content of a TOML file as a model."""
     try:
-        return kind.model_validate(tomllib.loads(path.read_text()))
+        return kind.model_validate(tomllib.loads(read_file(path).decode()))
     except ValidationError as error:
         raise _UnreadableError(first_problem(error)) from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

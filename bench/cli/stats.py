@@ -133,7 +133,7 @@ def show_command(file: Path, as_json: bool) -> None:
     from bench.metrics.reference import read_any_statistics
 
     path = file.expanduser()
-    if not path.is_file():
+    if not path.exists():
         raise BenchError(f"there is no {path}: bench stats build makes statistics")
     statistics = read_any_statistics(path)
     facts = {

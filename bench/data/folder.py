@@ -18,6 +18,7 @@ from bench.data.images import Images
 from bench.data.pixels import Bytes, as_floats
 from bench.errors import BenchError
 from bench.events import Advance, Emit
+from bench.files import read_file
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -130,7 +131,7 @@ def _identity(folder: Path) -> tuple[int, int]:
 
 def _read(file: Path) -> bytes:
     try:
-        return file.read_bytes()
+        return read_file(file)
     except OSError as error:
         raise BenchError(f"{file} can't be read: {error.strerror}") from error
 

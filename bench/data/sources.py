@@ -52,6 +52,8 @@ def open_images(name: str, batch: int = 250, emit: Emit = silent, sources: str =
         if path.suffix.lower() in SUFFIXES:
             raise UnknownSourceError(f"{name} is one image: give the folder that holds them all")
         raise UnknownSourceError(f"{name} is no source of images: give {sources}")
+    if path.exists():
+        raise UnknownSourceError(f"{name} is neither a file nor a folder: give {sources}")
     if name.lower() in GRAY:
         colored = ", ".join(DATASETS)
         raise UnknownSourceError(f"{name} is gray: only data sets of color images are read ({colored})")

@@ -24,7 +24,7 @@ from bench.data.datasets import DATASETS, dataset_name
 from bench.data.sources import UnknownSourceError
 from bench.errors import BenchError, did_you_mean
 from bench.events import Advance
-from bench.files import inside, is_safe_name, replace_file
+from bench.files import check_regular, inside, is_safe_name, replace_file
 from bench.metrics.features import Extractor, Rounding
 from bench.metrics.moments import Moments
 from bench.types import Array, JSONObject
@@ -72,7 +72,7 @@ def find_statistics(name: str, extractor: Extractor, rounding: Rounding, context
     images, which are measured and kept in the cache under the hash of everything that decides the result.
     """
     path = Path(name).expanduser()
-    if path.suffix == ".npz" and not path.is_file():
+    if path.suffix == ".npz" and not path.exists():
         raise BenchError(f"reference {name}: there is no such file")
     if path.suffix == ".npz" and holds_statistics(path):
         return path
@@ -171,6 +171,7 @@ def measure_images(
 def holds_statistics(path: Path) -> bool:
     """Whether an ``.npz`` is read as statistics: it has a mean and a covariance, or is damaged."""
     try:
+        check_regular(path)
         with ZipFile(path) as archive:
             return {"mu.npy", "sigma.npy"} <= set(archive.namelist())
     except (OSError, BadZipFile):
@@ -194,6 +195,7 @@ def read_statistics(path: Path, extractor: Extractor) -> Reference:
 def read_any_statistics(path: Path) -> Reference:
     """The statistics in a file, whatever their extractor; `BenchError` where they are damaged."""
     try:
+        check_regular(path)
         with np.load(path, allow_pickle=False) as archive:
             names = set(archive.files)
             if not {"mu", "sigma"} <= names:

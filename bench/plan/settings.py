@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from bench.diffusion.grid import GridKind
 from bench.diffusion.sampler import Denoise, Order
 from bench.errors import BenchError, did_you_mean, first_problem
-from bench.files import REGISTRY, SHIPPED_TOML
+from bench.files import REGISTRY, SHIPPED_TOML, read_file
 from bench.plan.suites import CellGroup, Suite
 from bench.types import Precision
 
@@ -77,7 +77,7 @@ class _File(BaseModel):
 def _read(path: Path) -> _File:
     """A bench.toml, checked key by key so that an error names the table it is in."""
     try:
-        raw = tomllib.loads(path.read_text())
+        raw = tomllib.loads(read_file(path).decode())
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise BenchError(f"{path}: {error}") from error
     tables: list[tuple[str, Any, type[BaseModel]]] = [
@@ -150,7 +150,7 @@ def _published(toml: Path, suite: str, name: str | None) -> str | None:
 def _files(folder: Path | None) -> list[Path]:
     """The shipped bench.toml and the folder's own, if there is one."""
     own = (folder or Path.cwd()) / "bench.toml"
-    return [SHIPPED_TOML] + ([own] if own.is_file() and own.resolve() != SHIPPED_TOML.resolve() else [])
+    return [SHIPPED_TOML] + ([own] if own.exists() and own.resolve() != SHIPPED_TOML.resolve() else [])
 
 
 def _validate(values: Mapping[str, Any], prefix: str = "") -> Settings:

@@ -15,6 +15,7 @@ from bench.data.datasets import dataset_name
 from bench.data.images import Images
 from bench.errors import BenchError
 from bench.events import Advance, Emit, silent
+from bench.files import read_file
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,7 +47,7 @@ def open_images(name: str, batch: int = 250, results: Path = Path("results"), em
     if name and dataset_name(name) is None:
         if (path / "records").is_dir():
             return RunImages(name, *_only_record(path), batch)
-        if path.is_file() and path.suffix == ".json":
+        if path.exists() and not path.is_dir() and path.suffix == ".json":
             return RunImages(name, *_record_file(path), batch)
         if not path.exists() and re.fullmatch("[0-9a-f]{4,}", name) and (results / "records").is_dir():
             return RunImages(name, *_recorded(name, results), batch)
@@ -111,7 +112,7 @@ def _record_file(path: Path) -> tuple[Store, Record]:
     from bench.results.record import Record
 
     try:
-        record = Record.from_json(path.read_bytes())
+        record = Record.from_json(read_file(path))
     except (OSError, ValueError) as error:
         raise BenchError(f"{path} is not a record of bench run, or can't be read: {error}") from error
     return _reader(path.resolve().parent.parent), record

@@ -67,6 +67,11 @@ def _plans(suite: str, store: Store, name: str | None) -> list[SuitePlan]:
     plans = store.read_suites(suite)
     if not plans:
         folder = store.root / "suites"
+        if list((folder / suite).glob("*.json")):
+            raise BenchError(
+                f"no plan of suite {suite!r} in {store.root} can be read: "
+                f"bench run --suite {suite} makes it again"
+            )
         suites = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
         known = did_you_mean(suite, suites) if suites else ""
         raise BenchError(

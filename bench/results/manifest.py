@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from bench.errors import BenchError
+from bench.files import check_regular
 from bench.params import slug
 from bench.results.identity import Digest, Natural, Positive, SafeName, Stored, Strict
 from bench.results.run_spec import IdentifiedRun, RunSpec, UnplannedRun
@@ -155,6 +156,7 @@ def _planned_run(place: Place, spec: IdentifiedRun) -> PlannedRun:
 def read_published(path: Path) -> list[PublishedFigure]:
     """Published figures of a CSV with the columns of `PUBLISHED`; ``std`` may be empty."""
     try:
+        check_regular(path)
         with path.open(newline="") as handle:
             rows = list(csv.DictReader(handle))
         for row in rows:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from bench.errors import BenchError
 from bench.events import Emit, Notice, silent
-from bench.files import inside, is_safe_name, replace_file, writing
+from bench.files import check_regular, inside, is_safe_name, locking, read_file, replace_file, writing
 from bench.results.manifest import SuitePlan
 from bench.results.record import BatchFacts, MetricRecord, Record
 
@@ -40,6 +40,9 @@ COLUMNS = (
     "device", "precision", "compile", "torch", "created", "commit", "dirty", "reason",
 )
 # fmt: on
+
+
+_LOCK_REMEDY = "choose a folder on a local disk by --out"
 
 
 class Lock:
@@ -111,7 +114,7 @@ class Store:
         if not _acquire_now(lock):
             if on_wait is not None:
                 on_wait()
-            with writing(Path(lock.lock_file)):
+            with locking(Path(lock.lock_file), _LOCK_REMEDY):
                 lock.acquire()
         try:
             yield
@@ -159,6 +162,7 @@ class Store:
 
         path = self.batch_path(key, index, size)
         try:
+            check_regular(path)
             with safe_open(path, framework="pt") as handle:
                 outputs: dict[str, Tensor] = {name: handle.get_tensor(name) for name in sorted(handle.keys())}
                 metadata = handle.metadata()
@@ -166,6 +170,9 @@ class Store:
             if sizes == {size} and metadata["crc32"] == _checksum(outputs, metadata["facts"]):
                 return outputs, BatchFacts.model_validate_json(metadata["facts"])
         except FileNotFoundError:
+            return None
+        except OSError as error:
+            self._report(f"{path} can't be read: {error.strerror or error}")
             return None
         except (SafetensorError, KeyError, TypeError, ValueError):
             pass
@@ -198,7 +205,7 @@ class Store:
             return None
         path = self.record_path(fingerprint)
         try:
-            record = Record.from_json(path.read_bytes())
+            record = Record.from_json(read_file(path))
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -255,7 +262,7 @@ class Store:
 
     def _read_suite(self, path: Path) -> SuitePlan | None:
         try:
-            plan = SuitePlan.from_json(path.read_bytes())
+            plan = SuitePlan.from_json(read_file(path))
             if (plan.suite, plan.name) == (path.parent.name, path.stem):
                 return plan
             self._report(f"{path} is damaged (its name is another: {plan.suite}/{plan.name}): skipped")
@@ -341,7 +348,7 @@ def _acquire_now(lock: BaseFileLock) -> bool:
     """Whether the lock was free and is now held; `StoreError` where its file can't be created."""
     from filelock import Timeout
 
-    with writing(Path(lock.lock_file)):
+    with locking(Path(lock.lock_file), _LOCK_REMEDY):
         try:
             lock.acquire(timeout=0)
         except Timeout:

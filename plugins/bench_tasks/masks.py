@@ -59,6 +59,8 @@ def _file(mask: str) -> Path | None:
 
 
 def _bytes(path: Path) -> bytes:
+    if path.exists() and not path.is_file():  # opening a FIFO would wait for its other end
+        raise BenchError(f"the mask {path} can't be read: it is not a file")
     try:
         return path.read_bytes()
     except OSError as error:

@@ -58,6 +58,10 @@ def _deep(depth: int) -> object:
     return value
 
 
+ODD_METRICS: list[object] = [[], "fd", {"fd_dct": 1.0}, {"fd_dct": {}}]
+ODD_COSTS: list[object] = [[], {"nfe": 1}, "much"]
+ODD_CELLS: list[object] = [{}, [1], [{}], "all"]
+
 # each edit is sealed with a right checksum, as another version of the program would do
 EDITS: list[Edit] = [
     *(
@@ -66,8 +70,8 @@ EDITS: list[Edit] = [
     ),
     _without("identity", "checkpoint"),
     *(_with(value, "samples") for value in (0, -4, "4", 4.5, 10**50, None, True)),
-    *(_with(value, "metrics") for value in ([], "fd", {"fd_dct": 1.0}, {"fd_dct": {}})),
-    *(_with(value, "cost") for value in ([], {"nfe": 1}, "much")),
+    *(_with(value, "metrics") for value in ODD_METRICS),
+    *(_with(value, "cost") for value in ODD_COSTS),
     *(_with(value, "cost", "seconds") for value in (-1.0, 1e300, "1")),
     _with(0.0, "cost", "samples_per_second"),
     *(_with(value, "metrics", "fd_dct", "value") for value in (1e308, -1e308, "1", None)),
@@ -192,7 +196,7 @@ def test_an_edited_value_is_reported(call: Callable[..., str]) -> None:
 
 PLAN_EDITS: list[Edit] = [
     *(_without(key) for key in ("suite", "name", "samples", "metrics", "cells", "schema_version")),
-    *(_with(value, "cells") for value in ({}, [1], [{}], "all")),
+    *(_with(value, "cells") for value in ODD_CELLS),
     *(_with(value, "samples") for value in (0, "4", 10**400)),
     _with("cube", "layout"),
     _with("1", "steps_scale"),

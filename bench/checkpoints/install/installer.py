@@ -26,6 +26,7 @@ from bench.checkpoints.resolve import own_sde, reader_of
 from bench.download import SizeMismatchError, fetch, forget, is_full, sync, writing
 from bench.errors import BenchError, printable
 from bench.events import Emit, Notice, Working, silent
+from bench.files import check_regular
 
 if TYPE_CHECKING:
     from bench.diffusion.sde import SDE
@@ -134,6 +135,7 @@ def import_files(card: Card, path: Path, registry: Registry, emit: Emit = silent
         for name, source in sources.items():
             emit(Working(f"copying {labels[name]}"))
             try:
+                check_regular(source)
                 handle = source.open("rb")
             except OSError as error:
                 raise BenchError(f"{labels[name]} can't be read: {error.strerror}") from error

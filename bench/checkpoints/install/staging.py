@@ -18,6 +18,7 @@ from pathlib import Path
 from bench import cache
 from bench.download import sync, writing
 from bench.events import Emit, Notice
+from bench.files import locking
 
 
 @contextmanager
@@ -28,7 +29,8 @@ def exclusive(name: str, emit: Emit) -> Iterator[Path]:
     path = _lock_path(name)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path)
+    lock = FileLock(path)
+    with locking(path, cache.LOCK_REMEDY):
         try:
             lock.acquire(timeout=0)
         except Timeout:

@@ -11,7 +11,7 @@ from typing import Literal
 
 from bench.errors import BenchError, did_you_mean
 from bench.events import Event, Notice
-from bench.files import inside, is_safe_name
+from bench.files import check_regular, inside, is_safe_name, read_file
 from bench.reporting.basis import Basis
 from bench.reporting.compare.pairing import Run, RunBatch, RunValue, Side
 from bench.results.record import Record
@@ -94,7 +94,7 @@ def _side(name: str, runs: Iterable[Run], notes: list[str]) -> Side:
 
 def _read_record(path: Path) -> Record:
     try:
-        return Record.from_json(path.read_bytes())
+        return Record.from_json(read_file(path))
     except FileNotFoundError as error:
         raise BenchError(f"there is no {path}") from error
     except (OSError, ValueError) as error:
@@ -132,6 +132,7 @@ def run_of(record: Record) -> Run:
 def _runs_of_csv(path: Path, notes: list[str]) -> list[Run]:
     """Runs of a tidy table: a row per run and metric."""
     try:
+        check_regular(path)
         with path.open(newline="", encoding="utf-8") as handle:
             reader = csv.DictReader(handle)
             missing = [name for name in NEEDED if name not in (reader.fieldnames or ())]
