@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, TypedDict
 import numpy as np
 import pandas as pd
 
+from bench.errors import BenchError
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
@@ -21,6 +23,14 @@ if TYPE_CHECKING:
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
 MARKERS = "osD^vP*X"
+LEGEND, PANELS, TICKS = 80, 12, 20
+"""Greatest number of names in a legend, of panels side by side, and of names at an axis."""
+TICK_TEXT, TICK_LINES = 50, 6
+"""Characters that fit side by side below a panel, and the greatest number of lines of a tick's label."""
+NAME = 56
+"""Greatest number of characters of a name above or beside a panel."""
+MARGINS = 2.0
+"""Inches above and below the panels that a figure's usual height leaves."""
 DASHES: tuple[Any, ...] = ("-", (0, (4, 2)), (0, (1, 1.5)), (0, (5, 1, 1, 1)))
 STYLE: Any = {
     "font.size": 9,
@@ -103,6 +113,7 @@ def value_axis(axes: Axes, cells: pd.DataFrame, metric: str) -> None:
     values = cells["mean"].dropna()
     if len(values) and (values > 0).all():
         axes.set_yscale("log")
+        _log_limits(axes, cells[["mean", "exact"]])
         axes.yaxis.set_major_formatter(FuncFormatter(_plain))
         axes.yaxis.set_minor_formatter(_between(axes.yaxis))
         axes.set_ylabel(metric)
@@ -112,6 +123,13 @@ def value_axis(axes: Axes, cells: pd.DataFrame, metric: str) -> None:
     axes.set_yscale("symlog", linthresh=width)
     axes.yaxis.set_major_formatter(FuncFormatter(_plain))
     axes.set_ylabel(f"{metric} (linear below {width:g})")
+
+
+def _log_limits(axes: Axes, frame: pd.DataFrame) -> None:
+    """Limits of a log axis around a lone value, for which matplotlib finds none."""
+    values = np.unique(frame.to_numpy()[frame.notna().to_numpy()])
+    if len(values) == 1 and values[0] > 0:
+        axes.set_ylim(values[0] / 2, values[0] * 2)
 
 
 def _plain(value: float, place: int | None = None) -> str:
@@ -147,6 +165,7 @@ def curve(cells: pd.DataFrame, x: str, label: str, metric: str, heading: str, qu
     with mpl.rc_context(STYLE):
         cells = cells[cells["mean"].notna()]
         sdes = list(dict.fromkeys(cells["sde"]))
+        _check_panels(sdes)
         rows = list(dict.fromkeys(cells["row"]))
         both = bool(quantity) and bool(cells["published"].notna().any())
         width = 1.4 + 4.6 * len(sdes)
@@ -156,7 +175,7 @@ def curve(cells: pd.DataFrame, x: str, label: str, metric: str, heading: str, qu
         panels = figure.subplots(
             1 + both, len(sdes), sharex=both, sharey="row", squeeze=False, gridspec_kw=shape
         )
-        value_axis(panels[0, 0], cells, metric)
+        value_axis(panels[0, 0], cells, _short(metric, NAME))
         shade = 0.13 * min(1.0, 4 / len(rows)) if rows else 0.0
         extra: dict[str, Any] = {}
         for j, (axes, sde) in enumerate(zip(panels[0], sdes, strict=True)):
@@ -176,11 +195,11 @@ def curve(cells: pd.DataFrame, x: str, label: str, metric: str, heading: str, qu
                     front[x], front["mean"], where="post", color="#888888", linewidth=4, alpha=0.35, zorder=0
                 )
                 extra["Pareto front"] = drawn
-            axes.set_title(sde, fontsize=10)
+            axes.set_title(_short(sde, NAME), fontsize=10)
             if axes.get_yscale() == "log":  # a band that reaches zero would stretch the axis without end
                 values = cells[["mean", "exact"]].to_numpy()
                 axes.set_ylim(bottom=max(axes.get_ylim()[0], 0.5 * float(np.nanmin(values[values > 0]))))
-            panels[-1, j].set_xlabel(label)
+            panels[-1, j].set_xlabel(_short(label, NAME))
             if both:
                 _published(panels[1, j], panel, x, look, f"published {quantity}" if j == 0 else "")
         _arrange(figure, heading, _entries(look) | extra)
@@ -232,30 +251,75 @@ def _entries(look: Mapping[str, Style]) -> dict[str, Any]:
     return entries
 
 
-def _arrange(figure: Figure, heading: str, entries: Mapping[str, Any]) -> None:
-    """Heading above, legend below, and the panels between them.
+def _arrange(figure: Figure, heading: str, entries: Mapping[str, Any], ticks: int = 1) -> None:
+    """Heading above, legend below, and the panels between them; a long legend makes the figure higher.
 
     The sizes are computed in inches: matplotlib's search for a layout takes as long as the drawing.
+    ``ticks`` is the number of text lines at the lower axes' ticks.
     """
     import textwrap
 
     width, height = figure.get_size_inches()
-    names = list(entries)
+    names = [_short(name, int((width - 0.9) / 0.075)) for name in entries]
+    handles = list(entries.values())
+    if len(names) > LEGEND:
+        more = len(names) - LEGEND
+        names, handles = [*names[:LEGEND], f"… and {more} more"], [*handles[:LEGEND], _no_line()]
     # a letter is 0.075 inches wide, a legend line 0.7
-    columns = int(width / (0.7 + 0.075 * max(map(len, names))))
+    columns = int(width / (0.7 + 0.075 * max(map(len, names), default=0)))
     columns = max(1, min(len(names), 5, columns))
-    lines = textwrap.wrap(heading, int(width * 13))
+    lines = textwrap.wrap(_short(heading, int(width * 13) * 4), int(width * 13))
+    legend_lines = -(-len(names) // columns)
+    above, below = 0.32 + 0.15 * len(lines), 0.72 + 0.175 * legend_lines + 0.14 * max(ticks - 2, 0)
+    # what does not fit in the usual margins is added, so that the panels keep their size
+    height += max(0.0, above + below - MARGINS)
+    figure.set_size_inches(width, height)
     figure.suptitle("\n".join(lines), fontsize=9, y=1 - 0.06 / height, va="top")
-    lines_drawn = [entries[name] for name in names]
-    figure.legend(lines_drawn, names, loc="lower center", ncols=columns, handlelength=3.2)
+    figure.legend(handles, names, loc="lower center", ncols=columns, handlelength=3.2)
     figure.subplots_adjust(
         left=0.85 / width,
         right=1 - 0.12 / width,
-        top=1 - (0.32 + 0.15 * len(lines)) / height,
-        bottom=(0.72 + 0.175 * -(-len(names) // columns)) / height,
+        top=1 - above / height,
+        bottom=below / height,
         wspace=0.06,
         hspace=0.08,
     )
+
+
+def _short(name: str, most: int) -> str:
+    """The name, cut in its middle to ``most`` characters: names of one table often differ at their ends."""
+    if len(name) <= most:
+        return name
+    head = (most - 1) // 2
+    return f"{name[:head]}…{name[len(name) - (most - 1 - head) :]}"
+
+
+def _no_line() -> Any:
+    """The handle of a legend's text without a line."""
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], linestyle="none")
+
+
+def _check_panels(sdes: list[str]) -> None:
+    """`BenchError` where a figure would be too wide to be read or drawn."""
+    if not sdes:
+        raise BenchError("no cell has a value")
+    if len(sdes) > PANELS:
+        raise BenchError(f"{len(sdes)} SDEs are more panels than the {PANELS} that a picture holds")
+
+
+def _tick_labels(columns: list[str]) -> list[str]:
+    """Names of columns, a word per line, cut to what fits below the axes."""
+    import textwrap
+
+    most = max(8, TICK_TEXT // min(len(columns), TICKS))
+    labels = []
+    for column in columns:
+        words = [line for word in column.split() for line in textwrap.wrap(word, most)]
+        words = words if len(words) <= TICK_LINES else [*words[: TICK_LINES - 1], "…"]
+        labels.append("\n".join(words))
+    return labels
 
 
 def grid(cells: pd.DataFrame, metric: str, quantity: str, heading: str) -> Figure:
@@ -265,27 +329,32 @@ def grid(cells: pd.DataFrame, metric: str, quantity: str, heading: str) -> Figur
 
     with mpl.rc_context(STYLE):
         sdes = list(dict.fromkeys(cells.loc[cells["mean"].notna(), "sde"]))
+        _check_panels(sdes)
         columns = list(dict.fromkeys(cells["column"]))
+        labels = _tick_labels(columns)
         look = styles(list(dict.fromkeys(cells["row"])))
         both = bool(cells["published"].notna().any())
         figure = Figure(figsize=(1.2 + 4.4 * len(sdes), 6.6 if both else 4.4))
         panels = np.atleast_2d(figure.subplots(1 + both, len(sdes), sharex=True, sharey="row", squeeze=False))
-        value_axis(panels[0, 0], cells, metric)
+        value_axis(panels[0, 0], cells, _short(metric, NAME))
         handles: dict[str, Any] = {}
         for j, sde in enumerate(sdes):
             panel = cells[cells["sde"] == sde]
             _dots(panels[0, j], panel, columns, look, "mean", "std", handles)
-            panels[0, j].set_title(sde, fontsize=10)
+            panels[0, j].set_title(_short(sde, NAME), fontsize=10)
             if both:
                 _dots(panels[1, j], panel, columns, look, "published", "published_std", handles)
                 panels[1, j].set_yscale("log")
+                _log_limits(panels[1, j], cells[["published"]])
                 panels[1, j].set_ylabel(f"{quantity} in the paper" if j == 0 else "")
                 panels[1, j].yaxis.set_major_formatter("{x:g}")
                 panels[1, j].yaxis.set_minor_formatter("{x:g}")
             bottom = panels[-1, j]
-            bottom.set_xticks(range(len(columns)), [c.replace(" ", "\n") for c in columns])
+            # beyond some 20 columns their names would overlap
+            stride = -(-len(columns) // TICKS)
+            bottom.set_xticks(range(0, len(columns), stride), labels[::stride])
         exact = {name: handles.pop(name) for name in list(handles) if name == "exact value"}
-        _arrange(figure, heading, handles | exact)
+        _arrange(figure, heading, handles | exact, max(label.count("\n") + 1 for label in labels))
         return figure
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.errors import BenchError, did_you_mean
+from bench.errors import BenchError, did_you_mean, printable
 from bench.files import inside, replace_file
 from bench.reporting.layouts import cost_layout, table_layout
 from bench.reporting.ranking import best_of_curves, best_of_rows, pareto_front, rank_agreements
@@ -220,6 +220,7 @@ def write_table(table: Table, to: Path, *, plots: bool = True) -> Table:
         files.append(name)
 
     layout, costs = table_layout(table), cost_layout(table.cells)
+    remarks: list[str] = []
     try:
         write("cells.csv", runs_csv(table.runs))
         write(f"{table.metric}.csv", wide_csv(table))
@@ -227,19 +228,33 @@ def write_table(table: Table, to: Path, *, plots: bool = True) -> Table:
         write(f"{table.metric}.tex", latex(table.heading, layout, table.notes).encode())
         write("cost.csv", cost_csv(table.cells))
         write("cost.md", markdown(f"{table.heading}: cost", costs, []).encode())
-        if plots and any(cell.value is not None for cell in table.cells):
-            _write_plots(table, write)
+        if plots:
+            remarks += _write_plots(table, write)
     except OSError as error:
         raise BenchError(f"{to} can't be written ({error.strerror}): choose another by --to") from error
-    return dataclasses.replace(table, folder=folder, files=tuple(files))
+    notes = (*table.notes, *remarks)
+    return dataclasses.replace(table, folder=folder, files=tuple(files), notes=notes)
 
 
-def _write_plots(table: Table, write: Callable[[str, bytes], None]) -> None:
-    from bench.reporting.plots import images
-    from bench.reporting.suite_plots import table_plots
+def _write_plots(table: Table, write: Callable[[str, bytes], None]) -> list[str]:
+    """Write the plots of a table; a line where there is none. Only an error of writing is raised."""
+    if all(cell.value is None for cell in table.cells):
+        return ["No plot: no cell has a value."]
+    try:
+        from bench.reporting.plots import images
+        from bench.reporting.suite_plots import table_plots
 
-    for plot in table_plots(table):
-        csv = plot.data.to_csv(index=False, lineterminator="\n", float_format="%.10g")
-        write(f"{plot.name}.csv", csv.encode())
-        for suffix, content in images(plot.figure):
-            write(f"{plot.name}.{suffix}", content)
+        for plot in table_plots(table):
+            pictures = list(images(plot.figure))
+            csv = plot.data.to_csv(index=False, lineterminator="\n", float_format="%.10g")
+            write(f"{plot.name}.csv", csv.encode())
+            for suffix, content in pictures:
+                write(f"{plot.name}.{suffix}", content)
+    except OSError:
+        raise
+    except BenchError as error:
+        return [f"No plot: {error}."]
+    except Exception as error:
+        # a fault of the drawing must not cost the table
+        return [f"No plot: {printable(f'{type(error).__name__}: {error}')}."]
+    return []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import math
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bench.results.manifest import PlannedRun, SuitePlan
 from bench.results.store import Store
 from tests.support.made_up import (
     METRIC,
@@ -223,3 +225,72 @@ def test_a_damaged_plan_is_reported_and_the_others_are_tabulated(table: Table) -
     store.suite_path("table1", "broken").write_text('{"suite": "tab')
     out = table("table1", "--no-plots")
     assert "broken.json is damaged" in out
+
+
+def grid_plan(rows: int, length: int, layout: str = "grid", columns: int = 3, sdes: int = 1) -> SuitePlan:
+    """A plan of many rows and columns whose names have that many characters."""
+    cells = [
+        PlannedRun(
+            sde=f"sde{sde}",
+            row=f"{row}".ljust(length, "r"),
+            column=f"{column}".ljust(length, "c"),
+            seed=0,
+            title=f"{sde} {row} {column}",
+            fingerprint=f"{index:016x}",
+            sampler=f"{index:016x}",
+        )
+        for index, (sde, row, column) in enumerate(
+            itertools.product(range(sdes), range(rows), range(columns))
+        )
+    ]
+    changes = {"suite": "mine", "layout": layout, "x": None, "published": (), "cells": tuple(cells)}
+    return suite_plan("table1").model_copy(update=changes)
+
+
+@pytest.mark.parametrize("layout", ["grid", "list"])
+@pytest.mark.parametrize(
+    ("rows", "length", "columns"), [(20, 40, 3), (200, 40, 2), (3, 300, 30), (90, 300, 1), (1, 1, 1)]
+)
+def test_any_number_of_rows_and_any_length_of_names_is_drawn(
+    table: Table, layout: str, rows: int, length: int, columns: int
+) -> None:
+    plan = grid_plan(rows, length, layout, columns)
+    fill(Store(Path("results")), plan)
+    out = table("mine")
+    assert "No plot" not in out
+    pictures = list(Path("results/mine/made-up").glob("*.png"))
+    assert pictures
+    for path in pictures:
+        with Image.open(path) as image:
+            image.load()
+            assert 400 < min(image.size) <= max(image.size) < 4000
+
+
+@pytest.mark.parametrize("layout", ["grid", "list", "curve"])
+def test_a_table_without_values_says_why_it_has_no_plot(table: Table, layout: str) -> None:
+    plan = grid_plan(2, 5, layout)
+    fill(Store(Path("results")), plan, missing=[(index, 0) for index in range(len(plan.cells))])
+    out = table("mine", status=1)
+    assert "No plot: no cell has a value." in out
+    folder = Path("results/mine/made-up")
+    assert {path.suffix for path in folder.iterdir()} == {".csv", ".md", ".tex"}
+
+
+def test_more_panels_than_a_picture_holds_are_a_line(table: Table) -> None:
+    fill(Store(Path("results")), grid_plan(1, 5, sdes=40))
+    assert "No plot: 40 SDEs are more panels than the 12 that a picture holds." in table("mine")
+    assert Path(f"results/mine/made-up/{METRIC}.tex").is_file()
+
+
+def test_a_fault_of_the_drawing_does_not_cost_the_table(
+    table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ValueError("bottom cannot be >= top")
+
+    monkeypatch.setattr("bench.reporting.plots.grid", broken)
+    fill(Store(Path("results")), suite_plan("table1"))
+    out = table("table1")
+    assert "No plot: ValueError: bottom cannot be >= top." in out
+    assert "ancestral" in out
+    assert Path(f"results/table1/made-up/{METRIC}.md").is_file()
