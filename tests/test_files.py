@@ -10,7 +10,7 @@ import pytest
 
 from bench import BenchError, Card, registry_path
 from bench.errors import StoreError
-from bench.files import SHIPPED_TOML, inside, is_safe_name, replace_file, writing
+from bench.files import SHIPPED_TOML, csv_cell, inside, is_safe_name, replace_file, writing
 
 
 def test_shipped_files_are_there() -> None:
@@ -91,3 +91,25 @@ def test_a_link_does_not_lead_out_of_the_folder(tmp_path: Path) -> None:
         inside(folder, "out", "file")
     (tmp_path / "linked").symlink_to(folder)
     assert inside(tmp_path / "linked", "x", "file") == tmp_path / "linked" / "x" / "file"
+
+
+@pytest.mark.parametrize(
+    ("value", "cell"),
+    [
+        ("=cmd()", "'=cmd()"),
+        ("+1+cmd", "'+1+cmd"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("-x", "'-x"),
+        (" =x", "' =x"),
+        ("-1.5e-3", "-1.5e-3"),
+        ("-inf", "-inf"),
+        ("ancestral", "ancestral"),
+        ("a=b", "a=b"),
+        ("a\x1b[2J\nb\u202e", "a\\u001b[2J\\nb\\u202e"),
+        (-1.5, -1.5),
+        (None, None),
+        ("", ""),
+    ],
+)
+def test_a_cell_of_a_csv_is_no_formula_and_has_no_control_characters(value: object, cell: object) -> None:
+    assert csv_cell(value) == cell

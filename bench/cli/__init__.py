@@ -73,13 +73,17 @@ def main(arguments: Sequence[str] | None = None, registry: Registry | None = Non
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         hint = f" (see {context.command_path} --help)" if context is not None else ""
-        click.echo(f"bench: {error.format_message()}{hint}", err=True)
+        message = "\n".join(printable(line, None) for line in error.format_message().split("\n"))
+        click.echo(f"bench: {message}{hint}", err=True)
         sys.exit(2)
     except BenchError as error:
         click.echo(f"bench: {printable(str(error), None)}", err=True)
         sys.exit(2)
     except OSError as error:
-        click.echo(f"bench: {error}; what was finished is kept: run the same command again", err=True)
+        click.echo(
+            f"bench: {printable(str(error), None)}; what was finished is kept: run the same command again",
+            err=True,
+        )
         sys.exit(1)
     except (KeyboardInterrupt, click.Abort):
         click.echo("bench: stopped; finished batches are kept: run the same command again to go on", err=True)
