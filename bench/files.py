@@ -102,6 +102,28 @@ def read_file(path: Path) -> bytes:
     return path.read_bytes()
 
 
+def csv_cell(value: object) -> object:
+    """A value as a cell of a CSV: text without unprintable characters, and never a formula.
+
+    Spreadsheets compute text that begins with ``=``, ``+``, ``@`` or ``-``: an apostrophe before it makes it
+    text. Numbers stay as they are.
+    """
+    if not isinstance(value, str):
+        return value
+    text = printable(value, None)
+    if text.lstrip()[:1] in ("=", "+", "@", "-") and not _is_number(text):
+        return f"'{text}"
+    return text
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 def replace_file(path: Path, content: bytes) -> None:
     """Replace a file atomically: write beside it, sync, rename.
 

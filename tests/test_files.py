@@ -13,6 +13,7 @@ from bench.errors import StoreError
 from bench.files import (
     SHIPPED_TOML,
     check_regular,
+    csv_cell,
     inside,
     is_safe_name,
     locking,
@@ -123,3 +124,25 @@ def test_a_file_system_without_locks_is_named(tmp_path: Path) -> None:
             raise OSError(number, "")
     with pytest.raises(StoreError, match="lock could not be written"), locking(tmp_path / "lock", ""):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize(
+    ("value", "cell"),
+    [
+        ("=cmd()", "'=cmd()"),
+        ("+1+cmd", "'+1+cmd"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("-x", "'-x"),
+        (" =x", "' =x"),
+        ("-1.5e-3", "-1.5e-3"),
+        ("-inf", "-inf"),
+        ("ancestral", "ancestral"),
+        ("a=b", "a=b"),
+        ("a\x1b[2J\nb\u202e", "a\\u001b[2J\\nb\\u202e"),
+        (-1.5, -1.5),
+        (None, None),
+        ("", ""),
+    ],
+)
+def test_a_cell_of_a_csv_is_no_formula_and_has_no_control_characters(value: object, cell: object) -> None:
+    assert csv_cell(value) == cell

@@ -80,7 +80,8 @@ def _exit_status(words: list[str] | None, registry: Registry | None, stop: Stop)
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         hint = f" (see {context.command_path} --help)" if context is not None else ""
-        click.echo(f"bench: {error.format_message()}{hint}", err=True)
+        message = "\n".join(printable(line, None) for line in error.format_message().split("\n"))
+        click.echo(f"bench: {message}{hint}", err=True)
         return 2
     except BenchError as error:
         click.echo(f"bench: {printable(str(error), None)}", err=True)
@@ -91,7 +92,8 @@ def _exit_status(words: list[str] | None, registry: Registry | None, stop: Stop)
     except OSError as error:
         if stop.signal is not None:  # a terminal that was closed can't be restored
             return stop.status
-        click.echo(f"bench: {error}; what was finished is kept: run the same command again", err=True)
+        text = printable(str(error), None)
+        click.echo(f"bench: {text}; what was finished is kept: run the same command again", err=True)
         return 1
     if status == STOPPED:
         return stop.status

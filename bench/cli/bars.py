@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bench.errors import printable
 from bench.events import Advance, Event, Notice, Working
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Lines:
 
     def line(self, text: str) -> None:
         """Print a lasting line."""
-        click.echo(text, err=True)
+        click.echo(printable(text, None), err=True)
 
 
 def _title(event: Advance) -> str:
@@ -89,7 +90,7 @@ class Display(Lines):
         (task,) = bar.task_ids
         if event.phase != self._phase:
             self._phase = event.phase
-            bar.reset(task, total=event.total, description=escape(_title(event)))
+            bar.reset(task, total=event.total, description=escape(printable(_title(event))))
         bar.update(task, completed=event.done, amount=_amount(event))
 
     def _progress_bar(self) -> Progress:
@@ -104,4 +105,4 @@ class Display(Lines):
         return self._bar
 
     def line(self, text: str) -> None:
-        self.console.print(text, markup=False, soft_wrap=True)
+        self.console.print(printable(text, None), markup=False, soft_wrap=True)

@@ -122,7 +122,7 @@ def _print(report: Report) -> None:
         table.add_column(column, overflow="fold")
     for finding in report.findings:
         texts = [escape(printable(text, 600)) for text in (finding.measured, finding.required)]
-        table.add_row(escape(finding.name), MARKS[finding.status], *texts)
+        table.add_row(escape(printable(finding.name, None)), MARKS[finding.status], *texts)
     out.print(table)
     passed = sum(finding.status == "pass" for finding in report.findings)
     out.print(f"{count(passed, 'check')} passed, {len(report.failures)} failed")

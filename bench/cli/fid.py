@@ -13,6 +13,7 @@ from bench.cli.context import registry_of
 from bench.cli.flags import flag_command, flag_values
 from bench.cli.parameters import metric_parameters
 from bench.cli.stopping import STOPPED, report_stop
+from bench.errors import printable
 
 if TYPE_CHECKING:
     from bench.engine.foreign import ImageMeasurement
@@ -67,7 +68,7 @@ def fid_command(
     values = metric_parameters(parameters, flag_values(context) | own)
     registry = registry_of(context)
     for problem in registry.problems:
-        click.echo(f"bench: {problem.message}", err=True)
+        click.echo(f"bench: {printable(problem.message, None)}", err=True)
     from bench.api import measure
     from bench.cli.bars import Display
 
@@ -103,7 +104,7 @@ def _print_table(measurement: ImageMeasurement) -> None:
     source = measurement.source
     shape = "x".join(map(str, measurement.shape))
     title = f"{source['name']}: {source['n']} images of {shape} ({source['kind']})"
-    out.print(escape(title), soft_wrap=True)
+    out.print(escape(printable(title, None)), soft_wrap=True)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("metric", "value", "n", "better", "against"):
         table.add_column(column, overflow="fold")
@@ -111,12 +112,13 @@ def _print_table(measurement: ImageMeasurement) -> None:
         record, n = metric.record, metric.reference_card.get("n")
         value = f"{record.value:.6g}{' †' if record.note else ''}{over_samples([record])}"
         against = (metric.reference or "nothing") + (f" ({n} images)" if n else "")
-        table.add_row(*map(escape, (label, value, str(record.n), record.direction, against)))
+        cells = (label, value, str(record.n), record.direction, against)
+        table.add_row(*(escape(printable(cell, None)) for cell in cells))
     out.print(table)
     plain = {label: metric.record for label, metric in measurement.metrics.items()}
     for line in fits(plain):
-        out.print(escape(line), soft_wrap=True)
+        out.print(escape(printable(line, None)), soft_wrap=True)
     for label, metric in measurement.metrics.items():
         if metric.record.note:
             bias = f" (bias: {metric.record.bias})" if metric.record.bias else ""
-            out.print(escape(f"† {label}: {metric.record.note}{bias}"), soft_wrap=True)
+            out.print(escape(printable(f"† {label}: {metric.record.note}{bias}", None)), soft_wrap=True)

@@ -91,7 +91,11 @@ def _print_list(entries: list[Entry], suites: list[JSONObject], kind: str | None
         table.add_row(*row[: len(columns)])
     for suite in suites:
         text = f"{suite['cells']} cells" + (f": {suite['about']}" if suite["about"] else "")
-        table.add_row(*("suite", escape(f"{suite['name']}"), escape(text), "bench.toml")[: len(columns)])
+        table.add_row(
+            *("suite", escape(printable(f"{suite['name']}")), escape(printable(text, 1000)), "bench.toml")[
+                : len(columns)
+            ]
+        )
     out.print(table)
     use = (
         "bench run --suite NAME runs it" if kind == "suites" else "set a parameter by -P ROLE.PARAMETER=VALUE"

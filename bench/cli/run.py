@@ -13,6 +13,7 @@ from bench.cli.context import registry_of
 from bench.cli.flags import flag_command, flag_values
 from bench.cli.parameters import plugin_parameters
 from bench.cli.stopping import STOPPED, report_stop
+from bench.errors import printable
 
 if TYPE_CHECKING:
     from bench.api import Job
@@ -117,7 +118,7 @@ def run_command(
 
     registry = registry_of(context)
     for problem in registry.problems:
-        click.echo(f"bench: {problem.message}", err=True)
+        click.echo(f"bench: {printable(problem.message, None)}", err=True)
     values: dict[str, object] = {
         key: list(value) if isinstance(value, tuple) else value
         for key, value in flags.items()
@@ -159,11 +160,11 @@ def _print_header(job: Job, registry: Registry, *, hint: bool) -> None:
     what = f"{', '.join(settings.checkpoint)}, {settings.samples} samples"
     what += "" if settings.solver or plan.suite else f", {settings.steps} steps"
     device = f", on {specs[0].device} in {settings.precision}" if specs else ""
-    click.echo(f"profile {plan.profile}: {what}{device}")
+    click.echo(printable(f"profile {plan.profile}: {what}{device}", None))
     if hint and plan.profile == "quick" and settings.task == DEFAULT_TASK:
         click.echo("the paper's setting: --profile paper (1000 steps, 50,000 samples, 5 seeds; needs a GPU)")
     for line in sorted({note for spec in specs if (note := rescaling_note(spec, registry)) is not None}):
-        click.echo(line)
+        click.echo(printable(line, None))
     recorded = sum(job.store.read_record(run.fingerprint) is not None for run in plan.runs)
     checkpoints = len(set(settings.checkpoint))
     samplers = len(plan.runs) // (checkpoints * settings.repeats)
@@ -185,12 +186,13 @@ def _print_dry_run(report: DryRun) -> None:
             nfe = "adaptive"
         else:
             nfe = f"about {entry.nfe:g}" if entry.adaptive else f"{entry.nfe:g}"
-        click.echo(
+        line = (
             f"  {entry.state:<9} {entry.run.label} · {entry.run.samples} samples · NFE {nfe}"
             f" · {entry.batches_on_disk} of {entry.batches} batches on disk · {entry.run.fingerprint}"
         )
+        click.echo(printable(line, None))
         if entry.stale:
-            click.echo(f"            stale: there is a record, but {entry.stale}")
+            click.echo(printable(f"            stale: there is a record, but {entry.stale}", None))
     expected = f"; about {duration(report.seconds)} by earlier records" if report.seconds else ""
     if report.unknown and report.seconds:
         expected += f", {count(report.unknown, 'run')} of unknown time aside"

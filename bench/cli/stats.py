@@ -13,7 +13,7 @@ from bench.cli.context import registry_of
 from bench.cli.flags import flag_command, flag_values
 from bench.cli.parameters import plugin_parameters
 from bench.cli.stopping import STOPPED, report_stop
-from bench.errors import BenchError
+from bench.errors import BenchError, printable
 from bench.plan.settings import settings
 
 if TYPE_CHECKING:
@@ -108,7 +108,10 @@ def build_command(
     except KeyboardInterrupt:
         report_stop("; nothing was written")
         return STOPPED
-    click.echo(f"{target}: {statistics.card['n']} images, {plugin.width} features of {plugin.label}")
+    click.echo(
+        f"{printable(str(target), None)}: {statistics.card['n']} images, "
+        f"{plugin.width} features of {plugin.label}"
+    )
     return 0
 
 
@@ -149,4 +152,4 @@ def show_command(file: Path, as_json: bool) -> None:
     card = statistics.card or {"card": "none: not made by bench stats build, whose extractor is not known"}
     for key, value in [*facts.items(), *card.items()]:
         for part, item in value.items() if isinstance(value, dict) else [("", value)]:
-            click.echo(f"  {f'{key}.{part}' if part else key:<28}{item}")
+            click.echo(printable(f"  {f'{key}.{part}' if part else key:<28}{item}", None))

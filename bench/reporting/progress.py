@@ -22,7 +22,7 @@ from bench.events import (
     StepDone,
     Working,
 )
-from bench.reporting.text import count, duration
+from bench.reporting.text import count, duration, one_line
 
 if TYPE_CHECKING:
     from rich.status import Status
@@ -75,7 +75,7 @@ class Display:
         """Draw one event."""
         match event:
             case Notice():
-                self._line(f"[yellow]notice[/]  {escape(event.text)}")
+                self._line(f"[yellow]notice[/]  {_escape(event.text)}")
             case Working():
                 self._update(event.text)
             case Advance():
@@ -109,14 +109,14 @@ class Display:
             self._phase, self._next_plain = event.phase, now + SOON
         elif now >= self._next_plain and event.done != event.total:
             self._next_plain = now + PLAIN
-            self._line(escape(text))
+            self._line(_escape(text))
 
     def _run_started(self, event: RunStarted) -> None:
         place = f"run {self.finished + 1} of {self.runs} · " if self.runs > 1 else ""
         self._active[event.fingerprint] = _Run(event.title, place + event.title, event.cached, event.batches)
         if 0 < event.cached < event.batches:
             self._line(
-                f"resuming {escape(event.title)}: {event.cached} of {event.batches} batches are on disk"
+                f"resuming {_escape(event.title)}: {event.cached} of {event.batches} batches are on disk"
             )
         phase = "loading and compiling" if event.compile else "loading"
         self._update(f"{place}{event.title} · {phase if event.cached < event.batches else 'measuring'}")
@@ -145,17 +145,17 @@ class Display:
         self.finished += 1
         self._active.pop(event.fingerprint, None)
         if event.status == "failed":
-            self._line(f"[red]failed[/]  {escape(event.title)}: {escape(event.reason)}")
+            self._line(f"[red]failed[/]  {_escape(event.title)}: {_escape(event.reason)}")
             return
         values = ", ".join(f"{label} {value:.4g}" for label, value in event.values.items())
         state = "cached " if event.cached else "done   "
         nfe = "" if event.nfe is None else f", NFE {event.nfe:g}"
-        self._line(f"[green]{state}[/] {escape(event.title)}: {escape(values)}{nfe}")
+        self._line(f"[green]{state}[/] {_escape(event.title)}: {_escape(values)}{nfe}")
 
     def _metrics_done(self, event: MetricsDone) -> None:
         self.finished += 1
         for label, reason in event.failures.items():
-            self._line(f"[red]failed[/]  {escape(f'{event.title}: {label}: {reason}, log {event.log}')}")
+            self._line(f"[red]failed[/]  {_escape(f'{event.title}: {label}: {reason}, log {event.log}')}")
         if event.failed:
             return
         values = ", ".join(
@@ -164,7 +164,7 @@ class Display:
         )
         if values:
             self.measured += 1
-            self._line(f"[green]done   [/] {escape(event.title)}: {escape(values)}")
+            self._line(f"[green]done   [/] {_escape(event.title)}: {_escape(values)}")
 
     def on_disk(self) -> str:
         """What an interruption leaves on disk: the runs that are recorded, batches of runs at work."""
@@ -185,10 +185,15 @@ class Display:
         """Replace the live line, or print a plain one."""
         self.last_line = time.monotonic()
         if self.live is not None:
-            self.live.update(escape(text))
+            self.live.update(_escape(text))
         else:
-            self.console.print(escape(text), soft_wrap=True)
+            self.console.print(_escape(text), soft_wrap=True)
 
     def _line(self, markup: str) -> None:
         """Print a lasting line."""
         self.console.print(markup, soft_wrap=True)
+
+
+def _escape(text: str) -> str:
+    """Text with names for a rich console: without markup and unprintable characters."""
+    return escape(one_line(text))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from bench.reporting import plots
 from bench.reporting.ranking import pareto_front
 from bench.reporting.table import Table
+from bench.reporting.text import one_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,9 +36,11 @@ class Plot:
 def table_plots(table: Table) -> Iterator[Plot]:
     """A plot of rows by columns; else curves along ``x``, or along network calls and along seconds."""
     cells = table.frame().rename(columns={"value": "mean"})
+    cells = cells.assign(**{name: cells[name].map(one_line) for name in ("sde", "row", "column")})
+    heading = one_line(table.heading)
     if table.ranked:
         columns = [name for name in COLUMNS if name != "x"] + ["published", "published_std"]
-        figure = plots.grid(cells, table.metric, table.quantity, table.heading)
+        figure = plots.grid(cells, table.metric, table.quantity, heading)
         yield Plot(f"{table.metric}-plot", cells[columns], figure)
         return
     quantity = table.quantity if table.quantity != "NFE" else ""
@@ -45,12 +48,12 @@ def table_plots(table: Table) -> Iterator[Plot]:
     # the lines of a list have no common abscissa but their cost
     x = table.x if table.layout != "list" else None
     if x not in ("nfe", None):
-        figure = plots.curve(cells, "x", x, table.metric, table.heading, quantity)
+        figure = plots.curve(cells, "x", x, table.metric, heading, quantity)
         yield Plot(f"{table.metric}-{x}", cells[columns], figure)
         return
     for cost, label in COST_LABELS.items():
         front = pareto_front(table.cells, cost, lower=table.lower_is_better)
         data = cells.assign(front=front)
-        figure = plots.curve(data, cost, label, table.metric, table.heading, quantity)
+        figure = plots.curve(data, cost, label, table.metric, heading, quantity)
         name = "nfe" if cost == "nfe" else "seconds"
         yield Plot(f"{table.metric}-{name}", data[[*columns, "front"]], figure)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.errors import BenchError, did_you_mean, printable
-from bench.files import inside, replace_file
+from bench.files import csv_cell, inside, replace_file
 from bench.reporting.layouts import cost_layout, table_layout
 from bench.reporting.ranking import best_of_curves, best_of_rows, pareto_front, rank_agreements
 from bench.reporting.run_rows import RunRow, metric_records, run_rows
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from bench.results.record import Record
     from bench.results.store import Store
 
+NAMES = ("sde", "row", "column")
+"""Columns of a plot's data that hold names."""
 REASONS = 5
 """Failures that the notes describe; cells.csv has all."""
 
@@ -246,7 +248,8 @@ def _write_plots(table: Table, write: Callable[[str, bytes], None]) -> list[str]
 
         for plot in table_plots(table):
             pictures = list(images(plot.figure))
-            csv = plot.data.to_csv(index=False, lineterminator="\n", float_format="%.10g")
+            data = plot.data.assign(**{name: plot.data[name].map(csv_cell) for name in NAMES})
+            csv = data.to_csv(index=False, lineterminator="\n", float_format="%.10g")
             write(f"{plot.name}.csv", csv.encode())
             for suffix, content in pictures:
                 write(f"{plot.name}.{suffix}", content)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from bench.reporting.layouts import Entry, TextTable, terminal_layout
 from bench.reporting.summary import fits, notes, summary_layout
 from bench.reporting.table import Table
+from bench.reporting.text import one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -37,7 +38,6 @@ def print_run_report(
 
     ``table`` is False for a suite, which has tables of its own.
     """
-    from rich.markup import escape
 
     if table:
         print_report(summary_layout(records), console)
@@ -46,7 +46,7 @@ def print_run_report(
         print_line(line, console)
     failed = [record for record in records if record.status == "failed"]
     for record in failed:
-        text = f"[red]failed[/] {escape(record.label)}, log {escape(record.log)}"
+        text = f"[red]failed[/] {_escape(record.label)}, log {_escape(record.log)}"
         console.print(text, soft_wrap=True)
     print_line(f"{len(records) - len(failed)} finished, {len(failed)} failed", console)
     if single is not None:
@@ -61,12 +61,11 @@ def print_run_report(
 def print_layout(layout: TextTable, console: Console) -> None:
     """Print a layout as a table; long entries fold."""
     from rich import box
-    from rich.markup import escape
     from rich.table import Table as RichTable
 
     table = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in layout.header:
-        table.add_column(escape(name), overflow="fold")
+        table.add_column(_escape(name), overflow="fold")
     for line in layout.lines:
         table.add_row(*(_markup(entry, terminal=console.is_terminal) for entry in line))
     console.print(table)
@@ -76,7 +75,6 @@ def print_report(layout: TextTable, console: Console) -> None:
     """Print a layout as a table, or each line as a table of names and entries where there is one line or
     little room."""
     from rich import box
-    from rich.markup import escape
     from rich.table import Table as RichTable
 
     if len(layout.lines) > 1 and console.width >= WIDE:
@@ -85,20 +83,24 @@ def print_report(layout: TextTable, console: Console) -> None:
     for line in layout.lines:
         table = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, show_header=False)
         for name, entry in zip(layout.header, line, strict=True):
-            table.add_row(escape(name), _markup(entry, terminal=console.is_terminal))
+            table.add_row(_escape(name), _markup(entry, terminal=console.is_terminal))
         console.print(table)
 
 
 def print_line(text: str, console: Console, style: str | None = None) -> None:
     """Print a line that a narrow terminal wraps."""
-    from rich.markup import escape
 
-    console.print(escape(text), soft_wrap=True, style=style)
+    console.print(_escape(text), soft_wrap=True, style=style)
 
 
 def _markup(entry: Entry, *, terminal: bool) -> str:
+    if not terminal or not entry.best:
+        return _escape(entry.plain)
+    return f"[bold]{_escape(entry.core)}[/]{_escape(entry.suffix)}"
+
+
+def _escape(text: str) -> str:
+    """Text with names for a rich console: without markup and unprintable characters."""
     from rich.markup import escape
 
-    if not terminal or not entry.best:
-        return escape(entry.plain)
-    return f"[bold]{escape(entry.core)}[/]{escape(entry.suffix)}"
+    return escape(one_line(text))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+from bench.errors import printable
+
 
 def number(mean: float | None, std: float | None = None) -> str:
     """``0.259 ± 0.021``: two digits of the spread decide; four significant digits without one."""
@@ -25,6 +27,18 @@ def number(mean: float | None, std: float | None = None) -> str:
 def percent(share: float | None) -> str:
     """``62 %``."""
     return "–" if share is None else f"{100 * share:.0f} %"
+
+
+CONTINUED = "\n→ "
+"""Where a layout breaks a long entry on purpose."""
+
+
+def one_line(text: str) -> str:
+    """Text with names for any output: unprintable characters, line ends and bidirectional marks are escaped.
+
+    The breaks of a layout (`CONTINUED`) stay.
+    """
+    return CONTINUED.join(printable(part, None) for part in text.split(CONTINUED))
 
 
 def count(n: int, noun: str) -> str:

@@ -6,11 +6,14 @@ import csv
 import dataclasses
 import html as markup
 import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
+from bench.files import csv_cell
 from bench.reporting.layouts import Entry, TextTable
 from bench.reporting.run_rows import RunRow
 from bench.reporting.table import Cell, Table
+from bench.reporting.text import one_line
 
 Value = str | int | float | bool | None
 
@@ -86,27 +89,45 @@ def _csv(names: Sequence[str], lines: Iterable[Sequence[Value]]) -> bytes:
     text = io.StringIO()
     # the same bytes on every platform
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(names)
-    writer.writerows(lines)
+    writer.writerow([csv_cell(name) for name in names])
+    writer.writerows([csv_cell(value) for value in line] for line in lines)
     return text.getvalue().encode()
+
+
+_MARKDOWN = {"<": "&lt;", "\\": "&#92;", "`": "\\`", "[": "\\[", "]": "\\]"}
+_LINK = re.compile(r"(?i)(?<=[a-z])://|(?<=www)\.")
+"""What makes a link of bare text."""
+
+
+def _broken_link(match: re.Match[str]) -> str:
+    return "".join(f"&#{ord(c)};" for c in match[0])
 
 
 def markdown(heading: str, layout: TextTable, notes: Sequence[str]) -> str:
     """A Markdown table under its heading, notes below."""
 
     def escaped(text: str) -> str:
-        return text.replace("|", "\\|").replace("<", "&lt;")
+        return "".join(_MARKDOWN.get(c, c) for c in _LINK.sub(_broken_link, one_line(text)))
+
+    def cell(text: str) -> str:
+        return escaped(text).replace("|", "\\|")
 
     def entry(e: Entry) -> str:
-        core = escaped(e.core)
-        return (f"**{core}**" if e.best else core) + escaped(e.suffix)
+        core = cell(e.core)
+        return (f"**{core}**" if e.best else core) + cell(e.suffix)
 
     def line(texts: Iterable[str]) -> str:
         return f"| {' | '.join(texts)} |\n"
 
-    text = f"### {heading}\n\n" + line(map(escaped, layout.header)) + "|" + "---|" * len(layout.header) + "\n"
+    text = (
+        f"### {escaped(heading)}\n\n"
+        + line(map(cell, layout.header))
+        + "|"
+        + "---|" * len(layout.header)
+        + "\n"
+    )
     text += "".join(line(map(entry, entries)) for entries in layout.lines)
-    return text + "".join(f"\n{note}\n" for note in notes)
+    return text + "".join(f"\n{escaped(note)}\n" for note in notes)
 
 
 _TEX = {
@@ -117,6 +138,8 @@ _TEX = {
     "τ": r"$\tau$",
     "·": r"$\cdot$",
 }
+# a line that begins with a bracket would be an option of the line break before it
+_TEX |= {"[": "{[}", "]": "{]}"}
 _TEX |= {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}"}
 _TEX |= {c: f"\\{c}" for c in "&%$#_{}"} | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 
@@ -125,7 +148,7 @@ def latex(heading: str, layout: TextTable, notes: Sequence[str]) -> str:
     """A LaTeX table (package booktabs) with the heading and notes as its caption."""
 
     def escaped(text: str) -> str:
-        return "".join(_TEX.get(c, c) for c in text)
+        return "".join(_TEX.get(c, c) for c in one_line(text))
 
     def entry(e: Entry) -> str:
         core = escaped(e.core)
@@ -142,17 +165,21 @@ def latex(heading: str, layout: TextTable, notes: Sequence[str]) -> str:
     return text + "\\bottomrule\n\\end{tabular}\n\\end{table}\n"
 
 
+def _html(text: str) -> str:
+    return markup.escape(one_line(text))
+
+
 def html(heading: str, layout: TextTable, notes: Sequence[str] = ()) -> str:
     """An HTML table with the heading as its caption, notes below; for notebooks and pages."""
 
     def entry(e: Entry) -> str:
-        core = markup.escape(e.core)
-        return (f"<b>{core}</b>" if e.best else core) + markup.escape(e.suffix)
+        core = _html(e.core)
+        return (f"<b>{core}</b>" if e.best else core) + _html(e.suffix)
 
     def line(tag: str, texts: Iterable[str]) -> str:
         return f"<tr>{''.join(f'<{tag}>{text}</{tag}>' for text in texts)}</tr>\n"
 
-    text = f"<table>\n<caption>{markup.escape(heading)}</caption>\n"
-    text += f"<thead>\n{line('th', map(markup.escape, layout.header))}</thead>\n<tbody>\n"
+    text = f"<table>\n<caption>{_html(heading)}</caption>\n"
+    text += f"<thead>\n{line('th', map(_html, layout.header))}</thead>\n<tbody>\n"
     text += "".join(line("td", map(entry, entries)) for entries in layout.lines)
-    return text + "</tbody>\n</table>\n" + "".join(f"<p>{markup.escape(note)}</p>\n" for note in notes)
+    return text + "</tbody>\n</table>\n" + "".join(f"<p>{_html(note)}</p>\n" for note in notes)

@@ -23,7 +23,16 @@ from typing import TYPE_CHECKING
 
 from bench.errors import BenchError
 from bench.events import Emit, Notice, silent
-from bench.files import check_regular, inside, is_safe_name, locking, read_file, replace_file, writing
+from bench.files import (
+    check_regular,
+    csv_cell,
+    inside,
+    is_safe_name,
+    locking,
+    read_file,
+    replace_file,
+    writing,
+)
 from bench.results.manifest import SuitePlan
 from bench.results.record import BatchFacts, MetricRecord, Record
 
@@ -296,7 +305,9 @@ class Store:
             writer = csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n")
             writer.writeheader()
             for record in self.records():
-                writer.writerows(rows(record))
+                writer.writerows(
+                    {name: csv_cell(value) for name, value in row.items()} for row in rows(record)
+                )
             _replace_locked(path, text.getvalue().encode())
         return path
 

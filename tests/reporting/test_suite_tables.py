@@ -294,3 +294,23 @@ def test_a_fault_of_the_drawing_does_not_cost_the_table(
     assert "No plot: ValueError: bottom cannot be >= top." in out
     assert "ancestral" in out
     assert Path(f"results/table1/made-up/{METRIC}.md").is_file()
+
+
+@pytest.mark.parametrize("suite", ["table1", "memoir"])
+def test_control_characters_of_names_reach_neither_terminal_nor_file(table: Table, suite: str) -> None:
+    hostile = "a\x1b[2Jb\x07\u202ec\u2066d\r\ne"
+    plan = suite_plan(suite)
+    cells = [run.model_copy(update={"row": f"={run.row}{hostile}"}) for run in plan.cells]
+    fill(Store(Path("results")), plan.model_copy(update={"cells": tuple(cells)}))
+    texts = [table(suite)]
+    texts += [p.read_text() for p in Path("results", suite, "made-up").iterdir() if p.suffix != ".png"]
+    for text in texts:
+        assert all(line.isprintable() for line in text.split("\n"))
+    for path in Path("results", suite, "made-up").glob("*.csv"):
+        assert not any(cell.startswith("=") for row in read(str(path)) for cell in row.values())
+
+
+def test_control_characters_reach_no_csv_of_the_store(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    put(store, record(title="=a\x1b[2J\u202e"))
+    assert read(str(store.write_csv()))[0]["title"] == "'=a\\u001b[2J\\u202e"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+
 from bench.reporting.layouts import Entry, TextTable
 from bench.reporting.writers import cost_csv, html, latex, markdown, runs_csv, wide_csv
 from tests.support.made_up import cell, table
@@ -47,3 +49,40 @@ def test_csv_has_every_bit_or_ten_digits() -> None:
     assert second.startswith("mine,gaussian-cifar10,100,1,fd_dct,ve,s,,")
     assert rest.splitlines()[1] == "ve,r,P1000,finished,10,50,,0.5,1000"
     assert runs_csv([]).decode().startswith("suite,checkpoint,steps_scale,sde,row,column,x,title,cell,seed,")
+
+
+HOSTILE = "a\x1b[2Jb\x07\u202ec\u2066d\r\ne\x85f\u200bg"
+"""Escape sequences, a bell, bidirectional marks and line ends."""
+
+
+def test_control_characters_of_names_are_in_no_output() -> None:
+    layout = TextTable((HOSTILE,), ((Entry(HOSTILE, best=True, suffix=HOSTILE),),))
+    made_up = table(cell(row=HOSTILE, column=HOSTILE, sde=HOSTILE))
+    texts = [write(HOSTILE, layout, [HOSTILE]) for write in (markdown, latex, html)]
+    texts += [wide_csv(made_up).decode(), cost_csv(made_up.cells).decode()]
+    for text in texts:
+        assert all(line.isprintable() for line in text.split("\n"))
+        assert "202e" in text
+    assert wide_csv(made_up).count(b"\n") == 2
+
+
+def test_names_make_no_links_or_code_in_markdown() -> None:
+    names = ("[x](http://y)", "`rm`", "\\[x](y)", "![x](y)", "https://x", "www.x.org")
+    text = markdown(names[0], TextTable(names, (tuple(map(Entry, names)),)), names)
+    assert "\\[x\\](http&#58;&#47;&#47;y)" in text
+    assert "\\`rm\\`" in text
+    assert "&#92;\\[x\\](y)" in text
+    for raw in ("://", "www.", "][", "[x]", " `"):
+        assert raw not in text
+
+
+def test_a_bracket_is_no_option_of_a_line_break_in_latex() -> None:
+    assert "\\\\\n  [" not in latex("t", TextTable(("a",), ((Entry("[2pt]"),), (Entry("[2pt]"),))), [])
+
+
+def test_cells_of_a_csv_are_no_formulas() -> None:
+    made_up = table(cell(row="=1+1", column="@x", sde="+y", value=-0.5))
+    lines = [*csv.reader(wide_csv(made_up).decode().splitlines())]
+    assert lines[0][-9] == "'@x"
+    assert lines[1][5:8] == ["'+y", "'=1+1", "-0.5"]
+    assert [*csv.reader(cost_csv(made_up.cells).decode().splitlines())][1][:2] == ["'+y", "'=1+1"]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from bench.errors import printable
 from bench.reporting.compare.comparison import Comparison, Row, pair_ratios
 from bench.reporting.layouts import Entry, TextTable
-from bench.reporting.text import count
+from bench.reporting.text import CONTINUED, count
 
 
 def comparison_layout(comparison: Comparison) -> TextTable:
@@ -85,7 +86,7 @@ def _entries(row: Row) -> dict[str, Entry]:
     }
     return {
         # two titles are too long for a line
-        "cell": Entry(row.pair.title.replace(" → ", "\n→ ")),
+        "cell": Entry(printable(row.pair.title, None).replace(" → ", CONTINUED)),
         "samples": Entry(str(row.pair.samples)),
         "metric": Entry(row.metric),
         "A": Entry(f"{row.a:.4g}", flagged=flagged),
