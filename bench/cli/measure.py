@@ -65,8 +65,8 @@ def measure_command(
             )
     except KeyboardInterrupt:
         records = count(display.measured, "record")
-        kept = f"new values of {records} are on disk: run the same command again to go on"
-        report_stop(f"; {kept if display.measured else 'nothing was measured'}")
+        remains = f"new values of {records} are on disk: run the same command again to go on"
+        report_stop(f"; {remains if display.measured else 'nothing was measured'}")
         return STOPPED
     for line in dict.fromkeys(note for one in measurements for note in metric_notes(one.metrics)):
         print_line(line, screen)

@@ -138,9 +138,9 @@ def run_command(
         with display:
             results = job.execute(rerun, display)
     except KeyboardInterrupt:
-        kept = display.on_disk()
-        again = ": run the same command again to go on" if kept and rerun != "all" else ""
-        report_stop(f"; {kept or 'no batch was finished'}{again}")
+        remains = display.on_disk()
+        again = ": run the same command again to go on" if remains and rerun != "all" else ""
+        report_stop(f"; {remains or 'no batch was finished'}{again}")
         return STOPPED
     print_run_report(results.records, job.store, console(), table=suite is None)
     if suite is not None:

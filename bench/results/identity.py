@@ -40,7 +40,7 @@ class Stored(Strict):
 
     def to_json(self) -> bytes:
         """The object as strict JSON, without keys whose value is None; `ValueError` for NaN or infinity."""
-        return sealed(self.model_dump(mode="json", exclude_none=True))
+        return with_checksum(self.model_dump(mode="json", exclude_none=True))
 
     @classmethod
     def from_json(cls, content: bytes) -> Self:
@@ -72,9 +72,10 @@ class Stored(Strict):
         return stored
 
 
-def sealed(plain: JSONObject) -> bytes:
-    """A file's content: plain data and its checksum, as JSON; `ValueError` for NaN or infinity."""
-    whole = plain | {"checksum": _checksum(plain)}
+def with_checksum(plain: JSONObject) -> bytes:
+    """A file's content: plain data and its new checksum, as JSON; `ValueError` for NaN or infinity."""
+    rest = {key: value for key, value in plain.items() if key != "checksum"}
+    whole = rest | {"checksum": _checksum(rest)}
     return (json.dumps(whole, indent=1, allow_nan=False) + "\n").encode()
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from bench.results.identity import with_checksum
 from tests.support.runs import exit_status
 
 RUN = (
@@ -66,7 +67,7 @@ def edit(**changes: Any) -> dict[str, Any]:
     """Change what is written in the only record."""
     path, content = record()
     content |= changes
-    path.write_text(json.dumps(content))
+    path.write_bytes(with_checksum(content))
     return content
 
 
@@ -140,9 +141,8 @@ def test_the_pace_is_the_samplers_own_where_it_was_run(dry: Bench, bench: Bench)
     for path in Path("results/records").iterdir():
         content = json.loads(path.read_text())
         if content["identity"]["predictor"]["name"] == "euler_maruyama":
-            path.write_text(
-                json.dumps(content | {"cost": content["cost"] | {"seconds": 4800.0}})
-            )  # 10 s a call
+            slow = content["cost"] | {"seconds": 4800.0}  # 10 s a call
+            path.write_bytes(with_checksum(content | {"cost": slow}))
     assert "; about 8 min 00 s by" in dry(*SMALL, "--seed", "1")
     assert "; about 1 h 20 min by" in dry(*SMALL, "--seed", "1", "--predictor", "euler_maruyama")
 
@@ -195,7 +195,7 @@ def test_the_nearest_of_several_stale_records_is_reported(dry: Bench, bench: Ben
     whole = record()[1]
     for name, changes in (("0" * 16, {"torch": "1.0", "batch_size": 4}), ("1" * 16, {"torch": "2.0"})):
         changed = whole | {"fingerprint": name, "identity": whole["identity"] | changes}
-        Path("results/records", f"{name}.json").write_text(json.dumps(changed))
+        Path("results/records", f"{name}.json").write_bytes(with_checksum(changed))
     Path("results/records", f"{whole['fingerprint']}.json").unlink()
     (line,) = [line for line in dry(*SMALL).splitlines() if "stale" in line]
     assert "torch was 2.0" in line
@@ -223,5 +223,5 @@ def test_small_records_and_other_tasks_give_no_pace(dry: Bench, bench: Bench) ->
     for path in Path("results/records").iterdir():
         content = json.loads(path.read_text())
         seconds = {16: 480.0, 2: 120000.0}[content["samples"]]  # 1 s a call, and 2000 s
-        path.write_text(json.dumps(content | {"cost": content["cost"] | {"seconds": seconds}}))
+        path.write_bytes(with_checksum(content | {"cost": content["cost"] | {"seconds": seconds}}))
     assert "; about 8 min 00 s by earlier records" in dry(*again)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bench.results.identity import sealed
+from bench.results.identity import with_checksum
 from tests.support.runs import exit_status
 
 SUITE = """
@@ -62,7 +62,7 @@ ODD_METRICS: list[object] = [[], "fd", {"fd_dct": 1.0}, {"fd_dct": {}}]
 ODD_COSTS: list[object] = [[], {"nfe": 1}, "much"]
 ODD_CELLS: list[object] = [{}, [1], [{}], "all"]
 
-# each edit is sealed with a right checksum, as another version of the program would do
+# each edit gets a right checksum, as another version of the program would do
 EDITS: list[Edit] = [
     *(
         _without(key)
@@ -105,9 +105,8 @@ CONTENTS: list[bytes] = [
 
 def _edited(content: bytes, edit: Edit) -> bytes:
     plain = json.loads(content)
-    plain.pop("checksum")
     edit(plain)
-    return sealed(plain)
+    return with_checksum(plain)
 
 
 def _mentions(text: str, path: Path) -> list[str]:

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from bench.plan.sources import open_images
+from bench.results.identity import with_checksum
 from bench.results.store import Store
 from tests.support.images import back, error_of, folder, pixels, recorded
 
@@ -52,7 +53,7 @@ def test_runs_that_are_refused(tmp_path: Path) -> None:
         ({"status": "failed"}, "run 0123456789abcdef is not finished"),
         ({"batches": []}, "holds no image"),
     ):
-        path.write_text(json.dumps(record | changes))
+        path.write_bytes(with_checksum(record | changes))
         assert line in error_of(path)
     path.write_text(json.dumps(record | {"schema_version": 1}))
     assert "of another version of bench (schema 1, not 2)" in error_of(path)

@@ -80,7 +80,7 @@ def test_a_plan_of_several_runs_counts_them() -> None:
     assert lines_of(done, RunStarted("g", "two", 0, 1), runs=2)[1] == "run 2 of 2 · two · loading"
 
 
-def _kept(*events: Event, runs: int = 1) -> str:
+def _remains(*events: Event, runs: int = 1) -> str:
     display = Display(console()[0], runs)
     for event in events:
         display(event)
@@ -89,13 +89,13 @@ def _kept(*events: Event, runs: int = 1) -> str:
 
 def test_an_interruption_claims_what_is_on_disk_and_nothing_else() -> None:
     start = RunStarted("f", "a", 0, 4, False)
-    assert _kept() == ""
-    assert _kept(start) == ""
-    assert _kept(start, StepDone("f", 0, 9, 10, 9)) == ""
-    assert _kept(start, BatchDone("f", 0)) == "1 of 4 batches of a is on disk"
-    assert _kept(RunStarted("f", "a", 3, 4, False)) == "3 of 4 batches of a are on disk"
+    assert _remains() == ""
+    assert _remains(start) == ""
+    assert _remains(start, StepDone("f", 0, 9, 10, 9)) == ""
+    assert _remains(start, BatchDone("f", 0)) == "1 of 4 batches of a is on disk"
+    assert _remains(RunStarted("f", "a", 3, 4, False)) == "3 of 4 batches of a are on disk"
     done = RunDone("f", "a", "finished", False, {}, 1.0, "")
     other = RunStarted("g", "b", 1, 2, False)
-    assert _kept(start, done, runs=3) == "1 of 3 runs is recorded"
-    assert _kept(start, done, other, runs=3) == "1 of 3 runs is recorded, 1 of 2 batches of b is on disk"
-    assert _kept(start, other, BatchDone("f", 0)) == "2 of 6 batches of 2 runs are on disk"
+    assert _remains(start, done, runs=3) == "1 of 3 runs is recorded"
+    assert _remains(start, done, other, runs=3) == "1 of 3 runs is recorded, 1 of 2 batches of b is on disk"
+    assert _remains(start, other, BatchDone("f", 0)) == "2 of 6 batches of 2 runs are on disk"
