@@ -157,7 +157,8 @@ def show_command(context: click.Context, name: str, as_json: bool) -> None:
     entries = _entries(registry, name)
     suites = [suite for suite in suite_facts() if suite["name"] == name]
     if suites and not entries:
-        click.echo(json.dumps(suites[0], indent=1) if as_json else _suite_text(suites[0]))
+        lines = [printable(line, None) for line in _suite_text(suites[0]).split("\n")]
+        click.echo(json.dumps(suites[0], indent=1) if as_json else "\n".join(lines))
         return
     if not entries:
         known = {f"{suite['name']}" for suite in suite_facts()}

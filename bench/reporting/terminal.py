@@ -38,7 +38,6 @@ def print_run_report(
 
     ``table`` is False for a suite, which has tables of its own.
     """
-
     if table:
         print_report(summary_layout(records), console)
     single = records[0] if len(records) == 1 else None
@@ -89,7 +88,6 @@ def print_report(layout: TextTable, console: Console) -> None:
 
 def print_line(text: str, console: Console, style: str | None = None) -> None:
     """Print a line that a narrow terminal wraps."""
-
     console.print(_escape(text), soft_wrap=True, style=style)
 
 
