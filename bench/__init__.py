@@ -94,6 +94,8 @@ if TYPE_CHECKING:
     from bench.metrics.role import Metric as Metric
     from bench.metrics.role import MetricResult as MetricResult
     from bench.metrics.role import MetricState as MetricState
+    from bench.metrics.shares import share_error as share_error
+    from bench.metrics.shares import wilson_interval as wilson_interval
     from bench.params import Plugin as Plugin
     from bench.params import param as param
     from bench.plugins.hookspecs import Register as Register
@@ -174,6 +176,7 @@ _EXPORTS = {
     "bench.metrics.moments": ("Moments", "jackknife_groups"),
     "bench.metrics.reference": ("Reference", "Reservoir", "build_command"),
     "bench.metrics.role": ("Metric", "MetricResult", "MetricState"),
+    "bench.metrics.shares": ("share_error", "wilson_interval"),
     "bench.params": ("Plugin", "param"),
     "bench.plugins.hookspecs": ("Register", "hookimpl"),
     "bench.reporting.compare.comparison": ("Comparison",),
@@ -288,11 +291,13 @@ __all__ = [
     "remeasure",
     "run",
     "run_batch",
+    "share_error",
     "silent",
     "table",
     "time_grid",
     "to_dct",
     "velocity",
+    "wilson_interval",
 ]
 
 

@@ -111,7 +111,9 @@ def _print_table(measurement: ImageMeasurement) -> None:
     for label, metric in measurement.metrics.items():
         record, n = metric.record, metric.reference_card.get("n")
         value = f"{record.value:.6g}{' †' if record.note else ''}{over_samples([record])}"
-        against = (metric.reference or "nothing") + (f" ({n} images)" if n else "")
+        rows = record.details.get("reference_rows", n)
+        images = f"{n}" if rows == n else f"{rows} of its {n}"
+        against = (metric.reference or "nothing") + (f" ({images} images)" if n else "")
         cells = (label, value, str(record.n), record.direction, against)
         table.add_row(*(escape(printable(cell, None)) for cell in cells))
     out.print(table)

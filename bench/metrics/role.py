@@ -28,7 +28,8 @@ class MetricResult:
         details: Further results for the record, as JSON data. Summaries print two of them: ``interval``, the
             ``low`` and ``high`` of the value's 95 % interval over samples, and ``fit``, the line in 1 / n
             whose limit is the value (``value``, ``slope``, ``points`` (n, value), ``r2``, ``fit_error``) with
-            ``at_n``, the value at n samples.
+            ``at_n``, the value at n samples. ``bench fid`` prints ``reference_rows``, the number of the
+            reference's images that the value compares with.
     """
 
     value: float

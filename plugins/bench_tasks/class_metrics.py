@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,7 +26,9 @@ from bench import (
     exact_data,
     fd_diagonal,
     jackknife_groups,
+    share_error,
     to_dct,
+    wilson_interval,
 )
 
 MIXTURE = "gmm-cifar10"
@@ -56,8 +57,9 @@ class ClassMetric(Metric):
 class ClassShare(ClassMetric):
     """Share of samples that ``cifar10-features`` puts in the requested class.
 
-    Its error is ``sqrt(p (1 - p) / n)``. That small classifier of CIFAR-10 guides no sampler. It puts 86 % of
-    real test images in their own class: a higher share means samples surer than the data.
+    Its error is ``sqrt(p (1 - p) / n)``, its interval Wilson's. That small classifier of CIFAR-10 guides no
+    sampler. It puts 86 % of real test images in their own class: a higher share means samples surer than the
+    data.
     """
 
     name = "class_share"
@@ -81,10 +83,10 @@ class ClassShare(ClassMetric):
 class ComponentShare(ClassMetric):
     """Share of samples whose most likely component of ``gmm-cifar10`` is the requested one.
 
-    Its error is ``sqrt(p (1 - p) / n)``. It takes the exact posterior of the components given the 8 x 8
-    lowest frequencies of each plane: noise that a sampler leaves, or removes too much of, exceeds the
-    variances of the finest coefficients and would decide alone. It puts 96 % of exact draws, as many of
-    each component, in their own component.
+    Its error is ``sqrt(p (1 - p) / n)``, its interval Wilson's. It takes the components' exact posterior
+    given the 8 x 8 lowest frequencies of each plane: noise that a sampler leaves, or removes too much of,
+    exceeds the variances of the finest coefficients and would decide alone. It puts 96 % of exact draws, as
+    many of each component, in their own component.
     """
 
     name = "component_share"
@@ -220,9 +222,9 @@ class ShareState(MetricState):
         if not self.batches:
             raise BenchError("a share of classes needs at least one sample")
         hits, n = (sum(column) for column in zip(*self.batches, strict=True))
-        p = hits / n
         by_label = {str(k): hits / n for k, (hits, n) in sorted(self.by_label.items())}
-        return MetricResult(p, n, math.sqrt(p * (1 - p) / n), details={"by_label": by_label})
+        details = {"by_label": by_label, "interval": wilson_interval(hits, n)}
+        return MetricResult(hits / n, n, share_error(hits, n), details=details)
 
     def leave_one_out(self) -> list[float]:
         hits, n = (sum(column) for column in zip(*self.batches, strict=True))

@@ -238,6 +238,16 @@ def test_metrics_share_one_reading_of_the_images(bench: Bench, monkeypatch: pyte
     }
 
 
+def test_the_table_tells_how_many_images_of_the_reference_a_metric_compares_with(bench: Bench) -> None:
+    """All statistics are of 50,000 images; rows of 10,000 of them come with the extractor."""
+    two = ("--metric", "kid", "--metric", "fd")
+    out = bench("fid", "a", *two, "-P", "metric.extractor=cifar10-features", "--device", "cpu")
+    (kid,) = (line for line in out.splitlines() if line.strip().startswith("kid"))
+    (fd,) = (line for line in out.splitlines() if line.strip().startswith("fd"))
+    assert "cifar10-train (10000 of its 50000 images)" in kid
+    assert "cifar10-train (50000 images)" in fd
+
+
 BAD = [
     (("nowhere",), "'nowhere' is neither a file or folder nor a data set"),
     (("a", "--reference", "cifra10", *SMALL), "reference 'cifra10' is neither a file, a folder or a run"),

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from bench import BenchError, FeatureMetric, Features, MetricContext, MetricResult, Reference
+from bench import BenchError, FeatureMetric, Features, MetricContext, MetricResult, Reference, wilson_interval
 from bench.metrics.reference import write_statistics
 from bench.types import Array
 from bench_fid import manifolds
 from bench_fid.manifolds import precision_and_recall
 from tests.support.metrics import metric_context
+from tests.support.plain import plain
 from tests.support.plugins import installed
 
 
@@ -126,9 +127,14 @@ def test_both_rest_on_one_computation(reference: str, monkeypatch: pytest.Monkey
     assert sizes == [200, 900]
     assert precision.error == pytest.approx(math.sqrt(precision.value * (1 - precision.value) / 200))
     assert recall.error is None
+    assert "interval" not in recall.details
+    interval = plain(precision.details)["interval"]
+    assert interval == wilson_interval(round(200 * precision.value), 200)
+    assert interval["low"] < precision.value < interval["high"]
     # one cluster of three is reached
     assert recall.value <= 1 / 3
-    assert precision.details == recall.details == {"k": 3, "rows": 200, "reference_rows": 900}
+    assert recall.details == {"k": 3, "rows": 200, "reference_rows": 900}
+    assert precision.details == dict(recall.details) | {"interval": interval}
 
 
 def test_more_points_than_asked_for_are_drawn_without_bias(reference: str) -> None:
@@ -166,3 +172,16 @@ def test_low_rank_points_count_as_one_by_one(rank: int) -> None:
     axes = rng(1).normal(size=(rank, 20))
     samples, data = rng(2).normal(size=(40, rank)) @ axes, rng(3).normal(size=(30, rank)) @ axes + 5
     assert precision_and_recall(samples, data, 3) == one_by_one(samples, data, 3)
+
+
+def test_uniform_noise_has_the_precision_that_the_documentation_states() -> None:
+    """Noise is inside the balls of the data's outliers: precision does not see that it is no image."""
+    context = metric_context()
+    small = {"extractor": "cifar10-features"}
+    metric = installed().build("metrics", "precision", small)
+    state = metric.start(context)
+    state.update(torch.rand(1000, 3, 32, 32, generator=torch.Generator().manual_seed(0)))
+    result = state.compute()
+    assert result.details["reference_rows"] == 10_000
+    assert result.error is not None
+    assert abs(result.value - 0.96) < 4 * result.error

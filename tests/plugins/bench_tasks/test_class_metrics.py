@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from bench import BenchError, Metric, MetricState
+from bench import BenchError, Metric, MetricState, wilson_interval
 from bench.checkpoints.exact import exact_data
 from bench.cli import main
 from bench.closed_form.dct import from_dct, to_dct
@@ -81,6 +82,16 @@ def test_share_counts_by_label() -> None:
     state.update(images, torch.tensor([0, 0, 1, 1]))
     result = state.compute()
     assert (result.value, result.details["by_label"]) == (0.75, {"0": 0.5, "1": 1.0})
+    assert result.error == math.sqrt(0.75 * 0.25 / 4)
+    assert result.details["interval"] == wilson_interval(3, 4)
+
+
+def test_a_share_of_all_samples_has_an_interval_and_no_error_of_zero() -> None:
+    state = ShareState(lambda images: np.zeros(len(images), np.int64))
+    state.update(torch.zeros(50, 1, 1, 1), torch.zeros(50, dtype=torch.int64))
+    result = state.compute()
+    assert (result.value, result.error) == (1, None)
+    assert result.details["interval"] == {"low": pytest.approx(50 / (50 + 1.959964**2)), "high": 1.0}
 
 
 def test_reference_by_class_is_of_the_whole_training_set() -> None:
