@@ -47,7 +47,7 @@ def check_command(
 
     Samplers run on data whose truth is known: shapes, randomness, declared network calls, convergence and its
     order, cost. It takes seconds on a CPU. Exit status: 0 all passed, 1 a check failed, 2 a mistake in the
-    command, 130 stopped.
+    command, 130 stopped (143 by SIGTERM, 129 by SIGHUP).
     """
     from bench.api import check
     from bench.testing.kit import SDES

@@ -115,7 +115,7 @@ def pull_checkpoints(context: click.Context, names: tuple[str, ...]) -> int:
 
     After an interruption the same command resumes. Where no hash is published, the first installation records
     it, and later ones must match. Exit status: 0 all are installed, 1 one can't be installed (the others
-    are), 2 a mistake in the command, 130 stopped.
+    are), 2 a mistake in the command, 130 stopped (143 by SIGTERM, 129 by SIGHUP).
     """
     from bench.checkpoints.install.installer import pull
     from bench.cli.fetching import Fetching

@@ -61,7 +61,8 @@ def fid_command(
     bench fid samples.npz --metric fd_cifar10
     bench fid samples/ --reference cifar10-test --metric fid -P metric.mode=clean
 
-    Exit status: 0 done, 2 a mistake in the command or in the images, 130 stopped.
+    Exit status: 0 done, 2 a mistake in the command or in the images, 130 stopped (143 by SIGTERM,
+    129 by SIGHUP).
     """
     names = list(dict.fromkeys(metric)) or ["fid"]
     own = {"metric.reference": reference, "metric.rounding": rounding}

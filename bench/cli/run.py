@@ -109,7 +109,7 @@ def run_command(
     """Run samplers on a checkpoint and measure the samples.
 
     The same command again runs only what is missing. Exit status: 0 done, 1 a run failed, 2 a
-    mistake in the command, 130 stopped.
+    mistake in the command, 130 stopped (143 by SIGTERM, 129 by SIGHUP).
     """
     from bench.api import plan_job
     from bench.plan.request import Request

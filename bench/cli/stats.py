@@ -72,7 +72,8 @@ def build_command(
 
     They hold mean and covariance of the features, the features of 10,000 images drawn without bias, and a
     card: how many images, their hash, the decoder, the extractor with its parameters. An existing file is
-    replaced once the new one is complete. Exit status: 0 done, 2 a mistake, 130 stopped.
+    replaced once the new one is complete. Exit status: 0 done, 2 a mistake,
+    130 stopped (143 by SIGTERM, 129 by SIGHUP).
     """
     from bench.cli.bars import Display
     from bench.data.datasets import dataset_name
