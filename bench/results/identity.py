@@ -18,8 +18,6 @@ Amount = Annotated[float, Field(ge=0, le=1e18)]
 """Seconds, network calls or a rate."""
 Value = Annotated[float, Field(ge=-1e150, le=1e150)]
 """The value of a metric; its square and sums of squares are finite."""
-Digest = Annotated[str, Field(pattern=r"^[0-9A-Za-z_-]{1,64}$")]
-"""A hash that names a file or folder."""
 SafeName = Annotated[str, AfterValidator(safe_name)]
 """A name that can be part of a path."""
 

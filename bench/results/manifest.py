@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from bench.errors import BenchError
 from bench.files import check_regular
 from bench.params import slug
-from bench.results.identity import Digest, Natural, Positive, SafeName, Stored, Strict
+from bench.results.identity import Natural, Positive, SafeName, Stored, Strict
 from bench.results.run_spec import IdentifiedRun, RunSpec, UnplannedRun
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class PlannedRun(Strict):
     x: float | None = None
     seed: Natural
     title: str
-    fingerprint: Digest
+    fingerprint: SafeName
     sampler: str
 
     @property

@@ -6,17 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue
 
-from bench.results.identity import (
-    Amount,
-    Digest,
-    Identity,
-    Natural,
-    Positive,
-    SafeName,
-    Stored,
-    Strict,
-    Value,
-)
+from bench.results.identity import Amount, Identity, Natural, Positive, SafeName, Stored, Strict, Value
 
 
 class MetricRecord(Strict):
@@ -131,8 +121,8 @@ class Record(Stored):
     """
 
     schema_version: Literal[2] = 2
-    fingerprint: Digest
-    key: Digest
+    fingerprint: SafeName
+    key: SafeName
     title: str
     status: Literal["finished", "failed"]
     created: str
@@ -156,7 +146,7 @@ class Record(Stored):
 
     @property
     def cell(self) -> str:
-        """Digest of the settings without seed, device and versions (`Identity.cell`)."""
+        """SafeName of the settings without seed, device and versions (`Identity.cell`)."""
         return self.identity.cell(self.samples)
 
     @property

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,16 @@ def _wait_for(condition: object, seconds: float = 60) -> None:
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.05)
+
+
+@pytest.fixture(autouse=True)
+def no_signal_is_ignored() -> Iterator[None]:
+    """As in a terminal, also where the tests run by nohup or in the background; children inherit it."""
+    default = dict.fromkeys(SIGNALS, signal.SIG_DFL) | {signal.SIGINT: signal.default_int_handler}
+    before = {number: signal.signal(number, handler) for number, handler in default.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def _send(number: int) -> None:
@@ -99,7 +110,10 @@ def test_a_stopped_run_claims_nothing_where_no_batch_was_finished(
             if b"step " in text and not sent:
                 process.send_signal(number)
                 sent = True
-        assert process.wait(10) == status
+        try:
+            assert process.wait(10) == status
+        finally:
+            process.kill()  # nothing happens where it has ended
     os.close(ours)
     assert b"bench: stopped; no batch was finished\r\n" in text
     assert text.rfind(SHOWN) > text.rfind(HIDDEN) > 0

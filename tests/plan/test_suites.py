@@ -178,6 +178,7 @@ def test_the_manifest(bench: Bench) -> None:
     assert path.name == "gmm-cifar10-16-steps-x0.8.json"
     content = json.loads(path.read_text())
     cells = content.pop("cells")
+    assert len(content.pop("checksum")) == 64
     assert content == {
         "schema_version": 1,
         "suite": "wider",
