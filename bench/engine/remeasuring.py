@@ -12,7 +12,6 @@ from typing import Literal
 from bench.engine.measuring import measure_batches, stored_batches, with_exact
 from bench.errors import BenchError, StoreError, did_you_mean
 from bench.events import Emit, MetricsDone, RunMeasuring, RunWaiting, silent
-from bench.files import inside
 from bench.metrics.context import MetricContext
 from bench.metrics.role import Metric
 from bench.plan.measured import has_metric
@@ -68,7 +67,7 @@ def measure_records(
         BenchError: There is no such record, or a file that a metric needs is missing.
         StoreError: A record can't be written.
     """
-    plans = _suite_plans(store, suite) if suite is not None else []
+    plans = store.suite_plans(suite) if suite is not None else []
     records = _selected_records(store, plans if suite is not None else None, checkpoint)
     _check_files(metrics, records, context)
     measurements: list[Remeasurement] = []
@@ -101,10 +100,8 @@ def record_batches(record: Record) -> Iterator[tuple[int, int]]:
     """Index and size of every batch of a record's samples."""
     size = record.identity.batch_size
     full, rest = divmod(record.samples, size)
-    index = 0
-    while index < full:
+    for index in range(full):
         yield index, size
-        index += 1
     if rest:
         yield full, rest
 
@@ -119,23 +116,6 @@ def _check_files(metrics: Sequence[Metric], records: Sequence[Record], context: 
                 raise
             except Exception:
                 continue  # the metric's own fault: each record reports it, with a log
-
-
-def _suite_plans(store: Store, suite: str) -> list[SuitePlan]:
-    plans = store.read_suites(suite)
-    if not plans:
-        folder = store.root / "suites"
-        if list(inside(folder, suite).glob("*.json")):
-            raise BenchError(
-                f"no plan of suite {suite!r} in {store.root} can be read: "
-                f"bench run --suite {suite} makes it again"
-            )
-        known = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-        raise BenchError(
-            f"no run of suite {suite!r} in {store.root}{did_you_mean(suite, known)}: "
-            f"bench run --suite {suite} comes first"
-        )
-    return plans
 
 
 def _selected_records(

@@ -66,19 +66,7 @@ def make_tables(
 
 
 def _plans(suite: str, store: Store, name: str | None) -> list[SuitePlan]:
-    plans = store.read_suites(suite)
-    if not plans:
-        folder = store.root / "suites"
-        if list((folder / suite).glob("*.json")):
-            raise BenchError(
-                f"no plan of suite {suite!r} in {store.root} can be read: "
-                f"bench run --suite {suite} makes it again"
-            )
-        suites = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-        known = did_you_mean(suite, suites) if suites else ""
-        raise BenchError(
-            f"no run of suite {suite!r} in {store.root}{known}: bench run --suite {suite} comes first"
-        )
+    plans = store.suite_plans(suite)
     if name is None:
         return plans
     named = [plan for plan in plans if plan.name == name]

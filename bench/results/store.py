@@ -21,7 +21,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.errors import BenchError
+from bench.errors import BenchError, did_you_mean
 from bench.events import Emit, Notice, silent
 from bench.files import (
     check_regular,
@@ -268,6 +268,23 @@ class Store:
         folder = inside(self.root / "suites", suite)
         plans = [self._read_suite(path) for path in sorted(folder.glob("*.json"))]
         return [plan for plan in plans if plan is not None]
+
+    def suite_plans(self, suite: str) -> list[SuitePlan]:
+        """The plans of a suite as `read_suites` gives them; `BenchError` where there is none."""
+        plans = self.read_suites(suite)
+        if plans:
+            return plans
+        folder = self.root / "suites"
+        if list(inside(folder, suite).glob("*.json")):
+            raise BenchError(
+                f"no plan of suite {suite!r} in {self.root} can be read: "
+                f"bench run --suite {suite} makes it again"
+            )
+        known = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+        raise BenchError(
+            f"no run of suite {suite!r} in {self.root}{did_you_mean(suite, known) if known else ''}: "
+            f"bench run --suite {suite} comes first"
+        )
 
     def _read_suite(self, path: Path) -> SuitePlan | None:
         try:
