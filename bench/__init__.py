@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bench.api import check as check
     from bench.api import compare as compare
+    from bench.api import export as export
     from bench.api import measure as measure
     from bench.api import remeasure as remeasure
     from bench.api import run as run
@@ -103,6 +104,7 @@ if TYPE_CHECKING:
     from bench.reporting.compare.comparison import Comparison as Comparison
     from bench.reporting.results_view import Results as Results
     from bench.reporting.table import Table as Table
+    from bench.results.export import Export as Export
     from bench.results.record import MetricRecord as MetricRecord
     from bench.results.record import Record as Record
     from bench.results.run_spec import RunSpec as RunSpec
@@ -118,7 +120,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _EXPORTS = {
-    "bench.api": ("check", "compare", "measure", "remeasure", "run", "table"),
+    "bench.api": ("check", "compare", "export", "measure", "remeasure", "run", "table"),
     "bench.cache": ("cache_folder", "cached_sha256", "is_web_page"),
     "bench.checkpoints.cards": ("Card", "WeightsCard"),
     "bench.checkpoints.classes": ("class_count", "classifier_sha256"),
@@ -182,6 +184,7 @@ _EXPORTS = {
     "bench.reporting.compare.comparison": ("Comparison",),
     "bench.reporting.results_view": ("Results",),
     "bench.reporting.table": ("Table",),
+    "bench.results.export": ("Export",),
     "bench.results.record": ("MetricRecord", "Record"),
     "bench.results.run_spec": ("RunSpec",),
     "bench.tasks.role": ("BatchContext", "Task"),
@@ -212,6 +215,7 @@ __all__ = [
     "Denoiser",
     "Emit",
     "Executor",
+    "Export",
     "Extract",
     "Extractor",
     "FeatureMetric",
@@ -276,6 +280,7 @@ __all__ = [
     "draw_seed",
     "exact_data",
     "exact_fd_dct",
+    "export",
     "fd_diagonal",
     "fetch_once",
     "frechet_distance",

@@ -21,6 +21,7 @@ from bench.engine.remeasuring import Remeasurement, measure_records
 from bench.engine.session import Session
 from bench.errors import BenchError, did_you_mean
 from bench.events import Emit, silent
+from bench.metrics.features import Rounding
 from bench.params import Plugin
 from bench.plan.building import Objects, build_metrics, build_plugin
 from bench.plan.contexts import MetricContexts, metric_context
@@ -30,11 +31,13 @@ from bench.plan.objects import Selection, register_objects
 from bench.plan.planning import Plan
 from bench.plan.request import Request, results_folder
 from bench.plan.settings import settings
+from bench.plan.sources import open_run
 from bench.plugins.registry import Registry
 from bench.reporting.compare.comparison import Comparison, compare_sides
 from bench.reporting.results_view import Results
 from bench.reporting.suite_tables import make_tables
 from bench.reporting.table import Table
+from bench.results.export import Export, export_images
 from bench.results.store import Store
 from bench.testing.kit import SDES, find_plugin
 from bench.testing.kit import check as check_plugin
@@ -302,6 +305,52 @@ def measure(
     context = metric_context(chosen, registry, emit)
     metrics = metrics_of(chosen.metric, chosen.parameters.get("metric", {}), context, objects)
     return measure_images_of(images, metrics, context)
+
+
+def export(
+    run: str | Path | Results | Sequence[str | Path],
+    to: str | Path,
+    *,
+    rounding: Rounding = "round",
+    overwrite: bool = False,
+    out: str | Path | None = None,
+    emit: Emit = silent,
+) -> list[Export]:
+    """Write the samples of runs as 8-bit images, for other programs: PNG files, or an ``.npz``.
+
+    A sample x on [0, 1] becomes ``255 x``, clipped and rounded to the nearest integer, as metrics of features
+    round it. The target appears when it is complete; after a kill the same call begins again.
+
+    Args:
+        run: A run's fingerprint (its first 4 digits or more), its record's ``.json``, or a results folder of
+            one run; several of these; or `Results`, for all of its runs.
+        to: A folder for 00000.png, 00001.png, ... in the order of the samples, and of several runs a folder
+            of these for each, called by its fingerprint; or, for one run, ``NAME.npz`` with ``arr_0``, uint8
+            (n, H, W, 3).
+        rounding: ``round``, or ``truncate`` for the integer below.
+        overwrite: Whether an ``.npz``, or a folder that an export made, is replaced.
+        out: Results folder in which fingerprints are looked up; None for that of bench.toml.
+        emit: Receives progress events.
+
+    Returns:
+        An `Export` per run.
+
+    Raises:
+        BenchError: A run has no images on disk, or the target exists or is no place for an export.
+        StoreError: The target can't be written, such as on a full disk.
+    """
+    if rounding not in get_args(Rounding):
+        raise BenchError(f"unknown rounding {rounding!r}{did_you_mean(str(rounding), get_args(Rounding))}")
+    if isinstance(run, Results):
+        folder, names = run.store.root, [record.fingerprint for record in run.records]
+    else:
+        folder = results_folder(None if out is None else Path(out))
+        names = [str(run)] if isinstance(run, str | Path) else [str(name) for name in run]
+    if not names:
+        raise BenchError("there is no run to export: give a fingerprint or a record")
+    samples = [open_run(name, folder) for name in names]
+    by_fingerprint = {one.fingerprint: one for one in samples}
+    return export_images(by_fingerprint, to, rounding=rounding, overwrite=overwrite, emit=emit)
 
 
 def compare(

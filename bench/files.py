@@ -7,6 +7,7 @@ import errno
 import os
 import re
 import secrets
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -147,6 +148,45 @@ def replace_file(path: Path, content: bytes) -> None:
         except BaseException:
             beside.unlink(missing_ok=True)
             raise
+
+
+def replace_folder(place: Path, staged: Path, aside: Path) -> None:
+    """Move a whole folder to its place by one rename; a folder that is there is first renamed to ``aside``.
+
+    The caller removes the old folder. After a kill between the two renames, `restore_folder` puts it back.
+
+    Args:
+        place: Where the folder goes.
+        staged: The folder, on the same file system.
+        aside: Where the old folder goes.
+
+    Raises:
+        OSError: A rename failed; the old folder is in its place.
+    """
+    if place.exists():
+        place.rename(aside)
+    try:
+        staged.rename(place)
+    except OSError:
+        if aside.exists():
+            aside.rename(place)
+        raise
+
+
+def restore_folder(place: Path, aside: Path) -> None:
+    """Put back the folder that a killed `replace_folder` moved aside, or else remove it."""
+    if aside.exists() and not place.exists():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        aside.rename(place)
+    remove_folder(aside)
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a folder with all that it holds, or a link, without following it; a missing one is no error."""
+    if path.is_symlink():
+        path.unlink()
+    else:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 @contextmanager

@@ -18,7 +18,10 @@ from bench.files import (
     is_safe_name,
     locking,
     read_file,
+    remove_folder,
     replace_file,
+    replace_folder,
+    restore_folder,
     writing,
 )
 
@@ -51,6 +54,38 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Mon
     assert caught.value.errno == errno.ENOSPC
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_is_replaced_whole(tmp_path: Path) -> None:
+    place, staged, aside = (tmp_path / name for name in ("place", "staged", "aside"))
+    for content in ("old", "new"):
+        staged.mkdir()
+        (staged / "x").write_text(content)
+        replace_folder(place, staged, aside)
+        assert (place / "x").read_text() == content
+        assert not staged.exists()
+    assert (aside / "x").read_text() == "old"
+    restore_folder(place, aside)  # the new folder is in its place: the old one goes
+    assert not aside.exists()
+    assert (place / "x").read_text() == "new"
+
+    with pytest.raises(OSError, match="staged"):  # there is nothing to move in
+        replace_folder(place, staged, aside)
+    assert (place / "x").read_text() == "new"
+    place.rename(aside)  # a kill between the two renames
+    restore_folder(place, aside)
+    assert (place / "x").read_text() == "new"
+    assert list(tmp_path.iterdir()) == [place]
+
+
+def test_a_link_is_removed_and_not_what_it_names(tmp_path: Path) -> None:
+    (tmp_path / "folder" / "below").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "folder")
+    remove_folder(tmp_path / "link")
+    assert (tmp_path / "folder" / "below").is_dir()
+    remove_folder(tmp_path / "folder")
+    remove_folder(tmp_path / "missing")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_other_errors_pass(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from bench.cli.check import check_command
 from bench.cli.checkpoints import checkpoints_command
 from bench.cli.compare import compare_command
 from bench.cli.context import CommandState
+from bench.cli.export import export_command
 from bench.cli.fid import fid_command
 from bench.cli.listing import list_command, show_command
 from bench.cli.measure import measure_command
@@ -34,6 +35,7 @@ def cli() -> None:
     bench run --suite table1 --checkpoint gaussian-cifar10 --steps-scale 0.1
     bench table table1
     bench fid samples/ --reference cifar10
+    bench export 2cf71ed5 -o samples/
     bench list predictors
     bench show langevin
     bench checkpoints list
@@ -47,6 +49,7 @@ cli.add_command(table_command)
 cli.add_command(compare_command)
 cli.add_command(measure_command)
 cli.add_command(fid_command)
+cli.add_command(export_command)
 cli.add_command(stats_command)
 cli.add_command(checkpoints_command)
 cli.add_command(list_command)

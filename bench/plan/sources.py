@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 
 SOURCES = "a folder of images, an .npz of images, a run's fingerprint or record, or a data set"
+_FINGERPRINT = re.compile("[0-9a-f]{4,}")
 
 
 def open_images(name: str, batch: int = 250, results: Path = Path("results"), emit: Emit = silent) -> Images:
@@ -43,19 +44,53 @@ def open_images(name: str, batch: int = 250, results: Path = Path("results"), em
         UnknownSourceError: The name stands for none of these.
         BenchError: The images can't be read.
     """
-    path = Path(name).expanduser()
     if name and dataset_name(name) is None:
-        if (path / "records").is_dir():
-            return RunImages(name, *_only_record(path), batch)
-        if path.exists() and not path.is_dir() and path.suffix == ".json":
-            return RunImages(name, *_record_file(path), batch)
-        if not path.exists() and re.fullmatch("[0-9a-f]{4,}", name) and (results / "records").is_dir():
-            return RunImages(name, *_recorded(name, results), batch)
+        place = _run_at(name)
+        path = Path(name).expanduser()
+        digits = _FINGERPRINT.fullmatch(name) and not path.exists() and (results / "records").is_dir()
+        if place is not None or digits:
+            return RunImages(name, *(place or _recorded(name, results)), batch)
     return sources.open_images(name, batch, emit, SOURCES)
 
 
+def open_run(name: str, results: Path = Path("results")) -> RunImages:
+    """The samples of a run, in its own batches.
+
+    Args:
+        name: A record's ``.json``, a results folder of one run, or a fingerprint, its first 4 digits or more.
+        results: Results folder in which fingerprints are looked up.
+
+    Raises:
+        BenchError: There is no such run, or it has no images on disk.
+    """
+    place = _run_at(name) if name else None
+    if place is None and not _FINGERPRINT.fullmatch(name):
+        raise BenchError(
+            f"{name!r} is no run: give its fingerprint, its record (RESULTS/records/FINGERPRINT.json), or a "
+            "results folder of one run"
+        )
+    if place is None and not (results / "records").is_dir():
+        raise BenchError(f"there are no results in {results}: bench run makes some, or choose another --out")
+    store, record = place or _recorded(name, results)
+    return RunImages(name, store, record, record.identity.batch_size)
+
+
+def _run_at(name: str) -> tuple[Store, Record] | None:
+    """The run at a path: a results folder of one run, or a record's file; None for other paths."""
+    path = Path(name).expanduser()
+    if (path / "records").is_dir():
+        return _only_record(path)
+    if path.exists() and not path.is_dir() and path.suffix == ".json":
+        return _record_file(path)
+    return None
+
+
 class RunImages(Images):
-    """The samples of a recorded run, in its own batches of floats as they were stored."""
+    """The samples of a recorded run, in its own batches of floats as they were stored.
+
+    Attributes:
+        fingerprint: The run's fingerprint.
+    """
 
     kind = "run"
 
@@ -63,8 +98,11 @@ class RunImages(Images):
         fingerprint = record.fingerprint
         if record.status != "finished":
             raise BenchError(f"run {fingerprint} is not finished: run it again")
+        if "images" not in record.outputs:
+            task, outputs = record.identity.task.name, ", ".join(record.outputs) or "nothing"
+            raise BenchError(f"run {fingerprint} has no images: its task {task} returns {outputs}")
         self._root = store.root
-        self._fingerprint, self._key = fingerprint, record.key
+        self.fingerprint, self._key = fingerprint, record.key
         self._sizes = [part.size for part in record.batches]
         self.files = [store.batch_path(self._key, *place) for place in enumerate(self._sizes)]
         if not all(file.exists() for file in self.files):
@@ -74,7 +112,8 @@ class RunImages(Images):
             )
         shape = tuple(self._read(0).shape[1:]) if self._sizes else (3, 0, 0)
         if len(shape) != 3 or shape[0] != 3:
-            raise BenchError(f"run {fingerprint} is of {'x'.join(map(str, shape))} images: RGB is needed")
+            sizes = "x".join(map(str, shape)) or "numbers"
+            raise BenchError(f"the samples of run {fingerprint} are {sizes}, not RGB images of 3xHxW")
         decoder = "none: floats as they were sampled"
         super().__init__(name, sum(self._sizes), shape, decoder, batch, note=record.label)
 
@@ -83,7 +122,7 @@ class RunImages(Images):
         if stored is None:
             raise BenchError(f"{self.files[index]} is damaged: the command that made the run makes it again")
         if "images" not in stored[0]:
-            raise BenchError(f"run {self._fingerprint} has no images: its task returns none")
+            raise BenchError(f"{self.files[index]} has no images, though the record of the run says so")
         return stored[0]["images"]
 
     def sizes(self) -> list[int]:

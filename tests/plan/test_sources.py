@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from bench.plan.sources import open_images
+from bench.errors import BenchError
+from bench.plan.sources import open_images, open_run
 from bench.results.identity import with_checksum
 from bench.results.store import Store
 from tests.support.images import back, error_of, folder, pixels, recorded
@@ -68,6 +69,47 @@ def test_runs_that_are_refused(tmp_path: Path) -> None:
 def test_a_fingerprint_without_results_is_no_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert "'0a1b2c3d' is neither a file or folder nor a data set" in error_of("0a1b2c3d")
+
+
+def test_a_run_alone_is_opened_by_any_of_its_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that is called as the fingerprint, such as an export of it, does not hide the run."""
+    monkeypatch.chdir(tmp_path)
+    store = recorded(tmp_path / "results", [torch.rand(4, 3, 8, 8), torch.rand(1, 3, 8, 8)])
+    fingerprint = "0123456789abcdef"
+    folder(tmp_path / fingerprint, pixels(2))
+    for name in ("0123", fingerprint, str(store.record_path(fingerprint)), "results"):
+        run = open_run(name, store.root)
+        assert (run.fingerprint, run.n, run.sizes()) == (fingerprint, 5, [4, 1])
+    assert open_images(fingerprint, results=store.root).kind == "folder"
+    for name, line in (
+        ("nowhere", "'nowhere' is no run: give its fingerprint, its record"),
+        ("", "'' is no run"),
+        ("cifar10-train", "'cifar10-train' is no run"),
+        (str(tmp_path / fingerprint), "is no run"),
+        ("4444", "no fingerprint in"),
+    ):
+        with pytest.raises(BenchError, match=line):
+            open_run(name, store.root)
+    with pytest.raises(BenchError, match=r"there are no results in none: bench run makes some"):
+        open_run("0123", Path("none"))
+
+
+@pytest.mark.parametrize("shape", [(), (7,), (3, 8), (1, 8, 8), (4, 8, 8), (3, 2, 8, 8)])
+def test_samples_that_are_no_images_are_refused(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    store = recorded(tmp_path / "results", [torch.rand(4, *shape)])
+    sizes = "x".join(map(str, shape)) or "numbers"
+    line = f"the samples of run 0123456789abcdef are {sizes}, not RGB images of 3xHxW"
+    assert error_of(store.root) == line
+
+
+def test_a_run_of_a_task_without_images_says_what_it_has(tmp_path: Path) -> None:
+    store = recorded(tmp_path / "results", [torch.rand(4, 3, 8, 8)])
+    path = store.record_path("0123456789abcdef")
+    record = json.loads(path.read_text())
+    path.write_bytes(with_checksum(record | {"outputs": ["bits", "calls"]}))
+    assert error_of(store.root) == (
+        "run 0123456789abcdef has no images: its task made_up returns bits, calls"
+    )
 
 
 def test_a_run_travels_as_names_of_files(tmp_path: Path) -> None:

@@ -198,7 +198,7 @@ def test_a_finished_run_is_a_source_if_it_has_images(bench: Bench) -> None:
     bench(*RUN, *SMALL, "--out", "images")
     assert "copies" in bench(*RUN, *SMALL, "--task", "copies", "--data", "images", "--out", "numbers")
     message = bench(*RUN, *SMALL, "--task", "copies", "--data", "numbers", status=2)
-    assert "has no images: its task returns none" in message
+    assert "has no images: its task copies returns " in message
     assert only_record("numbers")["identity"]["data"]["kind"] == "run"
 
 

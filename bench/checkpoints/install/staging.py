@@ -18,7 +18,7 @@ from pathlib import Path
 from bench import cache
 from bench.download import sync, writing
 from bench.events import Emit, Notice
-from bench.files import locking
+from bench.files import locking, remove_folder, replace_folder, restore_folder
 
 
 @contextmanager
@@ -44,7 +44,7 @@ def exclusive(name: str, emit: Emit) -> Iterator[Path]:
             staged.mkdir(parents=True)
         yield staged
     finally:
-        _remove(staged)
+        remove_folder(staged)
         lock.release()
 
 
@@ -54,13 +54,8 @@ def _lock_path(name: str) -> Path:
 
 def _clear(name: str) -> None:
     """Put back what a killed process moved aside, and remove its other remains; the lock must be held."""
-    staged, aside = (cache.root() / kind / name for kind in ("staging", "aside"))
-    place = cache.folder(name)
-    if aside.exists() and not place.exists():
-        place.parent.mkdir(parents=True, exist_ok=True)
-        aside.rename(place)
-    for remains in (staged, aside):
-        _remove(remains)
+    restore_folder(cache.folder(name), cache.root() / "aside" / name)
+    remove_folder(cache.root() / "staging" / name)
 
 
 def _clear_others(name: str) -> None:
@@ -76,26 +71,12 @@ def _clear_others(name: str) -> None:
 def move_in(staged: Path, name: str) -> Path:
     """Move the folder to its place by one rename, after another moved the old one aside."""
     place, aside = cache.folder(name), cache.root() / "aside" / name
-    place.parent.mkdir(parents=True, exist_ok=True)
-    if place.exists():
-        aside.parent.mkdir(parents=True, exist_ok=True)
-        place.rename(aside)
-    try:
-        staged.rename(place)
-    except OSError:
-        if aside.exists():
-            aside.rename(place)
-        raise
+    for path in (place, aside):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    replace_folder(place, staged, aside)
     sync(place.parent)
-    _remove(aside)
+    remove_folder(aside)
     return place
-
-
-def _remove(path: Path) -> None:
-    if path.is_symlink():
-        path.unlink()
-    else:
-        shutil.rmtree(path, ignore_errors=True)
 
 
 def link(source: Path, target: Path) -> None:
