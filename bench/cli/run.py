@@ -162,7 +162,8 @@ def _print_header(job: Job, registry: Registry, *, hint: bool) -> None:
     device = f", on {specs[0].device} in {settings.precision}" if specs else ""
     click.echo(printable(f"profile {plan.profile}: {what}{device}", None))
     if hint and plan.profile == "quick" and settings.task == DEFAULT_TASK:
-        click.echo("the paper's setting: --profile paper (1000 steps, 50,000 samples, 5 seeds; needs a GPU)")
+        paper = "(1000 steps, 50,000 samples, 5 seeds; needs a GPU)"
+        click.echo(f"the paper's setting: --profile paper --checkpoint NAME {paper}")
     for line in sorted({note for spec in specs if (note := rescaling_note(spec, registry)) is not None}):
         click.echo(printable(line, None))
     recorded = sum(job.store.read_record(run.fingerprint) is not None for run in plan.runs)

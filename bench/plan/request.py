@@ -52,6 +52,11 @@ class Request:
             raise BenchError("--steps-scale and --only belong to a suite: give --suite")
         result, name = settings(values, profile)
         _check_meaning(values, result)
+        if not result.checkpoint:
+            raise BenchError(
+                f"the profile {name} has no checkpoint of its own: give --checkpoint, such as --checkpoint "
+                "ddpm-cifar10-32 (bench checkpoints list shows all)"
+            )
         return result, name, suite
 
     def plan(self, contexts: MetricContexts, objects: Objects | None = None) -> Plan:

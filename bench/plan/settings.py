@@ -27,7 +27,7 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    checkpoint: Names = ["cifar10-tiny"]
+    checkpoint: list[str] = ["cifar10-tiny"]
     task: str = DEFAULT_TASK
     data: str | None = None
     sde: list[str] = []
@@ -122,6 +122,11 @@ def suites(folder: Path | None = None) -> dict[str, Suite]:
         for name, suite in _read(path).suites.items():
             by_name[name] = suite.model_copy(update={"published": _published(path, name, suite.published)})
     return by_name
+
+
+def profile_names(folder: Path | None = None) -> list[str]:
+    """Names of the profiles of the shipped bench.toml and of the folder's own."""
+    return sorted({name for path in _files(folder) for name in _read(path).profiles})
 
 
 def card_folders(folder: Path | None = None) -> list[tuple[Path, Path]]:

@@ -6,6 +6,7 @@ import pytest
 
 from bench.checkpoints.cards import Card
 from bench.files import REGISTRY
+from tests.support.plugins import installed
 
 CARDS = {path.stem: Card.read(path) for path in sorted((REGISTRY / "cards").glob("*.toml"))}
 
@@ -54,6 +55,16 @@ PUBLISHED = {
     "edm-cifar10-uncond-vp": (1.97, None, None, None),
     "edm-cifar10-uncond-ve": (1.98, None, None, None),
 }
+
+
+def test_a_published_fid_stands_beside_a_fid() -> None:
+    """By the mode that papers' figures compare with; the project's own have metrics without a download."""
+    published = {name for name, card in CARDS.items() if card.published}
+    assert published == {name for name, card in CARDS.items() if not card.recipe}
+    assert {CARDS[name].metric for name in published} == {"fid"}
+    assert {card.metric for name, card in CARDS.items() if name not in published} == {"fd_cifar10", "fd_dct"}
+    fid = installed().get("metrics", "fid").thing.build({})
+    assert (fid.label, fid.mode, fid.reference) == ("fid", "legacy_tensorflow", "cifar10-train")
 
 
 def test_every_published_checkpoint_has_its_card_under_its_own_name() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from bench.cli import main
 from tests.support import score_sde_files as files
+from tests.support.runs import forbid_batches
 
 SMALL = ["--steps", "25", "--samples", "3", "--batch-size", "3", "--grid", "uniform"]
 
@@ -134,6 +135,27 @@ def test_import_then_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> No
     capsys.readouterr()
     assert bench(*run, "--seed", "1") == 2
     assert "is truncated" in capsys.readouterr().err
+
+
+def test_fid_without_its_weights_is_one_line_before_anything_is_sampled(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The card's own metric, as the published ones have it, where nothing can be fetched."""
+
+    def offline(*_: object, **__: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr("socket.getaddrinfo", offline)
+    monkeypatch.setattr("bench.download.PAUSES", ())
+    monkeypatch.setattr("bench_fid.inception.TEMPORARY", folder / "nowhere")
+    path = folder / "cards" / "ddpm_vp.toml"
+    path.write_text(path.read_text().replace('metric = "fd_cifar10"', 'metric = "fid"'))
+    forbid_batches(monkeypatch)
+    assert bench("run", "--checkpoint", "ddpm-vp", *SMALL) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    place = folder / "cache" / "inception" / "inception-2015-12-05.pt"
+    assert line.startswith("bench: inception-2015-12-05.pt is not here and can't be fetched (")
+    assert line.endswith(f" to {place}; fd_cifar10 needs no download")
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,25 @@ def test_a_suite_brings_its_checkpoint_and_the_profile_of_exact_ones() -> None:
     assert [len(suite_plan.cells) for suite_plan in plan.suite_plans] == [2]
 
 
+@pytest.mark.parametrize("suite", [None, "table1"])
+def test_the_profile_of_the_paper_asks_for_a_checkpoint(suite: str | None) -> None:
+    """The small network is no subject of 50,000 samples at 1000 steps unless it is named."""
+    message = (
+        "^the profile paper has no checkpoint of its own: give --checkpoint, such as --checkpoint "
+        r"ddpm-cifar10-32 \(bench checkpoints list shows all\)$"
+    )
+    with pytest.raises(BenchError, match=message):
+        Request({}, profile="paper", suite=suite).resolve(installed())
+    example = installed().get("checkpoints", "ddpm-cifar10-32").thing
+    assert example.published
+    for name in (example.name, "cifar10-tiny"):
+        request = Request({"checkpoint": [name]}, profile="paper", suite=suite)
+        chosen, profile, _ = request.resolve(installed())
+        assert (chosen.checkpoint, chosen.samples, profile) == ([name], 50_000, "paper")
+    Path("bench.toml").write_text('[defaults]\ncheckpoint = "cifar10-tiny"\n')
+    assert Request({}, profile="paper").resolve(installed())[0].checkpoint == ["cifar10-tiny"]
+
+
 @pytest.mark.parametrize(
     "settings", [{"steps": 30}, {"predictor": ["ancestral"]}, {"parameters": {"sde": {"eps": 1e-3}}}]
 )

@@ -13,7 +13,7 @@ import pytest
 from bench import BenchError, hookimpl
 from bench.checkpoints.cards import Card
 from bench.files import REGISTRY, SHIPPED_TOML
-from bench.plan.settings import Settings, settings
+from bench.plan.settings import Settings, profile_names, settings
 from bench.results.run_spec import RunSpec
 from tests.support import plans
 from tests.support.plugins import empty_registry, installed
@@ -41,6 +41,12 @@ def test_the_shipped_file_alone(tmp_path: Path) -> None:
     paper, name = settings({}, "paper", tmp_path)
     assert (name, paper.steps, paper.samples, paper.repeats) == ("paper", 1000, 50000, 5)
     assert shipped("paper").items() <= paper.model_dump().items()
+
+
+def test_the_profiles_of_both_files_are_known(tmp_path: Path) -> None:
+    assert profile_names(tmp_path) == ["exact", "paper", "quick"]
+    folder = _toml(tmp_path, "[profiles.mine]\nsteps = 5\n")
+    assert profile_names(folder) == ["exact", "mine", "paper", "quick"]
 
 
 def test_flags_over_own_file_over_shipped(tmp_path: Path) -> None:
