@@ -11,6 +11,7 @@ import click
 from bench.cli.check import check_command
 from bench.cli.checkpoints import checkpoints_command
 from bench.cli.compare import compare_command
+from bench.cli.completion import complete_names, completion_command
 from bench.cli.context import CommandState
 from bench.cli.export import export_command
 from bench.cli.fid import fid_command
@@ -41,6 +42,7 @@ def cli() -> None:
     bench checkpoints list
     bench new predictor my-sampler
     bench check my_sampler
+    bench completion bash
     """
 
 
@@ -56,6 +58,8 @@ cli.add_command(list_command)
 cli.add_command(show_command)
 cli.add_command(new_command)
 cli.add_command(check_command)
+cli.add_command(completion_command)
+complete_names(cli)
 
 
 def main(arguments: Sequence[str] | None = None, registry: Registry | None = None) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from bench.cli.context import registry_of
+from bench.errors import BenchError
 from bench.plugins.registry import Flag
 
 _VALUES = "bench.plugin_flags"
@@ -25,7 +26,12 @@ class FlagCommand(click.Command):
         """The command's own parameters, and the plugins' flags; its own options come first."""
         own = super().get_params(ctx)
         own_options = {option for parameter in own for option in parameter.opts}
-        flags = [flag for flag in registry_of(ctx).flags() if flag.role in self.roles]
+        try:
+            flags = [flag for flag in registry_of(ctx).flags() if flag.role in self.roles]
+        except BenchError:
+            if not ctx.resilient_parsing:  # the shell completes a word: no place for a message
+                raise
+            return own
         return [*own, *(_option(flag) for flag in flags if f"--{flag.name}" not in own_options)]
 
 
