@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from bench.diffusion.noise import Noise as Noise
     from bench.diffusion.noise import draw_seed as draw_seed
     from bench.diffusion.prediction import Prediction as Prediction
+    from bench.diffusion.randomness import draws_noise as draws_noise
     from bench.diffusion.roles import Corrector as Corrector
     from bench.diffusion.roles import Field as Field
     from bench.diffusion.roles import FlowSolver as FlowSolver
@@ -91,6 +92,7 @@ if TYPE_CHECKING:
     from bench.metrics.reference import Reference as Reference
     from bench.metrics.reference import Reservoir as Reservoir
     from bench.metrics.reference import build_command as build_command
+    from bench.metrics.role import CompanionRun as CompanionRun
     from bench.metrics.role import Metric as Metric
     from bench.metrics.role import MetricResult as MetricResult
     from bench.metrics.role import MetricState as MetricState
@@ -143,6 +145,7 @@ _EXPORTS = {
     "bench.diffusion.model": ("Denoiser", "Model"),
     "bench.diffusion.noise": ("Noise", "draw_seed"),
     "bench.diffusion.prediction": ("Prediction",),
+    "bench.diffusion.randomness": ("draws_noise",),
     "bench.diffusion.roles": (
         "Corrector",
         "Field",
@@ -175,7 +178,7 @@ _EXPORTS = {
     "bench.metrics.frechet": ("fd_diagonal", "frechet_distance"),
     "bench.metrics.moments": ("Moments", "jackknife_groups"),
     "bench.metrics.reference": ("Reference", "Reservoir", "build_command"),
-    "bench.metrics.role": ("Metric", "MetricResult", "MetricState"),
+    "bench.metrics.role": ("CompanionRun", "Metric", "MetricResult", "MetricState"),
     "bench.metrics.shares": ("share_error", "wilson_interval"),
     "bench.params": ("Plugin", "param"),
     "bench.plugins.hookspecs": ("Register", "hookimpl"),
@@ -204,6 +207,7 @@ __all__ = [
     "BatchResult",
     "BenchError",
     "Card",
+    "CompanionRun",
     "Comparison",
     "Condition",
     "ConvDown",
@@ -274,6 +278,7 @@ __all__ = [
     "compare",
     "did_you_mean",
     "draw_seed",
+    "draws_noise",
     "exact_data",
     "exact_fd_dct",
     "fd_diagonal",

@@ -35,7 +35,7 @@ from bench.plan.fingerprint import (
 from bench.plan.settings import DEFAULT_TASK, Settings
 from bench.plugins.registry import Entry, Registry
 from bench.results.identity import DataIdentity, Identity, PluginIdentity
-from bench.results.run_spec import RunSpec, UnplannedRun
+from bench.results.run_spec import Companion, RunSpec, UnplannedRun
 from bench.tasks.role import Task, check_task
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class Draft:
                 in_memory=self.card.in_memory or bool(self._objects(self.task)) or self._has_metric_object(),
             )
             _ = spec.key, spec.fingerprint  # fails here for what a plugin declares and JSON can't hold
-            return spec
+            return dataclasses.replace(spec, companions=self._companions(sampler))
         except BenchError:
             raise
         except Exception as error:
@@ -128,6 +128,38 @@ class Draft:
             denoise=denoise,
             label_scales=settings.label_scales,
         )
+
+    def _companions(self, sampler: Sampler) -> tuple[Companion, ...]:
+        """The runs that the metrics read beside this one, from the same prior noise."""
+        companions = []
+        for metric in self.metrics:
+            metric.check_sampler(sampler)
+            for name, run in metric.companions(sampler).items():
+                draft = dataclasses.replace(
+                    self,
+                    settings=self.settings.model_copy(
+                        update={
+                            "solver": [run.solver],
+                            "denoise": run.denoise,
+                            "label_scales": None,
+                            "precision": "fp32",
+                        }
+                    ),
+                    parts={
+                        "sde": sampler.sde,
+                        "solver": self.registry.build("solvers", run.solver, dict(run.parameters)),
+                    },
+                    names={"sde": self.names["sde"], "solver": run.solver},
+                    metrics=(),
+                )
+                try:
+                    spec = draft.run()
+                except BenchError as error:
+                    raise BenchError(f"{metric.label} needs a run by {run.solver}: {error}") from error
+                if isinstance(spec, UnplannedRun):
+                    raise BenchError(f"{metric.label} needs a run by {run.solver}: {spec.reason}")
+                companions.append(Companion(metric=metric.label, name=name, spec=spec, output=run.output))
+        return tuple(companions)
 
     def _check(self, task: Task, sampler: Sampler) -> None:
         """`BenchError` where task, checkpoint, sampler and data don't go together."""

@@ -22,7 +22,7 @@ from bench.plan.sources import open_images
 from bench.plan.suites import ROLES, Place, Suite, expand
 from bench.plugins.registry import Registry
 from bench.results.manifest import SuitePlan, suite_plans
-from bench.results.run_spec import RunSpec, UnplannedRun
+from bench.results.run_spec import RunSpec, UnplannedRun, companion_runs
 from bench.tasks.role import Task
 
 if TYPE_CHECKING:
@@ -49,6 +49,11 @@ class Plan:
     def specs(self) -> list[RunSpec]:
         """The runs that can start."""
         return [run for run in self.runs if isinstance(run, RunSpec)]
+
+    @property
+    def companions(self) -> list[RunSpec]:
+        """The runs that metrics read beside those of the plan (`companion_runs`)."""
+        return companion_runs(self.runs)
 
 
 def with_default_solver(settings: Settings, registry: Registry) -> Settings:
