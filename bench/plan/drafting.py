@@ -135,6 +135,12 @@ class Draft:
         for metric in self.metrics:
             metric.check_sampler(sampler)
             for name, run in metric.companions(sampler).items():
+                solver: Solver = self.registry.build("solvers", run.solver, dict(run.parameters))
+                if not solver.follows_flow:
+                    raise BenchError(
+                        f"{metric.label} needs a run by a solver of the probability flow, which {run.solver} "
+                        "is not"
+                    )
                 draft = dataclasses.replace(
                     self,
                     settings=self.settings.model_copy(
@@ -145,10 +151,7 @@ class Draft:
                             "precision": "fp32",
                         }
                     ),
-                    parts={
-                        "sde": sampler.sde,
-                        "solver": self.registry.build("solvers", run.solver, dict(run.parameters)),
-                    },
+                    parts={"sde": sampler.sde, "solver": solver},
                     names={"sde": self.names["sde"], "solver": run.solver},
                     metrics=(),
                 )
