@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import bench
-from bench import BenchError, RunSpec, draws_noise
+from bench import BenchError, RunSpec
 from bench.checkpoints.exact import exact_data
 from bench.closed_form.mixture import MixtureModel, on_range
 from bench.diffusion.noise import noise_stream
@@ -64,7 +64,7 @@ def exact_images(spec: RunSpec) -> torch.Tensor:
 def test_on_gaussian_data_it_is_the_distance_in_closed_form(tmp_path: Path, sampler: str, sde: str) -> None:
     """Within the floor: the fine solution is nearer to the exact one than to that of ten times its tolerance
     (triangle inequality)."""
-    settings = {"sde": sde, "steps": 12, "grid": "polynomial", "samples": 8, "batch_size": 4} | SAMPLERS[
+    settings: dict[str, Any] = {"sde": sde, "steps": 12, "grid": "polynomial", "samples": 8, "batch_size": 4} | SAMPLERS[
         sampler
     ]
     if "solver" in settings:
@@ -106,7 +106,13 @@ def test_companions_of_a_run_differ_in_the_sampler_alone() -> None:
         assert companion.sampler.solver.values() == {"tol": tol}
         assert companion.sampler.denoise == "tweedie"
         assert companion.precision == "fp32"
-        changed = {"predictor": None, "solver": None, "steps": None, "grid": None, "order": None}
+        changed: dict[str, object] = {
+            "predictor": None,
+            "solver": None,
+            "steps": None,
+            "grid": None,
+            "order": None,
+        }
         changed |= {"denoise": "", "precision": "fp32"}
         same = dict.fromkeys(("corrector", "rho", "label_scales"))
         assert companion.identity.model_copy(update=changed | same) == spec.identity.model_copy(
@@ -121,31 +127,13 @@ def test_metrics_do_not_change_a_fingerprint() -> None:
     assert plain.fingerprint == measured.fingerprint
 
 
-@pytest.mark.parametrize(
-    ("settings", "stochastic"),
-    [
-        ({"predictor": ["ddim"]}, False),
-        ({"predictor": ["ddim"], "parameters": {"predictor": {"eta": 1.0}}}, True),
-        ({"predictor": ["heun"]}, False),
-        ({"predictor": ["ancestral"]}, True),
-        ({"predictor": ["ddim"], "corrector": ["langevin"]}, True),
-        ({"predictor": ["none"], "corrector": ["langevin"]}, True),
-        ({"solver": ["scipy_rk45"]}, False),
-        ({"solver": ["sde_torchsde"]}, True),
-    ],
-)
-def test_a_sampler_that_draws_noise_has_none(settings: dict[str, Any], stochastic: bool) -> None:
-    assert draws_noise(quick_spec(**settings).sampler) is stochastic
-    if not stochastic:
-        quick_spec(**settings, metric=["flow_error"])
-        return
-    with pytest.raises(BenchError, match=r"flow_error measures deterministic samplers: .* draws noise"):
-        quick_spec(**settings, metric=["flow_error"])
-
-
-def test_heun_with_churn_draws_noise() -> None:
-    churn = {"parameters": {"predictor": {"s_churn": 40.0}}}
-    assert draws_noise(quick_spec(predictor=["heun"], **churn).sampler)
+def test_a_sampler_that_draws_noise_has_none() -> None:
+    with pytest.raises(
+        BenchError, match=r"flow_error measures deterministic samplers: ancestral draws noise"
+    ):
+        quick_spec(predictor=["ancestral"], metric=["flow_error"])
+    with pytest.raises(BenchError, match=r"deterministic samplers: ddim \+ langevin draws noise"):
+        quick_spec(predictor=["ddim"], corrector=["langevin"], metric=["flow_error"])
 
 
 def test_images_alone_have_none(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
