@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 from bench.diffusion.levels import NoiseLevel
 from bench.diffusion.model import Model
-from bench.diffusion.noise import Noise
 from bench.diffusion.prediction import Prediction
 from bench.diffusion.sampler import Sampler
 
@@ -29,8 +29,15 @@ class _StandardNormal(Model):
         return x
 
 
+class _NoiseDrawnError(Exception):
+    """Ends a run at its first draw."""
+
+
 def draws_noise(sampler: Sampler) -> bool:
-    """Whether a sampler draws noise after the prior's, found by running it on two samples of N(0, I).
+    """Whether a sampler draws noise after the prior's.
+
+    A solver that follows the flow draws none. Any other sampler runs on two samples of N(0, I), up to its
+    first draw.
 
     Args:
         sampler: The sampler.
@@ -41,22 +48,30 @@ def draws_noise(sampler: Sampler) -> bool:
     Raises:
         BenchError: The sampler can't run.
     """
+    follows_flow = sampler.solver is not None and sampler.solver.follows_flow
+    return not follows_flow and _draws_noise_on_normal_data(sampler)
+
+
+@functools.lru_cache(maxsize=1024)
+def _draws_noise_on_normal_data(sampler: Sampler) -> bool:
     import torch
 
     draws = 0
 
-    def counted(noise: Noise) -> Noise:
-        def draw(x: Tensor) -> Tensor:
-            nonlocal draws
-            draws += 1
-            return noise(x)
+    def noise(x: Tensor) -> Tensor:
+        del x
+        nonlocal draws
+        draws += 1
+        raise _NoiseDrawnError
 
-        return draw
-
-    generator = torch.Generator().manual_seed(0)
     model = _StandardNormal()
-    noise = counted(lambda x: torch.randn(x.shape, generator=generator, dtype=x.dtype))
-    prior = torch.randn((2, *model.shape), generator=generator)
-    with torch.no_grad():
-        sampler.run(prior, Prediction(model, sampler.sde, labels=sampler.labels()), noise, noise)
+    generator = torch.Generator().manual_seed(0)
+    prior = torch.randn((2, *model.shape), generator=generator, dtype=torch.float64)
+    prediction = Prediction(model, sampler.sde, labels=sampler.labels())
+    try:
+        with torch.no_grad():
+            sampler.run(prior, prediction, noise, noise)
+    except Exception:
+        if not draws:
+            raise
     return draws > 0

@@ -118,6 +118,7 @@ class RunSpec(IdentifiedRun):
         cacheable: Whether the source of all code is known. If not, the run is made anew each time.
         in_memory: Whether a plugin or network exists in this process alone, so that the run can't travel.
         companions: Runs that the metrics read beside this one (`Metric.companions`).
+        unfit: Labels of a suite's metrics that have no value for the run's sampler.
     """
 
     card: Card
@@ -134,6 +135,7 @@ class RunSpec(IdentifiedRun):
     cacheable: bool = True
     in_memory: bool = False
     companions: tuple[Companion, ...] = ()
+    unfit: tuple[str, ...] = ()
 
     def companion_keys(self, metric: str) -> dict[str, str]:
         """Keys of the samples of the companions that a metric reads.

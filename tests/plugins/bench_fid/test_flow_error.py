@@ -64,9 +64,13 @@ def exact_images(spec: RunSpec) -> torch.Tensor:
 def test_on_gaussian_data_it_is_the_distance_in_closed_form(tmp_path: Path, sampler: str, sde: str) -> None:
     """Within the floor: the fine solution is nearer to the exact one than to that of ten times its tolerance
     (triangle inequality)."""
-    settings: dict[str, Any] = {"sde": sde, "steps": 12, "grid": "polynomial", "samples": 8, "batch_size": 4} | SAMPLERS[
-        sampler
-    ]
+    settings: dict[str, Any] = {
+        "sde": sde,
+        "steps": 12,
+        "grid": "polynomial",
+        "samples": 8,
+        "batch_size": 4,
+    } | SAMPLERS[sampler]
     if "solver" in settings:
         del settings["steps"], settings["grid"]
     results = bench.run(
