@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from bench.diffusion.noise import Noise as Noise
     from bench.diffusion.noise import draw_seed as draw_seed
     from bench.diffusion.prediction import Prediction as Prediction
+    from bench.diffusion.randomness import draws_noise as draws_noise
     from bench.diffusion.roles import Corrector as Corrector
     from bench.diffusion.roles import Field as Field
     from bench.diffusion.roles import FlowSolver as FlowSolver
@@ -92,6 +93,7 @@ if TYPE_CHECKING:
     from bench.metrics.reference import Reference as Reference
     from bench.metrics.reference import Reservoir as Reservoir
     from bench.metrics.reference import build_command as build_command
+    from bench.metrics.role import CompanionRun as CompanionRun
     from bench.metrics.role import Metric as Metric
     from bench.metrics.role import MetricResult as MetricResult
     from bench.metrics.role import MetricState as MetricState
@@ -145,6 +147,7 @@ _EXPORTS = {
     "bench.diffusion.model": ("Denoiser", "Model"),
     "bench.diffusion.noise": ("Noise", "draw_seed"),
     "bench.diffusion.prediction": ("Prediction",),
+    "bench.diffusion.randomness": ("draws_noise",),
     "bench.diffusion.roles": (
         "Corrector",
         "Field",
@@ -177,7 +180,7 @@ _EXPORTS = {
     "bench.metrics.frechet": ("fd_diagonal", "frechet_distance"),
     "bench.metrics.moments": ("Moments", "jackknife_groups"),
     "bench.metrics.reference": ("Reference", "Reservoir", "build_command"),
-    "bench.metrics.role": ("Metric", "MetricResult", "MetricState"),
+    "bench.metrics.role": ("CompanionRun", "Metric", "MetricResult", "MetricState"),
     "bench.metrics.shares": ("share_error", "wilson_interval"),
     "bench.params": ("Plugin", "param"),
     "bench.plugins.hookspecs": ("Register", "hookimpl"),
@@ -207,6 +210,7 @@ __all__ = [
     "BatchResult",
     "BenchError",
     "Card",
+    "CompanionRun",
     "Comparison",
     "Condition",
     "ConvDown",
@@ -278,6 +282,7 @@ __all__ = [
     "compare",
     "did_you_mean",
     "draw_seed",
+    "draws_noise",
     "exact_data",
     "exact_fd_dct",
     "export",

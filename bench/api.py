@@ -244,7 +244,7 @@ def run(
         return plan_job(request, registry, objects=objects).execute(rerun)
     with Display(console) as display:
         job = plan_job(request, registry, objects=objects, emit=display)
-        display.runs = len(job.plan.runs)
+        display.runs = len(job.plan.companions) + len(job.plan.runs)
         return job.execute(rerun, display)
 
 

@@ -133,7 +133,7 @@ def run_command(
     if dry_run:
         _print_dry_run(job.dry_run(rerun))
         return 0
-    display.runs = len(job.plan.runs)
+    display.runs = len(job.plan.companions) + len(job.plan.runs)
     try:
         with display:
             results = job.execute(rerun, display)

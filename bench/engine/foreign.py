@@ -111,6 +111,11 @@ def measure_images_of(
 
 def _check_inputs(metric: Metric | type[Metric], registry: Registry) -> None:
     """`BenchError` for a metric that reads more than images, with the tasks whose runs have what it reads."""
+    if metric.has_companions():
+        raise BenchError(
+            f"{metric.name} compares with runs from the same prior noise: bench run --metric {metric.name} "
+            "measures a run, and images alone have no such value"
+        )
     missing = [name for name in metric.inputs if name != "images"]
     if not missing:
         return

@@ -31,7 +31,7 @@ from bench.plan.fingerprint import metric_code
 from bench.plan.measured import lacking_metrics
 from bench.results.provenance import provenance
 from bench.results.record import Record
-from bench.results.run_spec import IdentifiedRun, RunSpec, UnplannedRun
+from bench.results.run_spec import IdentifiedRun, RunSpec, UnplannedRun, companion_runs
 from bench.results.store import Lock, Store
 
 Rerun = Literal["missing", "failed", "all"]
@@ -54,6 +54,8 @@ class _Progress:
     handed_out: bool = False
     """Whether the stream has gone through all batches of the run."""
     failed: bool = False
+    needed: bool = False
+    """Whether the metrics of a run without a record read its samples."""
 
 
 class Engine:
@@ -92,11 +94,16 @@ class Engine:
         self.prune = prune
         self.records: dict[int, Record] = {}
         self._new_batches: set[Path] = set()
+        self._sampled: set[str] = set()
+        self._failures: dict[str, str] = {}
+        self._waiting_for: dict[str, list[_Progress]] = {}
         self._locks: dict[str, Lock] = {}
         self._csv_written = time.monotonic()
 
     def execute(self, runs: Sequence[RunSpec | UnplannedRun]) -> list[Record]:
         """Execute the runs that ``rerun`` selects; a failing run is recorded as failed, and others continue.
+
+        Their companions are executed first.
 
         Returns:
             The records, in the order of the runs.
@@ -105,10 +112,12 @@ class Engine:
             BenchError: A run exists in this process alone and the executor works in others.
             StoreError: The results folder can't be written.
         """
-        self._check_executor(runs)
+        companions = companion_runs(runs)
+        everything = [*companions, *runs]
+        self._check_executor(everything)
         places: dict[str, list[int]] = {}
         pending = []
-        for place, run in enumerate(runs):
+        for place, run in enumerate(everything):
             places.setdefault(run.fingerprint, []).append(place)
             if len(places[run.fingerprint]) > 1:
                 continue  # the same run at two places of a table
@@ -116,6 +125,11 @@ class Engine:
                 self._finish(place, self._record_unplanned(run))
             else:
                 pending.append(_Progress(run, place))
+        needed = self._needed_companions(pending)
+        for progress in pending:
+            progress.needed = progress.spec.fingerprint in needed
+        # samples that metrics read come first, whether or not the user asked for the run
+        pending.sort(key=lambda progress: not progress.needed)
         try:
             while pending:
                 progressed = self._round(pending)
@@ -131,7 +145,26 @@ class Engine:
         for first, *repeats in places.values():
             for place in repeats:
                 self._finish(place, self.records[first], cached=True)
-        return [self.records[place] for place in range(len(runs))]
+        if self.prune:
+            for run in everything:
+                if isinstance(run, RunSpec) and run.fingerprint in needed:
+                    self.store.prune(run.key, run.batches())
+        return [self.records[len(companions) + place] for place in range(len(runs))]
+
+    def _needed_companions(self, pending: Sequence[_Progress]) -> set[str]:
+        """Fingerprints of the runs whose samples the metrics of runs without a record read."""
+        needed: set[str] = set()
+        for run in pending:
+            if run.spec.companions:
+                try:
+                    recorded = self._recorded(run.spec) is not None
+                except StoreError:
+                    raise
+                except Exception:  # a metric's own, which the run reports
+                    recorded = False
+                if not recorded:
+                    needed |= {one.spec.fingerprint for one in run.spec.companions}
+        return needed
 
     def _check_executor(self, runs: Sequence[RunSpec | UnplannedRun]) -> None:
         for run in runs:
@@ -195,12 +228,14 @@ class Engine:
             except Exception as error:  # a metric's own
                 self._fail(run, failure_of(error, run.spec))
                 continue
-            if record is not None:
+            missing = [
+                index
+                for index in range(run.spec.batch_count)
+                if (record is None or run.needed) and not self._on_disk(Batch(run.spec, index))
+            ]
+            if record is not None and not (missing and record.status == "finished"):
                 self._finish_and_prune(run, record, cached=True)
                 continue
-            missing = [
-                index for index in range(run.spec.batch_count) if not self._on_disk(Batch(run.spec, index))
-            ]
             done = run.spec.batch_count - len(missing)
             spec = run.spec
             self.emit(RunStarted(spec.fingerprint, spec.label, done, spec.batch_count, spec.compile))
@@ -213,7 +248,8 @@ class Engine:
                     run.busy.append(batch)
                     continue
                 try:
-                    done_elsewhere = self._on_disk(batch) or self._recorded(run.spec) is not None
+                    done_elsewhere = self._on_disk(batch)
+                    done_elsewhere |= not run.needed and self._recorded(run.spec) is not None
                 except BaseException:
                     lock.release()
                     raise
@@ -258,6 +294,10 @@ class Engine:
         run.busy = [batch for batch in run.busy if not self._on_disk(batch)]
         if run.busy:
             return
+        self._sampled.add(spec.fingerprint)
+        self._resume_waiting(spec.fingerprint)
+        if self._waits(run):
+            return
         try:
             with self.store.locked(spec.fingerprint, functools.partial(self._emit_waiting, spec)):
                 record = self._recorded(spec)
@@ -271,10 +311,32 @@ class Engine:
             return
         self._finish_and_prune(run, record, cached=cached)
 
+    def _waits(self, run: _Progress) -> bool:
+        """Whether samples that the run's metrics read are still to be made; the run is then finished later.
+
+        A run whose companion failed fails too.
+        """
+        for one in run.spec.companions:
+            fingerprint = one.spec.fingerprint
+            if fingerprint in self._sampled:
+                continue
+            if fingerprint in self._failures:
+                reason = f"{one.metric} reads {one.spec.label}, which failed: {self._failures[fingerprint]}"
+                self._fail(run, BatchFailure(reason, reason))
+            else:
+                self._waiting_for.setdefault(fingerprint, []).append(run)
+            return True
+        return False
+
+    def _resume_waiting(self, fingerprint: str) -> None:
+        """Finish the runs that waited for a run's samples."""
+        for run in self._waiting_for.pop(fingerprint, []):
+            self._finish_if_complete(run)
+
     def _finish_and_prune(self, run: _Progress, record: Record, *, cached: bool) -> None:
         """Finish a run whose record is on disk."""
         self._finish(run.place, record, cached=cached)
-        if self.prune and record.status == "finished":
+        if self.prune and record.status == "finished" and not run.needed:
             self.store.prune(run.spec.key, run.spec.batches())
 
     def _measure(self, spec: RunSpec) -> Record:
@@ -330,6 +392,11 @@ class Engine:
         if time.monotonic() - self._csv_written > CSV_INTERVAL:
             self.store.write_csv()
             self._csv_written = time.monotonic()
+        if record.status == "finished":
+            self._sampled.add(record.fingerprint)
+        else:
+            self._failures[record.fingerprint] = record.reason
+        self._resume_waiting(record.fingerprint)
 
     def _rerun(self, spec: RunSpec) -> Rerun:
         """``rerun``, or ``all`` for a run whose code is unknown: it is never taken from disk."""

@@ -15,7 +15,7 @@ from bench.metrics.role import Metric, MetricState
 from bench.plan.fingerprint import metric_code
 from bench.plan.measured import deciding_parameters, free_options
 from bench.results.record import BatchFacts, BatchRecord, Cost, MetricRecord, Record
-from bench.results.run_spec import RunSpec
+from bench.results.run_spec import Companion, RunSpec
 from bench.results.store import Store
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def measure_batches(
     batches: Iterable[Mapping[str, Tensor]],
     context: MetricContext,
     on_batch: Callable[[Mapping[str, Tensor]], None] | None = None,
+    companions: Sequence[Companion] = (),
 ) -> dict[str, MetricRecord]:
     """The metrics of a stream of batches, by label.
 
@@ -41,6 +42,8 @@ def measure_batches(
         batches: The task's outputs by name for each batch, a row per sample; images (B, C, H, W) on [0, 1].
         context: Extractors, reference statistics and the device.
         on_batch: Called with every batch after the metrics.
+        companions: Runs that the metrics read beside the measured one; ``batches`` hold their outputs under
+            `Companion.batch_name`.
 
     Returns:
         Records by label, with the parameters that decide a value. Those that do not decide it and differ from
@@ -58,13 +61,15 @@ def measure_batches(
         for batch in batches:
             for metric, state in states:
                 with _errors_named_after(metric):
-                    state.update(*(batch[name] for name in metric.inputs))
+                    further = [one.batch_name for one in companions if one.metric == metric.label]
+                    state.update(*(batch[name] for name in (*metric.inputs, *further)))
             if on_batch is not None:
                 on_batch(batch)
         records: dict[str, MetricRecord] = {}
         for metric, state in states:
             with _errors_named_after(metric):
-                records[metric.label] = _metric_record(metric, state, context)
+                keys = {one.name: one.spec.key for one in companions if one.metric == metric.label}
+                records[metric.label] = _metric_record(metric, state, context, keys)
         return records
 
 
@@ -80,7 +85,9 @@ def _errors_named_after(metric: Metric) -> Iterator[None]:
         raise
 
 
-def _metric_record(metric: Metric, state: MetricState, context: MetricContext) -> MetricRecord:
+def _metric_record(
+    metric: Metric, state: MetricState, context: MetricContext, companion_keys: Mapping[str, str]
+) -> MetricRecord:
     result = state.compute()
     if not math.isfinite(result.value):
         raise BenchError(f"{metric.label} is {result.value:g} on {result.n} samples: not a finite number")
@@ -98,7 +105,7 @@ def _metric_record(metric: Metric, state: MetricState, context: MetricContext) -
         bias=metric.bias,
         leave_one_out=tuple(map(float, without)) if all(map(math.isfinite, without)) else (),
         parameters=deciding_parameters(metric),
-        provenance=metric.provenance(context),
+        provenance=metric.provenance(context) | dict(companion_keys),
         code=metric_code(metric, context),
     )
 
@@ -129,6 +136,16 @@ def with_exact(records: Mapping[str, MetricRecord], exact: Mapping[str, float]) 
         label: record.model_copy(update={"exact": exact[label]}) if label in exact else record
         for label, record in records.items()
     }
+
+
+def _companion_outputs(spec: RunSpec, store: Store, index: int) -> dict[str, Tensor]:
+    """The outputs of one batch of a run's companions."""
+    batches = {one.spec.key: one.spec for one in spec.companions}
+    outputs = {
+        key: next(stored_batches(store, key, [(index, companion.batch_samples(index))]))[0]
+        for key, companion in batches.items()
+    }
+    return {one.batch_name: outputs[one.spec.key][one.output] for one in spec.companions}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -173,9 +190,9 @@ def measure_run(spec: RunSpec, store: Store, context: MetricContext) -> RunMeasu
                 if name.startswith("exact_"):
                     label = name.removeprefix("exact_")
                     exact[label] = exact.get(label, 0.0) + float(batch[name].double().sum()) / spec.samples
-            yield batch
+            yield {**batch, **_companion_outputs(spec, store, len(batches) - 1)}
 
-    metrics = measure_batches(spec.metrics, outputs(), context)
+    metrics = measure_batches(spec.metrics, outputs(), context, companions=spec.companions)
     seconds = math.fsum(batch.seconds for batch in batches)
     cost = Cost(
         nfe=sum(batch.nfe * batch.size for batch in batches) / spec.samples,

@@ -67,6 +67,12 @@ def measure_records(
         BenchError: There is no such record, or a file that a metric needs is missing.
         StoreError: A record can't be written.
     """
+    for metric in metrics:
+        if metric.has_companions():
+            raise BenchError(
+                f"{metric.name} reads further runs: give --metric {metric.name} to the bench run command of "
+                "these runs, which keeps their samples"
+            )
     plans = store.suite_plans(suite) if suite is not None else []
     records = _selected_records(store, plans if suite is not None else None, checkpoint)
     _check_files(metrics, records, context)

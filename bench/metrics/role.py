@@ -8,12 +8,32 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from bench.params import Plugin
+from bench.types import JSONValue
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from bench.diffusion.sampler import Sampler
     from bench.metrics.context import MetricContext
     from bench.tasks.role import Task
+
+
+@dataclasses.dataclass(frozen=True)
+class CompanionRun:
+    """A run that a metric reads beside the measured one: of the same checkpoint, SDE, task, samples, seed and
+    batches, and so from the same prior noise, by a solver, in single precision.
+
+    Args:
+        solver: Name of the solver.
+        parameters: Its parameters; the others keep their defaults.
+        denoise: How it ends: ``tweedie`` or ``none``, as in `Sampler`.
+        output: Name of the task's output that the metric reads.
+    """
+
+    solver: str
+    parameters: Mapping[str, JSONValue] = dataclasses.field(default_factory=dict)
+    denoise: Literal["tweedie", "none"] = "none"
+    output: str = "images"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +69,7 @@ class MetricState(ABC):
         Args:
             images: Images (B, C, H, W) on [0, 1], not clipped, float32, on the host. Where `Metric.inputs`
                 names other outputs of the task, or several, the method takes one tensor for each, in that
-                order.
+                order, and then one for each of `Metric.companions`, of the same samples.
 
         Raises:
             BenchError: The batch can't be measured: it is not finite, or has the wrong shape.
@@ -113,6 +133,37 @@ class Metric(Plugin):
         Raises:
             BenchError: The metric has no value on such samples. By default it has one on all.
         """
+
+    def check_sampler(self, sampler: Sampler) -> None:
+        """Check at planning, before anything is sampled, that the metric has a value for such a sampler.
+
+        Args:
+            sampler: The run's sampler.
+
+        Raises:
+            BenchError: The metric has no value for the sampler. By default it has one for all.
+        """
+
+    def companions(self, sampler: Sampler) -> Mapping[str, CompanionRun]:
+        """Runs that the metric reads beside the measured one.
+
+        The plan adds each of them once for all runs of a checkpoint, SDE, seed and batch size, and they are
+        executed first.
+
+        Args:
+            sampler: The measured run's sampler.
+
+        Returns:
+            Runs by a name of the metric's own, in the order in which `MetricState.update` takes their
+            outputs. Default: none.
+        """
+        del sampler
+        return {}
+
+    @classmethod
+    def has_companions(cls) -> bool:
+        """Whether `companions` is defined: then the metric measures runs alone, not images of any source."""
+        return cls.companions is not Metric.companions
 
     @abstractmethod
     def start(self, context: MetricContext) -> MetricState:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +35,7 @@ from bench.plan.fingerprint import (
 from bench.plan.settings import DEFAULT_TASK, Settings
 from bench.plugins.registry import Entry, Registry
 from bench.results.identity import DataIdentity, Identity, PluginIdentity
-from bench.results.run_spec import RunSpec, UnplannedRun
+from bench.results.run_spec import Companion, RunSpec, UnplannedRun
 from bench.tasks.role import Task, check_task
 
 if TYPE_CHECKING:
@@ -74,6 +74,8 @@ class Draft:
     others: tuple[Card, ...]
     device: str
     seed: int
+    selective: bool = False
+    """Whether the run leaves out metrics that have no value for its sampler, in place of an error."""
 
     def run(self) -> RunSpec | UnplannedRun:
         """The run; an `UnplannedRun` where a plugin raises an error of its own."""
@@ -82,11 +84,13 @@ class Draft:
             sampler = self._sampler(self.task)
             self._check(self.task, sampler)
             identity = self._identity(self.task, sampler)
+            metrics = self._metrics_of(sampler)
             spec = RunSpec(
                 card=self.card,
                 task=self.task,
                 sampler=sampler,
-                metrics=self.metrics,
+                metrics=metrics,
+                unfit=tuple(metric.label for metric in self.metrics if metric not in metrics),
                 samples=self.settings.samples,
                 batch_size=self.batch_size,
                 device=self.device,
@@ -101,7 +105,7 @@ class Draft:
                 in_memory=self.card.in_memory or bool(self._objects(self.task)) or self._has_metric_object(),
             )
             _ = spec.key, spec.fingerprint  # fails here for what a plugin declares and JSON can't hold
-            return spec
+            return dataclasses.replace(spec, companions=self._companions(metrics, sampler))
         except BenchError:
             raise
         except Exception as error:
@@ -128,6 +132,53 @@ class Draft:
             denoise=denoise,
             label_scales=settings.label_scales,
         )
+
+    def _metrics_of(self, sampler: Sampler) -> tuple[Metric, ...]:
+        """The metrics that have a value for the sampler."""
+        metrics = []
+        for metric in self.metrics:
+            try:
+                metric.check_sampler(sampler)
+            except BenchError:
+                if not self.selective:
+                    raise
+            else:
+                metrics.append(metric)
+        return tuple(metrics)
+
+    def _companions(self, metrics: Sequence[Metric], sampler: Sampler) -> tuple[Companion, ...]:
+        """The runs that the metrics read beside this one, from the same prior noise."""
+        companions = []
+        for metric in metrics:
+            for name, run in metric.companions(sampler).items():
+                solver: Solver = self.registry.build("solvers", run.solver, dict(run.parameters))
+                if not solver.follows_flow:
+                    raise BenchError(
+                        f"{metric.label} needs a run by a solver of the probability flow, which {run.solver} "
+                        "is not"
+                    )
+                draft = dataclasses.replace(
+                    self,
+                    settings=self.settings.model_copy(
+                        update={
+                            "solver": [run.solver],
+                            "denoise": run.denoise,
+                            "label_scales": None,
+                            "precision": "fp32",
+                        }
+                    ),
+                    parts={"sde": sampler.sde, "solver": solver},
+                    names={"sde": self.names["sde"], "solver": run.solver},
+                    metrics=(),
+                )
+                try:
+                    spec = draft.run()
+                except BenchError as error:
+                    raise BenchError(f"{metric.label} needs a run by {run.solver}: {error}") from error
+                if isinstance(spec, UnplannedRun):
+                    raise BenchError(f"{metric.label} needs a run by {run.solver}: {spec.reason}")
+                companions.append(Companion(metric=metric.label, name=name, spec=spec, output=run.output))
+        return tuple(companions)
 
     def _check(self, task: Task, sampler: Sampler) -> None:
         """`BenchError` where task, checkpoint, sampler and data don't go together."""

@@ -57,7 +57,7 @@ def dry_run(plan: Plan, store: Store, contexts: MetricContexts, rerun: str) -> D
     paces = _paces(records)
     entries: list[DryRunEntry] = []
     evaluations, seconds, unknown = 0.0, 0.0, 0
-    for run in plan.runs:
+    for run in (*plan.companions, *plan.runs):
         entry = _entry(run, store, contexts, records)
         entries.append(entry)
         todo = entry.state in ("to run", "measure") or rerun == "all"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from bench.metrics.context import MetricContext
 from bench.metrics.role import Metric
 from bench.plan.fingerprint import metric_code
@@ -22,13 +24,21 @@ def free_options(metric: Metric) -> JSONObject:
     return {name: value for name, value in metric.changed().items() if name not in deciding}
 
 
-def has_metric(result: MetricRecord | None, metric: Metric, context: MetricContext) -> bool:
-    """Whether a result is of the same parameters, options, provenance and code as the metric."""
+def has_metric(
+    result: MetricRecord | None,
+    metric: Metric,
+    context: MetricContext,
+    companion_keys: Mapping[str, str] | None = None,
+) -> bool:
+    """Whether a result is of the same parameters, options, provenance and code as the metric.
+
+    ``companion_keys`` are those of the run's companions that the metric reads, by name.
+    """
     return (
         result is not None
         and result.parameters == deciding_parameters(metric)
         and result.details.get("options", {}) == free_options(metric)
-        and result.provenance == metric.provenance(context)
+        and result.provenance == metric.provenance(context) | dict(companion_keys or {})
         and result.code == metric_code(metric, context) != ""
     )
 
@@ -38,5 +48,7 @@ def lacking_metrics(spec: RunSpec, record: Record, context: MetricContext) -> li
     return [
         metric.label
         for metric in spec.metrics
-        if not has_metric(record.metrics.get(metric.label), metric, context)
+        if not has_metric(
+            record.metrics.get(metric.label), metric, context, spec.companion_keys(metric.label)
+        )
     ]

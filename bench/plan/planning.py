@@ -22,7 +22,7 @@ from bench.plan.sources import open_images
 from bench.plan.suites import ROLES, Place, Suite, expand
 from bench.plugins.registry import Registry
 from bench.results.manifest import SuitePlan, suite_plans
-from bench.results.run_spec import RunSpec, UnplannedRun
+from bench.results.run_spec import RunSpec, UnplannedRun, companion_runs
 from bench.tasks.role import Task
 
 if TYPE_CHECKING:
@@ -50,6 +50,11 @@ class Plan:
         """The runs that can start."""
         return [run for run in self.runs if isinstance(run, RunSpec)]
 
+    @property
+    def companions(self) -> list[RunSpec]:
+        """The runs that metrics read beside those of the plan (`companion_runs`)."""
+        return companion_runs(self.runs)
+
 
 def with_default_solver(settings: Settings, registry: Registry) -> Settings:
     """The settings, with the default solver of a task where the user chose no sampler."""
@@ -76,10 +81,11 @@ class Planner:
         self.emit = contexts.emit
         self._images: dict[str, Images] = {}
 
-    def runs(self, settings: Settings) -> list[RunSpec | UnplannedRun]:
+    def runs(self, settings: Settings, suite: Suite | None = None) -> list[RunSpec | UnplannedRun]:
         """Every run that the settings expand to, checked; `BenchError` for a meaningless combination.
 
-        An error of another kind is the plugin's own and stops that run alone.
+        An error of another kind is the plugin's own and stops that run alone. Runs of a suite leave out
+        metrics that have no value for their sampler.
         """
         settings = with_default_solver(settings, self.registry)
         device = str(choose_device(settings.device))
@@ -102,7 +108,8 @@ class Planner:
             metrics: tuple[Metric, ...] = ()
             with errors_here.collect():
                 if task is not None:
-                    metrics = self._metrics(settings, card, task, device)
+                    further = () if suite is None or card.exact else suite.network_metrics
+                    metrics = self._metrics(settings, card, task, device, further)
             for names in self._sampler_names(settings, sde):
                 part_errors = PluginErrors(errors_here.first)
                 parts: dict[str, Plugin] = {}
@@ -122,6 +129,7 @@ class Planner:
                         others=others,
                         device=device,
                         seed=seed,
+                        selective=suite is not None,
                     )
                     first = part_errors.first
                     runs.append(draft.run() if first is None else draft.unplanned(first))
@@ -175,9 +183,15 @@ class Planner:
             for sde in unique(settings.sde) or [card.sde or "vp"]:
                 yield card, sde
 
-    def _metrics(self, settings: Settings, card: Card, task: Task, device: str) -> tuple[Metric, ...]:
-        """The run's metrics, checked against the task's outputs and the shape of its samples."""
-        names = unique(settings.metric) or list(task.metrics_on(card)) or [card.metric]
+    def _metrics(
+        self, settings: Settings, card: Card, task: Task, device: str, further: Sequence[str] = ()
+    ) -> tuple[Metric, ...]:
+        """The run's metrics, checked against the task's outputs and the shape of its samples.
+
+        ``further`` are those of a suite besides the default ones.
+        """
+        default = [*task.metrics_on(card)] or [card.metric]
+        names = unique(settings.metric) or unique([*default, *further])
         metrics = build_metrics(self.registry, names, settings.parameters.get("metric", {}), self.objects)
         for metric in metrics:
             for name in metric.inputs:
@@ -292,7 +306,7 @@ def _placed_runs(
         parameters = choice.get("parameters", {}) | shared
         try:
             variant = Settings.model_validate({**common, **choice, **selections, "parameters": parameters})
-            runs = planner.runs(variant)
+            runs = planner.runs(variant, suite)
         except ValidationError as error:
             raise BenchError(f"suite {name}: {place}: {first_problem(error)}") from error
         except BenchError as error:

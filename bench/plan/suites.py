@@ -88,7 +88,8 @@ class Suite(BaseModel):
     * ``list``: a line per cell.
 
     ``published`` names a CSV of published figures (sde, row, column, quantity, value, std, source) in
-    registry/published, or a path beside the bench.toml.
+    registry/published, or a path beside the bench.toml. ``network_metrics`` are metrics that runs on networks
+    have besides the checkpoint's own, unless the user chooses metrics.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -99,6 +100,7 @@ class Suite(BaseModel):
     x: SafeName | None = None
     published: str | None = None
     checkpoint: str | list[str] | None = None
+    network_metrics: list[str] = []
     cells: list[CellGroup] = Field(default=[])
 
 

@@ -80,6 +80,7 @@ def run_rows(plan: SuitePlan, records: Sequence[Record | None]) -> list[RunRow]:
         _run_row(plan, run, record, metric, reasons[metric].get(index, ""), published.get(run.place))
         for index, (run, record) in enumerate(zip(plan.cells, records, strict=True))
         for metric in plan.metrics
+        if metric not in run.unfit
     ]
 
 

@@ -37,7 +37,8 @@ class PlannedRun(Strict):
     """One run of a suite and its place in the table.
 
     ``x`` is the abscissa on a curve. ``sampler`` is a digest of everything that decides the numbers except
-    the seed: runs of equal ``sampler`` at one place are repeats of one cell.
+    the seed: runs of equal ``sampler`` at one place are repeats of one cell. ``unfit`` are labels of metrics
+    that have no value for the run's sampler.
     """
 
     sde: str
@@ -48,6 +49,7 @@ class PlannedRun(Strict):
     title: str
     fingerprint: SafeName
     sampler: str
+    unfit: tuple[SafeName, ...] = ()
 
     @property
     def place(self) -> tuple[str, str, str]:
@@ -88,11 +90,18 @@ class SuitePlan(Stored):
         samplers = {run.place: run.sampler for run in self.cells}
         others = [run for run in previous.cells if run.fingerprint not in fingerprints]
         repeats = [run for run in others if run.sampler == samplers.get(run.place)]
+        unfit = {run.fingerprint: run.unfit for run in previous.cells}
+        cells = [
+            run.model_copy(
+                update={"unfit": tuple(dict.fromkeys([*run.unfit, *unfit.get(run.fingerprint, ())]))}
+            )
+            for run in self.cells
+        ]
         # a metric that only dropped runs have would be a column of missing values
         complete = len(repeats) + len(fingerprints) >= len(previous.cells)
         metrics = [*self.metrics, *(previous.metrics if complete else ())]
         update = {
-            "cells": tuple(sorted([*self.cells, *repeats], key=lambda run: run.seed)),
+            "cells": tuple(sorted([*cells, *repeats], key=lambda run: run.seed)),
             "metrics": tuple(dict.fromkeys(metrics)),
         }
         return self.model_copy(update=update), len(others) - len(repeats)
@@ -112,9 +121,11 @@ def suite_plans(
         by_checkpoint.setdefault(run.identity.checkpoint.name, []).append((place, run))
     plans = []
     for checkpoint, runs in by_checkpoint.items():
-        first = next((run for _, run in runs if isinstance(run, RunSpec)), None)
-        if first is None:
+        specs = [run for _, run in runs if isinstance(run, RunSpec)]
+        if not specs:
             continue
+        first = specs[0]
+        metrics = tuple(dict.fromkeys(metric.label for spec in specs for metric in spec.metrics))
         parts = [checkpoint, str(first.samples)]
         parts += [slug(Path(first.data.name).stem)[:60]] if first.data is not None else []
         parts += [f"steps-x{scale:g}"] if scale != 1 else []
@@ -132,7 +143,7 @@ def suite_plans(
                 batch_size=first.batch_size,
                 steps_scale=scale,
                 precision=first.precision,
-                metrics=tuple(metric.label for metric in first.metrics),
+                metrics=metrics,
                 published=published,
                 cells=tuple(_planned_run(place, spec) for place, spec in runs),
             )
@@ -150,6 +161,7 @@ def _planned_run(place: Place, spec: IdentifiedRun) -> PlannedRun:
         title=spec.title,
         fingerprint=spec.fingerprint,
         sampler=spec.sampler_digest,
+        unfit=spec.unfit if isinstance(spec, RunSpec) else (),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from bench.checkpoints.cards import Card
@@ -74,6 +74,28 @@ class UnplannedRun(IdentifiedRun):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Companion:
+    """A run that a metric of another run reads.
+
+    Args:
+        metric: Label of the metric.
+        name: The metric's name for the run.
+        spec: The run.
+        output: Name of the task's output that the metric reads.
+    """
+
+    metric: str
+    name: str
+    spec: RunSpec
+    output: str
+
+    @property
+    def batch_name(self) -> str:
+        """Name of the output beside those of the measured run's batch."""
+        return f"{self.metric}/{self.name}"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class RunSpec(IdentifiedRun):
     """A run: checkpoint x sampler x task x samples x seed, with the metrics to compute. Picklable.
 
@@ -95,6 +117,8 @@ class RunSpec(IdentifiedRun):
         planned_nfe: Network calls per sample as the plugins declare them; None where unknown in advance.
         cacheable: Whether the source of all code is known. If not, the run is made anew each time.
         in_memory: Whether a plugin or network exists in this process alone, so that the run can't travel.
+        companions: Runs that the metrics read beside this one (`Metric.companions`).
+        unfit: Labels of a suite's metrics that have no value for the run's sampler.
     """
 
     card: Card
@@ -110,6 +134,19 @@ class RunSpec(IdentifiedRun):
     planned_nfe: int | None = None
     cacheable: bool = True
     in_memory: bool = False
+    companions: tuple[Companion, ...] = ()
+    unfit: tuple[str, ...] = ()
+
+    def companion_keys(self, metric: str) -> dict[str, str]:
+        """Keys of the samples of the companions that a metric reads.
+
+        Args:
+            metric: Label of the metric.
+
+        Returns:
+            Keys by the metric's names for the runs.
+        """
+        return {one.name: one.spec.key for one in self.companions if one.metric == metric}
 
     @property
     def batch_count(self) -> int:
@@ -134,3 +171,19 @@ class RunSpec(IdentifiedRun):
             Pairs of index and number of samples.
         """
         return ((index, self.batch_samples(index)) for index in range(self.batch_count))
+
+
+def companion_runs(runs: Sequence[RunSpec | UnplannedRun]) -> list[RunSpec]:
+    """The runs that metrics read beside others.
+
+    Args:
+        runs: Runs, in order.
+
+    Returns:
+        Each companion of the runs once, without those that are among the runs.
+    """
+    own = {run.fingerprint for run in runs}
+    companions = {
+        one.spec.fingerprint: one.spec for run in runs if isinstance(run, RunSpec) for one in run.companions
+    }
+    return [spec for fingerprint, spec in companions.items() if fingerprint not in own]

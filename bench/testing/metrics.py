@@ -62,6 +62,8 @@ def check_metric(metric: Metric, context: CheckContext) -> Iterator[Finding]:
     Raises:
         BenchError: The metric's own data is missing, or it does not take images.
     """
+    if metric.has_companions():
+        raise BenchError(f"{metric.name} reads further runs: bench check measures images alone")
     if metric.inputs != ("images",):
         inputs = ", ".join(metric.inputs)
         raise BenchError(

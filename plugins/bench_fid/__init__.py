@@ -1,4 +1,5 @@
-"""Metrics on features (Inception's through clean-fid, and others that need no download) and extractors."""
+"""Metrics of generated images (on features of Inception through clean-fid, on others that need no download,
+against the exact flow) and extractors."""
 
 from bench import Register, hookimpl
 
@@ -6,12 +7,13 @@ from bench import Register, hookimpl
 @hookimpl
 def register_metrics(register: Register) -> None:
     from bench_fid.dct import FdDct
+    from bench_fid.flow_error import FlowError
     from bench_fid.frechet import FD, FID, FdCifar10
     from bench_fid.kid import KID
     from bench_fid.manifolds import Precision, Recall
     from bench_fid.scores import ClassScore, InceptionScore
 
-    for metric in (FdCifar10, FdDct, FID, FD, KID, InceptionScore, ClassScore, Precision, Recall):
+    for metric in (FdCifar10, FdDct, FID, FD, KID, InceptionScore, ClassScore, Precision, Recall, FlowError):
         register(metric)
 
 

@@ -13,8 +13,10 @@ from bench import (
     param,
 )
 from bench.plan.drafting import described
-from bench.plan.planning import Planner, plan_runs
+from bench.plan.planning import Planner, plan_runs, plan_suite
 from bench.plan.settings import Settings
+from bench.plan.suites import CellGroup, Suite
+from bench.results.manifest import SuitePlan
 from bench.results.run_spec import RunSpec
 from tests.support.plans import QUICK, contexts, plan, quick_spec
 
@@ -70,3 +72,55 @@ def test_planned_runs_are_plain_data_of_their_settings() -> None:
     assert not spec.in_memory
     assert [type(run) for run in Planner(contexts()).runs(Settings.model_validate(QUICK))] == [RunSpec]
     assert len(plan(Settings.model_validate(QUICK | {"repeats": 3}))) == 3
+
+
+SUITE = Suite(
+    layout="grid",
+    network_metrics=["flow_error"],
+    cells=[CellGroup(predictor=["ancestral", "ddim"], steps=10, grid="polynomial")],
+)
+
+
+def suite_runs(**changes: Any) -> tuple[list[RunSpec], SuitePlan]:
+    """The runs and the plan of `SUITE`."""
+    settings = Settings.model_validate({"samples": 4, "device": "cpu"} | changes)
+    planned = plan_suite(settings, "quick", "mine", SUITE, contexts())
+    (suite_plan,) = planned.suite_plans
+    return planned.specs, suite_plan
+
+
+def test_a_suites_metrics_of_networks_are_of_the_samplers_that_have_them() -> None:
+    (ancestral, ddim), suite_plan = suite_runs(checkpoint=["cifar10-tiny"])
+    assert [metric.label for metric in ancestral.metrics] == ["fd_cifar10"]
+    assert [metric.label for metric in ddim.metrics] == ["fd_cifar10", "flow_error"]
+    assert suite_plan.metrics == ("fd_cifar10", "flow_error")
+    assert [run.unfit for run in suite_plan.cells] == [("flow_error",), ()]
+
+
+def test_metrics_of_networks_are_not_of_exact_checkpoints_or_of_the_users_choice() -> None:
+    for changes in (
+        {"checkpoint": ["gaussian-cifar10"]},
+        {"checkpoint": ["cifar10-tiny"], "metric": ["fd_dct"]},
+    ):
+        runs, suite_plan = suite_runs(**changes)
+        assert {metric.label for run in runs for metric in run.metrics} == {"fd_dct"}
+        assert suite_plan.metrics == ("fd_dct",)
+
+
+def test_the_companions_of_a_plan_are_named_once() -> None:
+    planned = plan_suite(
+        Settings.model_validate(
+            {"checkpoint": ["gaussian-cifar10"], "samples": 4, "metric": ["flow_error"], "device": "cpu"}
+        ),
+        "quick",
+        "mine",
+        SUITE.model_copy(
+            update={"cells": [CellGroup(predictor=["ddim", "unipc"], steps=[30, 40], column="{steps}")]}
+        ),
+        contexts(),
+    )
+    assert len(planned.specs) == 4
+    assert [spec.sampler.solver.values() for spec in planned.companions if spec.sampler.solver] == [
+        {"tol": 1e-5},
+        {"tol": 1e-4},
+    ]

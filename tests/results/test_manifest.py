@@ -108,3 +108,12 @@ def test_a_name_that_makes_no_safe_path_is_refused_in_a_line(key: str, name: str
         SuitePlan.from_json(json.dumps(plain).encode())
     assert "can't be a name" in str(caught.value)
     assert str(caught.value).isprintable()
+
+
+def test_a_metric_that_a_run_cannot_have_stays_so_in_a_merged_plan() -> None:
+    """A plan with another metric knows nothing of what the earlier one found."""
+    run = planned("P", 0)
+    previous = plan(run.model_copy(update={"unfit": ("flow_error",)}), metrics=("fd", "flow_error"))
+    merged, _ = plan(run, metrics=("fid",)).merged_with(previous)
+    assert merged.metrics == ("fid", "fd", "flow_error")
+    assert [one.unfit for one in merged.cells] == [("flow_error",)]

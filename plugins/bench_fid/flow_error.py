@@ -1,0 +1,99 @@
+"""The distance of a sampler's samples from the probability flow's, sample by sample."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from bench import (
+    Array,
+    BenchError,
+    CompanionRun,
+    Metric,
+    MetricContext,
+    MetricResult,
+    MetricState,
+    Sampler,
+    Tensor,
+    draws_noise,
+    jackknife_groups,
+    param,
+)
+
+COARSER = 10.0
+"""Ratio of the tolerances of the two solutions whose distance is the floor."""
+
+
+class FlowError(Metric):
+    """Distance of each sample from the probability flow's solution that starts from the same prior noise:
+    ``mean_i sqrt(mean_j (x_ij - y_ij)^2)`` over samples i and their coordinates j, in images on [0, 1].
+
+    From one prior noise, a deterministic sampler has one right answer on a checkpoint: the solution y of
+    ``dx/dt = f(t) x - g(t)^2 score / 2`` from T to eps. y is a run by ``solver`` at tolerance ``tol``; where
+    the measured run ends on clean data, so does y, on ``E[x0 | x(eps)]``. The details hold the ``floor``, the
+    distance of y from the solution at ten times the tolerance: a smaller value is not resolved.
+
+    Zero says that the sampler solves the flow, not that its samples are good: that is up to the checkpoint. A
+    stochastic sampler has no such value.
+
+    Source: Song et al. (2021), eq. 13.
+    """
+
+    name = "flow_error"
+    min_samples = 2
+
+    solver: str = param(default="rk45", help="solver of the fine solution, with a parameter tol")
+    tol: float = param(default=1e-5, help="tolerance of the fine solution", above=0)
+
+    def check_sampler(self, sampler: Sampler) -> None:
+        if draws_noise(sampler):
+            parts = (sampler.solver, sampler.predictor, sampler.corrector)
+            names = " + ".join(part.name for part in parts if part is not None and part.name != "none")
+            raise BenchError(
+                f"{self.name} measures deterministic samplers: {names} draws noise, so its samples have no "
+                "one right answer; choose another metric for it"
+            )
+
+    def companions(self, sampler: Sampler) -> Mapping[str, CompanionRun]:
+        clean = sampler.denoise != "none" or (sampler.solver is not None and sampler.solver.ends_clean)
+        return {
+            name: CompanionRun(self.solver, {"tol": tol}, denoise="tweedie" if clean else "none")
+            for name, tol in (("fine", self.tol), ("coarse", COARSER * self.tol))
+        }
+
+    def start(self, context: MetricContext) -> MetricState:
+        del context
+        return FlowErrorState()
+
+
+class FlowErrorState(MetricState):
+    """`FlowError` under way: one distance per sample, by batch."""
+
+    def __init__(self) -> None:
+        self.errors: list[Array] = []
+        self.floors: list[Array] = []
+
+    def update(self, images: Tensor, fine: Tensor, coarse: Tensor) -> None:  # type: ignore[override]
+        self.errors.append(distances(images, fine))
+        self.floors.append(distances(fine, coarse))
+
+    def leave_one_out(self) -> list[float]:
+        groups = jackknife_groups(len(self.errors))
+        rests = [[e for i, e in enumerate(self.errors) if i not in group] for group in groups]
+        return [float(np.concatenate(rest).mean()) for rest in rests] if all(rests) else []
+
+    def compute(self) -> MetricResult:
+        errors, floor = np.concatenate(self.errors), float(np.concatenate(self.floors).mean())
+        n, value = len(errors), float(errors.mean())
+        error = float(errors.std(ddof=1)) / math.sqrt(n) if n > 1 else None
+        note = f"at the floor {floor:.2g} of the fine solution" if value <= floor else ""
+        quantiles = {f"{q:.0%}": float(np.quantile(errors, q)) for q in (0.05, 0.5, 0.95)}
+        return MetricResult(value, n, error, note, {"floor": floor, "quantiles": quantiles})
+
+
+def distances(x: Tensor, y: Tensor) -> Array:
+    """Root mean square of the difference over each sample's coordinates, (B,)."""
+    result: Array = (x.double() - y.double()).flatten(1).square().mean(dim=1).sqrt().numpy()
+    return result

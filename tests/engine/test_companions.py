@@ -1,0 +1,231 @@
+"""Runs that metrics read beside the measured ones: made once, first, and lost to nobody."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench import (
+    SDE,
+    Batch,
+    CompanionRun,
+    FlowSolver,
+    Metric,
+    MetricContext,
+    MetricResult,
+    MetricState,
+    Noise,
+    Prediction,
+    Record,
+    Register,
+    RunSpec,
+    Sampler,
+    Tensor,
+    hookimpl,
+)
+from bench.engine.loop import Engine
+from bench.engine.session import Session
+from bench.plan.dry_run import dry_run
+from bench.plan.planning import Plan
+from bench.plan.settings import Settings
+from bench.plugins.registry import Registry
+from bench.results.store import Store
+from tests.support.executors import InTurn
+from tests.support.plans import QUICK, contexts, plan
+from tests.support.plugins import installed
+from tests.support.runs import computed_batches, registry_with
+
+FLOW = QUICK | {"metric": ["flow_error"], "steps": 10, "grid": "polynomial"}
+
+
+def runs(registry: Registry | None = None, **changes: Any) -> list[RunSpec]:
+    """Runs of two deterministic samplers."""
+    return plan(Settings.model_validate(FLOW | {"predictor": ["ddim", "dpmpp_2m"]} | changes), registry)
+
+
+def execute(
+    specs: list[RunSpec], root: Path, executor: Any = None, registry: Registry | None = None, **options: Any
+) -> list[Record]:
+    """Execute runs on a store."""
+    registry = registry or installed()
+    engine = Engine(Store(root), executor or InTurn(), Session(registry), contexts(registry), **options)
+    return engine.execute(specs)
+
+
+def test_a_companion_is_made_once_and_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    batches = computed_batches(monkeypatch)
+    records = execute(runs(repeats=2), tmp_path)
+    assert [record.status for record in records] == ["finished"] * 4
+    methods = [batch.spec.sampler.solver is not None for batch in batches]
+    # two tolerances, two seeds, two batches each; then two samplers of two seeds
+    assert methods == [True] * 8 + [False] * 8
+    assert {record.identity.seed for record in records} == {0, 1}
+    values = [record.metrics["flow_error"].value for record in records]
+    assert len(set(values)) == 4
+    assert len(list(tmp_path.glob("records/*.json"))) == 4 + 4
+
+
+def test_a_second_command_makes_nothing_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = execute(runs(), tmp_path)
+    batches = computed_batches(monkeypatch)
+    assert execute(runs(), tmp_path) == first
+    assert execute(runs(predictor=["unipc"]), tmp_path)[0].status == "finished"
+    assert {batch.spec.title for batch in batches} == {
+        "gaussian-cifar10 · vp · unipc, 10 steps, polynomial grid"
+    }
+
+
+def test_samples_on_disk_get_the_metric_without_sampling(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execute(runs(metric=["fd_dct"]), tmp_path)
+    batches = computed_batches(monkeypatch)
+    records = execute(runs(metric=["fd_dct", "flow_error"]), tmp_path)
+    assert all({"fd_dct", "flow_error"} == set(record.metrics) for record in records)
+    assert all(batch.spec.sampler.solver is not None for batch in batches)
+
+
+def test_a_run_that_is_its_own_companion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user runs the fine and the coarse solution too: each is made once, also where they wait for each
+    other."""
+    specs = [
+        *runs(predictor=["ddim"]),
+        *(
+            run
+            for tol in (1e-5, 1e-4)
+            for run in plan(
+                Settings.model_validate(
+                    QUICK
+                    | {"metric": ["flow_error"], "solver": ["rk45"], "parameters": {"solver": {"tol": tol}}}
+                )
+            )
+        ),
+    ]
+    batches = computed_batches(monkeypatch)
+    ddim, fine, coarse = execute(specs, tmp_path)
+    assert len(batches) == 6
+    assert fine.metrics["flow_error"].value == 0
+    assert "at the floor" in fine.metrics["flow_error"].note
+    assert coarse.metrics["flow_error"].value == coarse.metrics["flow_error"].details["floor"]
+    assert ddim.metrics["flow_error"].value > 0.01
+
+
+@pytest.mark.parametrize("specs_first", [True, False])
+def test_pruned_samples_of_a_companion_are_made_again(tmp_path: Path, specs_first: bool) -> None:
+    execute(runs(predictor=["ddim"]), tmp_path, prune=True)
+    assert not list(tmp_path.glob("samples/**/*.safetensors"))
+    (record,) = execute(runs(predictor=["unipc"]), tmp_path, prune=specs_first)
+    assert record.status == "finished"
+    # nothing is needed any more: no batch is made
+    assert execute(runs(predictor=["unipc", "ddim"]), tmp_path)[0] == record
+
+
+class Reversed(InTurn):
+    """Computes all batches, and hands them back last first."""
+
+    name = "reversed"
+
+    def map(self, work: Any, batches: Iterator[Batch]) -> Iterator[tuple[Batch, Any]]:
+        yield from reversed([(batch, work(batch)) for batch in batches])
+
+
+def test_a_run_that_is_sampled_before_its_companions_waits_for_them(tmp_path: Path) -> None:
+    expected = execute(runs(), tmp_path / "in-turn")
+    records = execute(runs(), tmp_path / "reversed", Reversed())
+    assert [r.metrics for r in records] == [r.metrics for r in expected]
+
+
+class Breaks(FlowSolver):
+    """Fails at a tolerance."""
+
+    name = "breaks"
+    tol: float = 1e-3
+
+    def integrate(self, field: Any, y: Tensor, start: float, end: float) -> Tensor:
+        raise ArithmeticError("no such luck")
+
+    def solve(self, x: Tensor, sde: SDE, p: Prediction, noise: Noise) -> Tensor:
+        raise ArithmeticError("no such luck")
+
+
+class BreaksPlugin:
+    """Registers it."""
+
+    @hookimpl
+    def register_solvers(self, register: Register) -> None:
+        register(Breaks)
+
+
+def test_a_companion_that_fails_fails_the_runs_that_read_it(tmp_path: Path) -> None:
+    registry = registry_with(BreaksPlugin())
+    broken = runs(registry, parameters={"metric": {"solver": "breaks"}})
+    sound = runs(predictor=["unipc"], metric=["fd_dct"])
+    records = execute([*broken, *sound], tmp_path, registry=registry)
+    assert [record.status for record in records] == ["failed", "failed", "finished"]
+    for record in records[:2]:
+        assert record.reason.startswith("flow_error-breaks reads gaussian-cifar10")
+        assert "which failed: ArithmeticError: no such luck" in record.reason
+
+
+class MeanOfTwo(Metric):
+    """A third party's metric with one companion, whose output comes after the run's own."""
+
+    name = "mean_of_two"
+
+    def companions(self, sampler: Sampler) -> Mapping[str, CompanionRun]:
+        return {"other": CompanionRun("rk45", {"tol": 1e-2})}
+
+    def start(self, context: MetricContext) -> MetricState:
+        class State(MetricState):
+            values: list[float]
+
+            def __init__(self) -> None:
+                self.values = []
+
+            def update(self, images: Tensor, other: Tensor) -> None:  # type: ignore[override]
+                assert images.shape == other.shape
+                self.values.append(float((images + other).mean()) / 2)
+
+            def compute(self) -> MetricResult:
+                return MetricResult(sum(self.values) / len(self.values), 16)
+
+        return State()
+
+
+class MeanOfTwoPlugin:
+    """Registers it."""
+
+    @hookimpl
+    def register_metrics(self, register: Register) -> None:
+        register(MeanOfTwo)
+
+
+def test_a_metric_of_a_third_party_has_companions_of_its_own(tmp_path: Path) -> None:
+    registry = registry_with(MeanOfTwoPlugin())
+    (record,) = execute(
+        runs(registry, predictor=["ddim"], metric=["mean_of_two"]), tmp_path, registry=registry
+    )
+    assert record.status == "finished", record.reason
+    assert set(record.metrics["mean_of_two"].provenance) == {"other"}
+
+
+def test_a_changed_companion_makes_the_value_anew(tmp_path: Path) -> None:
+    """A value rests on the samples of its companions: those of another key are other samples."""
+    (record,) = execute(runs(predictor=["ddim"]), tmp_path)
+    (spec,) = runs(predictor=["ddim"])
+    keys = {one.name: one.spec.key for one in spec.companions}
+    assert record.metrics["flow_error"].provenance == keys
+    shutil.rmtree(tmp_path / "records")
+    assert execute(runs(predictor=["ddim"]), tmp_path)[0].metrics == record.metrics
+
+
+def test_a_dry_run_counts_the_companions(tmp_path: Path) -> None:
+    specs = runs()
+    report = dry_run(
+        Plan(tuple(specs), Settings.model_validate(FLOW), "quick"), Store(tmp_path), contexts(), "failed"
+    )
+    assert [entry.adaptive for entry in report.entries] == [True, True, False, False]
