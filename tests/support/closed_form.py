@@ -48,7 +48,7 @@ class Law:
     def times(self, steps: int) -> Array:
         times = self.eps + (1 - self.eps) * np.arange(steps) / (steps - 1)
         # improved DDPM takes a subset of its 4000 scales
-        return np.array([round(4000 * t) / 4000 for t in times]) if self.name == "vp_cosine" else times
+        return np.array(strided(4000, steps)) / 4000 if self.name == "vp_cosine" else times
 
     @property
     def prior_variance(self) -> float:
@@ -89,10 +89,25 @@ class Law:
         if self.name == "vp":
             return self.beta(t)
         if self.name == "vp_cosine":
-            # the rate at which alpha^2 falls over the 1/4000 before t
-            products, at = cosine_products(), round(4000 * t)
-            return -4000 * math.log(products[at] / products[at - 1])
+            # -d ln alpha^2 / dt of eq. 17; over the last scale ln alpha^2 falls evenly by ln 1000
+            if t > 3999.5 / 4000:
+                return 4000 * math.log(1000)
+            return math.pi / 1.008 * math.tan((t + 0.008) / 1.008 * math.pi / 2)
         return self.beta(t) * (1 - math.exp(-2 * self.beta_min * t - (self.beta_max - self.beta_min) * t**2))
+
+
+def strided(scales: int, steps: int) -> list[int]:
+    """The scales, counted from 1, that improved-diffusion's ``space_timesteps(scales, [steps])`` takes.
+
+    Its published rule: the k-th is the sum of k strides ``(scales - 1) / (steps - 1)``, added one by one and
+    rounded as Python rounds.
+    """
+    stride = (scales - 1) / (steps - 1) if steps > 1 else 1
+    taken, position = [], 0.0
+    for _ in range(steps):
+        taken.append(1 + round(position))
+        position += stride
+    return taken
 
 
 @functools.cache

@@ -11,7 +11,7 @@ from bench import BenchError
 from bench.diffusion.grid import schedule_of, time_grid
 from bench_score_sde.vp_cosine import VPCosine
 from tests.support.analytic import sde
-from tests.support.closed_form import cosine_products
+from tests.support.closed_form import cosine_products, strided
 
 
 def test_alpha_is_the_product_of_the_published_betas() -> None:
@@ -36,12 +36,50 @@ def test_fewer_steps_are_at_trained_scales(steps: int) -> None:
         assert step.a * step.alpha_next == pytest.approx(step.alpha, rel=1e-12)
 
 
-def test_log_alpha_is_linear_between_scales() -> None:
+@pytest.mark.parametrize("scales", [100, 1000, 4000])
+def test_strided_times_are_those_of_space_timesteps(scales: int) -> None:
+    """At every count of steps from 2 to the number of scales, ties included; one step starts at T."""
+    law = sde("vp_cosine", scales=scales, eps=1 / scales)
+    for steps in range(2, min(scales, 1000) + 1):
+        taken = np.rint(time_grid(law, steps) * scales).astype(int).tolist()
+        assert taken == strided(scales, steps), steps
+    assert strided(4000, 25)[4:7] == [667, 834, 1001]  # sums of 666.5, 833.125 and 999.75
+    np.testing.assert_allclose(time_grid(law, scales) * scales, np.arange(1, scales + 1), rtol=1e-14)
+
+
+def test_a_later_end_strides_from_its_own_scale() -> None:
+    law = sde("vp_cosine", scales=100, eps=0.1)
+    assert np.rint(time_grid(law, 4) * 100).tolist() == [10, 40, 70, 100]
+
+
+def test_alpha_is_the_formula_up_to_the_last_scale() -> None:
+    """Eq. 17 at any t, so that the flow has no kinks; from the last scale but one ln alpha is a line."""
     law = sde("vp_cosine", scales=100, eps=0.01)
-    assert isinstance(law, VPCosine)
-    low, middle, high = (math.log(law.at(t).alpha) for t in (0.30, 0.305, 0.31))
-    assert middle == pytest.approx((low + high) / 2, rel=1e-9)
-    assert -2 * float(law.drift(np.array(0.303))) == pytest.approx(-2 * (high - low) / 0.01, rel=1e-9)
+
+    def f(t: float) -> float:
+        return math.cos((t + 0.008) / 1.008 * math.pi / 2) ** 2
+
+    for t in (1e-3, 0.303, 0.5, 0.9, 0.985):
+        assert law.at(t).alpha ** 2 == pytest.approx(f(t) / f(0), rel=1e-12)
+    low, middle, high = (math.log(law.at(t).alpha) for t in (0.99, 0.995, 1.0))
+    assert middle == pytest.approx((low + high) / 2, rel=1e-12)
+    assert high - low == pytest.approx(math.log(1e-3) / 2, rel=1e-12)
+
+
+def test_drift_is_the_derivative_of_ln_alpha() -> None:
+    law = sde("vp_cosine", scales=100, eps=0.01)
+    for t in (0.01, 0.3, 0.8, 0.985, 0.995):
+        h = 1e-6
+        slope = (math.log(law.at(t + h).alpha) - math.log(law.at(t - h).alpha)) / (2 * h)
+        assert float(law.drift(np.array(t))) == pytest.approx(slope, rel=1e-6)
+        assert float(law.diffusion(np.array(t))) ** 2 == pytest.approx(-2 * slope, rel=1e-6)
+
+
+def test_small_times_keep_their_digits() -> None:
+    """1 - alpha^2 = 2 tan(o) a + a^2 (1 - tan(o)^2) + ..., a the angle of t and o the offset's."""
+    law = sde("vp_cosine")
+    slope = math.pi * math.tan(0.008 / 1.008 * math.pi / 2) / 1.008
+    assert law.at(1e-12).sigma ** 2 == pytest.approx(slope * 1e-12, rel=1e-9)
 
 
 def test_the_chain_starts_at_its_first_scale() -> None:
