@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+
 from bench.checkpoints.cards import Card
-from bench.closed_form.mixture import Mixture, on_range
+from bench.closed_form.mixture import Answer, Mixture, on_range
 from bench.closed_form.moments import frechet, gaussian_moments
+from bench.diffusion.levels import NoiseLevel
 from bench.diffusion.sampler import Sampler
+from bench.diffusion.sde import SDE
 from bench.errors import BenchError
 from bench.types import Array
 
@@ -34,10 +38,50 @@ def exact_fd_dct(card: Card, sampler: Sampler, component: int = 0) -> float | No
     low, high = sampler.sde.data_range
     moved = on_range(data, (low, high), color)
     mean, variance = moved.mean[component], moved.variance[component]
-    moments = gaussian_moments(sampler, mean, variance)
+    moments = gaussian_moments(sampler, mean, variance, trained_answer(card, sampler.sde))
     if moments is None:
         return None
     return frechet(*moments, mean, variance) / (high - low) ** 2
+
+
+def trained_answer(card: Card, sde: SDE) -> Answer | None:
+    """How an exact checkpoint that was trained at discrete noise scales answers.
+
+    The score of its training without end: exact at each scale of the SDE's chain of ``card.scales``. It is
+    called by the label of networks so trained on the SDE, and answers by ``sigma score`` at the level of
+    that label (`Convention.trained`), which the convention's own sigma then divides:
+
+        score(x, t) = (sigma(label) / sigma(t)) score_label(x).
+
+    Args:
+        card: An exact checkpoint.
+        sde: The SDE of the run, whose chain it was trained on.
+
+    Returns:
+        The level of the label and the factor, by the level asked for; None for a checkpoint without scales,
+        which is exact everywhere.
+
+    Raises:
+        BenchError: No network was published that was trained at discrete scales of the SDE.
+    """
+    if card.scales is None:
+        return None
+    if sde.discrete_labels is None:
+        raise BenchError(
+            f"checkpoint {card.name} is trained at discrete noise scales, and {sde.name} has no networks of "
+            "that kind: take --sde ve or vp, or an exact checkpoint without scales"
+        )
+    from bench.checkpoints.convention import Convention
+
+    convention = Convention(card.model_copy(update={"labels": sde.discrete_labels}), sde)
+
+    @functools.cache
+    def answer(level: NoiseLevel) -> tuple[NoiseLevel, float]:
+        label, sigma = convention.at(level)
+        trained = convention.trained(label)
+        return trained, trained.sigma / sigma
+
+    return answer
 
 
 def exact_data(card: Card) -> tuple[Mixture, Array]:
