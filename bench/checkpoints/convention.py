@@ -105,6 +105,19 @@ class Convention:
         log_alpha = float(np.interp(position, index, np.log(alpha)))
         return NoiseLevel(0.0, math.exp(log_alpha), math.sqrt(-math.expm1(2 * log_alpha)))
 
+    def answer(self, level: NoiseLevel) -> tuple[NoiseLevel, float]:
+        """What a perfectly trained discrete network answers at a `published` level.
+
+        It returns ``sigma score`` at the level of its label, which the convention's own sigma divides:
+        ``score(x, t) = (sigma(label) / sigma(t)) score_label(x)``.
+
+        Returns:
+            The level of the label, and the factor of the score at that level.
+        """
+        label, sigma = self.at(level)
+        trained = self.trained(label)
+        return trained, trained.sigma / sigma
+
     def chain(self, count: int) -> tuple[Array, Array]:
         """Alpha and sigma of every scale of the discrete chain of ``count`` scales; shapes (count,)."""
         if count not in self._chains:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import functools
-
 from bench.checkpoints.cards import Card
 from bench.closed_form.mixture import Answer, Mixture, on_range
 from bench.closed_form.moments import frechet, gaussian_moments
-from bench.diffusion.levels import NoiseLevel
 from bench.diffusion.sampler import Sampler
 from bench.diffusion.sde import SDE
 from bench.errors import BenchError
@@ -47,11 +44,8 @@ def exact_fd_dct(card: Card, sampler: Sampler, component: int = 0) -> float | No
 def trained_answer(card: Card, sde: SDE) -> Answer | None:
     """How an exact checkpoint that was trained at discrete noise scales answers.
 
-    The score of its training without end: exact at each scale of the SDE's chain of ``card.scales``. It is
-    called by the label of networks so trained on the SDE, and answers by ``sigma score`` at the level of
-    that label (`Convention.trained`), which the convention's own sigma then divides:
-
-        score(x, t) = (sigma(label) / sigma(t)) score_label(x).
+    Its score is that of a training without end: exact at each scale of the SDE's chain of ``card.scales``.
+    It is called by the label of networks that were so trained (`Convention.answer`).
 
     Args:
         card: An exact checkpoint.
@@ -73,15 +67,7 @@ def trained_answer(card: Card, sde: SDE) -> Answer | None:
         )
     from bench.checkpoints.convention import Convention
 
-    convention = Convention(card.model_copy(update={"labels": sde.discrete_labels}), sde)
-
-    @functools.cache
-    def answer(level: NoiseLevel) -> tuple[NoiseLevel, float]:
-        label, sigma = convention.at(level)
-        trained = convention.trained(label)
-        return trained, trained.sigma / sigma
-
-    return answer
+    return Convention(card.model_copy(update={"labels": sde.discrete_labels}), sde).answer
 
 
 def exact_data(card: Card) -> tuple[Mixture, Array]:

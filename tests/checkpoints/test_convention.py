@@ -254,11 +254,7 @@ def answer(kind: str) -> Answer:
     convention = Convention(card(kind), sde(card(kind).sde or ""))
 
     def of(level: NoiseLevel) -> tuple[NoiseLevel, float]:
-        if not convention.published(level):
-            return level, 1.0
-        label, sigma = convention.at(level)
-        trained = convention.trained(label)
-        return trained, trained.sigma / sigma
+        return convention.answer(level) if convention.published(level) else (level, 1.0)
 
     return of
 
