@@ -87,7 +87,7 @@ class Convention:
         return position * 1000 / self.card.scales
 
     def trained(self, label: float) -> NoiseLevel:
-        """The noise level that a label of a discrete network stands for: the inverse of the labels of `nearest`.
+        """The noise level that a label of a discrete network stands for: the inverse of `nearest`.
 
         Between two scales ln alpha is linear in the label (on a chain of alpha = 1, ln sigma); beyond the
         scales it is the nearest one.

@@ -13,8 +13,8 @@ from bench import SDE, Array, BenchError, Noise, Prediction, Predictor, Step, Te
 from bench_fast.history import Entry, History, combine, expected_data, extend
 
 LARGEST_FACTOR = 300.0
-"""Largest ``sum_j |C_j| / |rho' - rho|`` of a step: 6.7 on even nodes of order 4, below 150 on every grid of a
-built-in SDE in its own variable."""
+"""Largest ``sum_j |C_j| / |rho' - rho|`` of a step: 6.7 on even nodes of order 4, below 150 on every grid of
+a built-in SDE in its own variable."""
 
 
 class DEIS(Predictor):
@@ -90,8 +90,8 @@ def integrals(
     if factor > LARGEST_FACTOR:
         other = "t" if variable == "log_sigma_ratio" else "log_sigma_ratio"
         raise BenchError(
-            f"deis would extrapolate in {variable} by a factor of {factor:.3g} on this grid: take more steps, "
-            f"a lower order or -P predictor.variable={other}"
+            f"deis would extrapolate in {variable} by a factor of {factor:.3g} on this grid: "
+            f"take more steps, a lower order or -P predictor.variable={other}"
         )
     return weights
 

@@ -14,7 +14,7 @@ CARDS = Path(__file__).resolve().parent.parent / "cards"
 
 
 def write_card(folder: Path, tensors: dict[str, Tensor], card: dict[str, Any], file: str = "") -> None:
-    """Write ``FILE.safetensors`` (FILE is NAME where not given) and ``NAME.toml``; size and hash are filled in."""
+    """Write ``FILE.safetensors`` (by default NAME) and ``NAME.toml``; size and hash are filled in."""
     folder.mkdir(parents=True, exist_ok=True)
     blob = save({name: t.contiguous() for name, t in tensors.items()})
     name = card["name"]

@@ -2,10 +2,10 @@
 
     python -m tests.benchmarks.labels results/reference
 
-The exact ``fd_dct`` of every cell of Song et al.'s Tables 1 and 4, without sampling noise, for three scores of
-one Gaussian: ``gaussian-cifar10``, exact at every level; and ``gaussian-cifar10-1000``, which was trained at 1000
-scales, asked on VP by the index i of the scale (of 2000 steps i / 2) or by t (N - 1), as the published code does;
-on VE both are i. Writes labels.csv and labels.png.
+The exact ``fd_dct`` of every cell of Song et al.'s Tables 1 and 4, without sampling noise, for three scores
+of one Gaussian: ``gaussian-cifar10``, exact at every level; and ``gaussian-cifar10-1000``, which was trained
+at 1000 scales, asked on VP by the index i of the scale (of 2000 steps i / 2) or by t (N - 1), as the published
+code does; on VE both are i. Writes labels.csv and labels.png.
 """
 
 from __future__ import annotations

@@ -113,9 +113,7 @@ def test_discrete_vp_labels_at_twice_as_many_scales() -> None:
     t = np.linspace(1, 1e-3, 2000)
     np.testing.assert_allclose(labels_of("vp, discrete", 2000), 999 * t, rtol=1e-6)
     i = np.arange(2000)[::-1] // 2
-    np.testing.assert_allclose(
-        labels_of("vp, discrete", 2000, label_scales=1000), 0.999 * (i + 1), rtol=1e-6
-    )
+    np.testing.assert_allclose(labels_of("vp, discrete", 2000, label_scales=1000), 0.999 * (i + 1), rtol=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["ddpm", "ve, discrete"])

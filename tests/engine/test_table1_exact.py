@@ -17,7 +17,7 @@ import pytest
 from bench.closed_form.moments import frechet
 from tests.benchmarks import labels
 from tests.support import closed_form
-from tests.support.analytic import sde
+from tests.support.analytic import sde as built_sde
 from tests.support.closed_form import Case
 from tests.support.paths import ROOT
 from tests.support.runs import exit_status
@@ -144,8 +144,8 @@ def test_labels_are_worth_what_the_committed_figure_says(cell: tuple[str, str, s
     law, predictor, column, settings = cell
     row = committed_labels()[law, predictor, column]
     corrector = settings.get("corrector", {})
-    mean, variance = labels.data(sde(law))
-    width = sde(law).data_range[1] - sde(law).data_range[0]
+    mean, variance = labels.data(built_sde(law))
+    width = built_sde(law).data_range[1] - built_sde(law).data_range[0]
     for score, trained in (("exact_score", None), ("label_t", labels.SCALES)):
         case = Case(
             law,

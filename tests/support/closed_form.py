@@ -159,7 +159,7 @@ class Moments:
 
 
 def trained_score(law: Law, scales: int, t: float, i: int, n: int) -> tuple[float, float, float]:
-    """(alpha, sigma, factor) of a score that was trained at ``scales`` noise scales, at scale i of n >= scales.
+    """(alpha, sigma, factor) of a score that was trained at ``scales`` scales, at scale i of n >= scales.
 
     The optimum of the discrete objective, asked as score_sde_pytorch asks its networks. VP: the noise
     prediction of label t (N - 1), over -sigma of the chain of n; VE: sigma times the score, of label

@@ -12,7 +12,6 @@ import torch
 from bench import BenchError, Prediction, Sampler
 from bench.closed_form.moments import flow_moments, frechet, response_moments
 from bench.diffusion.grid import GridKind, schedule_of, time_grid
-from bench_score_sde.vp_cosine import VPCosine
 from tests.support.analytic import sde
 from tests.support.closed_form import cosine_products, strided
 from tests.support.flows import thin_model
@@ -126,7 +125,7 @@ def test_deis_is_never_farther_than_black_images(order: int, grid: GridKind, ste
 
 @pytest.mark.parametrize("grid", ["logsnr", "polynomial"])
 def test_deis_in_t_is_refused_where_it_diverges(grid: GridKind) -> None:
-    with pytest.raises(BenchError, match=r"deis would extrapolate in t by a factor of .* more steps, .*variabl"):
+    with pytest.raises(BenchError, match=r"deis would extrapolate in t by a factor of .* more steps"):
         far("deis", 10, grid, variable="t")
     distance, black = far("deis", 100, grid, variable="t")
     assert distance < black
