@@ -4,8 +4,8 @@
 
 The exact ``fd_dct`` of every cell of Song et al.'s Tables 1 and 4, without sampling noise, for three scores
 of one Gaussian: ``gaussian-cifar10``, exact at every level; and ``gaussian-cifar10-1000``, which was trained
-at 1000 scales, asked on VP by the index i of the scale (of 2000 steps i / 2) or by t (N - 1), as the published
-code does; on VE both are i. Writes labels.csv and labels.png.
+at 1000 scales, asked on VP by the index i of the scale (of 2000 steps i / 2) or by t (N - 1), as the
+published code does; on VE both are i. Writes labels.csv and labels.png.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def value(sde_name: str, predictor: str, settings: dict[str, Any], score: str) -
     mean, variance = data(sde)
     low, high = sde.data_range
     found = moments(sampler, mean, variance, answer(sde, score))
-    return frechet(*found, mean, variance) / (high - low) ** 2
+    return frechet(*found, mean, variance) / float(high - low) ** 2
 
 
 def answer(sde: SDE, score: str) -> Answer | None:
