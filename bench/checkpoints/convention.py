@@ -86,7 +86,7 @@ class Convention:
             return position
         return position * 1000 / self.card.scales
 
-    def trained(self, label: float) -> NoiseLevel:
+    def level_of(self, label: float) -> NoiseLevel:
         """The noise level that a label of a discrete network stands for: the inverse of `nearest`.
 
         Between two scales ln alpha is linear in the label (on a chain of alpha = 1, ln sigma); beyond the
@@ -115,8 +115,8 @@ class Convention:
             The level of the label, and the factor of the score at that level.
         """
         label, sigma = self.at(level)
-        trained = self.trained(label)
-        return trained, trained.sigma / sigma
+        label_level = self.level_of(label)
+        return label_level, label_level.sigma / sigma
 
     def chain(self, count: int) -> tuple[Array, Array]:
         """Alpha and sigma of every scale of the discrete chain of ``count`` scales; shapes (count,)."""

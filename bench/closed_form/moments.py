@@ -82,14 +82,14 @@ def moments(
     noise_norm = expected_norm(np.zeros_like(mean), np.ones_like(variance))
     labels = sampler.labels()
 
-    def asked(level: NoiseLevel) -> tuple[NoiseLevel, float]:
+    def score_level(level: NoiseLevel) -> tuple[NoiseLevel, float]:
         """The level whose score the checkpoint returns, and the factor of that score."""
         level = level if labels is None or level.index is None else labels[level.index]
         return (level, 1.0) if answer is None else answer(level)
 
     def move(level: NoiseLevel, a: float, b: float, c: float) -> tuple[Array, Array, Array]:
         """Mean, variance, and the variance without the move's own noise."""
-        level, scale = asked(level)
+        level, scale = score_level(level)
         v, b = level.alpha**2 * variance + level.sigma**2, b * scale
         factor = a - b / v
         noiseless = factor**2 * s
@@ -97,7 +97,7 @@ def moments(
 
     def correct(step: Step) -> tuple[Array, Array, Array]:
         assert isinstance(sampler.corrector, LangevinLike)
-        level, scale = asked(step)
+        level, scale = score_level(step)
         v = level.alpha**2 * variance + level.sigma**2
         score_norm = scale * expected_norm((level.alpha * mean - m) / v, s / v**2)
         e = sampler.corrector.size(step, noise_norm, score_norm)

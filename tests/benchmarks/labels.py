@@ -66,8 +66,8 @@ def data(sde: SDE) -> tuple[Array, Array]:
 
 def card(name: str) -> Card:
     """A registered card."""
-    found: Card = installed().get("checkpoints", name).thing
-    return found
+    result: Card = installed().get("checkpoints", name).thing
+    return result
 
 
 def value(sde_name: str, predictor: str, settings: dict[str, Any], score: str) -> float:
@@ -83,8 +83,8 @@ def value(sde_name: str, predictor: str, settings: dict[str, Any], score: str) -
     )
     mean, variance = data(sde)
     low, high = sde.data_range
-    found = moments(sampler, mean, variance, answer(sde, score))
-    return frechet(*found, mean, variance) / float(high - low) ** 2
+    result = moments(sampler, mean, variance, answer(sde, score))
+    return frechet(*result, mean, variance) / float(high - low) ** 2
 
 
 def answer(sde: SDE, score: str) -> Answer | None:
@@ -101,14 +101,16 @@ def draw(path: Path, rows: list[list[str]]) -> None:
     """The VP cells, a row each."""
     from matplotlib.figure import Figure
 
-    shown = [row for row in rows[1:] if row[0] == "vp"]
-    figure = Figure(figsize=(7.2, 0.9 + 0.3 * len(shown)), layout="constrained")
+    cell_rows = [row for row in rows[1:] if row[0] == "vp"]
+    figure = Figure(figsize=(7.2, 0.9 + 0.3 * len(cell_rows)), layout="constrained")
     axes = figure.subplots()
-    place = np.arange(len(shown))[::-1]
+    heights = np.arange(len(cell_rows))[::-1]
     for column, marker in zip(COLUMNS, "|ox", strict=True):
         index = rows[0].index(column)
-        axes.plot([float(row[index]) for row in shown], place, marker, label=COLUMNS[column], markersize=9)
-    axes.set_yticks(place, [f"{row[2]}, {row[1]}".replace(", none", "") for row in shown])
+        axes.plot(
+            [float(row[index]) for row in cell_rows], heights, marker, label=COLUMNS[column], markersize=9
+        )
+    axes.set_yticks(heights, [f"{row[2]}, {row[1]}".replace(", none", "") for row in cell_rows])
     axes.set_xscale("log")
     axes.set_xlabel("exact fd_dct on VP (lower is better)")
     axes.grid(axis="x", alpha=0.3)

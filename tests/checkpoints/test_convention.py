@@ -263,7 +263,7 @@ def test_a_label_stands_for_the_level_that_it_is_asked_at(kind: str) -> None:
     convention = Convention(card(kind), sde(card(kind).sde or ""))
     for t in (0.004, 0.3, 0.77, 0.999):
         level = convention.sde.at(t)
-        trained = convention.trained(convention.nearest(level.sigma / level.alpha)[0])
+        trained = convention.level_of(convention.nearest(level.sigma / level.alpha)[0])
         assert trained.sigma / trained.alpha == pytest.approx(level.sigma / level.alpha, rel=1e-9)
 
 

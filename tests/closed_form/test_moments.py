@@ -135,8 +135,8 @@ def test_impulses_see_the_same_score(case: Case) -> None:
     """The model that runs sample with, in place of the recursion."""
     mu, lam = data()
     expected = closed_form.moments(case, mu, lam)
-    found = response_moments(dataclasses.replace(sampler(case), denoise="mean"), mu, lam, answer(case))
-    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9 * float(np.abs(expected[0]).max()))
+    result = response_moments(dataclasses.replace(sampler(case), denoise="mean"), mu, lam, answer(case))
+    np.testing.assert_allclose(result, expected, rtol=1e-9, atol=1e-9 * float(np.abs(expected[0]).max()))
 
 
 def test_a_solver_on_a_trained_score_has_no_known_limit() -> None:

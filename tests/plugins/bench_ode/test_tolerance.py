@@ -107,7 +107,7 @@ def integrate(name: str, solver: str, tol: float, seed: int, shape: tuple[int, .
 
 
 def accepted(calls: list[tuple[float, Array, Array]], end: float) -> list[Accepted]:
-    """The accepted steps: six calls a trial, whose last is at the new state; two calls find the first step."""
+    """The accepted steps: six calls a trial, the last at the new state; two calls find the first step."""
     assert (len(calls) - 2) % 6 == 0
     trials = [calls[k : k + 6] for k in range(2, len(calls), 6)]
     starts = []
@@ -154,7 +154,7 @@ def test_no_step_is_estimated_beyond_the_tolerance(
 def test_the_error_is_at_most_what_the_flow_makes_of_the_steps_errors(
     name: str, solver: str, tol: float, shape: tuple[int, ...]
 ) -> None:
-    """``|error| <= sum_k growth(t_k) |error of step k|``, and growth is at most 1.4 here: see below."""
+    """``|error| <= sum_k growth(t_k) |error of step k|``, growth at most ``sqrt(4 / 3)`` (see below)."""
     for seed in SEEDS:
         path = integrate(name, solver, tol, seed, shape)
         bound = 0.0
@@ -170,8 +170,8 @@ def test_the_error_is_at_most_what_the_flow_makes_of_the_steps_errors(
 def test_the_flow_hardly_amplifies_errors(name: str) -> None:
     """Towards the data variances fall, but on VP and sub-VP where they pass through a minimum.
 
-    There v = a^2 s^2 + (1 - a^2)^2 (sub-VP) is at least ``s^2 (1 - s^2 / 4)``, so that for deviations s up to 1
-    the factor is at most ``sqrt(4 / 3)``.
+    There v = a^2 s^2 + (1 - a^2)^2 (sub-VP) is at least ``s^2 (1 - s^2 / 4)``, so that for deviations s up
+    to 1 the factor is at most ``sqrt(4 / 3)``.
     """
     for s in (0.1, 0.5, 1.0):
         data = Gaussian(sde(name), np.zeros(1), np.array([s**2]))
@@ -184,8 +184,8 @@ def test_the_flow_hardly_amplifies_errors(name: str) -> None:
 def test_the_error_falls_in_proportion_to_the_tolerance(name: str, solver: str) -> None:
     """In the mean over seeds and shapes: estimates are of order 5 in the step and true errors of order 6.
 
-    So a step's error is of order tol^(6/5) and their number tol^(-1/5). The slope is measured on six decades; in
-    single runs an estimate near zero by chance moves the error by a factor of ten and more.
+    So a step's error is of order tol^(6/5) and their number tol^(-1/5). The slope is measured on six decades;
+    in single runs an estimate near zero by chance moves the error by a factor of ten and more.
     """
     tolerances = [10.0**-k for k in range(4, 10)]
     errors = [

@@ -103,8 +103,8 @@ def far(predictor: str, steps: int, grid: GridKind, **parameters: Any) -> tuple[
     part = installed().build("predictors", predictor, parameters)
     limit = Sampler(law, solver=installed().build("solvers", "rk45", {}), denoise="tweedie")
     flow = flow_moments(limit, mean, variance)
-    found = response_moments(Sampler(law, part, steps=steps, grid=grid), mean, variance)
-    return frechet(*found, *flow), frechet(*flow, 0 * mean, 0 * variance)
+    result = response_moments(Sampler(law, part, steps=steps, grid=grid), mean, variance)
+    return frechet(*result, *flow), frechet(*flow, 0 * mean, 0 * variance)
 
 
 @pytest.mark.parametrize("grid", ["logsnr", "polynomial"])
