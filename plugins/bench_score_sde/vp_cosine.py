@@ -20,6 +20,10 @@ class VPCosine(SDE):
     t = 1, where the formula ends at 0, ln alpha is linear in t. On the uniform grid of n <= T steps the times
     are those of Nichol & Dhariwal's strided subsequence of the T scales, and the chain is the transition
     between them.
+
+    The last scale takes sigma / alpha from 2.6e3 to 8e4 (T = 4000). On the uniform grid of a hundred steps
+    and fewer, explicit steps across it diverge: there ``heun`` and ``euler_maruyama`` need the grid
+    ``logsnr`` or ``polynomial``.
     """
 
     name = "vp_cosine"

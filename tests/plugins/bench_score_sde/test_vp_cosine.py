@@ -131,6 +131,22 @@ def test_deis_in_t_is_refused_where_it_diverges(grid: GridKind) -> None:
     assert distance < black
 
 
+def test_the_last_scale_is_where_noise_grows() -> None:
+    before, end = (sde("vp_cosine").at(t) for t in (3999 / 4000, 1.0))
+    assert before.sigma / before.alpha == pytest.approx(2.6e3, rel=0.02)
+    assert end.sigma / end.alpha == pytest.approx(8e4, rel=0.02)
+
+
+@pytest.mark.parametrize("predictor", ["heun", "euler_maruyama"])
+def test_explicit_steps_diverge_on_the_uniform_grid_alone(predictor: str) -> None:
+    for steps in (50, 100):
+        distance, black = far(predictor, steps, "uniform")
+        assert distance > black
+    for grid in ("logsnr", "polynomial"):
+        distance, black = far(predictor, 100, grid)  # type: ignore[arg-type]
+        assert distance < black / 1000
+
+
 @pytest.mark.parametrize("solver", ["rk45", "scipy_rk45"])
 def test_the_flow_has_no_kinks_to_resolve(solver: str) -> None:
     """Calls at tolerance 1e-8 as on VP; a schedule of 4000 pieces takes over ten times as many."""
