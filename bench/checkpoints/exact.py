@@ -56,7 +56,8 @@ def trained_answer(card: Card, sde: SDE) -> Answer | None:
         which is exact everywhere.
 
     Raises:
-        BenchError: No network was published that was trained at discrete scales of the SDE.
+        BenchError: No network was published that was trained at discrete scales of the SDE, or it has no
+            chain of so few.
     """
     if card.scales is None:
         return None
@@ -67,7 +68,15 @@ def trained_answer(card: Card, sde: SDE) -> Answer | None:
         )
     from bench.checkpoints.convention import Convention
 
-    return Convention(card.model_copy(update={"labels": sde.discrete_labels}), sde).answer
+    convention = Convention(card.model_copy(update={"labels": sde.discrete_labels}), sde)
+    try:
+        convention.chain(card.scales)
+    except BenchError as error:
+        raise BenchError(
+            f"checkpoint {card.name}: {sde.name} has no chain of {card.scales} noise scales: "
+            "its card needs more of them"
+        ) from error
+    return convention.answer
 
 
 def exact_data(card: Card) -> tuple[Mixture, Array]:

@@ -111,6 +111,15 @@ def test_the_scales_are_part_of_what_decides_a_score() -> None:
     assert trained_answer(cards[0], trained("vp").sde) is None
 
 
+def test_too_few_scales_for_the_chain_are_one_line() -> None:
+    card = Card.read(registry_path("cards", "gaussian-cifar10-1000.toml")).model_copy(update={"scales": 20})
+    with pytest.raises(
+        BenchError, match=r"gaussian-cifar10-1000: vp has no chain of 20 noise scales: its card"
+    ):
+        trained_answer(card, trained("vp").sde)
+    assert trained_answer(card, trained("ve").sde) is not None
+
+
 def test_the_chain_is_that_of_the_runs_sde() -> None:
     """Other sigmas of the run are other scales of the training."""
     card = Card.read(registry_path("cards", "gaussian-cifar10-1000.toml"))

@@ -143,7 +143,7 @@ def test_explicit_steps_diverge_on_the_uniform_grid_alone(predictor: str) -> Non
         distance, black = far(predictor, steps, "uniform")
         assert distance > black
     for grid in ("logsnr", "polynomial"):
-        distance, black = far(predictor, 100, grid)  # type: ignore[arg-type]
+        distance, black = far(predictor, 100, grid)
         assert distance < black / 1000
 
 
