@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from bench.checkpoints.networks.unet import UNet, UNetConfig
-from tests.benchmarks import fid, networks, replacement
+from tests.benchmarks import fid, labels, networks, replacement
 from tests.support.completions import SDES
 
 TINY = UNetConfig(size=8, width=32, multipliers=(1,), blocks=1, attention=())
@@ -91,3 +91,12 @@ def test_replacement(tmp_path: Path) -> None:
         (name, sde) for name in replacement.TASKS for sde in SDES
     ]
     assert all(float(row["2 moves"]) < float(row["0 moves"]) for row in table)
+
+
+def test_labels(tmp_path: Path) -> None:
+    """The picture of one cell; tests/engine/test_table1_exact.py checks every committed value."""
+    law, predictor, column, settings = labels.cells()[-1]
+    values = [f"{labels.value(law, predictor, settings | {'steps': 30}, 'exact_score'):.6g}"] * 3
+    header = ["sde", "predictor", "column", *labels.COLUMNS]
+    labels.draw(tmp_path / "labels.png", [header, [law, predictor, column, *values]])
+    assert (tmp_path / "labels.png").stat().st_size > 0

@@ -21,10 +21,10 @@ Predicts = Literal["noise", "scaled_score", "score", "edm"]
 """What a network's output is: the noise (``-sigma score``), ``sigma score``, the score itself, or the F of
 EDM's preconditioning (Karras et al. 2022, eq. 7)."""
 
-Labels = Literal["999t", "sigma", "index", "index_down", "edm"]
+Labels = Literal["999t", "sigma", "index", "time_index", "index_down", "edm"]
 """The number that tells a network its noise level: ``999 t``; sigma(t); the index of the noise scale, counted
 from the smallest noise (``index``, stretched to 1000 where the network has another number of scales) or from
-the largest (``index_down``); ``ln(sigma)/4``."""
+the largest (``index_down``); ``t (N - 1)`` of N scales (``time_index``); ``ln(sigma)/4``."""
 
 ROLES = ("sde", "predictor", "corrector", "solver", "metric", "reader")
 """Roles that a card may give parameters of."""
@@ -71,10 +71,11 @@ class Card(BaseModel):
         source: Where it was published.
         recipe: Script that made it, where that is part of the project.
         sde: Name of the SDE that it was trained on, the default of its runs.
-        scales: Number of noise levels, where it was trained on discrete ones.
+        scales: Number of noise levels, where it was trained on discrete ones. With an exact checkpoint:
+            it answers as a network that was trained at this many scales of SMLD's chain (VE) or DDPM's (VP).
         predicts: What the network's output is: ``noise``, ``score``, ``scaled_score``, ``edm``.
-        labels: How the network is told its noise level: ``999t``, ``sigma``, ``index``, ``index_down``,
-            ``edm``.
+        labels: How the network is told its noise level: ``999t``, ``sigma``, ``index``, ``time_index``,
+            ``index_down``, ``edm``.
         learned_variance: Whether the output has C further channels, the variance of the reverse step.
         classifier: Name of a classifier of noisy images of the same data, which can guide runs.
         parameters: Plugin parameters by role. Runs on the card's own SDE take them where the user gives none.
@@ -179,7 +180,7 @@ class Card(BaseModel):
     @property
     def discrete(self) -> bool:
         """Whether the network is told its noise levels by index."""
-        return self.labels in ("index", "index_down")
+        return self.labels in ("index", "time_index", "index_down")
 
     @property
     def shipped(self) -> bool:

@@ -25,10 +25,15 @@ class Convention:
     """The label and the sigma of a level, on the SDE that a network was trained on.
 
     * ``999t``: 999 t; ``sigma``: sigma(t). Sigma is the marginal's.
-    * ``index``, of a network of N scales: on the uniform grid of n >= N scales, scale i has the label
-      i N / n (of twice as many i / 2, Song et al. 2021, Table 1) and the chain's own sigma at n scales.
-      Anywhere else it is the position of t among the N, t (N - 1), and the trained sigma just below it.
+    * ``time_index``, of a network of N scales: the position of t among them, t (N - 1), on every grid, as
+      score_sde_pytorch asks: on the uniform grid of N steps 0.999 (i + 1) at scale i where sampling ends at
+      t = 0.001.
+    * ``index``: on the uniform grid of n >= N scales, scale i has the label i N / n (of twice as many i / 2,
+      Song et al. 2021, Table 1). Anywhere else there is no published label: see `published`.
     * ``index_down``: the same counted from the largest noise; off the grid the nearest scale.
+
+    Sigma of a discrete network is the chain's own of n scales on the uniform grid of n >= N, and anywhere
+    else the trained one at the position of t, rounded down (``index_down``: of the nearest scale).
     """
 
     def __init__(self, card: Card, sde: SDE) -> None:
@@ -37,8 +42,17 @@ class Convention:
         self._chains: dict[int, tuple[Array, Array]] = {}
         self._answers: dict[NoiseLevel, tuple[float, float]] = {}
 
+    def published(self, level: NoiseLevel) -> bool:
+        """Whether the level has a label by `at`; otherwise the network is called by `nearest`."""
+        return self.card.labels != "index" or self._on_grid(level)
+
+    def _on_grid(self, level: NoiseLevel) -> bool:
+        """Whether it is a level of a uniform grid with at least the trained number of scales."""
+        assert self.card.scales is not None
+        return level.index is not None and level.count is not None and level.count >= self.card.scales
+
     def at(self, level: NoiseLevel) -> tuple[float, float]:
-        """(label, sigma) of a level; computed once."""
+        """(label, sigma) of a `published` level; computed once."""
         if level not in self._answers:
             self._answers[level] = self._at(level)
         return self._answers[level]
@@ -51,24 +65,58 @@ class Convention:
         scales = self.card.scales
         assert scales is not None
         down = self.card.labels == "index_down"
-        if level.index is not None and level.count is not None and level.count >= scales:
-            index = level.count - 1 - level.index if down else level.index
-            label = index * scales / level.count
-            return self._label(label), float(self.chain(level.count)[1][level.index])
         position = min(max(self.sde.position(level.t, scales), 0.0), scales - 1.0)
+        if self._on_grid(level):
+            assert level.index is not None
+            assert level.count is not None
+            index = level.count - 1 - level.index if down else level.index
+            label = position if self.card.labels == "time_index" else index * scales / level.count
+            return self._label(label), float(self.chain(level.count)[1][level.index])
         if down:
             nearest = round(scales - 1 - position)
             return self._label(nearest), float(self.chain(scales)[1][scales - 1 - nearest])
         return self._label(position), float(self.chain(scales)[1][int(position)])
 
-    def _label(self, index: float) -> float:
-        """The label of an index; networks of other than 1000 scales count in thousandths.
+    def _label(self, position: float) -> float:
+        """The label of a position among the scales; `index` counts other than 1000 scales in thousandths.
 
         These are the rescaled steps of Nichol & Dhariwal (2021).
         """
-        if self.card.labels == "index_down" or self.card.scales is None:
-            return index
-        return index * 1000 / self.card.scales
+        if self.card.labels != "index" or self.card.scales is None:
+            return position
+        return position * 1000 / self.card.scales
+
+    def level_of(self, label: float) -> NoiseLevel:
+        """The noise level that a label of a discrete network stands for: the inverse of `nearest`.
+
+        Between two scales ln alpha is linear in the label (on a chain of alpha = 1, ln sigma); beyond the
+        scales it is the nearest one.
+        """
+        scales = self.card.scales
+        assert scales is not None
+        alpha, sigma = self.chain(scales)
+        index = np.arange(scales)
+        if self.card.labels == "index_down":
+            position = scales - 1 - label
+        else:
+            position = label * scales / 1000 if self.card.labels == "index" else label
+        if alpha[-1] == 1.0:
+            return NoiseLevel(0.0, 1.0, math.exp(np.interp(position, index, np.log(sigma))))
+        log_alpha = float(np.interp(position, index, np.log(alpha)))
+        return NoiseLevel(0.0, math.exp(log_alpha), math.sqrt(-math.expm1(2 * log_alpha)))
+
+    def answer(self, level: NoiseLevel) -> tuple[NoiseLevel, float]:
+        """What a perfectly trained discrete network answers at a `published` level.
+
+        It returns ``sigma score`` at the level of its label, which the convention's own sigma divides:
+        ``score(x, t) = (sigma(label) / sigma(t)) score_label(x)``.
+
+        Returns:
+            The level of the label, and the factor of the score at that level.
+        """
+        label, sigma = self.at(level)
+        label_level = self.level_of(label)
+        return label_level, label_level.sigma / sigma
 
     def chain(self, count: int) -> tuple[Array, Array]:
         """Alpha and sigma of every scale of the discrete chain of ``count`` scales; shapes (count,)."""
@@ -106,8 +154,8 @@ class Convention:
 class NetworkModel(Denoiser):
     """A network as a model.
 
-    On the SDE that it was trained on, the published convention is followed. On any other, the network is a
-    denoiser at the level of equal ``sigma / alpha`` (`Denoiser`).
+    On the SDE that it was trained on, the published convention is followed. On any other, and at levels for
+    which it has no label, the network is a denoiser at the level of equal ``sigma / alpha`` (`Denoiser`).
 
     Args:
         call: ``network(x, label)``: x (B, C, H, W) in float32 and channels-last memory, label (1,).
@@ -151,8 +199,12 @@ class NetworkModel(Denoiser):
             return output
         return output * (sigma if self.card.predicts == "score" else -1.0)
 
+    def _is_published(self, level: NoiseLevel) -> bool:
+        """Whether the published convention has a label for the level."""
+        return self.native and self._convention is not None and self._convention.published(level)
+
     def score(self, x: Tensor, level: NoiseLevel) -> Tensor:
-        if not self.native:
+        if not self._is_published(level):
             return super().score(x, level)
         assert self._convention is not None
         label, sigma = self._convention.at(level)
@@ -162,10 +214,22 @@ class NetworkModel(Denoiser):
         if not (self.native and self.card.learned_variance):
             return super().score_and_variance(x, level)
         assert self._convention is not None
-        label, sigma = self._convention.at(level)
+        if self._is_published(level):
+            label, own_sigma = self._convention.at(level)
+            sigma = own_sigma
+        else:
+            label, alpha, own_sigma = self._nearest_to(level.sigma / level.alpha)
+            x, sigma = x * (alpha / level.alpha), level.sigma
         output = self._call(x, label)
         # published on [-1, 1] (Nichol & Dhariwal 2021, eq. 15)
-        return self._scaled_score(output, sigma) / sigma, (output[:, self.shape[0] :] + 1) / 2
+        return self._scaled_score(output, own_sigma) / sigma, (output[:, self.shape[0] :] + 1) / 2
+
+    def _nearest_to(self, ratio: float) -> tuple[float, float, float]:
+        """`Convention.nearest`; computed once."""
+        assert self._convention is not None
+        if ratio not in self._nearest:
+            self._nearest[ratio] = self._convention.nearest(ratio)
+        return self._nearest[ratio]
 
     @functools.cached_property
     def _classifier(self) -> NoisyClassifier:
@@ -197,8 +261,6 @@ class NetworkModel(Denoiser):
     def denoise(self, x: Tensor, sigma: float) -> Tensor:
         if self._convention is None:
             return self._call(x, sigma)
-        if sigma not in self._nearest:
-            self._nearest[sigma] = self._convention.nearest(sigma)
-        label, alpha, own_sigma = self._nearest[sigma]
+        label, alpha, own_sigma = self._nearest_to(sigma)
         scaled = self._scaled_score(self._call(x * alpha, label), own_sigma)
         return torch.add(x, scaled, alpha=sigma)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from bench.checkpoints.cards import Card
-from bench.closed_form.mixture import Mixture, on_range
+from bench.closed_form.mixture import Answer, Mixture, on_range
 from bench.closed_form.moments import frechet, gaussian_moments
 from bench.diffusion.sampler import Sampler
+from bench.diffusion.sde import SDE
 from bench.errors import BenchError
 from bench.types import Array
 
@@ -34,10 +35,48 @@ def exact_fd_dct(card: Card, sampler: Sampler, component: int = 0) -> float | No
     low, high = sampler.sde.data_range
     moved = on_range(data, (low, high), color)
     mean, variance = moved.mean[component], moved.variance[component]
-    moments = gaussian_moments(sampler, mean, variance)
+    moments = gaussian_moments(sampler, mean, variance, trained_answer(card, sampler.sde))
     if moments is None:
         return None
     return frechet(*moments, mean, variance) / (high - low) ** 2
+
+
+def trained_answer(card: Card, sde: SDE) -> Answer | None:
+    """How an exact checkpoint that was trained at discrete noise scales answers.
+
+    Its score is that of a training without end: exact at each scale of the SDE's chain of ``card.scales``.
+    It is called by the label of networks that were so trained (`Convention.answer`).
+
+    Args:
+        card: An exact checkpoint.
+        sde: The SDE of the run, whose chain it was trained on.
+
+    Returns:
+        The level of the label and the factor, by the level asked for; None for a checkpoint without scales,
+        which is exact everywhere.
+
+    Raises:
+        BenchError: No network was published that was trained at discrete scales of the SDE, or it has no
+            chain of so few.
+    """
+    if card.scales is None:
+        return None
+    if sde.discrete_labels is None:
+        raise BenchError(
+            f"checkpoint {card.name} is trained at discrete noise scales, and {sde.name} has no networks of "
+            "that kind: take --sde ve or vp, or an exact checkpoint without scales"
+        )
+    from bench.checkpoints.convention import Convention
+
+    convention = Convention(card.model_copy(update={"labels": sde.discrete_labels}), sde)
+    try:
+        convention.chain(card.scales)
+    except BenchError as error:
+        raise BenchError(
+            f"checkpoint {card.name}: {sde.name} has no chain of {card.scales} noise scales: "
+            "its card needs more of them"
+        ) from error
+    return convention.answer
 
 
 def exact_data(card: Card) -> tuple[Mixture, Array]:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from bench.checkpoints.cards import Card
 from bench.checkpoints.classes import classifier_path
 from bench.checkpoints.convention import NetworkModel
-from bench.checkpoints.exact import exact_data
+from bench.checkpoints.exact import exact_data, trained_answer
 from bench.checkpoints.memory import MemoryCheckpoint
 from bench.checkpoints.networks.classifier import load_noisy_classifier
 from bench.checkpoints.networks.edm import EDMDenoiser
@@ -76,7 +76,8 @@ def load_model(
     if card.exact:
         data, colour = exact_data(card)
         moved = on_range(data, sde.data_range, colour)
-        return MixtureModel(moved, device, dtype, color=colour, range_=sde.data_range)
+        answer = trained_answer(card, sde)
+        return MixtureModel(moved, device, dtype, color=colour, range_=sde.data_range, answer=answer)
     network = read_network(card, registry)
     if card.predicts == "edm":
         network = EDMDenoiser(network, float(card.network.get("sigma_data", 0.5)))

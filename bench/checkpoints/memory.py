@@ -135,8 +135,8 @@ def network(
         module: The network.
         predicts: What it returns: ``noise`` (that is -sigma score), ``scaled_score`` (sigma score),
             ``score``, or ``edm`` (the F of EDM's preconditioning, Karras et al. 2022, eq. 7).
-        labels: How it is told the noise level: ``999t``, ``sigma``, ``index``, ``index_down``, or ``edm``
-            (ln(sigma) / 4), which goes with ``predicts="edm"`` alone.
+        labels: How it is told the noise level: ``999t``, ``sigma``, ``index``, ``time_index`` (t (N - 1)),
+            ``index_down``, or ``edm`` (ln(sigma) / 4), which goes with ``predicts="edm"`` alone.
         shape: Shape (C, H, W) of one image.
         sde: Name of the SDE that it was trained on; unused with ``predicts="edm"``, which serves all alike.
         data_range: Range of the images that it was trained on.

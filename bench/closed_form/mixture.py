@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,10 @@ from bench.types import Array
 
 if TYPE_CHECKING:
     from torch import Tensor, device, dtype
+
+Answer = Callable[[NoiseLevel], tuple[NoiseLevel, float]]
+"""``answer(level) = (trained, factor)``: asked for the score at a level, a checkpoint that was trained at
+discrete noise scales returns the score at the level ``trained``, times the factor."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +64,8 @@ class MixtureModel(Model):
         color: Rotation (C, C) of color channels: coordinates are then those of `to_dct`. None where
             coordinates are pixels.
         range_: The run's data range (low, high).
+        answer: The level and the factor of the score that is returned for a level; None returns the exact
+            score of every level. Everything but the score and its divergence is exact at any level.
     """
 
     def __init__(
@@ -69,6 +76,7 @@ class MixtureModel(Model):
         *,
         color: Array | None,
         range_: tuple[float, float],
+        answer: Answer | None = None,
     ) -> None:
         import torch
 
@@ -76,12 +84,19 @@ class MixtureModel(Model):
         self.data = data
         self.color = None if color is None else torch.from_numpy(color).to(device, dtype)
         self.range = range_
+        self.answer = answer
         self.classes = count = len(data.weight)
         self._mean = torch.from_numpy(data.mean.reshape(count, -1)).to(device, dtype)
         self._variance = torch.from_numpy(data.variance.reshape(count, -1)).to(device, dtype)
         self._log_weight = torch.from_numpy(np.log(data.weight)).to(device, dtype)
 
     def score(self, x: Tensor, level: NoiseLevel) -> Tensor:
+        level, factor = (level, 1.0) if self.answer is None else self.answer(level)
+        score = self._score(x, level)
+        return score if factor == 1 else score.mul_(factor)
+
+    def _score(self, x: Tensor, level: NoiseLevel) -> Tensor:
+        """The exact score at a level."""
         import torch
 
         precision, center, flat = self._at(x, level)
@@ -100,10 +115,16 @@ class MixtureModel(Model):
         Returns:
             The score (B, *shape) and its divergence (B,).
         """
+        level, factor = (level, 1.0) if self.answer is None else self.answer(level)
+        score, divergence = self._score_and_divergence(x, level)
+        return (score, divergence) if factor == 1 else (score * factor, divergence * factor)
+
+    def _score_and_divergence(self, x: Tensor, level: NoiseLevel) -> tuple[Tensor, Tensor]:
+        """The exact score at a level and its divergence."""
         import torch
 
         precision, center, flat = self._at(x, level)
-        score = self.score(x, level)
+        score = self._score(x, level)
         if len(precision) == 1:
             return score, -precision.sum().expand(len(x))
         squares = (center**2).sum(1) - 2 * flat @ (center * precision).T + (flat**2) @ (precision**2).T
@@ -152,7 +173,7 @@ class MixtureModel(Model):
         Returns:
             The gradient (B, *shape).
         """
-        return self.component_score(x, level, labels).sub_(self.score(x, level))
+        return self.component_score(x, level, labels).sub_(self._score(x, level))
 
     def _at(self, x: Tensor, level: NoiseLevel) -> tuple[Tensor, Tensor, Tensor]:
         """Precisions (K, D) of the components at a level, ``alpha mean precision`` (K, D), and x as rows."""

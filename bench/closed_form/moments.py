@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.closed_form.mixture import Mixture, MixtureModel
+from bench.closed_form.mixture import Answer, Mixture, MixtureModel
 from bench.diffusion.levels import NoiseLevel, Step
 from bench.diffusion.noise import Noise
 from bench.diffusion.prediction import Prediction
@@ -49,21 +49,26 @@ def responsive(sampler: Sampler) -> bool:
     return part is not None and part.linear and (corrector is None or corrector.calls == 0)
 
 
-def gaussian_moments(sampler: Sampler, mean: Array, variance: Array) -> tuple[Array, Array] | None:
+def gaussian_moments(
+    sampler: Sampler, mean: Array, variance: Array, answer: Answer | None = None
+) -> tuple[Array, Array] | None:
     """Mean and variance per coordinate of the sampler's result on Gaussian data; None where theory has none.
 
-    For an adaptive solver: those of its limit without discretization error. Arrays of one shape.
+    For an adaptive solver: those of its limit without discretization error, where the score is exact at every
+    level (``answer`` None). Arrays of one shape.
     """
     if recursive(sampler):
-        return moments(sampler, mean, variance)
+        return moments(sampler, mean, variance, answer)
     if responsive(sampler):
-        return response_moments(sampler, mean, variance)
-    if sampler.solver is not None and sampler.solver.follows_flow:
+        return response_moments(sampler, mean, variance, answer)
+    if sampler.solver is not None and sampler.solver.follows_flow and answer is None:
         return flow_moments(sampler, mean, variance)
     return None
 
 
-def moments(sampler: Sampler, mean: Array, variance: Array) -> tuple[Array, Array]:
+def moments(
+    sampler: Sampler, mean: Array, variance: Array, answer: Answer | None = None
+) -> tuple[Array, Array]:
     """Mean and variance per coordinate of the sampler's result on Gaussian data; arrays of one shape.
 
     With v = alpha^2 variance + sigma^2, the score is ``(alpha mean - x) / v``, so that a step
@@ -71,28 +76,30 @@ def moments(sampler: Sampler, mean: Array, variance: Array) -> tuple[Array, Arra
     ``A = a - b / v``. A Langevin step has (a, b, c) = (1, e, sqrt(2 e)); where e depends on the
     batch's norms, their expectations take their place. At 3072 dimensions the variances' mean ratio to
     sampled ones is one within 1e-3, down to batches of one (results/reference/langevin_expectation.csv).
+    Under an `Answer`, v and alpha are those of the level that it names, and its factor multiplies b.
     """
     m, s = np.zeros_like(mean), np.full_like(variance, sampler.sde.prior_std**2)
     noise_norm = expected_norm(np.zeros_like(mean), np.ones_like(variance))
     labels = sampler.labels()
 
-    def label(level: NoiseLevel) -> NoiseLevel:
-        """The level at which the network is called."""
-        return level if labels is None or level.index is None else labels[level.index]
+    def score_level(level: NoiseLevel) -> tuple[NoiseLevel, float]:
+        """The level whose score the checkpoint returns, and the factor of that score."""
+        level = level if labels is None or level.index is None else labels[level.index]
+        return (level, 1.0) if answer is None else answer(level)
 
     def move(level: NoiseLevel, a: float, b: float, c: float) -> tuple[Array, Array, Array]:
         """Mean, variance, and the variance without the move's own noise."""
-        level = label(level)
-        v = level.alpha**2 * variance + level.sigma**2
+        level, scale = score_level(level)
+        v, b = level.alpha**2 * variance + level.sigma**2, b * scale
         factor = a - b / v
         noiseless = factor**2 * s
         return factor * m + b * level.alpha * mean / v, noiseless + c**2, noiseless
 
     def correct(step: Step) -> tuple[Array, Array, Array]:
         assert isinstance(sampler.corrector, LangevinLike)
-        level = label(step)
+        level, scale = score_level(step)
         v = level.alpha**2 * variance + level.sigma**2
-        score_norm = expected_norm((level.alpha * mean - m) / v, s / v**2)
+        score_norm = scale * expected_norm((level.alpha * mean - m) / v, s / v**2)
         e = sampler.corrector.size(step, noise_norm, score_norm)
         return move(step, 1.0, e, math.sqrt(2 * e))
 
@@ -117,7 +124,9 @@ def moments(sampler: Sampler, mean: Array, variance: Array) -> tuple[Array, Arra
     return m, s
 
 
-def response_moments(sampler: Sampler, mean: Array, variance: Array) -> tuple[Array, Array]:
+def response_moments(
+    sampler: Sampler, mean: Array, variance: Array, answer: Answer | None = None
+) -> tuple[Array, Array]:
     """As `moments`, for any sampler that is linear in state and noises, by running it on unit impulses.
 
     Per coordinate its result is ``b + A x_T + sum_k c_k z_k`` over the draws z_k of noise. One batch gives
@@ -125,9 +134,8 @@ def response_moments(sampler: Sampler, mean: Array, variance: Array) -> tuple[Ar
     """
     import torch
 
-    model = MixtureModel(
-        Mixture(np.ones(1), mean[None], variance[None]), "cpu", torch.float64, color=None, range_=(0.0, 1.0)
-    )
+    data = Mixture(np.ones(1), mean[None], variance[None])
+    model = MixtureModel(data, "cpu", torch.float64, color=None, range_=(0.0, 1.0), answer=answer)
     labels = sampler.labels() if sampler.solver is None else None
     draws = 0
 

@@ -42,6 +42,12 @@ class SDE(Plugin):
     """The published signal-to-noise ratio r of the Langevin corrector (Song et al. 2021, Table 5)."""
     ancestral_noise: ClassVar[Literal["posterior", "forward"]] = "posterior"
     """Which of DDPM's two reverse variances ancestral sampling uses (Ho et al. 2020, section 3.2)."""
+    multistep_variable: ClassVar[Literal["t", "log_sigma_ratio"]] = "t"
+    """The variable in which a multistep method that is published in t extrapolates past predictions:
+    ``ln(sigma / alpha)`` where sigma / alpha grows without bound in a small part of [0, T]."""
+    discrete_labels: ClassVar[Literal["time_index", "index_down"] | None] = None
+    """How published networks that were trained at discrete scales of this SDE are told the scale, as in
+    `Card.labels`; None where there are none."""
     end: ClassVar[float] = 1.0
     """T, the time of the prior."""
 

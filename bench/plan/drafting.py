@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import JsonValue
 
 from bench.checkpoints.cards import Card
+from bench.checkpoints.exact import trained_answer
 from bench.diffusion.roles import PartError, SamplerPart, Solver
 from bench.diffusion.sampler import Sampler, check_denoise, default_denoise
 from bench.errors import BenchError, one_line
@@ -192,6 +193,8 @@ class Draft:
                 raise BenchError(
                     f"the learned variance of {card.name} belongs to the SDE of its training: leave out --sde"
                 )
+        if card.exact:
+            trained_answer(card, sampler.sde)  # raises on an SDE whose scales the checkpoint can't know
         check_task(task, card, sampler, self.others)
         _check_data(self.images, card, task, settings.samples, self.batch_size)
         if sampler.solver is None:

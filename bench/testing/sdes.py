@@ -59,7 +59,7 @@ def equations(sde: SDE) -> Iterator[Finding]:
     grown = (w * (2 * f * sde.sigma(u) ** 2 + g**2)).sum(axis=1)
     off_sigma = float((np.abs(np.diff(sigma) - grown) / sigma[1:]).max())
     measured = f"off by {off_alpha:.1e} in ln alpha, {off_sigma:.1e} in sigma^2"
-    # a schedule with corners (vp_cosine's, of 4000 pieces) has a quadrature error
+    # a schedule with corners has a quadrature error
     yield verdict(
         "moment equations",
         off_alpha < 1e-3 and off_sigma < 1e-3,

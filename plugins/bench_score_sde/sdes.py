@@ -21,6 +21,7 @@ class VE(SDE):
     data_range = (0.0, 1.0)
     best_snr = 0.16
     ancestral_noise: ClassVar[Literal["posterior", "forward"]] = "posterior"
+    discrete_labels: ClassVar[Literal["time_index", "index_down"] | None] = "index_down"
 
     sigma_min: float = param(default=0.01, help="smallest noise scale, in units of the data range", above=0)
     sigma_max: float = param(default=50.0, help="largest noise scale", above=0, high=1e6)
@@ -100,6 +101,7 @@ class VP(_LinearBeta):
 
     name = "vp"
     ancestral_noise: ClassVar[Literal["posterior", "forward"]] = "forward"
+    discrete_labels: ClassVar[Literal["time_index", "index_down"] | None] = "time_index"
 
     def diffusion(self, t: Array) -> Array:
         return np.sqrt(self.beta(t))

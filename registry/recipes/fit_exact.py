@@ -24,6 +24,8 @@ from cifar10 import describe, load
 
 COMPONENTS = 10
 ROUNDS = 10
+SCALES = 1000
+TRAINED = f"The Gaussian of gaussian-cifar10; its score as trained at {SCALES} discrete noise scales"
 
 
 def color_basis(images: torch.Tensor) -> Array:
@@ -92,7 +94,11 @@ def main() -> None:
     ):
         tensors = {"weight": data.weight, "mean": data.mean, "variance": data.variance, "colour": color}
         head = {"name": name, "summary": summary, "format": kind}
-        write_card(args.out, {k: torch.from_numpy(v).float() for k, v in tensors.items()}, head | common)
+        blobs = {k: torch.from_numpy(v).float() for k, v in tensors.items()}
+        write_card(args.out, blobs, head | common)
+        if kind == "gaussian":
+            trained = {"name": f"{name}-{SCALES}", "summary": TRAINED, "scales": SCALES}
+            write_card(args.out, blobs, head | trained | common, file=name)
         print(name, "weights", np.round(data.weight, 3), "variance", data.variance.min(), data.variance.max())
 
 

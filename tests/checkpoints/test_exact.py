@@ -10,8 +10,16 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+import bench
 from bench import SDE, BenchError, Card, Sampler, exact_data, exact_fd_dct, registry_path
+from bench.checkpoints.exact import trained_answer
+from bench.closed_form.mixture import on_range
+from bench.closed_form.moments import frechet
+from bench.events import silent
+from tests.support import closed_form
+from tests.support.closed_form import Case
 from tests.support.plugins import installed
+from tests.support.runs import exit_status
 
 FILE = registry_path("cards", "gaussian-cifar10.safetensors")
 
@@ -46,6 +54,83 @@ def test_the_exact_distance_falls_with_the_steps() -> None:
     assert coarse is not None
     assert fine is not None
     assert 0 < fine < coarse / 10
+
+
+def trained(name: str, **changes: Any) -> Sampler:
+    """A run at 1000 steps."""
+    sde: SDE = installed().build("sdes", name, changes)
+    return Sampler(sde, installed().build("predictors", "ancestral", {}))
+
+
+@pytest.mark.parametrize("law", ["ve", "vp"])
+def test_a_run_of_1000_scales_has_the_exact_value_of_such_a_score(law: str, tmp_path: Path) -> None:
+    """By an independent recursion; the sampled value lies within four standard errors of it."""
+    (record,) = bench.run(
+        checkpoint="gaussian-cifar10-1000",
+        sde=law,
+        predictor="ancestral",
+        samples=128,
+        batch_size=128,
+        steps=1000,
+        grid="uniform",
+        device="cpu",
+        out=tmp_path,
+        registry=installed(),
+        emit=silent,
+    )
+    (metric,) = record.metrics
+    low, high = trained(law).sde.data_range
+    data, color = exact_data(installed().get("checkpoints", "gaussian-cifar10").thing)
+    moved = on_range(data, (low, high), color)
+    mean, variance = moved.mean[0], moved.variance[0]
+    case = Case(law, "ancestral", steps=1000, trained=1000)
+    distance = frechet(*closed_form.moments(case, mean, variance), mean, variance) / (high - low) ** 2
+    value = record.metrics[metric]
+    assert value.exact == pytest.approx(distance, rel=1e-6)
+    assert value.value is not None
+    assert value.error is not None
+    assert abs(value.value - distance) < 4 * value.error
+
+
+@pytest.mark.parametrize("law", ["subvp", "ve_exp", "vp_cosine"])
+def test_an_sde_without_discrete_networks_is_refused(
+    law: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--checkpoint", "gaussian-cifar10-1000", "--sde", law, "--out", str(tmp_path), "--dry-run"]
+    assert exit_status("run", *arguments) == 2
+    line = capsys.readouterr().err.strip()
+    assert f"gaussian-cifar10-1000 is trained at discrete noise scales, and {law} has no networks" in line
+    assert "take --sde ve or vp" in line
+
+
+def test_the_scales_are_part_of_what_decides_a_score() -> None:
+    cards = [
+        Card.read(registry_path("cards", f"{n}.toml")) for n in ("gaussian-cifar10", "gaussian-cifar10-1000")
+    ]
+    assert cards[0].deciding() | {"scales": 1000} == cards[1].deciding()
+    assert trained_answer(cards[0], trained("vp").sde) is None
+
+
+def test_too_few_scales_for_the_chain_are_one_line() -> None:
+    card = Card.read(registry_path("cards", "gaussian-cifar10-1000.toml")).model_copy(update={"scales": 20})
+    with pytest.raises(
+        BenchError, match=r"gaussian-cifar10-1000: vp has no chain of 20 noise scales: its card"
+    ):
+        trained_answer(card, trained("vp").sde)
+    assert trained_answer(card, trained("ve").sde) is not None
+
+
+def test_the_chain_is_that_of_the_runs_sde() -> None:
+    """Other sigmas of the run are other scales of the training."""
+    card = Card.read(registry_path("cards", "gaussian-cifar10-1000.toml"))
+    sampler = trained("ve", sigma_max=20.0)
+    answer = trained_answer(card, sampler.sde)
+    assert answer is not None
+    first, *_, last = sampler.schedule()
+    for step, sigma in ((first, 20.0), (last, 0.01)):
+        trained_level, factor = answer(step)
+        assert trained_level.alpha == 1
+        assert (trained_level.sigma, factor) == pytest.approx((sigma, 1.0))
 
 
 @pytest.mark.parametrize(

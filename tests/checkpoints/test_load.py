@@ -27,6 +27,7 @@ from tests.support.plugins import installed
 CPU = torch.device("cpu")
 RANGES = ("ve", "vp")
 EXACT = [e.thing for e in installed().of_kind("checkpoints") if e.thing.exact]
+EVERYWHERE = [card for card in EXACT if card.scales is None]
 SMALL: dict[str, Any] = {"width": 16, "width_low": 64, "blocks": 1, "embedding": 32}
 
 
@@ -43,7 +44,8 @@ def exact_model(card: Card, name: str) -> MixtureModel:
 
 
 def test_the_exact_checkpoints_are_there() -> None:
-    assert [card.name for card in EXACT] == ["gaussian-cifar10", "gmm-cifar10"]
+    assert [card.name for card in EXACT] == ["gaussian-cifar10", "gaussian-cifar10-1000", "gmm-cifar10"]
+    assert [card.name for card in EVERYWHERE] == ["gaussian-cifar10", "gmm-cifar10"]
 
 
 @pytest.mark.parametrize("card", EXACT, ids=lambda card: card.name)
@@ -63,7 +65,7 @@ def test_states_are_the_same_images_on_every_data_range(card: Card) -> None:
     assert 0.3 < float(average) < 0.7  # CIFAR-10 on [0, 1]
 
 
-@pytest.mark.parametrize("card", EXACT, ids=lambda card: card.name)
+@pytest.mark.parametrize("card", EVERYWHERE, ids=lambda card: card.name)
 def test_the_exact_score_is_the_gradient_of_the_log_density(card: Card) -> None:
     model = exact_model(card, "vp")
     weight, mean, variance = (

@@ -10,9 +10,15 @@ import csv
 import math
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from bench.closed_form.moments import frechet
+from tests.benchmarks import labels
+from tests.support import closed_form
+from tests.support.analytic import sde as built_sde
+from tests.support.closed_form import Case
 from tests.support.paths import ROOT
 from tests.support.runs import exit_status
 
@@ -124,3 +130,50 @@ def test_every_cell_of_fast_is_its_exact_value_and_has_its_calls() -> None:
             planned = int(row["column"].removeprefix("NFE "))
             # Heun's 2 N - 1 calls are odd
             assert float(row["nfe"]) == planned - (row["row"] == "heun" and planned % 2 == 0), row["title"]
+
+
+def committed_labels() -> dict[tuple[str, str, str], dict[str, str]]:
+    """The rows of labels.csv by SDE, predictor and column."""
+    with (REFERENCE.parents[1] / "labels.csv").open(newline="") as handle:
+        return {(row["sde"], row["predictor"], row["column"]): row for row in csv.DictReader(handle)}
+
+
+@pytest.mark.parametrize("cell", labels.cells(), ids=lambda cell: " ".join(cell[:3]))
+def test_labels_are_worth_what_the_committed_figure_says(cell: tuple[str, str, str, dict[str, Any]]) -> None:
+    """By an independent recursion, exact everywhere or trained at 1000 scales; label i by our own."""
+    law, predictor, column, settings = cell
+    row = committed_labels()[law, predictor, column]
+    corrector = settings.get("corrector", {})
+    mean, variance = labels.data(built_sde(law))
+    width = built_sde(law).data_range[1] - built_sde(law).data_range[0]
+    for score, trained in (("exact_score", None), ("label_t", labels.SCALES)):
+        case = Case(
+            law,
+            predictor,
+            "langevin" if corrector else "none",
+            steps=settings["steps"],
+            snr=corrector.get("snr", 0.0),
+            moves=corrector.get("steps", 1),
+            label_scales=settings.get("label_scales"),
+            trained=trained,
+        )
+        distance = frechet(*closed_form.moments(case, mean, variance), mean, variance) / width**2
+        assert float(row[score]) == pytest.approx(distance, rel=1e-5)
+    assert float(row["label_i"]) == pytest.approx(labels.value(law, predictor, settings, "label_i"), rel=1e-5)
+
+
+def test_the_published_label_costs_on_vp_and_nothing_on_ve() -> None:
+    rows = committed_labels()
+    assert len(rows) == len(labels.cells()) == 26
+    for (law, _, _), row in rows.items():
+        published, index, exact = (float(row[k]) for k in ("label_t", "label_i", "exact_score"))
+        if law == "ve":
+            assert published == index == pytest.approx(exact, rel=2e-3)
+        else:
+            assert published > index
+    rounding = {cell: float(row["label_t"]) for cell, row in rows.items() if cell[2] == "P2000 rounding"}
+    for (law, predictor, _), distance in rounding.items():
+        assert distance > float(rows[law, predictor, "P2000"]["label_t"])
+        if law == "vp":
+            by_index = [float(rows[law, predictor, c]["label_i"]) for c in ("P2000 rounding", "P2000")]
+            assert by_index[0] < by_index[1]

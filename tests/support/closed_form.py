@@ -29,6 +29,8 @@ class Case:
     order: str = "corrector_first"
     denoise: str = "mean"
     label_scales: int | None = None
+    trained: int | None = None
+    """Number of discrete scales that the score was trained at; None where it is exact everywhere."""
 
 
 @dataclasses.dataclass
@@ -48,7 +50,7 @@ class Law:
     def times(self, steps: int) -> Array:
         times = self.eps + (1 - self.eps) * np.arange(steps) / (steps - 1)
         # improved DDPM takes a subset of its 4000 scales
-        return np.array([round(4000 * t) / 4000 for t in times]) if self.name == "vp_cosine" else times
+        return np.array(strided(4000, steps)) / 4000 if self.name == "vp_cosine" else times
 
     @property
     def prior_variance(self) -> float:
@@ -89,10 +91,25 @@ class Law:
         if self.name == "vp":
             return self.beta(t)
         if self.name == "vp_cosine":
-            # the rate at which alpha^2 falls over the 1/4000 before t
-            products, at = cosine_products(), round(4000 * t)
-            return -4000 * math.log(products[at] / products[at - 1])
+            # -d ln alpha^2 / dt of eq. 17; over the last scale ln alpha^2 falls evenly by ln 1000
+            if t > 3999.5 / 4000:
+                return 4000 * math.log(1000)
+            return math.pi / 1.008 * math.tan((t + 0.008) / 1.008 * math.pi / 2)
         return self.beta(t) * (1 - math.exp(-2 * self.beta_min * t - (self.beta_max - self.beta_min) * t**2))
+
+
+def strided(scales: int, steps: int) -> list[int]:
+    """The scales, counted from 1, that improved-diffusion's ``space_timesteps(scales, [steps])`` takes.
+
+    Its published rule: the k-th is the sum of k strides ``(scales - 1) / (steps - 1)``, added one by one and
+    rounded as Python rounds.
+    """
+    stride = (scales - 1) / (steps - 1) if steps > 1 else 1
+    taken, position = [], 0.0
+    for _ in range(steps):
+        taken.append(1 + round(position))
+        position += stride
+    return taken
 
 
 @functools.cache
@@ -108,30 +125,73 @@ def cosine_products() -> list[float]:
     return products
 
 
+Answers = dict[float, tuple[float, float, float]]
+"""(alpha, sigma, factor) by the time of a step: the score is the factor times that of this marginal."""
+
+
 class Moments:
     """The recursion: mean ``m``, variance ``s``, and ``noiseless``, the variance without the last noise."""
 
-    def __init__(self, mu: Array, lam: Array, law: Law, labels: dict[float, float]) -> None:
-        """``labels``: the time at which the score is taken, by the level's own."""
-        self.mu, self.lam, self.law, self.labels = mu, lam, law, labels
+    def __init__(self, mu: Array, lam: Array, law: Law, answers: Answers) -> None:
+        """``answers``: of the times where the score is not that of the marginal at that time."""
+        self.mu, self.lam, self.law, self.answers = mu, lam, law, answers
         self.m = np.zeros_like(mu)
         self.s = np.full_like(lam, law.prior_variance)
         self.noiseless = self.s
 
     def update(self, t: float, a: float, b: float, c2: float) -> None:
         """``x <- a x + b score(x, t) + sqrt(c2) z``."""
-        t = self.labels.get(t, t)
-        alpha, sigma = self.law.alpha(t), self.law.sigma(t)
-        v = alpha**2 * self.lam + sigma**2
+        alpha, v, factor = self.marginal(t)
+        b = b * factor
         self.m = a * self.m + b * (alpha * self.mu - self.m) / v
         self.noiseless = (a - b / v) ** 2 * self.s
         self.s = self.noiseless + c2
 
+    def marginal(self, t: float) -> tuple[float, Array, float]:
+        """alpha, variances and the factor of the score that is used at t."""
+        exact = (self.law.alpha(t), self.law.sigma(t), 1.0) if t not in self.answers else None
+        alpha, sigma, factor = exact or self.answers[t]
+        return alpha, alpha**2 * self.lam + sigma**2, factor
+
     def score_norm(self, t: float) -> float:
-        t = self.labels.get(t, t)
-        alpha, sigma = self.law.alpha(t), self.law.sigma(t)
-        v = alpha**2 * self.lam + sigma**2
-        return mean_norm((alpha * self.mu - self.m) / v, self.s / v**2)
+        alpha, v, factor = self.marginal(t)
+        return factor * mean_norm((alpha * self.mu - self.m) / v, self.s / v**2)
+
+
+def trained_score(law: Law, scales: int, t: float, i: int, n: int) -> tuple[float, float, float]:
+    """(alpha, sigma, factor) of a score that was trained at ``scales`` scales, at scale i of n >= scales.
+
+    The optimum of the discrete objective, asked as score_sde_pytorch asks its networks. VP: the noise
+    prediction of label t (N - 1), over -sigma of the chain of n; VE: sigma times the score, of label
+    (n - 1 - i) N / n from the largest noise on (i / 2 of 2 N, Table 1), over sigma_i. Between two labels ln
+    alpha (of VE ln sigma) is linear in the label; below the smallest noise it is that one.
+    """
+    if law.name == "ve":
+        label = min((n - 1 - i) * scales / n, scales - 1)
+        sigma = law.sigma_max * (law.sigma_min / law.sigma_max) ** (label / (scales - 1))
+        return 1.0, sigma, sigma / (law.sigma_min * (law.sigma_max / law.sigma_min) ** (i / (n - 1)))
+    assert law.name == "vp"
+    label = t * (scales - 1)
+    below = min(int(label), scales - 2)
+    low, high = (math.log(vp_product(law, k, scales)) / 2 for k in (below, below + 1))
+    alpha = math.exp(low + (label - below) * (high - low))
+    sigma = math.sqrt(1 - alpha**2)
+    return alpha, sigma, sigma / math.sqrt(1 - vp_product(law, i, n))
+
+
+@functools.cache
+def vp_products(beta_min: float, beta_max: float, n: int) -> list[float]:
+    """Products of ``1 - beta_i`` with beta_i even from beta_min / n to beta_max / n (DDPM)."""
+    products, product = [], 1.0
+    for i in range(n):
+        product *= 1 - (beta_min + i / (n - 1) * (beta_max - beta_min)) / n
+        products.append(product)
+    return products
+
+
+def vp_product(law: Law, i: int, n: int) -> float:
+    """alpha^2 of scale i of DDPM's chain of n."""
+    return vp_products(law.beta_min, law.beta_max, n)[i]
 
 
 def mean_norm(mean: Array, variance: Array) -> float:
@@ -219,11 +279,16 @@ def moments(case: Case, mu: Array, lam: Array) -> tuple[Array, Array]:
     """Mean and variance per coefficient of the run's samples."""
     law = Law(case.sde)
     times = law.times(case.steps)
-    labels = {}
-    if case.label_scales is not None:
-        trained = law.times(case.label_scales)
-        labels = {float(t): float(trained[i * case.label_scales // case.steps]) for i, t in enumerate(times)}
-    state = Moments(mu, lam, law, labels)
+    answers: Answers = {}
+    for i, t in enumerate(times):
+        index, count, at = i, case.steps, float(t)
+        if case.label_scales is not None:
+            index, count = i * case.label_scales // case.steps, case.label_scales
+            at = float(law.times(count)[index])
+            answers[float(t)] = law.alpha(at), law.sigma(at), 1.0
+        if case.trained is not None:
+            answers[float(t)] = trained_score(law, case.trained, at, index, count)
+    state = Moments(mu, lam, law, answers)
     for i in reversed(range(case.steps)):
         if case.order == "corrector_first":
             correct(state, case, i, times)

@@ -85,7 +85,7 @@ def card(name: str, folder: Path, file: str, /, **changes: Any) -> Card:
     labels = {
         ("ve", True): "sigma",
         ("ve", False): "index_down",
-        ("vp", False): "index",
+        ("vp", False): "time_index",
     }.get((sde, spec["continuous"]), "999t")
     blob = (folder / file).read_bytes()
     fields: dict[str, Any] = {

@@ -150,11 +150,11 @@ class CheckpointFacts:
 def facts(entry: Entry) -> CheckpointFacts:
     """The row of a registered checkpoint."""
     card: Card = entry.thing
-    levels = f"{card.scales} discrete" if card.discrete else "continuous"
+    unlimited = "any" if card.exact else "continuous"
     return CheckpointFacts(
         name=card.name,
         sde=card.sde,
-        noise_levels="any" if card.exact else levels,
+        noise_levels=unlimited if card.scales is None else f"{card.scales} discrete",
         predicts="score (exact)" if card.exact else card.predicts,
         fid=card.published.get("fid"),
         bytes=total_bytes(card),

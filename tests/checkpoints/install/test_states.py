@@ -68,3 +68,10 @@ def test_a_shipped_checkpoint() -> None:
     row = facts(entry(card))
     assert (row.state, row.noise_levels, row.predicts) == ("shipped", "any", "score (exact)")
     assert all_facts(entry(card))["source"] is None
+
+
+def test_the_noise_levels_of_exact_checkpoints() -> None:
+    names = ("gaussian-cifar10", "gaussian-cifar10-1000")
+    rows = [facts(entry(Card.read(registry_path("cards", f"{name}.toml")))) for name in names]
+    assert [row.noise_levels for row in rows] == ["any", "1000 discrete"]
+    assert {row.predicts for row in rows} == {"score (exact)"}

@@ -8,8 +8,10 @@ from typing import Literal
 
 import pytest
 
+from bench import BenchError
+from bench.diffusion.grid import GridKind, schedule_of
 from bench_fast.deis import integrals
-from tests.support.analytic import sde
+from tests.support.analytic import SDES, sde
 from tests.support.published_fast import PLACES, check_multistep, multistep, quiet
 
 pytestmark = quiet
@@ -40,3 +42,21 @@ def test_of_one_node_in_the_logarithm_the_integral_of_a_line_is_exact() -> None:
     weights = integrals(sde("vp"), nodes, 1.0, "log_sigma_ratio")
     value = sum(w * math.log(ratio) for w, (_, ratio) in zip(weights, nodes, strict=True))
     assert value == pytest.approx(-1 - (2 * math.log(2) - 2), rel=1e-12)
+
+
+@pytest.mark.parametrize("grid", ["uniform", "logsnr", "polynomial"])
+@pytest.mark.parametrize("name", SDES)
+def test_the_published_variable_extrapolates_by_less_than_150(name: str, grid: GridKind) -> None:
+    """``sum |C_j|`` over the step, of four predictions: half of what is refused."""
+    law = sde(name)
+    variable = law.multistep_variable
+    for steps in (5, 10, 25, 100, 500):
+        try:
+            schedule = schedule_of(law, steps, grid)
+        except BenchError:  # VP's uniform grid needs more than 20 steps
+            continue
+        levels = [(step.t, step.sigma / step.alpha) for step in schedule]
+        for i in range(steps - 1):
+            nodes = tuple(levels[max(0, i - 3) : i + 1][::-1])
+            weights = integrals(law, nodes, levels[i + 1][1], variable)
+            assert sum(map(abs, weights)) < 150 * abs(levels[i + 1][1] - levels[i][1])
