@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from bench.checkpoints.cards import Card
 from bench.devices import choose_device
 from bench.errors import BenchError, did_you_mean, first_problem
+from bench.files import user_path
 from bench.metrics.features import check_metric
 from bench.metrics.role import Metric
 from bench.params import Plugin
@@ -150,7 +151,7 @@ class Planner:
             return None
         if settings.data not in self._images:
             self._images[settings.data] = open_images(
-                settings.data, results=settings.out.expanduser(), emit=self.emit
+                settings.data, results=user_path(settings.out), emit=self.emit
             )
         images = self._images[settings.data]
         needed = -(-settings.samples // task.per_image)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from bench.errors import BenchError
 from bench.files import check_regular
 from bench.params import slug
-from bench.results.identity import Natural, Positive, SafeName, Stored, Strict
+from bench.results.identity import Natural, Positive, SafeName, Samples, Stored, Strict
 from bench.results.run_spec import IdentifiedRun, RunSpec, UnplannedRun
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class SuitePlan(Stored):
     layout: Literal["grid", "curve", "list"] = "list"
     x: SafeName | None = None
     checkpoint: SafeName
-    samples: Positive
+    samples: Samples
     batch_size: Positive
     steps_scale: float = 1.0
     precision: str

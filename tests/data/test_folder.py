@@ -46,9 +46,9 @@ def test_few_images_are_decoded_ahead(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(pictures, "AHEAD", 4)
     images, original, done = open_images(str(path), batch=20), pictures.decoded, []
 
-    def decoded(file: Path, content: bytes) -> Bytes:
+    def decoded(file: Path, content: bytes, first: str, size: tuple[int, int]) -> Bytes:
         done.append(file)
-        return original(file, content)
+        return original(file, content, first, size)
 
     monkeypatch.setattr(pictures, "decoded", decoded)
     taken = 0
