@@ -297,8 +297,8 @@ __all__ = [
     "table",
     "time_grid",
     "to_dct",
-    "velocity",
     "user_path",
+    "velocity",
     "wilson_interval",
 ]
 

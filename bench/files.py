@@ -89,6 +89,10 @@ def inside(folder: Path, *names: str) -> Path:
     return path
 
 
+LONGEST_PART = 255
+"""Greatest length of a folder's or file's name on most file systems, in bytes."""
+
+
 def user_path(name: str | Path) -> Path:
     """The path that a user or a file writes, with ``~`` as the home folder; whether it exists is not checked.
 
@@ -101,6 +105,10 @@ def user_path(name: str | Path) -> Path:
     """
     try:
         path = Path(name).expanduser()
+        if "\0" in str(name):
+            raise ValueError("it has a zero byte")
+        if any(len(os.fsencode(part)) > LONGEST_PART for part in path.parts):
+            raise ValueError(f"a part of it has more than {LONGEST_PART} bytes")
         path.exists()
     except (OSError, RuntimeError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())

@@ -55,6 +55,8 @@ def read_header(file: IO[bytes]) -> ArrayHeader:
     """
     try:
         version = np.lib.format.read_magic(file)
+        if version not in ((1, 0), (2, 0), (3, 0)):
+            raise ValueError(f"version {version}")
         formats = np.lib.format
         reader = formats.read_array_header_1_0 if version == (1, 0) else formats.read_array_header_2_0
         with warnings.catch_warnings():

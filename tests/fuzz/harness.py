@@ -84,7 +84,9 @@ def _fault_of(command: Sequence[str]) -> str:
 
 
 @contextlib.contextmanager
-def _in_case_folder(seed: int, number: int, make_case: MakeCase) -> Iterator[tuple[Path, Sequence[Sequence[str]]]]:
+def _in_case_folder(
+    seed: int, number: int, make_case: MakeCase
+) -> Iterator[tuple[Path, Sequence[Sequence[str]]]]:
     """A new current folder with the files of a case, and its commands."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         folder = Path(name)
@@ -176,7 +178,9 @@ def run(name: str, make_case: MakeCase) -> None:
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--case", type=int, help="judge this case alone")
-    parser.add_argument("--failures", type=Path, default=Path("fuzz-failures"), help="folder of failing inputs")
+    parser.add_argument(
+        "--failures", type=Path, default=Path("fuzz-failures"), help="folder of failing inputs"
+    )
     options = parser.parse_args()
     failures = options.failures.absolute() / name
     if options.case is not None:

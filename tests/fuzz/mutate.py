@@ -39,10 +39,31 @@ TOML_VALUES = (
     *("1e999", "-1e308", "nan", "inf", "0.1", "1e-320", "true", "1979-05-27", "00:32:00"),
     *("[" * 3000, "[" * 40 + "]" * 40, "[]", "[[]]", "{}", "{a = {b = {c = 1}}}", "{a = 1}", '["a", 1]'),
     *('""', '"a"', "'" + "x" * 5000 + "'", '"\\u0000"', '"\\u001b[31m\\u202e"', '"a\\nb"', '"é"'),
-    *('"{predictor:{foo}}"', '"{steps:10000000000}"', '"{steps:.999999999f}"', '"{predictor!r}"', '"{steps:c}"'),
-    *('"{}"', '"{0}"', '"{"', '"{predictor.__class__}"', '"~nobody/x"', '"../x"', '"/dev/zero"', '"a/../../b"'),
+    *(
+        '"{predictor:{foo}}"',
+        '"{steps:10000000000}"',
+        '"{steps:.999999999f}"',
+        '"{predictor!r}"',
+        '"{steps:c}"',
+    ),
+    *(
+        '"{}"',
+        '"{0}"',
+        '"{"',
+        '"{predictor.__class__}"',
+        '"~nobody/x"',
+        '"../x"',
+        '"/dev/zero"',
+        '"a/../../b"',
+    ),
     *('"vp"', '"ve"', '"ancestral"', '"langevin"', '"none"', '"polynomial"', '"cuda:99"', '"bf16"', '"rk45"'),
-    *('["vp", "ve"]', '["vp", "vp"]', "[" + "1, " * 3000 + "1]", "[" + '"vp", ' * 300 + '"ve"]', "[1, 1000000]"),
+    *(
+        '["vp", "ve"]',
+        '["vp", "vp"]',
+        "[" + "1, " * 3000 + "1]",
+        "[" + '"vp", ' * 300 + '"ve"]',
+        "[1, 1000000]",
+    ),
 )
 
 
@@ -64,7 +85,9 @@ def mutate_toml(text: str, rng: Random) -> bytes:
             case 6:
                 lines.insert(rng.randrange(len(lines)), lines[place])
             case 7:
-                header = rng.choice(("[a]", "[[a]]", "[defaults]", "[suites.s]", "[" + "a." * 1000 + "b]", "[x.y]"))
+                header = rng.choice(
+                    ("[a]", "[[a]]", "[defaults]", "[suites.s]", "[" + "a." * 1000 + "b]", "[x.y]")
+                )
                 lines.insert(place, header)
             case 8 if equals:
                 lines[place] = f"{key} = [{value}, {rng.choice(TOML_VALUES)}]"
@@ -82,7 +105,20 @@ def odd_values() -> tuple[Any, ...]:
         deep = [deep]
     return (
         *(None, True, False, 0, -1, 1, 2**31, 2**63, 10**30, 10_000_000, 0.5, -0.0, 1e308, -1e308, 1e-320),
-        *("", "a", "x" * 5000, "../x", "a/b", "\x1b[31m", "\u202e", "a\nb", "\ud800", "=1+1", "vp", "finished"),
+        *(
+            "",
+            "a",
+            "x" * 5000,
+            "../x",
+            "a/b",
+            "\x1b[31m",
+            "\u202e",
+            "a\nb",
+            "\ud800",
+            "=1+1",
+            "vp",
+            "finished",
+        ),
         *([], {}, [[]], {"a": {}}, [1, 2, 3], ["a"] * 300, deep, float("nan"), float("inf")),
     )
 
