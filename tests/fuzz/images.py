@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import shutil
 import struct
+import warnings
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -85,7 +86,9 @@ def mutate_npz(content: bytes, rng: Random) -> bytes:
     out = io.BytesIO()
     chosen = rng.choice(sorted(members))
     method = rng.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA))
-    with zipfile.ZipFile(out, "w", method if rng.random() < 0.3 else zipfile.ZIP_DEFLATED) as archive:
+    method = method if rng.random() < 0.3 else zipfile.ZIP_DEFLATED
+    with warnings.catch_warnings(), zipfile.ZipFile(out, "w", method) as archive:
+        warnings.simplefilter("ignore")  # of two members of one name
         for name, data in members.items():
             label = name
             if name == chosen:
@@ -110,7 +113,7 @@ def mutate_npz(content: bytes, rng: Random) -> bytes:
         ]
         place = rng.choice(places) + rng.choice((18, 20, 22, 24, 8, 10))
         whole[place : place + 4] = struct.pack("<I", rng.choice((0, 1, 100, 2**31 - 1, 2**32 - 1)))
-    return mutate_bytes(whole, content, rng) if rng.random() < 0.2 else bytes(whole)
+    return mutate_bytes(bytes(whole), content, rng) if rng.random() < 0.2 else bytes(whole)
 
 
 def _chunk(kind: bytes, body: bytes) -> bytes:

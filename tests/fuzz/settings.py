@@ -11,6 +11,9 @@ from bench.files import registry_path
 from tests.fuzz.harness import CORPUS, run
 from tests.fuzz.mutate import mutate_toml
 
+WEIGHTS = tuple(
+    registry_path("cards", f"{name}.safetensors") for name in ("gaussian-cifar10", "cifar10-tiny")
+)
 COMMANDS = (
     ("list", "suites"),
     ("checkpoints", "list"),
@@ -34,8 +37,8 @@ def make_case(rng: Random, folder: Path) -> Sequence[Sequence[str]]:
     files = sorted(path.relative_to(source) for path in source.rglob("*.toml"))
     mutated = {rng.choice(files) for _ in range(rng.randint(1, 2))}
     (folder / "cards").mkdir()
-    for weights in ("gaussian-cifar10", "cifar10-tiny"):
-        shutil.copy(registry_path("cards", f"{weights}.safetensors"), folder / "cards")
+    for path in WEIGHTS:
+        shutil.copy(path, folder / "cards")
     for file in files:
         text = (source / file).read_text()
         (folder / file).write_bytes(mutate_toml(text, rng) if file in mutated else text.encode())
