@@ -149,7 +149,7 @@ _PART = r"""(?:(?<![\w-])[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+"""
 _LONG_KEY = re.compile(rf"{_PART}(?:\.[ \t]*+{_PART}){{{MAX_DEPTH}}}")
 
 
-def read_toml(path: Path) -> dict[str, Any]:
+def read_toml(path: Path) -> dict[str, object]:
     """The content of a TOML file.
 
     Size, depth, number of values, parts of a key and integers (64 bits, as TOML has them) are bounded: the
@@ -163,7 +163,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     if _LONG_KEY.search(text):
         raise ValueError(f"a key has more than {MAX_DEPTH} parts")
     try:
-        content = tomllib.loads(text)
+        content: dict[str, object] = tomllib.loads(text)
     except RecursionError as error:
         raise ValueError(f"it is nested deeper than {MAX_DEPTH}") from error
     except tomllib.TOMLDecodeError:

@@ -32,6 +32,14 @@ if TYPE_CHECKING:
 from bench.plan.building import Objects, build_metrics, build_plugin, parameters_by_plugin
 from bench.plan.drafting import Draft, PluginErrors
 
+MAX_RUNS = 100_000
+"""Greatest number of runs of a plan."""
+
+
+def _check_count(count: int) -> None:
+    if count > MAX_RUNS:
+        raise BenchError(f"the settings make {count:,} runs, more than {MAX_RUNS:,}: make several plans")
+
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
@@ -239,6 +247,9 @@ def plan_runs(
 ) -> Plan:
     """The plan of a command without a suite."""
     settings = with_default_solver(settings, contexts.registry)
+    samplers = len(settings.solver) or len(settings.predictor) * len(settings.corrector)
+    groups = len(settings.checkpoint) * max(1, len(settings.sde)) * samplers
+    _check_count(groups * settings.repeats)
     return Plan(tuple(Planner(contexts, objects).runs(settings)), settings, profile)
 
 
@@ -284,7 +295,9 @@ def _placed_runs(
         role: settings.parameters[role] for role in ("metric", "executor") if role in settings.parameters
     }
     placed: list[tuple[Place, RunSpec | UnplannedRun]] = []
-    for place, choice in expand(name, suite, scale):
+    cells = expand(name, suite, scale)
+    _check_count(len(cells) * len(settings.checkpoint) * settings.repeats)
+    for place, choice in cells:
         selections: dict[str, list[object]] = {
             key: [value] for key, value in choice.items() if key in ROLES and key != "task"
         }

@@ -58,9 +58,9 @@ def test_headers_are_those_of_numpy() -> None:
         file = io.BytesIO()
         np.save(file, array)
         file.seek(0)
-        found = read_header(file)
-        assert (found.shape, found.dtype, found.nbytes) == (array.shape, array.dtype, array.nbytes)
-        assert found.fortran == (array.ndim == 2)
+        parsed = read_header(file)
+        assert (parsed.shape, parsed.dtype, parsed.nbytes) == (array.shape, array.dtype, array.nbytes)
+        assert parsed.fortran == (array.ndim == 2)
 
 
 def error_of(path: Path) -> str:

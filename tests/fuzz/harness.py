@@ -124,8 +124,8 @@ def _work(connection: Connection, seed: int, first: int, make_case: MakeCase, fa
         with _in_case_folder(seed, number, make_case) as (folder, commands):
             fault = judge(commands)
             if not fault and _peak() - base > MEMORY:
-                shown = "\n".join(" ".join(command) for command in commands)
-                fault = f"took {(_peak() - base) / 1e9:.1f} GB:\n{shown}"
+                lines = "\n".join(" ".join(command) for command in commands)
+                fault = f"took {(_peak() - base) / 1e9:.1f} GB:\n{lines}"
             if fault:
                 shutil.copytree(folder, failures / f"{seed}-{number}", dirs_exist_ok=True, symlinks=True)
                 connection.send((number, fault))

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from bench import (
     SDE,
+    BenchError,
     Noise,
     Prediction,
     Solver,
@@ -13,8 +16,9 @@ from bench import (
     param,
 )
 from bench.plan.drafting import described
-from bench.plan.planning import Planner, plan_runs
+from bench.plan.planning import Planner, plan_runs, plan_suite
 from bench.plan.settings import Settings
+from bench.plan.suites import CellGroup, Suite
 from bench.results.run_spec import RunSpec
 from tests.support.plans import QUICK, contexts, plan, quick_spec
 
@@ -70,3 +74,14 @@ def test_planned_runs_are_plain_data_of_their_settings() -> None:
     assert not spec.in_memory
     assert [type(run) for run in Planner(contexts()).runs(Settings.model_validate(QUICK))] == [RunSpec]
     assert len(plan(Settings.model_validate(QUICK | {"repeats": 3}))) == 3
+
+
+def test_the_number_of_runs_is_bounded() -> None:
+    many = Settings.model_validate(QUICK | {"repeats": 10_000, "predictor": [f"p{i}" for i in range(11)]})
+    with pytest.raises(BenchError, match="the settings make 110,000 runs, more than 100,000"):
+        plan_runs(many, "quick", contexts())
+    suite = Suite(
+        cells=[CellGroup(sde="vp", predictor="ancestral", steps=list(range(30, 41)), row="{steps}")]
+    )
+    with pytest.raises(BenchError, match="the settings make 110,000 runs, more than 100,000"):
+        plan_suite(Settings.model_validate(QUICK | {"repeats": 10_000}), "quick", "s", suite, contexts())
