@@ -79,6 +79,7 @@ if TYPE_CHECKING:
     from bench.events import Notice as Notice
     from bench.events import silent as silent
     from bench.files import registry_path as registry_path
+    from bench.files import user_path as user_path
     from bench.metrics.context import MetricContext as MetricContext
     from bench.metrics.features import Extract as Extract
     from bench.metrics.features import Extractor as Extractor
@@ -167,7 +168,7 @@ _EXPORTS = {
     "bench.engine.foreign": ("ImageMeasurement",),
     "bench.errors": ("BenchError", "did_you_mean", "printable"),
     "bench.events": ("Advance", "Emit", "Notice", "silent"),
-    "bench.files": ("registry_path",),
+    "bench.files": ("registry_path", "user_path"),
     "bench.metrics.context": ("MetricContext",),
     "bench.metrics.features": (
         "Extract",
@@ -306,6 +307,7 @@ __all__ = [
     "table",
     "time_grid",
     "to_dct",
+    "user_path",
     "velocity",
     "wilson_interval",
 ]

@@ -21,6 +21,7 @@ from bench.engine.remeasuring import Remeasurement, measure_records
 from bench.engine.session import Session
 from bench.errors import BenchError, did_you_mean
 from bench.events import Emit, silent
+from bench.files import user_path
 from bench.metrics.features import Rounding
 from bench.params import Plugin
 from bench.plan.building import Objects, build_metrics, build_plugin
@@ -105,7 +106,7 @@ def plan_job(
     """
     registry = registry or installed_registry()
     settings, _, _ = request.resolve(registry)
-    out = settings.out.expanduser()
+    out = user_path(settings.out)
     contexts = MetricContexts(registry, out, emit)
     plan = request.plan(contexts, objects)
     parameters = settings.parameters.get("executor", {})
@@ -411,7 +412,7 @@ def table(
     """
     folder = results_folder(None if out is None else Path(out))
     store = Store(folder, writes=False, emit=emit)
-    target = None if to is None else Path(to).expanduser()
+    target = None if to is None else user_path(to)
     return make_tables(suite, store, metric=metric, name=name, to=target, plots=plots)
 
 

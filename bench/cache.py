@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import json
 import os
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bench.errors import BenchError
-from bench.files import check_regular, read_file
+from bench.files import MAX_SETTINGS, check_regular, parse_json, read_file
 
 LOCK_REMEDY = "set BENCH_CACHE to a folder on a local disk"
 """What helps where the cache folder can't hold file locks."""
@@ -96,7 +95,7 @@ def manifest(name: str) -> Manifest | None:
     """What is installed under that name; None for nothing. `BenchError` where its manifest is unreadable."""
     path = folder(name) / MANIFEST
     try:
-        content = json.loads(read_file(path))
+        content = parse_json(read_file(path, MAX_SETTINGS))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:

@@ -19,7 +19,7 @@ import urllib3
 from bench import cache
 from bench.errors import BenchError
 from bench.events import Advance, Emit, Notice, silent
-from bench.files import locking, read_file
+from bench.files import MAX_SETTINGS, locking, parse_json, read_file
 
 CHUNK = 1 << 16
 """Bytes per read; a cut connection loses no more than these."""
@@ -58,7 +58,7 @@ class _Part:
 
     def note(self) -> dict[str, Any]:
         try:
-            content = json.loads(read_file(self.note_path))
+            content = parse_json(read_file(self.note_path, MAX_SETTINGS))
         except (OSError, ValueError):
             return {}
         return content if isinstance(content, dict) else {}

@@ -100,7 +100,7 @@ def first_problem(error: ValidationError, key: str = "") -> str:
     first = error.errors()[0]
     message = str(first["msg"])
     message = message[0].lower() + message[1:]
-    where = key or ".".join(str(part) for part in first["loc"])
+    where = printable(key or ".".join(str(part) for part in first["loc"]))
     if first["type"] not in ("missing", "extra_forbidden"):
         message += f", not {printable(repr(first['input']))}"
     return printable(f"{where}: {message}" if where else message, None)

@@ -1,17 +1,20 @@
 """Paths of the project's own files (in a checkout beside the package, in a wheel inside it), safe paths made
-of names, and the atomic replacement of a file."""
+of names, bounded reading of TOML and JSON, and the atomic replacement of a file."""
 
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
 import secrets
 import shutil
 import stat
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from bench.errors import BenchError, StoreError, printable
 
@@ -87,6 +90,33 @@ def inside(folder: Path, *names: str) -> Path:
     return path
 
 
+LONGEST_PART = 255
+"""Greatest length of a folder's or file's name on most file systems, in bytes."""
+
+
+def user_path(name: str | Path) -> Path:
+    """The path that a user or a file writes, with ``~`` as the home folder; whether it exists is not checked.
+
+    Args:
+        name: The path, absolute or relative to the current folder.
+
+    Raises:
+        BenchError: It can't be a path: a user without a home, a name that is too long, a zero byte. The
+            message is one line.
+    """
+    try:
+        path = Path(name).expanduser()
+        if "\0" in str(name):
+            raise ValueError("it has a zero byte")
+        if any(len(os.fsencode(part)) > LONGEST_PART for part in path.parts):
+            raise ValueError(f"a part of it has more than {LONGEST_PART} bytes")
+        path.exists()
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())
+        raise BenchError(f"{printable(str(name), 80)!r} can't be used as a path: {reason}") from error
+    return path
+
+
 def check_regular(path: Path) -> None:
     """Raise `OSError` for a folder, FIFO, socket or device: opening a FIFO would wait for its other end."""
     mode = path.stat().st_mode
@@ -97,10 +127,86 @@ def check_regular(path: Path) -> None:
         raise OSError(errno.EINVAL, f"it is a {kind}, not a file", str(path))
 
 
-def read_file(path: Path) -> bytes:
-    """The content of a regular file; `OSError` where it is none, or can't be read."""
+MAX_SETTINGS = 1_000_000
+"""Greatest size of a bench.toml, a card or an installation's manifest, in bytes."""
+MAX_DEPTH = 30
+"""Greatest depth of tables and lists in TOML, and number of parts of a key."""
+MAX_VALUES = 100_000
+"""Greatest number of values in a TOML file."""
+MAX_DIGITS = 40
+"""Greatest number of digits of an integer in JSON."""
+
+
+def read_file(path: Path, most: int | None = None) -> bytes:
+    """The content of a regular file; `OSError` where it is none, can't be read or exceeds ``most`` bytes."""
     check_regular(path)
+    size = path.stat().st_size
+    if most is not None and size > most:
+        raise OSError(errno.EFBIG, f"it is too large: {size} bytes, and at most {most} are read", str(path))
     return path.read_bytes()
+
+
+_PART = r"""(?:(?<![\w-])[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+"""
+_LONG_KEY = re.compile(rf"{_PART}(?:\.[ \t]*+{_PART}){{{MAX_DEPTH}}}")
+
+
+def read_toml(path: Path) -> dict[str, object]:
+    """The content of a TOML file.
+
+    Size, depth, number of values, parts of a key and integers (64 bits, as TOML has them) are bounded: the
+    parser's time and memory grow faster than the file.
+
+    Raises:
+        OSError: It can't be read, or is too large.
+        ValueError: It is damaged or exceeds a bound. The message is one line.
+    """
+    text = read_file(path, MAX_SETTINGS).decode()
+    if _LONG_KEY.search(text):
+        raise ValueError(f"a key has more than {MAX_DEPTH} parts")
+    try:
+        content: dict[str, object] = tomllib.loads(text)
+    except RecursionError as error:
+        raise ValueError(f"it is nested deeper than {MAX_DEPTH}") from error
+    except tomllib.TOMLDecodeError:
+        raise
+    except ValueError as error:  # of `int`
+        raise ValueError("an integer has too many digits") from error
+    waiting: list[tuple[Any, int]] = [(content, 0)]
+    count = 0
+    while waiting:
+        value, depth = waiting.pop()
+        if depth > MAX_DEPTH:
+            raise ValueError(f"it is nested deeper than {MAX_DEPTH}")
+        if isinstance(value, int) and not -(2**63) <= value < 2**63:
+            raise ValueError("an integer does not fit 64 bits")
+        if isinstance(value, dict | list):
+            count += len(value)
+            if count > MAX_VALUES:
+                raise ValueError(f"it has more than {MAX_VALUES} values")
+            inner = value.values() if isinstance(value, dict) else value
+            waiting += [(item, depth + 1) for item in inner]
+    return content
+
+
+def parse_json(content: bytes | str) -> Any:
+    """Plain data of JSON.
+
+    Raises:
+        ValueError: It is damaged, or nested too deep, or has an integer of more than `MAX_DIGITS` digits. The
+            message is one line.
+    """
+    try:
+        return json.loads(content, parse_int=_bounded_int)
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error
+    except ValueError as error:
+        raise ValueError(printable(str(error))) from error
+
+
+def _bounded_int(digits: str) -> int:
+    if len(digits) > MAX_DIGITS:
+        raise ValueError(f"an integer of {len(digits)} digits")
+    return int(digits)
 
 
 def csv_cell(value: object) -> object:
@@ -125,7 +231,7 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def replace_file(path: Path, content: bytes) -> None:
+def replace_file(path: Path, content: bytes, *, locked: bool = False) -> None:
     """Replace a file atomically: write beside it, sync, rename.
 
     A reader sees the old file or the whole new one; a kill or a full disk leaves the old one.
@@ -133,11 +239,13 @@ def replace_file(path: Path, content: bytes) -> None:
     Args:
         path: The file; its folder must exist.
         content: The new content.
+        locked: Whether a lock keeps other processes from writing this file: the file beside it has the same
+            name each time, so that the next call overwrites what a kill left.
 
     Raises:
         StoreError: The file could not be written.
     """
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    beside = path.with_name(f".{path.name}.{'part' if locked else secrets.token_hex(4)}")
     with writing(path):
         try:
             with beside.open("wb") as handle:

@@ -17,11 +17,14 @@ from bench.files import (
     inside,
     is_safe_name,
     locking,
+    parse_json,
     read_file,
+    read_toml,
     remove_folder,
     replace_file,
     replace_folder,
     restore_folder,
+    user_path,
     writing,
 )
 
@@ -181,3 +184,69 @@ def test_a_file_system_without_locks_is_named(tmp_path: Path) -> None:
 )
 def test_a_cell_of_a_csv_is_no_formula_and_has_no_control_characters(value: object, cell: object) -> None:
     assert csv_cell(value) == cell
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = " + "9" * 5000, "an integer has too many digits"),
+        ("x = 0x" + "f" * 5000, "an integer does not fit 64 bits"),
+        (f"x = {2**63}", "an integer does not fit 64 bits"),
+        ("x = " + "[" * 5000, "it is nested deeper than 30"),
+        ("x = " + "{a = " * 2000, "it is nested deeper than 30"),
+        ("x = " + "[" * 31 + "]" * 31, "it is nested deeper than 30"),
+        ("a." * 31 + "a = 1", "a key has more than 30 parts"),
+        ("[" + "a . " * 100_000 + "a]", "a key has more than 30 parts"),
+        ("\"a\".'b'." * 20 + "c = 1", "a key has more than 30 parts"),
+        ("x = [" + "1," * 100_001 + "]", "it has more than 100000 values"),
+        ("x = ", "Invalid value"),
+        ("x = 1979-13-01", "at line 1"),
+        ("\0", "at line 1"),
+    ],
+)
+def test_toml_is_bounded(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "x.toml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message) as caught:
+        read_toml(path)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 200
+
+
+def test_toml_within_the_bounds_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "x.toml"
+    keys = ".".join("a" * 30)
+    path.write_text(f"x = {2**63 - 1}\ny = {-(2**63)}\nz = {'[' * 29}{']' * 29}\n{keys} = 'a.b.c'\n")
+    content = read_toml(path)
+    assert (content["x"], content["y"]) == (2**63 - 1, -(2**63))
+    path.write_text("# " + "x" * 1_000_000)
+    with pytest.raises(OSError, match="it is too large: 1000002 bytes, and at most 1000000 are read"):
+        read_toml(path)
+
+
+@pytest.mark.parametrize("content", [b"[" * 100_000, b"9" * 41, b"{", b"\xff", b"1" * 5000, b'{"a": 1} x'])
+def test_json_is_bounded(content: bytes) -> None:
+    with pytest.raises(ValueError, match=r".") as caught:
+        parse_json(content)
+    assert "\n" not in str(caught.value)
+    assert parse_json(b'{"a": [1, 2.5, "x"]}') == {"a": [1, 2.5, "x"]}
+
+
+@pytest.mark.parametrize("name", ["\ud800", "~nobody_of_that_name/x", "a\0b", "x" * 5000, "x/" + "y" * 300])
+def test_what_can_not_be_a_path_is_one_line(name: str) -> None:
+    with pytest.raises(BenchError, match="can't be used as a path: ") as caught:
+        user_path(name)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 300
+
+
+def test_paths_of_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/of/mine")
+    assert user_path("~/x") == Path("/home/of/mine/x")
+    assert user_path("a/b") == Path("a/b")
+
+
+def test_a_leftover_of_a_kill_is_overwritten_under_a_lock(tmp_path: Path) -> None:
+    (tmp_path / ".file.part").write_text("half")
+    replace_file(tmp_path / "file", b"whole", locked=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -11,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PrivateAttr, Val
 
 from bench import cache
 from bench.errors import BenchError, did_you_mean, first_problem
-from bench.files import read_file
+from bench.files import LONGEST_NAME, read_toml
 from bench.types import JSONObject
 
 EXACT = ("gaussian", "mixture")
@@ -33,6 +32,8 @@ LOADING = ("sde", "reader")
 """Roles whose parameters decide what is loaded: the weights, and the levels at which a network is called."""
 
 Side = Annotated[int, Field(ge=1, le=8192)]
+Text = Annotated[str, Field(max_length=2000)]
+CardName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=LONGEST_NAME)]
 
 
 class CardFile(BaseModel):
@@ -45,10 +46,10 @@ class CardFile(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=LONGEST_NAME)
     size: int | None = Field(default=None, alias="bytes", ge=1)
     sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
-    url: str | None = Field(default=None, pattern=r"^https?://")
+    url: str | None = Field(default=None, pattern=r"^https?://", max_length=2000)
     browser: bool = False
 
 
@@ -86,24 +87,24 @@ class Card(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
-    summary: str
-    format: str
+    name: CardName
+    summary: Text
+    format: Text
     shape: tuple[Side, Side, Side]
     data_range: tuple[FiniteFloat, FiniteFloat]
-    files: tuple[CardFile, ...] = Field(min_length=1)
-    licence: str
-    author: str
-    data: str
-    metric: str
-    source: str = ""
-    recipe: str = ""
-    sde: str | None = None
+    files: tuple[CardFile, ...] = Field(min_length=1, max_length=100)
+    licence: Text
+    author: Text
+    data: Text
+    metric: Text
+    source: Text = ""
+    recipe: Text = ""
+    sde: Text | None = None
     scales: int | None = Field(default=None, ge=2, le=1_000_000)
     predicts: Predicts | None = None
     labels: Labels | None = None
     learned_variance: bool = False
-    classifier: str | None = Field(default=None, pattern=r"^[a-z0-9][a-z0-9._-]*$")
+    classifier: CardName | None = None
     parameters: dict[str, dict[str, Any]] = {}
     network: dict[str, Any] = {}
     training: dict[str, Any] = {}
@@ -312,8 +313,8 @@ _Model = TypeVar("_Model", bound=BaseModel)
 def _parse(path: Path, kind: type[_Model]) -> _Model:
     """The content of a TOML file as a model."""
     try:
-        return kind.model_validate(tomllib.loads(read_file(path).decode()))
+        return kind.model_validate(read_toml(path))
     except ValidationError as error:
         raise _UnreadableError(first_problem(error)) from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise _UnreadableError(str(error)) from error

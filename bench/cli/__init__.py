@@ -46,6 +46,9 @@ def cli() -> None:
     """
 
 
+LONGEST_MESSAGE = 2000
+"""Greatest length of an error's line: names from files may have any length."""
+
 cli.add_command(run_command)
 cli.add_command(table_command)
 cli.add_command(compare_command)
@@ -91,7 +94,7 @@ def _exit_status(words: list[str] | None, registry: Registry | None, stop: Stop)
         click.echo(f"bench: {message}{hint}", err=True)
         return 2
     except BenchError as error:
-        click.echo(f"bench: {printable(str(error), None)}", err=True)
+        click.echo(f"bench: {printable(str(error), LONGEST_MESSAGE)}", err=True)
         return 2
     except (KeyboardInterrupt, click.Abort):
         report_stop("")

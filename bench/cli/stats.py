@@ -14,6 +14,7 @@ from bench.cli.flags import flag_command, flag_values
 from bench.cli.parameters import plugin_parameters
 from bench.cli.stopping import STOPPED, report_stop
 from bench.errors import BenchError, printable
+from bench.files import user_path
 from bench.plan.settings import settings
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def build_command(
             dataset = dataset_name(source)
             if output is None and dataset is None:
                 raise BenchError(f"the statistics of {source} need a file: give -o FILE.npz")
-            target = reference.dataset_file(f"{dataset}", plugin) if output is None else output.expanduser()
+            target = reference.dataset_file(f"{dataset}", plugin) if output is None else user_path(output)
             _check(target, source)
             images = work.images(source)
             plugin.check(display)  # may fetch a network, so it comes after the images
@@ -122,7 +123,7 @@ def _check(target: Path, source: str) -> None:
         raise BenchError(f"{target} must end in .npz, by which metrics recognize a statistics file")
     if target.is_dir():
         raise BenchError(f"{target} is a folder: give a file")
-    if target.exists() and Path(source).exists() and target.samefile(source):
+    if target.exists() and user_path(source).exists() and target.samefile(source):
         raise BenchError(f"{target} holds the images: give another file to -o")
     folder = next(parent for parent in target.absolute().parents if parent.exists())
     if not folder.is_dir() or not os.access(folder, os.W_OK):
@@ -136,7 +137,7 @@ def show_command(file: Path, as_json: bool) -> None:
     """Show what a statistics FILE holds, and its card."""
     from bench.metrics.reference import read_any_statistics
 
-    path = file.expanduser()
+    path = user_path(file)
     if not path.exists():
         raise BenchError(f"there is no {path}: bench stats build makes statistics")
     statistics = read_any_statistics(path)

@@ -5,22 +5,26 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import threading
+import warnings
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from bench.data.images import Images
+from bench.data.images import Images, check_pixels, fitting_batch
 from bench.data.pixels import Bytes, as_floats
-from bench.errors import BenchError
+from bench.errors import BenchError, one_line, printable
 from bench.events import Advance, Emit
 from bench.files import read_file
 
 if TYPE_CHECKING:
+    from PIL import Image
     from torch import Tensor
 
 
@@ -41,9 +45,14 @@ MODES = {
 
 WORKERS = min(8, os.cpu_count() or 1)
 PART = 25
-"""Files that a thread decodes at a time."""
+"""Greatest number of files that a thread decodes at a time."""
 AHEAD = 3 * WORKERS
-"""Parts that are decoded ahead: they bound the memory."""
+"""Greatest number of parts that are decoded ahead."""
+AHEAD_BYTES = 2**27
+"""Greatest size of what is decoded ahead; large images make smaller and fewer parts."""
+MAX_FILE = 2**27
+"""Greatest size of an image file, in bytes: more than an image of `MAX_PIXELS` has as a BMP."""
+_OPENING = threading.Lock()
 
 
 class Folder(Images):
@@ -56,17 +65,19 @@ class Folder(Images):
         if not self.files:
             holds = f"({sum(others.values())} other files)" if others else "(it is empty)"
             raise BenchError(f"{name} holds no PNG, JPEG, WebP or BMP {holds}: give the folder of the images")
-        self._size = decoded(self.files[0], _read(self.files[0])).shape
+        self._size = size_of(self.files[0])
         formats = {SUFFIXES[file.suffix.lower()] for file in self.files}
         skipped = ", ".join(
             f"{count} {suffix or 'without a suffix'}" for suffix, count in sorted(others.items())
         )
         note = f"not read: {skipped}" if skipped else ""
-        super().__init__(name, len(self.files), (3, *self._size[:2]), _decoder(formats), batch, note)
+        batch = fitting_batch(batch, *self._size)
+        super().__init__(name, len(self.files), (3, *self._size), _decoder(formats), batch, note)
 
     def __iter__(self) -> Iterator[Tensor]:
         waiting: list[Bytes] = []
-        for image in _in_order(self._decode, self.files):
+        height, width = self._size
+        for image in _in_order(self._decode, self.files, 3 * height * width):
             waiting.append(image)
             if len(waiting) == self.batch:
                 yield as_floats(np.stack(waiting))
@@ -76,21 +87,14 @@ class Folder(Images):
 
     def compute_hash(self, emit: Emit) -> str:
         whole = hashlib.sha256()
-        digests = _in_order(lambda file: hashlib.sha256(_read(file)).digest(), self.files)
+        digests = _in_order(_digest, self.files)
         for done, digest in enumerate(digests, start=1):
             whole.update(digest)
             emit(Advance(f"hashing {self.name}", done, self.n, "images"))
         return whole.hexdigest()
 
     def _decode(self, file: Path) -> Bytes:
-        image = decoded(file, _read(file))
-        if image.shape != self._size:
-            (height, width, _), (first_height, first_width, _) = image.shape, self._size
-            raise BenchError(
-                f"{file} is {width}x{height}, but {self.files[0].name} {first_width}x{first_height}: "
-                "images must be of one size, and none is resized here"
-            )
-        return image
+        return decoded(file, _read(file), self.files[0].name, self._size)
 
 
 def image_files(folder: Path) -> tuple[list[Path], Counter[str]]:
@@ -131,31 +135,72 @@ def _identity(folder: Path) -> tuple[int, int]:
 
 def _read(file: Path) -> bytes:
     try:
-        return read_file(file)
+        return read_file(file, MAX_FILE)
     except OSError as error:
         raise BenchError(f"{file} can't be read: {error.strerror}") from error
 
 
-def decoded(file: Path, content: bytes) -> Bytes:
-    """The pixels (H, W, 3) of an image file; `BenchError` naming it where it is not 8-bit RGB, or damaged."""
+def _digest(file: Path) -> bytes:
+    return hashlib.sha256(_read(file)).digest()
+
+
+def decoded(file: Path, content: bytes, first: str, size: tuple[int, int]) -> Bytes:
+    """The pixels (H, W, 3) of an image file.
+
+    `BenchError` naming it where `_opened` refuses it, it is damaged, or of another size than the first file's
+    (H, W); that is read from its header, before the pixels are.
+    """
+    with _opened(file, content) as image:
+        if (image.height, image.width) != size:
+            raise BenchError(
+                f"{file} is {image.width}x{image.height}, but {first} {size[1]}x{size[0]}: "
+                "images must be of one size, and none is resized here"
+            )
+        try:
+            pixels: Bytes = np.array(image)
+        except Exception as error:  # decoders raise all sorts of exceptions on damaged files
+            raise _damage(file, error) from error
+    return pixels
+
+
+def size_of(file: Path) -> tuple[int, int]:
+    """Height and width of an image file, from its header; `BenchError` where `_opened` refuses it."""
+    with _opened(file, _read(file)) as image:
+        return image.height, image.width
+
+
+@contextmanager
+def _opened(file: Path, content: bytes) -> Iterator[Image.Image]:
+    """An image whose pixels are not decoded yet.
+
+    `BenchError` naming the file where it is not RGB of 8 bits, is too large, or is damaged.
+    """
     from PIL import Image
 
     try:
-        with Image.open(io.BytesIO(content), formats=sorted(set(SUFFIXES.values()))) as image:
-            mode, animated = image.mode, getattr(image, "is_animated", False)
-            # Pillow reads a PNG of 16 bits per channel as one of 8; byte 24 of the file is its depth
-            deep = image.format == "PNG" and content[24:25] == b"\x10"
-            pixels = np.array(image)
+        with _OPENING, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of large images, which are refused below
+            image = Image.open(io.BytesIO(content), formats=sorted(set(SUFFIXES.values())))
+        animated = getattr(image, "is_animated", False)
     except Exception as error:  # decoders raise all sorts of exceptions on damaged files
-        reason = " ".join(f"{error}".split()).partition(" <_io")[0]
-        raise BenchError(f"{file} is not an image, or damaged: {reason}") from error
-    wrong = MODES.get(mode, mode) if mode != "RGB" else "of 16 bits a channel" if deep else ""
-    if wrong or animated:
-        raise BenchError(
-            f"{file} is {wrong or 'animated'}: images must be RGB of 8 bits, and none is converted here; "
-            "save them again (Pillow: image.convert('RGB'))"
-        )
-    return pixels
+        raise _damage(file, error) from error
+    with image:
+        # Pillow reads a PNG of 16 bits per channel as one of 8; byte 24 of the file is its depth
+        deep = image.format == "PNG" and content[24:25] == b"\x10"
+        mode = image.mode
+        wrong = MODES.get(mode, mode) if mode != "RGB" else "of 16 bits a channel" if deep else ""
+        if wrong or animated:
+            raise BenchError(
+                f"{file} is {wrong or 'animated'}: images must be RGB of 8 bits, and none is converted here; "
+                "save them again (Pillow: image.convert('RGB'))"
+            )
+        check_pixels(f"{file}", image.height, image.width)
+        yield image
+
+
+def _damage(file: Path, error: Exception) -> BenchError:
+    reason = one_line(error).partition(" <_io")[0]
+    return BenchError(f"{file} is not an image, or damaged: {printable(reason)}")
 
 
 def _decoder(formats: set[str]) -> str:
@@ -168,18 +213,24 @@ def _decoder(formats: set[str]) -> str:
     return ", ".join([f"Pillow {metadata.version('pillow')}", *versions])
 
 
-def _in_order(work: Callable[[Path], T], files: Sequence[Path]) -> Iterator[T]:
-    """``work`` of every file, by threads, in the files' order, at most `AHEAD` parts ahead."""
+def _in_order(work: Callable[[Path], T], files: Sequence[Path], size: int = 0) -> Iterator[T]:
+    """``work`` of every file, by threads, in the files' order.
+
+    At most `AHEAD` parts are done ahead, and results of at most `AHEAD_BYTES`; ``size`` is that of a result.
+    """
+    most = AHEAD_BYTES // max(size, 1)
+    length = max(1, min(PART, most // AHEAD))
+    ahead = max(1, min(AHEAD, most // length))
 
     def part(start: int) -> list[T]:
-        return [work(file) for file in files[start : start + PART]]
+        return [work(file) for file in files[start : start + length]]
 
     pool = ThreadPoolExecutor(WORKERS)
     pending: deque[Future[list[T]]] = deque()
     try:
-        for start in range(0, len(files), PART):
+        for start in range(0, len(files), length):
             pending.append(pool.submit(part, start))
-            if len(pending) >= AHEAD:
+            if len(pending) >= ahead:
                 yield from pending.popleft().result()
         while pending:
             yield from pending.popleft().result()

@@ -21,6 +21,26 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+MAX_PIXELS = 2**24
+"""Greatest number of pixels of an image: 4096 x 4096."""
+BATCH_BYTES = 2**28
+"""Greatest size of a batch of floats; large images make smaller batches."""
+
+
+def check_pixels(what: str, height: int, width: int) -> None:
+    """`BenchError` for images that are too large to be read."""
+    if height * width > MAX_PIXELS:
+        raise BenchError(
+            f"{what} is {width}x{height}: images of more than {MAX_PIXELS} pixels are not read; "
+            "save them smaller"
+        )
+
+
+def fitting_batch(batch: int, height: int, width: int) -> int:
+    """``batch``, or fewer images where these would take more than `BATCH_BYTES` as floats; at least one."""
+    return max(1, min(batch, BATCH_BYTES // max(1, 12 * height * width)))
+
+
 class Images(ABC):
     """Images of one size. Each iteration reads them again, in batches (B, 3, H, W), float32 on [0, 1].
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Protocol
 
 from bench.data.datasets import ALIASES, DATASETS, GRAY, Dataset, dataset_name
@@ -11,6 +10,7 @@ from bench.data.images import Images
 from bench.data.npz import Npz
 from bench.errors import BenchError, did_you_mean
 from bench.events import Emit, silent
+from bench.files import user_path
 
 SOURCES = "a folder of images, an .npz of images, or a data set"
 
@@ -39,7 +39,7 @@ def open_images(name: str, batch: int = 250, emit: Emit = silent, sources: str =
         BenchError: The images can't be read.
     """
     dataset = dataset_name(name)
-    path = Path(name).expanduser()
+    path = user_path(name)
     if dataset is not None:
         return Dataset(dataset, batch, emit)
     if not name:

@@ -8,7 +8,6 @@ import functools
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Literal
 
 from bench.engine.batch import attempt_batch, attempt_batch_elsewhere, failure_of
@@ -58,6 +57,33 @@ class _Progress:
     """Whether the metrics of a run without a record read its samples."""
 
 
+class _BatchSet:
+    """A set of batches: a byte for each of full size, whose number may be large."""
+
+    def __init__(self) -> None:
+        self._full: dict[str, bytearray] = {}
+        self._others: set[tuple[str, int, int]] = set()
+        self._count = 0
+
+    def add(self, key: str, index: int, size: int, full: int) -> None:
+        """Add a batch of the runs ``key``, whose batches have ``full`` samples but for the last."""
+        self._count += not self.has(key, index, size)
+        if size != full:
+            self._others.add((key, index, size))
+            return
+        marks = self._full.setdefault(f"{key}-{size}", bytearray())
+        marks.extend(bytes(max(0, index + 1 - len(marks))))
+        marks[index] = 1
+
+    def has(self, key: str, index: int, size: int) -> bool:
+        """Whether a batch is in the set."""
+        marks = self._full.get(f"{key}-{size}", b"")
+        return (key, index, size) in self._others or (index < len(marks) and marks[index] == 1)
+
+    def __len__(self) -> int:
+        return self._count
+
+
 class Engine:
     """Executes runs on a store.
 
@@ -93,7 +119,7 @@ class Engine:
         self.rerun = rerun
         self.prune = prune
         self.records: dict[int, Record] = {}
-        self._new_batches: set[Path] = set()
+        self._new_batches = _BatchSet()
         self._sampled: set[str] = set()
         self._failures: dict[str, str] = {}
         self._waiting_for: dict[str, list[_Progress]] = {}
@@ -228,21 +254,22 @@ class Engine:
             except Exception as error:  # a metric's own
                 self._fail(run, failure_of(error, run.spec))
                 continue
-            missing = [
-                index
-                for index in range(run.spec.batch_count)
-                if (record is None or run.needed) and not self._on_disk(Batch(run.spec, index))
-            ]
-            if record is not None and not (missing and record.status == "finished"):
+            spec = run.spec
+            if record is not None and not run.needed:
                 self._finish_and_prune(run, record, cached=True)
                 continue
-            done = run.spec.batch_count - len(missing)
-            spec = run.spec
+            whole = self._whole_batches(spec)
+            done = whole.count(1)
+            if record is not None and (done == spec.batch_count or record.status != "finished"):
+                self._finish_and_prune(run, record, cached=True)
+                continue
             self.emit(RunStarted(spec.fingerprint, spec.label, done, spec.batch_count, spec.compile))
-            for index in missing:
+            for index in range(spec.batch_count):
                 if run.failed:
                     break
-                batch = Batch(run.spec, index)
+                if whole[index]:
+                    continue
+                batch = Batch(spec, index)
                 lock = self.store.try_lock(batch.name)
                 if lock is None:
                     run.busy.append(batch)
@@ -268,10 +295,9 @@ class Engine:
         run.waiting.discard(batch.index)
         try:
             if isinstance(outcome, BatchResult) and not run.failed:
-                path = self.store.write_batch(
-                    batch.spec.key, batch.index, batch.size, outcome.outputs, outcome.facts
-                )
-                self._new_batches.add(path)
+                key, index, size = batch.spec.key, batch.index, batch.size
+                self.store.write_batch(key, index, size, outcome.outputs, outcome.facts)
+                self._new_batches.add(key, index, size, batch.spec.batch_size)
                 self.emit(BatchDone(batch.spec.fingerprint, batch.index))
         except StoreError:
             raise
@@ -414,10 +440,19 @@ class Engine:
 
     def _on_disk(self, batch: Batch) -> bool:
         """Whether a batch is on disk; with ``all``, whether this engine computed it."""
-        path = self.store.batch_path(batch.spec.key, batch.index, batch.size)
-        if self._rerun(batch.spec) == "all" and path not in self._new_batches:
+        key, index, size = batch.spec.key, batch.index, batch.size
+        if self._rerun(batch.spec) == "all" and not self._new_batches.has(key, index, size):
             return False
-        return self.store.read_batch(batch.spec.key, batch.index, batch.size) is not None
+        return self.store.read_batch(key, index, size) is not None
+
+    def _whole_batches(self, spec: RunSpec) -> bytearray:
+        """1 for each batch that is on disk and whole, a byte for each."""
+        marks = self.store.stored_batches(spec.key, spec.batches())
+        index = marks.find(1)
+        while index >= 0:
+            marks[index] = self._on_disk(Batch(spec, index))
+            index = marks.find(1, index + 1)
+        return marks
 
     def _wait(self, run: _Progress) -> None:
         """Wait until another process completes the first batch that it holds."""

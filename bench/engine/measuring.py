@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from bench.metrics.context import MetricContext
 from bench.metrics.role import Metric, MetricState
 from bench.plan.fingerprint import metric_code
 from bench.plan.measured import deciding_parameters, free_options
-from bench.results.record import BatchFacts, BatchRecord, Cost, MetricRecord, Record
+from bench.results.record import MOST_BATCHES, BatchFacts, BatchRecord, Cost, MetricRecord, Record
 from bench.results.run_spec import Companion, RunSpec
 from bench.results.store import Store
 
@@ -172,33 +173,38 @@ def measure_run(spec: RunSpec, store: Store, context: MetricContext) -> RunMeasu
     exact = dict(spec.task.exact(spec.card, spec.sampler))
     previewed: list[Outputs] = []
     batches: list[BatchRecord] = []
-    warm_seconds = 0.0
+    seconds, network_seconds = array("d"), array("d")
+    warm_seconds, calls = 0.0, 0
 
     def outputs() -> Iterator[Outputs]:
-        nonlocal warm_seconds
-        for batch, facts in stored_batches(store, spec.key, spec.batches()):
-            size = spec.batch_samples(len(batches))
-            if sum(record.size for record in batches) < PREVIEW_SAMPLES:
+        nonlocal warm_seconds, calls
+        stored = stored_batches(store, spec.key, spec.batches())
+        for (index, size), (batch, facts) in zip(spec.batches(), stored, strict=True):
+            if index * spec.batch_size < PREVIEW_SAMPLES:
                 previewed.append(batch)
-            batches.append(
-                BatchRecord(
-                    size=size, nfe=facts.nfe, seconds=facts.seconds, network_seconds=facts.network_seconds
+            if spec.batch_count <= MOST_BATCHES:
+                batches.append(
+                    BatchRecord(
+                        size=size, nfe=facts.nfe, seconds=facts.seconds, network_seconds=facts.network_seconds
+                    )
                 )
-            )
+            seconds.append(facts.seconds)
+            network_seconds.append(facts.network_seconds)
             warm_seconds += facts.warm_seconds
+            calls += facts.nfe * size
             for name in batch:
                 if name.startswith("exact_"):
                     label = name.removeprefix("exact_")
                     exact[label] = exact.get(label, 0.0) + float(batch[name].double().sum()) / spec.samples
-            yield {**batch, **_companion_outputs(spec, store, len(batches) - 1)}
+            yield {**batch, **_companion_outputs(spec, store, index)}
 
     metrics = measure_batches(spec.metrics, outputs(), context, companions=spec.companions)
-    seconds = math.fsum(batch.seconds for batch in batches)
+    total = math.fsum(seconds)
     cost = Cost(
-        nfe=sum(batch.nfe * batch.size for batch in batches) / spec.samples,
-        seconds=seconds,
-        samples_per_second=spec.samples / seconds,
-        network_share=math.fsum(batch.network_seconds for batch in batches) / seconds,
+        nfe=calls / spec.samples,
+        seconds=total,
+        samples_per_second=spec.samples / total,
+        network_share=math.fsum(network_seconds) / total,
         warm_seconds=warm_seconds,
     )
     names = previewed[0].keys()

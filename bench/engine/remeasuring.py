@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import traceback
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 from bench.engine.measuring import measure_batches, stored_batches, with_exact
@@ -102,16 +102,6 @@ def measure_records(
     return measurements
 
 
-def record_batches(record: Record) -> Iterator[tuple[int, int]]:
-    """Index and size of every batch of a record's samples."""
-    size = record.identity.batch_size
-    full, rest = divmod(record.samples, size)
-    for index in range(full):
-        yield index, size
-    if rest:
-        yield full, rest
-
-
 def _check_files(metrics: Sequence[Metric], records: Sequence[Record], context: MetricContext) -> None:
     """`BenchError` where a metric's file is missing: one error before the first record, not one for each."""
     for metric in metrics:
@@ -153,7 +143,7 @@ def _measure_record(
         return [one for one in fitting if not has_metric(held.metrics.get(one.label), one, context)]
 
     def without_samples() -> bool:
-        return not all(store.batch_path(record.key, *batch).exists() for batch in record_batches(record))
+        return 0 in store.stored_batches(record.key, record.sample_batches)
 
     if not fitting:
         return Remeasurement(record, "unfit")
@@ -184,7 +174,7 @@ def _results(
     metrics: Sequence[Metric], record: Record, store: Store, context: MetricContext
 ) -> tuple[dict[str, MetricRecord], dict[str, Exception]]:
     """Values by label, and the errors of the metrics that failed."""
-    batches = (outputs for outputs, _ in stored_batches(store, record.key, record_batches(record)))
+    batches = (outputs for outputs, _ in stored_batches(store, record.key, record.sample_batches))
     try:
         return with_exact(measure_batches(metrics, batches, context), record.exact), {}
     except StoreError:

@@ -12,19 +12,19 @@ import datetime
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 
 from bench import cache
+from bench.data.arrays import ArrayHeader, open_arrays
 from bench.data.datasets import DATASETS, dataset_name
 from bench.data.sources import UnknownSourceError
-from bench.errors import BenchError, did_you_mean
+from bench.errors import BenchError, did_you_mean, printable
 from bench.events import Advance
-from bench.files import check_regular, inside, is_safe_name, replace_file
+from bench.files import MAX_SETTINGS, inside, is_safe_name, parse_json, replace_file, user_path
 from bench.metrics.features import Extractor, Rounding
 from bench.metrics.moments import Moments
 from bench.types import Array, JSONObject
@@ -36,8 +36,12 @@ if TYPE_CHECKING:
     from bench.metrics.context import MetricContext
 
 
+WHAT = "a statistics file"
+
 ROWS = 10_000
 """Greatest number of feature rows in a file."""
+MAX_WIDTH = 4096
+"""Greatest number of features; Inception has 2048."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +75,7 @@ def find_statistics(name: str, extractor: Extractor, rounding: Rounding, context
     In this order: a statistics file; statistics of a data set that were built or come with the extractor;
     images, which are measured and kept in the cache under the hash of everything that decides the result.
     """
-    path = Path(name).expanduser()
+    path = user_path(name)
     if path.suffix == ".npz" and not path.exists():
         raise BenchError(f"reference {name}: there is no such file")
     if path.suffix == ".npz" and holds_statistics(path):
@@ -171,10 +175,9 @@ def measure_images(
 def holds_statistics(path: Path) -> bool:
     """Whether an ``.npz`` is read as statistics: it has a mean and a covariance, or is damaged."""
     try:
-        check_regular(path)
-        with ZipFile(path) as archive:
-            return {"mu.npy", "sigma.npy"} <= set(archive.namelist())
-    except (OSError, BadZipFile):
+        with open_arrays(path, WHAT) as (_, arrays):
+            return {"mu", "sigma"} <= arrays.headers.keys()
+    except BenchError:
         return True
 
 
@@ -194,21 +197,16 @@ def read_statistics(path: Path, extractor: Extractor) -> Reference:
 
 def read_any_statistics(path: Path) -> Reference:
     """The statistics in a file, whatever their extractor; `BenchError` where they are damaged."""
-    try:
-        check_regular(path)
-        with np.load(path, allow_pickle=False) as archive:
-            names = set(archive.files)
-            if not {"mu", "sigma"} <= names:
-                raise BenchError(
-                    f"{path} holds no statistics (mu and sigma): bench stats build makes them from images"
-                )
-            mean, covariance = (np.asarray(archive[k], dtype=np.float64) for k in ("mu", "sigma"))
-            rows = np.asarray(archive["features"], dtype=np.float64) if "features" in names else None
-            card = json.loads(str(archive["card"])) if "card" in names else {}
-    except (OSError, ValueError, TypeError, AttributeError, BadZipFile, EOFError, KeyError) as error:
-        # numpy's own message for a file of another kind recommends loading pickles
-        reason = "it is no .npz" if "unsafely" in f"{error}" else error
-        raise BenchError(f"{path} is not a statistics file, or damaged: {reason}") from error
+    with open_arrays(path, WHAT) as (_, arrays):
+        headers = arrays.headers
+        if not {"mu", "sigma"} <= headers.keys():
+            raise BenchError(
+                f"{path} holds no statistics (mu and sigma): bench stats build makes them from images"
+            )
+        _check_headers(headers)
+        mean, covariance = (np.asarray(arrays.read(k), dtype=np.float64) for k in ("mu", "sigma"))
+        rows = np.asarray(arrays.read("features"), dtype=np.float64) if "features" in headers else None
+        card = parse_json(str(arrays.read("card"))) if "card" in headers else {}
     d = mean.size
     whole = covariance.shape == (d, d) and (rows is None or rows.shape[1:] == (d,))
     if mean.ndim != 1 or not whole or not isinstance(card, dict):
@@ -219,6 +217,24 @@ def read_any_statistics(path: Path) -> Reference:
         if values is not None and not np.isfinite(values).all():
             raise BenchError(f"{path} has values that are not finite")
     return Reference(mean, covariance, rows, card, cache.cached_sha256(path))
+
+
+def _check_headers(headers: Mapping[str, ArrayHeader]) -> None:
+    """`ValueError` where the arrays are larger than statistics are, or not numbers; nothing is read."""
+    largest = {"mu": (MAX_WIDTH,), "sigma": (MAX_WIDTH, MAX_WIDTH), "features": (ROWS, MAX_WIDTH)}
+    for name, most in largest.items():
+        header = headers.get(name)
+        if header is None:
+            continue
+        if header.dtype.kind not in "fiu":
+            raise ValueError(f"{name} is of type {printable(str(header.dtype), 40)}, not of numbers")
+        if any(length > limit for length, limit in zip(header.shape, most, strict=False)):
+            raise ValueError(f"{name} has the shape {header.shape}, larger than {most}")
+        if len(header.shape) != len(most):
+            raise ValueError(f"{name} has the shape {header.shape}, not of {len(most)} dimensions")
+    card = headers.get("card")
+    if card is not None and (card.dtype.kind != "U" or card.shape or card.nbytes > MAX_SETTINGS):
+        raise ValueError("card is not a text, or too long")
 
 
 def write_statistics(path: Path, reference: Reference) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bench.devices import choose_device
 from bench.events import Emit, silent
+from bench.files import user_path
 from bench.metrics.context import MetricContext
 from bench.plan.fingerprint import plugin_digest
 from bench.plan.settings import Settings
@@ -47,4 +48,4 @@ class MetricContexts:
 def metric_context(settings: Settings, registry: Registry, emit: Emit = silent) -> MetricContext:
     """The context of the device and the results folder that the settings name."""
     device = str(choose_device(settings.device))
-    return MetricContexts(registry, settings.out.expanduser(), emit).on(device)
+    return MetricContexts(registry, user_path(settings.out), emit).on(device)

@@ -58,17 +58,13 @@ def dry_run(plan: Plan, store: Store, contexts: MetricContexts, rerun: str) -> D
     entries: list[DryRunEntry] = []
     evaluations, seconds, unknown = 0.0, 0.0, 0
     for run in (*plan.companions, *plan.runs):
-        entry = _entry(run, store, contexts, records)
+        entry, on_disk = _entry(run, store, contexts, records)
         entries.append(entry)
         todo = entry.state in ("to run", "measure") or rerun == "all"
         todo = todo or (entry.state == "failed" and rerun == "failed")
         if not todo or isinstance(run, UnplannedRun):
             continue
-        samples = sum(
-            size
-            for index, size in run.batches()
-            if rerun == "all" or not run.cacheable or not store.batch_path(run.key, index, size).exists()
-        )
+        samples = run.samples - (0 if rerun == "all" else on_disk)
         key = _pace_key(run.identity)
         pace = paces.get(key) or paces.get(key[:4])
         evaluations += (entry.nfe or 0) * samples
@@ -81,21 +77,21 @@ def dry_run(plan: Plan, store: Store, contexts: MetricContexts, rerun: str) -> D
 
 def _entry(
     run: RunSpec | UnplannedRun, store: Store, contexts: MetricContexts, records: Sequence[Record]
-) -> DryRunEntry:
+) -> tuple[DryRunEntry, int]:
+    """The entry of a run, and the number of its samples on disk that it can use."""
     anew = isinstance(run, RunSpec) and not run.cacheable
     record = None if anew else store.read_record(run.fingerprint)
     state: State = "to run" if record is None else record.status
     stale = _stale(run.identity, run.samples, records) if record is None and not anew else ""
     if isinstance(run, UnplannedRun):
-        return DryRunEntry(run, state, None, False, 0, 0, stale)
+        return DryRunEntry(run, state, None, False, 0, 0, stale), 0
     if record is not None and state == "finished" and lacking_metrics(run, record, contexts.on(run.device)):
         state = "measure"
-    on_disk = 0
-    if not anew:
-        on_disk = sum(store.batch_path(run.key, index, size).exists() for index, size in run.batches())
+    marks = bytearray(run.batch_count) if anew else store.stored_batches(run.key, run.batches())
     adaptive = run.planned_nfe is None
     nfe = _recorded_nfe(run.identity, records) if adaptive else run.planned_nfe
-    return DryRunEntry(run, state, nfe, adaptive, on_disk, run.batch_count, stale)
+    entry = DryRunEntry(run, state, nfe, adaptive, marks.count(1), run.batch_count, stale)
+    return entry, run.batches().marked_samples(marks)
 
 
 def _pace_key(identity: Identity) -> PaceKey:

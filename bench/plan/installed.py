@@ -6,10 +6,13 @@ import importlib
 from pathlib import Path
 
 from bench.checkpoints.cards import Card
-from bench.errors import BenchError
+from bench.errors import BenchError, printable
 from bench.plan.settings import card_folders
 from bench.plugins.hookspecs import KINDS
 from bench.plugins.registry import CARDS, Problem, Registry
+
+LONGEST_REASON = 1000
+"""Greatest length of the reason why a card was skipped."""
 
 
 def roles() -> dict[str, type]:
@@ -47,5 +50,6 @@ def load_cards(registry: Registry, folder: Path | None = None) -> None:
             try:
                 registry.add("checkpoints", Card.read(path), CARDS, str(place))
             except BenchError as error:
-                problem = Problem("checkpoints", path.stem, f"{error}; the card was skipped")
+                text = printable(f"{error}", LONGEST_REASON)
+                problem = Problem("checkpoints", path.stem, f"{text}; the card was skipped")
                 registry.problems.append(problem)

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from bench.checkpoints.cards import Card
 from bench.devices import choose_device
 from bench.errors import BenchError, did_you_mean, first_problem
+from bench.files import user_path
 from bench.metrics.features import check_metric
 from bench.metrics.role import Metric
 from bench.params import Plugin
@@ -30,6 +31,14 @@ if TYPE_CHECKING:
 
 from bench.plan.building import Objects, build_metrics, build_plugin, parameters_by_plugin
 from bench.plan.drafting import Draft, PluginErrors
+
+MAX_RUNS = 100_000
+"""Greatest number of runs of a plan."""
+
+
+def _check_count(count: int) -> None:
+    if count > MAX_RUNS:
+        raise BenchError(f"the settings make {count:,} runs, more than {MAX_RUNS:,}: make several plans")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,7 +167,7 @@ class Planner:
             return None
         if settings.data not in self._images:
             self._images[settings.data] = open_images(
-                settings.data, results=settings.out.expanduser(), emit=self.emit
+                settings.data, results=user_path(settings.out), emit=self.emit
             )
         images = self._images[settings.data]
         needed = -(-settings.samples // task.per_image)
@@ -252,6 +261,9 @@ def plan_runs(
 ) -> Plan:
     """The plan of a command without a suite."""
     settings = with_default_solver(settings, contexts.registry)
+    samplers = len(settings.solver) or len(settings.predictor) * len(settings.corrector)
+    groups = len(settings.checkpoint) * max(1, len(settings.sde)) * samplers
+    _check_count(groups * settings.repeats)
     return Plan(tuple(Planner(contexts, objects).runs(settings)), settings, profile)
 
 
@@ -297,7 +309,9 @@ def _placed_runs(
         role: settings.parameters[role] for role in ("metric", "executor") if role in settings.parameters
     }
     placed: list[tuple[Place, RunSpec | UnplannedRun]] = []
-    for place, choice in expand(name, suite, scale):
+    cells = expand(name, suite, scale)
+    _check_count(len(cells) * len(settings.checkpoint) * settings.repeats)
+    for place, choice in cells:
         selections: dict[str, list[object]] = {
             key: [value] for key, value in choice.items() if key in ROLES and key != "task"
         }

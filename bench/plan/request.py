@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bench.checkpoints.resolve import own_sde
 from bench.errors import BenchError
+from bench.files import user_path
 from bench.plan.building import Objects
 from bench.plan.contexts import MetricContexts
 from bench.plan.planning import Plan, plan_runs, plan_suite
@@ -112,7 +113,7 @@ def _check_meaning(values: Mapping[str, object], chosen: Settings) -> None:
 def results_folder(out: Path | None = None) -> Path:
     """The results folder: ``out``, or else that of bench.toml."""
     values = {} if out is None else {"out": out}
-    return settings(values)[0].out.expanduser()
+    return user_path(settings(values)[0].out)
 
 
 def rescaling_note(spec: RunSpec, registry: Registry) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,8 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from bench.diffusion.grid import GridKind
 from bench.diffusion.sampler import Denoise, Order
 from bench.errors import BenchError, did_you_mean, first_problem
-from bench.files import REGISTRY, SHIPPED_TOML, read_file
+from bench.files import REGISTRY, SHIPPED_TOML, read_toml, user_path
 from bench.plan.suites import CellGroup, Suite
+from bench.results.identity import MAX_SAMPLES
 from bench.types import Precision
 
 DEFAULT_TASK = "generate"
@@ -37,7 +37,7 @@ class Settings(BaseModel):
     metric: list[str] = []
     executor: str = "local"
     steps: int = Field(default=1000, ge=1, le=1_000_000)
-    samples: int = Field(default=1024, ge=2, le=10_000_000)
+    samples: int = Field(default=1024, ge=2, le=MAX_SAMPLES)
     batch_size: int = Field(default=64, ge=1, le=1_000_000)
     seed: int = Field(default=0, ge=0, lt=2**63)
     repeats: int = Field(default=1, ge=1, le=10_000)
@@ -77,8 +77,10 @@ class _File(BaseModel):
 def _read(path: Path) -> _File:
     """A bench.toml, checked key by key so that an error names the table it is in."""
     try:
-        raw = tomllib.loads(read_file(path).decode())
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raw = read_toml(path)
+    except OSError as error:
+        raise BenchError(f"{path}: {error.strerror or error}") from error
+    except ValueError as error:
         raise BenchError(f"{path}: {error}") from error
     tables: list[tuple[str, Any, type[BaseModel]]] = [
         ("", raw, _File),
@@ -134,7 +136,7 @@ def card_folders(folder: Path | None = None) -> list[tuple[Path, Path]]:
     folders = []
     for toml in _files(folder):
         for name in _read(toml).cards:
-            path = toml.parent / Path(name).expanduser()
+            path = user_path(toml.parent / user_path(name))
             if not path.is_dir():
                 raise BenchError(f"{toml}: cards: there is no folder {path}")
             folders.append((toml, path))

@@ -15,7 +15,7 @@ from bench.data.datasets import dataset_name
 from bench.data.images import Images
 from bench.errors import BenchError
 from bench.events import Advance, Emit, silent
-from bench.files import read_file
+from bench.files import read_file, user_path
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,7 +46,7 @@ def open_images(name: str, batch: int = 250, results: Path = Path("results"), em
     """
     if name and dataset_name(name) is None:
         place = _run_at(name)
-        path = Path(name).expanduser()
+        path = user_path(name)
         digits = _FINGERPRINT.fullmatch(name) and not path.exists() and (results / "records").is_dir()
         if place is not None or digits:
             return RunImages(name, *(place or _recorded(name, results)), batch)
@@ -77,7 +77,7 @@ def open_run(name: str, results: Path = Path("results")) -> RunImages:
 
 def _run_at(name: str) -> tuple[Store, Record] | None:
     """The run at a path: a results folder of one run, or a record's file; None for other paths."""
-    path = Path(name).expanduser()
+    path = user_path(name)
     if (path / "records").is_dir():
         return _only_record(path)
     if path.exists() and not path.is_dir() and path.suffix == ".json":
@@ -103,22 +103,22 @@ class RunImages(Images):
             raise BenchError(f"run {fingerprint} has no images: its task {task} returns {outputs}")
         self._root = store.root
         self.fingerprint, self._key = fingerprint, record.key
-        self._sizes = [part.size for part in record.batches]
-        self.files = [store.batch_path(self._key, *place) for place in enumerate(self._sizes)]
-        if not all(file.exists() for file in self.files):
+        self._batches = record.sample_batches
+        if 0 in store.stored_batches(self._key, self._batches):
             raise BenchError(
                 f"the samples of run {fingerprint} are not in {store.root}: the command that made them, "
                 "without --prune, makes them again"
             )
-        shape = tuple(self._read(0).shape[1:]) if self._sizes else (3, 0, 0)
+        self.files = [store.batch_path(self._key, *place) for place in self._batches]
+        shape = tuple(self._read(0).shape[1:])
         if len(shape) != 3 or shape[0] != 3:
             sizes = "x".join(map(str, shape)) or "numbers"
             raise BenchError(f"the samples of run {fingerprint} are {sizes}, not RGB images of 3xHxW")
         decoder = "none: floats as they were sampled"
-        super().__init__(name, sum(self._sizes), shape, decoder, batch, note=record.label)
+        super().__init__(name, record.samples, shape, decoder, batch, note=record.label)
 
     def _read(self, index: int) -> Tensor:
-        stored = _reader(self._root).read_batch(self._key, index, self._sizes[index])
+        stored = _reader(self._root).read_batch(self._key, index, self._batches.size(index))
         if stored is None:
             raise BenchError(f"{self.files[index]} is damaged: the command that made the run makes it again")
         if "images" not in stored[0]:
@@ -126,10 +126,10 @@ class RunImages(Images):
         return stored[0]["images"]
 
     def sizes(self) -> list[int]:
-        return list(self._sizes)
+        return [size for _, size in self._batches]
 
     def __iter__(self) -> Iterator[Tensor]:
-        return (self._read(index) for index in range(len(self._sizes)))
+        return (self._read(index) for index, _ in self._batches)
 
     def compute_hash(self, emit: Emit) -> str:
         whole, done = hashlib.sha256(), 0
@@ -148,10 +148,11 @@ def _reader(results: Path) -> Store:
 
 def _record_file(path: Path) -> tuple[Store, Record]:
     """The record in a file, and the store that it belongs to."""
+    from bench.results.identity import MAX_STORED
     from bench.results.record import Record
 
     try:
-        record = Record.from_json(read_file(path))
+        record = Record.from_json(read_file(path, MAX_STORED))
     except (OSError, ValueError) as error:
         raise BenchError(f"{path} is not a record of bench run, or can't be read: {error}") from error
     return _reader(path.resolve().parent.parent), record

@@ -17,13 +17,15 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
+import re
 import string
 from collections.abc import Mapping
-from typing import Any, Literal, TypedDict, cast
+from typing import Annotated, Any, Literal, TypedDict, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from bench.errors import BenchError, did_you_mean
+from bench.errors import BenchError, did_you_mean, printable
 from bench.files import is_safe_name
 from bench.results.identity import SafeName
 
@@ -33,6 +35,12 @@ _TAKEN = ("samples", "records", "logs", "images", "suites")
 Layout = Literal["grid", "curve", "list"]
 LONGEST = 64
 """Greatest length of a suite's name."""
+LONGEST_PLACE = 200
+"""Greatest length of a row's or column's name."""
+MAX_CELLS = 10_000
+"""Greatest number of cells of a suite."""
+_FORMAT = re.compile(r"[<>^]?[ +-]?,?[0-9]{0,2}(\.[0-9]{1,2})?[defgFEG%]?")
+"""What may follow the colon of a ``{name:format}``."""
 ROLES = ("task", "sde", "predictor", "corrector", "solver")
 STEPPED = ("steps", "label_scales")
 """What --steps-scale multiplies."""
@@ -42,7 +50,7 @@ class CellGroup(BaseModel):
     """Cells of a suite: settings of the sampler, each one value or a list that multiplies out.
 
     ``row`` and ``column`` are a cell's place in the table. ``{name}`` in them stands for a setting or a
-    plugin parameter, such as ``{predictor}``, ``{steps}`` or ``{snr}``.
+    plugin parameter, such as ``{predictor}``, ``{steps}`` or ``{snr}``; ``{snr:g}`` formats a number.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -59,8 +67,8 @@ class CellGroup(BaseModel):
     denoise: str | list[str] | None = None
     label_scales: int | list[int] | None = None
     parameters: dict[str, dict[str, Any]] = {}
-    row: str = "{sampler}"
-    column: str = ""
+    row: Annotated[str, Field(max_length=LONGEST_PLACE)] = "{sampler}"
+    column: Annotated[str, Field(max_length=LONGEST_PLACE)] = ""
 
 
 class CellSettings(TypedDict, total=False):
@@ -164,6 +172,9 @@ def expand(name: str, suite: Suite, scale: float = 1.0) -> list[tuple[Place, Cel
         ]
         if not all(axes):
             raise BenchError(f"suite {name}: a list of its cells is empty")
+        count = len(cells) + math.prod(map(len, axes))
+        if count > MAX_CELLS:
+            raise BenchError(f"suite {name}: its lists make {count:.3g} cells, more than {MAX_CELLS}")
         for choice in itertools.product(*axes):
             settings: dict[str, Any] = {}
             words: dict[str, Any] = {}
@@ -196,15 +207,22 @@ def _place(name: str, suite: Suite, group: CellGroup, words: Mapping[str, Any]) 
     texts = []
     for template in (group.row, group.column):
         try:
-            for _, field, _, _ in string.Formatter().parse(template):
+            for _, field, spec, conversion in string.Formatter().parse(template):
                 if field is not None and field not in known:
                     raise BenchError(
                         f"suite {name!r}: {template!r} names {field!r}, which its cells do not set"
                         f"{did_you_mean(field, known)}"
                     )
-            texts.append(" ".join(template.format(**known).split()))
-        except ValueError as error:
+                if conversion or not _FORMAT.fullmatch(spec or ""):
+                    raise ValueError("{name} or {name:g} is meant, or another short format of a number")
+            text = " ".join(template.format(**known).split())
+        except (ValueError, TypeError, OverflowError) as error:
             raise BenchError(f"suite {name!r}: {template!r} can't be filled in: {error}") from error
+        if len(text) > LONGEST_PLACE:
+            raise BenchError(
+                f"suite {name!r}: {template!r} makes {printable(repr(text), 80)}, longer than {LONGEST_PLACE}"
+            )
+        texts.append(text)
     x = words.get(suite.x) if suite.x is not None else None
     return Place(words["sde"], texts[0], texts[1], float(x) if isinstance(x, int | float) else None)
 

@@ -73,13 +73,13 @@ class Results:
 
         record = self._record(run)
         batches = []
-        for index, batch in enumerate(record.batches):
-            stored = self.store.read_batch(record.key, index, batch.size)
+        if record.status == "failed":
+            raise BenchError(f"run {record.fingerprint} failed: {record.reason}")
+        for index, size in record.sample_batches:
+            stored = self.store.read_batch(record.key, index, size)
             if stored is None or "images" not in stored[0]:
                 raise BenchError(f"the images of run {record.fingerprint} are not in {self.store.root}")
             batches.append(stored[0]["images"])
-        if not batches:
-            raise BenchError(f"run {record.fingerprint} failed: {record.reason}")
         return torch.cat(batches)
 
     def _record(self, run: int | str | Record) -> Record:

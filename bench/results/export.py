@@ -23,7 +23,7 @@ from bench.data.images import Images
 from bench.data.pixels import Bytes, to_uint8
 from bench.errors import BenchError
 from bench.events import Advance, Emit, silent
-from bench.files import inside, locking, remove_folder, replace_folder, restore_folder, writing
+from bench.files import inside, locking, remove_folder, replace_folder, restore_folder, user_path, writing
 from bench.metrics.features import Rounding
 
 WORKERS = min(8, os.cpu_count() or 1)
@@ -112,7 +112,7 @@ def export_images(
 def _place(target: str | Path) -> Path:
     """The absolute path of a target; `BenchError` where no export can be."""
     try:
-        place = Path(target).expanduser().resolve()
+        place = user_path(target).resolve()
         here = Path.cwd()
     except (OSError, RuntimeError, ValueError) as error:
         raise BenchError(f"{target} can't be resolved: {error}") from error

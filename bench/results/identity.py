@@ -9,10 +9,13 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from bench.errors import printable
-from bench.files import safe_name
+from bench.files import parse_json, safe_name
 from bench.types import JSONObject
 
 Positive = Annotated[int, Field(ge=1)]
+MAX_SAMPLES = 10_000_000
+"""Greatest number of samples of a run."""
+Samples = Annotated[int, Field(ge=1, le=MAX_SAMPLES)]
 Natural = Annotated[int, Field(ge=0)]
 Amount = Annotated[float, Field(ge=0, le=1e18)]
 """Seconds, network calls or a rate."""
@@ -26,6 +29,10 @@ class Strict(BaseModel):
     """Base of all stored data: immutable, without unknown keys, type conversions, NaN or infinity."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+MAX_STORED = 16_000_000
+"""Greatest size of a stored file, in bytes; a record of 100,000 batches has less."""
 
 
 class Stored(Strict):
@@ -44,9 +51,9 @@ class Stored(Strict):
     def from_json(cls, content: bytes) -> Self:
         """Parse a file's content; `ValueError` of one line where it is damaged or of another version."""
         try:
-            plain = json.loads(content, parse_int=_bounded_int)
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"not JSON: {printable(str(error))}") from error
+            plain = parse_json(content)
+        except ValueError as error:
+            raise ValueError(f"not JSON: {error}") from error
         version = plain.get("schema_version") if isinstance(plain, dict) else None
         expected = cls.model_fields["schema_version"].default
         if isinstance(version, bool) or version != expected:
@@ -75,16 +82,6 @@ def with_checksum(plain: JSONObject) -> bytes:
     rest = {key: value for key, value in plain.items() if key != "checksum"}
     whole = rest | {"checksum": _checksum(rest)}
     return (json.dumps(whole, indent=1, allow_nan=False) + "\n").encode()
-
-
-MAX_DIGITS = 40
-"""Greatest number of digits of an integer in a stored file."""
-
-
-def _bounded_int(digits: str) -> int:
-    if len(digits) > MAX_DIGITS:
-        raise ValueError(f"an integer of {len(digits)} digits")
-    return int(digits)
 
 
 def _checksum(plain: JSONObject) -> str:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from bench.errors import BenchError
-from bench.files import check_regular
+from bench.errors import BenchError, one_line, printable
+from bench.files import MAX_SETTINGS, read_file
 from bench.params import slug
-from bench.results.identity import Natural, Positive, SafeName, Stored, Strict
+from bench.results.identity import Natural, Positive, SafeName, Samples, Stored, Strict
 from bench.results.run_spec import IdentifiedRun, RunSpec, UnplannedRun
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class SuitePlan(Stored):
     layout: Literal["grid", "curve", "list"] = "list"
     x: SafeName | None = None
     checkpoint: SafeName
-    samples: Positive
+    samples: Samples
     batch_size: Positive
     steps_scale: float = 1.0
     precision: str
@@ -168,15 +169,14 @@ def _planned_run(place: Place, spec: IdentifiedRun) -> PlannedRun:
 def read_published(path: Path) -> list[PublishedFigure]:
     """Published figures of a CSV with the columns of `PUBLISHED`; ``std`` may be empty."""
     try:
-        check_regular(path)
-        with path.open(newline="") as handle:
-            rows = list(csv.DictReader(handle))
+        text = read_file(path, MAX_SETTINGS).decode()
+        rows = list(csv.DictReader(io.StringIO(text, newline="")))
         for row in rows:
             if set(row) != set(PUBLISHED):
                 raise BenchError(f"{path}: its columns must be {', '.join(PUBLISHED)}")
         return [_published_figure(row) for row in rows]
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise BenchError(f"{path}: {error}") from error
+    except (OSError, ValueError, TypeError, csv.Error) as error:
+        raise BenchError(f"{path}: {printable(one_line(error))}") from error
 
 
 def _published_figure(row: dict[str, str]) -> PublishedFigure:

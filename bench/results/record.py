@@ -6,7 +6,18 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue
 
-from bench.results.identity import Amount, Identity, Natural, Positive, SafeName, Stored, Strict, Value
+from bench.results.batches import Batches
+from bench.results.identity import (
+    Amount,
+    Identity,
+    Natural,
+    Positive,
+    SafeName,
+    Samples,
+    Stored,
+    Strict,
+    Value,
+)
 
 
 class MetricRecord(Strict):
@@ -72,6 +83,10 @@ class BatchFacts(Strict):
     warm_seconds: float
 
 
+MOST_BATCHES = 100_000
+"""Greatest number of batches whose cost a record has one by one."""
+
+
 class BatchRecord(Strict):
     """Size and cost of one batch: network calls per sample, seconds in all and in the network."""
 
@@ -114,7 +129,7 @@ class Record(Stored):
         metrics: Values by the metric's label.
         exact: Values that theory gives, by the metric's label.
         cost: Network calls per sample and seconds of the whole run; None for a failed run.
-        batches: Size and cost of each batch, in order.
+        batches: Size and cost of each batch, in order; empty where there are more than `MOST_BATCHES`.
         preview: Path of a picture of the samples; empty for none.
         reason: Why the run failed, in one line; empty for a finished run.
         log: Path of a failed run's traceback; empty for a finished run.
@@ -126,7 +141,7 @@ class Record(Stored):
     title: str
     status: Literal["finished", "failed"]
     created: str
-    samples: Positive
+    samples: Samples
     outputs: tuple[str, ...]
     planned_nfe: Natural | None = None
     identity: Identity
@@ -143,6 +158,11 @@ class Record(Stored):
     def seed(self) -> int:
         """Seed of the run."""
         return self.identity.seed
+
+    @property
+    def sample_batches(self) -> Batches:
+        """The batches of the samples."""
+        return Batches(self.samples, self.identity.batch_size)
 
     @property
     def cell(self) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from bench.checkpoints.cards import Card
 from bench.diffusion.sampler import Sampler
 from bench.metrics.role import Metric
+from bench.results.batches import Batches
 from bench.results.identity import Identity, digest
 from bench.tasks.role import Task
 from bench.types import Precision
@@ -148,10 +149,18 @@ class RunSpec(IdentifiedRun):
         """
         return {one.name: one.spec.key for one in self.companions if one.metric == metric}
 
+    def batches(self) -> Batches:
+        """All batches.
+
+        Returns:
+            Pairs of index and number of samples, as a range.
+        """
+        return Batches(self.samples, self.batch_size)
+
     @property
     def batch_count(self) -> int:
         """Number of batches."""
-        return -(-self.samples // self.batch_size)
+        return len(self.batches())
 
     def batch_samples(self, index: int) -> int:
         """Number of samples in a batch.
@@ -162,15 +171,7 @@ class RunSpec(IdentifiedRun):
         Returns:
             ``batch_size``, or fewer in the last batch.
         """
-        return min(self.batch_size, self.samples - index * self.batch_size)
-
-    def batches(self) -> Iterator[tuple[int, int]]:
-        """All batches.
-
-        Returns:
-            Pairs of index and number of samples.
-        """
-        return ((index, self.batch_samples(index)) for index in range(self.batch_count))
+        return self.batches().size(index)
 
 
 def companion_runs(runs: Sequence[RunSpec | UnplannedRun]) -> list[RunSpec]:

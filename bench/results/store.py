@@ -11,12 +11,13 @@ OUT/runs.csv                           one row per record and metric, written an
 from __future__ import annotations
 
 import csv
-import glob
 import io
 import json
+import os
+import re
 import tempfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,6 +34,8 @@ from bench.files import (
     replace_file,
     writing,
 )
+from bench.results.batches import Batches
+from bench.results.identity import MAX_STORED
 from bench.results.manifest import SuitePlan
 from bench.results.record import BatchFacts, MetricRecord, Record
 
@@ -49,6 +52,13 @@ COLUMNS = (
     "device", "precision", "compile", "torch", "created", "commit", "dirty", "reason",
 )
 # fmt: on
+
+
+_BATCH_NAME = re.compile(r"([0-9]{5,12})-[0-9]{1,12}\.safetensors")
+
+
+def _batch_name(index: int, size: int) -> str:
+    return f"{index:05d}-{size}.safetensors"
 
 
 _LOCK_REMEDY = "choose a folder on a local disk by --out"
@@ -138,7 +148,7 @@ class Store:
 
     def batch_path(self, key: str, index: int, size: int) -> Path:
         """File of one batch of samples."""
-        return inside(self.root / "samples", key, f"{index:05d}-{size}.safetensors")
+        return inside(self.root / "samples", key, _batch_name(index, size))
 
     def write_batch(
         self, key: str, index: int, size: int, outputs: Mapping[str, Tensor], facts: BatchFacts
@@ -190,10 +200,44 @@ class Store:
             path.unlink(missing_ok=True)
         return None
 
-    def prune(self, key: str, batches: Iterable[tuple[int, int]]) -> None:
-        """Remove the samples of those batches, each an index and a size."""
-        for index, size in batches:
-            self.batch_path(key, index, size).unlink(missing_ok=True)
+    def stored_batches(self, key: str, batches: Batches) -> bytearray:
+        """Which batches have a file, by one listing of their folder; whether it is whole is not checked.
+
+        Args:
+            key: Name of the folder.
+            batches: The batches.
+
+        Returns:
+            1 for each batch that has a file and 0 for the others, a byte for each.
+        """
+        marks = bytearray(len(batches))
+        for index, _ in self._batch_files(key, batches):
+            marks[index] = 1
+        return marks
+
+    def _batch_files(self, key: str, batches: Batches) -> Iterator[tuple[int, Path]]:
+        """Index and path of each file of these batches."""
+        folder = inside(self.root / "samples", key)
+        try:
+            entries = os.scandir(folder)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            self._report(f"{folder} can't be read: {error.strerror}")
+            return
+        with entries:
+            for entry in entries:
+                match = _BATCH_NAME.fullmatch(entry.name)
+                if match is None:
+                    continue
+                index = int(match[1])
+                if index < len(batches) and entry.name == _batch_name(index, batches.size(index)):
+                    yield index, folder / entry.name
+
+    def prune(self, key: str, batches: Batches) -> None:
+        """Remove the samples of those batches."""
+        for _, path in self._batch_files(key, batches):
+            path.unlink(missing_ok=True)
         with suppress(OSError):  # it holds batches of other sample counts, or another process removed it
             inside(self.root / "samples", key).rmdir()
 
@@ -214,7 +258,7 @@ class Store:
             return None
         path = self.record_path(fingerprint)
         try:
-            record = Record.from_json(read_file(path))
+            record = Record.from_json(read_file(path, MAX_STORED))
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -288,7 +332,7 @@ class Store:
 
     def _read_suite(self, path: Path) -> SuitePlan | None:
         try:
-            plan = SuitePlan.from_json(read_file(path))
+            plan = SuitePlan.from_json(read_file(path, MAX_STORED))
             if (plan.suite, plan.name) == (path.parent.name, path.stem):
                 return plan
             self._report(f"{path} is damaged (its name is another: {plan.suite}/{plan.name}): skipped")
@@ -365,11 +409,8 @@ def _checksum(tensors: Mapping[str, Tensor], facts: str) -> str:
 
 
 def _replace_locked(path: Path, content: bytes) -> None:
-    """`replace_file` under a lock. No other process writes this file, so leftovers of kills are removed."""
-    with writing(path):
-        for leftover in path.parent.glob(f".{glob.escape(path.name)}.*"):
-            leftover.unlink(missing_ok=True)
-    replace_file(path, content)
+    """`replace_file` under a lock. No other process writes this file, so a kill's leftover is overwritten."""
+    replace_file(path, content, locked=True)
 
 
 def _acquire_now(lock: BaseFileLock) -> bool:

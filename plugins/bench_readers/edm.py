@@ -6,13 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import BenchError, Card, Reader
+from bench import BenchError, Card, Reader, printable
 
 if TYPE_CHECKING:
     from torch import nn
 
     from bench import SDE, ResidualBlock, UNet
     from bench_readers.layout import View
+
+MOST_CHANNELS, MOST_BLOCKS = 512, 8
+"""Bounds of the architecture ``tiny``, whose size a card alone decides."""
 
 BLOCK = {
     "norm0": "norm0",
@@ -82,9 +85,16 @@ def build(card: Card) -> nn.Module:
         return UNet(UNetConfig.read(values))
     if architecture != "tiny":
         raise BenchError(f"its card's [network] has architecture {architecture!r}, not 'unet' or 'tiny'")
+    for key, value in values.items():
+        most = MOST_BLOCKS if key == "blocks" else MOST_CHANNELS
+        if type(value) is not int or not 1 <= value <= most:
+            raise BenchError(
+                f"its card's [network] has {printable(key, 40)} {printable(repr(value), 40)}: "
+                f"an integer from 1 to {most} is meant"
+            )
     try:
         return TinyUNet(**values)
-    except TypeError as error:
+    except (TypeError, ValueError, ZeroDivisionError) as error:
         raise BenchError(f"its card's [network] does not fit: {error}") from error
 
 

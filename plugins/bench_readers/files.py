@@ -11,6 +11,9 @@ from bench import BenchError, is_web_page, printable
 if TYPE_CHECKING:
     from torch import Tensor
 
+MOST_PICKLE = 8_000_000
+"""Greatest size of the pickle in a file of `torch.save`; those of published networks have some 100 kB."""
+
 PAGE = "is a web page, not the file: fetch it in a browser"
 
 
@@ -26,6 +29,7 @@ def torch_file(path: Path) -> Any:
     if is_web_page(path):
         raise BenchError(f"{path.name} {PAGE}")
     try:
+        _check_archive(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about pickle protocols: unreadable files are refused below
             return torch.load(
@@ -43,6 +47,24 @@ def torch_file(path: Path) -> Any:
         ) from error
     except Exception as error:  # a damaged pickle can raise anything
         raise BenchError(damaged) from error
+
+
+def _check_archive(path: Path) -> None:
+    """`ValueError` for a zip archive that is not as `torch.save` writes it: stored whole, its pickle small.
+
+    A compressed pickle could inflate to a thousand times its size, and its instructions to more.
+    """
+    import zipfile
+
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            whole = member.compress_type == zipfile.ZIP_STORED and member.file_size == member.compress_size
+            if not whole:
+                raise ValueError(f"{member.filename} is compressed")
+            if member.filename.endswith("data.pkl") and member.file_size > MOST_PICKLE:
+                raise ValueError(f"{member.filename} has {member.file_size} bytes")
 
 
 def safetensors_file(path: Path) -> dict[str, Tensor]:

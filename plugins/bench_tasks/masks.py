@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench import BenchError, did_you_mean
+from bench import BenchError, did_you_mean, printable, user_path
 
 Mask = NDArray[np.bool_]
 EXAMPLES = ("left", "box", "random:0.5")
 SUFFIXES = (".png", ".npy")
+MOST_PIXELS = 2**24
 
 
 def known_pixels(mask: str, height: int, width: int) -> Mask:
@@ -54,7 +55,7 @@ def mask_label(mask: str) -> str:
 
 def _file(mask: str) -> Path | None:
     """The path of a mask that is a file; None for a mask that has a name."""
-    path = Path(mask).expanduser()
+    path = user_path(mask)
     return path if path.suffix.lower() in SUFFIXES else None
 
 
@@ -116,6 +117,8 @@ def _png(path: Path, content: bytes) -> NDArray[Any]:
         with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
             if image.mode not in ("1", "L", "RGB"):
                 raise BenchError(f"the mask {path} is {image.mode}: save it in black and white")
+            if image.width * image.height > MOST_PIXELS:
+                raise BenchError(f"the mask {path} is of more than {MOST_PIXELS} pixels")
             pixels = np.array(image)
     except BenchError:
         raise
@@ -131,8 +134,8 @@ def _npy(path: Path, content: bytes) -> NDArray[Any]:
 
     try:
         values = np.load(io.BytesIO(content), allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise BenchError(f"the mask {path} is no .npy, or damaged: {error}") from error
+    except Exception as error:  # the parser of a damaged header raises errors of many types
+        raise BenchError(f"the mask {path} is no .npy, or damaged: {printable(f'{error}')}") from error
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "biuf":
         raise BenchError(f"the mask {path} must be an array of numbers or truth values")
     return values

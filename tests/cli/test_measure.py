@@ -21,7 +21,6 @@ from bench import (
     hookimpl,
     param,
 )
-from bench.engine.remeasuring import record_batches
 from bench.results.store import Store
 from tests.support import made_up
 from tests.support.plans import quick_spec
@@ -325,7 +324,7 @@ def test_a_manifest_cut_in_half_is_reported(bench: Bench) -> None:
 def test_batches_of_a_record_are_those_of_its_run(samples: int) -> None:
     spec = quick_spec(samples=samples)
     record = made_up.record(samples=samples, identity=spec.identity)
-    assert list(record_batches(record)) == list(spec.batches())
+    assert list(record.sample_batches) == list(spec.batches())
 
 
 @pytest.mark.parametrize(

@@ -148,7 +148,7 @@ def test_an_unreadable_record(call: Call, monkeypatch: pytest.MonkeyPatch) -> No
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(file))
 
     with monkeypatch.context() as patched:
-        patched.setattr("bench.results.store.read_file", lambda file: denied(file))
+        patched.setattr("bench.results.store.read_file", lambda *arguments: denied(arguments[0]))
         (line,) = _lines(call(*RUN, "--dry-run"), str(path))
     assert line.endswith("can't be read: Permission denied")
 

@@ -186,12 +186,12 @@ def test_mistakes_are_one_line(bench: Bench, arguments: tuple[str, ...], message
         (None, "there is no x.npz: bench stats build makes statistics"),
         (b"nothing", "x.npz is not a statistics file, or damaged"),
         ({"arr_0": np.zeros((2, 3))}, "x.npz holds no statistics (mu and sigma)"),
-        (b"nothing", "damaged: it is no .npz"),
+        (b"nothing", "damaged: File is not a zip file"),
         ({"mu": np.zeros(3), "sigma": np.eye(2)}, "don't go together"),
         ({"mu": np.full(2, np.inf), "sigma": np.eye(2)}, "has values that are not finite"),
         ({"mu": np.zeros(2), "sigma": np.eye(2), "card": np.array("[1]")}, "x.npz"),
         ({"mu": np.zeros(2), "sigma": np.eye(2), "card": np.array("{")}, "x.npz"),
-        ({"mu": np.array([None, None]), "sigma": np.eye(2)}, "Object arrays cannot be loaded"),
+        ({"mu": np.array([None, None]), "sigma": np.eye(2)}, "mu is of type object, not of numbers"),
     ],
 )
 def test_files_that_can_not_be_shown(bench: Bench, content: Any, message: str) -> None:

@@ -46,9 +46,9 @@ def test_few_images_are_decoded_ahead(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(pictures, "AHEAD", 4)
     images, original, done = open_images(str(path), batch=20), pictures.decoded, []
 
-    def decoded(file: Path, content: bytes) -> Bytes:
+    def decoded(file: Path, content: bytes, first: str, size: tuple[int, int]) -> Bytes:
         done.append(file)
-        return original(file, content)
+        return original(file, content, first, size)
 
     monkeypatch.setattr(pictures, "decoded", decoded)
     taken = 0
@@ -147,3 +147,65 @@ def test_jpeg_is_decoded_as_pillow_does_and_the_library_is_named(tmp_path: Path)
     assert np.array_equal(back(images), np.stack(expected))
     assert "Pillow" in images.decoder
     assert "libjpeg" in images.decoder
+
+
+def bomb(width: int, height: int) -> bytes:
+    """A PNG that declares a size and has no pixels."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    body = chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [
+        ((6000, 6000), "is 6000x6000: images of more than 16777216 pixels are not read"),
+        ((12_000, 8000), "is 12000x8000: images of more than 16777216 pixels are not read"),
+        ((2**20, 2**20), "is not an image, or damaged: Image size"),
+    ],
+)
+def test_large_images_are_refused_by_their_headers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int], message: str
+) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("pixels are decoded")
+
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", never)
+    for number in range(2):
+        (tmp_path / f"{number}.png").write_bytes(bomb(*size))
+    assert message in error_of(tmp_path)
+    # one that is unlike the first is refused before it is decoded
+    monkeypatch.undo()
+    Image.fromarray(pixels(1)[0]).save(tmp_path / "0.png")
+    (tmp_path / "1.png").write_bytes(bomb(4000, 4000))
+    assert "1.png is 4000x4000, but 0.png 8x8" in error_of(tmp_path)
+
+
+def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "0.png").open("wb") as file:
+        file.truncate(pictures.MAX_FILE + 1)
+    assert "0.png can't be read: it is too large" in error_of(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("size", "part", "ahead"), [(0, 25, 4), (3 * 256 * 256, 25, 4), (2**25, 1, 4), (2**30, 1, 1)]
+)
+def test_large_images_are_decoded_few_at_a_time(
+    monkeypatch: pytest.MonkeyPatch, size: int, part: int, ahead: int
+) -> None:
+    monkeypatch.setattr(pictures, "AHEAD", 4)
+    done: list[Path] = []
+
+    def work(file: Path) -> Path:
+        done.append(file)
+        return file
+
+    files = [Path(f"{number}") for number in range(300)]
+    results = pictures._in_order(work, files, size)
+    next(results)
+    assert len(done) <= part * ahead
+    assert [files[0], *results] == files

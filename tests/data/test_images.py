@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from bench.data.images import Images
+from bench import BenchError
+from bench.data.images import Images, fitting_batch
 from bench.data.sources import open_images
 from bench.events import Advance, Emit, Event
 from tests.support.images import back, folder, pixels
@@ -93,3 +94,14 @@ def test_a_hash_is_computed_once_while_the_files_stay_the_same(
     folder(tmp_path / "them", pixels(4)[::-1])
     assert source.sha256() != first
     assert len(calls) == 2
+
+
+def test_large_images_make_small_batches(tmp_path: Path) -> None:
+    assert fitting_batch(250, 32, 32) == fitting_batch(250, 256, 256) == 250
+    assert fitting_batch(250, 1024, 1024) == 21
+    assert fitting_batch(250, 4096, 4096) == 1
+    np.savez_compressed(tmp_path / "x.npz", np.zeros((30, 1024, 1024, 3), np.uint8))
+    assert open_images(str(tmp_path / "x.npz")).sizes() == [21, 9]
+    np.savez_compressed(tmp_path / "y.npz", np.zeros((2, 1, 2**24 + 1, 3), np.uint8))
+    with pytest.raises(BenchError, match="arr_0 is 16777217x1: images of more than 16777216 pixels are not"):
+        open_images(str(tmp_path / "y.npz"))

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from bench import BenchError, Metric, MetricContext, MetricResult, MetricState, Tensor, param
-from bench.engine.remeasuring import count_outcomes, measure_records, record_batches
+from bench.engine.remeasuring import count_outcomes, measure_records
 from bench.errors import StoreError
 from bench.events import Event, MetricsDone, RunMeasuring
 from bench.results.record import BatchFacts, Record
@@ -82,14 +82,8 @@ def store(tmp_path: Path) -> Store:
 def put_run(store: Store, record: Record) -> None:
     """Put a record with its samples into a store."""
     made_up.put(store, record)
-    for index, size in record_batches(record):
+    for index, size in record.sample_batches:
         store.write_batch(record.key, index, size, {"images": torch.full((size, 1), 1.0 + 2 * index)}, FACTS)
-
-
-def test_batches_of_a_record_follow_from_its_samples_and_batch_size() -> None:
-    assert list(record_batches(made_up.record())) == [(0, 50), (1, 50)]
-    assert list(record_batches(made_up.record(samples=120))) == [(0, 50), (1, 50), (2, 20)]
-    assert list(record_batches(made_up.record(samples=20))) == [(0, 20)]
 
 
 def test_a_metric_is_added_and_then_there(store: Store) -> None:

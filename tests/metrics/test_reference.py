@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -114,3 +116,38 @@ def test_a_reservoir_that_is_not_full_has_all_rows_in_order() -> None:
     reservoir = Reservoir(10)
     reservoir.add(np.arange(6.0).reshape(3, 2))
     assert np.array_equal(reservoir.rows(), np.arange(6.0).reshape(3, 2))
+
+
+BOMB = 60_000_000
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"mu": np.zeros(BOMB)}, "mu has the shape (60000000,), larger than (4096,)"),
+        ({"sigma": np.zeros((3000, 20_000), np.uint8)}, "sigma has the shape (3000, 20000), larger"),
+        (
+            {"features": np.zeros((BOMB // 64, 64), np.uint8)},
+            "features has the shape (937500, 64), larger than",
+        ),
+        ({"mu": np.zeros((8, 8))}, "mu has the shape (8, 8), not of 1 dimensions"),
+        ({"mu": np.zeros(64, np.complex64)}, "mu is of type complex64, not of numbers"),
+        ({"card": np.zeros(BOMB // 4, "<U1")}, "card is not a text, or too long"),
+        ({"card": np.array(b"{}")}, "card is not a text, or too long"),
+        ({"card": np.array("[" * 50_000)}, "it is nested too deep"),
+        ({"card": np.array('{"n": ' + "9" * 5000 + "}")}, "an integer of 5000 digits"),
+    ],
+)
+def test_statistics_are_refused_by_their_headers(tmp_path: Path, arrays: Any, message: str) -> None:
+    """60 MB of zeros compress to 60 kB; nothing of the size that they declare is allocated."""
+    path = tmp_path / "x.npz"
+    np.savez_compressed(path, **{"mu": np.zeros(D), "sigma": np.eye(D)} | arrays)
+    assert path.stat().st_size < 500_000
+    tracemalloc.start()
+    with pytest.raises(BenchError) as caught:
+        read_any_statistics(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert peak < 5_000_000

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from bench import (
     SDE,
+    BenchError,
     Noise,
     Prediction,
     Solver,
@@ -124,3 +127,14 @@ def test_the_companions_of_a_plan_are_named_once() -> None:
         {"tol": 1e-5},
         {"tol": 1e-4},
     ]
+
+
+def test_the_number_of_runs_is_bounded() -> None:
+    many = Settings.model_validate(QUICK | {"repeats": 10_000, "predictor": [f"p{i}" for i in range(11)]})
+    with pytest.raises(BenchError, match="the settings make 110,000 runs, more than 100,000"):
+        plan_runs(many, "quick", contexts())
+    suite = Suite(
+        cells=[CellGroup(sde="vp", predictor="ancestral", steps=list(range(30, 41)), row="{steps}")]
+    )
+    with pytest.raises(BenchError, match="the settings make 110,000 runs, more than 100,000"):
+        plan_suite(Settings.model_validate(QUICK | {"repeats": 10_000}), "quick", "s", suite, contexts())

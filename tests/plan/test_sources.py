@@ -50,12 +50,8 @@ def test_runs_that_are_refused(tmp_path: Path) -> None:
     )
     path = store.record_path("0123456789abcdef")
     record = json.loads(path.read_text())
-    for changes, line in (
-        ({"status": "failed"}, "run 0123456789abcdef is not finished"),
-        ({"batches": []}, "holds no image"),
-    ):
-        path.write_bytes(with_checksum(record | changes))
-        assert line in error_of(path)
+    path.write_bytes(with_checksum(record | {"status": "failed"}))
+    assert "run 0123456789abcdef is not finished" in error_of(path)
     path.write_text(json.dumps(record | {"schema_version": 1}))
     assert "of another version of bench (schema 1, not 2)" in error_of(path)
     path.write_text("{")

@@ -11,16 +11,15 @@ from bench import BenchError
 from bench.reporting.results_view import Results
 from bench.results.record import BatchFacts, BatchRecord
 from bench.results.store import Store
-from tests.support.made_up import METRIC, failed_record, record
+from tests.support.made_up import METRIC, failed_record, identity, record
 
 
 @pytest.fixture
 def results(tmp_path: Path) -> Results:
     """A finished run of two batches of images, and a failed one."""
     store = Store(tmp_path)
-    finished = record(
-        0, batches=tuple(BatchRecord(size=2, nfe=10, seconds=1.0, network_seconds=0.5) for _ in range(2))
-    )
+    batches = tuple(BatchRecord(size=2, nfe=10, seconds=1.0, network_seconds=0.5) for _ in range(2))
+    finished = record(0, samples=4, batches=batches, identity=identity(batch_size=2))
     facts = BatchFacts(nfe=10, seconds=1.0, network_seconds=0.5, warm_seconds=0.0)
     for index in range(2):
         images = torch.full((2, 3, 4, 4), float(index))

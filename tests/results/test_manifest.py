@@ -90,10 +90,16 @@ def test_published_figures_need_their_columns(tmp_path: Path) -> None:
     for text, message in (
         ("a,b\n1,2\n", "columns must be sde"),
         (header + "v,r,c,fid,x,,s\n", "could not convert"),
+        (header + "v,r,c,fid,1,,s,more\n", "columns must be sde"),
+        (header + "v,r,c,fid\n", "."),
+        (header + "v,r,c,fid,nan,,s\n", "finite number"),
+        (header + "x" * 200_000 + ",r,c,fid,1,,s\n", "field larger than field limit"),
+        (header + "x" * 1_000_001, "it is too large"),
     ):
         path.write_text(text)
-        with pytest.raises(BenchError, match=message):
+        with pytest.raises(BenchError, match=message) as caught:
             read_published(path)
+        assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("key", ["suite", "name", "x", "checkpoint", "metrics", "fingerprint"])

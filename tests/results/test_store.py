@@ -235,7 +235,7 @@ def test_leftovers_of_killed_writes_are_removed(bench_: Bench) -> None:
     finals = [path for path in files if path.suffix != ".lock"]
     assert {path.parts[0] for path in finals} == {"runs.csv", "samples", "records", "images", "suites"}
     for path in finals:
-        leftover = Path("results", path).with_name(f".{path.name}.0123abcd")
+        leftover = Path("results", path).with_name(f".{path.name}.part")
         leftover.parent.mkdir(parents=True, exist_ok=True)
         leftover.write_text("half")
     assert len(unfinished(Path("results"))) == len(finals)

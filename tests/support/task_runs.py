@@ -59,6 +59,8 @@ def refused_task(
     np.save("none.npy", np.zeros((32, 32), dtype=bool))
     np.save("all.npy", np.ones((32, 32), dtype=bool))
     Image.new("L", (32, 30), 255).save("flat.png")
+    header = b"{'descr': '|u1', 'fortran_order': False, 'shape': (1000000000000, 32)}\n"
+    Path("huge.npy").write_bytes(b"\x93NUMPY\1\0" + len(header).to_bytes(2, "little") + header)
     Path("broken.png").write_bytes(b"no picture")
     np.savez("wide.npz", images=np.zeros((16, 32, 40, 3), np.uint8))
     np.savez("few.npz", images=np.zeros((3, 32, 32, 3), np.uint8))

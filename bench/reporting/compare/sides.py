@@ -11,9 +11,10 @@ from typing import Literal
 
 from bench.errors import BenchError, did_you_mean
 from bench.events import Event, Notice
-from bench.files import check_regular, inside, is_safe_name, read_file
+from bench.files import check_regular, inside, is_safe_name, read_file, user_path
 from bench.reporting.basis import Basis
 from bench.reporting.compare.pairing import Run, RunBatch, RunValue, Side
+from bench.results.identity import MAX_STORED
 from bench.results.record import Record
 from bench.results.store import Store
 
@@ -33,7 +34,7 @@ def read_side(source: str, out: Path) -> Side:
     Raises:
         BenchError: The name stands for nothing, or its file can't be read.
     """
-    path, notes = Path(source).expanduser(), list[str]()
+    path, notes = user_path(source), list[str]()
     store = _store(out, notes)
     suite = source.partition("/")[0]
     if path.suffix == ".json":
@@ -94,7 +95,7 @@ def _side(name: str, runs: Iterable[Run], notes: list[str]) -> Side:
 
 def _read_record(path: Path) -> Record:
     try:
-        return Record.from_json(read_file(path))
+        return Record.from_json(read_file(path, MAX_STORED))
     except FileNotFoundError as error:
         raise BenchError(f"there is no {path}") from error
     except (OSError, ValueError) as error:

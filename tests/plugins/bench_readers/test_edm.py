@@ -13,7 +13,7 @@ from bench import BenchError
 from bench.checkpoints.cards import Card
 from bench.checkpoints.networks.edm import EDMDenoiser
 from bench.checkpoints.networks.unet import UNet, UNetConfig
-from bench_readers.edm import EDM, views
+from bench_readers.edm import EDM, build, views
 from tests.plugins.bench_readers.test_pickles import MODEL, EDMPrecond, Persistent, written
 from tests.support.formula import RECORDING, parameter, recorded, relative, shapes
 
@@ -113,3 +113,20 @@ def test_cards_of_other_networks(network: dict[str, Any], report: str, tmp_path:
         install("vp", tmp_path, weights("vp"), **network)
     assert report in str(caught.value)
     assert [path.name for path in tmp_path.iterdir()] == ["small.pkl"]
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        ({"width": 10**6}, "has width 1000000: an integer from 1 to 512 is meant"),
+        ({"blocks": 10**9}, "has blocks 1000000000: an integer from 1 to 8 is meant"),
+        ({"width_low": "64"}, "has width_low '64': an integer from 1 to 512 is meant"),
+        ({"embedding": -1}, "has embedding -1: "),
+        ({"width": 8}, "its card's \\[network\\] does not fit: "),
+        ({"depth": 3}, "its card's \\[network\\] does not fit: "),
+    ],
+)
+def test_a_tiny_network_is_bounded(network: dict[str, Any], message: str) -> None:
+    with pytest.raises(BenchError, match=message) as caught:
+        build(card("vp").model_copy(update={"network": {"architecture": "tiny"} | network}))
+    assert "\n" not in str(caught.value)

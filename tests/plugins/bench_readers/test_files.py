@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -47,3 +49,21 @@ def test_other_files_are_one_line(tmp_path: Path, content: bytes | None, message
             read(path)
         assert str(caught.value).startswith("a.bin ")
         assert "\n" not in str(caught.value)
+
+
+def test_a_pickle_that_could_inflate_is_refused(tmp_path: Path) -> None:
+    """30 MB of instructions compress to 30 kB."""
+    path, stored = tmp_path / "a.pt", tmp_path / "stored.pt"
+    torch.save({"x": torch.ones(2)}, stored)
+    for method, pickled in (
+        (zipfile.ZIP_DEFLATED, b"}" * 30_000_000),
+        (zipfile.ZIP_STORED, b"}" * 8_000_001),
+    ):
+        with zipfile.ZipFile(stored) as whole, zipfile.ZipFile(path, "w", method) as archive:
+            for name in whole.namelist():
+                archive.writestr(name, pickled if name.endswith("data.pkl") else whole.read(name))
+        tracemalloc.start()
+        with pytest.raises(BenchError, match=r"a\.pt is not a file of torch.save's, or damaged"):
+            torch_file(path)
+        assert tracemalloc.get_traced_memory()[1] < 5_000_000
+        tracemalloc.stop()

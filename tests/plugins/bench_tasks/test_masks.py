@@ -56,6 +56,8 @@ REFUSED = {
     "everything": ("mask=all.npy", "the mask all.npy knows everything"),
     "grays": ("mask=gray.npy", "the mask gray.npy must be black and white"),
     "objects": ("mask=objects.npy", "the mask objects.npy is no .npy, or damaged"),
+    "user": ("mask=~nobody_of_that_name/x.png", "can't be used as a path"),
+    "huge": ("mask=huge.npy", "the mask huge.npy is no .npy, or damaged"),
     "broken": ("mask=broken.png", "the mask broken.png is no PNG, or damaged"),
     "missing": ("mask=gone.png", "the mask gone.png can't be read: No such file"),
     "one completion": ("completions=1", "completions must be >= 2"),
