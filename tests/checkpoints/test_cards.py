@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from bench import BenchError
 from bench.checkpoints.cards import Card
-from bench.files import REGISTRY
+from bench.files import REGISTRY, registry_path
 from tests.support.plugins import installed
 
 CARDS = {path.stem: Card.read(path) for path in sorted((REGISTRY / "cards").glob("*.toml"))}
@@ -118,3 +121,18 @@ def test_figures_are_those_of_the_paper(name: str) -> None:
     keys = ("fid", "inception_score", "fid_ode", "nll")
     assert tuple(result.get(key) for key in keys) == PUBLISHED[name]
     assert result["source"]
+
+
+@pytest.mark.parametrize(
+    ("key", "most"),
+    [("summary", 2000), ("licence", 2000), ("source", 2000), ("classifier", 200)],
+)
+def test_texts_of_a_card_are_bounded(tmp_path: Path, key: str, most: int) -> None:
+    text = registry_path("cards", "gaussian-cifar10.toml").read_text()
+    lines = [line for line in text.splitlines() if not line.startswith(f"{key} = ")]
+    path = tmp_path / "x.toml"
+    path.write_text("\n".join([f'{key} = "{"x" * most}"', *lines]))
+    assert getattr(Card.read(path), key) == "x" * most
+    path.write_text("\n".join([f'{key} = "{"x" * (most + 1)}"', *lines]))
+    with pytest.raises(BenchError, match=f"{key}: string should have at most {most} characters"):
+        Card.read(path)

@@ -179,7 +179,7 @@ def test_show_is_one_view_without_reprs(bench: Bench, plugins: Registry) -> None
 def test_nothing_of_a_file_reaches_the_terminal_raw(
     bench: Bench, plugins: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    add(plugins, "own", [{"name": NAME}], summary=HOSTILE, data=HOSTILE, sde=HOSTILE, licence="x" * 5000)
+    add(plugins, "own", [{"name": NAME}], summary=HOSTILE, data=HOSTILE, sde=HOSTILE, licence="x" * 2000)
     for arguments in (("show", "own"), ("checkpoints", "show", "own"), ("list", "checkpoints")):
         status, out, _ = bench(*arguments)
         assert status == 0
