@@ -33,7 +33,9 @@ def facts(entry: Entry) -> JSONObject:
     if entry.kind == "checkpoints":
         return plain | {"card": entry.thing.model_dump(mode="json", by_alias=True)}
     if entry.kind == "metrics":
-        plain |= {key: getattr(entry.thing, key) for key in ("direction", "min_samples", "bias")}
+        plain |= {
+            key: getattr(entry.thing, key) for key in ("direction", "value_kind", "min_samples", "bias")
+        }
     keys = ("name", "type", "default", "help", "range", "flag", "decides")
     plain["parameters"] = [{key: getattr(one, key) for key in keys} for one in entry.thing.parameters()]
     return plain
@@ -133,7 +135,8 @@ def _suite_text(suite: JSONObject) -> str:
 
 def _metric_text(metric: Any) -> str:
     """How to read a metric's values."""
-    lines = [f"{metric.direction} is better", f"flagged (†) below {metric.min_samples} samples"]
+    lines = [f"{metric.value_kind}; {metric.direction} is better"]
+    lines += [f"flagged (†) below {metric.min_samples} samples"]
     lines += [f"bias: {metric.bias}"] if metric.bias else []
     return "\n".join(f"  {line}" for line in lines)
 

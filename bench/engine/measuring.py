@@ -95,6 +95,7 @@ def _metric_record(metric: Metric, state: MetricState, context: MetricContext) -
         note=result.note or short,
         details=_finite(result.details) | ({"options": options} if options else {}),
         direction=metric.direction,
+        value_kind=result.value_kind or metric.value_kind,
         bias=metric.bias,
         leave_one_out=tuple(map(float, without)) if all(map(math.isfinite, without)) else (),
         parameters=deciding_parameters(metric),

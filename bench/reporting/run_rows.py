@@ -42,6 +42,8 @@ class RunRow:
     error: float | None
     exact: float | None
     note: str
+    direction: str
+    value_kind: str
     solver: str
     published: float | None
     published_std: float | None
@@ -113,6 +115,8 @@ def _run_row(
         error=None if value is None else value.error,
         exact=None if value is None else value.exact,
         note="" if value is None else value.note,
+        direction="" if value is None else value.direction,
+        value_kind="" if value is None else value.value_kind,
         solver="" if record is None or record.identity.solver is None else record.identity.solver.name,
         published=None if figure is None else figure.value,
         published_std=None if figure is None else figure.std,

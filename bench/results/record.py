@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue
 
+from bench.metrics.role import ValueKind
 from bench.results.identity import Amount, Identity, Natural, Positive, SafeName, Stored, Strict, Value
 
 
@@ -23,6 +24,7 @@ class MetricRecord(Strict):
         details: Further results, as in `MetricResult`, and ``options``, the parameters that do not decide the
             value and differ from their defaults.
         direction: Which values are better.
+        value_kind: What the value is (`Metric.value_kind`): of a distance alone percentages have a meaning.
         bias: What is known of the value's bias at n samples.
         leave_one_out: The value without each group of batches in turn, as `MetricState.leave_one_out`.
         parameters: The parameters that decide the value.
@@ -38,6 +40,7 @@ class MetricRecord(Strict):
     note: str = ""
     details: dict[str, JsonValue] = {}
     direction: Literal["lower", "higher"] = "lower"
+    value_kind: ValueKind = "score"
     bias: str = ""
     leave_one_out: tuple[Value, ...] = ()
     parameters: dict[str, JsonValue] = {}

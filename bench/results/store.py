@@ -45,8 +45,9 @@ if TYPE_CHECKING:
 COLUMNS = (
     "fingerprint", "cell", "status", "title", "task", "checkpoint", "sde", "predictor", "corrector", "solver",
     "steps", "grid", "rho", "order", "label_scales", "denoise", "parameters", "samples", "batch_size", "seed",
-    "nfe", "metric", "value", "error", "exact", "note", "samples_per_second", "network_share", "seconds",
-    "device", "precision", "compile", "torch", "created", "commit", "dirty", "reason",
+    "nfe", "metric", "value", "error", "exact", "note", "direction", "value_kind", "samples_per_second",
+    "network_share", "seconds", "device", "precision", "compile", "torch", "created", "commit", "dirty",
+    "reason",
 )
 # fmt: on
 
@@ -354,7 +355,8 @@ def rows(record: Record) -> list[dict[str, object]]:
 
 
 def _result_columns(result: MetricRecord) -> dict[str, object]:
-    return {"value": result.value, "error": result.error, "exact": result.exact, "note": result.note}
+    names = ("value", "error", "exact", "note", "direction", "value_kind")
+    return {name: getattr(result, name) for name in names}
 
 
 def _checksum(tensors: Mapping[str, Tensor], facts: str) -> str:
