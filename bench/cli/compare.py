@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
-from bench.cli.console import console
+from bench.cli.console import console, print_json
 
 
 @click.command("compare")
@@ -53,7 +52,7 @@ def compare_command(
 
     comparison = compare(a, b, metrics=metrics, limits=limits, out=out)
     if as_json:
-        click.echo(json.dumps(comparison.plain(), indent=1, allow_nan=False))
+        print_json(comparison.plain())
     else:
         print_comparison(comparison, console())
     return int(comparison.broken)

@@ -126,7 +126,7 @@ def _run_row(
         seconds=None if cost is None else cost.seconds,
         samples_per_second=None if cost is None else cost.samples_per_second,
         network_share=None if cost is None else cost.network_share,
-        batch_size=plan.batch_size,
+        batch_size=plan.batch_size if record is None else record.identity.batch_size,
         device="" if record is None else record.identity.device,
         precision=plan.precision,
         fingerprint=run.fingerprint,

@@ -114,6 +114,7 @@ class Record(Stored):
         planned_nfe: Network calls per sample as the plugins declare them; None where unknown in advance.
         identity: Everything that decides the numbers: checkpoint, plugins, settings, seed, code.
         provenance: Versions, commit and machine that made the record.
+        data: The images that the task works on, as the command named them; empty for none.
         metrics: Values by the metric's label.
         exact: Values that theory gives, by the metric's label.
         cost: Network calls per sample and seconds of the whole run; None for a failed run.
@@ -134,6 +135,7 @@ class Record(Stored):
     planned_nfe: Natural | None = None
     identity: Identity
     provenance: Provenance
+    data: str = ""
     metrics: dict[SafeName, MetricRecord] = {}
     exact: dict[SafeName, Value] = {}
     cost: Cost | None = None

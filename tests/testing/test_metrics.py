@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import pytest
 
-from bench import Metric, MetricContext, MetricResult, MetricState, Tensor, assert_conforms
+from bench import Metric, MetricContext, MetricResult, MetricState, Tensor, ValueKind, assert_conforms
 from tests.support.checks import failures
 from tests.support.plugins import installed
 
@@ -50,7 +50,7 @@ class WrongWay(Roughness):
 
 class NegativeDistance(Roughness):
     name = "negative_distance"
-    value_kind = "distance"
+    value_kind: ClassVar[ValueKind] = "distance"
 
     def start(self, context: MetricContext) -> MetricState:
         return NegativeState(self.last_only)

@@ -245,17 +245,7 @@ def _runs_of_suite(source: str, store: Store, notes: list[str]) -> list[Run]:
 
 def _runs_of_fingerprint(prefix: str, store: Store) -> list[Run]:
     """The record whose name has that prefix, and those that differ from it in the seed alone."""
-    names = sorted(path.stem for path in (store.root / "records").glob(f"{prefix}*.json"))
-    if not names:
-        raise BenchError(
-            f"no fingerprint in {store.root / 'records'} begins with {prefix!r}: {store.root / 'runs.csv'} "
-            "lists them, --out names another folder"
-        )
-    if len(names) > 1:
-        raise BenchError(f"{prefix!r} is ambiguous: {', '.join(names)}; give more digits")
-    record = store.read_record(names[0])
-    if record is None:
-        raise BenchError(f"{store.record_path(names[0])} is damaged: made again by the command that made it")
+    record = store.find_record(prefix)
     return [run_of(other) for other in store.records() if _differ_in_seed_alone(other, record)]
 
 
