@@ -44,7 +44,9 @@ def _selection(name: str, help: str) -> Decorator:
 @_selection("checkpoint", "Checkpoint to sample from.")
 @_selection("metric", "Metric; default: the checkpoint's own.")
 @click.option(
-    "--profile", metavar="NAME", help="Profile of bench.toml: quick (default), paper, exact, or yours."
+    "--profile",
+    metavar="NAME",
+    help="Profile of bench.toml: quick (default), paper, exact, yours, or none for no bench.toml.",
 )
 @click.option("--suite", metavar="NAME", help="Run a suite; bench list suites shows them.")
 @click.option(

@@ -48,6 +48,6 @@ def test_without_a_terminal_no_line_of_a_table_folds(
 def test_json_is_strict(capsys: pytest.CaptureFixture[str]) -> None:
     print_json({"a": [1.5, None]})
     assert json.loads(capsys.readouterr().out) == {"a": [1.5, None]}
-    with pytest.raises(BenchError, match="^this can't be printed as JSON: "):
+    with pytest.raises(BenchError, match=r"^this can't be printed as JSON: "):
         print_json({"a": float("nan")})
     assert capsys.readouterr().out == ""

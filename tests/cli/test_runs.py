@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -138,6 +139,15 @@ def test_the_shown_command_finds_the_run_recorded(
     again = json.loads(bench(*words[1:], "--json")[0])["runs"]
     facts = {key: value for key, value in run.items() if key in again[0]}
     assert again == [facts]
+
+
+def test_the_printed_command_is_for_a_shell(bench: Bench, tmp_path: Path) -> None:
+    pictures(tmp_path)
+    for kind in ("third party", "task on images"):
+        run = only_run(bench, *RUNS[kind])
+        lines = bench("show", run["fingerprint"])[0].splitlines()
+        (line,) = [line for line in lines if line.startswith("  bench run ")]
+        assert [shlex.split(line)] == run["commands"]
 
 
 def test_a_cell_of_a_suite_is_made_by_a_command_of_its_own(
