@@ -98,6 +98,7 @@ if TYPE_CHECKING:
     from bench.metrics.role import Metric as Metric
     from bench.metrics.role import MetricResult as MetricResult
     from bench.metrics.role import MetricState as MetricState
+    from bench.metrics.role import ValueKind as ValueKind
     from bench.metrics.shares import share_error as share_error
     from bench.metrics.shares import wilson_interval as wilson_interval
     from bench.params import Plugin as Plugin
@@ -181,7 +182,7 @@ _EXPORTS = {
     "bench.metrics.frechet": ("fd_diagonal", "frechet_distance"),
     "bench.metrics.moments": ("Moments", "jackknife_groups"),
     "bench.metrics.reference": ("Reference", "Reservoir", "build_command"),
-    "bench.metrics.role": ("CompanionRun", "Metric", "MetricResult", "MetricState"),
+    "bench.metrics.role": ("CompanionRun", "Metric", "MetricResult", "MetricState", "ValueKind"),
     "bench.metrics.shares": ("share_error", "wilson_interval"),
     "bench.params": ("Plugin", "param"),
     "bench.plugins.hookspecs": ("Register", "hookimpl"),
@@ -272,6 +273,7 @@ __all__ = [
     "UNet",
     "UNetConfig",
     "Update",
+    "ValueKind",
     "WeightsCard",
     "assert_conforms",
     "build_command",

@@ -383,7 +383,7 @@ def compare(
 
 
 def table(
-    suite: str,
+    suite: str | None = None,
     *,
     metric: str | None = None,
     name: str | None = None,
@@ -392,15 +392,15 @@ def table(
     plots: bool = True,
     emit: Emit = silent,
 ) -> list[Table]:
-    """The tables of a suite, from the records of its runs alone.
+    """The tables of a suite, or of all runs of a results folder, from their records alone.
 
     Args:
-        suite: Name of the suite.
-        metric: Label of the metric; None for all metrics of the suite's runs.
-        name: One of the suite's plans, such as ``gaussian-cifar10-1024``; None for all.
+        suite: Name of the suite; None for all runs of the folder, whether a suite named them or not.
+        metric: Label of the metric; None for all metrics of the runs.
+        name: One of the plans, such as ``gaussian-cifar10-1024``; None for all.
         out: Results folder; None for that of bench.toml.
-        to: Folder in which ``SUITE/NAME/`` is written, with CSV, Markdown, LaTeX and plots; None writes
-            nothing.
+        to: Folder in which ``SUITE/NAME/`` (``runs/NAME/`` without a suite) is written, with CSV, Markdown,
+            LaTeX and plots; None writes nothing.
         plots: Whether to write plots.
         emit: Receives a `Notice` for each damaged file.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bench.cli.console import print_json
 from bench.cli.context import registry_of
 from bench.errors import BenchError, printable
 from bench.events import Advance, Emit, Event, silent
@@ -62,7 +62,7 @@ def check_command(
 
         files = [str(path) for path in write_plot(report, out)]
     if as_json:
-        click.echo(json.dumps(report.plain() | {"files": list(files)}, indent=1, allow_nan=False))
+        print_json(report.plain() | {"files": list(files)})
     else:
         _print(report)
         for file in files:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +18,7 @@ from bench.checkpoints.install.states import (
     verify,
 )
 from bench.cli import cards
-from bench.cli.console import amount
+from bench.cli.console import amount, print_json
 from bench.cli.context import registry_of
 from bench.cli.stopping import STOPPED, report_stop
 from bench.errors import BenchError, printable
@@ -67,7 +66,7 @@ def list_checkpoints(context: click.Context, as_json: bool) -> None:
     problems = [printable(p.message, None) for p in plugins.all_problems()]
     if as_json:
         plain = {"checkpoints": [row.plain() for row in rows], "problems": problems}
-        click.echo(json.dumps(plain, indent=1))
+        print_json(plain)
         return
     from rich import box
     from rich.markup import escape
@@ -104,7 +103,10 @@ def list_checkpoints(context: click.Context, as_json: bool) -> None:
 def show_checkpoint(context: click.Context, name: str, as_json: bool) -> None:
     """Show a checkpoint's card, the state of its files, their hashes, and how to get them."""
     entry = registry_of(context).get("checkpoints", name)
-    click.echo(json.dumps(all_facts(entry), indent=1) if as_json else cards.text(entry))
+    if as_json:
+        print_json(all_facts(entry))
+    else:
+        click.echo(cards.text(entry))
 
 
 @checkpoints_command.command("pull")

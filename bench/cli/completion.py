@@ -14,6 +14,7 @@ import click
 from click.shell_completion import CompletionItem, get_completion_class
 
 from bench.cli.context import registry_of
+from bench.cli.listing import LISTED
 from bench.errors import printable
 from bench.files import inside, is_safe_name
 from bench.plugins.hookspecs import KINDS
@@ -76,9 +77,9 @@ def suites(_: click.Context) -> Iterator[Named]:
 
 def profiles(_: click.Context) -> Iterator[Named]:
     """Names of the profiles of bench.toml."""
-    from bench.plan.settings import profile_names
+    from bench.plan.settings import NO_PROFILE, profiles
 
-    return ((name, "profile") for name in profile_names())
+    return ((name, "profile") for name in (*(profile.name for profile in profiles()), NO_PROFILE))
 
 
 def planned_suites(context: click.Context) -> Iterator[Named]:
@@ -89,7 +90,7 @@ def planned_suites(context: click.Context) -> Iterator[Named]:
 def plans(context: click.Context) -> Iterator[Named]:
     """Names of the plans of the suite on the command line."""
     # before the value of an option, click has not yet assigned the arguments
-    suite = context.params.get("suite") or context.args[0]
+    suite = context.params.get("source") or context.args[0]
     folder = inside(_results(context) / "suites", suite)
     return ((path.stem, "plan") for path in sorted(folder.glob("*.json")))
 
@@ -187,7 +188,7 @@ BY_NAME: dict[str, Source] = {
 BY_COMMAND: dict[tuple[str, str], Source] = {
     ("run", "suite"): suites,
     ("measure", "suite"): planned_suites,
-    ("table", "suite"): planned_suites,
+    ("table", "source"): planned_suites,
     ("table", "name"): plans,
     ("compare", "a"): _SIDES,
     ("compare", "b"): _SIDES,
@@ -199,8 +200,8 @@ BY_COMMAND: dict[tuple[str, str], Source] = {
     ("checkpoints import", "name"): checkpoints,
     ("checkpoints verify", "names"): checkpoints,
     ("checkpoints path", "name"): checkpoints,
-    ("list", "kind"): words(*KINDS, "suites"),
-    ("show", "name"): several(plugins(*KINDS), suites),
+    ("list", "kind"): words(*LISTED),
+    ("show", "words"): several(plugins(*KINDS), suites, profiles, runs),
     ("new", "role"): words(*scaffold.ROLES),
     ("check", "role"): words(*(kind[:-1] for kind in KINDS)),
     ("check", "name"): plugins(

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import json
+
+import click
 from rich.console import Console
 
+from bench.errors import BenchError
 
-def console() -> Console:
+
+def console(*, stderr: bool = False) -> Console:
     """A console as wide as the terminal; without a terminal, wide enough that no line folds."""
-    screen = Console(highlight=False)
-    return screen if screen.is_terminal else Console(highlight=False, width=200)
+    screen = Console(highlight=False, stderr=stderr)
+    return screen if screen.is_terminal else Console(highlight=False, stderr=stderr, width=200)
+
+
+def print_json(plain: object) -> None:
+    """Print plain data as strict JSON on stdout; `BenchError` for NaN or infinity, which a
+    bench.toml can hold."""
+    try:
+        text = json.dumps(plain, indent=1, allow_nan=False)
+    except ValueError as error:
+        raise BenchError(f"this can't be printed as JSON: {error}") from error
+    click.echo(text)
 
 
 def amount(size: int | None) -> str:

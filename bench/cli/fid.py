@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.console import console
+from bench.cli.console import console, print_json
 from bench.cli.context import registry_of
 from bench.cli.flags import flag_command, flag_values
 from bench.cli.parameters import metric_parameters
@@ -88,7 +87,7 @@ def fid_command(
         report_stop("; nothing was measured")
         return STOPPED
     if as_json:
-        click.echo(json.dumps(measurement.to_json(), indent=1))
+        print_json(measurement.to_json())
     else:
         _print_table(measurement)
     return 0

@@ -1,24 +1,32 @@
-"""``bench list`` and ``bench show``: what is registered."""
+"""``bench list`` and ``bench show``: what is registered, set in bench.toml, and recorded."""
 
 from __future__ import annotations
 
 import inspect
 import json
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from bench.cli import cards
+from bench.cli.console import print_json
 from bench.cli.context import registry_of
+from bench.cli.runs import print_runs, recorded_runs, run_text, show_run
 from bench.errors import BenchError, did_you_mean, printable
 from bench.plugins.hookspecs import KINDS
 from bench.plugins.registry import Entry, Registry
 
 if TYPE_CHECKING:
+    from bench.cli.runs import ShownRun
+    from bench.plan.settings import Profile
     from bench.types import JSONObject
 
 WIDE = 120
 """Smallest width of a terminal at which the list has the column "from"."""
+LISTED = (*KINDS, "suites", "profiles", "runs")
+"""What can be listed and shown."""
 
 
 def facts(entry: Entry) -> JSONObject:
@@ -33,7 +41,9 @@ def facts(entry: Entry) -> JSONObject:
     if entry.kind == "checkpoints":
         return plain | {"card": entry.thing.model_dump(mode="json", by_alias=True)}
     if entry.kind == "metrics":
-        plain |= {key: getattr(entry.thing, key) for key in ("direction", "min_samples", "bias")}
+        plain |= {
+            key: getattr(entry.thing, key) for key in ("direction", "value_kind", "min_samples", "bias")
+        }
     keys = ("name", "type", "default", "help", "range", "flag", "decides")
     plain["parameters"] = [{key: getattr(one, key) for key in keys} for one in entry.thing.parameters()]
     return plain
@@ -46,32 +56,52 @@ def summary(entry: Entry) -> str:
     return (inspect.getdoc(entry.thing) or "").split("\n")[0]
 
 
+OUT = click.option(
+    "--out", type=click.Path(path_type=Path), help="Results folder of the runs; default: that of bench.toml."
+)
+
+
 @click.command("list")
 @click.argument("kind", type=str, required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print plain JSON.")
+@OUT
 @click.pass_context
-def list_command(context: click.Context, kind: str | None, as_json: bool) -> None:
+def list_command(context: click.Context, kind: str | None, as_json: bool, out: Path | None) -> None:
     """List what is registered: tasks, sdes, predictors, correctors, solvers, metrics, extractors,
-    checkpoints, readers, executors, suites."""
-    kinds = (*KINDS, "suites")
-    if kind is not None:
-        kind = kind if kind in kinds else f"{kind}s"
-        if kind not in kinds:
-            raise BenchError(f"unknown kind {kind[:-1]!r}{did_you_mean(kind, kinds)}")
+    checkpoints, readers, executors; suites and profiles of bench.toml; recorded runs of a results folder."""
+    kind = None if kind is None else _kind(kind)
+    if out is not None and kind != "runs":
+        raise BenchError("--out belongs to runs: bench list runs --out FOLDER")
     registry = registry_of(context)
     entries = [entry for one in KINDS if kind in (None, one) for entry in registry.of_kind(one)]
     suites = suite_facts() if kind in (None, "suites") else []
+    profiles = _profiles() if kind in (None, "profiles") else []
+    runs = recorded_runs(out) if kind == "runs" else []
     problems = [printable(problem.message, None) for problem in registry.all_problems()]
     if as_json:
-        plain = {"entries": [facts(entry) for entry in entries], "suites": suites, "problems": problems}
-        click.echo(json.dumps(plain, indent=1))
+        plain = {"entries": [facts(entry) for entry in entries], "suites": suites}
+        plain |= {"profiles": [*map(profile_facts, profiles)], "runs": [run.plain() for run in runs]}
+        print_json(plain | {"problems": problems})
         return
-    _print_list(entries, suites, kind)
+    if kind == "runs":
+        print_runs(runs)
+    else:
+        _print_list(entries, suites, profiles, kind)
     for problem in problems:
         click.echo(f"bench: {problem}", err=True)
 
 
-def _print_list(entries: list[Entry], suites: list[JSONObject], kind: str | None) -> None:
+def _kind(name: str) -> str:
+    """A kind by its name, or the name of one of the kind."""
+    kind = name if name in LISTED else f"{name}s"
+    if kind not in LISTED:
+        raise BenchError(f"unknown kind {name!r}{did_you_mean(name, LISTED)}")
+    return kind
+
+
+def _print_list(
+    entries: list[Entry], suites: list[JSONObject], profiles: list[Profile], kind: str | None
+) -> None:
     from rich import box
     from rich.markup import escape
     from rich.table import Table
@@ -80,31 +110,26 @@ def _print_list(entries: list[Entry], suites: list[JSONObject], kind: str | None
 
     out = console()
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    heading = "summary" if kind in ("checkpoints", "suites") else "parameters"
+    heading = "summary" if kind in ("checkpoints", "suites", "profiles") else "parameters"
     columns = ("kind", "name", heading, *(("from",) if out.width >= WIDE else ()))
     for column in columns:
         table.add_column(column, overflow="fold", no_wrap=column == "name")
+    rows = []
     for entry in entries:
         text = summary(entry) if entry.kind == "checkpoints" else _defaults(entry)
-        origin = printable(f"{entry.distribution} {entry.version}")
-        row = (entry.kind[:-1], entry.name, escape(printable(text, 1000)), escape(origin))
-        table.add_row(*row[: len(columns)])
+        rows.append((entry.kind[:-1], entry.name, text, f"{entry.distribution} {entry.version}"))
     for suite in suites:
         text = f"{suite['cells']} cells" + (f": {suite['about']}" if suite["about"] else "")
-        table.add_row(
-            *("suite", escape(printable(f"{suite['name']}")), escape(printable(text, 1000)), "bench.toml")[
-                : len(columns)
-            ]
-        )
+        rows.append(("suite", f"{suite['name']}", text, "bench.toml"))
+    for profile in profiles:
+        changes = "  ".join(f"{key}={_plain(value)}" for key, value in profile.values.items())
+        rows.append(("profile", profile.name, "default; " * profile.default + changes, "bench.toml"))
+    for row in rows:
+        table.add_row(*[escape(printable(text, 1000)) for text in row[: len(columns)]])
     out.print(table)
-    use = (
-        "bench run --suite NAME runs it" if kind == "suites" else "set a parameter by -P ROLE.PARAMETER=VALUE"
-    )
-    out.print(
-        f"bench show NAME describes one; {use}",
-        style="dim",
-        highlight=False,
-    )
+    uses = {"suites": "bench run --suite NAME runs it", "profiles": "bench run --profile NAME uses it"}
+    use = uses.get(kind or "", "set a parameter by -P ROLE.PARAMETER=VALUE")
+    out.print(f"bench show NAME describes one; {use}", style="dim", highlight=False)
 
 
 def suite_facts() -> list[JSONObject]:
@@ -115,9 +140,37 @@ def suite_facts() -> list[JSONObject]:
     by_name = suites()
     whole = {name: resolve_suite(name, by_name) for name in by_name}
     return [
-        {"name": name, "about": suite.about, "layout": suite.layout, "cells": len(expand(name, suite))}
+        {
+            "kind": "suites",
+            "name": name,
+            "about": suite.about,
+            "layout": suite.layout,
+            "cells": len(expand(name, suite)),
+        }
         for name, suite in whole.items()
     ]
+
+
+def profile_facts(profile: Profile) -> JSONObject:
+    """A profile of bench.toml as plain data: what it changes, and all settings of a command that names it."""
+    settings = profile.settings.model_dump(mode="json")
+    changes = {key: settings[key] for key in profile.values}
+    if "parameters" in profile.values:
+        chosen, own = settings["parameters"], profile.values["parameters"]
+        changes["parameters"] = {role: {name: chosen[role][name] for name in own[role]} for role in own}
+    return {
+        "kind": "profiles",
+        "name": profile.name,
+        "default": profile.default,
+        "changes": changes,
+        "settings": settings,
+    }
+
+
+def _profiles() -> list[Profile]:
+    from bench.plan.settings import profiles
+
+    return profiles()
 
 
 def _suite_text(suite: JSONObject) -> str:
@@ -128,12 +181,38 @@ def _suite_text(suite: JSONObject) -> str:
     cells = expand(name, resolve_suite(name, suites()))
     lines = [f"suite {name}, {suite['cells']} cells", f"  {suite['about']}", ""]
     lines += [f"  {place}" for place, _ in cells]
-    return "\n".join([*lines, "", f"bench run --suite {name}, then bench table {name}", ""])
+    return _printable_lines([*lines, "", f"bench run --suite {name}, then bench table {name}", ""])
+
+
+def _profile_text(profile: Profile) -> str:
+    """A profile's settings, of which those that it changes come first."""
+    settings = profile.settings.model_dump(mode="json")
+    rest = {key: value for key, value in settings.items() if key not in profile.values}
+    lines = [f"profile {profile.name}{', the default' if profile.default else ''}", ""]
+    lines += [f"  {key} = {_plain(value)}" for key, value in profile.values.items()]
+    lines += [
+        "",
+        "other settings, from [defaults] or built in; those that are unset depend on checkpoint and task",
+    ]
+    lines += [f"  {key} = {_plain(value)}" for key, value in rest.items() if value not in (None, [], {})]
+    return _printable_lines([*lines, "", f"bench run --profile {profile.name}", ""])
+
+
+def _printable_lines(lines: Sequence[str]) -> str:
+    return "\n".join(printable(line, None) for line in lines)
+
+
+def _plain(value: Any) -> str:
+    """A setting as text: names of a list with commas between them."""
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    return json.dumps(value) if isinstance(value, dict | bool) else _text(value)
 
 
 def _metric_text(metric: Any) -> str:
     """How to read a metric's values."""
-    lines = [f"{metric.direction} is better", f"flagged (†) below {metric.min_samples} samples"]
+    lines = [f"{metric.value_kind}; {metric.direction} is better"]
+    lines += [f"flagged (†) below {metric.min_samples} samples"]
     lines += [f"bias: {metric.bias}"] if metric.bias else []
     return "\n".join(f"  {line}" for line in lines)
 
@@ -148,38 +227,75 @@ def _text(value: object) -> str:
 
 
 @click.command("show")
-@click.argument("name")
+@click.argument("words", metavar="[KIND] NAME", nargs=-1, required=True)
 @click.option("--json", "as_json", is_flag=True, help="Print plain JSON.")
+@OUT
 @click.pass_context
-def show_command(context: click.Context, name: str, as_json: bool) -> None:
-    """Show everything called NAME: its equation, its parameters with their ranges, its distribution."""
+def show_command(context: click.Context, words: tuple[str, ...], as_json: bool, out: Path | None) -> None:
+    """Show everything called NAME: a plugin's equation, its parameters with their ranges, its distribution;
+    a checkpoint; the cells of a suite; the settings of a profile; or, for the first digits of a fingerprint,
+    the record of a run, the command that makes it again, and where its samples are."""
+    if len(words) > 2:
+        raise BenchError(f"bench show takes [KIND] NAME, not {len(words)} names")
+    kind = _kind(words[0]) if len(words) == 2 else None
+    name = words[-1]
     registry = registry_of(context)
-    entries = _entries(registry, name)
-    suites = [suite for suite in suite_facts() if suite["name"] == name]
-    if suites and not entries:
-        lines = [printable(line, None) for line in _suite_text(suites[0]).split("\n")]
-        click.echo(json.dumps(suites[0], indent=1) if as_json else "\n".join(lines))
-        return
-    if not entries:
-        known = {f"{suite['name']}" for suite in suite_facts()}
-        known |= {entry.name for kind in KINDS for entry in registry.of_kind(kind)}
-        raise BenchError(f"nothing is registered as {name!r}{did_you_mean(name, known, 'bench list')}")
+    entries = _entries(registry, name, kind)
+    suites = [one for one in suite_facts() if one["name"] == name] if kind in (None, "suites") else []
+    profiles = [one for one in _profiles() if one.name == name] if kind in (None, "profiles") else []
+    run = show_run(name, out, registry, required=kind == "runs") if kind in (None, "runs") else None
+    runs = [] if run is None else [run]
+    kinds = [kind for kind, things in _kinds(entries, suites, profiles, runs).items() if things]
+    if len(kinds) > 1:
+        remedies = " or ".join(f"bench show {kind} {name}" for kind in kinds)
+        raise BenchError(f"{name!r} is a {' and a '.join(kinds)}: write {remedies}")
+    if not kinds:
+        _refuse(name, kind, registry)
     if as_json:
-        click.echo(json.dumps([facts(entry) for entry in entries], indent=1))
+        shown_runs = [one.plain() for one in runs]
+        print_json([*map(facts, entries), *suites, *map(profile_facts, profiles), *shown_runs])
         return
     for entry in entries:
         click.echo(cards.text(entry) if entry.kind == "checkpoints" else _entry_text(entry))
         click.echo("")
+    for suite in suites:
+        click.echo(_suite_text(suite))
+    for profile in profiles:
+        click.echo(_profile_text(profile))
+    for one in runs:
+        click.echo(run_text(one))
 
 
-def _entries(registry: Registry, name: str) -> list[Entry]:
-    """All entries of that name, of any kind; for ``family:member``, the members."""
-    entries = [entry for kind in KINDS for entry in registry.of_kind(kind) if entry.name == name]
+def _kinds(
+    entries: Sequence[Entry],
+    suites: Sequence[JSONObject],
+    profiles: Sequence[Profile],
+    runs: Sequence[ShownRun],
+) -> dict[str, Sequence[object]]:
+    """What a name is, by words of which only one may apply: plugins of several roles are shown together."""
+    by_kind: dict[str, Sequence[object]] = {entries[0].kind[:-1]: entries} if entries else {}
+    return by_kind | {"suite": suites, "profile": profiles, "run": runs}
+
+
+def _refuse(name: str, kind: str | None, registry: Registry) -> None:
+    """`BenchError` for a name that nothing has."""
+    known = {f"{one['name']}" for one in suite_facts()} if kind in (None, "suites") else set()
+    known |= {one.name for one in _profiles()} if kind in (None, "profiles") else set()
+    known |= {entry.name for one in KINDS if kind in (None, one) for entry in registry.of_kind(one)}
+    if kind is None:
+        raise BenchError(f"nothing is registered as {name!r}{did_you_mean(name, known, 'bench list')}")
+    raise BenchError(f"unknown {kind[:-1]} {name!r}{did_you_mean(name, known, f'bench list {kind}')}")
+
+
+def _entries(registry: Registry, name: str, kind: str | None) -> list[Entry]:
+    """All entries of that name, of any kind or one; for ``family:member``, the members."""
+    kinds = [one for one in KINDS if kind in (None, one)]
+    entries = [entry for one in kinds for entry in registry.of_kind(one) if entry.name == name]
     family, colon, _ = name.partition(":")
     if entries or not colon:
         return entries
-    kinds = [kind for kind in KINDS if any(n.startswith(f"{family}:<") for n in registry.names(kind))]
-    return [registry.get(kind, name) for kind in kinds]
+    families = [one for one in kinds if any(n.startswith(f"{family}:<") for n in registry.names(one))]
+    return [registry.get(one, name) for one in families]
 
 
 def _entry_text(entry: Entry) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.console import console
+from bench.cli.console import console, print_json
 from bench.cli.context import registry_of
 from bench.cli.flags import flag_command, flag_values
 from bench.cli.parameters import plugin_parameters
@@ -44,7 +44,9 @@ def _selection(name: str, help: str) -> Decorator:
 @_selection("checkpoint", "Checkpoint to sample from.")
 @_selection("metric", "Metric; default: the checkpoint's own.")
 @click.option(
-    "--profile", metavar="NAME", help="Profile of bench.toml: quick (default), paper, exact, or yours."
+    "--profile",
+    metavar="NAME",
+    help="Profile of bench.toml: quick (default), paper, exact, yours, or none for no bench.toml.",
 )
 @click.option("--suite", metavar="NAME", help="Run a suite; bench list suites shows them.")
 @click.option(
@@ -93,6 +95,9 @@ def _selection(name: str, help: str) -> Decorator:
 )
 @click.option("--prune", is_flag=True, default=None, help="Remove a run's samples once it is recorded.")
 @click.option("--dry-run", is_flag=True, help="Print what would run and what is cached; run nothing.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print the runs as plain JSON; all else goes to stderr."
+)
 @click.pass_context
 def run_command(
     context: click.Context,
@@ -104,6 +109,7 @@ def run_command(
     steps_scale: float | None,
     rerun: Rerun,
     dry_run: bool,
+    as_json: bool,
     **flags: object,
 ) -> int:
     """Run samplers on a checkpoint and measure the samples.
@@ -126,12 +132,17 @@ def run_command(
     }
     values["parameters"] = plugin_parameters(parameters, flag_values(context))
     request = Request(values, profile, suite, only, steps_scale)
-    display = Display(console())
+    screen = console(stderr=as_json)
+    display = Display(screen)
     with display:
         job = plan_job(request, registry, writes=not dry_run, emit=display)
-    _print_header(job, registry, hint=profile is None)
+    _print_header(job, registry, hint=profile is None, err=as_json)
     if dry_run:
-        _print_dry_run(job.dry_run(rerun))
+        report = job.dry_run(rerun)
+        if as_json:
+            print_json(report.plain())
+        else:
+            _print_dry_run(report)
         return 0
     display.runs = len(job.plan.companions) + len(job.plan.runs)
     try:
@@ -142,15 +153,18 @@ def run_command(
         again = ": run the same command again to go on" if remains and rerun != "all" else ""
         report_stop(f"; {remains or 'no batch was finished'}{again}")
         return STOPPED
-    print_run_report(results.records, job.store, console(), table=suite is None)
+    print_run_report(results.records, job.store, screen, table=suite is None)
     if suite is not None:
         out = job.plan.settings.out
-        click.echo(f"  table   bench table {suite}" + ("" if str(out) == "results" else f" --out {out}"))
+        line = f"  table    bench table {suite}" + ("" if str(out) == "results" else f" --out {out}")
+        click.echo(printable(line, None), err=as_json)
+    if as_json:
+        print_json(results.plain())
     return int(bool(results.failed))
 
 
-def _print_header(job: Job, registry: Registry, *, hint: bool) -> None:
-    """Print the plan in a few lines."""
+def _print_header(job: Job, registry: Registry, *, hint: bool, err: bool) -> None:
+    """Print the plan in a few lines, on stderr if ``err``."""
     from bench.plan.request import rescaling_note
     from bench.plan.settings import DEFAULT_TASK
     from bench.reporting.text import count
@@ -160,22 +174,23 @@ def _print_header(job: Job, registry: Registry, *, hint: bool) -> None:
     what = f"{', '.join(settings.checkpoint)}, {settings.samples} samples"
     what += "" if settings.solver or plan.suite else f", {settings.steps} steps"
     device = f", on {specs[0].device} in {settings.precision}" if specs else ""
-    click.echo(printable(f"profile {plan.profile}: {what}{device}", None))
+    click.echo(printable(f"profile {plan.profile}: {what}{device}", None), err=err)
     if hint and plan.profile == "quick" and settings.task == DEFAULT_TASK:
         paper = "(1000 steps, 50,000 samples, 5 seeds; needs a GPU)"
-        click.echo(f"the paper's setting: --profile paper --checkpoint NAME {paper}")
+        click.echo(f"the paper's setting: --profile paper --checkpoint NAME {paper}", err=err)
     for line in sorted({note for spec in specs if (note := rescaling_note(spec, registry)) is not None}):
-        click.echo(printable(line, None))
+        click.echo(printable(line, None), err=err)
     recorded = sum(job.store.read_record(run.fingerprint) is not None for run in plan.runs)
     checkpoints = len(set(settings.checkpoint))
     samplers = len(plan.runs) // (checkpoints * settings.repeats)
     factors = [(checkpoints, "checkpoint"), (samplers, "sampler"), (settings.repeats, "seed")]
     product = " x ".join(count(*factor) for factor in factors)
     prefix = f"suite {plan.suite}: " if plan.suite else ""
-    click.echo(f"{prefix}{count(len(plan.runs), 'run')} = {product}; {recorded} recorded already")
+    click.echo(f"{prefix}{count(len(plan.runs), 'run')} = {product}; {recorded} recorded already", err=err)
     if plan.suite:
         calls = sum((spec.planned_nfe or 0) * spec.samples for spec in specs)
-        click.echo(f"{calls:.3g} network evaluations in all (samples x NFE), adaptive solvers aside")
+        text = f"{calls:.3g} network evaluations in all (samples x NFE), adaptive solvers aside"
+        click.echo(text, err=err)
 
 
 def _print_dry_run(report: DryRun) -> None:

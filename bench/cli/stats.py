@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from bench.cli.console import print_json
 from bench.cli.context import registry_of
 from bench.cli.flags import flag_command, flag_values
 from bench.cli.parameters import plugin_parameters
@@ -149,7 +149,7 @@ def show_command(file: Path, as_json: bool) -> None:
         "rows": 0 if statistics.rows is None else len(statistics.rows),
     }
     if as_json:
-        click.echo(json.dumps(facts | {"card": statistics.card}, indent=1))
+        print_json(facts | {"card": statistics.card})
         return
     card = statistics.card or {"card": "none: not made by bench stats build, whose extractor is not known"}
     for key, value in [*facts.items(), *card.items()]:

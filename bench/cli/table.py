@@ -1,4 +1,4 @@
-"""``bench table``: a suite's tables and plots, from records alone."""
+"""``bench table``: tables and plots of a suite, or of a folder of runs, from records alone."""
 
 from __future__ import annotations
 
@@ -6,36 +6,65 @@ from pathlib import Path
 
 import click
 
-from bench.cli.console import console
+from bench.cli.console import console, print_json
+from bench.errors import BenchError
 
 
 @click.command("table")
-@click.argument("suite")
+@click.argument("source", metavar="[SUITE|FOLDER]", required=False)
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
     help="Results folder that the suite was run into; default: that of bench.toml, results.",
 )
 @click.option("--to", type=click.Path(path_type=Path), help="Where to write; default: the results folder.")
-@click.option("--name", help="One of the suite's tables, where several were run: see the message.")
-@click.option("--metric", help="Metric to tabulate; default: each that the suite was run with.")
+@click.option("--name", help="One of the tables, where there are several: see the message.")
+@click.option("--metric", help="Metric to tabulate; default: each that the runs have.")
 @click.option("--no-plots", is_flag=True, help="Write tables alone.")
+@click.option("--json", "as_json", is_flag=True, help="Print the tables as plain JSON.")
 def table_command(
-    suite: str, out: Path | None, to: Path | None, name: str | None, metric: str | None, no_plots: bool
+    source: str | None,
+    out: Path | None,
+    to: Path | None,
+    name: str | None,
+    metric: str | None,
+    no_plots: bool,
+    as_json: bool,
 ) -> int:
-    """Make the tables and plots of a SUITE that was run: `bench run --suite SUITE` first.
+    """Make the tables and plots of a SUITE that was run, or of all runs of a results FOLDER.
 
-    Reads records alone and samples nothing. Writes CSV, Markdown, LaTeX, PNG and SVG to
-    TO/SUITE/NAME/ and prints the table. Cells that were not run are marked as missing.
-    Exit status: 0 all cells are complete, 1 some are missing or failed, 2 a mistake in the command.
+    Without both, of all runs of the results folder. Reads records alone and samples nothing. Writes CSV,
+    Markdown, LaTeX, PNG and SVG to TO/SUITE/NAME/ (TO/runs/NAME/ without a suite) and prints the table. Cells
+    of a suite that were not run are marked as missing. Exit status: 0 all cells are complete, 1 some are
+    missing or failed, 2 a mistake in the command.
     """
     from bench.api import table
     from bench.cli.bars import Lines
     from bench.plan.request import results_folder
     from bench.reporting.terminal import print_table
 
-    target = to or results_folder(out)
-    tables = table(suite, metric=metric, name=name, out=out, to=target, plots=not no_plots, emit=Lines())
-    for one in tables:
-        print_table(one, console())
+    suite, folder = _suite_or_folder(source, out, results_folder(out))
+    tables = table(
+        suite, metric=metric, name=name, out=folder, to=to or folder, plots=not no_plots, emit=Lines()
+    )
+    if as_json:
+        print_json({"tables": [one.plain() for one in tables]})
+    else:
+        for one in tables:
+            print_table(one, console())
     return int(not all(one.complete for one in tables))
+
+
+def _suite_or_folder(source: str | None, out: Path | None, results: Path) -> tuple[str | None, Path]:
+    """The suite, None for all runs, and the results folder; beside ``--out`` a name is that of a suite."""
+    if source is None:
+        return None, results
+    folder = Path(source).expanduser()
+    if out is not None or not (folder / "records").is_dir():
+        return source, results
+    if "/" not in source and (results / "suites" / source).is_dir():
+        raise BenchError(
+            f"{source!r} is a suite and a results folder: write {source} --out {results} for the suite, "
+            f"./{source} for the folder"
+        )
+    return None, folder

@@ -480,4 +480,12 @@ class Engine:
             planned_nfe=planned_nfe,
             identity=run.identity,
             provenance=provenance(),
+            data=_source(run),
         )
+
+
+def _source(run: IdentifiedRun) -> str:
+    """The name of the images that a run works on, as the command gave it."""
+    if isinstance(run, RunSpec):
+        return "" if run.data is None else run.data.name
+    return "" if run.identity.data is None else run.identity.data.name

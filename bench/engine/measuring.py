@@ -103,6 +103,7 @@ def _metric_record(
         note=result.note or short,
         details=_finite(result.details) | ({"options": options} if options else {}),
         direction=metric.direction,
+        value_kind=result.value_kind or metric.value_kind,
         bias=metric.bias,
         leave_one_out=tuple(map(float, without)) if all(map(math.isfinite, without)) else (),
         parameters=deciding_parameters(metric),

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from bench.metrics.context import MetricContext
     from bench.tasks.role import Task
 
+ValueKind = Literal["distance", "estimate", "share", "score"]
+"""What a metric's value is: a ``distance``, at least 0, and 0 for equal distributions; an unbiased
+``estimate`` of one, which can be negative; a ``share`` of the samples, from 0 to 1; or a ``score``, any other
+number."""
+
 
 @dataclasses.dataclass(frozen=True)
 class CompanionRun:
@@ -50,6 +55,8 @@ class MetricResult:
             whose limit is the value (``value``, ``slope``, ``points`` (n, value), ``r2``, ``fit_error``) with
             ``at_n``, the value at n samples. ``bench fid`` prints ``reference_rows``, the number of the
             reference's images that the value compares with.
+        value_kind: What the value is, where it is not what the metric declares: the limit of distances is an
+            ``estimate``, since it can be negative.
     """
 
     value: float
@@ -57,6 +64,7 @@ class MetricResult:
     error: float | None = None
     note: str = ""
     details: Mapping[str, object] = dataclasses.field(default_factory=dict)
+    value_kind: ValueKind | None = None
 
 
 class MetricState(ABC):
@@ -105,6 +113,8 @@ class Metric(Plugin):
 
     direction: ClassVar[Literal["lower", "higher"]] = "lower"
     """Which values are better."""
+    value_kind: ClassVar[ValueKind] = "score"
+    """What the value is. `compare` gives percentages of a ``distance`` alone."""
     min_samples: ClassVar[int] = 2
     """Smallest number of samples for a meaningful value; tables flag values of fewer samples."""
     bias: ClassVar[str] = ""

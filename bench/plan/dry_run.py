@@ -14,6 +14,7 @@ from bench.results.identity import Identity
 from bench.results.record import Record
 from bench.results.run_spec import RunSpec, UnplannedRun
 from bench.results.store import Store
+from bench.types import JSONObject
 
 State = Literal["to run", "measure", "finished", "failed"]
 PaceKey = tuple[Any, ...]
@@ -36,6 +37,13 @@ class DryRunEntry:
     batches: int
     stale: str
 
+    def plain(self) -> JSONObject:
+        """The entry as JSON data."""
+        facts: JSONObject = {"fingerprint": self.run.fingerprint, "label": self.run.label}
+        facts["samples"] = self.run.samples
+        names = ("state", "nfe", "adaptive", "batches", "batches_on_disk", "stale")
+        return facts | {name: getattr(self, name) for name in names}
+
 
 @dataclasses.dataclass(frozen=True)
 class DryRun:
@@ -49,6 +57,11 @@ class DryRun:
     evaluations: float
     seconds: float
     unknown: int
+
+    def plain(self) -> JSONObject:
+        """The report as JSON data."""
+        totals = {name: getattr(self, name) for name in ("evaluations", "seconds", "unknown")}
+        return {"runs": [entry.plain() for entry in self.entries], **totals}
 
 
 def dry_run(plan: Plan, store: Store, contexts: MetricContexts, rerun: str) -> DryRun:

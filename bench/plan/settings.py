@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +18,8 @@ from bench.results.identity import MAX_SAMPLES
 from bench.types import Precision
 
 DEFAULT_TASK = "generate"
+NO_PROFILE = "none"
+"""The profile that leaves out every bench.toml."""
 
 
 Names = Annotated[list[str], Field(min_length=1)]
@@ -106,6 +109,10 @@ def _read(path: Path) -> _File:
         file = _File.model_validate(raw)
     except ValidationError as error:
         raise BenchError(f"{path}: {first_problem(error)}") from error
+    if NO_PROFILE in file.profiles:
+        raise BenchError(
+            f"{path}: a profile can't be called {NO_PROFILE!r}, which stands for no bench.toml: rename it"
+        )
     for place, values in {
         "defaults": file.defaults,
         **{f"profiles.{name}": values for name, values in file.profiles.items()},
@@ -124,11 +131,6 @@ def suites(folder: Path | None = None) -> dict[str, Suite]:
         for name, suite in _read(path).suites.items():
             by_name[name] = suite.model_copy(update={"published": _published(path, name, suite.published)})
     return by_name
-
-
-def profile_names(folder: Path | None = None) -> list[str]:
-    """Names of the profiles of the shipped bench.toml and of the folder's own."""
-    return sorted({name for path in _files(folder) for name in _read(path).profiles})
 
 
 def card_folders(folder: Path | None = None) -> list[tuple[Path, Path]]:
@@ -182,6 +184,42 @@ def _overlay(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, An
     return dict(below) | dict(above) | ({"parameters": parameters} if parameters else {})
 
 
+def _default_profile(files: Sequence[_File]) -> str:
+    """The profile that the files choose; the last one decides."""
+    return next((file.profile for file in reversed(files) if file.profile), "quick")
+
+
+@dataclasses.dataclass(frozen=True)
+class Profile:
+    """A profile of bench.toml.
+
+    Args:
+        name: Its name.
+        default: Whether it is used where the user names none.
+        values: The settings that it changes, by name.
+        settings: All settings of a command that names the profile and nothing else.
+    """
+
+    name: str
+    default: bool
+    values: Mapping[str, Any]
+    settings: Settings
+
+
+def profiles(folder: Path | None = None) -> list[Profile]:
+    """The profiles of the shipped bench.toml and of the folder's own, by name."""
+    files = [_read(path) for path in _files(folder)]
+    default = _default_profile(files)
+    merged: dict[str, dict[str, Any]] = {}
+    for file in files:
+        for name, values in file.profiles.items():
+            merged[name] = _overlay(merged.get(name, {}), values)
+    return [
+        Profile(name, name == default, values, settings({}, name, folder)[0])
+        for name, values in sorted(merged.items())
+    ]
+
+
 def settings(
     values: Mapping[str, Any], profile: str | None = None, folder: Path | None = None
 ) -> tuple[Settings, str]:
@@ -192,7 +230,7 @@ def settings(
 
     Args:
         values: Values of the command line or of a call, by name.
-        profile: Name of the profile; None for the default of the files.
+        profile: Name of the profile; None for the default of the files; ``none`` for no file at all.
         folder: Where the user's own bench.toml may be; None: the current folder.
 
     Returns:
@@ -201,11 +239,13 @@ def settings(
     Raises:
         BenchError: A key, a value or the profile is unknown or wrong.
     """
+    if profile == NO_PROFILE:
+        return _validate(values), NO_PROFILE
     files = [_read(path) for path in _files(folder)]
-    profiles = {name for file in files for name in file.profiles}
-    name = profile or next((file.profile for file in reversed(files) if file.profile), "quick")
-    if name not in profiles:
-        raise BenchError(f"unknown profile {name!r}{did_you_mean(name, profiles)}")
+    name = profile or _default_profile(files)
+    known = {name for file in files for name in file.profiles}
+    if name not in known:
+        raise BenchError(f"unknown profile {name!r}{did_you_mean(name, known)}")
     merged: dict[str, Any] = {}
     for file in files:
         merged = _overlay(_overlay(merged, file.defaults), file.profiles.get(name, {}))

@@ -176,17 +176,5 @@ def _only_record(results: Path) -> tuple[Store, Record]:
 
 def _recorded(digits: str, results: Path) -> tuple[Store, Record]:
     """The record whose fingerprint begins with these digits."""
-    fingerprints = sorted(path.stem for path in (results / "records").glob(f"{digits}*.json"))
-    if len(fingerprints) > 1:
-        raise BenchError(f"{digits!r} is ambiguous: {', '.join(fingerprints)}; give more digits")
-    if not fingerprints:
-        raise BenchError(
-            f"no fingerprint in {results / 'records'} begins with {digits!r}: --out names another folder"
-        )
     store = _reader(results)
-    record = store.read_record(fingerprints[0])
-    if record is None:
-        raise BenchError(
-            f"{store.record_path(fingerprints[0])} is damaged: the command that made it makes it again"
-        )
-    return store, record
+    return store, store.find_record(digits)

@@ -29,8 +29,8 @@ from bench.errors import BenchError, did_you_mean, printable
 from bench.files import is_safe_name
 from bench.results.identity import SafeName
 
-_TAKEN = ("samples", "records", "logs", "images", "suites")
-"""Folders of a store; a suite's tables are written beside them."""
+_TAKEN = ("samples", "records", "logs", "images", "suites", "runs")
+"""Folders of a store, and of the tables of all its runs; a suite's tables are written beside them."""
 
 Layout = Literal["grid", "curve", "list"]
 LONGEST = 64

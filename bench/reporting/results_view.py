@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from torch import Tensor
 
+    from bench.types import JSONObject, JSONValue
+
 
 class Results:
     """The records of the runs of one call, in their order.
@@ -56,6 +58,17 @@ class Results:
 
         table = [row for record in self.records for row in rows(record)]
         return pd.DataFrame(table).reindex(columns=list(COLUMNS))
+
+    def plain(self) -> JSONObject:
+        """The records in short as JSON data, as ``bench run --json`` prints them.
+
+        Returns:
+            ``runs``, a list with the facts of each run, and the numbers of ``finished`` and ``failed`` ones.
+        """
+        from bench.reporting.run_facts import run_facts
+
+        runs: list[JSONValue] = [run_facts(record, self.store).plain() for record in self.records]
+        return {"runs": runs, "finished": len(runs) - len(self.failed), "failed": len(self.failed)}
 
     def images(self, run: int | str | Record = 0) -> Tensor:
         """The samples of a run as images.

@@ -42,6 +42,8 @@ class RunRow:
     error: float | None
     exact: float | None
     note: str
+    direction: str
+    value_kind: str
     solver: str
     published: float | None
     published_std: float | None
@@ -114,6 +116,8 @@ def _run_row(
         error=None if value is None else value.error,
         exact=None if value is None else value.exact,
         note="" if value is None else value.note,
+        direction="" if value is None else value.direction,
+        value_kind="" if value is None else value.value_kind,
         solver="" if record is None or record.identity.solver is None else record.identity.solver.name,
         published=None if figure is None else figure.value,
         published_std=None if figure is None else figure.std,
@@ -123,7 +127,7 @@ def _run_row(
         seconds=None if cost is None else cost.seconds,
         samples_per_second=None if cost is None else cost.samples_per_second,
         network_share=None if cost is None else cost.network_share,
-        batch_size=plan.batch_size,
+        batch_size=plan.batch_size if record is None else record.identity.batch_size,
         device="" if record is None else record.identity.device,
         precision=plan.precision,
         fingerprint=run.fingerprint,

@@ -1,4 +1,4 @@
-"""The tables of a suite: made from its plans and records alone, and written as files and plots."""
+"""The tables of a suite, or of all runs: made from plans and records alone, written as files and plots."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.errors import BenchError, did_you_mean, printable
+from bench.events import Notice
 from bench.files import csv_cell, inside, replace_file
 from bench.reporting.layouts import cost_layout, table_layout
 from bench.reporting.ranking import best_of_curves, best_of_rows, pareto_front, rank_agreements
+from bench.reporting.run_plans import RUNS, plans_of_runs
 from bench.reporting.run_rows import RunRow, metric_records, run_rows
 from bench.reporting.table import Cell, Table, cells_of
 from bench.reporting.text import count, number
@@ -29,7 +31,7 @@ REASONS = 5
 
 
 def make_tables(
-    suite: str,
+    suite: str | None,
     store: Store,
     *,
     metric: str | None = None,
@@ -37,10 +39,11 @@ def make_tables(
     to: Path | None = None,
     plots: bool = True,
 ) -> list[Table]:
-    """The tables of a suite that was run: one per plan and metric.
+    """The tables of a suite that was run, or of all runs: one per plan and metric.
 
     Args:
-        suite: Name of the suite.
+        suite: Name of the suite; None for all runs of the results, a plan per checkpoint, task, images,
+            number of samples and precision.
         store: The results that it was run into.
         metric: Label of the metric; None for each that the suite was run with.
         name: Name of one plan; None for all.
@@ -51,28 +54,53 @@ def make_tables(
         BenchError: Nothing was run of that suite, name or metric, or ``to`` can't be written.
     """
     tables = []
-    for plan in _plans(suite, store, name):
+    plans = _plans(suite, store, name)
+    if suite is None and metric is not None:
+        # runs of other tasks have other metrics
+        plans = [plan for plan in plans if metric in plan.metrics] or plans
+    for plan in plans:
         if metric is not None and metric not in plan.metrics:
             raise BenchError(
-                f"{suite}/{plan.name} has no {metric}{did_you_mean(metric, plan.metrics)}: compute it by "
-                f"bench measure --suite {suite} --metric {metric}"
+                f"{plan.suite}/{plan.name} has no {metric}{did_you_mean(metric, plan.metrics)}: compute it "
+                f"by {_measure_command(plan.suite, metric)}"
             )
         records = [store.read_record(run.fingerprint) for run in plan.cells]
         runs = tuple(run_rows(plan, records))
+        if suite is None:
+            # nobody planned a metric that a run lacks
+            runs = tuple(row for row in runs if row.status != "missing" or row.reason)
         for label in plan.metrics if metric is None else (metric,):
             table = _make_table(plan, records, runs, label)
             tables.append(table if to is None else write_table(table, to, plots=plots))
     return tables
 
 
-def _plans(suite: str, store: Store, name: str | None) -> list[SuitePlan]:
-    plans = store.suite_plans(suite)
+def _plans(suite: str | None, store: Store, name: str | None) -> list[SuitePlan]:
+    plans = _plans_of_runs(store) if suite is None else store.suite_plans(suite)
     if name is None:
         return plans
     named = [plan for plan in plans if plan.name == name]
     if not named:
-        raise BenchError(f"suite {suite} has no table {name!r}{did_you_mean(name, [p.name for p in plans])}")
+        place = store.root if suite is None else f"suite {suite}"
+        raise BenchError(f"{place} has no table {name!r}{did_you_mean(name, [p.name for p in plans])}")
     return named
+
+
+def _plans_of_runs(store: Store) -> list[SuitePlan]:
+    plans, older = plans_of_runs(store.records())
+    plans = [plan for plan in plans if plan.metrics]
+    if not plans:
+        raise BenchError(
+            f"there is no finished run in {store.root}: bench run makes one, --out names another"
+        )
+    if older:
+        store.emit(Notice(f"{count(older, 'older record')} of the same cell and seed left out of the tables"))
+    return plans
+
+
+def _measure_command(suite: str, metric: str) -> str:
+    runs = "" if suite == RUNS else f" --suite {suite}"
+    return f"bench measure{runs} --metric {metric}"
 
 
 def _make_table(
@@ -185,7 +213,7 @@ def _misfit_notes(table: Table, runs: Sequence[RunRow], plugin: str) -> list[str
     for run in runs:
         if run.status == "missing" and run.reason:
             places.setdefault(run.reason, set()).add(run.place)
-    command = f"bench measure --suite {table.suite} --metric {plugin}"
+    command = _measure_command(table.suite, plugin)
     command += "" if plugin == table.metric else ", with its parameters,"
     return [
         f"{count(len(cells), 'cell')} {'holds' if len(cells) == 1 else 'hold'} {table.metric} of {reason}, "

@@ -14,6 +14,8 @@ from bench.reporting.run_rows import RunRow, Status
 if TYPE_CHECKING:
     import pandas as pd
 
+    from bench.types import JSONObject
+
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
@@ -185,6 +187,22 @@ class Table:
         optional = ["x", "value", "std", "error", "exact", "published", "published_std", "nfe", "pace"]
         optional += ["pace_std", "network_share", "seconds_per_sample"]
         return frame.astype(dict.fromkeys(optional, float))
+
+    def plain(self) -> JSONObject:
+        """The table as JSON data, as ``bench table --json`` prints it.
+
+        Returns:
+            The table's fields, without ``excerpt`` and ``runs``, and ``complete``. Its ``cells`` are a list
+            of their fields.
+        """
+        left_out = ("cells", "excerpt", "excerpt_note", "runs", "folder")
+        names = [field.name for field in dataclasses.fields(self) if field.name not in left_out]
+        return {
+            **{name: getattr(self, name) for name in names},
+            "complete": self.complete,
+            "folder": None if self.folder is None else str(self.folder),
+            "cells": [dataclasses.asdict(cell) for cell in self.cells],
+        }
 
     def _repr_html_(self) -> str:
         from bench.reporting.layouts import table_layout

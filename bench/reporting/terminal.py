@@ -49,12 +49,15 @@ def print_run_report(
         console.print(text, soft_wrap=True)
     print_line(f"{len(records) - len(failed)} finished, {len(failed)} failed", console)
     if single is not None:
-        print_line(f"  record  {store.record_path(single.fingerprint)}", console)
+        print_line(f"  record   {store.record_path(single.fingerprint)}", console)
         if single.preview:
-            print_line(f"  samples {single.preview}", console)
+            print_line(f"  preview  {single.preview}", console)
+        folder = store.samples_folder(single.key)
+        if folder.is_dir():
+            print_line(f"  samples  {folder}", console)
     else:
-        print_line(f"  records {store.root / 'records'}, samples {store.root / 'images'}", console)
-    print_line(f"  rows    {store.root / 'runs.csv'}", console)
+        print_line(f"  records  {store.root / 'records'}, previews {store.root / 'images'}", console)
+    print_line(f"  rows     {store.root / 'runs.csv'}", console)
 
 
 def print_layout(layout: TextTable, console: Console) -> None:

@@ -114,7 +114,7 @@ def _place(target: str | Path) -> Path:
     try:
         place = user_path(target).resolve()
         here = Path.cwd()
-    except (OSError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError) as error:
         raise BenchError(f"{target} can't be resolved: {error}") from error
     if f"{target}" == "" or here.is_relative_to(place):
         raise BenchError(f"{str(target)!r} holds the current folder: name a new folder, or a file .npz")

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue
 
+from bench.metrics.role import ValueKind
 from bench.results.batches import Batches
 from bench.results.identity import (
     Amount,
@@ -34,6 +35,7 @@ class MetricRecord(Strict):
         details: Further results, as in `MetricResult`, and ``options``, the parameters that do not decide the
             value and differ from their defaults.
         direction: Which values are better.
+        value_kind: What the value is (`Metric.value_kind`): of a distance alone percentages have a meaning.
         bias: What is known of the value's bias at n samples.
         leave_one_out: The value without each group of batches in turn, as `MetricState.leave_one_out`.
         parameters: The parameters that decide the value.
@@ -49,6 +51,7 @@ class MetricRecord(Strict):
     note: str = ""
     details: dict[str, JsonValue] = {}
     direction: Literal["lower", "higher"] = "lower"
+    value_kind: ValueKind = "score"
     bias: str = ""
     leave_one_out: tuple[Value, ...] = ()
     parameters: dict[str, JsonValue] = {}
@@ -126,6 +129,7 @@ class Record(Stored):
         planned_nfe: Network calls per sample as the plugins declare them; None where unknown in advance.
         identity: Everything that decides the numbers: checkpoint, plugins, settings, seed, code.
         provenance: Versions, commit and machine that made the record.
+        data: The images that the task works on, as the command named them; empty for none.
         metrics: Values by the metric's label.
         exact: Values that theory gives, by the metric's label.
         cost: Network calls per sample and seconds of the whole run; None for a failed run.
@@ -146,6 +150,7 @@ class Record(Stored):
     planned_nfe: Natural | None = None
     identity: Identity
     provenance: Provenance
+    data: str = ""
     metrics: dict[SafeName, MetricRecord] = {}
     exact: dict[SafeName, Value] = {}
     cost: Cost | None = None

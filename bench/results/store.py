@@ -22,7 +22,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.errors import BenchError, did_you_mean
+from bench.errors import SHORT, BenchError, did_you_mean
 from bench.events import Emit, Notice, silent
 from bench.files import (
     check_regular,
@@ -48,8 +48,9 @@ if TYPE_CHECKING:
 COLUMNS = (
     "fingerprint", "cell", "status", "title", "task", "checkpoint", "sde", "predictor", "corrector", "solver",
     "steps", "grid", "rho", "order", "label_scales", "denoise", "parameters", "samples", "batch_size", "seed",
-    "nfe", "metric", "value", "error", "exact", "note", "samples_per_second", "network_share", "seconds",
-    "device", "precision", "compile", "torch", "created", "commit", "dirty", "reason",
+    "nfe", "metric", "value", "error", "exact", "note", "direction", "value_kind", "samples_per_second",
+    "network_share", "seconds", "device", "precision", "compile", "torch", "created", "commit", "dirty",
+    "reason",
 )
 # fmt: on
 
@@ -282,6 +283,38 @@ class Store:
             key=lambda record: (record.title, record.samples, record.seed, record.fingerprint),
         )
 
+    def find_record(self, digits: str) -> Record:
+        """The record whose fingerprint begins with these digits.
+
+        Raises:
+            BenchError: There is none, there are several, or it can't be read.
+        """
+        names = self.matching(digits)
+        if not names:
+            raise BenchError(
+                f"no fingerprint in {self.root / 'records'} begins with {digits!r}: bench list runs shows "
+                "all, --out names another folder"
+            )
+        if len(names) > 1:
+            listing = ", ".join(names[:SHORT]) + (", …" if len(names) > SHORT else "")
+            raise BenchError(f"{digits!r} is ambiguous: {listing}; give more digits")
+        record = self.read_record(names[0])
+        if record is None:
+            raise BenchError(
+                f"{self.record_path(names[0])} can't be read: the command that made it makes it again"
+            )
+        return record
+
+    def matching(self, digits: str) -> list[str]:
+        """The fingerprints of records that begin with these digits, four hexadecimal ones or more; sorted."""
+        if re.fullmatch("[0-9a-f]{4,}", digits) is None:
+            return []
+        return sorted(path.stem for path in (self.root / "records").glob(f"{digits}*.json"))
+
+    def samples_folder(self, key: str) -> Path:
+        """Folder of the samples of a record's ``key``."""
+        return inside(self.root / "samples", key)
+
     def suite_path(self, suite: str, name: str) -> Path:
         """File of a planned suite."""
         return inside(self.root / "suites", suite, f"{name}.json")
@@ -352,9 +385,13 @@ class Store:
         _replace_locked(path, text.encode(errors="backslashreplace"))
         return path
 
+    def image_path(self, fingerprint: str) -> Path:
+        """File of a run's preview."""
+        return inside(self.root / "images", f"{fingerprint}.png")
+
     def write_image(self, fingerprint: str, png: bytes) -> Path:
         """Write a run's preview; its lock must be held."""
-        path = inside(self.root / "images", f"{fingerprint}.png")
+        path = self.image_path(fingerprint)
         _replace_locked(path, png)
         return path
 
@@ -398,7 +435,8 @@ def rows(record: Record) -> list[dict[str, object]]:
 
 
 def _result_columns(result: MetricRecord) -> dict[str, object]:
-    return {"value": result.value, "error": result.error, "exact": result.exact, "note": result.note}
+    names = ("value", "error", "exact", "note", "direction", "value_kind")
+    return {name: getattr(result, name) for name in names}
 
 
 def _checksum(tensors: Mapping[str, Tensor], facts: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Sequence
+from typing import get_args
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from bench.closed_form.mixture import MixtureModel, on_range
 from bench.errors import BenchError
 from bench.metrics.context import MetricContext
 from bench.metrics.moments import jackknife_groups
-from bench.metrics.role import Metric, MetricResult
+from bench.metrics.role import Metric, MetricResult, ValueKind
 from bench.testing.context import CheckContext
 from bench.testing.duties import parameters
 from bench.testing.probe import GAUSSIAN
@@ -84,13 +85,15 @@ def declared(case: MetricCheck) -> Iterator[Finding]:
     metric, wrong = case.metric, []
     if metric.direction not in ("lower", "higher"):
         wrong.append(f"direction is {metric.direction!r}")
+    if metric.value_kind not in get_args(ValueKind):
+        wrong.append(f"value_kind is {metric.value_kind!r}, not one of {', '.join(get_args(ValueKind))}")
     if metric.min_samples < 1:
         wrong.append(f"min_samples is {metric.min_samples}")
     if not metric.label or not all(c.isalnum() or c in "._-" for c in metric.label):
         wrong.append(f"label {metric.label!r} can't be the name of a column or file")
     json.dumps(metric.provenance(case.context))
-    measured = f"{metric.direction} is better, from {metric.min_samples} samples"
-    required = "direction, min_samples, label, provenance"
+    measured = f"{metric.value_kind}; {metric.direction} is better, from {metric.min_samples} samples"
+    required = "direction, value_kind, min_samples, label, provenance"
     yield verdict("declared", not wrong, wrong[0] if wrong else measured, required)
 
 
@@ -105,9 +108,19 @@ def order(case: MetricCheck) -> Iterator[Finding]:
     wrong = "another value the second time" if again != plain else ""
     wrong = wrong or (f"n is {plain.n}, of {COUNT} samples" if plain.n != COUNT else "")
     wrong = wrong or ("not a finite number" if not math.isfinite(plain.value) else "")
+    wrong = wrong or _outside(plain.value, plain.value_kind or case.metric.value_kind)
     wrong = wrong or (f"off by {off:.1e} in another order or split" if off > 1e-5 else "")
     measured = wrong or f"{plain.value:.6g}, off by {off:.1e}"
     yield verdict("order of batches", not wrong, measured, "the same value (1e-5)")
+
+
+def _outside(value: float, kind: ValueKind) -> str:
+    """Why a value is not of its kind; empty where it is."""
+    if kind == "distance" and value < 0:
+        return f"a distance of {value:.6g}: one that can be negative is an estimate"
+    if kind == "share" and not 0 <= value <= 1:
+        return f"a share of {value:.6g}, which is not from 0 to 1"
+    return ""
 
 
 def worse(case: MetricCheck) -> Iterator[Finding]:

@@ -35,6 +35,7 @@ class FdDct(Metric):
     """
 
     name = "fd_dct"
+    value_kind = "estimate"
     min_samples = 100
     bias = "none where the coefficients are normal"
 

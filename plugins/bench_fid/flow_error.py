@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from bench import (
     MetricState,
     Sampler,
     Tensor,
+    ValueKind,
     draws_noise,
     jackknife_groups,
     param,
@@ -42,6 +44,7 @@ class FlowError(Metric):
     """
 
     name = "flow_error"
+    value_kind: ClassVar[ValueKind] = "distance"
     min_samples = 2
 
     solver: str = param(default="rk45", help="solver of the fine solution, with a parameter tol")

@@ -17,6 +17,7 @@ from bench import (
     MetricResult,
     Moments,
     Reference,
+    ValueKind,
     frechet_distance,
     jackknife_groups,
     param,
@@ -37,6 +38,7 @@ class Frechet(FeatureMetric):
     """
 
     name = "frechet"
+    value_kind = "distance"
     bias = "upwards, about as 1/n; extrapolate takes that part out"
 
     extrapolate: bool = param(
@@ -128,7 +130,8 @@ class FrechetDistance(FeatureState):
             limit = (lambda part: extrapolate(part, distance).value) if self.with_limit else distance
             details["interval"] = bootstrap_interval(rows, limit, value, self.replicates)
             error = details["interval"]["sd"]
-        return MetricResult(value, n, error, note, details)
+        kind: ValueKind = "estimate" if self.with_limit else "distance"
+        return MetricResult(value, n, error, note, details, kind)
 
     def leave_one_out(self) -> list[float]:
         # empty for the limit: its random subsets add noise to the difference that a batch makes

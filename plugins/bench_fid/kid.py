@@ -22,6 +22,7 @@ class KID(RowMetric):
     """
 
     name = "kid"
+    value_kind = "estimate"
     min_samples = 1000
     bias = "none"
 

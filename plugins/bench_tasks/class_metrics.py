@@ -64,6 +64,7 @@ class ClassShare(ClassMetric):
 
     name = "class_share"
     direction = "higher"
+    value_kind = "share"
     min_samples = 100
 
     def start(self, context: MetricContext) -> MetricState:
@@ -91,6 +92,7 @@ class ComponentShare(ClassMetric):
 
     name = "component_share"
     direction = "higher"
+    value_kind = "share"
     min_samples = 100
 
     def start(self, context: MetricContext) -> MetricState:
@@ -113,6 +115,7 @@ class ClassDistance(ClassMetric):
     """A distance of each class to its own data; `MIXTURE` and CIFAR-10 have ten classes."""
 
     name = "class_distance"
+    value_kind = "estimate"
 
     def check(self, task: Task, shape: tuple[int, ...], samples: int) -> None:
         super().check(task, shape, samples)

@@ -42,6 +42,7 @@ class KnownError(Metric):
     """
 
     name = "known_error"
+    value_kind = "distance"
     inputs = INPUTS
     min_samples = 1
 
@@ -113,6 +114,7 @@ class ConditionalFd(Metric):
     """
 
     name = "conditional_fd"
+    value_kind = "estimate"
     inputs = INPUTS
     min_samples = 100
     bias = "none where the completions are normal"

@@ -32,6 +32,7 @@ class LatentFD(Metric):
     """
 
     name = "latent_fd"
+    value_kind = "estimate"
     inputs = ("latents",)
     min_samples = 100
     bias = "none where the coordinates are normal"
@@ -126,6 +127,7 @@ class LatentDifference(LatentComparison):
     mean over coordinates: 0 where the checkpoints agree, about sqrt(2) for shuffled images."""
 
     name = "latent_difference"
+    value_kind = "distance"
 
     def terms(self, x: Array, y: Array) -> list[Array]:
         return [(x - y) ** 2]

@@ -40,6 +40,7 @@ class RoundTrip(_PerImage):
     range, the mean over images."""
 
     name = "round_trip"
+    value_kind = "distance"
     inputs = ("round_trip",)
 
 

@@ -29,6 +29,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         [*good, *bad, "--repeats", "2", "--out", f"{root}/results"],
         [*good, "--repeats", "2", "--out", f"{root}/later"],
         [*good, "--samples", "32", "--out", f"{root}/fewer"],
+        [*good, "--repeats", "2", "--batch-size", "24", "--out", f"{root}/larger"],
     ):
         with pytest.raises(SystemExit) as stop:
             main([*common, *more])
@@ -76,26 +77,42 @@ def test_samplers_of_the_same_noise_compare_at_all_seeds_or_by_batches(bench: Ca
     files = [[f"results/records/{name}.json" for name in pair] for pair in names]
     a, b = ([json.loads(Path(f).read_text())["metrics"]["fd_dct"]["value"] for f in pair] for pair in files)
     (row,) = json.loads(bench(names[0][0][:8], names[1][1], "--json"))["rows"]
-    assert (row["paired_by"], row["verdict"], row["seeds"]) == ("seeds", "B worse", [0, 1])
+    assert (row["over"], row["paired"], row["verdict"]) == ("seeds", True, "B worse")
+    assert row["seeds"] == [0, 1]
     assert row["p"] == near(stats.ttest_rel(b, a).pvalue)
-    assert row["relative"] == near((sum(b) - sum(a)) / sum(a))
+    assert (row["value_kind"], row["relative"]) == ("estimate", None)
 
     good, bad = files[0][0], files[1][0]
     (row,) = json.loads(bench(good, bad, "--json"))["rows"]
-    assert (row["paired_by"], row["n"], row["verdict"]) == ("batches", 3, "B worse")
+    assert (row["over"], row["paired"], row["n"], row["verdict"]) == ("batches", True, 3, "B worse")
     assert row["difference"] == near(b[0] - a[0])
     assert 0 < row["interval"][0] < row["difference"] < row["interval"][1]
 
 
+def test_runs_of_another_batch_size_are_not_pairs(bench: Call, folder: Path) -> None:
+    name = fingerprint(folder, "euler_maruyama", 0)
+    for source in ("larger", "larger/runs.csv"):
+        out = bench("later", source)
+        assert "2 seeds, not paired" in out
+        assert "not paired, since A and B draw other noise: batch size (A: 16; B: 24)" in out
+        assert "speed B/A is not of the samplers alone: batch size (A: 16; B: 24)" in out
+        (row,) = json.loads(bench("later", source, "--json"))["rows"]
+        assert (row["over"], row["paired"], row["direction"]) == ("seeds", False, "lower")
+    (path,) = [p for p in Path("larger/records").iterdir() if '"seed": 0' in p.read_text()]
+    (row,) = json.loads(bench(f"results/records/{name}.json", str(path), "--json"))["rows"]
+    assert (row["over"], row["paired"], row["n"]) == ("batches", False, 2)
+    assert row["interval"][0] < 0 < row["interval"][1]  # two draws of one sampler
+
+
 def test_a_broken_limit_is_status_1(bench: Call, folder: Path) -> None:
     good, bad = (fingerprint(folder, p, 0) for p in ("euler_maruyama", "reverse_diffusion"))
-    out = bench(good, bad, "--fail-on", "nfe:0", "--fail-on", "fd_dct:5%", status=1)
+    out = bench(good, bad, "--fail-on", "nfe:0", "--fail-on", "fd_dct:0.5", status=1)
     assert "fail-on nfe:0: broken by 0 of 1 cell" in out
-    assert "fail-on fd_dct:5%: broken by 1 of 1 cell" in out
+    assert "fail-on fd_dct:0.5: broken by 1 of 1 cell" in out
     assert "reverse_diffusion, 30 steps is worse on B: fd_dct" in out
-    assert bench(good, bad, "--fail-on", "fd_dct:5%", "--json", status=1).startswith("{")
+    assert bench(good, bad, "--fail-on", "fd_dct:0.5", "--json", status=1).startswith("{")
     assert "B worse" in bench(good, bad, "--fail-on", "fd_dct:9e9")
-    assert "B better" in bench(bad, good, "--fail-on", "fd_dct:5%")
+    assert "B better" in bench(bad, good, "--fail-on", "fd_dct:0.5")
 
 
 def test_a_cell_that_fails_in_b_breaks_every_limit(bench: Call, folder: Path) -> None:
@@ -108,15 +125,15 @@ def test_a_cell_that_fails_in_b_breaks_every_limit(bench: Call, folder: Path) ->
         writer = csv.DictWriter(handle, rows[0])
         writer.writeheader()
         writer.writerows(rows)
-    out = bench("results", "failed.csv", "--fail-on", "fd_dct:5%", status=1)
+    out = bench("results", "failed.csv", "--fail-on", "fd_dct:0.5", status=1)
     assert "reverse_diffusion, 30 steps · seed 0: NaN at step 7 failed in B" in out
-    bench("failed.csv", "failed.csv", "--fail-on", "fd_dct:5%")
+    bench("failed.csv", "failed.csv", "--fail-on", "fd_dct:0.5")
     bench("results", "failed.csv")
 
 
 def test_what_is_on_one_side_only_is_reported(bench: Call) -> None:
     out = bench("results", "later")
-    assert "1 cell paired, 48 samples each; geometric means, B over A: NFE 1, samples/s" in out
+    assert "1 cell compared, 48 samples each; geometric means, B over A: NFE 1, samples/s" in out
     assert "1 cell in A only: gaussian-cifar10 · vp · reverse_diffusion, 30 steps · 48 samples" in out
     assert json.loads(bench("later", "results", "--json"))["only_a"] == []
 
@@ -131,11 +148,11 @@ def test_a_tidy_table_without_lists_has_no_interval_for_one_seed(bench: Call, fo
             "net · vp · rd,,0,100,missing,fd,,,,bb,",
         ]
         (folder / f"{name}.csv").write_text("\n".join(lines))
-    out = bench("old.csv", "new.csv", "--fail-on", "fd:40%", "--fail-on", "seconds:0", status=1)
-    assert "no interval: one seed, no batches to pair: give --repeats" in out
+    out = bench("old.csv", "new.csv", "--fail-on", "fd:0.4", "--fail-on", "seconds:0", status=1)
+    assert "no interval: one seed without batches" in out
     assert "1 of its cells were not run yet" in out
     assert "1 older of the same cell and seed ignored" in out
-    assert "fail-on fd:40%: broken by 1 of 1 cell" in out
+    assert "fail-on fd:0.4: broken by 1 of 1 cell" in out
     assert "fail-on seconds:0: broken by 0 of 1 cell" in out
     (row,) = json.loads(bench("old.csv", "new.csv", "--json"))["rows"]
     assert (row["difference"], row["interval"], row["p"], row["verdict"]) == (1, None, None, "–")
@@ -174,10 +191,14 @@ def test_a_planned_suite_is_found_by_its_name(bench: Call, folder: Path) -> None
         (("results", "bare.csv"), "bare.csv has no column 'cell'"),
         (
             ("results", "later", "--fail-on", "fd_dct"),
-            "--fail-on takes METRIC:X% or METRIC:X with X at least",
+            "--fail-on takes METRIC:X or METRIC:X% with X at least",
         ),
         (("results", "later", "--fail-on", "fd_dtc:5%"), "--fail-on fd_dtc:5%: no pair has fd_dtc on both"),
         (("results", "later", "--metric", "fd_dtc"), "metric 'fd_dtc' on both sides (did you mean 'fd_dct'?"),
+        (
+            ("results", "later", "--fail-on", "fd_dct:5%"),
+            "it is an estimate that can be negative; give",
+        ),
         (("later", "fewer"), "numbers of samples differ (A: 48; B: 32): run both with the same --samples"),
         (("abcd", "results"), "'abcd' is ambiguous: abcd0, abcd1; give more digits"),
     ],

@@ -61,7 +61,7 @@ def files(words: str, incomplete: str = "") -> bool:
 @pytest.mark.parametrize(
     ("words", "incomplete", "expected"),
     [
-        ("run --checkpoint", "ga", ["gaussian-cifar10"]),
+        ("run --checkpoint", "ga", ["gaussian-cifar10", "gaussian-cifar10-1000"]),
         ("run --sde vp --checkpoint", "gm", ["gmm-cifar10"]),
         ("run", "--checkpoint=gm", ["gmm-cifar10"]),
         ("run --sde", "v", ["ve", "ve_exp", "vp", "vp_cosine"]),
@@ -70,7 +70,7 @@ def files(words: str, incomplete: str = "") -> bool:
         ("run --solver", "rk", ["rk45"]),
         ("run --task", "inp", ["inpaint"]),
         ("run --executor", "l", ["local"]),
-        ("run --profile", "", ["exact", "mine", "paper", "quick"]),
+        ("run --profile", "", ["exact", "mine", "paper", "quick", "none"]),
         ("run --suite", "m", ["memoir", "mine"]),
         ("run --metric", "fd_c", ["fd_cifar10", "fd_class", "fd_component"]),
         ("run --data", "cifar10-t", ["cifar10-train", "cifar10-test"]),
@@ -145,7 +145,7 @@ def test_names_from_data_that_are_not_safe(folder: Path) -> None:
     (folder / "bench.toml").write_text(text)
     assert [(one.value, one.help) for one in items("run --suite", "b")] == [("b", "x\\ny\\u001b")]
     assert not names("run --suite", "a")
-    assert names("run --profile") == ["exact", "paper", "quick"]
+    assert names("run --profile") == ["exact", "paper", "quick", "none"]
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
@@ -209,7 +209,7 @@ def command(tmp_path: Path) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (("bench", "run", "--checkpoint", "gau"), ["gaussian-cifar10"]),
+        (("bench", "run", "--checkpoint", "gau"), ["gaussian-cifar10", "gaussian-cifar10-1000"]),
         (("bench", "export", "01f"), [FINGERPRINTS[1]]),
         (("bench", "comple"), ["completion"]),
     ],

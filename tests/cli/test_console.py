@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import json
 import sys
 
 import pytest
 
-from bench.cli.console import amount, console
+from bench import BenchError
+from bench.cli.console import amount, console, print_json
 
 
 @pytest.mark.parametrize(
@@ -41,3 +43,11 @@ def test_without_a_terminal_no_line_of_a_table_folds(
     assert not screen.is_terminal
     screen.print("word " * 39)
     assert len(capsys.readouterr().out.splitlines()) == 1
+
+
+def test_json_is_strict(capsys: pytest.CaptureFixture[str]) -> None:
+    print_json({"a": [1.5, None]})
+    assert json.loads(capsys.readouterr().out) == {"a": [1.5, None]}
+    with pytest.raises(BenchError, match=r"^this can't be printed as JSON: "):
+        print_json({"a": float("nan")})
+    assert capsys.readouterr().out == ""

@@ -9,6 +9,7 @@ from bench.files import REGISTRY
 
 HEAVY = ("torch", "pandas", "matplotlib", "scipy", "torchdiffeq", "torchsde", "cleanfid")
 LIGHT = [["--help"], ["run", "--help"], ["list"], ["list", "--json"], ["show", "langevin"]]
+LIGHT += [["list", "runs"], ["show", "profile", "quick"]]
 LIGHT += [["checkpoints", "list"], ["checkpoints", "show", "cifar10-tiny"]]
 LIGHT += [["fid", "--help"], ["stats", "build", "--help"]]
 LIGHT += [["stats", "show", str(REGISTRY / "stats" / "cifar10-train_cifar10-features.npz")]]

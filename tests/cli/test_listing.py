@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
 
 from bench import Plugin, Register, hookimpl
 from bench.cli import main
-from bench.cli.listing import facts
+from bench.cli.listing import facts, suite_facts
 from bench.plugins.hookspecs import KINDS
 from bench.plugins.registry import Registry
 from tests.support.plugins import Still, hooks, installed
@@ -42,7 +43,7 @@ def test_a_suite_is_output_with_its_cells(own_registry: Registry, capsys: pytest
     out = _printed(capsys, own_registry, "show", "table1")
     assert "suite table1, 26 cells" in out
     assert "  vp none C2000" in out.splitlines()
-    assert _strict(_printed(capsys, own_registry, "show", "nfe", "--json"))["layout"] == "curve"
+    assert _strict(_printed(capsys, own_registry, "show", "nfe", "--json"))[0]["layout"] == "curve"
 
 
 def test_list_json_holds_every_entry(own_registry: Registry, capsys: pytest.CaptureFixture[str]) -> None:
@@ -58,10 +59,13 @@ def test_list_json_holds_every_entry(own_registry: Registry, capsys: pytest.Capt
 
 
 def test_show_json_holds_every_parameter(own_registry: Registry, capsys: pytest.CaptureFixture[str]) -> None:
-    names = {e.name for kind in KINDS for e in own_registry.of_kind(kind)}
-    assert {"still", "vp", "langevin", "rk45", "gaussian-cifar10", "fd_dct", "local"} <= names
-    for name in sorted(names):
-        output = _strict(_printed(capsys, own_registry, "show", name, "--json"))
+    names = {e.name: kind for kind in KINDS for e in own_registry.of_kind(kind)}
+    assert {"still", "vp", "langevin", "rk45", "gaussian-cifar10", "fd_dct", "local"} <= names.keys()
+    both = names.keys() & {suite["name"] for suite in suite_facts()}
+    assert both == {"inpaint", "likelihood"}
+    for name, kind in sorted(names.items()):
+        words = (kind[:-1], name) if name in both else (name,)
+        output = _strict(_printed(capsys, own_registry, "show", *words, "--json"))
         assert {e["name"] for e in output} == {name}
         for entry in output:
             if entry["kind"] != "checkpoints":
@@ -122,3 +126,82 @@ def test_show_prints_the_short_flag_of_a_parameter_and_that_it_decides_nothing(
     text = _printed(capsys, installed(), "show", "fd_cifar10")
     assert text.count("comparisons ignore it") == 1
     assert text.index("metric.bootstrap") < text.index("comparisons ignore it")
+
+
+@pytest.fixture
+def toml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A bench.toml in an empty working folder: a profile of a plugin's name, and one of its own."""
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "bench.toml"
+    path.write_text(
+        'profile = "mine"\n[defaults]\nseed = 5\n[profiles.mine]\nsteps = 7\nsde = "ve"\n'
+        "parameters.corrector.snr = 0.2\n[profiles.langevin]\nsteps = 3\n"
+    )
+    return path
+
+
+def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """The one line of a refused command."""
+    with pytest.raises(SystemExit) as stop:
+        main(arguments, registry=installed())
+    out, err = capsys.readouterr()
+    assert (stop.value.code, out, err.count("\n"), err[:7]) == (2, "", 1, "bench: ")
+    return err[7:-1]
+
+
+@pytest.mark.usefixtures("toml")
+def test_profiles_are_listed_and_shown_with_all_settings(capsys: pytest.CaptureFixture[str]) -> None:
+    listed = _strict(_printed(capsys, installed(), "list", "profiles", "--json"))
+    assert {one["name"]: one["default"] for one in listed["profiles"]} == {
+        "exact": False,
+        "langevin": False,
+        "mine": True,
+        "paper": False,
+        "quick": False,
+    }
+    assert (listed["entries"], listed["suites"], listed["runs"]) == ([], [], [])
+    (mine,) = _strict(_printed(capsys, installed(), "show", "mine", "--json"))
+    changes = {"steps": 7, "sde": ["ve"], "parameters": {"corrector": {"snr": 0.2}}}
+    assert (mine["kind"], mine["changes"]) == ("profiles", changes)
+    assert (mine["settings"]["seed"], mine["settings"]["samples"]) == (5, 1024)
+    lines = _printed(capsys, installed(), "show", "profile", "mine").splitlines()
+    assert lines[0] == "profile mine, the default"
+    assert {"  steps = 7", "  sde = ve", "  seed = 5", "bench run --profile mine"} <= set(lines)
+    assert 'parameters = {"corrector": {"snr": 0.2}}' in "\n".join(lines)
+    text = _printed(capsys, installed(), "list", "profile")
+    assert "quick" in text
+    assert "bench run --profile NAME uses it" in text
+
+
+@pytest.mark.usefixtures("toml")
+def test_a_name_of_two_kinds_is_refused_with_what_to_write(capsys: pytest.CaptureFixture[str]) -> None:
+    assert refusal(capsys, "show", "langevin") == (
+        "'langevin' is a corrector and a profile: write bench show corrector langevin or "
+        "bench show profile langevin"
+    )
+    assert refusal(capsys, "show", "inpaint", "--json") == (
+        "'inpaint' is a task and a suite: write bench show task inpaint or bench show suite inpaint"
+    )
+    assert "predictor" not in _printed(capsys, installed(), "show", "corrector", "none").split("\n")[0]
+    assert _printed(capsys, installed(), "show", "none").count("from sampler-bench") == 2
+    assert "profile langevin" in _printed(capsys, installed(), "show", "profiles", "langevin")
+    assert "suite inpaint, " in _printed(capsys, installed(), "show", "suite", "inpaint")
+
+
+@pytest.mark.usefixtures("toml")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("show", "langevni"), "nothing is registered as 'langevni' (did you mean 'langevin'?"),
+        (("show", "profile", "quik"), "unknown profile 'quik' (did you mean 'quick'?"),
+        (("show", "predictor", "langevin"), "unknown predictor 'langevin'"),
+        (("show", "prediktor", "ddim"), "unknown kind 'prediktor' (did you mean 'predictors'?"),
+        (("show", "run", "ddim"), "no fingerprint in results/records begins with 'ddim': bench list runs"),
+        (("show", "a", "b", "c"), "bench show takes [KIND] NAME, not 3 names"),
+        (("list", "--out", "x"), "--out belongs to runs: bench list runs --out FOLDER"),
+    ],
+)
+def test_mistakes_are_one_line(
+    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], message: str
+) -> None:
+    assert refusal(capsys, *arguments).startswith(message)

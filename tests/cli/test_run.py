@@ -249,6 +249,36 @@ def test_a_failing_run_is_a_row_and_the_others_go_on(run: Run) -> None:
     assert len(batches()) == 1
 
 
+def test_json_is_all_of_stdout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    registry = registry_with(Plugin(), "breaking", "1")
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str, status: int = 0) -> tuple[Any, str]:
+        common = ("--checkpoint", "gaussian-cifar10", "--samples", "8", *QUICK)
+        assert exit_status("run", *common, "--json", *arguments, registry=registry) == status
+        out, err = capsys.readouterr()
+        return (json.loads(out, parse_constant=pytest.fail) if out else None), err
+
+    both = ("--predictor", "ancestral", "--predictor", "breaks")
+    plain, err = run(*both, "--dry-run")
+    assert [entry["state"] for entry in plain["runs"]] == ["to run", "to run"]
+    assert plain["evaluations"] == 8 * sum(entry["nfe"] for entry in plain["runs"])
+    assert "2 runs = 1 checkpoint x 2 samplers x 1 seed; 0 recorded already" in err
+    assert not Path("results").exists()
+    plain, err = run(*both, status=1)
+    assert [entry["status"] for entry in plain["runs"]] == ["finished", "failed"]
+    assert (plain["finished"], plain["failed"]) == (1, 1)
+    assert "NaN" in plain["runs"][1]["reason"]
+    assert Path(plain["runs"][1]["log"]).is_file()
+    assert "1 finished, 1 failed" in err
+    value = json.loads(Path(plain["runs"][0]["record"]).read_text())["metrics"]["fd_dct"]["value"]
+    assert plain["runs"][0]["metrics"]["fd_dct"]["value"] == value
+    plain, err = run("--predictor", "nosuch", status=2)
+    assert (plain, err.count("\n")) == (None, 1)
+
+
 def test_a_failed_run_is_run_again(run: Run, computed: list[Batch], monkeypatch: pytest.MonkeyPatch) -> None:
     both = ("--samples", "16", "--predictor", "breaks", "--predictor", "reverse_diffusion")
     run(*both, status=1)

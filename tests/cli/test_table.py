@@ -10,7 +10,7 @@ from rich.console import Console
 
 from bench.cli import main
 from bench.results.store import Store
-from tests.support.made_up import METRIC, fill, suite_plan
+from tests.support.made_up import METRIC, failed_record, fill, put, record, suite_plan
 from tests.support.tables import Table, table
 
 __all__ = ["table"]
@@ -36,6 +36,67 @@ def test_it_writes_where_it_is_told(table: Table) -> None:
     )
     assert {path.name for path in Path("tables/nfe/made-up").iterdir()} == files
     assert not Path("results").exists()
+
+
+def printed(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 0) -> tuple[str, str]:
+    """What ``bench table`` prints on stdout and stderr."""
+    with pytest.raises(SystemExit) as stop:
+        main(["table", "--no-plots", *arguments])
+    out, err = capsys.readouterr()
+    assert stop.value.code == status, out + err
+    return out, err
+
+
+def test_all_runs_of_a_folder_have_tables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("results", "other"):
+        put(Store(Path(folder)), record(0))
+    assert "runs · fd_dct on gaussian-cifar10" in printed(capsys)[0]
+    assert "runs · fd_dct" in printed(capsys, "other")[0]
+    files = {path.name for path in Path("other/runs/gaussian-cifar10-100").iterdir()}
+    assert files == {path.name for path in Path("results/runs/gaussian-cifar10-100").iterdir()}
+    printed(capsys, "--out", "other", "--to", "tables")
+    assert Path("tables/runs/gaussian-cifar10-100/cells.csv").is_file()
+    _, err = printed(capsys, "--out", "empty", status=2)
+    assert err.startswith("bench: there is no finished run in empty: bench run makes one")
+    put(Store(Path("results")), failed_record(1))
+    assert "1 of 2 cells failed." in printed(capsys, status=1)[0]
+
+
+def test_a_name_of_a_suite_and_a_folder_is_refused_with_what_to_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    fill(Store(Path("results")), suite_plan("nfe"))
+    put(Store(Path("nfe")), record(0))
+    assert printed(capsys, "nfe", status=2)[1] == (
+        "bench: 'nfe' is a suite and a results folder: write nfe --out results for the suite, ./nfe for the "
+        "folder\n"
+    )
+    assert printed(capsys, "nfe", "--out", "results")[0].startswith("nfe · ")
+    assert printed(capsys, "./nfe")[0].startswith("runs · ")
+
+
+def test_json_is_all_of_stdout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    store = Store(Path("results"))
+    fill(store, suite_plan("nfe"), missing=[(0, 0), (0, 1)])
+    store.record_path("abcd").write_text("{")
+    for source in (("nfe",), ()):
+        out, err = printed(capsys, *source, "--json", status=1 if source else 0)
+        (table,) = json.loads(out, parse_constant=pytest.fail)["tables"]
+        assert (table["metric"], table["samples"], table["lower_is_better"]) == (METRIC, 100, True)
+        assert ("damaged" in err) is (source == ())
+        assert (table["suite"], table["complete"]) == (source[0] if source else "runs", source == ())
+        first = table["cells"][0]
+        assert (first["status"], first["value"] is None) == (
+            ("missing", True) if source else ("finished", False)
+        )
+        assert Path(table["folder"], table["files"][0]).is_file()
 
 
 def test_a_narrow_screen_gets_a_line_per_cell(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:

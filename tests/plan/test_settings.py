@@ -13,7 +13,7 @@ import pytest
 from bench import BenchError, hookimpl
 from bench.checkpoints.cards import Card
 from bench.files import REGISTRY, SHIPPED_TOML
-from bench.plan.settings import Settings, profile_names, settings
+from bench.plan.settings import Settings, profiles, settings
 from bench.results.run_spec import RunSpec
 from tests.support import plans
 from tests.support.plugins import empty_registry, installed
@@ -44,9 +44,9 @@ def test_the_shipped_file_alone(tmp_path: Path) -> None:
 
 
 def test_the_profiles_of_both_files_are_known(tmp_path: Path) -> None:
-    assert profile_names(tmp_path) == ["exact", "paper", "quick"]
+    assert [profile.name for profile in profiles(tmp_path)] == ["exact", "paper", "quick"]
     folder = _toml(tmp_path, "[profiles.mine]\nsteps = 5\n")
-    assert profile_names(folder) == ["exact", "mine", "paper", "quick"]
+    assert [profile.name for profile in profiles(folder)] == ["exact", "mine", "paper", "quick"]
 
 
 def test_flags_over_own_file_over_shipped(tmp_path: Path) -> None:
@@ -292,3 +292,33 @@ def test_all_of_a_card_that_decides_the_numbers_counts(tmp_path: Path) -> None:
 )
 def test_the_planned_cost_of_a_run(change: dict[str, Any], nfe: int | None) -> None:
     assert one(**change).planned_nfe == nfe
+
+
+def test_the_profile_none_leaves_out_every_file(tmp_path: Path) -> None:
+    (tmp_path / "bench.toml").write_text(
+        'profile = "quick"\n[defaults]\nseed = 5\ncompile = true\nparameters.corrector.snr = 0.3\n'
+    )
+    assert settings({"steps": 3}, "none", tmp_path) == (Settings(steps=3), "none")
+    with pytest.raises(BenchError, match=r"^steps: "):
+        settings({"steps": 0}, "none", tmp_path)
+    (tmp_path / "bench.toml").write_text("[profiles.none]\nsteps = 3\n")
+    with pytest.raises(BenchError, match="a profile can't be called 'none', which stands for no"):
+        settings({}, None, tmp_path)
+
+
+def test_profiles_are_those_of_both_files(tmp_path: Path) -> None:
+    assert [(one.name, one.default) for one in profiles(tmp_path)] == [
+        ("exact", False),
+        ("paper", False),
+        ("quick", True),
+    ]
+    (tmp_path / "bench.toml").write_text(
+        'profile = "mine"\n[defaults]\nseed = 5\n[profiles.mine]\nsteps = 3\n[profiles.quick]\nsamples = 9\n'
+    )
+    by_name = {one.name: one for one in profiles(tmp_path)}
+    assert [name for name, one in by_name.items() if one.default] == ["mine"]
+    assert by_name["mine"].values == {"steps": 3}
+    assert by_name["quick"].values["samples"] == 9
+    assert by_name["quick"].values["steps"] == 150
+    for name, one in by_name.items():
+        assert one.settings == settings({}, name, tmp_path)[0]

@@ -59,11 +59,11 @@ def test_the_end_of_a_run_says_what_failed_and_where_the_results_are(tmp_path: P
     out, text = console()
     print_run_report([record(0), failed_record(1)], store, out)
     assert "failed cell 1 · seed 0, log nowhere\n1 finished, 1 failed\n" in text.getvalue()
-    assert f"records {tmp_path / 'records'}" in text.getvalue()
+    assert f"records  {tmp_path / 'records'}" in text.getvalue()
     out, text = console()
     print_run_report([record(0, preview="there.png")], store, out, table=False)
     assert text.getvalue().splitlines()[:3] == [
         "1 finished, 0 failed",
-        f"  record  {store.record_path(record(0).fingerprint)}",
-        "  samples there.png",
+        f"  record   {store.record_path(record(0).fingerprint)}",
+        "  preview  there.png",
     ]

@@ -15,10 +15,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from bench import Batch, Noise, Prediction, Predictor, Register, Step, Tensor, Update, hookimpl
+from bench import Batch, BenchError, Noise, Prediction, Predictor, Register, Step, Tensor, Update, hookimpl
 from bench.results.record import BatchFacts
 from bench.results.store import Store
 from tests.engine.test_load import unfinished
+from tests.support.made_up import put, record
 from tests.support.runs import computed_batches, exit_status, registry_with
 
 RUN = (
@@ -383,3 +384,24 @@ def test_one_tensor_by_two_names_is_stored_twice(tmp_path: Path) -> None:
 def test_a_log_may_name_a_file_whose_name_is_not_utf8(tmp_path: Path) -> None:
     path = Store(tmp_path).write_log("0123", "no file a\udcff")
     assert path.read_text() == "no file a\\udcff"
+
+
+def test_a_record_is_found_by_the_first_digits_of_its_name(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for index in (0, 1):
+        put(store, record(index))
+    assert store.find_record("0000000000000001") == record(1)
+    assert store.matching("0000") == [f"{0:016x}", f"{1:016x}"]
+    for digits in ("000", "", "../0", "0000*", "00000000000000zz", "0000000000000002"):
+        assert store.matching(digits) == []
+        with pytest.raises(BenchError, match="bench list runs shows all, --out names another folder"):
+            store.find_record(digits)
+    with pytest.raises(BenchError, match=f"^'0000' is ambiguous: {0:016x}, {1:016x}; give more digits$"):
+        store.find_record("0000")
+    for index in range(2, 20):
+        put(store, record(index))
+    with pytest.raises(BenchError, match=f"{9:016x}, …; give more digits$"):
+        store.find_record("0000")
+    store.record_path("abcd").write_text("{")
+    with pytest.raises(BenchError, match=r"abcd\.json can't be read: the command that made it makes"):
+        store.find_record("abcd")

@@ -100,6 +100,7 @@ def metric_record(index: int = 0, seed: int = 0, **changes: Any) -> MetricRecord
         "value": value(index, seed),
         "n": 100,
         "error": 0.01,
+        "value_kind": "distance",
         "exact": value(index, 0),
     }
     return MetricRecord(**(fields | changes))

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import pytest
 
-from bench import Metric, MetricContext, MetricResult, MetricState, Tensor, assert_conforms
+from bench import Metric, MetricContext, MetricResult, MetricState, Tensor, ValueKind, assert_conforms
 from tests.support.checks import failures
 from tests.support.plugins import installed
 
@@ -48,12 +48,43 @@ class WrongWay(Roughness):
     direction = "higher"
 
 
+class NegativeDistance(Roughness):
+    name = "negative_distance"
+    value_kind: ClassVar[ValueKind] = "distance"
+
+    def start(self, context: MetricContext) -> MetricState:
+        return NegativeState(self.last_only)
+
+
+class NegativeState(RoughnessState):
+    def compute(self) -> MetricResult:
+        result = super().compute()
+        return dataclasses.replace(result, value=result.value - 1)
+
+
+class LargeShare(NegativeDistance):
+    name = "large_share"
+    value_kind = "share"
+
+
+class OtherKind(Roughness):
+    name = "other_kind"
+    value_kind = "length"  # type: ignore[assignment]
+
+
 def test_a_sound_metric_passes() -> None:
     assert_conforms(Roughness, registry=installed())
 
 
 @pytest.mark.parametrize(
-    ("mistaken", "caught"), [(LastBatch, "order of batches"), (WrongWay, "worse samples")]
+    ("mistaken", "caught"),
+    [
+        (LastBatch, "order of batches"),
+        (WrongWay, "worse samples"),
+        (NegativeDistance, "order of batches"),
+        (LargeShare, "order of batches"),
+        (OtherKind, "declared"),
+    ],
 )
 def test_a_mistaken_metric_is_caught(mistaken: type[Metric], caught: str) -> None:
     assert caught in failures(mistaken)

@@ -1,4 +1,4 @@
-"""A comparison: differences of paired runs with intervals, ratios of cost, and limits on them."""
+"""A comparison: differences of runs with intervals, ratios of cost, and limits on them."""
 
 from __future__ import annotations
 
@@ -7,20 +7,27 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from statistics import stdev
 from typing import TYPE_CHECKING, Literal
 
 from bench.errors import BenchError, did_you_mean
-from bench.reporting.compare.pairing import Pair, Pairing, Run, Side, incomparable_metrics, pair
+from bench.metrics.role import ValueKind
+from bench.reporting.compare.pairing import Pair, Pairing, Run, RunValue, Side, incomparable_metrics, pair
 from bench.reporting.compare.sides import read_side, records_side
 from bench.reporting.compare.statistics import (
     Estimate,
     geometric_mean,
     holm,
+    jackknife_error,
+    no_difference,
     over_batches,
     over_seeds,
+    over_unpaired_batches,
+    over_unpaired_seeds,
+    reach,
     single,
 )
-from bench.reporting.text import dagger_note, listed
+from bench.reporting.text import count, dagger_note, listed
 
 if TYPE_CHECKING:
     from bench.results.record import Record
@@ -28,13 +35,22 @@ if TYPE_CHECKING:
 
 NO_INTERVAL = "–"
 """The verdict where there is no interval."""
+NO_PERCENTAGE = {
+    "estimate": "it is an estimate that can be negative",
+    "share": "it is a share already",
+    "score": "it is a score, whose zero means nothing",
+    "": "its files do not say that it is a distance (value_kind)",
+}
+"""Why a percentage of a value of each kind has no meaning."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
     """A metric of one pair: the means over the common seeds and their difference B - A.
 
-    ``p_holm`` is the p value adjusted over all rows of the metric; None where there is no test.
+    ``kind`` is what the values are, empty where the sources do not know it. ``percent_base`` is ``a`` where a
+    percentage of it has a meaning: a cost, or a distance that is more than its 95 % error from zero; else
+    None. ``p_holm`` is the p value adjusted over all rows of the metric; None where there is no test.
     """
 
     pair: Pair
@@ -46,11 +62,20 @@ class Row:
     estimate: Estimate
     p_holm: float | None
     note: str
+    kind: ValueKind | Literal["cost", ""] = ""
+    percent_base: float | None = None
 
     @property
     def relative(self) -> float | None:
-        """(B - A) / abs(A)."""
-        return self.estimate.difference / abs(self.a) if self.a else None
+        """(B - A) / A; None where a percentage of A has no meaning."""
+        return None if self.percent_base is None else self.estimate.difference / self.percent_base
+
+    @property
+    def why_no_percentage(self) -> str:
+        """Why a percentage of A has no meaning; empty where it has one."""
+        if self.percent_base is not None:
+            return ""
+        return NO_PERCENTAGE.get(self.kind, "A's value lies within its error of zero")
 
     @property
     def worse_by(self) -> float:
@@ -74,6 +99,7 @@ class Row:
             "samples": self.pair.samples,
             "metric": self.metric,
             "direction": self.direction,
+            "value_kind": self.kind or None,
             "seeds": list(self.seeds),
             "a": self.a,
             "b": self.b,
@@ -83,7 +109,8 @@ class Row:
             "note": self.note,
             "difference": self.estimate.difference,
             "n": self.estimate.n,
-            "paired_by": self.estimate.paired_by,
+            "over": self.estimate.over or None,
+            "paired": self.estimate.paired,
             "error": self.estimate.error,
             "interval": None if interval is None else list(interval),
             "p": self.estimate.p,
@@ -92,7 +119,7 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Limit:
-    """By how much B may be worse: ``amount`` in the metric's units, or relative to A."""
+    """By how much B may be worse: ``amount`` in the metric's units, or relative to a cost or distance A."""
 
     text: str
     metric: str
@@ -110,7 +137,7 @@ class Limit:
             value = math.nan
         if not metric or not 0 <= value < math.inf:
             raise BenchError(
-                f"--fail-on takes METRIC:X% or METRIC:X with X at least 0 (fd_cifar10:5%), not {text!r}"
+                f"--fail-on takes METRIC:X or METRIC:X% with X at least 0 (fd_dct:0.1, nfe:5%), not {text!r}"
             )
         relative = amount.strip().endswith("%")
         return cls(text, metric.strip(), value / 100 if relative else value, relative)
@@ -123,7 +150,22 @@ class Limit:
 
     def exceeded_by(self, row: Row) -> bool:
         """Whether B is worse by more than the limit, be it by chance."""
-        return row.worse_by > (self.amount * abs(row.a) if self.relative else self.amount)
+        if not self.relative:
+            return row.worse_by > self.amount
+        self.check((row,))
+        return row.worse_by > self.amount * (row.percent_base or 0.0)
+
+    def check(self, rows: Sequence[Row]) -> None:
+        """`BenchError` for a percentage of values that have none."""
+        row = next((row for row in rows if self.relative and row.why_no_percentage), None)
+        if row is None:
+            return
+        size = self.amount * max(abs(one.a) for one in rows)
+        amount = f"{self.metric}:{size:.2g}" if size else f"{self.metric}:X"
+        raise BenchError(
+            f"--fail-on {self.text}: no percentage of {row.metric} in {row.pair.title} "
+            f"(A: {row.a:.4g}): {row.why_no_percentage}; give an absolute amount, such as --fail-on {amount}"
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,7 +188,7 @@ class LimitCheck:
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """The paired difference ``B - A`` per cell and metric, with intervals and costs.
+    """The difference ``B - A`` per cell and metric, with intervals and costs.
 
     A notebook shows the object as a table.
 
@@ -172,7 +214,7 @@ class Comparison:
     @property
     def remarks(self) -> list[str]:
         """What a reader of the rows must know, a line each."""
-        return remarks(self.rows)
+        return [*remarks(self.rows), *pair_remarks(self.pairing.pairs)]
 
     @property
     def ratios(self) -> Ratios:
@@ -249,6 +291,7 @@ def compare_sides(
     for check in checks:
         if not check.rows:
             raise BenchError(f"--fail-on {check.limit.text}: no pair has {check.limit.metric} on both sides")
+        check.limit.check(check.rows)
     return Comparison(sides[0], sides[1], pairing, rows, checks)
 
 
@@ -289,8 +332,9 @@ def _check_comparable(pairs: Sequence[Pair], names: Iterable[str]) -> None:
 def metric_rows(pairs: Sequence[Pair], metric: str) -> list[Row]:
     """A row per pair that has the metric (or cost) on both sides, p adjusted over the rows (Holm).
 
-    Two or more common seeds: paired t test over seeds. One: paired jackknife over groups of batches,
-    where both have the same; else no interval.
+    Two or more common seeds: t test over seeds. One: jackknife over groups of batches, where both have values
+    without each. Both are paired where the runs draw the same noise (`Run.shares_noise_with`), unpaired where
+    not. Else no interval.
 
     Raises:
         BenchError: A and B computed the metric with other parameters or reference data.
@@ -310,14 +354,13 @@ def _row(pair: Pair, metric: str) -> Row | None:
     if not common:
         return None
     a, b = [f.value for _, _, f, _ in common], [g.value for _, _, _, g in common]
-    x, y, f, g = common[0]
-    # batches of other sizes start from other noise: they are not pairs
-    if len(common) > 1:
-        estimate = over_seeds(a, b)
-    elif _same_batches(x, y) and len(f.without) == len(g.without) == len(x.group_sizes()) > 1:
-        estimate = over_batches(f.value, g.value, f.without, g.without, x.group_sizes())
-    else:
-        estimate = single(f.value, g.value)
+    _, _, f, g = common[0]
+    kind = f.kind or g.kind
+    same_runs = all(one.fingerprint == other.fingerprint != "" for one, other, _, _ in common)
+    estimate = _estimate(common, same_runs=same_runs)
+    # equal shares of few samples, or equal differences of them, are no proof that nothing varies
+    if kind == "share" and estimate.error == 0 and not same_runs:
+        estimate = Estimate(estimate.difference, len(common))
     return Row(
         pair=pair,
         metric=metric,
@@ -328,7 +371,43 @@ def _row(pair: Pair, metric: str) -> Row | None:
         estimate=estimate,
         p_holm=None,
         note=f.note or g.note,
+        kind=kind,
+        percent_base=_percent_base(kind, [(one, value) for one, _, value, _ in common]),
     )
+
+
+def _estimate(common: Sequence[tuple[Run, Run, RunValue, RunValue]], *, same_runs: bool) -> Estimate:
+    """The difference of the values of A and B at their common seeds."""
+    a, b = [f.value for _, _, f, _ in common], [g.value for _, _, _, g in common]
+    x, y, f, g = common[0]
+    paired = same_runs or all(one.shares_noise_with(other) for one, other, _, _ in common)
+    if len(common) > 1:
+        return over_seeds(a, b) if paired else over_unpaired_seeds(a, b)
+    sizes = x.group_sizes(), y.group_sizes()
+    if len(f.without) == len(sizes[0]) > 1 and len(g.without) == len(sizes[1]) > 1:
+        if paired and _same_batches(x, y):
+            return over_batches(f.value, g.value, f.without, g.without, sizes[0])
+        return over_unpaired_batches(f.value, g.value, f.without, g.without, *sizes)
+    return no_difference() if same_runs and f.value == g.value else single(f.value, g.value)
+
+
+def _percent_base(kind: str, values: Sequence[tuple[Run, RunValue]]) -> float | None:
+    """The mean of the values where a percentage of it has a meaning (`Row.percent_base`)."""
+    mean = math.fsum(value.value for _, value in values) / len(values)
+    if kind not in ("distance", "cost") or mean <= 0:
+        return None
+    return mean if kind == "cost" or mean > reach(_standard_error(values)) else None
+
+
+def _standard_error(values: Sequence[tuple[Run, RunValue]]) -> float:
+    """Standard error of the mean of the values of several seeds, or of the value of one; 0 where unknown."""
+    if len(values) > 1:
+        return stdev(value.value for _, value in values) / math.sqrt(len(values))
+    ((run, value),) = values
+    if value.error is not None:
+        return value.error
+    sizes = run.group_sizes()
+    return jackknife_error(value.value, value.without, sizes) if len(value.without) == len(sizes) > 1 else 0.0
 
 
 def _same_batches(a: Run, b: Run) -> bool:
@@ -337,7 +416,7 @@ def _same_batches(a: Run, b: Run) -> bool:
 
 @dataclasses.dataclass(frozen=True)
 class Ratios:
-    """B over A: network calls, and speed in samples per second; None where they are unknown."""
+    """B over A: network calls, and speed in samples per second; None where they are unknown, or zero."""
 
     nfe: float | None
     speed: float | None
@@ -345,15 +424,31 @@ class Ratios:
 
 def pair_ratios(pair: Pair) -> Ratios:
     """The ratios of a pair: geometric means over seeds, and of the speed over batches."""
-    calls = [y.nfe / x.nfe for x, y in zip(pair.a, pair.b, strict=True) if x.nfe and y.nfe]
-    speeds = []
-    for x, y in zip(pair.a, pair.b, strict=True):
-        if _same_batches(x, y) and all(batch.seconds > 0 for run in (x, y) for batch in run.batches):
-            each = [p.seconds / q.seconds for p, q in zip(x.batches, y.batches, strict=True)]
-            speeds.append(geometric_mean(each) or 0.0)
-        elif x.seconds and y.seconds:
-            speeds.append(x.seconds / y.seconds)
-    return Ratios(geometric_mean(calls), geometric_mean(speeds))
+    both = list(zip(pair.a, pair.b, strict=True))
+    return Ratios(
+        _mean_ratio([_ratio(y.nfe, x.nfe) for x, y in both]),
+        _mean_ratio([_speed_ratio(*each) for each in both]),
+    )
+
+
+def _speed_ratio(x: Run, y: Run) -> float | None:
+    """Speed of y over that of x."""
+    if _same_batches(x, y):
+        each = [_ratio(p.seconds, q.seconds) for p, q in zip(x.batches, y.batches, strict=True)]
+        if None not in each:
+            return _mean_ratio(each)
+    return _ratio(x.seconds, y.seconds)
+
+
+def _ratio(one: float | None, other: float | None) -> float | None:
+    """one / other; None where one of them is unknown, or zero, of which there is no ratio."""
+    return one / other if one and other else None
+
+
+def _mean_ratio(ratios: Sequence[float | None]) -> float | None:
+    """Their geometric mean; None where one of them is unknown."""
+    known = [ratio for ratio in ratios if ratio is not None]
+    return geometric_mean(known) if len(known) == len(ratios) else None
 
 
 def overall_ratios(pairs: Sequence[Pair]) -> Ratios:
@@ -369,15 +464,36 @@ def remarks(rows: Sequence[Row]) -> list[str]:
     """What a reader of the rows must know, a line each."""
     lines = []
     if any(row.estimate.interval is None for row in rows):
-        lines.append("no interval: one seed, no batches to pair: give --repeats")
+        lines.append("no interval: one seed without batches, or shares that do not vary: give --repeats")
     tests = Counter(row.metric for row in rows if row.p_holm is not None)
     if max(tests.values(), default=0) > 1:
         lines.append(
             "p and verdicts are adjusted for the number of cells of a metric (Holm); intervals are each "
             "cell's own"
         )
+    unknown = {row.metric for row in rows if not any(run.directed(row.metric) for run in row.pair.runs)}
+    lines += [
+        f"{name}: its files do not say which values are better; taken as lower" for name in sorted(unknown)
+    ]
+    reasons = {(row.metric, row.why_no_percentage) for row in rows if row.why_no_percentage}
+    lines += [f"no percentage of {name}: {reason}" for name, reason in sorted(reasons)]
     notes = {dagger_note(row.metric, row.note) for row in rows if row.note}
     return lines + sorted(notes)
+
+
+def pair_remarks(pairs: Sequence[Pair]) -> list[str]:
+    """Which pairs share no noise, and which speeds are not of the samplers alone, a line each."""
+    lines: dict[str, int] = {}
+    for one in pairs:
+        if not one.share_noise:
+            text = one.differences("batch_size", "device", "images") or "what draws their noise is unknown"
+            line = f"not paired, since A and B draw other noise: {text}"
+            lines[line] = lines.get(line, 0) + 1
+        text = one.differences("batch_size", "device", "precision")
+        if text:
+            line = f"speed B/A is not of the samplers alone: {text}"
+            lines[line] = lines.get(line, 0) + 1
+    return [line if len(pairs) == 1 else f"{count(n, 'cell')} {line}" for line, n in lines.items()]
 
 
 def _plain_side(side: Side) -> JSONObject:

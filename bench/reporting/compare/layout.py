@@ -18,12 +18,12 @@ def comparison_layout(comparison: Comparison) -> TextTable:
 
 
 def summary_line(comparison: Comparison) -> str:
-    """How many cells are paired, and what B costs relative to A."""
+    """How many cells are on both sides, and what B costs relative to A."""
     samples = {row.pair.samples for row in comparison.rows}
     each = f", {samples.pop()} samples each" if len(samples) == 1 else ""
     ratios = comparison.ratios
     return (
-        f"{count(len(comparison.pairing.pairs), 'cell')} paired{each}; geometric means, B over A: "
+        f"{count(len(comparison.pairing.pairs), 'cell')} compared{each}; geometric means, B over A: "
         f"NFE {_ratio(ratios.nfe)}, samples/s {_ratio(ratios.speed)}"
     )
 
@@ -79,7 +79,7 @@ def _entries(row: Row) -> dict[str, Entry]:
         "95 % interval": _interval(row),
         "relative": _percent(row),
         "p (Holm)": "" if row.p_holm is None else f"{row.p_holm:.2g}",
-        "paired by": _paired_by(row),
+        "over": _over(row),
         "NFE B/A": _ratio(ratios.nfe),
         "speed B/A": _ratio(ratios.speed),
         "verdict": row.verdict,
@@ -95,11 +95,13 @@ def _entries(row: Row) -> dict[str, Entry]:
     } | {name: Entry(text) for name, text in texts.items()}
 
 
-def _paired_by(row: Row) -> str:
-    n, unit = row.estimate.n, row.estimate.paired_by
-    if unit == "seeds":
+def _over(row: Row) -> str:
+    """What the interval is over, and whether in pairs."""
+    n, over = row.estimate.n, row.estimate.over
+    if not over:
         return count(n, "seed")
-    return f"{n} groups of batches" if unit else "one seed"
+    unit = count(n, "seed") if over == "seeds" else f"{n} groups of batches"
+    return f"{unit}, {'paired' if row.estimate.paired else 'not paired'}"
 
 
 def _interval(row: Row) -> str:
@@ -119,4 +121,5 @@ def _ratio(value: float | None) -> str:
 
 def _change(row: Row) -> str:
     interval = f", 95 % interval of B − A {_interval(row)}" if row.estimate.interval else ", no interval"
-    return f"on B: {row.metric} {row.a:.4g} → {row.b:.4g} ({_percent(row) or 'from 0'}{interval})"
+    change = _percent(row) or f"{row.estimate.difference:+.4g}"
+    return f"on B: {row.metric} {row.a:.4g} → {row.b:.4g} ({change}{interval})"

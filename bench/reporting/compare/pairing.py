@@ -8,6 +8,7 @@ from typing import Literal
 
 from bench.errors import BenchError
 from bench.metrics.moments import jackknife_groups
+from bench.metrics.role import ValueKind
 from bench.reporting.basis import Basis, difference
 from bench.reporting.text import listed
 
@@ -19,12 +20,14 @@ COSTS = ("nfe", "seconds")
 class RunValue:
     """A value of one run.
 
-    ``without`` holds the value without each group of batches. ``direction`` is empty and ``basis`` None where
-    the source does not know them.
+    ``without`` holds the value without each group of batches; ``error`` is its standard error over samples.
+    ``direction`` and ``kind`` are empty and ``basis`` is None where the source does not know them.
     """
 
     value: float
     direction: Literal["lower", "higher", ""] = ""
+    kind: ValueKind | Literal["cost", ""] = ""
+    error: float | None = None
     without: tuple[float, ...] = ()
     note: str = ""
     basis: Basis | None = None
@@ -44,7 +47,9 @@ class Run:
     """One cell at one seed, as read from a record or a CSV.
 
     ``cell`` is `Record.cell`: runs of equal ``cell`` and ``seed`` are paired. ``title`` is for display.
-    ``nfe`` and ``seconds`` are per sample.
+    ``nfe`` and ``seconds`` are per sample. ``images`` is a digest of the shape of the samples and of the
+    images that the task works on. ``batch_size``, ``device``, ``precision`` and ``images`` are None or empty
+    where the source does not know them.
     """
 
     cell: str
@@ -59,6 +64,10 @@ class Run:
     nfe: float | None = None
     seconds: float | None = None
     batches: tuple[RunBatch, ...] = ()
+    batch_size: int | None = None
+    device: str = ""
+    precision: str = ""
+    images: str = ""
 
     @property
     def label(self) -> str:
@@ -87,11 +96,32 @@ class Run:
             rest = [batch for i, batch in enumerate(self.batches) if i not in group]
             total = sum(b.size * b.nfe if name == "nfe" else b.seconds for b in rest)
             without.append(total / sum(b.size for b in rest))
-        return RunValue(value, "lower", tuple(without))
+        return RunValue(value, "lower", "cost", without=tuple(without))
+
+    def directed(self, name: str) -> bool:
+        """Whether it is known which values of a metric are better."""
+        value = self.value(name)
+        return value is not None and value.direction != ""
+
+    def shares_noise_with(self, other: Run) -> bool:
+        """Whether both draw the same noise: at one seed, in batches of one size, on one kind of device, for
+        images of one shape and task data; False where this is unknown."""
+        known = bool(self.batch_size and self.device and (self.cell == other.cell or self.images))
+        return (
+            known
+            and (self.seed, self.batch_size, self.samples) == (other.seed, other.batch_size, other.samples)
+            and _generator(self.device) == _generator(other.device)
+            and (self.cell == other.cell or self.images == other.images)
+        )
 
     def group_sizes(self) -> list[int]:
         """Samples in each of `bench.metrics.moments.jackknife_groups` of the batches."""
         return [sum(self.batches[i].size for i in group) for group in jackknife_groups(len(self.batches))]
+
+
+def _generator(device: str) -> str:
+    """What decides the numbers of a random generator: CPUs agree, GPUs of one name do."""
+    return device.partition(" ")[0] if device.startswith("cpu") else device
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,6 +150,26 @@ class Pair:
     def samples(self) -> int:
         """Samples of each run."""
         return self.a[0].samples
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """The runs of both sides."""
+        return self.a + self.b
+
+    @property
+    def share_noise(self) -> bool:
+        """Whether the runs of each seed draw the same noise."""
+        return all(a.shares_noise_with(b) for a, b in zip(self.a, self.b, strict=True))
+
+    def differences(self, *names: str) -> str:
+        """The fields in which A and B are known to differ, as in ``batch size (A: 64; B: 128)``."""
+        texts = []
+        for name in names:
+            a, b = ({getattr(run, name) for run in side} - {None, ""} for side in (self.a, self.b))
+            if a and b and a != b:
+                values = "" if name == "images" else f" (A: {listed(a)}; B: {listed(b)})"
+                texts.append(name.replace("_", " ") + values)
+        return ", ".join(texts)
 
 
 @dataclasses.dataclass(frozen=True)

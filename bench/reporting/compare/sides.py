@@ -7,14 +7,15 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from bench.errors import BenchError, did_you_mean
 from bench.events import Event, Notice
 from bench.files import check_regular, inside, is_safe_name, read_file, user_path
+from bench.metrics.role import ValueKind
 from bench.reporting.basis import Basis
 from bench.reporting.compare.pairing import Run, RunBatch, RunValue, Side
-from bench.results.identity import MAX_STORED
+from bench.results.identity import MAX_STORED, digest
 from bench.results.record import Record
 from bench.results.store import Store
 
@@ -104,7 +105,8 @@ def _read_record(path: Path) -> Record:
 
 def run_of(record: Record) -> Run:
     """A record as a side's run."""
-    cost = record.cost
+    cost, identity = record.cost, record.identity
+    data = identity.data
     return Run(
         cell=record.cell,
         title=record.title,
@@ -118,6 +120,8 @@ def run_of(record: Record) -> Run:
             label: RunValue(
                 value=metric.value,
                 direction=metric.direction,
+                kind=metric.value_kind,
+                error=metric.error,
                 without=metric.leave_one_out,
                 note=metric.note,
                 basis=Basis.of(metric),
@@ -127,7 +131,15 @@ def run_of(record: Record) -> Run:
         nfe=None if cost is None else cost.nfe,
         seconds=None if cost is None else cost.seconds / record.samples,
         batches=tuple(RunBatch(b.size, b.nfe, b.seconds) for b in record.batches),
+        batch_size=identity.batch_size,
+        device=identity.device,
+        precision=_precision(identity.precision, compiled=identity.compile),
+        images=digest([identity.checkpoint.shape, None if data is None else [data.kind, data.sha256]]),
     )
+
+
+def _precision(name: str, *, compiled: bool) -> str:
+    return f"{name}, compiled" if compiled else name
 
 
 def _runs_of_csv(path: Path, notes: list[str]) -> list[Run]:
@@ -168,7 +180,8 @@ def _run_of_rows(rows: list[dict[str, str]], path: Path) -> Run:
     try:
         samples = int(float(first["samples"]))
         seconds = _number(first, "seconds")
-        values = {row["metric"]: (_number(row, "value"), row.get("note") or "") for row in rows}
+        values = {row["metric"]: _value_of_row(row) for row in rows}
+        batch_size = _number(first, "batch_size")
         return Run(
             cell=first["cell"],
             title=first["title"] or first["cell"],
@@ -178,16 +191,31 @@ def _run_of_rows(rows: list[dict[str, str]], path: Path) -> Run:
             status=status,
             reason=first.get("reason") or "",
             created=first.get("created") or "",
-            values={
-                name: RunValue(value, note=note)
-                for name, (value, note) in values.items()
-                if value is not None
-            },
+            values={name: value for name, value in values.items() if value is not None},
             nfe=_number(first, "nfe"),
             seconds=None if seconds is None else seconds / samples,
+            batch_size=None if batch_size is None else min(samples, int(batch_size)),
+            device=first.get("device") or "",
+            precision=_precision(
+                first.get("precision") or "", compiled=first.get("compile", "").lower() == "true"
+            ),
         )
     except (TypeError, ValueError, ZeroDivisionError) as error:
         raise BenchError(f"{path}: the row of {first['title'] or 'a cell'!r}: {error}") from error
+
+
+def _value_of_row(row: Mapping[str, str]) -> RunValue | None:
+    """A row's value of its metric; None where it has none."""
+    value, direction, kind = _number(row, "value"), row.get("direction") or "", row.get("value_kind") or ""
+    if value is None:
+        return None
+    return RunValue(
+        value,
+        direction=direction if direction in ("lower", "higher") else "",  # type: ignore[arg-type]
+        kind=kind if kind in get_args(ValueKind) else "",  # type: ignore[arg-type]
+        error=_number(row, "error"),
+        note=row.get("note") or "",
+    )
 
 
 def _number(row: Mapping[str, str], name: str) -> float | None:
@@ -217,17 +245,7 @@ def _runs_of_suite(source: str, store: Store, notes: list[str]) -> list[Run]:
 
 def _runs_of_fingerprint(prefix: str, store: Store) -> list[Run]:
     """The record whose name has that prefix, and those that differ from it in the seed alone."""
-    names = sorted(path.stem for path in (store.root / "records").glob(f"{prefix}*.json"))
-    if not names:
-        raise BenchError(
-            f"no fingerprint in {store.root / 'records'} begins with {prefix!r}: {store.root / 'runs.csv'} "
-            "lists them, --out names another folder"
-        )
-    if len(names) > 1:
-        raise BenchError(f"{prefix!r} is ambiguous: {', '.join(names)}; give more digits")
-    record = store.read_record(names[0])
-    if record is None:
-        raise BenchError(f"{store.record_path(names[0])} is damaged: made again by the command that made it")
+    record = store.find_record(prefix)
     return [run_of(other) for other in store.records() if _differ_in_seed_alone(other, record)]
 
 

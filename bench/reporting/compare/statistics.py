@@ -1,4 +1,4 @@
-"""Statistics of paired differences: t over seeds, jackknife over batches, Holm's adjustment."""
+"""Statistics of differences, paired or not: t over seeds, jackknife over batches, Holm's adjustment."""
 
 from __future__ import annotations
 
@@ -15,15 +15,17 @@ CONFIDENCE = 0.95
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """A difference B - A from ``n`` pairs of ``paired_by``.
+    """A difference B - A over ``n`` seeds or groups of batches of each side.
 
+    ``paired`` is whether those of A and B share their noise, so that the differences of pairs are tested.
     ``error`` is its standard error, ``interval`` the 95 % confidence interval, ``p`` the two-sided p value of
-    no difference. They are None where the pairs allow no test (``paired_by`` is then empty).
+    no difference. They are None where there is no test (``over`` is then empty).
     """
 
     difference: float
     n: int
-    paired_by: Literal["seeds", "batches", ""] = ""
+    over: Literal["seeds", "batches", ""] = ""
+    paired: bool = False
     error: float | None = None
     interval: tuple[float, float] | None = None
     p: float | None = None
@@ -34,7 +36,15 @@ def over_seeds(a: Sequence[float], b: Sequence[float]) -> Estimate:
     differences = np.subtract(b, a)
     n = len(differences)
     error = float(np.std(differences, ddof=1)) / math.sqrt(n)
-    return _by_t(float(np.mean(differences)), error, n, "seeds")
+    return _by_t(float(np.mean(differences)), error, n - 1, n, "seeds", paired=True)
+
+
+def over_unpaired_seeds(a: Sequence[float], b: Sequence[float]) -> Estimate:
+    """Welch's t test of the values (n,) of n seeds that share no noise, n >= 2: the squares of both standard
+    errors add, with the degrees of freedom of Welch and Satterthwaite."""
+    n = len(a)
+    errors = [float(np.std(values, ddof=1)) / math.sqrt(n) for values in (a, b)]
+    return _welch(float(np.mean(b) - np.mean(a)), errors, [n - 1, n - 1], n, "seeds")
 
 
 def over_batches(
@@ -50,28 +60,84 @@ def over_batches(
     and mean = K d - sum_k (1 - 1/h_k) d_-k (Busing, Meijer and van der Leeden 1999). Where groups are
     equal h is K, and SE the classic sd(pseudo) / sqrt(K). t about d with K - 1 degrees of freedom, K >= 2.
     """
-    d, without = b - a, np.subtract(b_without, a_without)
+    error = jackknife_error(b - a, list(np.subtract(b_without, a_without)), sizes)
+    return _by_t(b - a, error, len(sizes) - 1, len(sizes), "batches", paired=True)
+
+
+def over_unpaired_batches(
+    a: float,
+    b: float,
+    a_without: Sequence[float],
+    b_without: Sequence[float],
+    a_sizes: Sequence[int],
+    b_sizes: Sequence[int],
+) -> Estimate:
+    """Difference of two values whose samples share no noise: each has its own jackknife error (as in
+    `over_batches`), the squares add, with the degrees of freedom of Welch and Satterthwaite."""
+    errors = [jackknife_error(a, a_without, a_sizes), jackknife_error(b, b_without, b_sizes)]
+    counts = [len(a_sizes), len(b_sizes)]
+    return _welch(b - a, errors, [n - 1 for n in counts], min(counts), "batches")
+
+
+def jackknife_error(value: float, without: Sequence[float], sizes: Sequence[int]) -> float:
+    """Standard error of a value by its values ``without`` (K,) each group of samples, of ``sizes`` (K,): the
+    SE of `over_batches`."""
+    rest = np.asarray(without, dtype=np.float64)
     h = sum(sizes) / np.asarray(sizes, dtype=np.float64)
-    pseudo = h * d - (h - 1) * without
-    mean = len(sizes) * d - float(np.sum((1 - 1 / h) * without))
-    error = math.sqrt(float(np.mean((pseudo - mean) ** 2 / (h - 1))))
-    return _by_t(d, error, len(sizes), "batches")
+    pseudo = h * value - (h - 1) * rest
+    mean = len(sizes) * value - float(np.sum((1 - 1 / h) * rest))
+    return math.sqrt(float(np.mean((pseudo - mean) ** 2 / (h - 1))))
 
 
 def single(a: float, b: float) -> Estimate:
-    """One pair: no interval, except for equal values, which come from the same samples."""
-    return Estimate(b - a, 1) if a != b else Estimate(0.0, 1, "seeds", 0.0, (0.0, 0.0), 1.0)
+    """One seed and no batches: a difference without an interval."""
+    return Estimate(b - a, 1)
 
 
-def _by_t(difference: float, error: float, n: int, paired_by: Literal["seeds", "batches"]) -> Estimate:
+def no_difference() -> Estimate:
+    """A run beside itself."""
+    return Estimate(0.0, 1, "seeds", True, 0.0, (0.0, 0.0), 1.0)
+
+
+def reach(error: float, freedom: float = math.inf) -> float:
+    """Half the width of the 95 % interval of a value with that standard error and degrees of freedom."""
+    from scipy.special import ndtri, stdtrit
+
+    tail = (1 + CONFIDENCE) / 2
+    return error * float(ndtri(tail) if math.isinf(freedom) else stdtrit(freedom, tail))
+
+
+def _welch(
+    difference: float,
+    errors: Sequence[float],
+    freedoms: Sequence[int],
+    n: int,
+    over: Literal["seeds", "batches"],
+) -> Estimate:
+    error = math.hypot(*errors)
+    # relative to the larger one, so that no fourth power is zero
+    parts = [(one / max(errors)) ** 2 if error > 0 else 1.0 for one in errors]
+    freedom = sum(parts) ** 2 / sum(part**2 / k for part, k in zip(parts, freedoms, strict=True))
+    return _by_t(difference, error, freedom, n, over, paired=False)
+
+
+def _by_t(
+    difference: float,
+    error: float,
+    freedom: float,
+    n: int,
+    over: Literal["seeds", "batches"],
+    *,
+    paired: bool,
+) -> Estimate:
     """Student's t interval about the difference; an error of zero gives an interval of no width."""
-    from scipy.special import stdtr, stdtrit
+    from scipy.special import stdtr
 
-    reach = float(stdtrit(n - 1, (1 + CONFIDENCE) / 2)) * error
+    half = reach(error, freedom)
     p = float(difference == 0)
     if error > 0:
-        p = 2 * float(stdtr(n - 1, -abs(difference) / error))
-    return Estimate(difference, n, paired_by, error, (difference - reach, difference + reach), p)
+        p = 2 * float(stdtr(freedom, -abs(difference) / error))
+    return Estimate(difference, n, over, paired, error, (difference - half, difference + half), p)
 
 
 def holm(values: Sequence[float | None]) -> list[float | None]:

@@ -151,6 +151,11 @@ def test_extrapolate_is_a_flag_of_run_and_of_measure(bench: Callable[..., str]) 
     assert metrics["fd_cifar10_inf"]["details"]["at_n"] == metrics["fd_cifar10"]["value"]
     assert metrics["fd_cifar10_inf"]["n"] == 24
     assert metrics["fd_cifar10_inf"]["note"]
+    # a limit of distances can be negative
+    assert [metrics[name]["value_kind"] for name in ("fd_cifar10", "fd_cifar10_inf")] == [
+        "distance",
+        "estimate",
+    ]
     assert metrics["fd_cifar10"]["error"] == metrics["fd_cifar10"]["details"]["interval"]["sd"]
     out = bench(*small, "--metric", "fd_cifar10", "--extrapolate", "--out", "other")
     at_n = metrics["fd_cifar10"]["value"]
@@ -178,6 +183,21 @@ def test_every_metric_declares_its_direction_least_n_and_bias(bench: Callable[..
         assert entries[name]["direction"] in ("lower", "higher")
         assert entries[name]["min_samples"] >= 100
         assert entries[name]["bias"]
+
+
+def test_every_metric_declares_what_its_values_are(bench: Callable[..., str]) -> None:
+    kinds = {e["name"]: e["value_kind"] for e in json.loads(bench("list", "metrics", "--json"))["entries"]}
+    distances = {"fid", "fd", "fd_cifar10", "known_error", "round_trip", "latent_difference"}
+    estimates = {"fd_dct", "kid", "fd_class", "fd_component", "conditional_fd", "latent_fd"}
+    shares = {"precision", "recall", "class_share", "component_share"}
+    scores = {"inception_score", "class_score", "bits_per_dim", "latent_correlation"}
+    for kind, names in (
+        ("distance", distances),
+        ("estimate", estimates),
+        ("share", shares),
+        ("score", scores),
+    ):
+        assert {name for name, own in kinds.items() if own == kind} == names
     text = bench("show", "fid")
     assert "lower is better" in text
     assert "flagged (†) below 10000 samples" in text

@@ -29,7 +29,7 @@ def test_the_lines_say_what_is_compared() -> None:
     assert [line[-1].text for line in layout.lines] == ["no difference shown", "B worse"]
     assert side_lines(comparison) == ["A  A: 5 runs", "B  B: 5 runs"]
     assert summary_line(comparison).startswith(
-        "2 cells paired, 100 samples each; geometric means, B over A: NFE 1,"
+        "2 cells compared, 100 samples each; geometric means, B over A: NFE 1,"
     )
     assert unpaired_lines(comparison) == ["1 cell failed in B: cell 2 · seed 0: ValueError: it broke | here"]
     lines = limit_lines(comparison)

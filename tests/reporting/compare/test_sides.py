@@ -9,7 +9,16 @@ import pytest
 from bench import BenchError
 from bench.reporting.compare.sides import read_side, records_side, run_of
 from bench.results.store import Store
-from tests.support.made_up import METRIC, failed_record, fill, identity, put, record, suite_plan
+from tests.support.made_up import (
+    METRIC,
+    failed_record,
+    fill,
+    identity,
+    metric_record,
+    put,
+    record,
+    suite_plan,
+)
 
 
 @pytest.fixture
@@ -69,6 +78,22 @@ def test_cells_csv_of_a_table_has_the_cells_of_the_records(tmp_path: Path) -> No
     assert [(run.cell, run.seed) for run in side.runs] == [(run.cell, run.seed) for run in of_suite.runs]
     assert side.notes == ["1 of its cells were not run yet"]
     assert of_suite.notes == ["1 of its cells were not run yet: bench run --suite nfe"]
+    for own, other in zip(side.runs, of_suite.runs, strict=True):
+        value, expected = own.values[METRIC], other.values[METRIC]
+        assert (value.direction, value.kind, value.error) == ("lower", "distance", expected.error)
+        assert own.shares_noise_with(other)
+
+
+def test_runs_csv_says_which_values_are_better_and_what_they_are(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    share = metric_record(value=0.5, direction="higher", value_kind="share")
+    put(store, record(metrics={"class_share": share}))
+    (run,) = read_side(str(store.write_csv()), tmp_path).runs
+    (own,) = read_side(str(tmp_path), tmp_path).runs
+    value = run.values["class_share"]
+    assert (value.direction, value.kind, value.error) == ("higher", "share", 0.01)
+    assert (run.batch_size, run.device, run.precision) == (own.batch_size, own.device, own.precision)
+    assert run.shares_noise_with(own)
 
 
 def test_a_csv_without_cells_is_refused(tmp_path: Path) -> None:

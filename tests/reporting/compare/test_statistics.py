@@ -11,7 +11,18 @@ import pytest
 from scipy import stats
 
 from bench import Array
-from bench.reporting.compare.statistics import Estimate, holm, over_batches, over_seeds, single
+from bench.reporting.compare.statistics import (
+    Estimate,
+    holm,
+    jackknife_error,
+    no_difference,
+    over_batches,
+    over_seeds,
+    over_unpaired_batches,
+    over_unpaired_seeds,
+    reach,
+    single,
+)
 
 
 def near(value: float) -> Any:
@@ -23,10 +34,45 @@ def test_seeds_are_a_paired_t_test(n: int) -> None:
     a, b = np.random.default_rng(n).normal([[3.0], [3.5]], 1.0, (2, n))
     estimate, theirs = over_seeds(list(a), list(b)), stats.ttest_rel(b, a)
     limits = theirs.confidence_interval(0.95)
-    assert (estimate.n, estimate.paired_by) == (n, "seeds")
+    assert (estimate.n, estimate.over, estimate.paired) == (n, "seeds", True)
     assert estimate.difference == near(np.mean(b - a))
     assert estimate.p == near(theirs.pvalue)
     assert estimate.interval == (near(limits.low), near(limits.high))
+
+
+@pytest.mark.parametrize("n", [2, 3, 9])
+def test_seeds_without_common_noise_are_welchs_t_test(n: int) -> None:
+    a, b = np.random.default_rng(n).normal([[3.0], [3.5]], [[1.0], [4.0]], (2, n))
+    estimate, theirs = over_unpaired_seeds(list(a), list(b)), stats.ttest_ind(b, a, equal_var=False)
+    limits = theirs.confidence_interval(0.95)
+    assert (estimate.n, estimate.over, estimate.paired) == (n, "seeds", False)
+    assert estimate.p == near(theirs.pvalue)
+    assert estimate.interval == (near(limits.low), near(limits.high))
+
+
+def leave_out(metric: Callable[[Array], float], x: Array, groups: int) -> list[float]:
+    """A metric of samples without each of so many equal groups of neighbors."""
+    parts = np.split(x, groups)
+    return [metric(np.concatenate(parts[:k] + parts[k + 1 :])) for k in range(groups)]
+
+
+def test_batches_without_common_noise_are_welchs_t_test_of_group_means() -> None:
+    generator = np.random.default_rng(5)
+    a, b = generator.normal(size=60), generator.normal(0.4, 2.0, 60)
+    estimate = over_unpaired_batches(
+        mean(a), mean(b), leave_out(mean, a, 6), leave_out(mean, b, 4), [10] * 6, [15] * 4
+    )
+    groups = a.reshape(6, 10).mean(axis=1), b.reshape(4, 15).mean(axis=1)
+    theirs = stats.ttest_ind(groups[1], groups[0], equal_var=False)
+    assert (estimate.n, estimate.over, estimate.paired) == (4, "batches", False)
+    assert estimate.p == near(theirs.pvalue)
+    own = jackknife_error(mean(a), leave_out(mean, a, 6), [10] * 6)
+    assert own == near(groups[0].std(ddof=1) / math.sqrt(6))
+
+
+def test_the_reach_of_an_error_is_that_of_t_or_of_the_normal() -> None:
+    assert reach(2.0, 3) == near(2 * stats.t.ppf(0.975, 3))
+    assert reach(2.0) == near(2 * stats.norm.ppf(0.975))
 
 
 def jackknifed(metric: Callable[[Array], float], a: Array, b: Array, sizes: list[int]) -> Estimate:
@@ -47,7 +93,7 @@ def test_the_jackknife_of_a_mean_is_the_t_test_of_group_means() -> None:
     differences = (b - a).reshape(6, 10).mean(axis=1)
     assert estimate.error == near(differences.std(ddof=1) / math.sqrt(6))
     assert estimate.p == near(stats.ttest_1samp(differences, 0).pvalue)
-    assert (estimate.n, estimate.paired_by) == (6, "batches")
+    assert (estimate.n, estimate.over, estimate.paired) == (6, "batches", True)
 
 
 def test_groups_of_unequal_sizes_give_an_unbiased_variance() -> None:
@@ -66,6 +112,11 @@ def simulated_seeds(generator: np.random.Generator, effect: float) -> Estimate:
     return over_seeds(list(a), list(b))
 
 
+def simulated_unpaired_seeds(generator: np.random.Generator, effect: float) -> Estimate:
+    a, b = (generator.normal(shift, sd, 12) for shift, sd in ((0, 1.0), (effect, 1.3)))
+    return over_unpaired_seeds(list(a), list(b))
+
+
 def simulated_batches(generator: np.random.Generator, effect: float) -> Estimate:
     """The standard deviation of samples that start from the same noise: smooth, not linear."""
     prior = generator.normal(size=800)
@@ -73,7 +124,7 @@ def simulated_batches(generator: np.random.Generator, effect: float) -> Estimate
     return jackknifed(lambda x: float(np.std(x)), a, b, [100] * 8)
 
 
-@pytest.mark.parametrize("simulated", [simulated_seeds, simulated_batches])
+@pytest.mark.parametrize("simulated", [simulated_seeds, simulated_unpaired_seeds, simulated_batches])
 def test_without_a_difference_p_is_uniform(
     simulated: Callable[[np.random.Generator, float], Estimate],
 ) -> None:
@@ -109,10 +160,12 @@ def test_no_spread_is_taken_at_its_word() -> None:
             1,
             2,
         )
-    always = over_seeds([30.0, 30.0], [60.0, 60.0])
-    assert (always.difference, always.interval, always.p) == (30.0, (30.0, 30.0), 0.0)
+    for always in (over_seeds, over_unpaired_seeds):
+        estimate = always([30.0, 30.0], [60.0, 60.0])
+        assert (estimate.difference, estimate.interval, estimate.p) == (30.0, (30.0, 30.0), 0.0)
     assert single(1.0, 3.0) == Estimate(2.0, 1)
-    assert (single(3.0, 3.0).interval, single(3.0, 3.0).p) == ((0.0, 0.0), 1.0)
+    assert single(3.0, 3.0) == Estimate(0.0, 1)  # equal by chance, for all that is known
+    assert (no_difference().interval, no_difference().p) == ((0.0, 0.0), 1.0)
 
 
 def test_holm() -> None:

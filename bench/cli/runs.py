@@ -1,0 +1,154 @@
+"""Recorded runs as ``bench list runs`` and ``bench show FINGERPRINT`` print them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.cli.bars import Lines
+from bench.errors import BenchError, printable
+
+if TYPE_CHECKING:
+    from bench.plugins.registry import Registry
+    from bench.reporting.run_facts import MetricFacts, RunFacts
+    from bench.results.identity import Identity
+    from bench.results.record import Record
+    from bench.results.store import Store
+    from bench.types import JSONObject
+
+
+def _store(out: Path | None) -> Store:
+    from bench.plan.request import results_folder
+    from bench.results.store import Store
+
+    return Store(results_folder(out), writes=False, emit=Lines())
+
+
+def recorded_runs(out: Path | None) -> list[RunFacts]:
+    """The facts of every recorded run of a results folder."""
+    from bench.reporting.run_facts import run_facts
+
+    store = _store(out)
+    return [run_facts(record, store) for record in store.records()]
+
+
+def print_runs(runs: Sequence[RunFacts]) -> None:
+    """Print a line per run."""
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    from bench.cli.console import console
+
+    screen = console()
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("fingerprint", "status", "run", "samples", "values", "made"):
+        table.add_column(column, overflow="fold", no_wrap=column == "fingerprint")
+    for run in runs:
+        values = "  ".join(f"{label} {metric.value:.4g}" for label, metric in run.metrics.items())
+        texts = (run.fingerprint, run.status, f"{run.title} · seed {run.seed}", str(run.samples), values)
+        table.add_row(*(escape(printable(text, 1000)) for text in (*texts, run.created[:10])))
+    screen.print(table)
+    screen.print("bench show FINGERPRINT (first digits suffice) says how to make one again", style="dim")
+
+
+@dataclasses.dataclass(frozen=True)
+class ShownRun:
+    """Everything about a recorded run.
+
+    ``commands`` make it again, or ``no_command`` says why none does; with ``changes`` since, they make a new
+    run.
+    """
+
+    record: Record
+    facts: RunFacts
+    commands: list[list[str]]
+    no_command: str | None
+    changes: list[str]
+
+    def plain(self) -> JSONObject:
+        """The run as JSON data."""
+        return {
+            "kind": "runs",
+            **self.facts.plain(),
+            "commands": [list(words) for words in self.commands],
+            "no_command": self.no_command,
+            "changes": list(self.changes),
+            "identity": self.record.identity.model_dump(mode="json"),
+            "provenance": self.record.provenance.model_dump(mode="json"),
+        }
+
+
+def show_run(digits: str, out: Path | None, registry: Registry, *, required: bool) -> ShownRun | None:
+    """The run whose fingerprint begins with these digits; None for none, unless ``required``.
+
+    Raises:
+        BenchError: Several fingerprints begin so, or the record can't be read.
+    """
+    store = _store(out)
+    if not required and not store.matching(digits):
+        return None
+    from bench.reporting.reproduction import changes, commands
+    from bench.reporting.run_facts import run_facts
+
+    record = store.find_record(digits)
+    facts, since = run_facts(record, store), changes(record.identity, registry)
+    try:
+        return ShownRun(record, facts, commands(record, registry, store.root), None, since)
+    except BenchError as error:
+        return ShownRun(record, facts, [], str(error), since)
+
+
+def run_text(run: ShownRun) -> str:
+    """A run for people."""
+    from bench.reporting.reproduction import quoted
+    from bench.reporting.text import count
+
+    facts = run.facts
+    lines = [f"run {facts.fingerprint}, {facts.status}, made {facts.created}"]
+    lines += [f"  {facts.title} · seed {facts.seed} · {count(facts.samples, 'sample')}"]
+    lines += [f"  {facts.reason}"] if facts.reason else []
+    lines += ["", *(f"  {label}: {_value_text(metric)}" for label, metric in facts.metrics.items())]
+    if facts.nfe is not None and facts.seconds is not None:
+        lines.append(f"  NFE per sample: {facts.nfe:g}, {facts.seconds:.4g} s in all")
+    lines += ["", "made by"]
+    lines += [f"  {run.no_command}"] if run.no_command else []
+    lines += [f"  {quoted(words)}" for words in run.commands]
+    if run.changes and run.commands:
+        lines.append(f"  which makes a new run now: {'; '.join(run.changes)}")
+    lines += ["", f"record   {facts.record}"]
+    place = "not on disk" if facts.samples_folder is None else facts.samples_folder
+    lines.append(f"samples  {place} ({facts.batches_on_disk} of {count(facts.batches, 'batch file')})")
+    lines += [f"preview  {facts.preview}"] if facts.preview else []
+    lines += [f"log      {facts.log}"] if facts.log else []
+    provenance = run.record.provenance.model_dump(mode="json")
+    versions = [f"{key} {value}" for key, value in provenance.items() if value not in (None, "", False)]
+    lines += ["", *_identity_lines(run.record.identity), "", f"with {', '.join(versions)}"]
+    return "\n".join(printable(line, None) for line in lines)
+
+
+def _value_text(metric: MetricFacts) -> str:
+    text = f"{metric.value:.6g}"
+    text += "" if metric.error is None else f" ± {metric.error:.2g}"
+    text += "" if metric.exact is None else f", exact {metric.exact:.6g}"
+    return f"{text}, n {metric.n}" + (f" † {metric.note}" if metric.note else "")
+
+
+def _identity_lines(identity: Identity) -> list[str]:
+    """A line per part: checkpoint and plugins with what decides them, then the settings."""
+    checkpoint, data, plugins = identity.checkpoint, identity.data, identity.plugins()
+    lines = [("checkpoint", f"{checkpoint.name}  {checkpoint.convention}  sha256 {checkpoint.sha256}")]
+    for role, plugin in plugins.items():
+        parameters = [f"{name}={value}" for name, value in plugin.parameters.items()]
+        origin = f"from {plugin.distribution} {plugin.version}, code {plugin.code}"
+        lines.append((role, "  ".join([plugin.name, *parameters, origin])))
+    if data is not None:
+        lines.append(("data", f"{data.kind}  sha256 {data.sha256}" if data.sha256 else data.kind))
+    settings = identity.model_dump(mode="json", exclude={"checkpoint", "data", *plugins}, exclude_none=True)
+    lines += [
+        (key, value if isinstance(value, str) else json.dumps(value)) for key, value in settings.items()
+    ]
+    return [f"  {key:<12} {text}" for key, text in lines]

@@ -1,0 +1,106 @@
+"""A recorded run in short: the same in `bench run`, `bench list runs` and `bench show`."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bench.results.record import Record
+    from bench.results.store import Store
+    from bench.types import JSONObject
+
+
+@dataclasses.dataclass(frozen=True)
+class MetricFacts:
+    """A metric's value, as in `MetricRecord`."""
+
+    value: float
+    error: float | None
+    exact: float | None
+    n: int
+    note: str
+    direction: str
+    value_kind: str
+
+
+@dataclasses.dataclass(frozen=True)
+class RunFacts:
+    """What a record says in short, and where its files are.
+
+    ``nfe`` is per sample, ``seconds`` are of the whole run. ``samples_folder``, ``preview`` and ``log`` are
+    None where there is no such file.
+    """
+
+    fingerprint: str
+    status: str
+    title: str
+    checkpoint: str
+    task: str
+    sde: str
+    predictor: str | None
+    corrector: str | None
+    solver: str | None
+    samples: int
+    seed: int
+    created: str
+    nfe: float | None
+    seconds: float | None
+    metrics: dict[str, MetricFacts]
+    reason: str
+    record: str
+    samples_folder: str | None
+    batches: int
+    batches_on_disk: int
+    preview: str | None
+    log: str | None
+
+    def plain(self) -> JSONObject:
+        """The facts as JSON data."""
+        return dataclasses.asdict(self)
+
+
+def run_facts(record: Record, store: Store) -> RunFacts:
+    """The facts of a record in a results folder."""
+    cost, plugins = record.cost, record.identity.plugins()
+    sizes = batch_sizes(record)
+    present = sum(store.batch_path(record.key, *place).exists() for place in enumerate(sizes))
+    preview = store.image_path(record.fingerprint)
+    names = {role: plugins[role].name if role in plugins else None for role in SAMPLER}
+    fields = [field.name for field in dataclasses.fields(MetricFacts)]
+    return RunFacts(
+        fingerprint=record.fingerprint,
+        status=record.status,
+        title=record.title,
+        checkpoint=record.identity.checkpoint.name,
+        task=record.identity.task.name,
+        sde=record.identity.sde.name,
+        **names,
+        samples=record.samples,
+        seed=record.seed,
+        created=record.created,
+        nfe=None if cost is None else cost.nfe,
+        seconds=None if cost is None else cost.seconds,
+        metrics={
+            label: MetricFacts(**{name: getattr(metric, name) for name in fields})
+            for label, metric in record.metrics.items()
+        },
+        reason=record.reason,
+        record=str(store.record_path(record.fingerprint)),
+        samples_folder=str(store.samples_folder(record.key)) if present else None,
+        batches=len(sizes),
+        batches_on_disk=present,
+        preview=str(preview) if preview.exists() else None,
+        log=record.log or None,
+    )
+
+
+SAMPLER = ("predictor", "corrector", "solver")
+
+
+def batch_sizes(record: Record) -> list[int]:
+    """Samples of each batch; a failed run's are those that were planned."""
+    if record.batches:
+        return [batch.size for batch in record.batches]
+    size = record.identity.batch_size
+    return [min(size, record.samples - first) for first in range(0, record.samples, size)]

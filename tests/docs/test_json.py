@@ -1,0 +1,31 @@
+"""The README lists every key of the JSON that commands print."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+from bench.plan.dry_run import DryRun, DryRunEntry
+from bench.reporting.run_facts import MetricFacts, RunFacts
+from bench.reporting.table import Cell
+from tests.support.made_up import cell, table
+from tests.support.paths import ROOT
+
+
+def keys(command: str) -> set[str]:
+    """The keys that the README's row of a command names."""
+    lines = (ROOT / "README.md").read_text().splitlines()
+    (row,) = [line for line in lines if line.startswith(f"| `{command}` |")]
+    return set(re.findall(r"`(\w+)`", row.split("|", 2)[2]))
+
+
+def names(*classes: type) -> set[str]:
+    """The fields of dataclasses."""
+    return {field.name for one in classes for field in dataclasses.fields(one)}
+
+
+def test_the_readme_names_every_key() -> None:
+    assert keys("bench run --json") == names(RunFacts, MetricFacts) | {"runs", "finished", "failed"}
+    dry = names(DryRun, DryRunEntry) - {"entries", "run"} | {"runs", "fingerprint", "label", "samples"}
+    assert keys("bench run --dry-run --json") == dry
+    assert keys("bench table --json") == set(table(cell()).plain()) | names(Cell) | {"tables"}
