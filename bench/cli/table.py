@@ -7,16 +7,17 @@ from pathlib import Path
 import click
 
 from bench.cli.console import console
+from bench.cli.paths import NamedPath
 
 
 @click.command("table")
 @click.argument("suite")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=NamedPath(),
     help="Results folder that the suite was run into; default: that of bench.toml, results.",
 )
-@click.option("--to", type=click.Path(path_type=Path), help="Where to write; default: the results folder.")
+@click.option("--to", type=NamedPath(), help="Where to write; default: the results folder.")
 @click.option("--name", help="One of the suite's tables, where several were run: see the message.")
 @click.option("--metric", help="Metric to tabulate; default: each that the suite was run with.")
 @click.option("--no-plots", is_flag=True, help="Write tables alone.")

@@ -52,15 +52,23 @@ def responsive(sampler: Sampler) -> bool:
 def gaussian_moments(sampler: Sampler, mean: Array, variance: Array) -> tuple[Array, Array] | None:
     """Mean and variance per coordinate of the sampler's result on Gaussian data; None where theory has none.
 
-    For an adaptive solver: those of its limit without discretization error. Arrays of one shape.
+    Arrays of one shape.
     """
     if recursive(sampler):
         return moments(sampler, mean, variance)
     if responsive(sampler):
         return response_moments(sampler, mean, variance)
-    if sampler.solver is not None and sampler.solver.follows_flow:
-        return flow_moments(sampler, mean, variance)
     return None
+
+
+def limit_moments(sampler: Sampler, mean: Array, variance: Array) -> tuple[Array, Array] | None:
+    """As `gaussian_moments`, what the moments of a solver's result tend to as its tolerance falls.
+
+    None where the sampler follows no flow, and where its own moments are known.
+    """
+    if sampler.solver is None or not sampler.solver.follows_flow or responsive(sampler):
+        return None
+    return flow_moments(sampler, mean, variance)
 
 
 def moments(sampler: Sampler, mean: Array, variance: Array) -> tuple[Array, Array]:

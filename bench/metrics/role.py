@@ -85,6 +85,8 @@ class Metric(Plugin):
 
     direction: ClassVar[Literal["lower", "higher"]] = "lower"
     """Which values are better."""
+    axis: ClassVar[Literal["log", "linear"]] = "log"
+    """How plots draw the value: a distance on a log axis; a share, a correlation or bits on a linear one."""
     min_samples: ClassVar[int] = 2
     """Smallest number of samples for a meaningful value; tables flag values of fewer samples."""
     bias: ClassVar[str] = ""

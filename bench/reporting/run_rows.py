@@ -41,6 +41,7 @@ class RunRow:
     value: float | None
     error: float | None
     exact: float | None
+    limit_at_tolerance_0: float | None
     note: str
     solver: str
     published: float | None
@@ -112,6 +113,7 @@ def _run_row(
         value=None if value is None else value.value,
         error=None if value is None else value.error,
         exact=None if value is None else value.exact,
+        limit_at_tolerance_0=None if value is None else value.limit,
         note="" if value is None else value.note,
         solver="" if record is None or record.identity.solver is None else record.identity.solver.name,
         published=None if figure is None else figure.value,

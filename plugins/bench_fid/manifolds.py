@@ -33,6 +33,7 @@ class Manifolds(RowMetric):
     """
 
     direction = "higher"
+    axis = "linear"
     min_samples = 10_000
     bias = "depends on n of both sides (equal distributions stay below 1): compare at equal n alone"
 

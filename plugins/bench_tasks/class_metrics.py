@@ -64,6 +64,7 @@ class ClassShare(ClassMetric):
 
     name = "class_share"
     direction = "higher"
+    axis = "linear"
     min_samples = 100
 
     def start(self, context: MetricContext) -> MetricState:
@@ -91,6 +92,7 @@ class ComponentShare(ClassMetric):
 
     name = "component_share"
     direction = "higher"
+    axis = "linear"
     min_samples = 100
 
     def start(self, context: MetricContext) -> MetricState:

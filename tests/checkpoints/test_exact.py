@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from bench import SDE, BenchError, Card, Sampler, exact_data, exact_fd_dct, registry_path
+from bench import SDE, BenchError, Card, Sampler, exact_data, exact_fd_dct, limit_fd_dct, registry_path
 from tests.support.plugins import installed
 
 FILE = registry_path("cards", "gaussian-cifar10.safetensors")
@@ -46,6 +46,26 @@ def test_the_exact_distance_falls_with_the_steps() -> None:
     assert coarse is not None
     assert fine is not None
     assert 0 < fine < coarse / 10
+
+
+def test_a_flow_of_more_and_more_steps_tends_to_the_limit_of_a_solver() -> None:
+    """DDIM is the probability flow by Euler's rule, and its last step, to clean data, Tweedie's formula."""
+    card = Card.read(registry_path("cards", "gaussian-cifar10.toml"))
+    sde = sampler(30).sde
+    solved = Sampler(sde, solver=installed().build("solvers", "rk45", {}), denoise="tweedie")
+    limit = limit_fd_dct(card, solved)
+    assert limit is not None
+    # each sampler has one of the two
+    assert exact_fd_dct(card, solved) is None
+    assert limit_fd_dct(card, sampler(30)) is None
+    off = []
+    for steps in (100, 400):
+        ddim = installed().build("predictors", "ddim", {})
+        distance = exact_fd_dct(card, Sampler(sde, ddim, steps=steps, grid="logsnr"))
+        assert distance is not None
+        off.append(abs(distance - limit))
+    assert off[1] < off[0] / 4
+    assert off[1] < limit / 2
 
 
 @pytest.mark.parametrize(
