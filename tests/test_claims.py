@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import BenchError, FeatureMetric, Sampler, exact_data, exact_fd_dct
+from bench import BenchError, FeatureMetric, Sampler, check, exact_data, exact_fd_dct
 from bench.plugins.registry import Registry
 from bench_tasks.conditional import conditional
 from bench_tasks.known import Completion
@@ -374,3 +374,14 @@ def test_the_exact_values_of_the_readmes_suite(tmp_path: Path) -> None:
         )
         assert line is not None
         assert [float(one) for one in line.groups()] == pytest.approx(values, rel=1e-3)
+
+
+def test_the_check_of_the_readmes_sampler(tmp_path: Path) -> None:
+    """The lines that the README shows, and their number."""
+    thing = my_sampler(tmp_path).get("predictors", "my_sampler").thing
+    report = check(thing, registry=installed())
+    for finding in report.findings:
+        if finding.name in ("network calls", "convergence, vp", "RK45, vp"):
+            assert readme_says(f"{finding.name} pass {finding.measured} "), finding.measured
+    passed = sum(finding.status == "pass" for finding in report.findings)
+    assert readme_says(f"{passed} checks passed, {len(report.failures)} failed")

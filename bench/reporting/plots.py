@@ -287,10 +287,10 @@ class _Daggers:
                 axes.annotate(
                     "†",
                     (place, value),
-                    xytext=(3, 3),
+                    xytext=(5, 2),
                     textcoords="offset points",
                     color=style["color"],
-                    fontsize=8,
+                    fontsize=10,
                 )
 
 
