@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from bench.checkpoints.classes import classifier_sha256 as classifier_sha256
     from bench.checkpoints.exact import exact_data as exact_data
     from bench.checkpoints.exact import exact_fd_dct as exact_fd_dct
+    from bench.checkpoints.exact import limit_fd_dct as limit_fd_dct
     from bench.checkpoints.memory import MemoryCheckpoint as MemoryCheckpoint
     from bench.checkpoints.memory import network as network
     from bench.checkpoints.networks.layers import Attention as Attention
@@ -128,7 +129,7 @@ _EXPORTS = {
     "bench.cache": ("cache_folder", "cached_sha256", "is_web_page"),
     "bench.checkpoints.cards": ("Card", "WeightsCard"),
     "bench.checkpoints.classes": ("class_count", "classifier_sha256"),
-    "bench.checkpoints.exact": ("exact_data", "exact_fd_dct"),
+    "bench.checkpoints.exact": ("exact_data", "exact_fd_dct", "limit_fd_dct"),
     "bench.checkpoints.memory": ("MemoryCheckpoint", "network"),
     "bench.checkpoints.networks.layers": (
         "Attention",
@@ -296,6 +297,7 @@ __all__ = [
     "hookimpl",
     "is_web_page",
     "jackknife_groups",
+    "limit_fd_dct",
     "measure",
     "network",
     "param",

@@ -31,7 +31,7 @@ from bench.plan.installed import installed_registry
 from bench.plan.objects import Selection, register_objects
 from bench.plan.planning import Plan
 from bench.plan.request import Request, results_folder
-from bench.plan.settings import settings
+from bench.plan.settings import settings, suites
 from bench.plan.sources import open_run
 from bench.plugins.registry import Registry
 from bench.reporting.compare.comparison import Comparison, compare_sides
@@ -301,7 +301,7 @@ def measure(
     own |= {} if rounding is None else {"rounding": rounding}
     values: dict[str, object] = {"metric": [labels] if isinstance(labels, str) else labels}
     values |= {"parameters": {"metric": own}} | ({} if device is None else {"device": device})
-    values |= {} if out is None else {"out": Path(out)}
+    values |= {} if out is None else {"out": out}
     chosen, _ = settings(values)
     context = metric_context(chosen, registry, emit)
     metrics = metrics_of(chosen.metric, chosen.parameters.get("metric", {}), context, objects)
@@ -378,7 +378,7 @@ def compare(
     Raises:
         BenchError: A side can't be read, or nothing can be paired.
     """
-    folder = results_folder(None if out is None else Path(out))
+    folder = results_folder(out)
     return compare_sides(a, b, folder, _texts(metrics), _texts(limits))
 
 
@@ -410,8 +410,10 @@ def table(
     Raises:
         BenchError: There is no run of that suite, name or metric, or ``to`` can't be written.
     """
-    folder = results_folder(None if out is None else Path(out))
+    folder = results_folder(out)
     store = Store(folder, writes=False, emit=emit)
+    if to == "":
+        raise BenchError("to must name a folder")
     target = None if to is None else user_path(to)
     return make_tables(suite, store, metric=metric, name=name, to=target, plots=plots)
 
@@ -485,8 +487,10 @@ def remeasure(
     values["parameters"] = {"metric": dict(parameters or {})}
     values |= {"device": device} if device is not None else {}
     chosen, _ = settings(values)
-    root = results_folder(None if out is None else Path(out))
+    root = results_folder(out)
     if not (root / "records").is_dir():
+        if suite is not None:  # says what is wrong with the name, if something is
+            Store(root, writes=False, emit=emit).suite_plans(suite, suites())
         raise BenchError(f"there are no results in {root}: bench run makes some, or choose another --out")
     contexts = MetricContexts(registry, root, emit)
     metrics = build_metrics(registry, chosen.metric, chosen.parameters.get("metric", {}), objects)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from bench.checkpoints.cards import Card
 from bench.closed_form.mixture import Answer, Mixture, on_range
-from bench.closed_form.moments import frechet, gaussian_moments
+from bench.closed_form.moments import frechet, gaussian_moments, limit_moments
 from bench.diffusion.sampler import Sampler
 from bench.diffusion.sde import SDE
 from bench.errors import BenchError
@@ -21,8 +23,7 @@ def exact_fd_dct(card: Card, sampler: Sampler, component: int = 0) -> float | No
 
     Args:
         card: An exact checkpoint.
-        sampler: Any sampler; m and s follow by recursion over its steps. For an adaptive solver they are the
-            limit of small tolerances.
+        sampler: Any sampler; m and s follow by recursion over its steps.
         component: Index of the Gaussian in a mixture.
 
     Returns:
@@ -31,11 +32,39 @@ def exact_fd_dct(card: Card, sampler: Sampler, component: int = 0) -> float | No
     Raises:
         BenchError: The checkpoint's file is missing or damaged.
     """
+    return _distance(card, sampler, component, gaussian_moments)
+
+
+def limit_fd_dct(card: Card, sampler: Sampler, component: int = 0) -> float | None:
+    """What `exact_fd_dct` tends to as a solver's tolerance falls: the distance of the probability flow.
+
+    At any other tolerance the solver's samples differ from it by more than sampling noise.
+
+    Args:
+        card: An exact checkpoint.
+        sampler: Any sampler.
+        component: Index of the Gaussian in a mixture.
+
+    Returns:
+        The limit; None for a sampler without one: it follows no flow, or its exact value is known.
+
+    Raises:
+        BenchError: The checkpoint's file is missing or damaged.
+    """
+    return _distance(card, sampler, component, limit_moments)
+
+
+def _distance(
+    card: Card,
+    sampler: Sampler,
+    component: int,
+    moments_of: Callable[[Sampler, Array, Array, Answer | None], tuple[Array, Array] | None],
+) -> float | None:
     data, color = exact_data(card)
     low, high = sampler.sde.data_range
     moved = on_range(data, (low, high), color)
     mean, variance = moved.mean[component], moved.variance[component]
-    moments = gaussian_moments(sampler, mean, variance, trained_answer(card, sampler.sde))
+    moments = moments_of(sampler, mean, variance, trained_answer(card, sampler.sde))
     if moments is None:
         return None
     return frechet(*moments, mean, variance) / (high - low) ** 2

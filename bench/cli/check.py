@@ -12,6 +12,7 @@ import click
 
 from bench.cli.console import print_json
 from bench.cli.context import registry_of
+from bench.cli.paths import NamedPath
 from bench.errors import BenchError, printable
 from bench.events import Advance, Emit, Event, silent
 
@@ -29,7 +30,7 @@ MARKS = {"pass": "[green]pass[/]", "fail": "[bold red]FAIL[/]", "info": "[dim]in
 @click.option("--parameter", "-P", multiple=True, metavar="NAME=VALUE", help="A parameter of the plugin.")
 @click.option("--sde", multiple=True, help="SDE to check a sampler on; repeats. Default: ve, vp and subvp.")
 @click.option(
-    "--out", type=click.Path(path_type=Path), default=Path("results/checks"), show_default=True,
+    "--out", type=NamedPath(), default=Path("results/checks"), show_default=True,
     help="Folder for the plot and its CSV.",
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print plain JSON.")

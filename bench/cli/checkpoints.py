@@ -20,6 +20,7 @@ from bench.checkpoints.install.states import (
 from bench.cli import cards
 from bench.cli.console import amount, print_json
 from bench.cli.context import registry_of
+from bench.cli.paths import NamedPath
 from bench.cli.stopping import STOPPED, report_stop
 from bench.errors import BenchError, printable
 from bench.reporting.text import count
@@ -158,7 +159,7 @@ def _report(card: Card) -> None:
 
 
 @checkpoints_command.command("import")
-@click.argument("path", metavar="FILE", type=click.Path(path_type=Path))
+@click.argument("path", metavar="FILE", type=NamedPath())
 @click.option("--card", "name", required=True, metavar="NAME", help="Name of the checkpoint.")
 @click.pass_context
 def import_checkpoint(context: click.Context, path: Path, name: str) -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from bench.cli.console import console, print_json
+from bench.cli.paths import NamedPath
 
 
 @click.command("compare")
@@ -24,7 +25,7 @@ from bench.cli.console import console, print_json
 @click.option("--json", "as_json", is_flag=True, help="Print plain JSON.")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=NamedPath(),
     help="Results folder in which names are looked up; default: that of bench.toml, results.",
 )
 def compare_command(

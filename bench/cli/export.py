@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 )
 @click.option("--overwrite", is_flag=True, help="Replace an .npz, or a folder that an export made.")
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="Results folder in which fingerprints are looked up."
+    "--out", type=NamedPath(), help="Results folder in which fingerprints are looked up."
 )
 def export_command(
     runs: tuple[str, ...], target: str, rounding: Rounding, overwrite: bool, out: Path | None

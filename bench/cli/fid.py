@@ -11,6 +11,7 @@ from bench.cli.console import console, print_json
 from bench.cli.context import registry_of
 from bench.cli.flags import flag_command, flag_values
 from bench.cli.parameters import metric_parameters
+from bench.cli.paths import NamedPath
 from bench.cli.stopping import STOPPED, report_stop
 from bench.errors import printable
 
@@ -34,9 +35,7 @@ if TYPE_CHECKING:
 )
 @click.option("--device", help="auto, cpu, cuda or cuda:N.")
 @click.option("--json", "as_json", is_flag=True, help="Print plain JSON.")
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="Results folder in which fingerprints are looked up."
-)
+@click.option("--out", type=NamedPath(), help="Results folder in which fingerprints are looked up.")
 @click.pass_context
 def fid_command(
     context: click.Context,

@@ -13,6 +13,7 @@ import click
 from bench.cli import cards
 from bench.cli.console import print_json
 from bench.cli.context import registry_of
+from bench.cli.paths import NamedPath
 from bench.cli.runs import print_runs, recorded_runs, run_text, show_run
 from bench.errors import BenchError, did_you_mean, printable
 from bench.plugins.hookspecs import KINDS
@@ -57,7 +58,7 @@ def summary(entry: Entry) -> str:
 
 
 OUT = click.option(
-    "--out", type=click.Path(path_type=Path), help="Results folder of the runs; default: that of bench.toml."
+    "--out", type=NamedPath(), help="Results folder of the runs; default: that of bench.toml."
 )
 
 

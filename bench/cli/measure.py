@@ -10,6 +10,7 @@ from bench.cli.console import console
 from bench.cli.context import registry_of
 from bench.cli.flags import flag_command, flag_values
 from bench.cli.parameters import metric_parameters
+from bench.cli.paths import NamedPath
 from bench.cli.stopping import STOPPED, report_stop
 from bench.errors import printable
 
@@ -20,7 +21,7 @@ from bench.errors import printable
 @click.option("--checkpoint", metavar="NAME", help="Measure the runs of this checkpoint only.")
 @click.option("-P", "parameters", multiple=True, metavar="metric.NAME=VALUE", help="Parameter of a metric.")
 @click.option("--device", help="auto, cpu, cuda or cuda:N.")
-@click.option("--out", type=click.Path(path_type=Path), help="Results folder.")
+@click.option("--out", type=NamedPath(), help="Results folder.")
 @click.pass_context
 def measure_command(
     context: click.Context,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,6 +11,7 @@ from bench.cli.console import console, print_json
 from bench.cli.context import registry_of
 from bench.cli.flags import flag_command, flag_values
 from bench.cli.parameters import plugin_parameters
+from bench.cli.paths import NamedPath
 from bench.cli.stopping import STOPPED, report_stop
 from bench.errors import printable
 
@@ -85,7 +85,7 @@ def _selection(name: str, help: str) -> Decorator:
 @click.option("--precision", type=click.Choice(["fp32", "tf32", "bf16"]), help="Precision of the network.")
 @click.option("--compile", is_flag=True, default=None, help="torch.compile the network.")
 @click.option("--executor", metavar="NAME", help="Executor of the batches.")
-@click.option("--out", type=click.Path(path_type=Path), help="Results folder.")
+@click.option("--out", type=NamedPath(), help="Results folder.")
 @click.option(
     "--rerun",
     type=click.Choice(["missing", "failed", "all"]),

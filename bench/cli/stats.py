@@ -12,6 +12,7 @@ from bench.cli.console import print_json
 from bench.cli.context import registry_of
 from bench.cli.flags import flag_command, flag_values
 from bench.cli.parameters import plugin_parameters
+from bench.cli.paths import NamedPath
 from bench.cli.stopping import STOPPED, report_stop
 from bench.errors import BenchError, printable
 from bench.files import user_path
@@ -37,7 +38,7 @@ def stats_command() -> None:
 @click.option(
     "-o",
     "output",
-    type=click.Path(path_type=Path),
+    type=NamedPath(),
     metavar="FILE.npz",
     help="Output file; default for a data set: the cache, where metrics look for it.",
 )
@@ -55,9 +56,7 @@ def stats_command() -> None:
     help="How a run's float samples become bytes; bytes stay as they are.",
 )
 @click.option("--device", help="auto, cpu, cuda or cuda:N.")
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="Results folder in which fingerprints are looked up."
-)
+@click.option("--out", type=NamedPath(), help="Results folder in which fingerprints are looked up.")
 @click.pass_context
 def build_command(
     context: click.Context,
@@ -131,7 +130,7 @@ def _check(target: Path, source: str) -> None:
 
 
 @stats_command.command("show")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=NamedPath())
 @click.option("--json", "as_json", is_flag=True, help="Print plain JSON.")
 def show_command(file: Path, as_json: bool) -> None:
     """Show what a statistics FILE holds, and its card."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from bench.cli.console import console, print_json
+from bench.cli.paths import NamedPath
 from bench.errors import BenchError
 
 
@@ -14,10 +15,10 @@ from bench.errors import BenchError
 @click.argument("source", metavar="[SUITE|FOLDER]", required=False)
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=NamedPath(),
     help="Results folder that the suite was run into; default: that of bench.toml, results.",
 )
-@click.option("--to", type=click.Path(path_type=Path), help="Where to write; default: the results folder.")
+@click.option("--to", type=NamedPath(), help="Where to write; default: the results folder.")
 @click.option("--name", help="One of the tables, where there are several: see the message.")
 @click.option("--metric", help="Metric to tabulate; default: each that the runs have.")
 @click.option("--no-plots", is_flag=True, help="Write tables alone.")

@@ -54,16 +54,27 @@ def gaussian_moments(
 ) -> tuple[Array, Array] | None:
     """Mean and variance per coordinate of the sampler's result on Gaussian data; None where theory has none.
 
-    For an adaptive solver: those of its limit without discretization error, where the score is exact at every
-    level (``answer`` None). Arrays of one shape.
+    Arrays of one shape.
     """
     if recursive(sampler):
         return moments(sampler, mean, variance, answer)
     if responsive(sampler):
         return response_moments(sampler, mean, variance, answer)
-    if sampler.solver is not None and sampler.solver.follows_flow and answer is None:
-        return flow_moments(sampler, mean, variance)
     return None
+
+
+def limit_moments(
+    sampler: Sampler, mean: Array, variance: Array, answer: Answer | None = None
+) -> tuple[Array, Array] | None:
+    """As `gaussian_moments`, what the moments of a solver's result tend to as its tolerance falls.
+
+    None where the sampler follows no flow, where its own moments are known, and where the score is not exact
+    at every level (``answer``).
+    """
+    follows_flow = sampler.solver is not None and sampler.solver.follows_flow
+    if not follows_flow or responsive(sampler) or answer is not None:
+        return None
+    return flow_moments(sampler, mean, variance)
 
 
 def moments(

@@ -41,7 +41,7 @@ class ReferencedMetric:
 
     def to_json(self) -> JSONObject:
         """As JSON data."""
-        plain: JSONObject = self.record.model_dump(mode="json", exclude={"exact"})
+        plain: JSONObject = self.record.model_dump(mode="json", exclude={"exact", "limit"})
         return plain | {"reference": self.reference, "reference_card": self.reference_card}
 
 

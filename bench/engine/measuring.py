@@ -104,6 +104,7 @@ def _metric_record(
         details=_finite(result.details) | ({"options": options} if options else {}),
         direction=metric.direction,
         value_kind=result.value_kind or metric.value_kind,
+        axis=metric.axis,
         bias=metric.bias,
         leave_one_out=tuple(map(float, without)) if all(map(math.isfinite, without)) else (),
         parameters=deciding_parameters(metric),
@@ -132,10 +133,12 @@ def stored_batches(
         yield batch
 
 
-def with_exact(records: Mapping[str, MetricRecord], exact: Mapping[str, float]) -> dict[str, MetricRecord]:
-    """The records, with the exact value of those that have one."""
+def with_theory(
+    records: Mapping[str, MetricRecord], exact: Mapping[str, float], limit: Mapping[str, float]
+) -> dict[str, MetricRecord]:
+    """The records, with the exact values and the limits at tolerance 0 of those that have one."""
     return {
-        label: record.model_copy(update={"exact": exact[label]}) if label in exact else record
+        label: record.model_copy(update={"exact": exact.get(label), "limit": limit.get(label)})
         for label, record in records.items()
     }
 
@@ -156,6 +159,7 @@ class RunMeasurement:
 
     metrics: dict[str, MetricRecord]
     exact: dict[str, float]
+    limit: dict[str, float]
     cost: Cost
     batches: tuple[BatchRecord, ...]
     preview: str
@@ -166,12 +170,13 @@ class RunMeasurement:
 
 
 def measure_run(spec: RunSpec, store: Store, context: MetricContext) -> RunMeasurement:
-    """Metrics, exact values, cost, batches and preview of a run whose batches are on disk."""
+    """Metrics, values by theory, cost, batches and preview of a run whose batches are on disk."""
     import torch
 
     from bench.data.preview import grid_png
 
     exact = dict(spec.task.exact(spec.card, spec.sampler))
+    limit = dict(spec.task.limit(spec.card, spec.sampler))
     previewed: list[Outputs] = []
     batches: list[BatchRecord] = []
     seconds, network_seconds = array("d"), array("d")
@@ -194,9 +199,11 @@ def measure_run(spec: RunSpec, store: Store, context: MetricContext) -> RunMeasu
             warm_seconds += facts.warm_seconds
             calls += facts.nfe * size
             for name in batch:
-                if name.startswith("exact_"):
-                    label = name.removeprefix("exact_")
-                    exact[label] = exact.get(label, 0.0) + float(batch[name].double().sum()) / spec.samples
+                for prefix, values in (("exact_", exact), ("limit_", limit)):
+                    if name.startswith(prefix):
+                        label = name.removeprefix(prefix)
+                        part = float(batch[name].double().sum()) / spec.samples
+                        values[label] = values.get(label, 0.0) + part
             yield {**batch, **_companion_outputs(spec, store, index)}
 
     metrics = measure_batches(spec.metrics, outputs(), context, companions=spec.companions)
@@ -211,4 +218,4 @@ def measure_run(spec: RunSpec, store: Store, context: MetricContext) -> RunMeasu
     names = previewed[0].keys()
     preview = spec.task.preview({name: torch.cat([batch[name] for batch in previewed]) for name in names})
     path = "" if preview is None else str(store.write_image(spec.fingerprint, grid_png(*preview)))
-    return RunMeasurement(with_exact(metrics, exact), exact, cost, tuple(batches), path)
+    return RunMeasurement(with_theory(metrics, exact, limit), exact, limit, cost, tuple(batches), path)

@@ -9,12 +9,13 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
-from bench.engine.measuring import measure_batches, stored_batches, with_exact
+from bench.engine.measuring import measure_batches, stored_batches, with_theory
 from bench.errors import BenchError, StoreError, did_you_mean
 from bench.events import Emit, MetricsDone, RunMeasuring, RunWaiting, silent
 from bench.metrics.context import MetricContext
 from bench.metrics.role import Metric
 from bench.plan.measured import has_metric
+from bench.plan.settings import suites
 from bench.results.manifest import SuitePlan
 from bench.results.record import MetricRecord, Record
 from bench.results.store import Store
@@ -73,7 +74,7 @@ def measure_records(
                 f"{metric.name} reads further runs: give --metric {metric.name} to the bench run command of "
                 "these runs, which keeps their samples"
             )
-    plans = store.suite_plans(suite) if suite is not None else []
+    plans = store.suite_plans(suite, suites()) if suite is not None else []
     records = _selected_records(store, plans if suite is not None else None, checkpoint)
     _check_files(metrics, records, context)
     measurements: list[Remeasurement] = []
@@ -176,7 +177,7 @@ def _results(
     """Values by label, and the errors of the metrics that failed."""
     batches = (outputs for outputs, _ in stored_batches(store, record.key, record.sample_batches))
     try:
-        return with_exact(measure_batches(metrics, batches, context), record.exact), {}
+        return with_theory(measure_batches(metrics, batches, context), record.exact, record.limit), {}
     except StoreError:
         raise
     except Exception as error:

@@ -115,6 +115,8 @@ class Metric(Plugin):
     """Which values are better."""
     value_kind: ClassVar[ValueKind] = "score"
     """What the value is. `compare` gives percentages of a ``distance`` alone."""
+    axis: ClassVar[Literal["log", "linear"]] = "log"
+    """How plots draw the value: a distance on a log axis; a share, a correlation or bits on a linear one."""
     min_samples: ClassVar[int] = 2
     """Smallest number of samples for a meaningful value; tables flag values of fewer samples."""
     bias: ClassVar[str] = ""

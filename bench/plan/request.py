@@ -110,8 +110,8 @@ def _check_meaning(values: Mapping[str, object], chosen: Settings) -> None:
         raise BenchError("--rho belongs to the polynomial grid: give --grid polynomial")
 
 
-def results_folder(out: Path | None = None) -> Path:
-    """The results folder: ``out``, or else that of bench.toml."""
+def results_folder(out: str | Path | None = None) -> Path:
+    """The results folder: ``out``, or else that of bench.toml; `BenchError` for an empty name."""
     values = {} if out is None else {"out": out}
     return user_path(settings(values)[0].out)
 

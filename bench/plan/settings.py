@@ -138,6 +138,8 @@ def card_folders(folder: Path | None = None) -> list[tuple[Path, Path]]:
     folders = []
     for toml in _files(folder):
         for name in _read(toml).cards:
+            if not name:
+                raise BenchError(f"{toml}: cards must name folders")
             path = user_path(toml.parent / user_path(name))
             if not path.is_dir():
                 raise BenchError(f"{toml}: cards: there is no folder {path}")

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 
 from bench.reporting.table import Cell, Table
-from bench.reporting.text import number, percent
+from bench.reporting.text import LIMIT, number, percent
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,10 +68,11 @@ def terminal_layout(table: Table, width: int) -> TextTable:
 
 
 def grid_layout(table: Table) -> TextTable:
-    """Per SDE and row a line of values, one of exact values, one of published figures."""
+    """Per SDE and row a line of values, of values by theory, and of published figures."""
     kinds: tuple[tuple[str, Callable[[Cell], Entry]], ...] = (
         (table.metric, value_entry),
         (f"{table.metric}, exact", _exact_entry),
+        (f"{table.metric}, {LIMIT}", _limit_entry),
         (f"{table.quantity} in the paper", _published_entry),
     )
     lines: list[tuple[Entry, ...]] = []
@@ -87,9 +88,9 @@ def grid_layout(table: Table) -> TextTable:
 
 
 def list_layout(table: Table, cells: Iterable[Cell]) -> TextTable:
-    """A line per cell: its place, value, exact value, NFE, published figure and pace."""
+    """A line per cell: its place, value, values by theory, NFE, published figure and pace."""
     header = (
-        *("sde", "row", "column", table.metric, "exact", "NFE"),
+        *("sde", "row", "column", table.metric, "exact", LIMIT, "NFE"),
         *(f"published {table.quantity}", "samples/s"),
     )
     lines = (
@@ -97,6 +98,7 @@ def list_layout(table: Table, cells: Iterable[Cell]) -> TextTable:
             *_place(cell),
             value_entry(cell),
             _exact_entry(cell),
+            _limit_entry(cell),
             Entry(number(cell.nfe)),
             EMPTY if cell.published is None else Entry(f"{cell.published:g}"),
             Entry(number(cell.pace)),
@@ -132,6 +134,10 @@ def value_entry(cell: Cell) -> Entry:
 
 def _exact_entry(cell: Cell) -> Entry:
     return EMPTY if cell.exact is None else Entry(f"{cell.exact:.4g}")
+
+
+def _limit_entry(cell: Cell) -> Entry:
+    return EMPTY if cell.limit is None else Entry(f"{cell.limit:.4g}")
 
 
 def _published_entry(cell: Cell) -> Entry:

@@ -5,14 +5,15 @@ The colors are those of Okabe and Ito (2008), which color-blind readers can tell
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import numpy as np
 import pandas as pd
 
 from bench.errors import BenchError
+from bench.reporting.text import LIMIT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,6 +30,8 @@ TICK_TEXT, TICK_LINES = 50, 6
 """Characters that fit side by side below a panel, and the greatest number of lines of a tick's label."""
 NAME = 56
 """Greatest number of characters of a name above or beside a panel."""
+THEORY = {"exact": ("x", "exact value"), "limit": ("+", LIMIT)}
+"""Columns of the values by theory: marker, and name in the legend."""
 MARGINS = 2.0
 """Inches above and below the panels that a figure's usual height leaves."""
 DASHES: tuple[Any, ...] = ("-", (0, (4, 2)), (0, (1, 1.5)), (0, (5, 1, 1, 1)))
@@ -103,17 +106,20 @@ def styles(rows: list[str]) -> dict[str, Style]:
     return styles_by_row
 
 
-def value_axis(axes: Axes, cells: pd.DataFrame, metric: str) -> None:
-    """Log where all values are positive; else linear around zero, as the label says.
+def value_axis(axes: Axes, cells: pd.DataFrame, metric: str, scale: Literal["log", "linear"] = "log") -> None:
+    """Linear, or log where all values are positive; else linear around zero, as the label says.
 
     An unbiased estimate can be zero or negative; the linear part is as wide as the spread of the values.
     """
     from matplotlib.ticker import FuncFormatter
 
     values = cells["mean"].dropna()
+    if scale == "linear":
+        axes.set_ylabel(metric)
+        return
     if len(values) and (values > 0).all():
         axes.set_yscale("log")
-        _log_limits(axes, cells[["mean", "exact"]])
+        _log_limits(axes, cells[["mean", *THEORY]])
         axes.yaxis.set_major_formatter(FuncFormatter(_plain))
         axes.yaxis.set_minor_formatter(_between(axes.yaxis))
         axes.set_ylabel(metric)
@@ -152,12 +158,21 @@ def _between(axis: Axis) -> Formatter:
     return FuncFormatter(label)
 
 
-def curve(cells: pd.DataFrame, x: str, label: str, metric: str, heading: str, quantity: str = "") -> Figure:
+def curve(
+    cells: pd.DataFrame,
+    x: str,
+    label: str,
+    metric: str,
+    heading: str,
+    quantity: str = "",
+    scale: Literal["log", "linear"] = "log",
+) -> Figure:
     """The metric along ``x``: a panel per SDE and a curve per row.
 
-    Curves are means with a band of one standard deviation over seeds; small crosses are exact values. The
-    Pareto front is drawn where ``cells`` has a column ``front``. Published figures, called ``quantity``, are
-    in panels below.
+    Curves are means with a band of one standard deviation over seeds; bars are one seed's standard error. The
+    values by theory are crosses in the color of their row. The Pareto front is drawn where ``cells`` has a
+    column ``front``. Published figures, called ``quantity``, are in panels below. What is drawn around the
+    values, and what a dagger means, is written below the heading.
     """
     import matplotlib as mpl
     from matplotlib.figure import Figure
@@ -175,7 +190,8 @@ def curve(cells: pd.DataFrame, x: str, label: str, metric: str, heading: str, qu
         panels = figure.subplots(
             1 + both, len(sdes), sharex=both, sharey="row", squeeze=False, gridspec_kw=shape
         )
-        value_axis(panels[0, 0], cells, _short(metric, NAME))
+        daggers = _Daggers(cells)
+        value_axis(panels[0, 0], cells, daggers.axis_label(_short(metric, NAME)), scale)
         shade = 0.13 * min(1.0, 4 / len(rows)) if rows else 0.0
         extra: dict[str, Any] = {}
         for j, (axes, sde) in enumerate(zip(panels[0], sdes, strict=True)):
@@ -186,9 +202,11 @@ def curve(cells: pd.DataFrame, x: str, label: str, metric: str, heading: str, qu
                 axes.plot(line[x], line["mean"], markersize=4, linewidth=1.2, **style)
                 low, high = line["mean"] - line["std"], line["mean"] + line["std"]
                 axes.fill_between(line[x], low, high, color=style["color"], alpha=shade, linewidth=0)
-                if line["exact"].notna().any():
-                    (exact,) = axes.plot(line[x], line["exact"], "x", color="black", markersize=3.2, zorder=4)
-                    extra["exact value"] = exact
+                if len(line) == 1:  # a band has no width at a single place
+                    _bars(axes, line[x], line["mean"], line["std"], style, elinewidth=5, alpha=2 * shade)
+                _bars(axes, line[x], line["mean"], line["error"].where(line["std"].isna()), style)
+                extra |= _theory(axes, line[x], line, style)
+                daggers.mark(axes, line[x], line, style)
             front = panel[panel["front"]].sort_values(x) if "front" in panel else panel[:0]
             if len(front) > 1:
                 (drawn,) = axes.step(
@@ -197,13 +215,83 @@ def curve(cells: pd.DataFrame, x: str, label: str, metric: str, heading: str, qu
                 extra["Pareto front"] = drawn
             axes.set_title(_short(sde, NAME), fontsize=10)
             if axes.get_yscale() == "log":  # a band that reaches zero would stretch the axis without end
-                values = cells[["mean", "exact"]].to_numpy()
+                values = cells[["mean", *THEORY]].to_numpy()
                 axes.set_ylim(bottom=max(axes.get_ylim()[0], 0.5 * float(np.nanmin(values[values > 0]))))
             panels[-1, j].set_xlabel(_short(label, NAME))
             if both:
                 _published(panels[1, j], panel, x, look, f"published {quantity}" if j == 0 else "")
-        _arrange(figure, heading, _entries(look) | extra)
+        spreads = _spreads(cells, "Bands", "Bars")
+        front_note = (
+            "The Pareto front ignores differences within the spread." if "Pareto front" in extra else ""
+        )
+        remarks = [" ".join(filter(None, [*spreads, front_note])), daggers.note]
+        _arrange(figure, [heading, *remarks], _entries(look) | extra)
         return figure
+
+
+def _spreads(cells: pd.DataFrame, deviation: str, error: str) -> list[str]:
+    """What is drawn around the values, in words, such as "Bands: ± standard deviation over 5 seeds."."""
+    several = cells[cells["mean"].notna() & cells["std"].notna()]
+    single = cells[cells["mean"].notna() & cells["std"].isna() & cells["error"].notna()]
+    texts = []
+    if len(several):
+        low, high = int(several["seeds"].min()), int(several["seeds"].max())
+        texts.append(
+            f"{deviation}: ± standard deviation over {low if low == high else f'{low} to {high}'} seeds."
+        )
+    if len(single):
+        texts.append(f"{error}: ± standard error of one seed over its samples.")
+    return texts
+
+
+def _bars(axes: Axes, x: Any, y: pd.Series[float], size: pd.Series[float], style: Style, **more: Any) -> None:
+    """Vertical bars y ± size where a size is known."""
+    if size.notna().any():
+        bars: dict[str, Any] = {"elinewidth": 1.0} | more
+        axes.errorbar(x, y, yerr=size.fillna(0), fmt="none", ecolor=style["color"], **bars)
+
+
+def _theory(axes: Axes, x: Any, line: pd.DataFrame, style: Style) -> dict[str, Any]:
+    """Draw the values by theory in the color of their row, larger than its markers; the legend's entries."""
+    from matplotlib.lines import Line2D
+
+    entries: dict[str, Any] = {}
+    for column, (marker, name) in THEORY.items():
+        if line[column].notna().any():
+            look: dict[str, Any] = {"marker": marker, "markersize": 8, "linestyle": "none"}
+            axes.plot(x, line[column], color=style["color"], zorder=1.9, **look)
+            entries[name] = Line2D([], [], color="#555555", **look)
+    return entries
+
+
+class _Daggers:
+    """The daggers of a figure's flagged values: at the axis where all are flagged, else at each of them."""
+
+    def __init__(self, cells: pd.DataFrame) -> None:
+        drawn = cells[cells["mean"].notna()]
+        flagged = drawn[drawn["note"] != ""]
+        self.all = len(flagged) == len(drawn)
+        notes = "; ".join(dict.fromkeys(flagged["note"]))
+        self.note = f"† {notes}." if notes else ""
+
+    def axis_label(self, label: str) -> str:
+        """The label of the axis of values."""
+        return f"{label} †" if self.note and self.all else label
+
+    def mark(self, axes: Axes, x: Any, line: pd.DataFrame, style: Style) -> None:
+        """Put a dagger at each flagged value of a row."""
+        if self.all:
+            return
+        for place, value, note in zip(x, line["mean"], line["note"], strict=True):
+            if note:
+                axes.annotate(
+                    "†",
+                    (place, value),
+                    xytext=(5, 2),
+                    textcoords="offset points",
+                    color=style["color"],
+                    fontsize=10,
+                )
 
 
 def _abscissa(axes: Axes, values: pd.Series[float]) -> None:
@@ -217,6 +305,9 @@ def _abscissa(axes: Axes, values: pd.Series[float]) -> None:
         axes.xaxis.set_major_formatter("{x:g}")
         return
     axes.set_xscale("log")
+    places = values.dropna().unique()
+    if len(places) == 1:  # matplotlib finds no limits around a lone value
+        axes.set_xlim(places[0] / 2, places[0] * 2)
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter(_between(axes.xaxis))
 
@@ -251,8 +342,8 @@ def _entries(look: Mapping[str, Style]) -> dict[str, Any]:
     return entries
 
 
-def _arrange(figure: Figure, heading: str, entries: Mapping[str, Any], ticks: int = 1) -> None:
-    """Heading above, legend below, and the panels between them; a long legend makes the figure higher.
+def _arrange(figure: Figure, texts: Sequence[str], entries: Mapping[str, Any], ticks: int = 1) -> None:
+    """Texts above, legend below, and the panels between them; a long legend makes the figure higher.
 
     The sizes are computed in inches: matplotlib's search for a layout takes as long as the drawing.
     ``ticks`` is the number of text lines at the lower axes' ticks.
@@ -268,7 +359,8 @@ def _arrange(figure: Figure, heading: str, entries: Mapping[str, Any], ticks: in
     # a letter is 0.075 inches wide, a legend line 0.7
     columns = int(width / (0.7 + 0.075 * max(map(len, names), default=0)))
     columns = max(1, min(len(names), 5, columns))
-    lines = textwrap.wrap(_short(heading, int(width * 13) * 4), int(width * 13))
+    most = int(width * 13)
+    lines = [line for text in texts for line in textwrap.wrap(_short(text, most * 4), most)]
     legend_lines = -(-len(names) // columns)
     above, below = 0.32 + 0.15 * len(lines), 0.72 + 0.175 * legend_lines + 0.14 * max(ticks - 2, 0)
     # what does not fit in the usual margins is added, so that the panels keep their size
@@ -322,8 +414,17 @@ def _tick_labels(columns: list[str]) -> list[str]:
     return labels
 
 
-def grid(cells: pd.DataFrame, metric: str, quantity: str, heading: str) -> Figure:
-    """A table's values, the published ones below: a panel per SDE, a place per column, a marker per row."""
+def grid(
+    cells: pd.DataFrame,
+    metric: str,
+    quantity: str,
+    heading: str,
+    scale: Literal["log", "linear"] = "log",
+) -> Figure:
+    """A table's values, the published ones below: a panel per SDE, a place per column, a marker per row.
+
+    Bars and daggers are explained below the heading.
+    """
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -336,11 +437,13 @@ def grid(cells: pd.DataFrame, metric: str, quantity: str, heading: str) -> Figur
         both = bool(cells["published"].notna().any())
         figure = Figure(figsize=(1.2 + 4.4 * len(sdes), 6.6 if both else 4.4))
         panels = np.atleast_2d(figure.subplots(1 + both, len(sdes), sharex=True, sharey="row", squeeze=False))
-        value_axis(panels[0, 0], cells, _short(metric, NAME))
+        daggers = _Daggers(cells)
+        value_axis(panels[0, 0], cells, daggers.axis_label(_short(metric, NAME)), scale)
         handles: dict[str, Any] = {}
+        theory: dict[str, Any] = {}
         for j, sde in enumerate(sdes):
             panel = cells[cells["sde"] == sde]
-            _dots(panels[0, j], panel, columns, look, "mean", "std", handles)
+            theory |= _dots(panels[0, j], panel, columns, look, "mean", "std", handles, daggers)
             panels[0, j].set_title(_short(sde, NAME), fontsize=10)
             if both:
                 _dots(panels[1, j], panel, columns, look, "published", "published_std", handles)
@@ -353,8 +456,11 @@ def grid(cells: pd.DataFrame, metric: str, quantity: str, heading: str) -> Figur
             # beyond some 20 columns their names would overlap
             stride = -(-len(columns) // TICKS)
             bottom.set_xticks(range(0, len(columns), stride), labels[::stride])
-        exact = {name: handles.pop(name) for name in list(handles) if name == "exact value"}
-        _arrange(figure, heading, handles | exact, max(label.count("\n") + 1 for label in labels))
+        spreads = _spreads(cells, "Bars with caps", "Bars without caps")
+        if cells["published_std"].notna().any():
+            spreads.append(f"Bars of {quantity}: as published.")
+        ticks = max(label.count("\n") + 1 for label in labels)
+        _arrange(figure, [heading, " ".join(spreads), daggers.note], handles | theory, ticks)
         return figure
 
 
@@ -366,7 +472,10 @@ def _dots(
     value: str,
     spread: str,
     handles: dict[str, Any],
-) -> None:
+    daggers: _Daggers | None = None,
+) -> dict[str, Any]:
+    """Draw a panel's values with their spread; the legend's entries of the values by theory."""
+    theory: dict[str, Any] = {}
     rows = list(dict.fromkeys(panel["row"]))
     for row in rows:
         line = panel[(panel["row"] == row) & panel[value].notna()]
@@ -377,8 +486,11 @@ def _dots(
             shift = 0.5 * (beside.index(row) - (len(beside) - 1) / 2) / len(beside)
             at.append(columns.index(column) + shift)
         style: Style = {**look[row], "linestyle": "none"}
-        drawn = axes.errorbar(at, line[value], yerr=line[spread].fillna(0), markersize=5, capsize=2, **style)
+        (drawn,) = axes.plot(at, line[value], markersize=5, **style)
         handles.setdefault(row, drawn)
-        if value == "mean" and line["exact"].notna().any():
-            (exact,) = axes.plot(at, line["exact"], "_", color="black", markersize=11, zorder=3)
-            handles.setdefault("exact value", exact)
+        _bars(axes, at, line[value], line[spread], style, capsize=2)
+        if daggers is not None:
+            _bars(axes, at, line[value], line["error"].where(line[spread].isna()), style)
+            theory |= _theory(axes, at, line, style)
+            daggers.mark(axes, at, line, style)
+    return theory

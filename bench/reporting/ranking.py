@@ -46,22 +46,29 @@ def best_of_curves(cells: Sequence[Cell], *, lower: bool) -> list[bool]:
 def pareto_front(
     cells: Sequence[Cell], cost: Literal["nfe", "seconds_per_sample"], *, lower: bool
 ) -> list[bool]:
-    """Whether no other cell of the same SDE has a mean as good at the same cost or less.
+    """Whether each cell is on the front of its SDE: better than all cheaper ones, noise aside.
 
-    Ties: the first.
+    By cost, then by value, a cell joins the front where its mean is better than that of the front's last cell
+    by more than ``sqrt(s^2 + s'^2)``, with each cell's `Cell.spread`; 0 where that is unknown. Ties: the
+    first.
     """
     prices: list[float | None] = [getattr(cell, cost) for cell in cells]
-    # by cost, then by value: a cell is on the front if it beats all that cost as much or less
     order = sorted(
         (math.inf if price is None else price, _key(cells[index], lower=lower), index)
         for index, price in enumerate(prices)
     )
     front = [False] * len(cells)
-    best: dict[str, float] = {}
+    last: dict[str, Cell] = {}
     for _, key, index in order:
-        sde = cells[index].sde
-        if key < best.get(sde, math.inf):
-            best[sde] = key
+        cell = cells[index]
+        before = last.get(cell.sde)
+        if before is not None:
+            noise = math.hypot(before.spread or 0.0, cell.spread or 0.0)
+            joins = _key(before, lower=lower) - key > noise
+        else:
+            joins = cell.value is not None
+        if joins:
+            last[cell.sde] = cell
             front[index] = True
     return front
 

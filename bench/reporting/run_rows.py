@@ -41,6 +41,7 @@ class RunRow:
     value: float | None
     error: float | None
     exact: float | None
+    limit_at_tolerance_0: float | None
     note: str
     direction: str
     value_kind: str
@@ -115,6 +116,7 @@ def _run_row(
         value=None if value is None else value.value,
         error=None if value is None else value.error,
         exact=None if value is None else value.exact,
+        limit_at_tolerance_0=None if value is None else value.limit,
         note="" if value is None else value.note,
         direction="" if value is None else value.direction,
         value_kind="" if value is None else value.value_kind,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from bench.reporting import plots
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-COLUMNS = ["sde", "row", "column", "x", "nfe", "seconds_per_sample", "mean", "std", "seeds", "exact"]
+LIMIT_COLUMN = "limit_at_tolerance_0"
+COLUMNS = ["sde", "row", "column", "x", "nfe", "seconds_per_sample", "mean", "std", "seeds", "error"]
+COLUMNS += ["exact", LIMIT_COLUMN, "note"]
 """Columns of the CSV beside a plot."""
 
 COST_LABELS: dict[Literal["nfe", "seconds_per_sample"], str] = {
@@ -36,24 +38,30 @@ class Plot:
 def table_plots(table: Table) -> Iterator[Plot]:
     """A plot of rows by columns; else curves along ``x``, or along network calls and along seconds."""
     cells = table.frame().rename(columns={"value": "mean"})
-    cells = cells.assign(**{name: cells[name].map(one_line) for name in ("sde", "row", "column")})
+    names = ("sde", "row", "column", "note")
+    cells = cells.assign(**{name: cells[name].map(one_line) for name in names})
     heading = one_line(table.heading)
     if table.ranked:
         columns = [name for name in COLUMNS if name != "x"] + ["published", "published_std"]
-        figure = plots.grid(cells, table.metric, table.quantity, heading)
-        yield Plot(f"{table.metric}-plot", cells[columns], figure)
+        figure = plots.grid(cells, table.metric, table.quantity, heading, table.axis)
+        yield Plot(f"{table.metric}-plot", _data(cells, columns), figure)
         return
     quantity = table.quantity if table.quantity != "NFE" else ""
     columns = COLUMNS + (["published"] if quantity else [])
     # the lines of a list have no common abscissa but their cost
     x = table.x if table.layout != "list" else None
     if x not in ("nfe", None):
-        figure = plots.curve(cells, "x", x, table.metric, heading, quantity)
-        yield Plot(f"{table.metric}-{x}", cells[columns], figure)
+        figure = plots.curve(cells, "x", x, table.metric, heading, quantity, table.axis)
+        yield Plot(f"{table.metric}-{x}", _data(cells, columns), figure)
         return
     for cost, label in COST_LABELS.items():
         front = pareto_front(table.cells, cost, lower=table.lower_is_better)
         data = cells.assign(front=front)
-        figure = plots.curve(data, cost, label, table.metric, heading, quantity)
+        figure = plots.curve(data, cost, label, table.metric, heading, quantity, table.axis)
         name = "nfe" if cost == "nfe" else "seconds"
-        yield Plot(f"{table.metric}-{name}", data[[*columns, "front"]], figure)
+        yield Plot(f"{table.metric}-{name}", _data(data, [*columns, "front"]), figure)
+
+
+def _data(cells: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """The columns of a plot's CSV."""
+    return cells.rename(columns={"limit": LIMIT_COLUMN})[list(columns)]

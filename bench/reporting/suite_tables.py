@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from bench.errors import BenchError, did_you_mean, printable
 from bench.events import Notice
 from bench.files import csv_cell, inside, replace_file
+from bench.plan.settings import suites
 from bench.reporting.layouts import cost_layout, table_layout
 from bench.reporting.ranking import best_of_curves, best_of_rows, pareto_front, rank_agreements
 from bench.reporting.run_plans import RUNS, plans_of_runs
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from bench.results.record import Record
     from bench.results.store import Store
 
-NAMES = ("sde", "row", "column")
-"""Columns of a plot's data that hold names."""
+NAMES = ("sde", "row", "column", "note")
+"""Columns of a plot's data that hold text."""
 REASONS = 5
 """Failures that the notes describe; cells.csv has all."""
 
@@ -61,8 +62,8 @@ def make_tables(
     for plan in plans:
         if metric is not None and metric not in plan.metrics:
             raise BenchError(
-                f"{plan.suite}/{plan.name} has no {metric}{did_you_mean(metric, plan.metrics)}: compute it "
-                f"by {_measure_command(plan.suite, metric)}"
+                f"{plan.suite}/{plan.name} has no {metric!r}{did_you_mean(metric, plan.metrics)}: "
+                f"{_measure_command(plan.suite, 'NAME')} adds a metric"
             )
         records = [store.read_record(run.fingerprint) for run in plan.cells]
         runs = tuple(run_rows(plan, records))
@@ -76,7 +77,7 @@ def make_tables(
 
 
 def _plans(suite: str | None, store: Store, name: str | None) -> list[SuitePlan]:
-    plans = _plans_of_runs(store) if suite is None else store.suite_plans(suite)
+    plans = _plans_of_runs(store) if suite is None else store.suite_plans(suite, suites())
     if name is None:
         return plans
     named = [plan for plan in plans if plan.name == name]
@@ -109,6 +110,7 @@ def _make_table(
     """The table of a plan's metric; ``runs`` are its `run_rows`."""
     values = list(metric_records(records, metric).values())
     lower = not values or values[0].direction == "lower"
+    axis = values[0].axis if values else "log"
     cells = cells_of(runs, metric)
     table = Table(
         suite=plan.suite,
@@ -121,6 +123,7 @@ def _make_table(
         layout=plan.layout,
         x=plan.x,
         lower_is_better=lower,
+        axis=axis,
         cells=tuple(cells),
         notes=(),
         excerpt=(),
@@ -146,7 +149,10 @@ def _excerpt(table: Table) -> tuple[list[Cell], str]:
         return list(cells), ""
     if table.x in (None, "nfe"):
         best = pareto_front(cells, "nfe", lower=lower)
-        note = "Shown: the Pareto front, cells that no other beats at as many network calls or fewer."
+        note = (
+            "Shown: the Pareto front, cells that are better than all of as many network calls or fewer, "
+            "by more than the spread."
+        )
     else:
         best, note = best_of_curves(cells, lower=lower), "Shown: the best of each curve."
     excerpt = [cell for cell, is_best in zip(cells, best, strict=True) if is_best]
@@ -172,9 +178,12 @@ def _notes(table: Table, plugin: str) -> list[str]:
             "Emphasized: the best of its row, where it beats the next by more than the spread of both."
         )
     if any(cell.exact is not None for cell in cells):
-        solved = any(run.solver and run.exact is not None for run in table.runs)
-        text = "Exact: from closed-form moments, free of sampling noise"
-        notes.append(text + ("; of a solver, its limit at tolerance 0." if solved else "."))
+        notes.append("Exact: the sampler's own value by theory, free of sampling noise.")
+    if any(cell.limit is not None for cell in cells):
+        notes.append(
+            "Limit at tolerance 0: what a solver's value tends to by theory; at any other tolerance the "
+            "solver's error adds to sampling noise."
+        )
     # along x the order is mostly that of the cost
     comparable = table.x is None and any(cell.quantity not in ("", "nfe") for cell in cells)
     for agreement in rank_agreements(cells) if comparable else ():
@@ -238,20 +247,35 @@ def write_table(table: Table, to: Path, *, plots: bool = True) -> Table:
         files.append(name)
 
     layout, costs = table_layout(table), cost_layout(table.cells)
-    remarks: list[str] = []
+    notes = list(table.notes)
     try:
         write("cells.csv", runs_csv(table.runs))
         write(f"{table.metric}.csv", wide_csv(table))
-        write(f"{table.metric}.md", markdown(table.heading, layout, table.notes).encode())
-        write(f"{table.metric}.tex", latex(table.heading, layout, table.notes).encode())
         write("cost.csv", cost_csv(table.cells))
         write("cost.md", markdown(f"{table.heading}: cost", costs, []).encode())
         if plots:
-            remarks += _write_plots(table, write)
+            notes += _write_plots(table, write)
+        notes += _old_plots(table, folder, files, remove=plots)
+        write(f"{table.metric}.md", markdown(table.heading, layout, notes).encode())
+        write(f"{table.metric}.tex", latex(table.heading, layout, notes).encode())
     except OSError as error:
         raise BenchError(f"{to} can't be written ({error.strerror}): choose another by --to") from error
-    notes = (*table.notes, *remarks)
-    return dataclasses.replace(table, folder=folder, files=tuple(files), notes=notes)
+    return dataclasses.replace(table, folder=folder, files=tuple(files), notes=tuple(notes))
+
+
+def _old_plots(table: Table, folder: Path, files: Sequence[str], *, remove: bool) -> list[str]:
+    """Remove the plots of this metric that an earlier call left and this one did not write, or name them."""
+    kinds = dict.fromkeys(["plot", "nfe", "seconds", *([table.x] if table.x else [])])
+    names = [f"{table.metric}-{kind}.{suffix}" for kind in kinds for suffix in ("csv", "png", "svg")]
+    paths = [inside(folder, name) for name in names if name not in files]
+    old = [path for path in paths if path.exists()]
+    if remove:
+        for path in old:
+            path.unlink()
+        return []
+    if not old:
+        return []
+    return [f"Not drawn anew, and maybe of other values: {', '.join(path.name for path in old)}."]
 
 
 def _write_plots(table: Table, write: Callable[[str, bytes], None]) -> list[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypedDict, cast
 import numpy as np
 
 from bench.reporting.layouts import Entry, TextTable
-from bench.reporting.text import dagger_note
+from bench.reporting.text import LIMIT, dagger_note
 
 if TYPE_CHECKING:
     from bench.results.record import Cost, MetricRecord, Record
@@ -77,7 +77,17 @@ def summary_layout(records: Iterable[Record]) -> TextTable:
         if record.status == "finished":
             for label in record.metrics:
                 groups.setdefault((record.cell, label), []).append(record)
-    header = ("sampler", "metric", "value", "exact", "samples", "NFE per sample", "samples/s", "in network")
+    header = (
+        "sampler",
+        "metric",
+        "value",
+        "exact",
+        LIMIT,
+        "samples",
+        "NFE per sample",
+        "samples/s",
+        "in network",
+    )
     lines = [_line(label, group) for (_, label), group in groups.items()]
     return TextTable(header, tuple(lines)).without_empty_columns()
 
@@ -93,6 +103,7 @@ def _line(label: str, records: Sequence[Record]) -> tuple[Entry, ...]:
         Entry(label),
         Entry(value, flagged=bool(first.note)),
         Entry("" if first.exact is None else f"{first.exact:.4g}"),
+        Entry("" if first.limit is None else f"{first.limit:.4g}"),
         Entry(str(first.n)),
         Entry(spread([cost.nfe for cost in costs]) if costs else ""),
         Entry(spread([cost.samples_per_second for cost in costs]) if costs else ""),

@@ -1,4 +1,4 @@
-"""The table model: cells with value, spread, exact and published figures as fields; writers render it."""
+"""The table model: cells with value, spread, theory and published figures as fields; writers render it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ class Cell:
         seeds: Number of finished seeds.
         planned: Number of planned seeds.
         error: Root mean square of the seeds' standard errors over their samples.
-        exact: The value that theory gives.
+        exact: The value that theory gives for the cell's sampler.
+        limit: The value that theory gives at tolerance 0 of its solver.
         published: A paper's figure, with its spread ``published_std`` and ``quantity``.
         nfe: Network calls per sample.
         pace: Samples per second, with its spread ``pace_std`` over seeds.
@@ -53,6 +54,7 @@ class Cell:
     planned: int
     error: float | None
     exact: float | None
+    limit: float | None
     published: float | None
     published_std: float | None
     quantity: str
@@ -63,6 +65,11 @@ class Cell:
     note: str = ""
     reason: str = ""
     best: bool = False
+
+    @property
+    def spread(self) -> float | None:
+        """What plots draw around the value: the deviation over seeds, or one seed's standard error."""
+        return self.error if self.std is None else self.std
 
     @property
     def flagged(self) -> bool:
@@ -99,6 +106,7 @@ class Table:
         layout: ``grid`` (rows by columns), ``curve`` (the metric along ``x``) or ``list``.
         x: Name of a curve's abscissa; None where it is the number of network calls.
         lower_is_better: Whether smaller values are better.
+        axis: How plots draw the metric: ``log`` or ``linear``.
         cells: The cells, in the suite's order.
         notes: Lines that explain the table.
         excerpt: The cells that a terminal shows; for curves, the best ones.
@@ -118,6 +126,7 @@ class Table:
     layout: Literal["grid", "curve", "list"]
     x: str | None
     lower_is_better: bool
+    axis: Literal["log", "linear"]
     cells: tuple[Cell, ...]
     notes: tuple[str, ...]
     excerpt: tuple[Cell, ...] = dataclasses.field(repr=False)
@@ -184,7 +193,18 @@ class Table:
         frame = pd.DataFrame([dataclasses.asdict(cell) for cell in self.cells])
         frame["flagged"] = [cell.flagged for cell in self.cells]
         frame["seconds_per_sample"] = [cell.seconds_per_sample for cell in self.cells]
-        optional = ["x", "value", "std", "error", "exact", "published", "published_std", "nfe", "pace"]
+        optional = [
+            "x",
+            "value",
+            "std",
+            "error",
+            "exact",
+            "limit",
+            "published",
+            "published_std",
+            "nfe",
+            "pace",
+        ]
         optional += ["pace_std", "network_share", "seconds_per_sample"]
         return frame.astype(dict.fromkeys(optional, float))
 
@@ -238,7 +258,8 @@ def _cell(seeds: Sequence[RunRow]) -> Cell:
         seeds=len(finished),
         planned=len(seeds),
         error=None if square_error is None else float(np.sqrt(square_error)),
-        exact=next((row.exact for row in finished if row.exact is not None), None),
+        exact=_first([row.exact for row in finished]),
+        limit=_first([row.limit_at_tolerance_0 for row in finished]),
         published=first.published,
         published_std=first.published_std,
         quantity=first.published_quantity,
@@ -249,6 +270,10 @@ def _cell(seeds: Sequence[RunRow]) -> Cell:
         note=next((row.note for row in finished if row.note), ""),
         reason=next((row.reason for row in seeds if row.status == "failed"), ""),
     )
+
+
+def _first(values: Sequence[float | None]) -> float | None:
+    return next((value for value in values if value is not None), None)
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -29,6 +29,8 @@ def percent(share: float | None) -> str:
     return "–" if share is None else f"{100 * share:.0f} %"
 
 
+LIMIT = "limit at tolerance 0"
+"""What stands beside the value of a solver whose exact value is not known, wherever it is shown."""
 CONTINUED = "\n→ "
 """Where a layout breaks a long entry on purpose."""
 

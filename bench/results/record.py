@@ -36,12 +36,14 @@ class MetricRecord(Strict):
             value and differ from their defaults.
         direction: Which values are better.
         value_kind: What the value is (`Metric.value_kind`): of a distance alone percentages have a meaning.
+        axis: How plots draw the value.
         bias: What is known of the value's bias at n samples.
         leave_one_out: The value without each group of batches in turn, as `MetricState.leave_one_out`.
         parameters: The parameters that decide the value.
         provenance: Hashes of the files that decide the value, by name.
         code: Hash of the code that decides the value.
-        exact: The value that theory gives; None where it gives none.
+        exact: The value that theory gives for the run's sampler; None where it gives none.
+        limit: The value that theory gives at tolerance 0 of the run's solver; None where it gives none.
     """
 
     metric: SafeName
@@ -52,12 +54,14 @@ class MetricRecord(Strict):
     details: dict[str, JsonValue] = {}
     direction: Literal["lower", "higher"] = "lower"
     value_kind: ValueKind = "score"
+    axis: Literal["log", "linear"] = "log"
     bias: str = ""
     leave_one_out: tuple[Value, ...] = ()
     parameters: dict[str, JsonValue] = {}
     provenance: dict[str, str] = {}
     code: str = ""
     exact: Value | None = None
+    limit: Value | None = None
 
 
 class Cost(Strict):
@@ -131,7 +135,8 @@ class Record(Stored):
         provenance: Versions, commit and machine that made the record.
         data: The images that the task works on, as the command named them; empty for none.
         metrics: Values by the metric's label.
-        exact: Values that theory gives, by the metric's label.
+        exact: Values that theory gives for the sampler, by the metric's label.
+        limit: Values that theory gives at tolerance 0 of the solver, by the metric's label.
         cost: Network calls per sample and seconds of the whole run; None for a failed run.
         batches: Size and cost of each batch, in order; empty where there are more than `MOST_BATCHES`.
         preview: Path of a picture of the samples; empty for none.
@@ -153,6 +158,7 @@ class Record(Stored):
     data: str = ""
     metrics: dict[SafeName, MetricRecord] = {}
     exact: dict[SafeName, Value] = {}
+    limit: dict[SafeName, Value] = {}
     cost: Cost | None = None
     batches: tuple[BatchRecord, ...] = ()
     preview: str = ""

@@ -17,7 +17,7 @@ import os
 import re
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,9 +48,9 @@ if TYPE_CHECKING:
 COLUMNS = (
     "fingerprint", "cell", "status", "title", "task", "checkpoint", "sde", "predictor", "corrector", "solver",
     "steps", "grid", "rho", "order", "label_scales", "denoise", "parameters", "samples", "batch_size", "seed",
-    "nfe", "metric", "value", "error", "exact", "note", "direction", "value_kind", "samples_per_second",
-    "network_share", "seconds", "device", "precision", "compile", "torch", "created", "commit", "dirty",
-    "reason",
+    "nfe", "metric", "value", "error", "exact", "limit_at_tolerance_0", "note", "direction", "value_kind",
+    "samples_per_second", "network_share", "seconds", "device", "precision", "compile", "torch", "created",
+    "commit", "dirty", "reason",
 )
 # fmt: on
 
@@ -346,8 +346,16 @@ class Store:
         plans = [self._read_suite(path) for path in sorted(folder.glob("*.json"))]
         return [plan for plan in plans if plan is not None]
 
-    def suite_plans(self, suite: str) -> list[SuitePlan]:
-        """The plans of a suite as `read_suites` gives them; `BenchError` where there is none."""
+    def suite_plans(self, suite: str, defined: Collection[str] = ()) -> list[SuitePlan]:
+        """The plans of a suite as `read_suites` gives them.
+
+        Args:
+            suite: Name of the suite.
+            defined: Names of the suites that can be run.
+
+        Raises:
+            BenchError: There is none: the suite was not run here, or nothing has that name.
+        """
         plans = self.read_suites(suite)
         if plans:
             return plans
@@ -357,11 +365,14 @@ class Store:
                 f"no plan of suite {suite!r} in {self.root} can be read: "
                 f"bench run --suite {suite} makes it again"
             )
-        known = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-        raise BenchError(
-            f"no run of suite {suite!r} in {self.root}{did_you_mean(suite, known) if known else ''}: "
-            f"bench run --suite {suite} comes first"
-        )
+        if suite in defined:
+            raise BenchError(
+                f"no run of suite {suite!r} in {self.root}: bench run --suite {suite} comes first, or choose "
+                "another folder by --out"
+            )
+        planned = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+        known = did_you_mean(suite, {*defined, *planned}, "bench list suites")
+        raise BenchError(f"unknown suite {suite!r}{known}")
 
     def _read_suite(self, path: Path) -> SuitePlan | None:
         try:
@@ -436,7 +447,7 @@ def rows(record: Record) -> list[dict[str, object]]:
 
 def _result_columns(result: MetricRecord) -> dict[str, object]:
     names = ("value", "error", "exact", "note", "direction", "value_kind")
-    return {name: getattr(result, name) for name in names}
+    return {name: getattr(result, name) for name in names} | {"limit_at_tolerance_0": result.limit}
 
 
 def _checksum(tensors: Mapping[str, Tensor], facts: str) -> str:

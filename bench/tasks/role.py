@@ -233,7 +233,22 @@ class Task(Plugin):
         """
 
     def exact(self, card: Card, sampler: Sampler) -> dict[str, float]:
-        """Values of metrics that theory gives for a sampler on a checkpoint.
+        """Values of metrics that theory gives for a sampler on a checkpoint, at the sampler's own steps.
+
+        Args:
+            card: The run's checkpoint.
+            sampler: The run's sampler.
+
+        Returns:
+            Values by the metric's label. Default: empty.
+        """
+        del card, sampler
+        return {}
+
+    def limit(self, card: Card, sampler: Sampler) -> dict[str, float]:
+        """Values that metrics tend to as the tolerance of the sampler's solver falls to 0.
+
+        Tables call them so; a value at another tolerance is off by more than its sampling noise.
 
         Args:
             card: The run's checkpoint.
@@ -275,9 +290,9 @@ class Task(Plugin):
             batch: The batch.
 
         Returns:
-            A finite tensor (batch.size, ...) for each name of ``outputs``. A further tensor ``exact_NAME``
-            (batch.size,) holds the exact value of the metric NAME per sample; its mean becomes that metric's
-            exact value.
+            A finite tensor (batch.size, ...) for each name of ``outputs``. A further tensor ``exact_NAME`` or
+            ``limit_NAME`` (batch.size,) holds the exact value of the metric NAME per sample, or its limit at
+            tolerance 0; the mean stands beside that metric's value, as those of `exact` and `limit` do.
         """
 
     def preview(self, outputs: Mapping[str, Tensor]) -> tuple[Tensor, int] | None:

@@ -25,10 +25,10 @@ def write_plot(report: Report, folder: Path) -> list[Path]:
     table = pd.DataFrame([vars(point) for point in report.points])
     csv = stem.with_name(f"{stem.name}.csv")
     replace_file(csv, table.to_csv(index=False, float_format="%.6g", lineterminator="\n").encode())
-    # the plot of a suite has more columns: spreads, exact and published values
+    # the plot of a suite has more columns: spreads, values by theory and published ones
     unknown = float("nan")
     cells = table.rename(columns={"sampler": "row", "error": "mean"})
-    cells = cells.assign(std=unknown, exact=unknown, error=unknown, published=unknown)
+    cells = cells.assign(std=unknown, exact=unknown, limit=unknown, error=unknown, published=unknown, note="")
     heading = f"{report.name} on Gaussian data from the exact marginal at T: error where sampling ends"
     figure = plots.curve(cells, "nfe", "network calls per sample (NFE)", "relative error", heading)
     return [csv, *plots.save(figure, stem, replace_file)]

@@ -135,9 +135,9 @@ def rows(case: TaskCheck) -> Iterator[Finding]:
     outputs = case.outputs(batch)
     wrong = [f"no {name}" for name in declared if name not in outputs]
     wrong += [
-        f"{name} is neither declared nor an exact_…"
+        f"{name} is neither declared nor an exact_… or limit_…"
         for name in outputs
-        if name not in declared and not name.startswith("exact_")
+        if name not in declared and not name.startswith(("exact_", "limit_"))
     ]
     wrong += [
         f"{len(x)} rows of {name}, not {batch.size}" for name, x in outputs.items() if len(x) != batch.size

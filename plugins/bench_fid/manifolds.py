@@ -34,6 +34,7 @@ class Manifolds(RowMetric):
 
     direction = "higher"
     value_kind = "share"
+    axis = "linear"
     min_samples = 10_000
     bias = "depends on n of both sides (equal distributions stay below 1): compare at equal n alone"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 from bench import (
@@ -18,6 +18,7 @@ from bench import (
     class_count,
     classifier_sha256,
     exact_fd_dct,
+    limit_fd_dct,
     param,
 )
 from bench_tasks.class_metrics import MIXTURE
@@ -71,6 +72,15 @@ class ClassConditional(Task):
         Unknown where a corrector's step depends on norms over a batch of several classes, and where score and
         gradient are of two noise levels.
         """
+        return self._distance(card, sampler, exact_fd_dct)
+
+    def limit(self, card: Card, sampler: Sampler) -> dict[str, float]:
+        """``fd_component`` of the probability flow at scale 1."""
+        return self._distance(card, sampler, limit_fd_dct)
+
+    def _distance(
+        self, card: Card, sampler: Sampler, distance_of: Callable[[Card, Sampler, int], float | None]
+    ) -> dict[str, float]:
         coupled = sampler.corrector is not None and sampler.corrector.couples_batch
         if card.name != MIXTURE or self.scale != 1 or (coupled and self.label == "all"):
             return {}
@@ -78,7 +88,7 @@ class ClassConditional(Task):
             return {}
         total, chosen = 0.0, range(class_count(card)) if self.label == "all" else [self.label]
         for k in chosen:
-            distance = exact_fd_dct(card, sampler, component=k)
+            distance = distance_of(card, sampler, k)
             if distance is None:
                 return {}
             total += distance

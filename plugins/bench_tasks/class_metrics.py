@@ -65,6 +65,7 @@ class ClassShare(ClassMetric):
     name = "class_share"
     direction = "higher"
     value_kind = "share"
+    axis = "linear"
     min_samples = 100
 
     def start(self, context: MetricContext) -> MetricState:
@@ -93,6 +94,7 @@ class ComponentShare(ClassMetric):
     name = "component_share"
     direction = "higher"
     value_kind = "share"
+    axis = "linear"
     min_samples = 100
 
     def start(self, context: MetricContext) -> MetricState:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench import BatchContext, Card, Sampler, Task, Tensor, exact_fd_dct
+from bench import BatchContext, Card, Sampler, Task, Tensor, exact_fd_dct, limit_fd_dct
 
 
 class Generate(Task):
@@ -13,6 +13,11 @@ class Generate(Task):
     def exact(self, card: Card, sampler: Sampler) -> dict[str, float]:
         """``fd_dct`` on the Gaussian checkpoint, where the moments of a sampler's images are known."""
         distance = exact_fd_dct(card, sampler) if card.format == "gaussian" else None
+        return {} if distance is None else {"fd_dct": distance}
+
+    def limit(self, card: Card, sampler: Sampler) -> dict[str, float]:
+        """``fd_dct`` of the probability flow on the Gaussian checkpoint."""
+        distance = limit_fd_dct(card, sampler) if card.format == "gaussian" else None
         return {} if distance is None else {"fd_dct": distance}
 
     def run(self, batch: BatchContext) -> dict[str, Tensor]:

@@ -107,6 +107,7 @@ class LatentCorrelation(LatentComparison):
 
     name = "latent_correlation"
     direction: ClassVar[Literal["lower", "higher"]] = "higher"
+    axis: ClassVar[Literal["log", "linear"]] = "linear"
 
     def terms(self, x: Array, y: Array) -> list[Array]:
         return [x, y, x * x, y * y, x * y]

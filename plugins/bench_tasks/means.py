@@ -31,6 +31,7 @@ class BitsPerDim(_PerImage):
     """
 
     name = "bits_per_dim"
+    axis = "linear"
     inputs = ("bits_per_dim",)
     bias = "the solver's error; none by the probes"
 

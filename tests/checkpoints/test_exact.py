@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import bench
-from bench import SDE, BenchError, Card, Sampler, exact_data, exact_fd_dct, registry_path
+from bench import SDE, BenchError, Card, Sampler, exact_data, exact_fd_dct, limit_fd_dct, registry_path
 from bench.checkpoints.exact import trained_answer
 from bench.closed_form.mixture import on_range
 from bench.closed_form.moments import frechet
@@ -131,6 +131,26 @@ def test_the_chain_is_that_of_the_runs_sde() -> None:
         trained_level, factor = answer(step)
         assert trained_level.alpha == 1
         assert (trained_level.sigma, factor) == pytest.approx((sigma, 1.0))
+
+
+def test_a_flow_of_more_and_more_steps_tends_to_the_limit_of_a_solver() -> None:
+    """DDIM is the probability flow by Euler's rule, and its last step, to clean data, Tweedie's formula."""
+    card = Card.read(registry_path("cards", "gaussian-cifar10.toml"))
+    sde = sampler(30).sde
+    solved = Sampler(sde, solver=installed().build("solvers", "rk45", {}), denoise="tweedie")
+    limit = limit_fd_dct(card, solved)
+    assert limit is not None
+    # each sampler has one of the two
+    assert exact_fd_dct(card, solved) is None
+    assert limit_fd_dct(card, sampler(30)) is None
+    off = []
+    for steps in (100, 400):
+        ddim = installed().build("predictors", "ddim", {})
+        distance = exact_fd_dct(card, Sampler(sde, ddim, steps=steps, grid="logsnr"))
+        assert distance is not None
+        off.append(abs(distance - limit))
+    assert off[1] < off[0] / 4
+    assert off[1] < limit / 2
 
 
 @pytest.mark.parametrize(

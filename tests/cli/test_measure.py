@@ -334,7 +334,7 @@ def test_batches_of_a_record_are_those_of_its_run(samples: int) -> None:
         (("mean", "--out", "nowhere"), "there are no results in nowhere"),
         (("mean", "--out", "empty"), "there is no finished record in empty: bench run makes some"),
         (("mean", "--checkpoint", "gausian"), "checkpoint 'gausian' (did you mean 'gaussian-cifar10'?"),
-        (("mean", "--suite", "tinny"), "no run of suite 'tinny' in results (did you mean 'tiny'?"),
+        (("mean", "--suite", "tinny"), "unknown suite 'tinny' (did you mean 'tiny'?"),
         (("mean", "--suite", "unfinished"), "no run of suite unfinished is finished in results"),
         (("mean", "-P", "metric.shfit=1"), "mean has no parameter 'shfit' (did you mean 'shift'?"),
         (("mean", "-P", "metric.shift=x"), "mean.shift must be float, not 'x'"),

@@ -15,6 +15,9 @@ from tests.support.tables import Table, table
 
 __all__ = ["table"]
 
+READERS = [("table",), ("measure", "--metric", "fd_dct", "--suite")]
+"""Commands that read the runs of a suite, which comes next."""
+
 
 def test_the_status_says_whether_all_cells_are_complete(table: Table) -> None:
     store = Store(Path("results"))
@@ -115,9 +118,12 @@ def test_a_narrow_screen_gets_a_line_per_cell(table: Table, monkeypatch: pytest.
     ("arguments", "message"),
     [
         (["table1"], "bench run --suite table1 comes first"),
-        (["nef"], "no run of suite 'nef' in results (did you mean 'nfe'?"),
+        (["nef"], "unknown suite 'nef' (did you mean 'nfe'?"),
         (["nfe", "--name", "made"], "no table 'made' (did you mean 'made-up'?"),
-        (["nfe", "--metric", "fid"], "bench measure --suite nfe --metric fid"),
+        (
+            ["nfe", "--metric", "fd_dtc"],
+            "no 'fd_dtc' (did you mean 'fd_dct'? known: fd_dct): bench",
+        ),
     ],
 )
 def test_mistakes_are_one_line(table: Table, arguments: list[str], message: str) -> None:
@@ -179,3 +185,48 @@ def test_a_suite_that_is_no_name_is_one_line(
     assert stop.value.code == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
     assert set(Path().rglob("*")) == before
+
+
+@pytest.mark.usefixtures("table")
+@pytest.mark.parametrize("command", [*READERS, ("run", "--suite")])
+@pytest.mark.parametrize("planned", [False, True])
+def test_no_message_sends_one_to_run_a_suite_that_does_not_exist(
+    capsys: pytest.CaptureFixture[str], command: tuple[str, ...], planned: bool
+) -> None:
+    """In an empty folder and beside other suites; suites of bench.toml, shipped or own, are suggested."""
+    Path("bench.toml").write_text('[suites.mine]\nextends = "nfe"\n')
+    if planned:
+        fill(Store(Path("results")), suite_plan("snr"))
+    for name, nearest in (("tabel1", "table1"), ("mnie", "mine"), ("nosuch", "")):
+        with pytest.raises(SystemExit) as stop:
+            main([*command, name])
+        (line,) = capsys.readouterr().err.splitlines()
+        assert stop.value.code == 2
+        assert "bench run" not in line
+        assert f"unknown suite {name!r}" in line
+        assert (f"did you mean {nearest!r}?" in line) if nearest else "did you mean" not in line
+    assert Path("results").exists() == planned
+
+
+@pytest.mark.usefixtures("table")
+@pytest.mark.parametrize("command", READERS)
+def test_a_suite_that_was_not_run_is_to_be_run(
+    capsys: pytest.CaptureFixture[str], command: tuple[str, ...]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([*command, "table1"])
+    assert stop.value.code == 2
+    assert "bench run --suite table1 comes first" in capsys.readouterr().err
+    assert not Path("results").exists()
+
+
+def test_compare_suggests_no_run_of_what_does_not_exist(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stop:
+        main(["compare", "nosuch", "nosuch"])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert stop.value.code == 2
+    assert "names no run" in line
+    assert "bench run" not in line

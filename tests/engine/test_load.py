@@ -97,7 +97,7 @@ def without_timing(text: str) -> str:
 def outcome(out: Path) -> dict[str, Any]:
     """All that a results folder holds but timings and paths; raises where a file is not whole."""
     records = [json.loads(path.read_text()) for path in sorted((out / "records").iterdir())]
-    fields = ("fingerprint", "key", "title", "status", "samples", "identity", "metrics", "exact")
+    fields = ("fingerprint", "key", "title", "status", "samples", "identity", "metrics", "exact", "limit")
     return {
         "rows": without_timing((out / "runs.csv").read_text()),
         "records": [{k: record.get(k) for k in fields} for record in records],

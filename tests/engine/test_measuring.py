@@ -56,6 +56,7 @@ class Mean(Metric):
     inputs = ("images", "weights")
     min_samples = 5
     bias = "none"
+    axis = "linear"
 
     scale: float = param(default=1.0, help="a factor")
     replicates: int = param(default=0, help="replicates of an interval", decides=False)
@@ -90,6 +91,7 @@ def test_a_record_holds_what_decides_the_value() -> None:
     assert record.parameters == {"scale": 3.0}
     assert record.provenance == {"data": "0123"}
     assert (record.note, record.direction, record.bias) == ("n below 5", "lower", "none")
+    assert record.axis == "linear"
     # strict JSON has no NaN and no infinity
     assert (record.error, record.leave_one_out) == (None, ())
     assert record.details == {"worst": None, "pairs": [[1, None]], "options": {"replicates": 40}}

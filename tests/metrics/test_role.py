@@ -42,6 +42,13 @@ def test_defaults_refuse_nothing_and_rest_on_nothing() -> None:
     assert (Count.direction, Count.inputs, Count.min_samples) == ("lower", ("images",), 2)
 
 
+def test_shares_correlations_and_bits_are_drawn_on_a_linear_axis() -> None:
+    assert Count.axis == "log"
+    linear = {entry.name for entry in installed().of_kind("metrics") if entry.thing.axis == "linear"}
+    shares = {"precision", "recall", "class_share", "component_share"}
+    assert linear == shares | {"latent_correlation", "bits_per_dim"}
+
+
 def test_a_metric_of_an_older_interface_is_a_problem_and_not_registered() -> None:
     class Old(Metric):
         """Checks without a shape."""

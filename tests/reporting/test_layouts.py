@@ -25,7 +25,7 @@ def test_a_grid_has_a_line_of_values_and_lines_of_exact_and_published_ones() -> 
     layout = grid_layout(
         table(
             cell(column="P", exact=0.5, published=3.2, published_std=0.02, quantity="fid"),
-            cell(column="PC", row="other"),
+            cell(column="PC", row="other", limit=0.25),
         )
     )
     assert layout.header == ("sde", "row", "", "P", "PC")
@@ -34,7 +34,17 @@ def test_a_grid_has_a_line_of_values_and_lines_of_exact_and_published_ones() -> 
         ["", "", "fd_dct, exact", "0.5", ""],
         ["", "", "FID in the paper", "3.20 ± 0.02", ""],
         ["ve", "other", "fd_dct", "", "1.00 ± 0.10"],
+        ["", "", "fd_dct, limit at tolerance 0", "", "0.25"],
     ]
+
+
+def test_a_list_calls_a_value_by_theory_what_it_is() -> None:
+    for field, name in (("exact", "exact"), ("limit", "limit at tolerance 0")):
+        made_up = table(cell(**{field: 0.5}), layout="list")
+        layout = list_layout(made_up, made_up.cells)
+        row = dict(zip(layout.header, (entry.plain for entry in layout.lines[0]), strict=True))
+        assert row[name] == "0.5"
+        assert {"exact", "limit at tolerance 0"} & row.keys() == {name}
 
 
 def test_a_list_leaves_out_empty_columns() -> None:

@@ -40,7 +40,7 @@ def row_of(values: list[float], std: float | None = 0.0, **changes: Any) -> list
 @given(st.lists(st.tuples(finite, st.integers(1, 9)), min_size=1, max_size=12), st.booleans())
 def test_the_front_is_what_none_beats(points: list[tuple[float, int]], lower: bool) -> None:
     values, costs = [p[0] for p in points], [float(p[1]) for p in points]
-    cells = [cell(value=value, nfe=cost) for value, cost in zip(values, costs, strict=True)]
+    cells = [cell(value=value, std=0.0, nfe=cost) for value, cost in zip(values, costs, strict=True)]
     front = pareto_front(cells, "nfe", lower=lower)
     sign = 1 if lower else -1
     for i, (v, c) in enumerate(points):
@@ -53,6 +53,24 @@ def test_the_front_is_what_none_beats(points: list[tuple[float, int]], lower: bo
 def test_a_cell_without_a_value_or_cost_is_on_no_front() -> None:
     cells = [cell(value=2.0, nfe=None), cell(value=None, nfe=1.0), cell(value=3.0, nfe=5.0)]
     assert pareto_front(cells, "nfe", lower=True) == [True, False, True]
+
+
+@pytest.mark.parametrize("known", ["std", "error"])
+def test_the_front_ignores_differences_within_the_spread(known: str) -> None:
+    """Spreads of 3 and 4 make a difference of 5 noise and one of 5.1 not, whichever way is better; the last
+    cell of the front counts, so that small steps add up."""
+    for sign in (1.0, -1.0):
+        values = [(10.0, 1.0, 3.0), (5.0, 2.0, 4.0), (4.9, 3.0, 4.0), (4.8, 4.0, 0.0), (-1.0, 5.0, 0.0)]
+        cells = [
+            cell(value=sign * value, nfe=nfe, **({"std": None} | {known: spread}))
+            for value, nfe, spread in values
+        ]
+        assert pareto_front(cells, "nfe", lower=sign > 0) == [True, False, True, False, True]
+
+
+def test_a_spread_that_is_unknown_hides_nothing() -> None:
+    cells = [cell(value=2.0, std=None, nfe=1.0), cell(value=1.9, std=None, nfe=2.0)]
+    assert pareto_front(cells, "nfe", lower=True) == [True, True]
 
 
 def test_each_sde_has_a_front_of_its_own() -> None:

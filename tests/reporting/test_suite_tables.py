@@ -18,10 +18,8 @@ from bench.results.store import Store
 from tests.support.made_up import (
     METRIC,
     fill,
-    identity,
     indices,
     metric_record,
-    plugin,
     put,
     record,
     suite_plan,
@@ -210,13 +208,31 @@ def test_an_axis_within_a_decade_has_plain_labels(table: Table, suite: str) -> N
         assert not any("$" in text for text in texts)
 
 
-def test_a_solvers_exact_value_is_called_a_limit(table: Table) -> None:
-    """By what the record says, whatever the solver and its row are called."""
-    store, plan = Store(Path("results")), suite_plan("memoir")
+@pytest.mark.parametrize("suite", ["table1", "memoir"])
+def test_a_limit_at_tolerance_0_is_called_so_everywhere(table: Table, suite: str) -> None:
+    """Terminal, CSVs, Markdown, LaTeX and plots; and never called exact."""
+    store, plan = Store(Path("results")), suite_plan(suite)
     fill(store, plan)
-    assert "limit" not in table("memoir", "--no-plots")
-    put(store, record(fingerprint=plan.cells[0].fingerprint, identity=identity(solver=plugin("mine"))))
-    assert "of a solver, its limit at tolerance 0" in table("memoir", "--no-plots")
+    assert "limit at tolerance 0" not in table(suite, "--no-plots")
+    for index, run in zip(indices(plan), plan.cells, strict=True):
+        limit = metric_record(index, run.seed, exact=None, limit=0.123)
+        put(store, record(index, run.seed, fingerprint=run.fingerprint, metrics={METRIC: limit}))
+    out = table(suite)
+    folder = Path("results", suite, "made-up")
+    texts = [out] + [path.read_text() for path in folder.glob(f"{METRIC}*") if path.suffix in (".md", ".tex")]
+    pictures = [path.read_text() for path in folder.glob("*.svg")]
+    assert pictures
+    for text in [*texts, *pictures]:
+        assert "limit at tolerance 0" in text
+        assert "exact" not in text
+    for path in folder.glob("*.csv"):
+        for row in read(str(path)):
+            if path.stem in (METRIC, "cost"):
+                continue
+            assert (row["exact"], float(row["limit_at_tolerance_0"])) == ("", 0.123), path
+    wide = read(str(folder / f"{METRIC}.csv"))[0]
+    assert [value for name, value in wide.items() if name.endswith(" limit_at_tolerance_0") and value] != []
+    assert not any(value for name, value in wide.items() if name.endswith(" exact"))
 
 
 def test_a_damaged_plan_is_reported_and_the_others_are_tabulated(table: Table) -> None:
@@ -271,9 +287,12 @@ def test_a_table_without_values_says_why_it_has_no_plot(table: Table, layout: st
     plan = grid_plan(2, 5, layout)
     fill(Store(Path("results")), plan, missing=[(index, 0) for index in range(len(plan.cells))])
     out = table("mine", status=1)
-    assert "No plot: no cell has a value." in out
+    line = "No plot: no cell has a value."
+    assert line in out
     folder = Path("results/mine/made-up")
     assert {path.suffix for path in folder.iterdir()} == {".csv", ".md", ".tex"}
+    for suffix in ("md", "tex"):
+        assert line in (folder / f"{METRIC}.{suffix}").read_text()
 
 
 def test_more_panels_than_a_picture_holds_are_a_line(table: Table) -> None:
@@ -293,7 +312,32 @@ def test_a_fault_of_the_drawing_does_not_cost_the_table(
     out = table("table1")
     assert "No plot: ValueError: bottom cannot be >= top." in out
     assert "ancestral" in out
-    assert Path(f"results/table1/made-up/{METRIC}.md").is_file()
+    assert "No plot: ValueError: bottom" in Path(f"results/table1/made-up/{METRIC}.md").read_text()
+
+
+def test_no_plot_of_an_earlier_table_stays_unsaid(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call that can't draw removes the plots of its metric; one that is told not to draw names them."""
+    fill(Store(Path("results")), suite_plan("nfe", seeds=1))
+    table("nfe")
+    folder = Path("results/nfe/made-up")
+    (folder / f"{METRIC}_other-nfe.png").write_bytes(b"of another metric")
+    pictures = {
+        f"{METRIC}-{kind}.{suffix}" for kind in ("nfe", "seconds") for suffix in ("png", "svg", "csv")
+    }
+    assert {path.name for path in folder.glob(f"{METRIC}-*")} == pictures
+    out = table("nfe", "--no-plots")
+    assert f"Not drawn anew, and maybe of other values: {METRIC}-nfe.csv, {METRIC}-nfe.png" in out
+    assert "Not drawn anew" in (folder / f"{METRIC}.md").read_text()
+    assert {path.name for path in folder.glob(f"{METRIC}-*")} == pictures
+
+    def broken(*_: object, **__: object) -> None:
+        raise ValueError("broken")
+
+    monkeypatch.setattr("bench.reporting.plots.curve", broken)
+    out = table("nfe")
+    assert "No plot: ValueError: broken." in out
+    assert not list(folder.glob(f"{METRIC}-*"))
+    assert (folder / f"{METRIC}_other-nfe.png").exists()
 
 
 @pytest.mark.parametrize("suite", ["table1", "memoir"])

@@ -40,6 +40,9 @@ def test_seeds_are_one_row_and_neither_error_is_called_the_other() -> None:
     assert "exact" not in row
     (row,) = rows(record(0, 1.0, exact=1.25))
     assert (row["value"], row["exact"]) == ("1 ± 0.5 (standard error over samples)", "1.25")
+    (row,) = rows(record(0, 1.0, limit=1.25))
+    assert row["limit at tolerance 0"] == "1.25"
+    assert "exact" not in row
 
 
 def test_cells_are_told_apart_by_their_settings_and_not_by_their_titles() -> None:

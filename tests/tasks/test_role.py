@@ -74,6 +74,7 @@ class Copies(Task):
         brightness = self.gain * batch.model.images(batch.states()).mean(dim=(1, 2, 3))
         outputs = {"brightness": brightness[1:] if self.forgets else brightness, "number": number}
         outputs["spare"] = torch.ones(batch.size)  # stored, and no metric's exact value
+        outputs["limit_mean_brightness"] = torch.full((batch.size,), 0.25)
         return outputs | {"exact_mean_brightness": batch.images.mean(dim=(1, 2, 3))}
 
 
@@ -157,6 +158,7 @@ def test_a_task_makes_several_samples_of_each_image_in_order(
     assert abs(result["value"] - 2 * means.mean()) < 1e-6
     assert abs(result["exact"] - means.mean()) < 1e-6
     assert record["exact"] == {"mean_brightness": result["exact"]}
+    assert record["limit"] == {"mean_brightness": result["limit"]} == {"mean_brightness": 0.25}
     assert "copies (gain=2)" in record["title"]
     assert "eight.npz" in record["title"]
     assert not record["preview"]

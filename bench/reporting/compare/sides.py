@@ -35,6 +35,8 @@ def read_side(source: str, out: Path) -> Side:
     Raises:
         BenchError: The name stands for nothing, or its file can't be read.
     """
+    if not source:
+        raise BenchError("an empty name is no run: give a record, .csv, results folder, suite or fingerprint")
     path, notes = user_path(source), list[str]()
     store = _store(out, notes)
     suite = source.partition("/")[0]

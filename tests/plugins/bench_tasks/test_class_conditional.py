@@ -14,7 +14,7 @@ import pytest
 import torch
 from scipy import stats
 
-from bench import SDE, Array, BatchContext, Prediction, Sampler
+from bench import SDE, Array, BatchContext, Prediction, Sampler, limit_fd_dct
 from bench.cache import cached_sha256
 from bench.checkpoints.classes import classifier_path
 from bench.checkpoints.load import load_model
@@ -248,6 +248,18 @@ def test_the_exact_value_needs_one_noise_level() -> None:
             task="class_conditional", corrector=["none"], steps=40, grid="uniform", label_scales=label_scales
         )
         assert bool(spec.task.exact(spec.card, spec.sampler)) is known
+
+
+def test_a_solver_has_a_limit_in_place_of_an_exact_value() -> None:
+    """At scale 1, the component's own flow: `limit_fd_dct`, the mean over the classes."""
+    card = installed().get("checkpoints", "gmm-cifar10").thing
+    solver = Sampler(sde("vp"), solver=installed().build("solvers", "rk45", {}), denoise="none")
+    assert ClassConditional().exact(card, solver) == {}
+    distances = [limit_fd_dct(card, solver, component=k) for k in range(10)]
+    assert None not in distances
+    mean = sum(distance or 0.0 for distance in distances) / 10
+    assert ClassConditional().limit(card, solver) == {"fd_component": pytest.approx(mean, rel=1e-12)}
+    assert ClassConditional(scale=2).limit(card, solver) == {}
 
 
 def test_labels_continue_through_the_batches() -> None:

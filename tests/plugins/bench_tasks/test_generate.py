@@ -7,10 +7,11 @@ import functools
 import pytest
 import torch
 
-from bench import BatchContext, Prediction
-from bench.checkpoints.exact import exact_fd_dct
+from bench import BatchContext, Prediction, Sampler
+from bench.checkpoints.exact import exact_fd_dct, limit_fd_dct
 from bench.diffusion.noise import noise_stream
 from bench_tasks.generate import Generate
+from tests.support.analytic import sde
 from tests.support.completions import pc, small_gaussian
 from tests.support.plugins import installed
 
@@ -50,3 +51,14 @@ def test_the_exact_value_is_known_on_the_gaussian(name: str) -> None:
         assert values["fd_dct"] > 0
     else:
         assert values == {}
+
+
+@pytest.mark.parametrize("name", ["gaussian-cifar10", "gmm-cifar10", "cifar10-tiny"])
+def test_a_solvers_limit_is_no_exact_value(name: str) -> None:
+    """``rk45`` has a limit and no exact value, whatever its tolerance; a predictor the other way round."""
+    card = installed().get("checkpoints", name).thing
+    solver = Sampler(sde("vp"), solver=installed().build("solvers", "rk45", {"tol": 0.1}), denoise="none")
+    assert Generate().exact(card, solver) == {}
+    assert Generate().limit(card, pc("vp", "ancestral", steps=20)) == {}
+    limit = limit_fd_dct(card, solver) if name == "gaussian-cifar10" else None
+    assert Generate().limit(card, solver) == ({} if limit is None else {"fd_dct": limit})

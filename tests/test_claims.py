@@ -1,0 +1,387 @@
+"""What README.md and results/README.md say of the committed results, against the files that say it.
+
+A figure is computed from the files and looked for in the text, so that neither can change alone.
+"""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+import math
+import re
+from collections import defaultdict
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from bench import BenchError, FeatureMetric, Sampler, check, exact_data, exact_fd_dct
+from bench.plugins.registry import Registry
+from bench_tasks.conditional import conditional
+from bench_tasks.known import Completion
+from tests.benchmarks import authoring
+from tests.support.analytic import sde
+from tests.support.completions import build_task
+from tests.support.metrics import metric_context
+from tests.support.paths import ROOT
+from tests.support.plugins import empty_registry, installed
+
+REFERENCE = ROOT / "results" / "reference"
+OWN = ("euler_maruyama", "reverse_diffusion", "ancestral", "probability_flow")
+"""The paper's own predictors."""
+HIGHER = ("deis", "ipndm", "dpmpp_2m", "dpmpp_3m", "unipc")
+ERRORS = 4
+"""Standard errors that a mean over seeds may lie off."""
+
+Row = dict[str, str]
+Place = tuple[str, str, str]
+
+
+@cache
+def words(name: str) -> str:
+    """A text with single blanks."""
+    return " ".join((ROOT / name).read_text().split())
+
+
+def says(text: str) -> bool:
+    """Whether results/README.md says it."""
+    return text in words("results/README.md")
+
+
+def readme_says(text: str) -> bool:
+    """Whether README.md says it."""
+    return text in words("README.md")
+
+
+@cache
+def read(name: str) -> tuple[Row, ...]:
+    """The rows of a committed CSV."""
+    with (REFERENCE / name).open(newline="") as handle:
+        return tuple(csv.DictReader(handle))
+
+
+@cache
+def cells(name: str) -> dict[Place, list[Row]]:
+    """The finished rows of a cells.csv by SDE, row and column: one per seed."""
+    by_place: dict[Place, list[Row]] = defaultdict(list)
+    for row in read(f"{name}/cells.csv"):
+        if row["status"] == "finished":
+            by_place[row["sde"], row["row"], row["column"]].append(row)
+    return by_place
+
+
+def mean(rows: list[Row], field: str = "value") -> float:
+    """The mean over seeds."""
+    return math.fsum(float(row[field]) for row in rows) / len(rows)
+
+
+def errors_off(rows: list[Row]) -> float:
+    """Distance of a cell's mean to its value by theory, in the mean's standard errors."""
+    error = math.sqrt(math.fsum(float(row["error"]) ** 2 for row in rows)) / len(rows)
+    return abs(mean(rows) - float(rows[0]["exact"])) / error
+
+
+def range_of(values: list[float], digits: int = 1) -> str:
+    """``LEAST to GREATEST``."""
+    return f"{min(values):.{digits}f} to {max(values):.{digits}f}"
+
+
+NFE = "nfe/gaussian-cifar10-256"
+
+
+def test_sampled_values_of_nfe_lie_within_four_errors_of_the_exact_ones() -> None:
+    own = {place: rows for place, rows in cells(NFE).items() if rows[0]["exact"] and not rows[0]["solver"]}
+    assert len(own) == 152
+    assert {len(rows) for rows in own.values()} == {5}
+    assert max(map(errors_off, own.values())) < ERRORS
+
+
+def test_rk45_is_near_its_limit_from_a_tolerance_on() -> None:
+    solved = {place: rows for place, rows in cells(NFE).items() if rows[0]["exact"] and rows[0]["solver"]}
+    assert {row.partition(",")[0] for _, row, _ in solved} == {"rk45"}
+    far = {place: errors_off(rows) for place, rows in solved.items() if errors_off(rows) >= ERRORS}
+    assert far.keys() == {("ve", f"rk45, denoise {end}", "tol 0.1") for end in ("none", "tweedie")}
+    assert all(30 < off < 50 for off in far.values())
+    assert says("on VE at 0.1 it is 30 to 50 away")
+
+
+TABLE1 = "table1/gaussian-cifar10-1024"
+
+
+def test_the_probability_flow_is_far_behind_on_ve_until_a_corrector_follows_it() -> None:
+    """And C2000 is the worst on VP; on the Gaussian as in the paper."""
+    for field in ("exact", "published"):
+        value = {place: float(rows[0][field]) for place, rows in cells(TABLE1).items() if rows[0][field]}
+        flow = value["ve", "probability_flow", "P1000"]
+        others = [value["ve", row, "P1000"] for row in ("ancestral", "reverse_diffusion")]
+        corrected = [value["ve", row, "PC1000"] for row in ("ancestral", "reverse_diffusion")]
+        assert flow > 3 * max(others)
+        assert value["ve", "probability_flow", "PC1000"] < 1.2 * max(corrected)
+        on_vp = {place: one for place, one in value.items() if place[0] == "vp"}
+        assert max(on_vp, key=lambda place: on_vp[place]) == ("vp", "none", "C2000")
+
+
+def test_the_size_and_the_time_of_table1_in_the_readme() -> None:
+    rows = read(f"{TABLE1}/cells.csv")
+    hours = math.fsum(float(row["seconds"]) for row in rows) / 3600
+    assert readme_says(f"({len(rows)} runs of {rows[0]['samples']} samples")
+    assert readme_says(f"{hours:.1f} hours of one core")
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "best"),
+    [("fast/gaussian-cifar10-1024", "exact", "ipndm"), ("fast/cifar10-tiny-64", "value", "unipc")],
+)
+def test_few_calls(name: str, field: str, best: str) -> None:
+    value = {
+        (row, int(column.removeprefix("NFE "))): mean(rows, field)
+        for (_, row, column), rows in cells(name).items()
+        if rows[0][field]
+    }
+    assert all(value[row, 20] < value["ddim", 100] for row in HIGHER)
+    assert min((row for row, calls in value if calls == 5), key=lambda row: value[row, 5]) == best
+    ratios = []
+    for calls in (5, 10, 20, 50, 100):
+        others = [one for (row, n), one in value.items() if n == calls and row not in OWN]
+        ratios.append(min(value[row, calls] for row in OWN) / min(others))
+    assert min(ratios) > (4 if field == "exact" else 1)
+
+
+def test_heun_stands_at_odd_calls() -> None:
+    calls = {
+        rows[0]["nfe"] for (_, row, _), rows in cells("fast/gaussian-cifar10-1024").items() if row == "heun"
+    }
+    assert {float(one) for one in calls} >= {9, 19, 49, 99}
+
+
+def test_bits_per_dim_by_tolerance_and_probes() -> None:
+    table = {
+        (sde, row, float(rows[0]["x"])): (mean(rows), mean(rows, "exact"))
+        for (sde, row, _), rows in cells("likelihood-exact/gaussian-cifar10-64").items()
+    }
+    for name, cost in (("vp", 0.01), ("subvp", 0.01), ("ve", 0.1)):
+        value, true = table[name, "exact divergence", 1e-2]
+        # "a hundredth" and "a tenth" of a bit: rounded to one digit
+        assert float(f"{abs(value - true):.0e}") == cost
+        for tol in (1e-2, 1e-3, 1e-4, 1e-5, 1e-6):
+            value, true = table[name, "exact divergence", tol]
+            assert tol > 1e-4 or abs(value - true) < 0.001
+            if tol == 1e-6:
+                continue
+            off = {
+                (probe, n): abs(table[name, f"{probe}, probes {n}", tol][0] - value)
+                for probe in ("rademacher", "gaussian")
+                for n in (1, 4, 16)
+            }
+            # one probe is exact: what differs is the batch's steps
+            assert max(off["rademacher", n] for n in (1, 4, 16)) < 1e-4
+            assert off["gaussian", 1] > off["gaussian", 4] > off["gaussian", 16] > 5e-4
+    assert table["ve", "exact divergence", 1e-6][1] > table["vp", "exact divergence", 1e-6][1]
+    ve = sde("ve")
+    assert ve.at(1e-5).sigma == pytest.approx(0.01, rel=1e-3)
+
+
+INPAINT = "inpaint/gaussian-cifar10-512"
+
+
+def completions(task: str, column: str) -> list[Row]:
+    """The rows of ``conditional_fd`` of a task, by corrector moves."""
+    rows = [row for row in read(f"{INPAINT}/cells.csv") if row["metric"] == "conditional_fd"]
+    return [row for row in rows if row["row"].startswith(task) and row["column"] == column]
+
+
+def conditional_variance(kind: str) -> float:
+    """The variance of what a task completes, given what it knows, on the whole Gaussian."""
+    data, color = exact_data(installed().get("checkpoints", "gaussian-cifar10").thing)
+    task = build_task(kind)
+    assert isinstance(task, Completion)
+    axes, mask = task.part((3, 32, 32))
+    return float(conditional(data.variance[0], color, axes, mask > 0).variance.sum())
+
+
+def test_the_bias_of_inpainting() -> None:
+    variance = conditional_variance("inpaint")
+    assert says(f"a variance of {variance:.1f} in all")
+    plain, corrected = completions("inpaint", "M=0"), completions("inpaint", "M=4")
+    without, four = ([float(row["value"]) for row in rows] for rows in (plain, corrected))
+    assert len(without) == len(four) == 4
+    assert says(f"is {range_of(without)} without a corrector and {range_of(four)} with four corrector steps")
+    assert says(f"standard errors {range_of([float(row['error']) for row in plain + corrected])}")
+    shares = [
+        [f"{100 * value / variance:.0f} %" for value in (min(values), max(values))]
+        for values in (without, four)
+    ]
+    assert readme_says(f"off by {shares[0][0]} to {shares[0][1]} of its conditional variance")
+    assert readme_says(f"by {shares[1][0]} to {shares[1][1]} with four corrector steps")
+    for one, other in zip(plain, corrected, strict=True):
+        assert float(other["value"]) < float(one["value"])
+    known = [float(row["value"]) for row in read(f"{INPAINT}/cells.csv") if row["metric"] == "known_error"]
+    assert max(known) < 2e-6
+
+
+def test_the_bias_of_colorization() -> None:
+    assert says(f"a variance of {conditional_variance('colorize'):.1f}")
+    rows = [row for column in ("M=0", "M=1", "M=4") for row in completions("colorize", column)]
+    values, errors = ([float(row[field]) for row in rows] for field in ("value", "error"))
+    assert says(f"({range_of(values)}, each ± {range_of(errors)})")
+    assert max(abs(v) / e for v, e in zip(values, errors, strict=True)) < 2.5
+
+
+def test_each_corrector_step_lowers_the_bias_of_replacement() -> None:
+    rows = read("replacement.csv")
+    assert len(rows) == 6
+    for row in rows:
+        bias = [float(row[f"{moves} moves"]) for moves in (0, 1, 2, 4, 8)]
+        assert all(b < a for a, b in itertools.pairwise(bias))
+
+
+def by_scale(name: str, metric: str) -> dict[str, dict[float, float]]:
+    """Values by row and guidance scale."""
+    values: dict[str, dict[float, float]] = defaultdict(dict)
+    for row in read(f"conditional/{name}/cells.csv"):
+        if row["metric"] == metric:
+            values[row["row"]][float(row["x"])] = float(row["value"])
+    return values
+
+
+PC = "reverse_diffusion + langevin, 50 steps"
+
+
+def test_guidance_where_its_gradient_is_exact() -> None:
+    distance = by_scale("gmm-cifar10-2000", "fd_component")
+    share = by_scale("gmm-cifar10-2000", "component_share")
+    assert len(distance) == len(share) == 3
+    for row, by in distance.items():
+        assert min(by, key=lambda scale: by[scale]) == 1.0
+        for low, high in ((1.0, 2.0), (2.0, 4.0)):
+            assert by[low] < by[high]
+            assert share[row][low] < share[row][high]
+    assert 9000 < distance[PC][8.0] < 10_000
+
+
+def test_guidance_of_the_small_network() -> None:
+    distance = by_scale("cifar10-tiny-100", "fd_class")
+    share = by_scale("cifar10-tiny-100", "class_share")
+    for row in distance.keys() - {PC}:
+        assert row.endswith(", 20 steps")
+        assert max(share[row], key=lambda scale: share[row][scale]) == 8.0
+        assert min(distance[row], key=lambda scale: distance[row][scale]) == 8.0
+    assert says(f"reach a share of {max(share[PC].values()):.2f}")
+    accuracy = {float(row["sigma"]): float(row["accuracy"]) for row in read("noisy-classifier.csv")}
+    assert says(f"right about {100 * accuracy[0.01]:.0f} % of images at little noise")
+    assert says(f"and {100 * accuracy[20.0]:.0f} % at sigma 20")
+
+
+def table_rows() -> list[tuple[str, str, str]]:
+    """Folder, description and command of each table of results/README.md."""
+    text = (ROOT / "results" / "README.md").read_text()
+    return re.findall(r"^\| `reference/(\w[\w-]*/[^`]+)` \| (.*?) \| (`bench run.*`) \|$", text, re.MULTILINE)
+
+
+def test_every_table_is_of_the_samples_and_seeds_that_its_line_names() -> None:
+    names = {path.parent.relative_to(REFERENCE).as_posix() for path in REFERENCE.glob("*/*/cells.csv")}
+    rows = table_rows()
+    assert {folder for folder, _, _ in rows} == names
+    for folder, text, command in rows:
+        table = read(f"{folder}/cells.csv")
+        last = command.split("`bench run ")[-1]
+        samples = re.search(r"--samples (\d+)", last)
+        # without the option: the number of the profile `exact`
+        assert {row["samples"] for row in table} == {samples[1] if samples else "1024"}, folder
+        seeds = re.search(r"--repeats (\d+)", last)
+        assert len({row["seed"] for row in table}) == (int(seeds[1]) if seeds else 1), folder
+        missing = any(row["status"] != "finished" for row in table)
+        assert missing == ("the other cells are shown as missing" in text), folder
+        assert f"--suite {table[0]['suite']} " in f"{last} "
+        assert f"--checkpoint {table[0]['checkpoint']} " in f"{last} "
+    shared = {c for (_, _, c), rows in cells("nfe/cifar10-tiny-64-bf16").items() if c.endswith("00 steps")}
+    assert shared == {"100 steps", "200 steps"}
+
+
+def test_the_readmes_first_run_is_its_record() -> None:
+    record = json.loads((REFERENCE / "quick.json").read_text())
+    value, cost = record["metrics"]["fd_cifar10"], record["cost"]
+    assert readme_says(f"({cost['seconds']:.0f} seconds on two cores)")
+    assert readme_says(f"value {value['value']:.4g} † samples {value['n']} NFE per sample {cost['nfe']:g}")
+    assert readme_says(f"samples/s {cost['samples_per_second']:.4g}")
+    assert readme_says(f"in network {100 * cost['network_share']:.1f} %")
+    assert readme_says(f"`cifar10-tiny` is {100 * cost['network_share']:.0f} % of its runs' time")
+
+
+def test_a_step_costs_about_its_draws_and_passes() -> None:
+    """ "About as much" is within a fifth, on 3x32x32 batches."""
+    ratios = [float(row["ratio"]) for row in read("overhead.csv") if row["height"] == "32"]
+    assert len(ratios) == 3
+    assert all(0.8 < ratio < 1.2 for ratio in ratios)
+
+
+def test_a_sampler_from_start_to_table_takes_about_a_minute() -> None:
+    rows = {row["step"]: float(row["seconds"]) for row in read("authoring.csv")}
+    assert round(rows["in all"] / 60) == 1
+    assert rows["in all"] == pytest.approx(sum(s for step, s in rows.items() if step != "in all"), abs=0.3)
+    assert rows["bench check my_sampler"] < 60
+
+
+def test_metrics_that_need_no_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The README's line names all metrics of images alone, by what their features are taken from."""
+    (line,) = (one for one in (ROOT / "README.md").read_text().splitlines() if one.startswith("| `--metric`"))
+    named = [re.findall(r"`(\w+)`", part) for part in line.removeprefix("| `--metric`").split(";")]
+    by_extractor: dict[str, list[str]] = defaultdict(list)
+    for entry in installed().of_kind("metrics"):
+        if issubclass(entry.thing, FeatureMetric) and entry.thing.inputs == ("images",):
+            by_extractor[entry.thing().extractor_plugin(metric_context()).name].append(entry.name)
+    free, inception, pixels = (sorted(group) for group in named)
+    assert sorted([*by_extractor["cifar10-features"], "fd_dct"]) == free
+    assert sorted(by_extractor["inception"]) == inception
+    assert sorted(by_extractor["pixels"]) == pixels
+    assert by_extractor.keys() == {"cifar10-features", "inception", "pixels"}
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path))
+    context = metric_context()
+    with pytest.raises(BenchError, match="bench stats build cifar10-train --extractor pixels"):
+        installed().build("metrics", "fd", {}).provenance(context)
+    for name in free:
+        installed().build("metrics", name, {}).provenance(context)
+
+
+def my_sampler(folder: Path) -> Registry:
+    """The installed plugins, and the README's sampler."""
+    import importlib.util
+
+    path = folder / "claimed_sampler.py"
+    path.write_text(authoring.block("my_sampler.py"))
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    registry = empty_registry()
+    registry.load(module, "claimed-sampler", "0.1.0")
+    return registry
+
+
+def test_the_exact_values_of_the_readmes_suite(tmp_path: Path) -> None:
+    card, built = installed().get("checkpoints", "gaussian-cifar10").thing, installed()
+    for name in ("my_sampler", "ddim", "dpmpp_2m"):
+        registry = my_sampler(tmp_path) if name == "my_sampler" else built
+        predictor = registry.build("predictors", name, {})
+        values = [
+            exact_fd_dct(card, Sampler(sde("vp"), predictor, steps=steps, grid="logsnr")) or 0.0
+            for steps in (10, 20, 50)
+        ]
+        line = re.search(
+            rf"vp {name} fd_dct [-\d. ]+ fd_dct, exact ([\d.]+) ([\d.]+) ([\d.]+)", words("README.md")
+        )
+        assert line is not None
+        assert [float(one) for one in line.groups()] == pytest.approx(values, rel=1e-3)
+
+
+def test_the_check_of_the_readmes_sampler(tmp_path: Path) -> None:
+    """The lines that the README shows, and their number."""
+    thing = my_sampler(tmp_path).get("predictors", "my_sampler").thing
+    report = check(thing, registry=installed())
+    for finding in report.findings:
+        if finding.name in ("network calls", "convergence, vp", "RK45, vp"):
+            assert readme_says(f"{finding.name} pass {finding.measured} "), finding.measured
+    passed = sum(finding.status == "pass" for finding in report.findings)
+    assert readme_says(f"{passed} checks passed, {len(report.failures)} failed")
