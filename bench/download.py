@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from bench import cache
 from bench.errors import BenchError, printable
 from bench.events import Advance, Emit, Notice, silent
-from bench.files import check_regular, locking, read_file
+from bench.files import check_regular, file_lock, locking, read_file
 
 CHUNK = 1 << 16
 """Greatest number of bytes per read."""
@@ -122,7 +122,8 @@ def fetch(url: str, target: Path, size: int | None, sha256: str | None, emit: Em
     if target.exists():
         if part.note().url == url:
             return
-        target.unlink()
+        with writing(target):
+            target.unlink()
     best, failures = part.size, 0
     while True:
         try:
@@ -154,14 +155,12 @@ def fetch_once(url: str, target: Path, emit: Emit = silent, sha256_start: str = 
     Raises:
         BenchError: The file can't be fetched, or has another hash.
     """
-    from filelock import FileLock
-
     partial = cache.root() / "partial" / target.name
     lock = cache.root() / "locks" / f"{target.name}.lock"
     with writing(target):
         for path in (partial, lock, target):
             path.parent.mkdir(parents=True, exist_ok=True)
-    held = FileLock(lock)
+    held = file_lock(lock)
     with locking(lock, cache.LOCK_REMEDY):
         held.acquire()
     try:
@@ -184,12 +183,24 @@ def forget(target: Path) -> None:
     _Part(target).clear()
 
 
+def kept_bytes(url: str, target: Path, sha256: str | None) -> int:
+    """Number of bytes on disk that `fetch` of the same file would not fetch again."""
+    part = _Part(target)
+    if target.exists():
+        return target.stat().st_size if part.note().url == url else 0
+    return _usable(url, part, sha256)
+
+
+def _usable(url: str, part: _Part, sha256: str | None) -> int:
+    """Number of bytes after which the part can be resumed."""
+    note = part.note()
+    return part.size if note.url == url and (note.validator or sha256) else 0
+
+
 def _attempt(url: str, part: _Part, size: int | None, sha256: str | None, emit: Emit) -> None:
     with writing(part.path), suppress(FileNotFoundError):
         check_regular(part.path)
-    note, have = part.note(), part.size
-    if note.url != url or not (note.validator or sha256):
-        have = 0
+    note, have = part.note(), _usable(url, part, sha256)
     if have and have == note.total:
         return
     headers = {"Accept-Encoding": "identity", "User-Agent": "sampler-bench"}

@@ -11,6 +11,7 @@ import click
 from bench.cli.check import check_command
 from bench.cli.checkpoints import checkpoints_command
 from bench.cli.compare import compare_command
+from bench.cli.console import echo, echo_lines
 from bench.cli.context import CommandState
 from bench.cli.fid import fid_command
 from bench.cli.listing import list_command, show_command
@@ -20,7 +21,7 @@ from bench.cli.run import run_command
 from bench.cli.stats import stats_command
 from bench.cli.stopping import STOPPED, Stop, report_stop, stop_signals
 from bench.cli.table import table_command
-from bench.errors import BenchError, printable
+from bench.errors import BenchError
 from bench.plugins.registry import Registry
 
 
@@ -75,16 +76,15 @@ def _exit_status(words: list[str] | None, registry: Registry | None, stop: Stop)
     try:
         status = cli.main(args=words, standalone_mode=False, obj=CommandState(registry))
     except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message())
+        echo_lines(error.format_message())
         return 2
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         hint = f" (see {context.command_path} --help)" if context is not None else ""
-        message = "\n".join(printable(line, None) for line in error.format_message().split("\n"))
-        click.echo(f"bench: {message}{hint}", err=True)
+        echo_lines(f"bench: {error.format_message()}{hint}", err=True)
         return 2
     except BenchError as error:
-        click.echo(f"bench: {printable(str(error), None)}", err=True)
+        echo(f"bench: {error}", err=True)
         return 2
     except (KeyboardInterrupt, click.Abort):
         report_stop("")
@@ -92,8 +92,7 @@ def _exit_status(words: list[str] | None, registry: Registry | None, stop: Stop)
     except OSError as error:
         if stop.signal is not None:  # a terminal that was closed can't be restored
             return stop.status
-        text = printable(str(error), None)
-        click.echo(f"bench: {text}; what was finished is kept: run the same command again", err=True)
+        echo(f"bench: {error}; what was finished is kept: run the same command again", err=True)
         return 1
     if status == STOPPED:
         return stop.status

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
-from bench.cli.console import console
+from bench.cli.console import console, echo_json
 
 
 @click.command("compare")
@@ -49,7 +48,7 @@ def compare_command(
 
     comparison = compare(a, b, metrics=metrics, limits=limits, out=out)
     if as_json:
-        click.echo(json.dumps(comparison.plain(), indent=1, allow_nan=False))
+        echo_json(comparison.plain())
     else:
         print_comparison(comparison, console())
     return int(comparison.broken)

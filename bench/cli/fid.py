@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.console import console
+from bench.cli.console import console, echo, echo_json, error_console
 from bench.cli.context import registry_of
 from bench.cli.flags import flag_command, flag_values
 from bench.cli.parameters import metric_parameters
@@ -69,12 +68,12 @@ def fid_command(
     values = metric_parameters(parameters, flag_values(context) | own)
     registry = registry_of(context)
     for problem in registry.problems:
-        click.echo(f"bench: {printable(problem.message, None)}", err=True)
+        echo(f"bench: {problem.message}", err=True)
     from bench.api import measure
-    from bench.cli.bars import Display
+    from bench.reporting.progress import Display
 
     try:
-        with Display() as display:
+        with Display(error_console()) as display:
             measurement = measure(
                 path,
                 metric=names,
@@ -88,7 +87,7 @@ def fid_command(
         report_stop("; nothing was measured")
         return STOPPED
     if as_json:
-        click.echo(json.dumps(measurement.to_json(), indent=1))
+        echo_json(measurement.to_json())
     else:
         _print_table(measurement)
     return 0

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import inspect
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from bench.cli import cards
+from bench.cli.console import console, echo, echo_json, echo_lines
 from bench.cli.context import registry_of
 from bench.errors import BenchError, did_you_mean, printable
 from bench.plugins.hookspecs import KINDS
@@ -61,22 +61,20 @@ def list_command(context: click.Context, kind: str | None, as_json: bool) -> Non
     registry = registry_of(context)
     entries = [entry for one in KINDS if kind in (None, one) for entry in registry.of_kind(one)]
     suites = suite_facts() if kind in (None, "suites") else []
-    problems = [printable(problem.message, None) for problem in registry.all_problems()]
+    problems = [problem.message for problem in registry.all_problems()]
     if as_json:
         plain = {"entries": [facts(entry) for entry in entries], "suites": suites, "problems": problems}
-        click.echo(json.dumps(plain, indent=1))
+        echo_json(plain)
         return
     _print_list(entries, suites, kind)
     for problem in problems:
-        click.echo(f"bench: {problem}", err=True)
+        echo(f"bench: {problem}", err=True)
 
 
 def _print_list(entries: list[Entry], suites: list[JSONObject], kind: str | None) -> None:
     from rich import box
     from rich.markup import escape
     from rich.table import Table
-
-    from bench.cli.console import console
 
     out = console()
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -97,14 +95,9 @@ def _print_list(entries: list[Entry], suites: list[JSONObject], kind: str | None
             ]
         )
     out.print(table)
-    use = (
-        "bench run --suite NAME runs it" if kind == "suites" else "set a parameter by -P ROLE.PARAMETER=VALUE"
-    )
-    out.print(
-        f"bench show NAME describes one; {use}",
-        style="dim",
-        highlight=False,
-    )
+    runs, sets = "bench run --suite NAME runs it", "set a parameter by -P ROLE.PARAMETER=VALUE"
+    markup = f"bench show NAME describes one; {runs if kind == 'suites' else sets}"
+    out.print(markup, style="dim", highlight=False)
 
 
 def suite_facts() -> list[JSONObject]:
@@ -157,19 +150,21 @@ def show_command(context: click.Context, name: str, as_json: bool) -> None:
     entries = _entries(registry, name)
     suites = [suite for suite in suite_facts() if suite["name"] == name]
     if suites and not entries:
-        lines = [printable(line, None) for line in _suite_text(suites[0]).split("\n")]
-        click.echo(json.dumps(suites[0], indent=1) if as_json else "\n".join(lines))
+        if as_json:
+            echo_json(suites[0])
+        else:
+            echo_lines(_suite_text(suites[0]))
         return
     if not entries:
         known = {f"{suite['name']}" for suite in suite_facts()}
         known |= {entry.name for kind in KINDS for entry in registry.of_kind(kind)}
         raise BenchError(f"nothing is registered as {name!r}{did_you_mean(name, known, 'bench list')}")
     if as_json:
-        click.echo(json.dumps([facts(entry) for entry in entries], indent=1))
+        echo_json([facts(entry) for entry in entries])
         return
     for entry in entries:
-        click.echo(cards.text(entry) if entry.kind == "checkpoints" else _entry_text(entry))
-        click.echo("")
+        echo_lines(cards.text(entry) if entry.kind == "checkpoints" else _entry_text(entry))
+        echo("")
 
 
 def _entries(registry: Registry, name: str) -> list[Entry]:

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.console import console
+from bench.cli.console import console, echo
 from bench.cli.context import registry_of
 from bench.cli.flags import flag_command, flag_values
 from bench.cli.parameters import plugin_parameters
 from bench.cli.stopping import STOPPED, report_stop
-from bench.errors import printable
 
 if TYPE_CHECKING:
     from bench.api import Job
@@ -118,7 +117,7 @@ def run_command(
 
     registry = registry_of(context)
     for problem in registry.problems:
-        click.echo(f"bench: {printable(problem.message, None)}", err=True)
+        echo(f"bench: {problem.message}", err=True)
     values: dict[str, object] = {
         key: list(value) if isinstance(value, tuple) else value
         for key, value in flags.items()
@@ -130,10 +129,11 @@ def run_command(
     with display:
         job = plan_job(request, registry, writes=not dry_run, emit=display)
     _print_header(job, registry, hint=profile is None)
+    report = job.dry_run(rerun)
     if dry_run:
-        _print_dry_run(job.dry_run(rerun))
+        _print_dry_run(report)
         return 0
-    display.runs = len(job.plan.runs)
+    display.expect(report.forecast)
     try:
         with display:
             results = job.execute(rerun, display)
@@ -145,7 +145,7 @@ def run_command(
     print_run_report(results.records, job.store, console(), table=suite is None)
     if suite is not None:
         out = job.plan.settings.out
-        click.echo(f"  table   bench table {suite}" + ("" if str(out) == "results" else f" --out {out}"))
+        echo(f"  table   bench table {suite}" + ("" if str(out) == "results" else f" --out {out}"))
     return int(bool(results.failed))
 
 
@@ -160,21 +160,21 @@ def _print_header(job: Job, registry: Registry, *, hint: bool) -> None:
     what = f"{', '.join(settings.checkpoint)}, {settings.samples} samples"
     what += "" if settings.solver or plan.suite else f", {settings.steps} steps"
     device = f", on {specs[0].device} in {settings.precision}" if specs else ""
-    click.echo(printable(f"profile {plan.profile}: {what}{device}", None))
+    echo(f"profile {plan.profile}: {what}{device}")
     if hint and plan.profile == "quick" and settings.task == DEFAULT_TASK:
-        click.echo("the paper's setting: --profile paper (1000 steps, 50,000 samples, 5 seeds; needs a GPU)")
+        echo("the paper's setting: --profile paper (1000 steps, 50,000 samples, 5 seeds; needs a GPU)")
     for line in sorted({note for spec in specs if (note := rescaling_note(spec, registry)) is not None}):
-        click.echo(printable(line, None))
+        echo(line)
     recorded = sum(job.store.read_record(run.fingerprint) is not None for run in plan.runs)
     checkpoints = len(set(settings.checkpoint))
     samplers = len(plan.runs) // (checkpoints * settings.repeats)
     factors = [(checkpoints, "checkpoint"), (samplers, "sampler"), (settings.repeats, "seed")]
     product = " x ".join(count(*factor) for factor in factors)
     prefix = f"suite {plan.suite}: " if plan.suite else ""
-    click.echo(f"{prefix}{count(len(plan.runs), 'run')} = {product}; {recorded} recorded already")
+    echo(f"{prefix}{count(len(plan.runs), 'run')} = {product}; {recorded} recorded already")
     if plan.suite:
         calls = sum((spec.planned_nfe or 0) * spec.samples for spec in specs)
-        click.echo(f"{calls:.3g} network evaluations in all (samples x NFE), adaptive solvers aside")
+        echo(f"{calls:.3g} network evaluations in all (samples x NFE), adaptive solvers aside")
 
 
 def _print_dry_run(report: DryRun) -> None:
@@ -190,9 +190,9 @@ def _print_dry_run(report: DryRun) -> None:
             f"  {entry.state:<9} {entry.run.label} · {entry.run.samples} samples · NFE {nfe}"
             f" · {entry.batches_on_disk} of {entry.batches} batches on disk · {entry.run.fingerprint}"
         )
-        click.echo(printable(line, None))
+        echo(line)
         if entry.stale:
-            click.echo(printable(f"            stale: there is a record, but {entry.stale}", None))
+            echo(f"            stale: there is a record, but {entry.stale}")
     expected = f"; about {duration(report.seconds)} by earlier records" if report.seconds else ""
     if report.unknown and report.seconds:
         expected += f", {count(report.unknown, 'run')} of unknown time aside"
@@ -200,7 +200,7 @@ def _print_dry_run(report: DryRun) -> None:
         expected = "; no earlier record shows how long it takes"
     adaptive = any(entry.adaptive for entry in report.entries)
     aside = ", adaptive solvers aside" if adaptive else ""
-    click.echo(
+    echo(
         f"to run: {report.evaluations:.0f} network evaluations (samples x NFE){aside}{expected}; "
         "nothing was run"
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from bench.cli.console import console
+from bench.cli.console import console, error_console
 
 
 @click.command("table")
@@ -30,12 +30,13 @@ def table_command(
     Exit status: 0 all cells are complete, 1 some are missing or failed, 2 a mistake in the command.
     """
     from bench.api import table
-    from bench.cli.bars import Lines
     from bench.plan.request import results_folder
+    from bench.reporting.progress import Display
     from bench.reporting.terminal import print_table
 
     target = to or results_folder(out)
-    tables = table(suite, metric=metric, name=name, out=out, to=target, plots=not no_plots, emit=Lines())
+    with Display(error_console()) as display:
+        tables = table(suite, metric=metric, name=name, out=out, to=target, plots=not no_plots, emit=display)
     for one in tables:
         print_table(one, console())
     return int(not all(one.complete for one in tables))

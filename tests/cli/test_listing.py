@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from bench import Plugin, Register, hookimpl
+from bench import Plugin, Register, hookimpl, param
 from bench.cli import main
 from bench.cli.listing import facts
 from bench.plugins.hookspecs import KINDS
@@ -122,3 +122,21 @@ def test_show_prints_the_short_flag_of_a_parameter_and_that_it_decides_nothing(
     text = _printed(capsys, installed(), "show", "fd_cifar10")
     assert text.count("comparisons ignore it") == 1
     assert text.index("metric.bootstrap") < text.index("comparisons ignore it")
+
+
+def test_the_text_of_installed_code_is_printed_without_control_characters(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    class Odd(Still):
+        name = "odd"
+        note: str = param(default="a\x1b[2J", help="b\x9b\u202e")
+
+    Odd.__doc__ = "Clears \x1b[2J the screen.\n\nA second \x07 line."
+    registry = installed().copy()
+    registry.load(hooks("predictors", Odd), "odd-\x1bdist", "1\x9b2")
+    for arguments in (["show", "odd"], ["list", "predictors"], ["show", "odd", "--json"]):
+        out = _printed(capsys, registry, *arguments)
+        assert all(character.isprintable() or character == "\n" for character in out)
+    text = _printed(capsys, registry, "show", "odd")
+    assert "  Clears \\u001b[2J the screen.\n" in text
+    assert "  A second \\u0007 line.\n" in text
