@@ -156,6 +156,7 @@ def measure_run(spec: RunSpec, store: Store, context: MetricContext) -> RunMeasu
     previewed: list[Outputs] = []
     batches: list[BatchRecord] = []
     warm_seconds = 0.0
+    peaks: dict[str, int | None] = {"peak_host_bytes": None, "peak_gpu_bytes": None}
 
     def outputs() -> Iterator[Outputs]:
         nonlocal warm_seconds
@@ -169,6 +170,9 @@ def measure_run(spec: RunSpec, store: Store, context: MetricContext) -> RunMeasu
                 )
             )
             warm_seconds += facts.warm_seconds
+            for name, peak in peaks.items():
+                both = [one for one in (peak, getattr(facts, name)) if one is not None]
+                peaks[name] = max(both, default=None)
             for name in batch:
                 if name.startswith("exact_"):
                     label = name.removeprefix("exact_")
@@ -183,6 +187,7 @@ def measure_run(spec: RunSpec, store: Store, context: MetricContext) -> RunMeasu
         samples_per_second=spec.samples / seconds,
         network_share=math.fsum(batch.network_seconds for batch in batches) / seconds,
         warm_seconds=warm_seconds,
+        **peaks,
     )
     names = previewed[0].keys()
     preview = spec.task.preview({name: torch.cat([batch[name] for batch in previewed]) for name in names})
