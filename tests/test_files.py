@@ -14,6 +14,7 @@ from bench.files import (
     SHIPPED_TOML,
     check_regular,
     csv_cell,
+    file_lock,
     inside,
     is_safe_name,
     locking,
@@ -146,3 +147,18 @@ def test_a_file_system_without_locks_is_named(tmp_path: Path) -> None:
 )
 def test_a_cell_of_a_csv_is_no_formula_and_has_no_control_characters(value: object, cell: object) -> None:
     assert csv_cell(value) == cell
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_link_in_place_of_a_lock_file_is_refused(tmp_path: Path, there: bool) -> None:
+    other = tmp_path / "elsewhere"
+    if there:
+        other.write_text("precious")
+    lock = tmp_path / ".x.lock"
+    lock.symlink_to(other)
+    with pytest.raises(BenchError, match="is a link, not a lock file: remove it"):
+        file_lock(lock)
+    assert (other.read_text() if other.exists() else None) == ("precious" if there else None)
+    lock.unlink()
+    with file_lock(lock):
+        assert lock.exists()

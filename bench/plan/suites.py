@@ -26,9 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from bench.errors import BenchError, did_you_mean
 from bench.files import is_safe_name
 from bench.results.identity import SafeName
-
-_TAKEN = ("samples", "records", "logs", "images", "suites")
-"""Folders of a store; a suite's tables are written beside them."""
+from bench.results.manifest import RESERVED
 
 Layout = Literal["grid", "curve", "list"]
 LONGEST = 64
@@ -128,10 +126,10 @@ def resolve_suite(name: str, suites: Mapping[str, Suite]) -> Suite:
         names.append(current)
         chain.append(suites[current])
         current = suites[current].extends
-    if not is_safe_name(name) or len(name) > LONGEST or name in _TAKEN:
+    if not is_safe_name(name) or len(name) > LONGEST or name.lower() in RESERVED:
         raise BenchError(
             f"a suite can't be called {name!r}: use up to {LONGEST} letters, digits and _.:+=,@-, "
-            f"and none of {', '.join(_TAKEN)}"
+            f"and none of {', '.join(RESERVED)}"
         )
     merged: dict[str, Any] = {}
     cells: list[CellGroup] = []

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench import BenchError
+from bench.results.identity import with_checksum
 from bench.results.manifest import PlannedRun, SuitePlan, read_published
 from tests.support.made_up import suite_plan
 
@@ -108,3 +109,10 @@ def test_a_name_that_makes_no_safe_path_is_refused_in_a_line(key: str, name: str
         SuitePlan.from_json(json.dumps(plain).encode())
     assert "can't be a name" in str(caught.value)
     assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("name", ["records", "samples", "Images", "logs", "suites", "runs.csv"])
+def test_a_plan_called_as_the_store_s_own_folders_is_refused(name: str) -> None:
+    plain = json.loads(suite_plan("nfe").to_json()) | {"suite": name}
+    with pytest.raises(ValueError, match=f"a suite can't be called {name}: take none of samples, records"):
+        SuitePlan.from_json(with_checksum(plain))
