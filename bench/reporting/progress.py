@@ -37,6 +37,8 @@ LIVE, PLAIN, SOON = 0.1, 15.0, 2.0
 
 SPINNER, COUNT = 2, 58
 """Columns of a terminal beside a phase's text, without and with its bar, count and time."""
+TITLE = 16
+"""Columns of a title that are worth more than a run's details."""
 
 
 @dataclasses.dataclass
@@ -179,11 +181,15 @@ class Display:
             run.rest = (now - begin) / (batches - first) * (run.batches - run.cached - batches)
         if not self.live or now - self._drawn < LIVE:
             return
-        text = f" · batch {run.cached + run.done + 1} of {run.batches}"
+        details = [f" · batch {run.cached + run.done + 1} of {run.batches}"]
         if event.total is not None:
-            text += f" · step {event.done} of {event.total}"
-        text += f" · NFE {event.calls}{self._time_left(run.rest)}"
-        self._draw(run.place, run.title, text)
+            details.append(f" · step {event.done} of {event.total}")
+        details.append(f" · NFE {event.calls}")
+        tail = self._time_left(run.rest)
+        used = SPINNER + cell_len(run.place) + min(TITLE, cell_len(one_line(run.title))) + cell_len(tail)
+        while details and used + cell_len("".join(details)) > self.console.width:
+            details.pop()
+        self._draw(run.place, run.title, "".join(details) + tail)
 
     def _time_left(self, rest: float | None) -> str:
         """`` · 8 s left`` of a plan's only run; of several, also of all of them."""

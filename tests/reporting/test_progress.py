@@ -195,6 +195,28 @@ def test_the_title_is_cut_and_the_time_stays(clock: Time) -> None:
     assert cell_len(line) == 88
 
 
+@pytest.mark.parametrize(
+    ("width", "details"),
+    [
+        (120, " · batch 1 of 2 · step 2 of 5 · NFE 2"),
+        (95, " · batch 1 of 2 · step 2 of 5"),
+        (80, " · batch 1 of 2"),
+        (60, ""),
+    ],
+)
+def test_where_room_is_short_the_details_go_first(clock: Time, width: int, details: str) -> None:
+    forecast, (a, _, c) = three_runs()
+    forecast.finish(c, 30.0, 60.0)
+    with Live(width, forecast) as live:
+        live.display(RunStarted(a, "ancestral " * 20, 0, 2))
+        live.display(StepDone(a, 0, 1, 5, 1))
+        clock.now = 6
+        line = live.line(StepDone(a, 0, 2, 5, 2))
+    assert line.startswith("run 1 of 3 · ancestral")
+    assert line.endswith(f"…{details} · run 48 s, all 1 min 48 s left")
+    assert cell_len(line) == width - 2
+
+
 def test_lasting_lines_are_folded_between_words_on_a_terminal() -> None:
     with Live(60) as live:
         live.line(Working("x"), Notice("word " * 30))
