@@ -133,7 +133,8 @@ def fetch(url: str, target: Path, size: int | None, sha256: str | None, emit: Em
             if part.size >= best + STRIDE:
                 best, failures = part.size, 0
             if failures == len(PAUSES):
-                raise BenchError(f"{cut}; run the same command again: it resumes where it stopped") from cut
+                resumes = ": it resumes where it stopped" if kept_bytes(url, target, sha256) else ""
+                raise BenchError(f"{cut}; run the same command again{resumes}") from cut
             emit(Notice(f"{cut}; trying again"))
             time.sleep(PAUSES[failures])
             failures += 1
