@@ -245,7 +245,7 @@ def run(
         return plan_job(request, registry, objects=objects).execute(rerun)
     with Display(console) as display:
         job = plan_job(request, registry, objects=objects, emit=display)
-        display.runs = len(job.plan.companions) + len(job.plan.runs)
+        display.expect(job.dry_run(rerun).forecast)
         return job.execute(rerun, display)
 
 

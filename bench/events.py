@@ -99,7 +99,8 @@ class RunMeasuring:
 class RunDone:
     """A run has a record; ``cached`` says that it was on disk already.
 
-    ``values`` are its metrics by label; ``reason`` says why it failed and is empty otherwise.
+    ``values`` are its metrics by label; ``nfe`` and ``seconds`` are its cost, None where it has none;
+    ``reason`` says why it failed and is empty otherwise.
     """
 
     fingerprint: str
@@ -109,6 +110,7 @@ class RunDone:
     values: dict[str, float]
     nfe: float | None
     reason: str = ""
+    seconds: float | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

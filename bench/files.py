@@ -14,9 +14,12 @@ import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError, StoreError, printable
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 _PACKAGE = Path(__file__).resolve().parent
 _CHECKOUT = _PACKAGE.parent
@@ -304,6 +307,15 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise StoreError(error.errno, f"{error.strerror}: {path} could not be written") from error
+
+
+def file_lock(path: Path) -> BaseFileLock:
+    """The lock of a file, not yet held; `BenchError` for a link, which could empty a file elsewhere."""
+    from filelock import FileLock
+
+    if path.is_symlink():
+        raise BenchError(f"{path} is a link, not a lock file: remove it")
+    return FileLock(path)
 
 
 _NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS}

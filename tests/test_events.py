@@ -1,19 +1,14 @@
-"""The progress channel: every event is plain data, and every display takes every event."""
+"""The progress channel: every event is plain data, and the display takes every event."""
 
 from __future__ import annotations
 
 import dataclasses
 import inspect
-import io
 import pickle
-from collections.abc import Callable
-from typing import Any, get_args
+from typing import get_args
 
 import pytest
-from rich.console import Console
 
-import bench.cli.bars
-import bench.reporting.progress
 from bench import events
 from bench.events import (
     Advance,
@@ -30,6 +25,8 @@ from bench.events import (
     Working,
     silent,
 )
+from bench.reporting.progress import Display
+from tests.support.screens import screen
 
 EVENTS: tuple[Event, ...] = (
     Working("reading"),
@@ -65,23 +62,13 @@ def test_an_event_is_plain_data(event: Event) -> None:
         object.__setattr__(event, "another", 1)
 
 
-def lines(console: Console) -> Any:
-    del console
-    return bench.cli.bars.Lines()
-
-
 @pytest.mark.parametrize("terminal", [False, True])
-@pytest.mark.parametrize("make", [bench.reporting.progress.Display, bench.cli.bars.Display, lines])
-def test_every_display_takes_every_event(
-    make: Callable[[Console], Any], terminal: bool, capsys: pytest.CaptureFixture[str]
-) -> None:
-    screen = io.StringIO()
-    display = make(Console(file=screen, width=100, force_terminal=terminal, highlight=False))
-    for event in EVENTS:
-        display(event)
-    if hasattr(display, "__exit__"):
-        display.__exit__(None, None, None)
-    assert "[b]out of the ordinary[/b]" in screen.getvalue() + capsys.readouterr().err
+def test_the_display_takes_every_event(terminal: bool) -> None:
+    console, text = screen(terminal=terminal)
+    with Display(console) as display:
+        for event in EVENTS:
+            display(event)
+    assert "[b]out of the ordinary[/b]" in text.getvalue()
 
 
 def test_silence_is_the_default(capsys: pytest.CaptureFixture[str]) -> None:

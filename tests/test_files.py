@@ -14,6 +14,7 @@ from bench.files import (
     SHIPPED_TOML,
     check_regular,
     csv_cell,
+    file_lock,
     inside,
     is_safe_name,
     locking,
@@ -250,3 +251,18 @@ def test_a_leftover_of_a_kill_is_overwritten_under_a_lock(tmp_path: Path) -> Non
     (tmp_path / ".file.part").write_text("half")
     replace_file(tmp_path / "file", b"whole", locked=True)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_link_in_place_of_a_lock_file_is_refused(tmp_path: Path, there: bool) -> None:
+    other = tmp_path / "elsewhere"
+    if there:
+        other.write_text("precious")
+    lock = tmp_path / ".x.lock"
+    lock.symlink_to(other)
+    with pytest.raises(BenchError, match="is a link, not a lock file: remove it"):
+        file_lock(lock)
+    assert (other.read_text() if other.exists() else None) == ("precious" if there else None)
+    lock.unlink()
+    with file_lock(lock):
+        assert lock.exists()

@@ -12,6 +12,7 @@ from bench.cli.check import check_command
 from bench.cli.checkpoints import checkpoints_command
 from bench.cli.compare import compare_command
 from bench.cli.completion import complete_names, completion_command
+from bench.cli.console import echo, echo_lines
 from bench.cli.context import CommandState
 from bench.cli.export import export_command
 from bench.cli.fid import fid_command
@@ -85,16 +86,15 @@ def _exit_status(words: list[str] | None, registry: Registry | None, stop: Stop)
     try:
         status = cli.main(args=words, standalone_mode=False, obj=CommandState(registry))
     except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message())
+        echo_lines(error.format_message())
         return 2
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         hint = f" (see {context.command_path} --help)" if context is not None else ""
-        message = "\n".join(printable(line, None) for line in error.format_message().split("\n"))
-        click.echo(f"bench: {message}{hint}", err=True)
+        echo_lines(f"bench: {error.format_message()}{hint}", err=True)
         return 2
     except BenchError as error:
-        click.echo(f"bench: {printable(str(error), LONGEST_MESSAGE)}", err=True)
+        echo(f"bench: {printable(str(error), LONGEST_MESSAGE)}", err=True)
         return 2
     except (KeyboardInterrupt, click.Abort):
         report_stop("")
@@ -102,8 +102,7 @@ def _exit_status(words: list[str] | None, registry: Registry | None, stop: Stop)
     except OSError as error:
         if stop.signal is not None:  # a terminal that was closed can't be restored
             return stop.status
-        text = printable(str(error), None)
-        click.echo(f"bench: {text}; what was finished is kept: run the same command again", err=True)
+        echo(f"bench: {error}; what was finished is kept: run the same command again", err=True)
         return 1
     if status == STOPPED:
         return stop.status

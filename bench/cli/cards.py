@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from bench.checkpoints.install.states import ABSENT, facts, file_facts, installed
-from bench.cli.console import amount
 from bench.errors import printable
 from bench.plugins.registry import Entry
+from bench.reporting.text import amount
 
 if TYPE_CHECKING:
     from bench.checkpoints.cards import Card

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.console import print_json
+from bench.cli.console import console, echo, echo_json
 from bench.cli.context import registry_of
 from bench.cli.paths import NamedPath
 from bench.errors import BenchError, printable
-from bench.events import Advance, Emit, Event, silent
 
 if TYPE_CHECKING:
     from bench.testing.report import Report
@@ -51,23 +48,26 @@ def check_command(
     command, 130 stopped (143 by SIGTERM, 129 by SIGHUP).
     """
     from bench.api import check
+    from bench.reporting.progress import Display
     from bench.testing.kit import SDES
 
     values = _parameters(parameter)
     _check_folder(out)
-    with _progress(name) as emit:
-        report = check(name, role=role, sdes=sde or SDES, registry=registry_of(context), emit=emit, **values)
+    with Display(console(stderr=True)) as display:
+        report = check(
+            name, role=role, sdes=sde or SDES, registry=registry_of(context), emit=display, **values
+        )
     files = []
     if report.points:
         from bench.testing.plot import write_plot
 
         files = [str(path) for path in write_plot(report, out)]
     if as_json:
-        print_json(report.plain() | {"files": list(files)})
+        echo_json(report.plain() | {"files": list(files)})
     else:
         _print(report)
         for file in files:
-            click.echo(f"  {file}")
+            echo(f"  {file}")
     return 0 if report.passed else 1
 
 
@@ -89,30 +89,11 @@ def _parameters(texts: tuple[str, ...]) -> dict[str, str]:
     return values
 
 
-@contextlib.contextmanager
-def _progress(name: str) -> Iterator[Emit]:
-    """Shows the latest check on stderr, if that is a terminal."""
-    from rich.console import Console
-
-    err = Console(stderr=True, highlight=False)
-    if not err.is_terminal:
-        yield silent
-        return
-    with err.status(f"check {name}") as status:
-
-        def emit(event: Event) -> None:
-            if isinstance(event, Advance):
-                status.update(f"{event.phase} ({event.done} done)")
-
-        yield emit
-
-
 def _print(report: Report) -> None:
     from rich import box
     from rich.markup import escape
     from rich.table import Table
 
-    from bench.cli.console import console
     from bench.reporting.text import count
 
     out = console()

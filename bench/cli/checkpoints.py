@@ -18,12 +18,12 @@ from bench.checkpoints.install.states import (
     verify,
 )
 from bench.cli import cards
-from bench.cli.console import amount, print_json
+from bench.cli.console import console, echo, echo_json, echo_lines
 from bench.cli.context import registry_of
 from bench.cli.paths import NamedPath
 from bench.cli.stopping import STOPPED, report_stop
 from bench.errors import BenchError, printable
-from bench.reporting.text import count
+from bench.reporting.text import amount, count
 
 if TYPE_CHECKING:
     from bench.checkpoints.cards import Card
@@ -64,16 +64,14 @@ def list_checkpoints(context: click.Context, as_json: bool) -> None:
     """
     plugins = registry_of(context)
     rows = [facts(entry) for entry in plugins.of_kind("checkpoints")]
-    problems = [printable(p.message, None) for p in plugins.all_problems()]
+    problems = [p.message for p in plugins.all_problems()]
     if as_json:
         plain = {"checkpoints": [row.plain() for row in rows], "problems": problems}
-        print_json(plain)
+        echo_json(plain)
         return
     from rich import box
     from rich.markup import escape
     from rich.table import Table
-
-    from bench.cli.console import console
 
     out = console()
     # with one blank between columns the longest of the shipped names fits 80; a longer name is cut, FID never
@@ -94,7 +92,7 @@ def list_checkpoints(context: click.Context, as_json: bool) -> None:
     out.print(table)
     out.print("\nFID as published; bench checkpoints show NAME tells more", style="dim")
     for problem in problems:
-        click.echo(f"bench: {problem}", err=True)
+        echo(f"bench: {problem}", err=True)
 
 
 @checkpoints_command.command("show")
@@ -105,9 +103,9 @@ def show_checkpoint(context: click.Context, name: str, as_json: bool) -> None:
     """Show a checkpoint's card, the state of its files, their hashes, and how to get them."""
     entry = registry_of(context).get("checkpoints", name)
     if as_json:
-        print_json(all_facts(entry))
+        echo_json(all_facts(entry))
     else:
-        click.echo(cards.text(entry))
+        echo_lines(cards.text(entry))
 
 
 @checkpoints_command.command("pull")
@@ -120,8 +118,8 @@ def pull_checkpoints(context: click.Context, names: tuple[str, ...]) -> int:
     it, and later ones must match. Exit status: 0 all are installed, 1 one can't be installed (the others
     are), 2 a mistake in the command, 130 stopped (143 by SIGTERM, 129 by SIGHUP).
     """
-    from bench.checkpoints.install.installer import pull
-    from bench.cli.fetching import Fetching
+    from bench.checkpoints.install.installer import pull, received_bytes
+    from bench.reporting.progress import Display
 
     chosen = [_card(context, name) for name in dict.fromkeys(names)]
     for card in chosen:
@@ -129,13 +127,13 @@ def pull_checkpoints(context: click.Context, names: tuple[str, ...]) -> int:
             refuse_unfetchable(card)
     failed = False
     try:
-        with Fetching() as display:
+        with Display(console()) as display:
             for card in chosen:
                 try:
                     fetched = pull(card, registry_of(context), display)
                 except BenchError as error:
                     display.clear()
-                    click.echo(f"bench: {printable(str(error), None)}", err=True)
+                    echo(f"bench: {error}", err=True)
                     failed = True
                     continue
                 display.clear()
@@ -143,19 +141,21 @@ def pull_checkpoints(context: click.Context, names: tuple[str, ...]) -> int:
                     _report(card)
                 else:
                     here = "is beside its card" if card.shipped else "is installed already"
-                    click.echo(f"{card.name} {here}: {card.folder}")
+                    echo(f"{card.name} {here}: {card.folder}")
     except KeyboardInterrupt:
-        report_stop("; what was fetched is kept: the same command resumes from there")
+        size = sum(received_bytes(card) for card in chosen)
+        remains = f"{amount(size)} are kept: the same command resumes from there"
+        report_stop(f"; {remains if size else 'no part of a file is kept'}")
         return STOPPED
     return int(failed)
 
 
 def _report(card: Card) -> None:
     """Print the installed checkpoint, with its unpublished hashes."""
-    click.echo(f"installed {card.name} in {card.folder}")
+    echo(f"installed {card.name} in {card.folder}")
     for file in file_facts(card):
         if file.hash != "published":
-            click.echo(f"  {file.name}: sha256 {file.sha256}, recorded, as none is published")
+            echo(f"  {file.name}: sha256 {file.sha256}, recorded, as none is published")
 
 
 @checkpoints_command.command("import")
@@ -168,11 +168,11 @@ def import_checkpoint(context: click.Context, path: Path, name: str) -> int:
     They are copied into the cache. A second import of the same files changes nothing.
     """
     from bench.checkpoints.install.installer import import_files
-    from bench.cli.fetching import Fetching
+    from bench.reporting.progress import Display
 
     card = _card(context, name)
     try:
-        with Fetching() as display:
+        with Display(console()) as display:
             changed = import_files(card, path, registry_of(context), display)
     except KeyboardInterrupt:
         report_stop("; nothing was installed")
@@ -180,7 +180,7 @@ def import_checkpoint(context: click.Context, path: Path, name: str) -> int:
     if changed:
         _report(card)
     else:
-        click.echo(f"{card.name} is installed already, unchanged: {card.folder}")
+        echo(f"{card.name} is installed already, unchanged: {card.folder}")
     return 0
 
 
@@ -200,16 +200,16 @@ def verify_checkpoints(context: click.Context, names: tuple[str, ...]) -> int:
     for card in chosen:
         if state(card) in ABSENT:
             faulty = True
-            click.echo(f"absent  {card.name}  {printable(card.how_to_get(), None)}")
+            echo(f"absent  {card.name}  {card.how_to_get()}")
             continue
         wrong, unknown = verify(card)
         faulty = faulty or bool(wrong)
         if wrong or unknown:
             lines = "; ".join(line.removeprefix(f"checkpoint {card.name}: ") for line in [*wrong, *unknown])
-            click.echo(f"{'WRONG' if wrong else '?':<8}{card.name}  {printable(lines, None)}")
+            echo(f"{'WRONG' if wrong else '?':<8}{card.name}  {lines}")
         else:
             files = count(len(card.contents()), "file")
-            click.echo(f"{'ok':<8}{card.name}  {files}, {amount(total_bytes(card))}")
+            echo(f"{'ok':<8}{card.name}  {files}, {amount(total_bytes(card))}")
     return int(faulty)
 
 
@@ -220,4 +220,4 @@ def path_of_checkpoint(context: click.Context, name: str) -> None:
     """Print the folder that holds a checkpoint's files."""
     card = _card(context, name)
     card.check()
-    click.echo(card.folder)
+    echo(card.folder)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from bench.cli.console import console, print_json
+from bench.cli.console import console, echo_json
 from bench.cli.paths import NamedPath
 
 
@@ -53,7 +53,7 @@ def compare_command(
 
     comparison = compare(a, b, metrics=metrics, limits=limits, out=out)
     if as_json:
-        print_json(comparison.plain())
+        echo_json(comparison.plain())
     else:
         print_comparison(comparison, console())
     return int(comparison.broken)

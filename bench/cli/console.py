@@ -1,13 +1,17 @@
-"""The console that commands print to."""
+"""What commands print with: a console, and lines of plain text. Names in them are escaped here."""
 
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 
-from bench.errors import BenchError
+from bench.errors import BenchError, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -16,23 +20,21 @@ def console(*, stderr: bool = False) -> Console:
     return screen if screen.is_terminal else Console(highlight=False, stderr=stderr, width=200)
 
 
-def print_json(plain: object) -> None:
-    """Print plain data as strict JSON on stdout; `BenchError` for NaN or infinity, which a
-    bench.toml can hold."""
+def echo(line: object, *, err: bool = False) -> None:
+    """Print one line, to stdout or stderr: its unprintable characters, line ends too, are escaped."""
+    click.echo(printable(f"{line}", None), err=err)
+
+
+def echo_lines(text: str, *, err: bool = False) -> None:
+    """Print text of several lines, each as `echo` does."""
+    for line in text.split("\n"):
+        echo(line, err=err)
+
+
+def echo_json(plain: Mapping[str, object] | Sequence[object]) -> None:
+    """Print plain data as strict JSON, which escapes by itself; `BenchError` for NaN and infinity."""
     try:
         text = json.dumps(plain, indent=1, allow_nan=False)
     except ValueError as error:
-        raise BenchError(f"this can't be printed as JSON: {error}") from error
+        raise BenchError("a value is NaN or infinite, which JSON can't hold: leave out --json") from error
     click.echo(text)
-
-
-def amount(size: int | None) -> str:
-    """A size as text, such as ``312 B`` or ``5.8 MB``; empty where it is unknown."""
-    if size is None:
-        return ""
-    value = float(size)
-    for unit in ("B", "kB", "MB"):
-        if value < 999.5:
-            return f"{value:.0f} B" if unit == "B" else f"{value:.3g} {unit}"
-        value /= 1000
-    return f"{value:.3g} GB"

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bench.cli.console import console, echo
+from bench.cli.paths import NamedPath
 from bench.cli.stopping import STOPPED, report_stop
-from bench.errors import printable
 
 if TYPE_CHECKING:
     from bench.metrics.features import Rounding
@@ -31,9 +32,7 @@ if TYPE_CHECKING:
     help="How float samples become bytes, as in bench fid.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace an .npz, or a folder that an export made.")
-@click.option(
-    "--out", type=NamedPath(), help="Results folder in which fingerprints are looked up."
-)
+@click.option("--out", type=NamedPath(), help="Results folder in which fingerprints are looked up.")
 def export_command(
     runs: tuple[str, ...], target: str, rounding: Rounding, overwrite: bool, out: Path | None
 ) -> int:
@@ -52,16 +51,15 @@ def export_command(
     129 by SIGHUP).
     """
     from bench.api import export
-    from bench.cli.bars import Display
+    from bench.reporting.progress import Display
 
     try:
-        with Display() as display:
+        with Display(console(stderr=True)) as display:
             exports = export(runs, target, rounding=rounding, overwrite=overwrite, out=out, emit=display)
     except KeyboardInterrupt:
         report_stop("; nothing was exported: the same command begins again")
         return STOPPED
     for one in exports:
         shape = "x".join(map(str, one.shape))
-        line = f"{one.path}: {one.n} images of {shape}, of run {one.fingerprint}"
-        click.echo(printable(line, None))
+        echo(f"{one.path}: {one.n} images of {shape}, of run {one.fingerprint}")
     return 0

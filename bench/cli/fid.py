@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.console import console, print_json
+from bench.cli.console import console, echo, echo_json
 from bench.cli.context import registry_of
 from bench.cli.flags import flag_command, flag_values
 from bench.cli.parameters import metric_parameters
@@ -67,12 +67,12 @@ def fid_command(
     values = metric_parameters(parameters, flag_values(context) | own)
     registry = registry_of(context)
     for problem in registry.problems:
-        click.echo(f"bench: {printable(problem.message, None)}", err=True)
+        echo(f"bench: {problem.message}", err=True)
     from bench.api import measure
-    from bench.cli.bars import Display
+    from bench.reporting.progress import Display
 
     try:
-        with Display() as display:
+        with Display(console(stderr=True)) as display:
             measurement = measure(
                 path,
                 metric=names,
@@ -86,7 +86,7 @@ def fid_command(
         report_stop("; nothing was measured")
         return STOPPED
     if as_json:
-        print_json(measurement.to_json())
+        echo_json(measurement.to_json())
     else:
         _print_table(measurement)
     return 0

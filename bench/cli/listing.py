@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench.cli import cards
-from bench.cli.console import print_json
+from bench.cli.console import console, echo, echo_json, echo_lines
 from bench.cli.context import registry_of
 from bench.cli.paths import NamedPath
 from bench.cli.runs import print_runs, recorded_runs, run_text, show_run
@@ -57,9 +57,7 @@ def summary(entry: Entry) -> str:
     return (inspect.getdoc(entry.thing) or "").split("\n")[0]
 
 
-OUT = click.option(
-    "--out", type=NamedPath(), help="Results folder of the runs; default: that of bench.toml."
-)
+OUT = click.option("--out", type=NamedPath(), help="Results folder of the runs; default: that of bench.toml.")
 
 
 @click.command("list")
@@ -78,18 +76,18 @@ def list_command(context: click.Context, kind: str | None, as_json: bool, out: P
     suites = suite_facts() if kind in (None, "suites") else []
     profiles = _profiles() if kind in (None, "profiles") else []
     runs = recorded_runs(out) if kind == "runs" else []
-    problems = [printable(problem.message, None) for problem in registry.all_problems()]
+    problems = [problem.message for problem in registry.all_problems()]
     if as_json:
         plain = {"entries": [facts(entry) for entry in entries], "suites": suites}
         plain |= {"profiles": [*map(profile_facts, profiles)], "runs": [run.plain() for run in runs]}
-        print_json(plain | {"problems": problems})
+        echo_json({**plain, "problems": problems})
         return
     if kind == "runs":
         print_runs(runs)
     else:
         _print_list(entries, suites, profiles, kind)
     for problem in problems:
-        click.echo(f"bench: {problem}", err=True)
+        echo(f"bench: {problem}", err=True)
 
 
 def _kind(name: str) -> str:
@@ -106,8 +104,6 @@ def _print_list(
     from rich import box
     from rich.markup import escape
     from rich.table import Table
-
-    from bench.cli.console import console
 
     out = console()
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -254,17 +250,17 @@ def show_command(context: click.Context, words: tuple[str, ...], as_json: bool, 
         _refuse(name, kind, registry)
     if as_json:
         shown_runs = [one.plain() for one in runs]
-        print_json([*map(facts, entries), *suites, *map(profile_facts, profiles), *shown_runs])
+        echo_json([*map(facts, entries), *suites, *map(profile_facts, profiles), *shown_runs])
         return
     for entry in entries:
-        click.echo(cards.text(entry) if entry.kind == "checkpoints" else _entry_text(entry))
-        click.echo("")
+        echo_lines(cards.text(entry) if entry.kind == "checkpoints" else _entry_text(entry))
+        echo("")
     for suite in suites:
-        click.echo(_suite_text(suite))
+        echo_lines(_suite_text(suite))
     for profile in profiles:
-        click.echo(_profile_text(profile))
+        echo_lines(_profile_text(profile))
     for one in runs:
-        click.echo(run_text(one))
+        echo_lines(run_text(one))
 
 
 def _kinds(

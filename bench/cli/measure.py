@@ -6,13 +6,12 @@ from pathlib import Path
 
 import click
 
-from bench.cli.console import console
+from bench.cli.console import console, echo
 from bench.cli.context import registry_of
 from bench.cli.flags import flag_command, flag_values
 from bench.cli.parameters import metric_parameters
 from bench.cli.paths import NamedPath
 from bench.cli.stopping import STOPPED, report_stop
-from bench.errors import printable
 
 
 @click.command("measure", cls=flag_command("metric"))
@@ -47,7 +46,7 @@ def measure_command(
 
     registry = registry_of(context)
     for problem in registry.problems:
-        click.echo(f"bench: {printable(problem.message, None)}", err=True)
+        echo(f"bench: {problem.message}", err=True)
     values = metric_parameters(parameters, flag_values(context))
     names = list(dict.fromkeys(metric))
     screen = console()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from bench.cli.console import echo
 from bench.cli.context import registry_of
 from bench.errors import BenchError, did_you_mean, printable
 from bench.testing import scaffold
@@ -27,8 +28,10 @@ def new_command(context: click.Context, role: str, name: str) -> None:
         raise BenchError(f"unknown role {printable(role)!r}{did_you_mean(role, scaffold.ROLES)}")
     files = scaffold.create(role, name, Path(), registry_of(context))
     for path in files:
-        click.echo(f"  {path}")
+        echo(f"  {path}")
     module = scaffold.module_name(name)
-    click.echo(f"\nThe {role} is in {files[1]}, a working example to start from. Next:\n")
+    echo("")
+    echo(f"The {role} is in {files[1]}, a working example to start from. Next:")
+    echo("")
     for command in (f"pip install -e ./{name}", f"bench check {module}", scaffold.first_run(role, name)):
-        click.echo(f"  {command}")
+        echo(f"  {command}")

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.console import console, print_json
+from bench.cli.console import console, echo, echo_json
 from bench.cli.context import registry_of
 from bench.cli.flags import flag_command, flag_values
 from bench.cli.parameters import plugin_parameters
 from bench.cli.paths import NamedPath
 from bench.cli.stopping import STOPPED, report_stop
-from bench.errors import printable
 
 if TYPE_CHECKING:
     from bench.api import Job
@@ -124,7 +123,7 @@ def run_command(
 
     registry = registry_of(context)
     for problem in registry.problems:
-        click.echo(f"bench: {printable(problem.message, None)}", err=True)
+        echo(f"bench: {problem.message}", err=True)
     values: dict[str, object] = {
         key: list(value) if isinstance(value, tuple) else value
         for key, value in flags.items()
@@ -137,14 +136,14 @@ def run_command(
     with display:
         job = plan_job(request, registry, writes=not dry_run, emit=display)
     _print_header(job, registry, hint=profile is None, err=as_json)
+    report = job.dry_run(rerun)
     if dry_run:
-        report = job.dry_run(rerun)
         if as_json:
-            print_json(report.plain())
+            echo_json(report.plain())
         else:
             _print_dry_run(report)
         return 0
-    display.runs = len(job.plan.companions) + len(job.plan.runs)
+    display.expect(report.forecast)
     try:
         with display:
             results = job.execute(rerun, display)
@@ -156,10 +155,12 @@ def run_command(
     print_run_report(results.records, job.store, screen, table=suite is None)
     if suite is not None:
         out = job.plan.settings.out
-        line = f"  table    bench table {suite}" + ("" if str(out) == "results" else f" --out {out}")
-        click.echo(printable(line, None), err=as_json)
+        echo(
+            f"  table    bench table {suite}" + ("" if str(out) == "results" else f" --out {out}"),
+            err=as_json,
+        )
     if as_json:
-        print_json(results.plain())
+        echo_json(results.plain())
     return int(bool(results.failed))
 
 
@@ -174,23 +175,28 @@ def _print_header(job: Job, registry: Registry, *, hint: bool, err: bool) -> Non
     what = f"{', '.join(settings.checkpoint)}, {settings.samples} samples"
     what += "" if settings.solver or plan.suite else f", {settings.steps} steps"
     device = f", on {specs[0].device} in {settings.precision}" if specs else ""
-    click.echo(printable(f"profile {plan.profile}: {what}{device}", None), err=err)
+    echo(f"profile {plan.profile}: {what}{device}", err=err)
     if hint and plan.profile == "quick" and settings.task == DEFAULT_TASK:
         paper = "(1000 steps, 50,000 samples, 5 seeds; needs a GPU)"
-        click.echo(f"the paper's setting: --profile paper --checkpoint NAME {paper}", err=err)
+        echo(f"the paper's setting: --profile paper --checkpoint NAME {paper}", err=err)
     for line in sorted({note for spec in specs if (note := rescaling_note(spec, registry)) is not None}):
-        click.echo(printable(line, None), err=err)
+        echo(line, err=err)
     recorded = sum(job.store.read_record(run.fingerprint) is not None for run in plan.runs)
     checkpoints = len(set(settings.checkpoint))
     samplers = len(plan.runs) // (checkpoints * settings.repeats)
     factors = [(checkpoints, "checkpoint"), (samplers, "sampler"), (settings.repeats, "seed")]
     product = " x ".join(count(*factor) for factor in factors)
     prefix = f"suite {plan.suite}: " if plan.suite else ""
-    click.echo(f"{prefix}{count(len(plan.runs), 'run')} = {product}; {recorded} recorded already", err=err)
+    echo(f"{prefix}{count(len(plan.runs), 'run')} = {product}; {recorded} recorded already", err=err)
+    if plan.companions:
+        fine = count(len(plan.companions), "further run")
+        echo(
+            f"and {fine} that metrics read: {', '.join(sorted({one.title for one in plan.companions}))}",
+            err=err,
+        )
     if plan.suite:
         calls = sum((spec.planned_nfe or 0) * spec.samples for spec in specs)
-        text = f"{calls:.3g} network evaluations in all (samples x NFE), adaptive solvers aside"
-        click.echo(text, err=err)
+        echo(f"{calls:.3g} network evaluations in all (samples x NFE), adaptive solvers aside", err=err)
 
 
 def _print_dry_run(report: DryRun) -> None:
@@ -206,9 +212,9 @@ def _print_dry_run(report: DryRun) -> None:
             f"  {entry.state:<9} {entry.run.label} · {entry.run.samples} samples · NFE {nfe}"
             f" · {entry.batches_on_disk} of {entry.batches} batches on disk · {entry.run.fingerprint}"
         )
-        click.echo(printable(line, None))
+        echo(line)
         if entry.stale:
-            click.echo(printable(f"            stale: there is a record, but {entry.stale}", None))
+            echo(f"            stale: there is a record, but {entry.stale}")
     expected = f"; about {duration(report.seconds)} by earlier records" if report.seconds else ""
     if report.unknown and report.seconds:
         expected += f", {count(report.unknown, 'run')} of unknown time aside"
@@ -216,7 +222,7 @@ def _print_dry_run(report: DryRun) -> None:
         expected = "; no earlier record shows how long it takes"
     adaptive = any(entry.adaptive for entry in report.entries)
     aside = ", adaptive solvers aside" if adaptive else ""
-    click.echo(
+    echo(
         f"to run: {report.evaluations:.0f} network evaluations (samples x NFE){aside}{expected}; "
         "nothing was run"
     )

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.cli.bars import Lines
+from bench.cli.console import console
 from bench.errors import BenchError, printable
 
 if TYPE_CHECKING:
@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 
 def _store(out: Path | None) -> Store:
     from bench.plan.request import results_folder
+    from bench.reporting.progress import Display
     from bench.results.store import Store
 
-    return Store(results_folder(out), writes=False, emit=Lines())
+    return Store(results_folder(out), writes=False, emit=Display(console(stderr=True)))
 
 
 def recorded_runs(out: Path | None) -> list[RunFacts]:
@@ -40,8 +41,6 @@ def print_runs(runs: Sequence[RunFacts]) -> None:
     from rich import box
     from rich.markup import escape
     from rich.table import Table
-
-    from bench.cli.console import console
 
     screen = console()
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)

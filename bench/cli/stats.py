@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.console import print_json
+from bench.cli.console import console, echo, echo_json
 from bench.cli.context import registry_of
 from bench.cli.flags import flag_command, flag_values
 from bench.cli.parameters import plugin_parameters
 from bench.cli.paths import NamedPath
 from bench.cli.stopping import STOPPED, report_stop
-from bench.errors import BenchError, printable
+from bench.errors import BenchError
+from bench.events import Notice
 from bench.files import user_path
 from bench.plan.settings import settings
 
@@ -75,10 +76,10 @@ def build_command(
     replaced once the new one is complete. Exit status: 0 done, 2 a mistake,
     130 stopped (143 by SIGTERM, 129 by SIGHUP).
     """
-    from bench.cli.bars import Display
     from bench.data.datasets import dataset_name
     from bench.metrics import reference
     from bench.plan.contexts import metric_context
+    from bench.reporting.progress import Display
 
     values = plugin_parameters(parameters, flag_values(context))
     for role in values:
@@ -88,7 +89,7 @@ def build_command(
     chosen, _ = settings(overrides)
     registry = registry_of(context)
     try:
-        with Display() as display:
+        with Display(console(stderr=True)) as display:
             work = metric_context(chosen, registry, display)
             plugin = work.extractor(extractor, **values.get("extractor", {}))
             dataset = dataset_name(source)
@@ -99,7 +100,7 @@ def build_command(
             images = work.images(source)
             plugin.check(display)  # may fetch a network, so it comes after the images
             if images.note:
-                display.line(f"{images.name}: {images.note}")
+                display(Notice(f"{images.name}: {images.note}"))
             statistics = reference.measure_images(images, plugin, rounding, work, f"measuring {source}")
             try:
                 reference.write_statistics(target, statistics)
@@ -109,10 +110,7 @@ def build_command(
     except KeyboardInterrupt:
         report_stop("; nothing was written")
         return STOPPED
-    click.echo(
-        f"{printable(str(target), None)}: {statistics.card['n']} images, "
-        f"{plugin.width} features of {plugin.label}"
-    )
+    echo(f"{target}: {statistics.card['n']} images, {plugin.width} features of {plugin.label}")
     return 0
 
 
@@ -148,9 +146,9 @@ def show_command(file: Path, as_json: bool) -> None:
         "rows": 0 if statistics.rows is None else len(statistics.rows),
     }
     if as_json:
-        print_json(facts | {"card": statistics.card})
+        echo_json(facts | {"card": statistics.card})
         return
     card = statistics.card or {"card": "none: not made by bench stats build, whose extractor is not known"}
     for key, value in [*facts.items(), *card.items()]:
         for part, item in value.items() if isinstance(value, dict) else [("", value)]:
-            click.echo(printable(f"  {f'{key}.{part}' if part else key:<28}{item}", None))
+            echo(f"  {f'{key}.{part}' if part else key:<28}{item}")

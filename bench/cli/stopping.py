@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-import click
+from bench.cli.console import echo
 
 NAMES = ("SIGTERM", "SIGHUP")
 """The signals that are handled as Ctrl-C is; Windows has no SIGHUP."""
@@ -60,4 +60,4 @@ def stop_signals() -> Iterator[Stop]:
 def report_stop(message: str) -> None:
     """Print why the command ends; a terminal that was closed takes no message."""
     with suppress(OSError):
-        click.echo(f"bench: stopped{message}", err=True)
+        echo(f"bench: stopped{message}", err=True)

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import click
 
-from bench.cli.console import console, print_json
+from bench.cli.console import console, echo_json
 from bench.cli.paths import NamedPath
 from bench.errors import BenchError
+from bench.files import user_path
 
 
 @click.command("table")
@@ -40,16 +41,17 @@ def table_command(
     missing or failed, 2 a mistake in the command.
     """
     from bench.api import table
-    from bench.cli.bars import Lines
     from bench.plan.request import results_folder
+    from bench.reporting.progress import Display
     from bench.reporting.terminal import print_table
 
     suite, folder = _suite_or_folder(source, out, results_folder(out))
-    tables = table(
-        suite, metric=metric, name=name, out=folder, to=to or folder, plots=not no_plots, emit=Lines()
-    )
+    with Display(console(stderr=True)) as display:
+        tables = table(
+            suite, metric=metric, name=name, out=folder, to=to or folder, plots=not no_plots, emit=display
+        )
     if as_json:
-        print_json({"tables": [one.plain() for one in tables]})
+        echo_json({"tables": [one.plain() for one in tables]})
     else:
         for one in tables:
             print_table(one, console())
@@ -60,7 +62,7 @@ def _suite_or_folder(source: str | None, out: Path | None, results: Path) -> tup
     """The suite, None for all runs, and the results folder; beside ``--out`` a name is that of a suite."""
     if source is None:
         return None, results
-    folder = Path(source).expanduser()
+    folder = user_path(source)
     if out is not None or not (folder / "records").is_dir():
         return source, results
     if "/" not in source and (results / "suites" / source).is_dir():

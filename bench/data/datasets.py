@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,8 @@ import numpy as np
 from bench import cache
 from bench.data.images import Images
 from bench.data.pixels import Bytes, as_floats
-from bench.errors import BenchError
+from bench.download import fetch_once
+from bench.errors import BenchError, one_line
 from bench.events import Emit, Notice, silent
 
 if TYPE_CHECKING:
@@ -81,17 +83,29 @@ def _pixels_of(name: str, emit: Emit) -> Bytes:
         dataset = dataset_class(folder, **part, download=False)
     except RuntimeError:  # it is missing or incomplete
         if class_name == "SVHN":
-            url, file = dataset_class.split_list[part["split"]][:2]
+            url, file, md5 = dataset_class.split_list[part["split"]]
         else:
-            url, file = dataset_class.url, dataset_class.filename
+            url, file, md5 = dataset_class.url, dataset_class.filename, dataset_class.tgz_md5
         emit(Notice(f"{name} is not here: fetching {url} into {folder}"))
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            dataset = dataset_class(folder, **part, download=True)
-        except (OSError, RuntimeError) as error:
-            reason = " ".join(f"{error}".split())
+            _fetch(url, folder / file, md5, emit)
+            dataset = dataset_class(folder, **part, download=True)  # the file is here: it is unpacked
+        except (BenchError, OSError, RuntimeError) as error:
+            reason = one_line(error).partition("; run the same")[0]
             raise BenchError(
                 f"{name} is not here and can't be fetched ({reason}): put {file} of {url} into {folder}"
             ) from error
     pixels: Bytes = dataset.data  # with channels last, or first
     return pixels if pixels.shape[3] == 3 else np.ascontiguousarray(pixels.transpose(0, 2, 3, 1))
+
+
+def _fetch(url: str, target: Path, md5: str, emit: Emit) -> None:
+    """Bring the file that torchvision unpacks; its own download has no limit of time."""
+    from torchvision.datasets.utils import check_integrity
+
+    if target.exists() and not check_integrity(target, md5):
+        target.unlink()
+    fetch_once(url, target, emit)
+    if not check_integrity(target, md5):
+        target.unlink()
+        raise BenchError(f"{url} has another file: its MD5 is not {md5}")

@@ -11,6 +11,7 @@ from bench.devices import arithmetic
 from bench.diffusion.noise import noise_stream
 from bench.diffusion.prediction import Clock, Prediction
 from bench.engine.executor import Batch, BatchFailure, BatchResult, Outcome
+from bench.engine.memory import PeakMemory
 from bench.engine.session import Session
 from bench.errors import BenchError, NotFiniteError, one_line
 from bench.events import Emit, StepDone, silent
@@ -78,6 +79,7 @@ def _run_batch(spec: RunSpec, index: int, session: Session, emit: Emit) -> Batch
 
     warm_seconds = session.warm_up(spec, context())
     batch = context(on_step)
+    memory = PeakMemory(device)
     begin = time.perf_counter()
     results = run(batch)
     outputs = {
@@ -85,6 +87,7 @@ def _run_batch(spec: RunSpec, index: int, session: Session, emit: Emit) -> Batch
         for name, tensor in results.items()
     }
     seconds = time.perf_counter() - begin
+    peaks = {"peak_host_bytes": memory.host(), "peak_gpu_bytes": memory.gpu()}
     for name in {*spec.task.outputs, *outputs}:
         if name not in outputs or len(outputs[name]) != size:
             raise BenchError(
@@ -100,6 +103,7 @@ def _run_batch(spec: RunSpec, index: int, session: Session, emit: Emit) -> Batch
         seconds=seconds,
         network_seconds=0.0 if clock is None else clock.seconds(),
         warm_seconds=warm_seconds,
+        **peaks,
     )
     return BatchResult(outputs, facts)
 

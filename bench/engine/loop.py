@@ -413,6 +413,7 @@ class Engine:
                 {label: result.value for label, result in record.metrics.items()},
                 None if record.cost is None else record.cost.nfe,
                 record.reason,
+                None if record.cost is None else record.cost.seconds,
             )
         )
         if time.monotonic() - self._csv_written > CSV_INTERVAL:

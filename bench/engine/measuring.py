@@ -181,6 +181,7 @@ def measure_run(spec: RunSpec, store: Store, context: MetricContext) -> RunMeasu
     batches: list[BatchRecord] = []
     seconds, network_seconds = array("d"), array("d")
     warm_seconds, calls = 0.0, 0
+    peaks: dict[str, int | None] = {"peak_host_bytes": None, "peak_gpu_bytes": None}
 
     def outputs() -> Iterator[Outputs]:
         nonlocal warm_seconds, calls
@@ -198,6 +199,9 @@ def measure_run(spec: RunSpec, store: Store, context: MetricContext) -> RunMeasu
             network_seconds.append(facts.network_seconds)
             warm_seconds += facts.warm_seconds
             calls += facts.nfe * size
+            for name, peak in peaks.items():
+                both = [one for one in (peak, getattr(facts, name)) if one is not None]
+                peaks[name] = max(both, default=None)
             for name in batch:
                 for prefix, values in (("exact_", exact), ("limit_", limit)):
                     if name.startswith(prefix):
@@ -214,6 +218,7 @@ def measure_run(spec: RunSpec, store: Store, context: MetricContext) -> RunMeasu
         samples_per_second=spec.samples / total,
         network_share=math.fsum(network_seconds) / total,
         warm_seconds=warm_seconds,
+        **peaks,
     )
     names = previewed[0].keys()
     preview = spec.task.preview({name: torch.cat([batch[name] for batch in previewed]) for name in names})

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from bench.plan.contexts import MetricContexts
+from bench.plan.forecast import Forecast
 from bench.plan.measured import lacking_metrics
 from bench.plan.planning import Plan
 from bench.results.identity import Identity
@@ -17,7 +18,6 @@ from bench.results.store import Store
 from bench.types import JSONObject
 
 State = Literal["to run", "measure", "finished", "failed"]
-PaceKey = tuple[Any, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,14 +49,23 @@ class DryRunEntry:
 class DryRun:
     """All runs, and the total work that is left.
 
-    ``evaluations`` are samples x NFE; ``seconds`` follow from the pace of earlier records; ``unknown`` is the
-    number of runs whose time is unknown.
+    ``evaluations`` are samples x NFE; ``forecast`` knows the time of the runs that are left, by the pace of
+    earlier records.
     """
 
     entries: tuple[DryRunEntry, ...]
     evaluations: float
-    seconds: float
-    unknown: int
+    forecast: Forecast
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of all runs whose time is known."""
+        return self.forecast.rest()[0]
+
+    @property
+    def unknown(self) -> int:
+        """Number of runs whose time is unknown."""
+        return self.forecast.rest()[1]
 
     def plain(self) -> JSONObject:
         """The report as JSON data."""
@@ -67,25 +76,21 @@ class DryRun:
 def dry_run(plan: Plan, store: Store, contexts: MetricContexts, rerun: str) -> DryRun:
     """What the execution of the plan would do. Nothing is run."""
     records = store.records()
-    paces = _paces(records)
+    forecast = Forecast(len(plan.companions) + len(plan.runs), records)
     entries: list[DryRunEntry] = []
-    evaluations, seconds, unknown = 0.0, 0.0, 0
+    evaluations = 0.0
     for run in (*plan.companions, *plan.runs):
         entry, on_disk = _entry(run, store, contexts, records)
         entries.append(entry)
         todo = entry.state in ("to run", "measure") or rerun == "all"
         todo = todo or (entry.state == "failed" and rerun == "failed")
-        if not todo or isinstance(run, UnplannedRun):
+        # a run may stand at several places of a table
+        if not todo or isinstance(run, UnplannedRun) or run.fingerprint in forecast:
             continue
         samples = run.samples - (0 if rerun == "all" else on_disk)
-        key = _pace_key(run.identity)
-        pace = paces.get(key) or paces.get(key[:4])
+        forecast.add(run, samples, entry.nfe)
         evaluations += (entry.nfe or 0) * samples
-        if entry.nfe is None or pace is None:
-            unknown += 1
-        else:
-            seconds += entry.nfe * samples * pace
-    return DryRun(tuple(entries), evaluations, seconds, unknown)
+    return DryRun(tuple(entries), evaluations, forecast)
 
 
 def _entry(
@@ -98,7 +103,7 @@ def _entry(
     stale = _stale(run.identity, run.samples, records) if record is None and not anew else ""
     if isinstance(run, UnplannedRun):
         return DryRunEntry(run, state, None, False, 0, 0, stale), 0
-    if record is not None and state == "finished" and lacking_metrics(run, record, contexts.on(run.device)):
+    if record is not None and state == "finished" and _lacks_metrics(run, record, contexts):
         state = "measure"
     marks = bytearray(run.batch_count) if anew else store.stored_batches(run.key, run.batches())
     adaptive = run.planned_nfe is None
@@ -107,33 +112,11 @@ def _entry(
     return entry, run.batches().marked_samples(marks)
 
 
-def _pace_key(identity: Identity) -> PaceKey:
-    plugins = identity.plugins()
-    names = [
-        plugins[role].name if role in plugins else None
-        for role in ("task", "predictor", "corrector", "solver")
-    ]
-    return (identity.checkpoint.name, identity.device, identity.precision, *names)
-
-
-def _paces(records: Sequence[Record]) -> dict[PaceKey, float]:
-    """Seconds per network evaluation of one sample, by checkpoint, device, precision, task and sampler.
-
-    Only records with at least half of the most evaluations per batch count: in small batches, work that is
-    done once takes most of the time.
-    """
-    paces: dict[PaceKey, list[tuple[float, float]]] = {}
-    for record in records:
-        if record.status == "finished" and record.cost is not None and record.cost.nfe > 0:
-            evaluations = record.samples * record.cost.nfe
-            batch = min(record.samples, record.identity.batch_size) * record.cost.nfe
-            key = _pace_key(record.identity)
-            for part in (key, key[:4]):
-                paces.setdefault(part, []).append((batch, record.cost.seconds / evaluations))
-    return {
-        key: statistics.median(pace for batch, pace in pairs if 2 * batch >= max(pairs)[0])
-        for key, pairs in paces.items()
-    }
+def _lacks_metrics(run: RunSpec, record: Record, contexts: MetricContexts) -> bool:
+    try:
+        return bool(lacking_metrics(run, record, contexts.on(run.device)))
+    except Exception:  # a metric's own, which the run reports
+        return True
 
 
 def _recorded_nfe(identity: Identity, records: Sequence[Record]) -> float | None:

@@ -21,6 +21,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Literal
 
+from bench.files import read_file
 from bench.plan.syntax import DIGITS, Import, digest, imported_modules, initializer_digest, source_digest
 
 CORE: dict[Literal["samples", "metrics"], tuple[str, ...]] = {
@@ -122,7 +123,7 @@ def declared_files(cls: type, folder: Path) -> tuple[dict[str, str], bool]:
     digests: dict[str, str] = {}
     for name in names:
         try:
-            content = (folder / name).read_bytes()
+            content = read_file(folder / name)
         except OSError:
             return digests, False
         digests[name] = hashlib.sha256(content).hexdigest()[:DIGITS]
@@ -173,7 +174,7 @@ class ModuleClosure:
                 continue
             package = name if file.name == "__init__.py" else name.rpartition(".")[0]
             try:
-                content = file.read_bytes()
+                content = read_file(file)
                 if file.suffix != ".py":  # an extension module, or bytecode without its source
                     self.sources[name] = digest(content)
                     continue
@@ -197,7 +198,7 @@ class ModuleClosure:
             if file is None or file.suffix != ".py" or f"{parent} (initializer)" in self.sources:
                 continue
             try:
-                text = initializer_digest(file.read_bytes())
+                text = initializer_digest(read_file(file))
             except (OSError, SyntaxError, ValueError):
                 self.complete = False
             else:

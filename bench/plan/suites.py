@@ -28,9 +28,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from bench.errors import BenchError, did_you_mean, printable
 from bench.files import is_safe_name
 from bench.results.identity import SafeName
+from bench.results.manifest import RESERVED
 
-_TAKEN = ("samples", "records", "logs", "images", "suites", "runs")
-"""Folders of a store, and of the tables of all its runs; a suite's tables are written beside them."""
+_TAKEN = (*RESERVED, "runs")
+"""Names of a store's own folders and files, and the folder of the tables of all its runs."""
 
 Layout = Literal["grid", "curve", "list"]
 LONGEST = 64
@@ -138,10 +139,10 @@ def resolve_suite(name: str, suites: Mapping[str, Suite]) -> Suite:
         names.append(current)
         chain.append(suites[current])
         current = suites[current].extends
-    if not is_safe_name(name) or len(name) > LONGEST or name in _TAKEN:
+    if not is_safe_name(name) or len(name) > LONGEST or name.lower() in RESERVED:
         raise BenchError(
             f"a suite can't be called {name!r}: use up to {LONGEST} letters, digits and _.:+=,@-, "
-            f"and none of {', '.join(_TAKEN)}"
+            f"and none of {', '.join(RESERVED)}"
         )
     merged: dict[str, Any] = {}
     cells: list[CellGroup] = []

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 
 from bench.reporting.table import Cell, Table
-from bench.reporting.text import LIMIT, number, percent
+from bench.reporting.text import LIMIT, amount, number, percent
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,8 +109,12 @@ def list_layout(table: Table, cells: Iterable[Cell]) -> TextTable:
 
 
 def cost_layout(cells: Sequence[Cell]) -> TextTable:
-    """A line per cell: NFE per sample, pace, share of the time in the network, seconds per 50,000 samples."""
-    header = ("sde", "row", "column", "NFE", "samples/s", "in network", "s per 50,000 samples")
+    """A line per cell: NFE per sample, pace, share of the time in the network, seconds per 50,000 samples,
+    batch size, and device and peak memory, where records hold them."""
+    header = (
+        *("sde", "row", "column", "NFE", "samples/s", "in network", "s per 50,000 samples", "batch size"),
+        *("device", "host memory", "GPU memory"),
+    )
     lines = (
         (
             *_place(cell),
@@ -118,10 +122,14 @@ def cost_layout(cells: Sequence[Cell]) -> TextTable:
             Entry(number(cell.pace, cell.pace_std)),
             Entry(percent(cell.network_share)),
             Entry(number(None if cell.pace is None else 50_000 / cell.pace)),
+            Entry(str(cell.batch_size)),
+            Entry(cell.device),
+            Entry(amount(cell.peak_host_bytes)),
+            Entry(amount(cell.peak_gpu_bytes)),
         )
         for cell in cells
     )
-    return TextTable(header, tuple(lines))
+    return TextTable(header, tuple(lines)).without_empty_columns()
 
 
 def value_entry(cell: Cell) -> Entry:

@@ -54,8 +54,13 @@ class RunRow:
     seconds: float | None
     samples_per_second: float | None
     network_share: float | None
+    peak_host_bytes: int | None
+    peak_gpu_bytes: int | None
     batch_size: int
     device: str
+    cpu: str
+    cores: int | None
+    host: str
     precision: str
     fingerprint: str
     bench: str | None
@@ -129,8 +134,13 @@ def _run_row(
         seconds=None if cost is None else cost.seconds,
         samples_per_second=None if cost is None else cost.samples_per_second,
         network_share=None if cost is None else cost.network_share,
+        peak_host_bytes=None if cost is None else cost.peak_host_bytes,
+        peak_gpu_bytes=None if cost is None else cost.peak_gpu_bytes,
         batch_size=plan.batch_size if record is None else record.identity.batch_size,
         device="" if record is None else record.identity.device,
+        cpu="" if provenance is None else provenance.cpu,
+        cores=None if provenance is None else provenance.cores,
+        host="" if provenance is None else provenance.host,
         precision=plan.precision,
         fingerprint=run.fingerprint,
         bench=None if provenance is None else provenance.bench,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from bench.reporting.run_rows import RunRow, Status
+from bench.reporting.text import listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,6 +39,10 @@ class Cell:
         nfe: Network calls per sample.
         pace: Samples per second, with its spread ``pace_std`` over seeds.
         network_share: Share of the time that is spent in the network, from 0 to 1.
+        peak_host_bytes: Greatest resident memory of the process that sampled, over the seeds.
+        peak_gpu_bytes: Greatest memory of torch's tensors on the GPU, over the seeds; None on a CPU.
+        batch_size: Samples per batch, which time and memory depend on.
+        device: Kind of the device; several, sorted, where seeds ran on different ones.
         note: What limits the value; a cell with one is flagged.
         reason: Why a seed failed.
         best: Whether it is the best of its row.
@@ -62,6 +67,10 @@ class Cell:
     pace: float | None
     pace_std: float | None
     network_share: float | None
+    peak_host_bytes: int | None
+    peak_gpu_bytes: int | None
+    batch_size: int
+    device: str
     note: str = ""
     reason: str = ""
     best: bool = False
@@ -205,7 +214,7 @@ class Table:
             "nfe",
             "pace",
         ]
-        optional += ["pace_std", "network_share", "seconds_per_sample"]
+        optional += ["pace_std", "network_share", "peak_host_bytes", "peak_gpu_bytes", "seconds_per_sample"]
         return frame.astype(dict.fromkeys(optional, float))
 
     def plain(self) -> JSONObject:
@@ -267,6 +276,10 @@ def _cell(seeds: Sequence[RunRow]) -> Cell:
         pace=_mean(paces),
         pace_std=_std(paces),
         network_share=_mean([row.network_share for row in finished]),
+        peak_host_bytes=max((row.peak_host_bytes or 0 for row in finished), default=0) or None,
+        peak_gpu_bytes=max((row.peak_gpu_bytes or 0 for row in finished), default=0) or None,
+        batch_size=first.batch_size,
+        device=listed({row.device for row in finished}),
         note=next((row.note for row in finished if row.note), ""),
         reason=next((row.reason for row in seeds if row.status == "failed"), ""),
     )

@@ -45,8 +45,8 @@ def print_run_report(
         print_line(line, console)
     failed = [record for record in records if record.status == "failed"]
     for record in failed:
-        text = f"[red]failed[/] {_escape(record.label)}, log {_escape(record.log)}"
-        console.print(text, soft_wrap=True)
+        markup = f"[red]failed[/] {_escape(record.label)}, log {_escape(record.log)}"
+        console.print(markup, soft_wrap=True)
     print_line(f"{len(records) - len(failed)} finished, {len(failed)} failed", console)
     if single is not None:
         print_line(f"  record   {store.record_path(single.fingerprint)}", console)

@@ -6,10 +6,12 @@ import csv
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import AfterValidator
 
 from bench.errors import BenchError, one_line, printable
-from bench.files import MAX_SETTINGS, read_file
+from bench.files import MAX_SETTINGS, read_file, safe_name
 from bench.params import slug
 from bench.results.identity import Natural, Positive, SafeName, Samples, Stored, Strict
 from bench.results.run_spec import IdentifiedRun, RunSpec, UnplannedRun
@@ -20,6 +22,18 @@ if TYPE_CHECKING:
 
 PUBLISHED = ("sde", "row", "column", "quantity", "value", "std", "source")
 """Columns of a CSV of published figures."""
+
+
+RESERVED = ("samples", "records", "logs", "images", "suites", "runs.csv")
+"""Names of a store's own folders and files; a suite's tables are written beside them."""
+
+
+def suite_name(name: str) -> str:
+    """The name itself; `ValueError` of one line where a suite can't have it."""
+    # some file systems make no difference between capitals and small letters
+    if name.lower() in RESERVED:
+        raise ValueError(f"a suite can't be called {name}: take none of {', '.join(RESERVED)}")
+    return safe_name(name)
 
 
 class PublishedFigure(Strict):
@@ -66,7 +80,7 @@ class SuitePlan(Stored):
     """
 
     schema_version: Literal[1] = 1
-    suite: SafeName
+    suite: Annotated[str, AfterValidator(suite_name)]
     name: SafeName
     about: str = ""
     layout: Literal["grid", "curve", "list"] = "list"

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import functools
+import hashlib
+import os
 import platform
 import subprocess
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
+from bench.errors import printable
 from bench.results.record import Provenance
 
 
@@ -26,9 +30,30 @@ def provenance() -> Provenance:
         python=platform.python_version(),
         platform=platform.platform(),
         processor=platform.machine(),
+        cpu=_cpu_model(),
+        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        host=_host(),
         commit=commit,
         dirty=None if changes is None else bool(changes),
     )
+
+
+def _cpu_model() -> str:
+    """The processor as the system calls it."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(errors="replace").splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() == "model name":
+                return printable(value.strip())
+    return printable(platform.processor())
+
+
+def _host() -> str:
+    """A digest of the machine's name and number: the name itself stays here."""
+    number = ""
+    with suppress(OSError):
+        number = Path("/etc/machine-id").read_text().strip()
+    return hashlib.sha256(f"{platform.node()}\n{number}".encode(errors="replace")).hexdigest()[:8]
 
 
 def _git(*arguments: str) -> str | None:

@@ -68,7 +68,7 @@ class Cost(Strict):
     """The cost of a run: ``nfe`` are counted network calls per sample, times are in seconds.
 
     ``network_share`` is the network's part of the time, from 0 to 1. ``warm_seconds`` (loading, compiling,
-    first calls) is not part of ``seconds``.
+    first calls) is not part of ``seconds``. The peaks are the greatest of the batches' (`BatchFacts`).
     """
 
     nfe: Amount
@@ -76,18 +76,24 @@ class Cost(Strict):
     samples_per_second: Annotated[Amount, Field(gt=0)]
     network_share: Amount
     warm_seconds: Amount
+    peak_host_bytes: Natural | None = None
+    peak_gpu_bytes: Natural | None = None
 
 
 class BatchFacts(Strict):
     """The cost of a batch: network calls per sample, and seconds in all, in the network, and of warming up.
 
-    Warming up (loading, compiling, first calls) is not part of ``seconds``.
+    Warming up (loading, compiling, first calls) is not part of ``seconds``. ``peak_host_bytes`` is the
+    greatest resident memory of the process while it computed the batch, with its libraries and weights; None
+    outside of Linux. ``peak_gpu_bytes`` is that of torch's tensors on the GPU; None on a CPU.
     """
 
     nfe: int
     seconds: float
     network_seconds: float
     warm_seconds: float
+    peak_host_bytes: int | None = None
+    peak_gpu_bytes: int | None = None
 
 
 MOST_BATCHES = 100_000
@@ -104,7 +110,12 @@ class BatchRecord(Strict):
 
 
 class Provenance(Strict):
-    """Versions, commit and machine that made a record; None for the commit of an installed wheel."""
+    """Versions, commit and machine that made a record; None for the commit of an installed wheel.
+
+    ``cpu`` is the model of the processor, ``cores`` the number of cores that the process may use. ``host``
+    tells machines apart without naming them: 8 hexadecimal digits of a hash. All three are of the machine
+    that wrote the record; batches may come from others.
+    """
 
     bench: str
     torch: str
@@ -112,6 +123,9 @@ class Provenance(Strict):
     python: str
     platform: str
     processor: str
+    cpu: str = ""
+    cores: Positive | None = None
+    host: str = ""
     commit: str | None
     dirty: bool | None
 

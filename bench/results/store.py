@@ -27,6 +27,7 @@ from bench.events import Emit, Notice, silent
 from bench.files import (
     check_regular,
     csv_cell,
+    file_lock,
     inside,
     is_safe_name,
     locking,
@@ -49,8 +50,8 @@ COLUMNS = (
     "fingerprint", "cell", "status", "title", "task", "checkpoint", "sde", "predictor", "corrector", "solver",
     "steps", "grid", "rho", "order", "label_scales", "denoise", "parameters", "samples", "batch_size", "seed",
     "nfe", "metric", "value", "error", "exact", "limit_at_tolerance_0", "note", "direction", "value_kind",
-    "samples_per_second", "network_share", "seconds", "device", "precision", "compile", "torch", "created",
-    "commit", "dirty", "reason",
+    "samples_per_second", "network_share", "seconds", "peak_host_bytes", "peak_gpu_bytes", "device", "cpu",
+    "cores", "host", "precision", "compile", "torch", "created", "commit", "dirty", "reason",
 )
 # fmt: on
 
@@ -120,17 +121,13 @@ class Store:
 
     def try_lock(self, name: str) -> Lock | None:
         """Acquire the lock of that name; None where another process holds it."""
-        from filelock import FileLock
-
-        lock = FileLock(self._lock_path(name))
+        lock = file_lock(self._lock_path(name))
         return Lock(lock) if _acquire_now(lock) else None
 
     @contextmanager
     def locked(self, name: str, on_wait: Callable[[], None] | None = None) -> Iterator[None]:
         """Hold the lock of that name; ``on_wait`` is called if another process holds it first."""
-        from filelock import FileLock
-
-        lock = FileLock(self._lock_path(name))
+        lock = file_lock(self._lock_path(name))
         if not _acquire_now(lock):
             if on_wait is not None:
                 on_wait()
@@ -435,6 +432,7 @@ def rows(record: Record) -> list[dict[str, object]]:
         "cell": record.cell,
         "checkpoint": identity.checkpoint.name,
         "parameters": json.dumps(parameters, sort_keys=True),
+        **provenance.model_dump(include={"cpu", "cores", "host"}),
         "commit": provenance.commit,
         "dirty": provenance.dirty,
     }

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.files import replace_file
+from bench.files import csv_cell, replace_file
 from bench.params import slug
 from bench.reporting import plots
 from bench.testing.report import Report
@@ -24,7 +24,8 @@ def write_plot(report: Report, folder: Path) -> list[Path]:
     stem = folder / slug(report.name)
     table = pd.DataFrame([vars(point) for point in report.points])
     csv = stem.with_name(f"{stem.name}.csv")
-    replace_file(csv, table.to_csv(index=False, float_format="%.6g", lineterminator="\n").encode())
+    safe = table.map(csv_cell)
+    replace_file(csv, safe.to_csv(index=False, float_format="%.6g", lineterminator="\n").encode())
     # the plot of a suite has more columns: spreads, values by theory and published ones
     unknown = float("nan")
     cells = table.rename(columns={"sampler": "row", "error": "mean"})

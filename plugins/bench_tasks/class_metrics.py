@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from bench import (
     MixtureModel,
     Task,
     Tensor,
+    cached_sha256,
     exact_data,
     fd_diagonal,
     jackknife_groups,
@@ -149,7 +150,7 @@ class FdClass(ClassDistance):
     def provenance(self, context: MetricContext) -> dict[str, str]:
         path = by_class_path(context)
         class_moments(path)
-        return _extractor(context).provenance() | {BY_CLASS: hashlib.sha256(path.read_bytes()).hexdigest()}
+        return _extractor(context).provenance() | {BY_CLASS: cached_sha256(path)}
 
 
 class FdComponent(ClassDistance):
@@ -197,10 +198,11 @@ def by_class_path(context: MetricContext) -> Path:
 def class_moments(path: Path) -> tuple[Array, Array]:
     """Mean and variance of the features of each class's images, (classes, d)."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        cached_sha256(path)  # an error for a FIFO, which numpy would wait for
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             json.loads(str(arrays["card"]))
             return np.asarray(arrays["mean"]), np.asarray(arrays["variance"])
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, TypeError, ValueError, EOFError, BadZipFile) as error:
         raise BenchError(f"{path} is missing or damaged: restore it from the project") from error
 
 

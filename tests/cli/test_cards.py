@@ -7,7 +7,6 @@ import json
 import os
 import re
 import shutil
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,9 +17,7 @@ from rich.console import Console
 from bench import BenchError, Card, cache
 from bench.checkpoints.install.installer import import_files, pull
 from bench.cli import main
-from bench.cli.fetching import Fetching
 from bench.errors import SHORT, did_you_mean, printable
-from bench.events import Working
 from bench.plan.installed import load_cards
 from bench.plugins.registry import Registry
 from tests.support.plugins import installed
@@ -315,24 +312,6 @@ def test_leftovers_of_other_checkpoints_are_cleared_unless_someone_is_at_work(pl
     assert sorted(p.name for p in (cache.root() / "checkpoints").iterdir()) == ["moving", "own"]
     import_files(own, Path("a"), fake_registry())
     assert list((cache.root() / "staging").iterdir()) == []
-
-
-def test_a_long_import_into_a_pipe_says_what_it_does(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("bench.cli.fetching.PATIENCE", 0.2)
-    with Fetching() as display:
-        display(Working("copying quickly"))
-        display(Working("checking [b]x[/b]\x1b"))
-        deadline = time.monotonic() + 20
-        message = ""
-        while not message and time.monotonic() < deadline:
-            time.sleep(0.01)
-            message = capsys.readouterr().out
-        display(Working("reading x"))
-    time.sleep(0.4)
-    assert message == "checking [b]x[/b]\\u001b …\n"
-    assert capsys.readouterr().out == ""
 
 
 def test_a_relative_cache_is_absolute(

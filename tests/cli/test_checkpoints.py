@@ -20,7 +20,6 @@ from rich.console import Console
 from bench import BenchError, cache
 from bench import download as fetch
 from bench.cli import main
-from bench.cli.console import amount
 from bench.plan.installed import load_cards
 from bench.plan.settings import card_folders
 from tests.support.plugins import installed
@@ -172,10 +171,10 @@ def test_on_a_terminal_a_bar_is_drawn_and_taken_away(
     monkeypatch.setattr(fetch, "PAUSES", (0.0,))
     screen = io.StringIO()
     terminal = Console(file=screen, force_terminal=True, width=100, highlight=False)
-    monkeypatch.setattr("bench.cli.fetching.console", lambda: terminal)
+    monkeypatch.setattr("bench.cli.checkpoints.console", lambda: terminal)
     assert bench("pull", "one")[0] == 0
     drawn = screen.getvalue()
-    assert "300.0/300.0 kB" in drawn
+    assert "300 kB of 300 kB" in drawn
     assert "broke off after 100000 of 300000 bytes; trying again" in drawn
     assert "reading one" in drawn
     assert drawn.endswith("\x1b[2K")  # the last line is wiped
@@ -227,15 +226,35 @@ def test_killed_midway_the_same_command_goes_on(bench: Bench, folder: Path, serv
 def test_interrupted_it_says_what_is_kept(folder: Path, server: Server) -> None:
     server.files["one.bin"].stalls = [200_000]
     with start(folder, "pull", "one") as child:
-        wait_for(lambda: part() >= 2 * fetch.CHUNK)
+        wait_for(lambda: part() == 200_000)
         child.send_signal(signal.SIGINT)
         _, err = child.communicate()
     assert (child.returncode, err) == (
         130,
-        "bench: stopped; what was fetched is kept: the same command resumes from there\n",
+        "bench: stopped; 200 kB are kept: the same command resumes from there\n",
     )
     assert not cache.folder("one").exists()
-    assert part() >= 2 * fetch.CHUNK
+    assert part() == 200_000
+
+
+def test_interrupted_it_claims_no_more_than_it_can_resume(
+    bench: Bench, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(out: Any = None, chunk: bytes = b"", *_: object) -> None:
+        if chunk and isinstance(chunk, bytes):
+            out.write(chunk)
+        raise KeyboardInterrupt
+
+    nothing = (130, "", "bench: stopped; no part of a file is kept\n")
+    with monkeypatch.context() as patch:
+        patch.setattr("bench.download._receive", stop)
+        assert bench("pull", "one", "two") == nothing  # nothing has come
+    server.files["two.bin"].etag = None
+    with monkeypatch.context() as patch:
+        patch.setattr("bench.download._put", stop)
+        # without a hash and a mark of the file, what has come can't be resumed
+        assert bench("pull", "two") == nothing
+        assert "kB are kept" in bench("pull", "one")[2]
 
 
 def test_two_processes_fetch_once(bench: Bench, folder: Path, server: Server) -> None:
@@ -285,11 +304,3 @@ def test_a_mistake_about_cards_is_one_line(folder: Path, toml: str, line: str) -
         card_folders()
     assert line in str(caught.value)
     assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("size", "text"),
-    [(None, ""), (7, "7 B"), (999, "999 B"), (1000, "1 kB"), (5_841_848, "5.84 MB"), (2 * 10**9, "2 GB")],
-)
-def test_amounts(size: int | None, text: str) -> None:
-    assert amount(size) == text

@@ -1,4 +1,4 @@
-"""The console that commands print to, and how sizes read."""
+"""The console that commands print to."""
 
 from __future__ import annotations
 
@@ -9,15 +9,7 @@ import sys
 import pytest
 
 from bench import BenchError
-from bench.cli.console import amount, console, print_json
-
-
-@pytest.mark.parametrize(
-    ("size", "text"),
-    [(None, ""), (7, "7 B"), (999, "999 B"), (1000, "1 kB"), (5_841_848, "5.84 MB"), (2 * 10**9, "2 GB")],
-)
-def test_amounts(size: int | None, text: str) -> None:
-    assert amount(size) == text
+from bench.cli.console import console, echo, echo_json, echo_lines
 
 
 class Terminal(io.StringIO):
@@ -45,9 +37,25 @@ def test_without_a_terminal_no_line_of_a_table_folds(
     assert len(capsys.readouterr().out.splitlines()) == 1
 
 
-def test_json_is_strict(capsys: pytest.CaptureFixture[str]) -> None:
-    print_json({"a": [1.5, None]})
-    assert json.loads(capsys.readouterr().out) == {"a": [1.5, None]}
-    with pytest.raises(BenchError, match=r"^this can't be printed as JSON: "):
-        print_json({"a": float("nan")})
-    assert capsys.readouterr().out == ""
+ODD = "a\x1b[31m\u202eb\x9b"
+
+
+def test_a_line_is_one_line_without_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
+    echo(f"{ODD}\n")
+    echo(ODD, err=True)
+    assert capsys.readouterr() == ("a\\u001b[31m\\u202eb\\u009b\\n\n", "a\\u001b[31m\\u202eb\\u009b\n")
+
+
+def test_lines_are_escaped_each(capsys: pytest.CaptureFixture[str]) -> None:
+    echo_lines(f"one\n  {ODD}\n")
+    assert capsys.readouterr().out == "one\n  a\\u001b[31m\\u202eb\\u009b\n\n"
+
+
+def test_json_is_strict_and_plain(capsys: pytest.CaptureFixture[str]) -> None:
+    echo_json({ODD: [1.5, ODD]})
+    out = capsys.readouterr().out
+    assert json.loads(out) == {ODD: [1.5, ODD]}
+    assert out.isascii()
+    assert not {"\x1b", "\x9b"} & set(out)
+    with pytest.raises(BenchError, match="NaN or infinite, which JSON can't hold"):
+        echo_json({"value": float("nan")})

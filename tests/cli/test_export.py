@@ -127,7 +127,7 @@ def test_stopped_is_130(tmp_path: Path) -> None:
     """A real Ctrl-C in the middle of a long export."""
     recorded(tmp_path / "results", [torch.rand(50, 3, 64, 64)] * 40)
     # a line of progress at once, as the sign that it is at work
-    code = "import bench.cli.bars as b; b.SOON = 0; from bench.cli import main; main()"
+    code = "import bench.reporting.progress as p; p.SOON = 0; from bench.cli import main; main()"
     process = subprocess.Popen(
         [sys.executable, "-c", code, "export", "results", "-o", "them"],
         cwd=tmp_path,

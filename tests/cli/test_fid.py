@@ -353,7 +353,7 @@ def test_stopped_is_130(tmp_path: Path) -> None:
     np.savez(tmp_path / "many.npz", np.zeros((20_000, 32, 32, 3), np.uint8))
     command = ["fid", "many.npz", "--metric", "fd_cifar10", "--device", "cpu"]
     # a line of progress at once, as the sign that it is at work
-    code = "import bench.cli.bars as b; b.SOON = 0; from bench.cli import main; main()"
+    code = "import bench.reporting.progress as p; p.SOON = 0; from bench.cli import main; main()"
     process = subprocess.Popen(
         [sys.executable, "-c", code, *command],
         cwd=tmp_path,

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from bench import Plugin, Register, hookimpl
+from bench import Plugin, Register, hookimpl, param
 from bench.cli import main
 from bench.cli.listing import facts, suite_facts
 from bench.plugins.hookspecs import KINDS
@@ -205,3 +205,21 @@ def test_mistakes_are_one_line(
     capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], message: str
 ) -> None:
     assert refusal(capsys, *arguments).startswith(message)
+
+
+def test_the_text_of_installed_code_is_printed_without_control_characters(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    class Odd(Still):
+        name = "odd"
+        note: str = param(default="a\x1b[2J", help="b\x9b\u202e")
+
+    Odd.__doc__ = "Clears \x1b[2J the screen.\n\nA second \x07 line."
+    registry = installed().copy()
+    registry.load(hooks("predictors", Odd), "odd-\x1bdist", "1\x9b2")
+    for arguments in (["show", "odd"], ["list", "predictors"], ["show", "odd", "--json"]):
+        out = _printed(capsys, registry, *arguments)
+        assert all(character.isprintable() or character == "\n" for character in out)
+    text = _printed(capsys, registry, "show", "odd")
+    assert "  Clears \\u001b[2J the screen.\n" in text
+    assert "  A second \\u0007 line.\n" in text

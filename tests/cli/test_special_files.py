@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bench import BenchError, fetch_once
 from tests.cli.test_odd_records import RUN, SUITE
 from tests.support.runs import exit_status
+from tests.support.served import Served, Server, content, write_card
 
 Call = Callable[..., str]
 Place = Callable[[Path], None]
@@ -164,3 +166,57 @@ def test_a_file_system_without_locks(call: Call, monkeypatch: pytest.MonkeyPatch
         (line,) = _lines(text, "bench: ")
         assert "results/samples can't hold file locks" in line
         assert line.endswith("choose a folder on a local disk by --out")
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_cache_without_locks(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """Checkpoints and metrics' weights: the folder, the reason and the remedy, and nothing is fetched."""
+
+    def no_locks(*_: Any) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with Server() as server:
+        server.files["one.bin"] = Served(content())
+        card = write_card(tmp_path / "cards", "one", [{"name": "one.bin", "url": server.url("one.bin")}])
+        Path("bench.toml").write_text('cards = ["cards"]')
+        card.write_text(card.read_text().replace('format = "fake"', 'format = "edm"'))
+        monkeypatch.setattr("fcntl.flock", no_locks)
+        lines = [
+            *_lines(call("checkpoints", "pull", "one", status=1), "bench: "),
+            *_lines(call("checkpoints", "import", str(card), "--card", "one", status=2), "bench: "),
+        ]
+        with pytest.raises(BenchError) as caught:
+            fetch_once(server.url("one.bin"), tmp_path / "weights" / "one.bin")
+        assert server.files["one.bin"].requests == []
+    for line in (*lines, str(caught.value)):
+        assert f"{tmp_path}/cache/locks can't hold file locks ({os.strerror(number)})" in line
+        assert line.endswith("set BENCH_CACHE to a folder on a local disk")
+    assert len(lines) == 2
+
+
+def test_a_link_in_place_of_a_lock_file(call: Call, tmp_path: Path) -> None:
+    """Planted in a results folder or in the cache, it does not make or empty a file elsewhere."""
+    call(*RUN)
+    precious = tmp_path / "precious"
+    precious.write_text("precious")
+    (record,) = Path("results/records").iterdir()
+    for target in (precious, tmp_path / "new"):
+        lock = Path("results/samples/.csv.lock")
+        lock.symlink_to(target)
+        assert "is a link, not a lock file: remove it" in call(*RUN, status=2)
+        lock.unlink()
+        lock = Path(f"results/samples/.{record.stem}.lock")
+        lock.symlink_to(target)
+        record.unlink(missing_ok=True)
+        assert "is a link, not a lock file: remove it" in call(*RUN, status=2)
+        lock.unlink()
+        locks = tmp_path / "cache" / "locks"
+        locks.mkdir(parents=True, exist_ok=True)
+        (locks / "weights.bin.lock").symlink_to(target)
+        with pytest.raises(BenchError, match="is a link, not a lock file: remove it"):
+            fetch_once("http://127.0.0.1:1/x", tmp_path / "weights.bin")
+        (locks / "weights.bin.lock").unlink()
+    assert precious.read_text() == "precious"
+    assert not (tmp_path / "new").exists()

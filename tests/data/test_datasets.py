@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import pickle
-import urllib.error
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from bench import BenchError, download
 from bench.data.datasets import DATASETS, Dataset, dataset_name
 from bench.data.sources import open_images
 from bench.events import Event, Notice
 from tests.support.images import back, error_of, pixels
+from tests.support.served import Served, Server
+
+
+def offline(*_: object, **__: object) -> None:
+    raise BenchError("no network")
 
 
 def test_short_names_are_the_training_images() -> None:
@@ -24,15 +30,10 @@ def test_short_names_are_the_training_images() -> None:
 def test_a_data_set_offline_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path))
 
-    def offline(*_: object, **__: object) -> None:
-        raise urllib.error.URLError("no network")
-
-    monkeypatch.setattr("urllib.request.urlopen", offline)
+    monkeypatch.setattr("bench.data.datasets.fetch_once", offline)
     events: list[Event] = []
     line = error_of("cifar10", emit=events.append)
-    assert line.startswith(
-        "cifar10-train is not here and can't be fetched (<urlopen error no network>): put "
-    )
+    assert line.startswith("cifar10-train is not here and can't be fetched (no network): put ")
     assert f"cifar-10-python.tar.gz into {tmp_path / 'datasets'}" in line
     (notice,) = events
     assert isinstance(notice, Notice)
@@ -81,12 +82,36 @@ def test_data_sets_whose_files_have_other_axes(tmp_path: Path, monkeypatch: pyte
 def test_every_data_set_offline_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    def offline(*_: object, **__: object) -> None:
-        raise urllib.error.URLError("no network")
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path))
+    monkeypatch.setattr("bench.data.datasets.fetch_once", offline)
+    assert error_of(name).startswith(f"{name} is not here and can't be fetched (no network): put ")
 
+
+def test_a_data_set_is_fetched_by_the_limited_download_and_unpacked_by_torchvision(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torchvision's own download, which has no limit of time, is never called."""
+    from scipy.io import savemat
+    from torchvision.datasets import SVHN
+
+    images = pixels(5, 32)
+    file = tmp_path / "made.mat"
+    savemat(file, {"X": images.transpose(1, 2, 3, 0), "y": np.ones((5, 1), np.uint8)})
+    body = file.read_bytes()
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path))
     monkeypatch.setattr("urllib.request.urlopen", offline)
-    assert error_of(name).startswith(f"{name} is not here and can't be fetched (<urlopen error no network>)")
+    monkeypatch.setattr(download, "PAUSES", ())
+    with Server() as server:
+        server.files["test_32x32.mat"] = Served(b"another file")
+        part = [server.url("test_32x32.mat"), "test_32x32.mat", hashlib.md5(body).hexdigest()]
+        monkeypatch.setattr(SVHN, "split_list", {"test": part})
+        assert f"another file: its MD5 is not {part[2]}" in error_of("svhn-test")
+        assert not (tmp_path / "datasets" / "test_32x32.mat").exists()
+        server.files["test_32x32.mat"] = Served(body, drip=0.02)
+        monkeypatch.setattr(download, "WINDOW", 0.2)
+        assert "bytes a second for" in error_of("svhn-test")
+        server.files["test_32x32.mat"].drip = None
+        assert np.array_equal(back(open_images("svhn-test")), images)
 
 
 def test_a_data_set_travels_without_its_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

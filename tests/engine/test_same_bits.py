@@ -201,7 +201,10 @@ def _kill_at_work(forks: subprocess.Popen[str], log: Path, root: Path, batches: 
     child = int(forks.stdout.readline())
     deadline = time.monotonic() + 60
     # the line that is printed last before the first batch
-    while "loading" not in (log.read_text() if log.exists() else "") or len(_files(root)) < expected_files:
+    while (
+        "recorded already" not in (log.read_text() if log.exists() else "")
+        or len(_files(root)) < expected_files
+    ):
         assert time.monotonic() < deadline, "the command does not begin to sample"
         time.sleep(0.002)
     time.sleep(delay)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.machinery
+import os
 import sys
 from collections.abc import Iterator
 from importlib import metadata
@@ -12,7 +13,14 @@ from pathlib import Path
 import pytest
 
 from bench.plan import source_hash
-from bench.plan.source_hash import CodeIdentity, code_hash, core_files, core_hash, tree_hash
+from bench.plan.source_hash import (
+    CodeIdentity,
+    code_hash,
+    core_files,
+    core_hash,
+    declared_files,
+    tree_hash,
+)
 from tests.support.plugins import empty_registry
 
 FILES = {
@@ -269,3 +277,19 @@ def test_a_reworded_message_of_the_core_leaves_results_valid(tmp_path: Path) -> 
     assert tree_hash(tmp_path, [file]) == before
     file.write_text(file.read_text().replace("2 * x", "3 * x"))
     assert tree_hash(tmp_path, [file]) != before
+
+
+@pytest.mark.parametrize("kind", ["fifo", "folder", "missing"])
+def test_a_declared_file_that_is_none_makes_the_code_unknown(tmp_path: Path, kind: str) -> None:
+    """A FIFO is not opened: that would wait for its other end."""
+
+    class Declares:
+        files = ("good.bin", "odd.bin")
+
+    (tmp_path / "good.bin").write_bytes(b"good")
+    if kind == "fifo":
+        os.mkfifo(tmp_path / "odd.bin")
+    elif kind == "folder":
+        (tmp_path / "odd.bin").mkdir()
+    digests, present = declared_files(Declares, tmp_path)
+    assert (list(digests), present) == (["good.bin"], False)

@@ -60,9 +60,19 @@ def test_a_list_leaves_out_empty_columns() -> None:
 
 
 def test_costs_of_a_cell_without_runs_are_dashes() -> None:
-    nothing = {"nfe": None, "pace": None, "network_share": None}
-    (line,) = cost_layout([cell(**nothing)]).lines
-    assert [entry.text for entry in line[3:]] == ["–"] * 4
+    nothing = {"nfe": None, "pace": None, "network_share": None, "device": "", "peak_host_bytes": None}
+    layout = cost_layout([cell(**nothing)])
+    assert [entry.text for entry in layout.lines[0][3:]] == ["–"] * 4 + ["50"]
+    assert layout.header[-1] == "batch size"  # device and memory are unknown
+
+
+def test_costs_hold_batch_size_device_and_memory() -> None:
+    layout = cost_layout([cell(peak_gpu_bytes=2 * 10**9), cell(peak_host_bytes=None)])
+    assert layout.header[7:] == ("batch size", "device", "host memory", "GPU memory")
+    assert [[entry.text for entry in line[7:]] for line in layout.lines] == [
+        ["50", "cpu AVX2", "300 MB", "2 GB"],
+        ["50", "cpu AVX2", "", ""],
+    ]
 
 
 def test_a_narrow_terminal_gets_a_line_per_cell() -> None:

@@ -18,6 +18,7 @@ from bench.results.store import Store
 from tests.support.made_up import (
     METRIC,
     fill,
+    identity,
     indices,
     metric_record,
     put,
@@ -150,6 +151,11 @@ def test_mean_spread_and_exact_value_are_those_of_the_records(table: Table) -> N
     paces = [100 / (2 + seed) for seed in range(3)]
     assert float(cost["seconds_per_50000"]) == pytest.approx(50_000 / np.mean(paces))
     assert (float(cost["nfe"]), float(cost["network_share"])) == (10, 0.5)
+    assert (cost["batch_size"], cost["device"]) == ("50", identity(0, 0).device)
+    assert (cost["peak_host_bytes"], cost["peak_gpu_bytes"]) == ("300000000", "2000000002")
+    cells = read("results/table1/made-up/cells.csv")[0]
+    assert (cells["cpu"], cells["cores"], cells["host"]) == ("Made-Up 9000", "4", "0123abcd")
+    assert "| 300 MB | 2 GB |" in Path("results/table1/made-up/cost.md").read_text()
 
 
 def test_missing_and_failed_cells_are_reported(table: Table) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.reporting.text import count, duration, listed, number, percent
+from bench.reporting.text import amount, count, duration, listed, number, percent
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,11 @@ def test_words() -> None:
     assert (count(1, "cell"), count(2, "cell")) == ("1 cell", "2 cells")
     assert (duration(8), duration(125), duration(12_000)) == ("8 s", "2 min 05 s", "3 h 20 min")
     assert listed({2, 1}) == "1, 2"
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [(None, ""), (7, "7 B"), (999, "999 B"), (1000, "1 kB"), (5_841_848, "5.84 MB"), (2 * 10**9, "2 GB")],
+)
+def test_amounts(size: int | None, text: str) -> None:
+    assert amount(size) == text

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench import BenchError
+from bench.results.identity import with_checksum
 from bench.results.manifest import PlannedRun, SuitePlan, read_published
 from tests.support.made_up import suite_plan
 
@@ -123,3 +124,10 @@ def test_a_metric_that_a_run_cannot_have_stays_so_in_a_merged_plan() -> None:
     merged, _ = plan(run, metrics=("fid",)).merged_with(previous)
     assert merged.metrics == ("fid", "fd", "flow_error")
     assert [one.unfit for one in merged.cells] == [("flow_error",)]
+
+
+@pytest.mark.parametrize("name", ["records", "samples", "Images", "logs", "suites", "runs.csv"])
+def test_a_plan_called_as_the_store_s_own_folders_is_refused(name: str) -> None:
+    plain = json.loads(suite_plan("nfe").to_json()) | {"suite": name}
+    with pytest.raises(ValueError, match=f"a suite can't be called {name}: take none of samples, records"):
+        SuitePlan.from_json(with_checksum(plain))

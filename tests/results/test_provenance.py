@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import platform
+import re
 import subprocess
 from importlib import metadata
 from pathlib import Path
@@ -45,3 +47,21 @@ def test_without_git_there_is_no_commit(monkeypatch: pytest.MonkeyPatch, error: 
     entries = provenance()
     provenance.cache_clear()
     assert (entries.commit, entries.dirty) == (None, None)
+
+
+def test_the_machine_is_told_apart_and_not_named() -> None:
+    entries = provenance()
+    assert entries.cpu
+    assert entries.cores is not None
+    assert 1 <= entries.cores <= (os.cpu_count() or 1)
+    assert re.fullmatch("[0-9a-f]{8}", entries.host)
+    assert platform.node() not in {entries.host, entries.cpu}
+    provenance.cache_clear()
+    assert provenance().host == entries.host
+
+
+def test_another_machine_has_another_digest(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = module._host()
+    monkeypatch.setattr(platform, "node", lambda: "elsewhere")
+    assert module._host() != here
+    assert "elsewhere" not in module._host()

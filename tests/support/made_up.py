@@ -125,6 +125,9 @@ def record(index: int = 0, seed: int = 0, **changes: Any) -> Record:
             python="3",
             platform="",
             processor="",
+            cpu="Made-Up 9000",
+            cores=4,
+            host="0123abcd",
             commit="c0ffee",
             dirty=False,
         ),
@@ -135,6 +138,8 @@ def record(index: int = 0, seed: int = 0, **changes: Any) -> Record:
             samples_per_second=100 / seconds,
             network_share=0.5,
             warm_seconds=0.0,
+            peak_host_bytes=300_000_000 + index,
+            peak_gpu_bytes=2_000_000_000 + seed,
         ),
     }
     return Record(**(fields | changes))
@@ -194,6 +199,10 @@ def cell(**changes: Any) -> Cell:
         "pace": 50.0,
         "pace_std": None,
         "network_share": 0.5,
+        "peak_host_bytes": 300_000_000,
+        "peak_gpu_bytes": None,
+        "batch_size": 50,
+        "device": "cpu AVX2",
     }
     return Cell(**(fields | changes))
 

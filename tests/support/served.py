@@ -99,6 +99,12 @@ class Served:
     statuses: list[int] = dataclasses.field(default_factory=list)
     to: str | None = None
     """Where it redirects to."""
+    headers: dict[str, str] = dataclasses.field(default_factory=dict)
+    """Headers that are sent instead of the right ones, or with them."""
+    raw: list[bytes] = dataclasses.field(default_factory=list)
+    """Whole answers, for one request each, after which the connection is closed."""
+    drip: float | None = None
+    """Seconds between the bytes of an answer, which come one by one."""
     requests: list[str | None] = dataclasses.field(default_factory=list)
     """The Range of each request."""
     sent: list[int] = dataclasses.field(default_factory=list)
@@ -140,6 +146,10 @@ class _Handler(BaseHTTPRequestHandler):
         served = self.server.files[self.path[1:]]
         span = self.headers.get("Range")
         served.requests.append(span)
+        if served.raw:
+            self._write(served.raw.pop(0), served.drip)
+            self.close_connection = True
+            return
         status = served.statuses.pop(0) if served.statuses else 302 if served.to else 200
         if status != 200:
             self.send_response(status)
@@ -162,19 +172,31 @@ class _Handler(BaseHTTPRequestHandler):
         served.sent.append(len(part))  # before its headers: the other side may ask again on reading them
         self.send_response(206 if start else 200)
         claimed = len(body) if served.length is None else served.length
+        headers = {"Content-Type": served.kind}
         if claimed >= 0:
-            self.send_header("Content-Length", str(claimed - start))
-        self.send_header("Content-Type", served.kind)
+            headers["Content-Length"] = str(claimed - start)
         if start:
-            self.send_header("Content-Range", f"bytes {start}-{claimed - 1}/{claimed}")
+            headers["Content-Range"] = f"bytes {start}-{claimed - 1}/{claimed}"
         if served.etag:
-            self.send_header("ETag", served.etag)
+            headers["ETag"] = served.etag
+        for key, value in (headers | served.headers).items():
+            self.send_header(key, value)
         self.end_headers()
-        with suppress(OSError):  # the other side may have left
-            self.wfile.write(part)
-            self.wfile.flush()
+        self._write(part, served.drip)
         if stall is not None:
             self.server.released.wait(20)
+
+    def _write(self, content: bytes, drip: float | None) -> None:
+        with suppress(OSError):  # the other side may have left
+            if drip is None:
+                self.wfile.write(content)
+                self.wfile.flush()
+                return
+            for place in range(len(content)):
+                if self.server.released.wait(drip):
+                    return
+                self.wfile.write(content[place : place + 1])
+                self.wfile.flush()
 
 
 if __name__ == "__main__":

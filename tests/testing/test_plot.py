@@ -24,3 +24,13 @@ def test_the_csv_holds_the_points_and_the_plot_lies_beside_it(tmp_path: Path) ->
 def test_without_points_nothing_is_written(tmp_path: Path) -> None:
     assert write_plot(Report("sde", "vp"), tmp_path / "new") == []
     assert not (tmp_path / "new").exists()
+
+
+def test_a_name_that_a_spreadsheet_would_compute_is_text(tmp_path: Path) -> None:
+    points = [Point(name, "vp", 5, 5, -0.5) for name in ("=1+1", "@x")]
+    table = write_plot(Report("solver", "x", points=points), tmp_path)[0].read_text()
+    rows = list(csv.DictReader(table.splitlines()))
+    assert [(row["sampler"], row["error"]) for row in rows] == [
+        ("'=1+1", "-0.5"),
+        ("'@x", "-0.5"),
+    ]

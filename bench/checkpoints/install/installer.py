@@ -23,7 +23,7 @@ from bench.checkpoints.cards import Card
 from bench.checkpoints.install.staging import exclusive, link, move_in
 from bench.checkpoints.install.states import refuse_unfetchable
 from bench.checkpoints.resolve import own_sde, reader_of
-from bench.download import SizeMismatchError, fetch, forget, is_full, sync, writing
+from bench.download import SizeMismatchError, fetch, forget, is_full, kept_bytes, sync, writing
 from bench.errors import BenchError, printable
 from bench.events import Emit, Notice, Working, silent
 from bench.files import check_regular
@@ -99,6 +99,15 @@ def pull(card: Card, registry: Registry, emit: Emit = silent) -> bool:
             raise
         shutil.rmtree(partial, ignore_errors=True)
     return True
+
+
+def received_bytes(card: Card) -> int:
+    """Number of bytes of an unfinished `pull` that the next one would not fetch again."""
+    partial = cache.root() / "partial" / card.name
+    expected = _expected(card)
+    return sum(
+        kept_bytes(str(file.url), partial / file.name, expected[file.name].sha256) for file in card.files
+    )
 
 
 def import_files(card: Card, path: Path, registry: Registry, emit: Emit = silent) -> bool:

@@ -17,19 +17,20 @@ from pathlib import Path
 
 from bench import cache
 from bench.download import sync, writing
+from bench.errors import BenchError
 from bench.events import Emit, Notice
-from bench.files import locking, remove_folder, replace_folder, restore_folder
+from bench.files import file_lock, locking, remove_folder, replace_folder, restore_folder
 
 
 @contextmanager
 def exclusive(name: str, emit: Emit) -> Iterator[Path]:
     """Hold a checkpoint's lock and yield an empty folder; the remains of killed processes are removed."""
-    from filelock import FileLock, Timeout
+    from filelock import Timeout
 
     path = _lock_path(name)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path)
+    lock = file_lock(path)
     with locking(path, cache.LOCK_REMEDY):
         try:
             lock.acquire(timeout=0)
@@ -60,11 +61,10 @@ def _clear(name: str) -> None:
 
 def _clear_others(name: str) -> None:
     """The same for every other checkpoint whose lock no process holds."""
-    from filelock import FileLock
-
     areas = (cache.root() / kind for kind in ("staging", "aside"))
     for other in {path.name for area in areas for path in area.glob("*")} - {name}:
-        with suppress(OSError), FileLock(_lock_path(other)).acquire(timeout=0):  # Timeout is an OSError
+        # Timeout is an OSError
+        with suppress(OSError, BenchError), file_lock(_lock_path(other)).acquire(timeout=0):
             _clear(other)
 
 

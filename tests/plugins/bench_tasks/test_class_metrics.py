@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -103,6 +104,20 @@ def test_reference_by_class_is_of_the_whole_training_set() -> None:
         np.testing.assert_allclose(mean.mean(0), whole["mu"], rtol=1e-4, atol=1e-4)
     with pytest.raises(BenchError, match="missing or damaged: restore it from the project"):
         class_moments(path.with_name("nothing.npz"))
+
+
+@pytest.mark.parametrize("kind", ["fifo", "folder", "text", "half an archive"])
+def test_statistics_that_are_no_archive_are_one_line(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "by-class.npz"
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        content = by_class_path(metric_context()).read_bytes()
+        path.write_bytes(b"text" if kind == "text" else content[: len(content) // 2])
+    with pytest.raises(BenchError, match="missing or damaged: restore it from the project"):
+        class_moments(path)
 
 
 def test_a_metric_of_labels_needs_a_task_that_returns_them(
