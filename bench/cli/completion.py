@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 from click.shell_completion import CompletionItem, get_completion_class
 
+from bench.cli.console import echo_lines
 from bench.cli.context import registry_of
 from bench.cli.listing import LISTED
 from bench.errors import printable
@@ -49,7 +50,7 @@ def completion_command(context: click.Context, shell: str) -> None:
     completion = get_completion_class(shell)
     assert completion is not None
     script = completion(context.find_root().command, {}, "bench", "_BENCH_COMPLETE").source()
-    click.echo(f"{script.rstrip()}\n# to install it: {INSTALL[shell]}")
+    echo_lines(f"{script.rstrip()}\n# to install it: {INSTALL[shell]}")
 
 
 def plugins(*kinds: str) -> Source:

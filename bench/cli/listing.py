@@ -126,7 +126,7 @@ def _print_list(
     out.print(table)
     uses = {"suites": "bench run --suite NAME runs it", "profiles": "bench run --profile NAME uses it"}
     use = uses.get(kind or "", "set a parameter by -P ROLE.PARAMETER=VALUE")
-    out.print(f"bench show NAME describes one; {use}", style="dim", highlight=False)
+    out.print(escape(f"bench show NAME describes one; {use}"), style="dim", highlight=False)
 
 
 def suite_facts() -> list[JSONObject]:

@@ -84,7 +84,7 @@ def test_the_list_folds_nowhere_and_cuts_neither_fid_nor_state(
     width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     screen = io.StringIO()
-    monkeypatch.setattr("bench.cli.console.console", lambda: Console(file=screen, width=width))
+    monkeypatch.setattr("bench.cli.checkpoints.console", lambda: Console(file=screen, width=width))
     with pytest.raises(SystemExit):
         main(["checkpoints", "list"])
     head, _, *lines = screen.getvalue().splitlines()
@@ -335,7 +335,7 @@ def test_a_narrow_list_leaves_out_where_things_are_from(
     width: int, report: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     screen = io.StringIO()
-    monkeypatch.setattr("bench.cli.console.console", lambda: Console(file=screen, width=width))
+    monkeypatch.setattr("bench.cli.listing.console", lambda: Console(file=screen, width=width))
     with pytest.raises(SystemExit):
         main(["list", "checkpoints"])
     assert ("sampler-bench" in screen.getvalue()) == report

@@ -109,7 +109,7 @@ def test_a_narrow_screen_gets_a_line_per_cell(table: Table, monkeypatch: pytest.
         line.split() == ["sde", "row", "P1000", "P2000", "P2000", "rounding", "PC1000", "C2000"]
         for line in lines
     )
-    monkeypatch.setattr("bench.cli.table.console", lambda: Console(width=100, highlight=False))
+    monkeypatch.setattr("bench.cli.table.console", lambda **_: Console(width=100, highlight=False))
     lines = table("table1", "--no-plots").splitlines()
     assert any(line.split()[:3] == ["ve", "ancestral", "P1000"] for line in lines)
 

@@ -116,7 +116,7 @@ def test_the_tables_of_a_folder_show_what_each_run_has(tmp_path: Path) -> None:
     assert notices == ["1 older record of the same cell and seed left out of the tables"]
     assert [table.metric for table in make_tables(None, store, metric="fid")] == ["fid"]
     with pytest.raises(
-        BenchError, match=r"has no fdi \(did you mean 'fid'\?.*compute it by bench measure --metric fdi"
+        BenchError, match=r"has no 'fdi' \(did you mean 'fid'\?.*bench measure --metric NAME adds a metric"
     ):
         make_tables(None, store, metric="fdi")
     with pytest.raises(BenchError, match="has no table 'net'"):
