@@ -14,7 +14,7 @@ from bench.diffusion.sampler import Denoise, Order
 from bench.errors import BenchError, did_you_mean, first_problem
 from bench.files import REGISTRY, SHIPPED_TOML, read_file
 from bench.plan.suites import CellGroup, Suite
-from bench.types import Precision
+from bench.types import ClassLabels, Precision
 
 DEFAULT_TASK = "generate"
 
@@ -45,6 +45,7 @@ class Settings(BaseModel):
     rho: float = Field(default=7.0, gt=0, allow_inf_nan=False)
     order: Order = "corrector_first"
     denoise: Denoise | None = None
+    labels: ClassLabels | None = None
     label_scales: int | None = Field(default=None, ge=1, le=1_000_000)
     device: str = "auto"
     precision: Precision = "fp32"
