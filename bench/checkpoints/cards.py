@@ -78,6 +78,7 @@ class Card(BaseModel):
         learned_variance: Whether the output has C further channels, the variance of the reverse step.
         classes: Number of classes of a class-conditional network, which is given the class of each image; 0
             for an unconditional one.
+        null_class: Whether a class-conditional network was trained without a class too (class -1).
         classifier: Name of a classifier of noisy images of the same data, which can guide runs.
         parameters: Plugin parameters by role. Runs on the card's own SDE take them where the user gives none.
         network: Configuration of the network; what it may hold is up to the reader.
@@ -105,6 +106,7 @@ class Card(BaseModel):
     labels: Labels | None = None
     learned_variance: bool = False
     classes: int = Field(default=0, ge=0, le=8192)
+    null_class: bool = False
     classifier: str | None = Field(default=None, pattern=r"^[a-z0-9][a-z0-9._-]*$")
     parameters: dict[str, dict[str, Any]] = {}
     network: dict[str, Any] = {}
@@ -147,6 +149,8 @@ class Card(BaseModel):
         for role in self.parameters:
             if role not in ROLES:
                 return f"unknown role {role!r} in [parameters]{did_you_mean(role, ROLES)}"
+        if self.null_class and not self.classes:
+            return "null_class belongs to a network with classes"
         if self.exact:
             return "a closed-form score has no classes" if self.classes else ""
         if self.predicts is None or self.labels is None:

@@ -121,6 +121,7 @@ def network(
     scales: int | None = None,
     learned_variance: bool = False,
     classes: int = 0,
+    null_class: bool = False,
     sigma_data: float = 0.5,
     parameters: Mapping[str, Mapping[str, JSONValue]] | None = None,
     metric: str = "fd_cifar10",
@@ -145,6 +146,7 @@ def network(
         scales: Number of noise levels, for labels by index.
         learned_variance: Whether it returns C further channels, the variance of the reverse step.
         classes: Number of classes of a class-conditional network; 0 for an unconditional one.
+        null_class: Whether it was trained with the class -1 too, which stands for none.
         sigma_data: Standard deviation of the data, in EDM's preconditioning.
         parameters: Plugin parameters by role, as in a card: ``{"sde": {"beta_max": 10}}``.
         metric: Name of the metric of its runs where the user chooses none.
@@ -174,6 +176,7 @@ def network(
             labels=labels,
             learned_variance=learned_variance,
             classes=classes,
+            null_class=null_class,
             parameters={role: dict(values) for role, values in (parameters or {}).items()},
             network={"sigma_data": sigma_data} if predicts == "edm" else {},
         )

@@ -154,13 +154,13 @@ class Draft:
                 raise BenchError(
                     f"the learned variance of {card.name} belongs to the SDE of its training: leave out --sde"
                 )
-        check_task(task, card, sampler, self.others)
         for other in self.others:
             if other.classes not in (0, card.classes):
                 own = card.classes or "none"
                 raise BenchError(
                     f"{task.name}: {other.name} has {other.classes} classes, {card.name} has {own}"
                 )
+        check_task(task, card, sampler, self.others)
         _check_data(self.images, card, task, settings.samples, self.batch_size)
         if sampler.solver is None:
             sampler.schedule()
@@ -316,10 +316,12 @@ def planned_nfe(task: Task, sampler: Sampler) -> int | None:
     Raises:
         TypeError: A plugin declares something that is no integer.
     """
-    calls = _declared_nfe(task, sampler)
-    if calls is not None and type(calls) is not int:
+    calls, each = _declared_nfe(task, sampler), task.score_calls
+    if calls is None or each is None:
+        return None
+    if type(calls) is not int:
         raise TypeError(f"the number of network calls is declared as {calls!r}, not as an integer")
-    return calls
+    return calls * each
 
 
 def _declared_nfe(task: Task, sampler: Sampler) -> int | None:

@@ -189,6 +189,11 @@ class Task(Plugin):
         return 1
 
     @property
+    def score_calls(self) -> int | None:
+        """Network calls that one evaluation of the score takes; None where unknown in advance. Default: 1."""
+        return 1
+
+    @property
     def checkpoints(self) -> tuple[str, ...]:
         """Names of further checkpoints that `run` loads by `BatchContext.load`. Default: none.
 

@@ -34,6 +34,8 @@ PULLED = {
     "edm2-img64-l",
     "edm2-img64-m",
     "edm2-img64-s",
+    "edm2-img64-s-guided",
+    "edm2-img64-xs-guide",
     "edm2-img64-xl",
     "ddpm-cifar10-32",
     "edm-cifar10-cond-vp",
@@ -69,6 +71,7 @@ PUBLISHED = {
     "edm-imagenet-64-cond-adm": (1.36, None, None, None),
     # the presets of NVlabs/edm2
     "edm2-img64-s": (1.58, None, None, None),
+    "edm2-img64-s-guided": (1.01, None, None, None),
     "edm2-img64-m": (1.43, None, None, None),
     "edm2-img64-l": (1.33, None, None, None),
     "edm2-img64-xl": (1.33, None, None, None),

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+import torch
+
+import bench
 from bench import (
     SDE,
+    BenchError,
+    MemoryCheckpoint,
     Noise,
     Prediction,
     Solver,
@@ -70,3 +76,31 @@ def test_planned_runs_are_plain_data_of_their_settings() -> None:
     assert not spec.in_memory
     assert [type(run) for run in Planner(contexts()).runs(Settings.model_validate(QUICK))] == [RunSpec]
     assert len(plan(Settings.model_validate(QUICK | {"repeats": 3}))) == 3
+
+
+class Zero(torch.nn.Module):
+    """A score of zero, with classes or without."""
+
+    def forward(self, x: Tensor, label: Tensor, *classes: Tensor) -> Tensor:
+        return 0 * x
+
+
+def network(**changes: Any) -> MemoryCheckpoint:
+    options: dict[str, Any] = {"predicts": "score", "labels": "999t", "shape": (3, 32, 32)}
+    return bench.network(Zero(), **options | changes)
+
+
+def test_a_cards_parameters_of_metrics_hold_unless_the_user_gives_others() -> None:
+    """Before anything is sampled, so that it is enough that neither file exists."""
+    card = network(metric="fd", parameters={"metric": {"reference": "own.npz"}})
+    for own, name in (({}, "own.npz"), ({"reference": "mine.npz"}, "mine.npz")):
+        with pytest.raises(BenchError, match=f"reference {name}: there is no such file"):
+            bench.run(model=card, steps=2, samples=2, parameters={"metric": own})
+
+
+def test_two_networks_of_other_classes_are_refused() -> None:
+    guided: dict[str, Any] = {"task": "guided", "steps": 2, "samples": 2, "metric": "fd_cifar10"}
+    guided["parameters"] = {"task": {"guide": "edm-imagenet-64-cond-adm"}}
+    for classes, own in ((4, "4"), (0, "none")):
+        with pytest.raises(BenchError, match=f"cond-adm has 1000 classes, network has {own}"):
+            bench.run(model=network(classes=classes), **guided)

@@ -101,8 +101,8 @@ def mp_silu(x: Tensor) -> Tensor:
 
 def mp_sum(a: Tensor, b: Tensor, t: float) -> Tensor:
     """``((1 - t) a + t b) / sqrt((1 - t)^2 + t^2)`` (eq. 88)."""
-    total: Tensor = torch.lerp(a, b, t)
-    return total / math.hypot(1 - t, t)
+    result: Tensor = torch.lerp(a, b, t) / math.hypot(1 - t, t)
+    return result
 
 
 def mp_cat(a: Tensor, b: Tensor) -> Tensor:

@@ -38,10 +38,13 @@ FULL = {
     "edm2-img64-m": "img64_m",
     "edm2-img64-l": "img64_l",
     "edm2-img64-xl": "img64_xl",
+    "edm2-img64-s-guided": "img64_s",
+    "edm2-img64-xs-guide": "img64_xs",
 }
 
 MILLIONS = {"edm-imagenet-64-cond-adm": 296}
 MILLIONS |= {"edm2-img64-s": 280, "edm2-img64-m": 498, "edm2-img64-l": 777, "edm2-img64-xl": 1119}
+MILLIONS |= {"edm2-img64-s-guided": 280, "edm2-img64-xs-guide": 125}
 """Trainable parameters by the papers (Karras et al. 2024, table 3)."""
 
 
