@@ -40,6 +40,7 @@ class BatchContext:
             ``sde.eps`` (data).
         prediction: The checkpoint's prediction on that SDE. ``prediction.score(x, level)`` is
             ``grad log p_t(x)``, shaped as x; its calls are counted.
+            A class-conditional checkpoint's is that of the class of each sample (``--labels``).
         device: The torch device of the run.
         size: Number of samples in this batch.
         first: Number of the batch's first sample within the run.

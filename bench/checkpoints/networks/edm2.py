@@ -118,7 +118,7 @@ def pixel_norm(x: Tensor, dim: int = 1) -> Tensor:
     """``x / (1e-4 + rms(x))`` along one dimension; the root mean square is computed in float32."""
     width = x.shape[dim]
     dtype = torch.promote_types(x.dtype, torch.float32)
-    norm = torch.linalg.vector_norm(x, dim=dim, keepdim=True, dtype=dtype)
+    norm: Tensor = torch.linalg.vector_norm(x, dim=dim, keepdim=True, dtype=dtype)
     return x / (norm / math.sqrt(width) + EPS).to(x.dtype)
 
 
