@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from bench.checkpoints.exact import limit_fd_dct as limit_fd_dct
     from bench.checkpoints.memory import MemoryCheckpoint as MemoryCheckpoint
     from bench.checkpoints.memory import network as network
+    from bench.checkpoints.networks.edm2 import EDM2Config as EDM2Config
+    from bench.checkpoints.networks.edm2 import EDM2UNet as EDM2UNet
+    from bench.checkpoints.networks.edm2 import MPBlock as MPBlock
     from bench.checkpoints.networks.layers import Attention as Attention
     from bench.checkpoints.networks.layers import ConvDown as ConvDown
     from bench.checkpoints.networks.layers import ConvUp as ConvUp
@@ -131,6 +134,7 @@ _EXPORTS = {
     "bench.checkpoints.classes": ("class_count", "classifier_sha256"),
     "bench.checkpoints.exact": ("exact_data", "exact_fd_dct", "limit_fd_dct"),
     "bench.checkpoints.memory": ("MemoryCheckpoint", "network"),
+    "bench.checkpoints.networks.edm2": ("EDM2Config", "EDM2UNet", "MPBlock"),
     "bench.checkpoints.networks.layers": (
         "Attention",
         "ConvDown",
@@ -220,6 +224,8 @@ __all__ = [
     "ConvUp",
     "Corrector",
     "Denoiser",
+    "EDM2Config",
+    "EDM2UNet",
     "Emit",
     "Executor",
     "Export",
@@ -236,6 +242,7 @@ __all__ = [
     "Images",
     "LangevinLike",
     "LinearPredictor",
+    "MPBlock",
     "MemoryCheckpoint",
     "Metric",
     "MetricContext",

@@ -131,6 +131,7 @@ def run(
     rho: float | None = None,
     order: str | None = None,
     denoise: str | None = None,
+    labels: str | int | None = None,
     label_scales: int | None = None,
     samples: int | None = None,
     batch_size: int | None = None,
@@ -172,6 +173,8 @@ def run(
         rho: Exponent of the polynomial grid.
         order: ``corrector_first`` or ``predictor_first``, at each noise level.
         denoise: How a run ends: ``mean``, ``tweedie`` or ``none`` (see `Sampler`).
+        labels: Classes that a class-conditional checkpoint is given: ``seed`` (drawn), ``turn`` (sample i is
+            of class i mod their number), or one class. Default: ``seed``.
         label_scales: Number of trained noise scales; the network is called at the nearest lower one.
         samples: Number of samples per run.
         batch_size: Samples per batch, the unit of randomness and of resuming.
@@ -219,6 +222,7 @@ def run(
         "rho": rho,
         "order": order,
         "denoise": denoise,
+        "labels": labels,
         "label_scales": label_scales,
         "samples": samples,
         "batch_size": batch_size,

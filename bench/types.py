@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 if TYPE_CHECKING:
     from torch import Tensor as Tensor
@@ -18,6 +19,10 @@ Array = NDArray[np.float64]
 
 Precision = Literal["fp32", "tf32", "bf16"]
 """What a network computes in: float32, float32 with TensorFloat-32 products, or bfloat16."""
+
+ClassLabels = Literal["seed", "turn"] | Annotated[int, Field(ge=0, lt=8192)]
+"""The classes that a class-conditional network is given: drawn uniformly from a stream of the seed; sample
+number i of class i mod their number; or one class, by its index."""
 
 JSONValue: TypeAlias = "bool | int | float | str | list[JSONValue] | dict[str, JSONValue] | None"
 """What JSON can hold."""

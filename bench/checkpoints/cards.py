@@ -78,6 +78,9 @@ class Card(BaseModel):
         labels: How the network is told its noise level: ``999t``, ``sigma``, ``index``, ``time_index``,
             ``index_down``, ``edm``.
         learned_variance: Whether the output has C further channels, the variance of the reverse step.
+        classes: Number of classes of a class-conditional network, which is given the class of each image; 0
+            for an unconditional one.
+        null_class: Whether a class-conditional network was trained without a class too (class -1).
         classifier: Name of a classifier of noisy images of the same data, which can guide runs.
         parameters: Plugin parameters by role. Runs on the card's own SDE take them where the user gives none.
         network: Configuration of the network; what it may hold is up to the reader.
@@ -104,6 +107,8 @@ class Card(BaseModel):
     predicts: Predicts | None = None
     labels: Labels | None = None
     learned_variance: bool = False
+    classes: int = Field(default=0, ge=0, le=8192)
+    null_class: bool = False
     classifier: CardName | None = None
     parameters: dict[str, dict[str, Any]] = {}
     network: dict[str, Any] = {}
@@ -146,8 +151,10 @@ class Card(BaseModel):
         for role in self.parameters:
             if role not in ROLES:
                 return f"unknown role {role!r} in [parameters]{did_you_mean(role, ROLES)}"
+        if self.null_class and not self.classes:
+            return "null_class belongs to a network with classes"
         if self.exact:
-            return ""
+            return "a closed-form score has no classes" if self.classes else ""
         if self.predicts is None or self.labels is None:
             return "a network's card needs predicts and labels"
         if (self.predicts == "edm") != (self.labels == "edm"):
@@ -241,6 +248,8 @@ class Card(BaseModel):
         keys = {"format", "shape", "data_range", "network", "sde", "scales", "predicts", "labels"}
         facts: JSONObject = self.model_dump(mode="json", include=keys | {"learned_variance"})
         facts["parameters"] = {role: self.parameters[role] for role in LOADING if role in self.parameters}
+        if self.classes:
+            facts["classes"] = self.classes
         return facts | {"sha256": self.digest()}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import math
 from collections.abc import Callable
@@ -158,7 +159,8 @@ class NetworkModel(Denoiser):
     which it has no label, the network is a denoiser at the level of equal ``sigma / alpha`` (`Denoiser`).
 
     Args:
-        call: ``network(x, label)``: x (B, C, H, W) in float32 and channels-last memory, label (1,).
+        call: ``network(x, label)``: x (B, C, H, W) in float32 and channels-last memory, label (1,). A
+            class-conditional network: ``network(x, label, classes)`` with classes (B,), integers.
         card: Its convention.
         run: The SDE of the run.
         own: The SDE that the network was trained on; None for EDM's denoisers.
@@ -168,7 +170,7 @@ class NetworkModel(Denoiser):
 
     def __init__(
         self,
-        call: Callable[[Tensor, Tensor], Tensor],
+        call: Callable[..., Tensor],
         card: Card,
         run: SDE,
         own: SDE | None,
@@ -184,11 +186,29 @@ class NetworkModel(Denoiser):
         self._network = call
         self._bf16 = bf16
         self._load_classifier = classifier
+        self._labels: Tensor | None = None
+
+    def of_classes(self, labels: Tensor) -> NetworkModel:
+        if not self.card.classes:
+            raise BenchError(f"checkpoint {self.card.name} is not class-conditional")
+        conditional = copy.copy(self)
+        conditional._labels = labels
+        return conditional
+
+    @property
+    def _arguments(self) -> tuple[Tensor, ...]:
+        """What the network takes besides the state and its label."""
+        if not self.card.classes:
+            return ()
+        if self._labels is None:
+            raise BenchError(f"checkpoint {self.card.name} is class-conditional: give the classes")
+        return (self._labels,)
 
     def _call(self, x: Tensor, label: float) -> Tensor:
         where = torch.full((1,), label, device=x.device, dtype=torch.float32)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self._bf16):
-            y = self._network(x.float().contiguous(memory_format=torch.channels_last), where)
+            images = x.float().contiguous(memory_format=torch.channels_last)
+            y = self._network(images, where, *self._arguments)
         return y.to(x.dtype)
 
     def _scaled_score(self, output: Tensor, sigma: float) -> Tensor:

@@ -91,10 +91,10 @@ def load_model(
     return NetworkModel(call, card, sde, own_sde(card, registry), bf16=precision == "bf16", classifier=guide)
 
 
-def _compiled(network: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
+def _compiled(network: nn.Module) -> Callable[..., Tensor]:
     """``network``, compiled for each size of batch that it meets."""
     allow_compilations(COMPILATIONS)
-    compiled: Callable[[Tensor, Tensor], Tensor] = torch.compile(network, dynamic=False)
+    compiled: Callable[..., Tensor] = torch.compile(network, dynamic=False)
     return compiled
 
 

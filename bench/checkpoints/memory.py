@@ -120,6 +120,8 @@ def network(
     data_range: tuple[float, float] = (-1.0, 1.0),
     scales: int | None = None,
     learned_variance: bool = False,
+    classes: int = 0,
+    null_class: bool = False,
     sigma_data: float = 0.5,
     parameters: Mapping[str, Mapping[str, JSONValue]] | None = None,
     metric: str = "fd_cifar10",
@@ -128,8 +130,9 @@ def network(
     """Make a checkpoint of a network in memory.
 
     The module is called as ``module(x, label)`` with x (B, C, H, W) in float32 on ``data_range`` (noisy, as
-    its SDE makes it) and label (B,), and returns (B, C, H, W). A copy of it is taken now: to run it after
-    further training, call `network` again.
+    its SDE makes it) and label (B,), and returns (B, C, H, W). With ``classes`` it is called as
+    ``module(x, label, y)`` with the class y (B,) of each image, integers. A copy of it is taken now: to run
+    it after further training, call `network` again.
 
     Args:
         module: The network.
@@ -142,6 +145,8 @@ def network(
         data_range: Range of the images that it was trained on.
         scales: Number of noise levels, for labels by index.
         learned_variance: Whether it returns C further channels, the variance of the reverse step.
+        classes: Number of classes of a class-conditional network; 0 for an unconditional one.
+        null_class: Whether it was trained with the class -1 too, which stands for none.
         sigma_data: Standard deviation of the data, in EDM's preconditioning.
         parameters: Plugin parameters by role, as in a card: ``{"sde": {"beta_max": 10}}``.
         metric: Name of the metric of its runs where the user chooses none.
@@ -170,6 +175,8 @@ def network(
             predicts=predicts,
             labels=labels,
             learned_variance=learned_variance,
+            classes=classes,
+            null_class=null_class,
             parameters={role: dict(values) for role, values in (parameters or {}).items()},
             network={"sigma_data": sigma_data} if predicts == "edm" else {},
         )
@@ -201,8 +208,8 @@ def _per_image(module: Module) -> Module:
             super().__init__()
             self.module = module
 
-        def forward(self, x: Tensor, label: Tensor) -> Tensor:
-            result: Tensor = self.module(x, label.expand(len(x)))
+        def forward(self, x: Tensor, label: Tensor, *classes: Tensor) -> Tensor:
+            result: Tensor = self.module(x, label.expand(len(x)), *classes)
             return result
 
     return PerImage()

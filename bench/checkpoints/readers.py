@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from bench.checkpoints.cards import Card
 from bench.params import Plugin
@@ -21,6 +21,9 @@ class Reader(Plugin):
     Files are data: a reader runs nothing that they hold. Every failure is a `BenchError` with a message of
     one line; the caller puts the checkpoint's name before it.
     """
+
+    class_conditional: ClassVar[bool] = False
+    """Whether it reads class-conditional networks (`Card.classes`)."""
 
     def prepare(self, card: Card, folder: Path) -> None:
         """Convert the fetched files in place to those that `read` takes; called once, at installation.
@@ -49,7 +52,8 @@ class Reader(Plugin):
 
         Returns:
             ``network(x, label)``, which maps x (B, C, H, W) and label (1,) or (B,) to (B, C, H, W), or to
-            (B, 2 C, H, W) where the card has ``learned_variance``.
+            (B, 2 C, H, W) where the card has ``learned_variance``. Where the card has ``classes``,
+            ``network(x, label, classes)`` with classes (B,), integers; -1 stands for no class.
 
         Raises:
             BenchError: The files are missing, damaged, or of another network than the card's.

@@ -29,6 +29,8 @@ def reader_of(card: Card, registry: Registry) -> Reader:
     if card.exact:
         raise BenchError(f"checkpoint {card.name} is closed-form: its files belong beside its card")
     reader: Reader = registry.build("readers", card.format, card.parameters.get("reader", {}))
+    if card.classes and not reader.class_conditional:
+        raise BenchError(f"the format {card.format} has no class-conditional networks: leave out classes")
     return reader
 
 

@@ -13,6 +13,7 @@ from bench.cli.flags import flag_command, flag_values
 from bench.cli.parameters import plugin_parameters
 from bench.cli.paths import NamedPath
 from bench.cli.stopping import STOPPED, report_stop
+from bench.errors import printable
 
 if TYPE_CHECKING:
     from bench.api import Job
@@ -21,6 +22,16 @@ if TYPE_CHECKING:
     from bench.plugins.registry import Registry
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def _class_labels(context: click.Context, parameter: click.Parameter, value: str | None) -> str | int | None:
+    """The setting ``labels``: ``seed``, ``turn``, or the index of a class."""
+    if value is None or value in ("seed", "turn"):
+        return value
+    if not value.isascii() or not value.isdigit():
+        text = f"{printable(value, 40)!r} is not seed, turn or the index of a class"
+        raise click.BadParameter(text, context, parameter)
+    return int(value[:20])
 
 
 def _selection(name: str, help: str) -> Decorator:
@@ -77,6 +88,12 @@ def _selection(name: str, help: str) -> Decorator:
     help="Order of corrector and predictor at a noise level.",
 )
 @click.option("--denoise", type=click.Choice(["mean", "tweedie", "none"]), help="How a run ends.")
+@click.option(
+    "--labels",
+    metavar="seed|turn|CLASS",
+    callback=_class_labels,
+    help="Classes that a class-conditional checkpoint is given: seed (drawn; default), turn, or one class.",
+)
 @click.option(
     "--label-scales", type=int, help="Call the network at the nearest lower of this number of scales."
 )

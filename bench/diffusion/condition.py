@@ -15,7 +15,8 @@ class Condition:
     """Conditioning of one batch, applied at each step: ``s(x, t) + u(x, t)`` and ``x <- P(x, level)``.
 
     The guide u is added to the score at every network call, and the projection P is applied after every move.
-    The inherited methods do nothing; a subclass overrides one or both.
+    The inherited methods do nothing; a subclass overrides `guide`, `project` or both, or `combine` where the
+    score is no such sum.
     """
 
     def guide(self, x: Tensor, level: NoiseLevel) -> Tensor | None:
@@ -32,6 +33,20 @@ class Condition:
         """
         del x, level
         return None
+
+    def combine(self, score: Tensor, x: Tensor, level: NoiseLevel) -> Tensor:
+        """The conditioned score; by default ``score + guide(x, level)``.
+
+        Args:
+            score: The network's score (B, ...) of the state.
+            x: The state (B, ...).
+            level: Its noise level.
+
+        Returns:
+            The score (B, ...) that the sampler receives.
+        """
+        guide = self.guide(x, level)
+        return score if guide is None else score + guide
 
     def project(self, x: Tensor, level: NoiseLevel, noise: Noise) -> Tensor:
         """The projection P of a state, such as one that replaces its known part.

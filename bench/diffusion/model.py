@@ -84,6 +84,21 @@ class Model(ABC):
         """
         raise BenchError("this checkpoint has no classifier")
 
+    def of_classes(self, labels: Tensor) -> Model:
+        """This model with the classes of one batch, for a class-conditional checkpoint.
+
+        Args:
+            labels: The class of each state (B,), integers; -1 stands for no class.
+
+        Returns:
+            The model of ``p_t(x | y)``, which takes states of that batch alone.
+
+        Raises:
+            BenchError: The checkpoint is not class-conditional.
+        """
+        del labels
+        raise BenchError("this checkpoint is not class-conditional")
+
     @abstractmethod
     def images(self, x: Tensor) -> Tensor:
         """Images of states: pixels on [0, 1], not clipped.

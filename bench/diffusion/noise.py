@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor, device
 
 
@@ -28,6 +30,12 @@ class Noise(Protocol):
         ...
 
 
+def _entropy(seed: int, batch: int, role: str) -> np.random.SeedSequence:
+    import numpy as np
+
+    return np.random.SeedSequence([seed, batch, *role.encode()])
+
+
 def noise_stream(seed: int, batch: int, role: str, device: device | str) -> Noise:
     """The random stream of one role of one batch, from (seed, batch, role) alone.
 
@@ -37,7 +45,7 @@ def noise_stream(seed: int, batch: int, role: str, device: device | str) -> Nois
     import numpy as np
     import torch
 
-    entropy = np.random.SeedSequence([seed, batch, *role.encode()])
+    entropy = _entropy(seed, batch, role)
     generator = torch.Generator(device=device)
     generator.manual_seed(int(entropy.generate_state(1, np.uint64)[0] >> np.uint64(1)))
 
@@ -45,6 +53,14 @@ def noise_stream(seed: int, batch: int, role: str, device: device | str) -> Nois
         return torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
 
     return noise
+
+
+def draw_integers(seed: int, batch: int, role: str, count: int, size: int) -> NDArray[np.int64]:
+    """Independent integers, uniform from 0 to ``count - 1``, from (seed, batch, role) alone; (size,)."""
+    import numpy as np
+
+    generator = np.random.default_rng(_entropy(seed, batch, role))
+    return generator.integers(count, size=size, dtype=np.int64)
 
 
 def noise_streams(

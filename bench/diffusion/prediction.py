@@ -104,7 +104,7 @@ class Prediction:
         self._counter.calls += calls
 
     def guided(self, condition: Condition) -> Self:
-        """This prediction with ``condition.guide(x, level)`` added to the score.
+        """This prediction with the condition's guide: its score is ``condition.combine(score, x, level)``.
 
         Args:
             condition: The conditioning of the batch.
@@ -175,8 +175,8 @@ class Prediction:
     def _with_guide(self, score: Tensor, x: Tensor, at: NoiseLevel | float) -> Tensor:
         if self._condition is None:
             return score
-        guide = self._condition.guide(x, at if isinstance(at, NoiseLevel) else self.sde.at(at))
-        return score if guide is None else score + guide
+        level = at if isinstance(at, NoiseLevel) else self.sde.at(at)
+        return self._condition.combine(score, x, level)
 
     def _call(self, network: Callable[[Tensor, NoiseLevel], T], x: Tensor, at: NoiseLevel | float) -> T:
         level = at if isinstance(at, NoiseLevel) else self.sde.at(at)

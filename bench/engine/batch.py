@@ -8,7 +8,7 @@ import traceback
 from typing import TYPE_CHECKING
 
 from bench.devices import arithmetic
-from bench.diffusion.noise import noise_stream
+from bench.diffusion.noise import draw_integers, noise_stream
 from bench.diffusion.prediction import Clock, Prediction
 from bench.engine.executor import Batch, BatchFailure, BatchResult, Outcome
 from bench.engine.memory import PeakMemory
@@ -21,8 +21,11 @@ from bench.results.run_spec import RunSpec
 from bench.tasks.role import BatchContext
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
+    from bench.checkpoints.cards import Card
+    from bench.diffusion.model import Model
     from bench.diffusion.roles import OnStep
 
 
@@ -52,7 +55,16 @@ def _run_batch(spec: RunSpec, index: int, session: Session, emit: Emit) -> Batch
     import torch
 
     size, device = spec.batch_samples(index), torch.device(spec.device)
-    model = session.model(spec)
+    classes = class_labels(spec, index, device)
+
+    def of_batch(model: Model, card: Card) -> Model:
+        return model.of_classes(classes) if card.classes and classes is not None else model
+
+    def other(name: str) -> Model:
+        card = next(card for card in spec.others if card.name == name)
+        return of_batch(session.other_model(spec, name), card)
+
+    model = of_batch(session.model(spec), spec.card)
     labels = spec.sampler.labels()
     images = session.images(spec, index, size, model)
 
@@ -67,7 +79,7 @@ def _run_batch(spec: RunSpec, index: int, session: Session, emit: Emit) -> Batch
             noise=functools.cache(lambda role: noise_stream(spec.seed, index, role, device)),
             on_step=on_step,
             watch=watch,
-            load=functools.partial(session.other_model, spec),
+            load=other,
         )
 
     def run(batch: BatchContext) -> dict[str, Tensor]:
@@ -106,6 +118,23 @@ def _run_batch(spec: RunSpec, index: int, session: Session, emit: Emit) -> Batch
         **peaks,
     )
     return BatchResult(outputs, facts)
+
+
+def class_labels(spec: RunSpec, index: int, device: torch.device | str) -> Tensor | None:
+    """The classes of a batch's samples, (size,) integers; None for an unconditional checkpoint.
+
+    Drawn ones derive from (seed, batch) alone.
+    """
+    import torch
+
+    if spec.labels is None:
+        return None
+    size, count = spec.batch_samples(index), spec.card.classes
+    if spec.labels == "seed":
+        return torch.from_numpy(draw_integers(spec.seed, index, "classes", count, size)).to(device)
+    first = index * spec.batch_size
+    numbers = torch.arange(first, first + size, device=device)
+    return numbers % count if spec.labels == "turn" else torch.full_like(numbers, spec.labels)
 
 
 @functools.cache

@@ -38,6 +38,7 @@ from bench.plugins.registry import Entry, Registry
 from bench.results.identity import DataIdentity, Identity, PluginIdentity
 from bench.results.run_spec import Companion, RunSpec, UnplannedRun
 from bench.tasks.role import Task, check_task
+from bench.types import ClassLabels
 
 if TYPE_CHECKING:
     from bench.data.images import Images
@@ -97,6 +98,7 @@ class Draft:
                 device=self.device,
                 precision=self.settings.precision,
                 compile=self.settings.compile,
+                labels=self._labels(),
                 data=self.images,
                 others=self.others,
                 identity=identity,
@@ -115,6 +117,17 @@ class Draft:
     @property
     def batch_size(self) -> int:
         return min(self.settings.batch_size, self.settings.samples)
+
+    def _labels(self) -> ClassLabels | None:
+        """The classes that the checkpoint is given; `BenchError` where it has no such classes."""
+        card, labels = self.card, self.settings.labels
+        if not card.classes:
+            if labels is not None:
+                raise BenchError(f"checkpoint {card.name} is not class-conditional: leave out --labels")
+            return None
+        if isinstance(labels, int) and labels >= card.classes:
+            raise BenchError(f"{card.name} has no class {labels}: --labels must be 0 to {card.classes - 1}")
+        return "seed" if labels is None else labels
 
     def _sampler(self, task: Task) -> Sampler:
         solver, settings = self.parts.get("solver"), self.settings
@@ -195,6 +208,12 @@ class Draft:
                 )
         if card.exact:
             trained_answer(card, sampler.sde)  # raises on an SDE whose scales the checkpoint can't know
+        for other in self.others:
+            if other.classes not in (0, card.classes):
+                own = card.classes or "none"
+                raise BenchError(
+                    f"{task.name}: {other.name} has {other.classes} classes, {card.name} has {own}"
+                )
         check_task(task, card, sampler, self.others)
         _check_data(self.images, card, task, settings.samples, self.batch_size)
         if sampler.solver is None:
@@ -236,6 +255,7 @@ class Draft:
             **{role: plugin_identity(self._entry(role), getattr(sampler, role)) for role in self.parts},
             **grid_identity(sampler),
             denoise=sampler.denoise,
+            labels=self._labels(),
             data=data_identity(task, self.images),
         )
 
@@ -284,6 +304,9 @@ class Draft:
             method += "" if scales is None else f", labels of {scales} scales"
         if sampler.denoise != default_denoise(sampler.solver) and not run_task.follows_flow:
             method += f", denoise {sampler.denoise}"
+        labels = self._labels()
+        method += ", classes in turn" if labels == "turn" else ""
+        method += f", class {labels}" if isinstance(labels, int) else ""
         method += "" if self.settings.precision == "fp32" else f", {self.settings.precision}"
         method += ", compiled" if self.settings.compile else ""
         task = "" if run_task.name == DEFAULT_TASK else f"{run_task.described()} · "
@@ -347,10 +370,12 @@ def planned_nfe(task: Task, sampler: Sampler) -> int | None:
     Raises:
         TypeError: A plugin declares something that is no integer.
     """
-    calls = _declared_nfe(task, sampler)
-    if calls is not None and type(calls) is not int:
+    calls, each = _declared_nfe(task, sampler), task.score_calls
+    if calls is None or each is None:
+        return None
+    if type(calls) is not int:
         raise TypeError(f"the number of network calls is declared as {calls!r}, not as an integer")
-    return calls
+    return calls * each
 
 
 def _declared_nfe(task: Task, sampler: Sampler) -> int | None:

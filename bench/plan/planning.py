@@ -201,7 +201,8 @@ class Planner:
         """
         default = [*task.metrics_on(card)] or [card.metric]
         names = unique(settings.metric) or unique([*default, *further])
-        metrics = build_metrics(self.registry, names, settings.parameters.get("metric", {}), self.objects)
+        parameters = self._published_of_metrics(names, card) | settings.parameters.get("metric", {})
+        metrics = build_metrics(self.registry, names, parameters, self.objects)
         for metric in metrics:
             for name in metric.inputs:
                 if name not in task.outputs:
@@ -216,6 +217,14 @@ class Planner:
             twice = next(label for label in labels if labels.count(label) > 1)
             raise BenchError(f"two metrics are called {twice} in records: choose one of them")
         return metrics
+
+    def _published_of_metrics(self, names: Sequence[str], card: Card) -> dict[str, object]:
+        """The card's parameters of metrics, such as the reference, that one of these metrics takes."""
+        if any(("metrics", name) in self.objects for name in names):
+            return {}
+        plugins = [self.registry.get("metrics", name).thing for name in names]
+        known = {parameter.name for plugin in plugins for parameter in plugin.parameters()}
+        return {key: value for key, value in card.parameters.get("metric", {}).items() if key in known}
 
     def _sampler_names(self, settings: Settings, sde: str) -> list[dict[str, str]]:
         """Names by role of every sampler that the settings select."""

@@ -15,7 +15,7 @@ from bench.errors import BenchError, did_you_mean, first_problem
 from bench.files import REGISTRY, SHIPPED_TOML, read_toml, user_path
 from bench.plan.suites import CellGroup, Suite
 from bench.results.identity import MAX_SAMPLES
-from bench.types import Precision
+from bench.types import ClassLabels, Precision
 
 DEFAULT_TASK = "generate"
 NO_PROFILE = "none"
@@ -48,6 +48,7 @@ class Settings(BaseModel):
     rho: float = Field(default=7.0, gt=0, allow_inf_nan=False)
     order: Order = "corrector_first"
     denoise: Denoise | None = None
+    labels: ClassLabels | None = None
     label_scales: int | None = Field(default=None, ge=1, le=1_000_000)
     device: str = "auto"
     precision: Precision = "fp32"

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, Va
 
 from bench.errors import printable
 from bench.files import parse_json, safe_name
-from bench.types import JSONObject
+from bench.types import ClassLabels, JSONObject
 
 Positive = Annotated[int, Field(ge=1)]
 MAX_SAMPLES = 10_000_000
@@ -126,6 +126,7 @@ class CheckpointIdentity(Strict):
     predicts: str | None = None
     labels: str | None = None
     learned_variance: bool = False
+    classes: int | None = None
     parameters: dict[str, dict[str, JsonValue]] = {}
     reader: PluginIdentity | None = None
     trained_on: PluginIdentity | None = None
@@ -146,7 +147,8 @@ class DataIdentity(Strict):
 class Identity(Strict):
     """Everything that decides the numbers of a batch.
 
-    ``code`` is the hash of the core's modules that compute samples. The grid's fields are None for a solver.
+    ``code`` is the hash of the core's modules that compute samples. The grid's fields are None for a solver,
+    ``labels`` for an unconditional checkpoint.
     """
 
     checkpoint: CheckpointIdentity
@@ -161,6 +163,7 @@ class Identity(Strict):
     order: str | None = None
     label_scales: int | None = None
     denoise: str
+    labels: ClassLabels | None = None
     data: DataIdentity | None = None
     batch_size: Positive
     seed: Natural
@@ -192,6 +195,8 @@ class Identity(Strict):
         }
         keys = ("steps", "grid", "rho", "order", "label_scales", "denoise", "precision", "compile")
         settings |= {key: getattr(self, key) for key in keys}
+        if self.labels is not None:
+            settings["labels"] = self.labels
         data = None if self.data is None else [self.data.kind, self.data.sha256]
         return digest(settings | {"checkpoint": self.checkpoint.name, "data": data, "samples": samples})
 

@@ -13,7 +13,7 @@ from bench.metrics.role import Metric
 from bench.results.batches import Batches
 from bench.results.identity import Identity, digest
 from bench.tasks.role import Task
-from bench.types import Precision
+from bench.types import ClassLabels, Precision
 
 if TYPE_CHECKING:
     from bench.data.images import Images
@@ -112,6 +112,7 @@ class RunSpec(IdentifiedRun):
         device: Device of the run, such as ``cpu`` or ``cuda:0``.
         precision: What the network computes in: ``fp32``, ``tf32`` or ``bf16``.
         compile: Whether the network is compiled.
+        labels: The classes that a class-conditional checkpoint is given; None for an unconditional one.
         data: Images that the task works on; None for a task without data, or for draws of an exact
             checkpoint.
         others: Further checkpoints that the task names (`Task.checkpoints`).
@@ -131,6 +132,7 @@ class RunSpec(IdentifiedRun):
     precision: Precision
     compile: bool
     data: Images | None
+    labels: ClassLabels | None = None
     others: tuple[Card, ...] = ()
     planned_nfe: int | None = None
     cacheable: bool = True

@@ -40,6 +40,7 @@ class BatchContext:
             ``sde.eps`` (data).
         prediction: The checkpoint's prediction on that SDE. ``prediction.score(x, level)`` is
             ``grad log p_t(x)``, shaped as x; its calls are counted.
+            A class-conditional checkpoint's is that of the class of each sample (``--labels``).
         device: The torch device of the run.
         size: Number of samples in this batch.
         first: Number of the batch's first sample within the run.
@@ -186,6 +187,11 @@ class Task(Plugin):
     @property
     def per_image(self) -> int:
         """Number of consecutive samples that are made from each image. Default: 1."""
+        return 1
+
+    @property
+    def score_calls(self) -> int | None:
+        """Network calls that one evaluation of the score takes; None where unknown in advance. Default: 1."""
         return 1
 
     @property

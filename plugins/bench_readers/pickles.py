@@ -1,4 +1,4 @@
-"""Network pickles of EDM (Karras et al. 2022), read as data: nothing that such a file names is ever run.
+"""Network pickles of EDM (Karras et al. 2022) and EDM2 (2024), read as data: nothing in them is ever run.
 
 EDM's ``torch_utils.persistence`` pickles a module as a call of ``_reconstruct_persistent_obj`` on a dict of
 its class's name, the Python source of the class, and the module's ``__dict__``. Python's unpickler would
@@ -23,8 +23,11 @@ from torch import Tensor
 
 from bench import BenchError
 
-NETWORKS = {"EDMPrecond": ("SongUNet", "DhariwalUNet")}
-"""The classes of networks that EDM published, each with those of its inner model."""
+NETWORKS = {"EDMPrecond": ("SongUNet", "DhariwalUNet"), "Precond": ("UNet",)}
+"""The classes of networks that EDM and EDM2 published, each with those of its inner model."""
+
+_INNER = {"EDMPrecond": "model", "Precond": "unet"}
+"""The name of the inner model in each."""
 
 _MOST = 2_000_000
 """Greatest number of instructions in a pickle; the CIFAR-10 networks have about 50 thousand."""
@@ -361,7 +364,8 @@ def _read(data: bytes, key: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     network = _network(_Pickles(data, _NAMES).load(), key)
     about = _described(network, tuple(NETWORKS), f"its {key!r}")
     tensors = dict(_tensors(network, "", set()))
-    about["model"] = _described(network.state["_modules"].get("model"), NETWORKS[network.name], "its model")
+    inner = network.state["_modules"].get(_INNER[network.name])
+    about["model"] = _described(inner, NETWORKS[network.name], "its model")
     if sum(tensor.nbytes for tensor in tensors.values()) > 2 * len(data):
         raise _RefusedError("its tensors add up to more than the file holds")
     return {name: t.clone(memory_format=torch.contiguous_format) for name, t in tensors.items()}, about

@@ -9,6 +9,7 @@ def register_tasks(register: Register) -> None:
     from bench_tasks.colorize import Colorize
     from bench_tasks.encode import Encode
     from bench_tasks.generate import Generate
+    from bench_tasks.guided import Guided
     from bench_tasks.identifiability import Identifiability
     from bench_tasks.inpaint import Inpaint
     from bench_tasks.interpolate import Interpolate
@@ -16,7 +17,8 @@ def register_tasks(register: Register) -> None:
 
     for task in (Generate, Likelihood, Encode, Identifiability, Interpolate, Inpaint, Colorize):
         register(task)
-    register(ClassConditional)
+    for guided in (ClassConditional, Guided):
+        register(guided)
 
 
 @hookimpl

@@ -1,4 +1,4 @@
-"""The cards of published CIFAR-10 checkpoints: which there are, how to get them, what their papers say."""
+"""The cards of published checkpoints: which there are, how to get them, what their papers say."""
 
 from __future__ import annotations
 
@@ -30,6 +30,17 @@ SCORE_SDE = {
 """The CIFAR-10 rows of the README of yang-song/score_sde_pytorch."""
 
 PULLED = {
+    "edm-afhqv2-64-uncond-ve",
+    "edm-afhqv2-64-uncond-vp",
+    "edm-ffhq-64-uncond-ve",
+    "edm-ffhq-64-uncond-vp",
+    "edm-imagenet-64-cond-adm",
+    "edm2-img64-l",
+    "edm2-img64-m",
+    "edm2-img64-s",
+    "edm2-img64-s-guided",
+    "edm2-img64-xs-guide",
+    "edm2-img64-xl",
     "ddpm-cifar10-32",
     "edm-cifar10-cond-vp",
     "edm-cifar10-cond-ve",
@@ -57,6 +68,17 @@ PUBLISHED = {
     "ddpm-cifar10-32": (3.17, 9.46, None, None),
     "edm-cifar10-uncond-vp": (1.97, None, None, None),
     "edm-cifar10-uncond-ve": (1.98, None, None, None),
+    "edm-ffhq-64-uncond-vp": (2.39, None, None, None),
+    "edm-ffhq-64-uncond-ve": (2.53, None, None, None),
+    "edm-afhqv2-64-uncond-vp": (1.96, None, None, None),
+    "edm-afhqv2-64-uncond-ve": (2.16, None, None, None),
+    "edm-imagenet-64-cond-adm": (1.36, None, None, None),
+    # the presets of NVlabs/edm2
+    "edm2-img64-s": (1.58, None, None, None),
+    "edm2-img64-s-guided": (1.01, None, None, None),
+    "edm2-img64-m": (1.43, None, None, None),
+    "edm2-img64-l": (1.33, None, None, None),
+    "edm2-img64-xl": (1.33, None, None, None),
 }
 
 
@@ -96,7 +118,12 @@ def test_card_says_how_to_get_its_files(name: str) -> None:
     card = CARDS[name]
     assert card.contradiction() == ""
     assert card.licence
-    assert card.shape == (3, 32, 32)
+    size = 64 if "64" in name.split("-") or "img64" in name else 32
+    assert card.shape == (3, size, size)
+    assert (card.metric == "fid") == (size == 64)
+    # FID against CIFAR-10 would mean nothing
+    assert ("reference" in card.parameters.get("metric", {})) == (size == 64)
+    assert card.classes == (0 if "-cond" not in name and "img64" not in name else 10 if size == 32 else 1000)
     for file in card.files:
         assert file.url is not None
         assert file.url.startswith("https://")

@@ -123,6 +123,24 @@ def activation(x: Tensor) -> Tensor:
     return x * 2
 
 
+def test_a_class_conditional_network_takes_classes() -> None:
+    class Shifts(torch.nn.Module):
+        def forward(self, x: Tensor, label: Tensor, classes: Tensor) -> Tensor:
+            return x + classes[:, None, None, None] + label[:, None, None, None] * 0
+
+    checkpoint = bench.network(Shifts(), predicts="score", labels="999t", shape=(3, 8, 8), classes=5)
+    assert checkpoint.deciding()["classes"] == 5
+    model = load_model(checkpoint, law(), CPU, installed())
+    x, level = torch.zeros(3, 3, 8, 8), law().at(0.5)
+    with pytest.raises(BenchError, match="network is class-conditional: give the classes"):
+        model.score(x, level)
+    scores = model.of_classes(torch.tensor([0, 4, 2])).score(x, level)
+    assert scores[:, 0, 0, 0].tolist() == [0.0, 4.0, 2.0]
+    unconditional = bench.network(Shifts(), predicts="score", labels="999t", shape=(3, 8, 8))
+    with pytest.raises(BenchError, match="not class-conditional"):
+        load_model(unconditional, law(), CPU, installed()).of_classes(torch.tensor([0]))
+
+
 def test_its_code_is_that_of_all_of_its_classes_and_functions() -> None:
     inner = Noise(act=activation)
     checkpoint = build(nn.Sequential(inner, nn.SiLU()))

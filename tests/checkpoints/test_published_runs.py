@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
+from bench import UNet, UNetConfig
 from bench.cli import main
 from tests.support import score_sde_files as files
 from tests.support.runs import forbid_batches
@@ -171,3 +174,42 @@ def test_learned_variance_where_there_is_none(
     learned = ["--predictor", "ancestral", "-P", "predictor.variance=learned"]
     assert bench("run", *flags, *learned, *SMALL) == 2
     assert message in capsys.readouterr().err
+
+
+def images() -> list[torch.Tensor]:
+    """The samples of every run, a row each, in the order of `records`."""
+    paths = (Path("results/samples") / record["key"] for record in records())
+    return [load_file(next(path.glob("00000-*.safetensors")))["images"] for path in paths]
+
+
+def test_classes_of_a_class_conditional_network(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In turn, one for all, drawn: from the same noise, sample 2 in turn is that of class 2 for all."""
+    network = {"configuration": "edm_vp", "width": 32, "multipliers": [1], "blocks": 1, "attention": []}
+    torch.manual_seed(0)
+    unet = UNet(UNetConfig.read(network | {"classes": 4}))
+    save_file(unet.state_dict(), folder / "cards" / "cond.safetensors")
+    facts: dict[str, Any] = {"format": "edm", "sde": None, "predicts": "edm", "labels": "edm", "classes": 4}
+    facts["network"] = {"architecture": "unet", **network}
+    card = files.card("ddpm_vp", folder / "cards", "cond.safetensors", name="cond", **facts)
+    (folder / "cards" / "cond.toml").write_text(toml(card.model_dump(mode="json", by_alias=True)))
+    run = ["run", "--checkpoint", "cond", "--steps", "5", "--samples", "4", "--batch-size", "4"]
+    for labels in (["--labels", "turn"], ["--labels", "2"], []):
+        assert bench(*run, *labels) == 0
+    places = {r["identity"]["labels"]: i for i, r in enumerate(records())}
+    assert places.keys() == {"turn", 2, "seed"}
+    assert all(r["identity"]["checkpoint"]["classes"] == 4 for r in records())
+    assert {r["identity"]["labels"]: r["title"].partition(" grid")[2] for r in records()} == {
+        "turn": ", classes in turn",
+        2: ", class 2",
+        "seed": "",
+    }
+    turn, second = images()[places["turn"]], images()[places[2]]
+    torch.testing.assert_close(turn[2], second[2], rtol=1e-4, atol=1e-4)
+    assert float((turn[1] - second[1]).abs().max()) > 1e-3
+    capsys.readouterr()
+    assert bench(*run, "--labels", "4") == 2
+    assert "cond has no class 4: --labels must be 0 to 3" in capsys.readouterr().err
+    assert bench(*run, "--labels", "fourth") == 2
+    assert "'fourth' is not seed, turn or the index of a class" in capsys.readouterr().err
+    assert bench("run", "--checkpoint", "ddpm-vp", *SMALL, "--labels", "turn") == 2
+    assert "checkpoint ddpm-vp is not class-conditional: leave out --labels" in capsys.readouterr().err

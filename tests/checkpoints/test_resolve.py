@@ -54,3 +54,9 @@ def test_the_convention_belongs_to_the_own_sde() -> None:
 def test_the_checkpoint_is_named_once() -> None:
     with pytest.raises(BenchError, match=r"^checkpoint cifar10-tiny: oops$"), naming(card("cifar10-tiny")):
         raise BenchError("oops")
+
+
+def test_a_reader_without_classes_refuses_a_class_conditional_card() -> None:
+    own = card("score-sde-vp-ddpm", classes=10)
+    with pytest.raises(BenchError, match="the format score_sde has no class-conditional networks"):
+        reader_of(own, installed())

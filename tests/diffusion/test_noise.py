@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from bench import draw_seed
-from bench.diffusion.noise import noise_stream, noise_streams
+from bench.diffusion.noise import draw_integers, noise_stream, noise_streams
 
 
 def test_a_stream_depends_on_seed_batch_and_role_alone() -> None:
@@ -14,6 +14,16 @@ def test_a_stream_depends_on_seed_batch_and_role_alone() -> None:
     assert torch.equal(first, noise_stream(1, 2, "prior", "cpu")(torch.zeros(2, 3)))
     for other in ((0, 2, "prior"), (1, 0, "prior"), (1, 2, "predictor"), (2, 1, "prior")):
         assert not torch.equal(first, noise_stream(*other, "cpu")(x))
+
+
+def test_integers_are_uniform_and_derive_from_seed_batch_and_role_alone() -> None:
+    first = draw_integers(1, 2, "classes", 10, 10_000)
+    assert (first == draw_integers(1, 2, "classes", 10, 10_000)).all()
+    for other in ((0, 2, "classes"), (1, 0, "classes"), (1, 2, "prior")):
+        assert (first != draw_integers(*other, 10, 10_000)).any()
+    # each share is 1000 with a deviation of 30: five of them
+    assert set(first) == set(range(10))
+    assert all(abs(int((first == k).sum()) - 1000) < 150 for k in range(10))
 
 
 def test_streams_of_a_batch_are_its_roles() -> None:

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from bench import SDE, Batch, BatchContext, Noise, Prediction, Predictor, Solver, Step, Task, Tensor, Update
-from bench.engine.batch import attempt_batch, attempt_batch_elsewhere, failure_of, run_batch
+from bench.engine.batch import attempt_batch, attempt_batch_elsewhere, class_labels, failure_of, run_batch
 from bench.engine.executor import BatchFailure, BatchResult
 from bench.engine.session import Session
 from bench.errors import BenchError, NotFiniteError
@@ -32,6 +32,26 @@ from bench.engine.batch import run_batch
 spec = pickle.loads(Path(sys.argv[1]).read_bytes())
 save_file(dict(run_batch(spec, 0).outputs), sys.argv[2])
 """
+
+
+def test_classes_of_a_batch() -> None:
+    spec = quick_spec(samples=20)
+    assert class_labels(spec, 0, "cpu") is None
+    card = spec.card.model_copy(update={"classes": 3})
+
+    def classes(labels: Any, index: int) -> list[int]:
+        result = class_labels(dataclasses.replace(spec, card=card, labels=labels), index, "cpu")
+        assert result is not None
+        return [int(label) for label in result]
+
+    assert classes("turn", 1) == [2, 0, 1, 2, 0, 1, 2, 0]  # samples 8 to 15
+    assert classes("turn", 2) == [1, 2, 0, 1]  # the last batch is smaller
+    assert classes(2, 1) == [2] * 8
+    drawn = [classes("seed", index) for index in (0, 1, 2)]
+    assert [len(labels) for labels in drawn] == [8, 8, 4]
+    assert drawn == [classes("seed", index) for index in (0, 1, 2)]
+    assert drawn[0] != drawn[1]
+    assert {label for labels in drawn for label in labels} == {0, 1, 2}
 
 
 def test_a_batch_alone_in_a_fresh_process_has_the_engines_bits(

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import torch
 
+import bench
 from bench import (
     SDE,
     BenchError,
+    MemoryCheckpoint,
     Noise,
     Prediction,
     Solver,
@@ -138,3 +141,31 @@ def test_the_number_of_runs_is_bounded() -> None:
     )
     with pytest.raises(BenchError, match="the settings make 110,000 runs, more than 100,000"):
         plan_suite(Settings.model_validate(QUICK | {"repeats": 10_000}), "quick", "s", suite, contexts())
+
+
+class Zero(torch.nn.Module):
+    """A score of zero, with classes or without."""
+
+    def forward(self, x: Tensor, label: Tensor, *classes: Tensor) -> Tensor:
+        return 0 * x
+
+
+def network(**changes: Any) -> MemoryCheckpoint:
+    options: dict[str, Any] = {"predicts": "score", "labels": "999t", "shape": (3, 32, 32)}
+    return bench.network(Zero(), **options | changes)
+
+
+def test_a_cards_parameters_of_metrics_hold_unless_the_user_gives_others() -> None:
+    """Before anything is sampled, so that it is enough that neither file exists."""
+    card = network(metric="fd", parameters={"metric": {"reference": "own.npz"}})
+    for own, name in (({}, "own.npz"), ({"reference": "mine.npz"}, "mine.npz")):
+        with pytest.raises(BenchError, match=f"reference {name}: there is no such file"):
+            bench.run(model=card, steps=2, samples=2, parameters={"metric": own})
+
+
+def test_two_networks_of_other_classes_are_refused() -> None:
+    guided: dict[str, Any] = {"task": "guided", "steps": 2, "samples": 2, "metric": "fd_cifar10"}
+    guided["parameters"] = {"task": {"guide": "edm-imagenet-64-cond-adm"}}
+    for classes, own in ((4, "4"), (0, "none")):
+        with pytest.raises(BenchError, match=f"cond-adm has 1000 classes, network has {own}"):
+            bench.run(model=network(classes=classes), **guided)

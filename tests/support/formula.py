@@ -41,6 +41,19 @@ def parameter(k: int, name: str, shape: tuple[int, ...]) -> Tensor:
     return torch.tensor(values.reshape(shape), dtype=torch.float32)
 
 
+def scattered(k: int, name: str, shape: tuple[int, ...]) -> Tensor:
+    """The k-th parameter of a magnitude-preserving network: residues, whose matrices have full rank.
+
+    Element j is ``((31 j^2 + 7919 j + 104729 k) mod 2003) / 1001 - 1``; a scalar is 1 and a tenth of that.
+    Low rank would leave pixels of almost nothing, which the network's norms would blow up.
+    """
+    del name
+    j = np.arange(int(np.prod(shape)), dtype=np.int64)
+    values = ((31 * j * j + 7919 * j + 104729 * k) % 2003) / 1001 - 1
+    values = values if shape else 1 + values / 10
+    return torch.tensor(values.reshape(shape), dtype=torch.float32)
+
+
 def relative(result: Tensor, expected: NDArray[np.float32]) -> float:
     """Largest difference in units of the largest value wanted."""
     assert result.shape == expected.shape

@@ -17,12 +17,21 @@ class EDMDenoiser(nn.Module):
         self.network = network
         self.sigma_data = sigma_data
 
-    def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
-        """Expected clean image given ``x = x0 + sigma noise``; x (B, C, H, W), sigma (B,) positive."""
+    def forward(self, x: Tensor, sigma: Tensor, *classes: Tensor) -> Tensor:
+        """Expected clean image given ``x = x0 + sigma noise``.
+
+        Args:
+            x: Noisy images (B, C, H, W).
+            sigma: Their noise (B,) or (1,), positive.
+            *classes: Of a class-conditional network, its argument ``classes`` (B,).
+
+        Returns:
+            The expected clean images (B, C, H, W).
+        """
         total = sigma**2 + self.sigma_data**2
         c_skip = self.sigma_data**2 / total
         c_out = sigma * self.sigma_data * total.rsqrt()
         c_in = total.rsqrt()
-        f = self.network(x * c_in[:, None, None, None], sigma.log() / 4)
+        f = self.network(x * c_in[:, None, None, None], sigma.log() / 4, *classes)
         result: Tensor = c_skip[:, None, None, None] * x + c_out[:, None, None, None] * f.to(x.dtype)
         return result

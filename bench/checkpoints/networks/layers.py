@@ -71,6 +71,30 @@ class FourierFeatures(nn.Module):
         return torch.cat([phase.sin(), phase.cos()], dim=1)
 
 
+class ClassEmbedding(nn.Linear):
+    """Embedding of a class k: column k of ``weight`` (features, classes) times a gain, plus ``bias``.
+
+    That is the linear layer of the one-hot vector of k times the gain; of class -1, which stands for none, it
+    is that of the zero vector.
+
+    Args:
+        classes: Number of classes K.
+        features: Number of features.
+        gain: Factor of the one-hot vector.
+        bias: Whether there is a bias.
+    """
+
+    def __init__(self, classes: int, features: int, *, gain: float, bias: bool) -> None:
+        super().__init__(classes, features, bias=bias)
+        self.gain = gain
+
+    def forward(self, classes: Tensor) -> Tensor:
+        """classes (B,), integers from -1 to K - 1 -> (B, features)."""
+        some = (classes >= 0).to(self.weight.dtype)[:, None]
+        rows = self.weight.t()[classes.clamp(min=0)] * (some * self.gain)
+        return rows if self.bias is None else rows + self.bias
+
+
 class Fir(nn.Module):
     """Resampling by two with the filter [1, 3, 3, 1] per axis (Karras et al. 2020), zeros outside.
 
@@ -219,6 +243,8 @@ class ResidualBlock(nn.Module):
         modulate: Whether the embedding scales and shifts the output of ``norm1``; otherwise it is added to
             its input.
         resample: Layer that resamples both branches, as in BigGAN; None for none.
+        project: Whether the shortcut of a block that resamples has a convolution even where the widths are
+            equal.
     """
 
     def __init__(
@@ -232,6 +258,7 @@ class ResidualBlock(nn.Module):
         gain: float,
         modulate: bool = False,
         resample: nn.Module | None = None,
+        project: bool = True,
     ) -> None:
         super().__init__()
         self.gain, self.modulate = gain, modulate
@@ -241,7 +268,8 @@ class ResidualBlock(nn.Module):
         self.norm1 = GroupNorm(groups[1], c_out, eps=eps)
         self.conv1 = nn.Conv2d(c_out, c_out, 3, padding=1)
         self.resample = resample
-        self.skip = nn.Conv2d(c_in, c_out, 1) if c_in != c_out or resample is not None else None
+        project = c_in != c_out or (project and resample is not None)
+        self.skip = nn.Conv2d(c_in, c_out, 1) if project else None
 
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:
         """The block's output.

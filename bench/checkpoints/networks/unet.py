@@ -1,21 +1,23 @@
 """The U-Net of DDPM (Ho et al. 2020), DDPM++ and NCSN++ (Song et al. 2021, appendix H), improved DDPM
-(Nichol & Dhariwal 2021) and EDM (Karras et al. 2022): one network, of many configurations."""
+(Nichol & Dhariwal 2021), ADM (Dhariwal & Nichol 2021) and EDM (Karras et al. 2022): one network, of many
+configurations."""
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bench.checkpoints.networks.config import MOST, Count, check_sizes, check_values, read_config
 from bench.checkpoints.networks.layers import (
     HALF,
     Attention,
+    ClassEmbedding,
     ConvDown,
     ConvUp,
     Fir,
@@ -26,12 +28,7 @@ from bench.checkpoints.networks.layers import (
     Resampling,
     ResidualBlock,
 )
-from bench.errors import BenchError, did_you_mean, first_problem
-
-MOST, MOST_PARAMETERS = 8192, 4_000_000_000
-"""Bounds on sizes and channels, and on the parameters of a network; only damaged files exceed them."""
-
-Count = Annotated[int, Field(ge=1, le=MOST)]
+from bench.errors import BenchError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +46,7 @@ class UNetConfig:
         attention: Heights of the images on the levels that have attention.
         attention_up: Whether, on the way up, attention follows the ``last`` block of a level or ``each``.
         heads: Number of heads of the attention.
+        head_width: Channels of a head, in place of a number of heads; 0 for ``heads``.
         embedding: Embedding of the label: sinusoids, sines first (``positional``) or cosines first
             (``cosine_first``); random Fourier features of the label (``fourier``) or of its logarithm
             (``fourier_log``).
@@ -59,11 +57,15 @@ class UNetConfig:
         fir: Whether resampling uses the FIR filter [1, 3, 3, 1].
         even: Whether the halving convolution is padded on all sides.
         modulate: Whether the embedding scales and shifts the features; otherwise it is added to them.
+        project: Whether the shortcut of a residual block that resamples has a convolution even where the
+            widths are equal.
         rescale: Whether sums are divided by sqrt(2).
         pyramid_in: The progressive input (Song et al. 2021, appendix H).
         pyramid_out: The progressive output, likewise.
         combine: Whether the progressive input is added to the features (``sum``) or concatenated (``cat``).
         classes: Number of classes of a class-conditional network; 0 for none.
+        class_features: What the class is added to: the ``noise`` features of the label, or the ``embedding``
+            that is made of them.
         centre: Whether the network takes images on [0, 1] and moves them to [-1, 1] first.
 
     Raises:
@@ -79,6 +81,7 @@ class UNetConfig:
     attention: tuple[Count, ...] = (16,)
     attention_up: Literal["last", "each"] = "last"
     heads: Count = 1
+    head_width: Annotated[int, Field(ge=0, le=MOST)] = 0
     embedding: Literal["positional", "cosine_first", "fourier_log", "fourier"] = "positional"
     group_size: Count = 1
     most_groups: Count = 32
@@ -87,33 +90,24 @@ class UNetConfig:
     fir: bool = False
     even: bool = False
     modulate: bool = False
+    project: bool = True
     rescale: bool = False
     pyramid_in: Literal["none", "skip", "residual"] = "none"
     pyramid_out: Literal["none", "skip", "residual"] = "none"
     combine: Literal["sum", "cat"] = "sum"
     classes: Annotated[int, Field(ge=0, le=MOST)] = 0
+    class_features: Literal["noise", "embedding"] = "noise"
     centre: bool = False
 
     def __post_init__(self) -> None:
-        for name, adapter in _adapters().items():
-            value = getattr(self, name)
-            try:
-                adapter.validate_python(value, strict=True)
-            except ValidationError as error:
-                raise BenchError(first_problem(error, name)) from error
-        smallest = self.size >> (len(self.multipliers) - 1)
-        if smallest < 1 or smallest << (len(self.multipliers) - 1) != self.size:
-            raise BenchError(f"a size of {self.size} can't be halved {len(self.multipliers) - 1} times")
-        if self.width * max(self.multipliers) > MOST:
-            raise BenchError(f"{self.width * max(self.multipliers)} channels are more than {MOST}")
-        for i, times in enumerate(self.multipliers):
-            attends = self.size >> i in self.attention or i == len(self.multipliers) - 1
-            if attends and self.width * times % self.heads:
-                raise BenchError(f"{self.width * times} channels can't be split into {self.heads} heads")
-        # at least two 3x3 convolutions per block
-        count = sum(18 * self.blocks * (self.width * times) ** 2 for times in self.multipliers)
-        if count > MOST_PARAMETERS:
-            raise BenchError(f"a network of over {count:.0e} parameters is more than {MOST_PARAMETERS:.0e}")
+        check_values(self)
+        widths = [self.width * times for times in self.multipliers]
+        check_sizes(self.size, widths, self.blocks)
+        for i, width in enumerate(widths):
+            attends = self.size >> i in self.attention or i == len(widths) - 1
+            if attends and width % (self.head_width or self.heads):
+                parts = f"heads of {self.head_width}" if self.head_width else f"{self.heads} heads"
+                raise BenchError(f"{width} channels can't be split into {parts}")
 
     @classmethod
     def read(cls, table: Mapping[str, Any]) -> UNetConfig:
@@ -132,15 +126,7 @@ class UNetConfig:
         architecture = values.pop("architecture", "unet")
         if architecture != "unet":
             raise BenchError(f"unknown architecture {architecture!r}: known is unet")
-        base = values.pop("configuration", None)
-        if base is not None and (not isinstance(base, str) or base not in PUBLISHED):
-            raise BenchError(f"unknown configuration {base!r}{did_you_mean(str(base), PUBLISHED)}")
-        known = {field.name for field in dataclasses.fields(cls)}
-        for key in values:
-            if key not in known:
-                raise BenchError(f"unknown key {key!r} of a U-Net{did_you_mean(key, known)}")
-        values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-        return dataclasses.replace(PUBLISHED[base] if base else cls(), **values)
+        return read_config(cls, values, PUBLISHED, "a U-Net")
 
     def groups(self, channels: int) -> int:
         """Number of groups of a norm.
@@ -153,11 +139,16 @@ class UNetConfig:
         """
         return min(self.most_groups, channels // self.group_size)
 
+    def heads_of(self, channels: int) -> int:
+        """Number of heads of an attention.
 
-@functools.cache
-def _adapters() -> dict[str, TypeAdapter[Any]]:
-    hints = get_type_hints(UNetConfig, include_extras=True)
-    return {field.name: TypeAdapter(hints[field.name]) for field in dataclasses.fields(UNetConfig)}
+        Args:
+            channels: Channels of the attention.
+
+        Returns:
+            ``channels // head_width``, or ``heads`` where there is no width.
+        """
+        return channels // self.head_width if self.head_width else self.heads
 
 
 _DDPMPP = UNetConfig(blocks=4, group_size=4, biggan=True, rescale=True)
@@ -184,8 +175,28 @@ PUBLISHED: dict[str, UNetConfig] = {
     ),
     "edm_vp": dataclasses.replace(_DDPMPP, multipliers=(2, 2, 2)),
     "edm_ve": dataclasses.replace(_NCSNPP, multipliers=(2, 2, 2), embedding="fourier"),
+    "edm_vp_64": dataclasses.replace(_DDPMPP, size=64),
+    "edm_ve_64": dataclasses.replace(_NCSNPP, size=64, embedding="fourier"),
+    "edm_adm_64": UNetConfig(
+        size=64,
+        width=192,
+        multipliers=(1, 2, 3, 4),
+        blocks=3,
+        attention=(32, 16, 8),
+        attention_up="each",
+        head_width=64,
+        embedding="cosine_first",
+        group_size=4,
+        eps=1e-5,
+        biggan=True,
+        modulate=True,
+        project=False,
+        classes=1000,
+        class_features="embedding",
+    ),
 }
-"""The published CIFAR-10 networks by architecture; the card says the SDE, and whether time is continuous.
+"""The published networks by architecture, for CIFAR-10 unless the name ends in the size of its images. The
+card says the SDE, and whether time is continuous.
 
 ``ddpm`` serves VE, VP and sub-VP; ``ddpmpp`` VP and sub-VP; ``ncsnpp`` the discrete levels of VE and all of
 VP and sub-VP; ``ncsnpp_continuous`` is for VE and takes the logarithm of sigma. Networks of VE take
@@ -217,16 +228,17 @@ class Up(nn.Module):
 
 
 class UNet(nn.Module):
-    """The U-Net of DDPM, DDPM++, NCSN++, improved DDPM and EDM: ``network(x, label)``.
+    """The U-Net of DDPM, DDPM++, NCSN++, improved DDPM, ADM and EDM: ``network(x, label)``.
 
     It maps x (B, channels, size, size) and label (B,) or (1,) to (B, outputs, size, size). A checkpoint's
-    card defines the meaning of label and output.
+    card defines the meaning of label and output. A class-conditional one is called as ``network(x, label,
+    classes)`` with classes (B,), integers; -1 stands for no class.
 
     Args:
         config: The configuration.
 
-    Source: Ho et al. (2020); Song et al. (2021), appendix H; Nichol and Dhariwal (2021); Karras et al.
-    (2022).
+    Source: Ho et al. (2020); Song et al. (2021), appendix H; Nichol and Dhariwal (2021); Dhariwal and Nichol
+    (2021); Karras et al. (2022).
     """
 
     def __init__(self, config: UNetConfig) -> None:
@@ -248,10 +260,12 @@ class UNet(nn.Module):
                 gain=gain,
                 modulate=c.modulate,
                 resample=resample,
+                project=c.project,
             )
 
         def attention(channels: int) -> Attention:
-            return Attention(channels, heads=c.heads, groups=c.groups(channels), eps=c.eps, gain=gain)
+            heads = c.heads_of(channels)
+            return Attention(channels, heads=heads, groups=c.groups(channels), eps=c.eps, gain=gain)
 
         self.noise: Positional | FourierFeatures
         if c.embedding in ("fourier", "fourier_log"):
@@ -261,9 +275,11 @@ class UNet(nn.Module):
             features = c.width
         self.embed0 = nn.Linear(features, emb)
         self.embed1 = nn.Linear(emb, emb)
-        self.classes = nn.Linear(c.classes, features) if c.classes else None
-        if c.classes:
-            self.register_buffer("one_hot", torch.eye(c.classes) * c.classes**0.5, persistent=False)
+        self.classes: ClassEmbedding | None = None
+        if c.classes and c.class_features == "noise":
+            self.classes = ClassEmbedding(c.classes, features, gain=c.classes**0.5, bias=True)
+        elif c.classes:
+            self.classes = ClassEmbedding(c.classes, emb, gain=1.0, bias=False)
         self.stem = nn.Conv2d(c.channels, c.width, 3, padding=1)
 
         self.down = nn.ModuleList()
@@ -330,16 +346,22 @@ class UNet(nn.Module):
             self.norm = GroupNorm(c.groups(channels), channels, eps=c.eps)
             self.out = nn.Conv2d(channels, c.outputs, 3, padding=1)
 
-    def forward(self, x: Tensor, label: Tensor) -> Tensor:
+    def _embedding(self, label: Tensor, classes: Tensor | None) -> Tensor:
+        """The activated embedding (B, 4 width), or (1, 4 width), of label and classes."""
+        features = self.noise(label)
+        if self.classes is None:
+            return F.silu(self.embed1(F.silu(self.embed0(features))))
+        assert classes is not None
+        if self.config.class_features == "noise":
+            features = features + self.classes(classes)
+            return F.silu(self.embed1(F.silu(self.embed0(features))))
+        return F.silu(self.embed1(F.silu(self.embed0(features))) + self.classes(classes))
+
+    def forward(self, x: Tensor, label: Tensor, classes: Tensor | None = None) -> Tensor:
         c = self.config
         if c.centre:
             x = 2 * x - 1
-        features = self.noise(label)
-        if self.classes is not None:
-            # the classes take turns along the batch
-            turns = -(-len(x) // c.classes)
-            features = features + self.classes(self.get_buffer("one_hot").repeat(turns, 1)[: len(x)])
-        emb = F.silu(self.embed1(F.silu(self.embed0(features))))
+        emb = self._embedding(label, classes)
 
         h, pyramid = self.stem(x), x
         skips = [h]

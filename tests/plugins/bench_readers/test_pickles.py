@@ -207,7 +207,7 @@ def test_files_of_another_kind(path: Path) -> None:
 
 
 def test_networks_that_are_not_known(path: Path) -> None:
-    assert "of class 'VPPrecond'; known: EDMPrecond." in refusal(path, written({"ema": VPPrecond()}))
+    assert "of class 'VPPrecond'; known: EDMPrecond, Precond." in refusal(path, written({"ema": VPPrecond()}))
     assert "of class 'Conv2d'; known: SongUNet" in refusal(path, written({"ema": network(model=Conv2d(2))}))
     strange = network()
     strange.__dict__["_modules"]["model"] = nn.Linear(2, 2)
