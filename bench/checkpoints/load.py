@@ -16,6 +16,7 @@ from bench.checkpoints.exact import exact_data
 from bench.checkpoints.memory import MemoryCheckpoint
 from bench.checkpoints.networks.classifier import load_noisy_classifier
 from bench.checkpoints.networks.edm import EDMDenoiser
+from bench.checkpoints.networks.layers import TwoPassGroupNorm
 from bench.checkpoints.resolve import naming, own_sde, reader_of
 from bench.closed_form.mixture import MixtureModel, on_range
 from bench.diffusion.model import Model
@@ -54,7 +55,8 @@ def load_model(
 ) -> Model:
     """Load a checkpoint for a run.
 
-    Networks run in channels-last memory. ``bf16`` holds the weights of convolutions and matrices in bfloat16
+    Networks run in channels-last memory, and their `torch.nn.GroupNorm` as `TwoPassGroupNorm`, on which that
+    memory costs no digits. ``bf16`` holds the weights of convolutions and matrices in bfloat16
     and computes in it, except for norms and the first and last sums.
 
     Args:
@@ -81,6 +83,9 @@ def load_model(
     if card.predicts == "edm":
         network = EDMDenoiser(network, float(card.network.get("sigma_data", 0.5)))
     network = network.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)
+    for layer in network.modules():
+        if type(layer) is nn.GroupNorm:  # of a user's network
+            layer.__class__ = TwoPassGroupNorm
     if precision == "bf16":
         for layer in network.modules():
             if isinstance(layer, nn.Conv2d | nn.Linear):

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.checkpoints.cards import WeightsCard
+from bench.checkpoints.networks.layers import TwoPassGroupNorm
 from bench.checkpoints.networks.tiny import TinyBlock
 from bench.errors import BenchError
 from bench.files import registry_path
@@ -69,7 +70,7 @@ class NoisyClassifier(nn.Module):
             self.entries.append(nn.Conv2d(before, width, 3, stride=1 if level == 0 else 2, padding=1))
             self.levels.append(nn.ModuleList(TinyBlock(width, width, embedding) for _ in range(count)))
             before = width
-        self.norm = nn.GroupNorm(before // 16, before)
+        self.norm = TwoPassGroupNorm(before // 16, before)
         self.head = nn.Linear(before, classes)
 
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
