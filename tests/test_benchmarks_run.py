@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from bench.checkpoints.networks.unet import UNet, UNetConfig
-from tests.benchmarks import fid, networks, replacement
+from tests.benchmarks import fid, networks, norms, replacement
 from tests.support.completions import SDES
 
 TINY = UNetConfig(size=8, width=32, multipliers=(1,), blocks=1, attention=())
@@ -65,6 +65,14 @@ def test_memory_formats(variant: networks.Variant) -> None:
         networks.once(model, variant, torch.empty(2, 3, 8, 8), 1)
     assert seen
     assert all(y.is_contiguous() != variant.channels_last for y in seen)
+
+
+def test_norms(tmp_path: Path) -> None:
+    cases = [*norms.layers()][:3] + [*norms.networks({"tiny": TINY}, batch=1)][1:2]
+    norms.write(tmp_path, cases, rounds=1)
+    table = rows(tmp_path / "norms.csv")
+    assert [row["case"] for row in table] == [case.name for case in cases]
+    assert all(float(row["error_two_passes"]) < 2 * float(row["error_contiguous"]) for row in table)
 
 
 def test_counted_work() -> None:
