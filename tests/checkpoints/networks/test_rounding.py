@@ -27,7 +27,7 @@ RATIOS = (0, 30, 300)
 """Mean over standard deviation of the activations."""
 
 
-def drawn(*shape: int, seed: int = 0) -> Tensor:
+def noise(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
@@ -45,7 +45,7 @@ def group_norm(norm_class: type[nn.GroupNorm], groups: int, channels: int) -> nn
     norm = norm_class(groups, channels, eps=1e-6)
     with torch.no_grad():
         for i, parameter in enumerate(norm.parameters()):
-            parameter.copy_(drawn(channels, seed=1 + i))
+            parameter.copy_(noise(channels, seed=1 + i))
     return norm
 
 
@@ -58,7 +58,7 @@ def group_norm(norm_class: type[nn.GroupNorm], groups: int, channels: int) -> nn
 def test_group_norm(
     norm_class: type[TwoPassGroupNorm], ratio: int, shape: tuple[int, ...], groups: int
 ) -> None:
-    norm, x = group_norm(norm_class, groups, shape[1]), drawn(*shape) + ratio
+    norm, x = group_norm(norm_class, groups, shape[1]), noise(*shape) + ratio
     with torch.no_grad():
         truth = F.group_norm(x.double(), groups, norm.weight.double(), norm.bias.double(), norm.eps)
         contiguous = F.group_norm(x, groups, norm.weight, norm.bias, norm.eps)
@@ -73,7 +73,7 @@ def test_group_norm(
 def test_group_norm_in_bfloat16(ratio: int) -> None:
     """Its sums are float32: the result errs as bfloat16's last digit, the norm of a rounded input aside."""
     norm = group_norm(GroupNorm, 16, 64)
-    x = (3 * drawn(2, 64, 32, 32) + ratio).bfloat16()
+    x = (3 * noise(2, 64, 32, 32) + ratio).bfloat16()
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         y = norm(channels_last(x))
     truth = F.group_norm(x.double(), 16, norm.weight.double(), norm.bias.double(), norm.eps)
@@ -84,7 +84,7 @@ def test_group_norm_in_bfloat16(ratio: int) -> None:
 @pytest.mark.parametrize("ratio", RATIOS)
 def test_gradients_of_group_norm(ratio: int) -> None:
     """As a classifier's guidance takes them."""
-    x, factor = drawn(2, 64, 16, 16) + ratio, drawn(2, 64, 16, 16, seed=9)
+    x, factor = noise(2, 64, 16, 16) + ratio, noise(2, 64, 16, 16, seed=9)
 
     def gradient(norm: nn.GroupNorm, x: Tensor) -> Tensor:
         x = x.detach().requires_grad_()
@@ -101,12 +101,12 @@ def test_group_norm_of_other_shapes_and_without_weights() -> None:
     """Rows and signals go to torch's own, which has one kernel for them; a constant group becomes zero."""
     plain, norm = nn.GroupNorm(4, 8, affine=False), TwoPassGroupNorm(4, 8, affine=False)
     for shape in ((3, 8), (3, 8, 5), (3, 8, 4, 4), (0, 8, 4, 4)):
-        torch.testing.assert_close(norm(drawn(*shape)), plain(drawn(*shape)))
+        torch.testing.assert_close(norm(noise(*shape)), plain(noise(*shape)))
     assert torch.equal(norm(torch.full((1, 8, 4, 4), 7.0)), torch.zeros(1, 8, 4, 4))
 
 
 def test_compiled_group_norm() -> None:
-    norm, x = group_norm(GroupNorm, 4, 16), drawn(2, 16, 8, 8) + 300
+    norm, x = group_norm(GroupNorm, 4, 16), noise(2, 16, 8, 8) + 300
     compiled = torch.compile(norm, fullgraph=True, dynamic=False)
     with torch.no_grad():
         truth = F.group_norm(x.double(), 4, norm.weight.double(), norm.bias.double(), norm.eps)
@@ -130,10 +130,11 @@ def test_softmax_of_attention(ratio: int) -> None:
         logits = q @ k.transpose(2, 3) / 8**0.5
         seen.append(float((logits.mean(3) / logits.std(3)).abs().median()))
         mixed = (logits.softmax(3) @ v).transpose(1, 2).flatten(2)
-        return x + layer.proj(mixed).transpose(1, 2).reshape(x.shape)
+        y: Tensor = x + layer.proj(mixed).transpose(1, 2).reshape(x.shape)
+        return y
 
     seen: list[float] = []
-    x = drawn(4, 16, 8, 8)
+    x = noise(4, 16, 8, 8)
     truth = formula(copy.deepcopy(layer).double(), x.double())
     assert seen[0] > ratio / 2
     assert error(layer(channels_last(x)), truth) < 2 * error(formula(layer, x), truth)
@@ -180,7 +181,7 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
 @pytest.mark.parametrize("name", NETWORKS)
 def test_networks(name: str) -> None:
     network = uneven(NETWORKS[name]())
-    x, label = drawn(4, 3, 32, 32), torch.full((4,), 0.5)
+    x, label = noise(4, 3, 32, 32), torch.full((4,), 0.5)
     with torch_norms():
         truth = copy.deepcopy(network).double()(x.double(), label.double())
         contiguous = network(x, label)
