@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from bench.checkpoints.networks.unet import UNet, UNetConfig
-from tests.benchmarks import fid, networks, norms, replacement
+from tests.benchmarks import fid, formats, networks, replacement
 from tests.support.completions import SDES
 
 TINY = UNetConfig(size=8, width=32, multipliers=(1,), blocks=1, attention=())
@@ -67,12 +67,12 @@ def test_memory_formats(variant: networks.Variant) -> None:
     assert all(y.is_contiguous() != variant.channels_last for y in seen)
 
 
-def test_norms(tmp_path: Path) -> None:
-    cases = [*norms.layers()][:3] + [*norms.networks({"tiny": TINY}, batch=1)][1:2]
-    norms.write(tmp_path, cases, rounds=1)
-    table = rows(tmp_path / "norms.csv")
-    assert [row["case"] for row in table] == [case.name for case in cases]
-    assert all(float(row["error_two_passes"]) < 2 * float(row["error_contiguous"]) for row in table)
+def test_formats(tmp_path: Path) -> None:
+    formats.write(tmp_path, {"narrow": lambda: UNet(TINY)}, size=8, batch=2, rounds=1)
+    table = rows(tmp_path / "formats.csv")
+    assert [row["variant"] for row in table] == [variant.name for variant in formats.VARIANTS]
+    assert table[0]["time"] == "1.00"
+    assert all(float(row["error"]) > 0 and float(row["time"]) > 0 for row in table)
 
 
 def test_counted_work() -> None:

@@ -41,37 +41,6 @@ def build(module: nn.Module | None = None, **changes: Any) -> MemoryCheckpoint:
     return bench.network(Noise() if module is None else module, **options | changes)
 
 
-class Normed(nn.Module):
-    """A user's network whose activations are far from zero."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.rise, self.fall = nn.Conv2d(3, 32, 3, padding=1), nn.Conv2d(32, 3, 1)
-        self.norm = nn.GroupNorm(4, 32)
-        with torch.no_grad():
-            assert self.rise.bias is not None
-            self.rise.bias.fill_(300.0)
-
-    def forward(self, x: Tensor, label: Tensor) -> Tensor:
-        y: Tensor = self.fall(self.norm(self.rise(x)))
-        return y
-
-
-def test_group_norms_of_a_users_network_keep_their_digits() -> None:
-    """Float32 is at most twice as far from float64 as for the user, whose module stays as it is."""
-    torch.manual_seed(0)
-    network = Normed()
-    x, label = torch.randn(4, *SHAPE), torch.tensor([0.0])
-    sde = installed().build("sdes", "vp", {})
-    level = sde.at(0.5)
-    with torch.no_grad():
-        contiguous = network(x, label)
-        result = load_model(build(network), sde, CPU, installed()).score(x, level) * -level.sigma
-        truth = network.double()(x.double(), label)
-    assert float((result - truth).norm()) < 2 * float((contiguous - truth).norm())
-    assert type(network.norm) is nn.GroupNorm
-
-
 def law(name: str = "vp") -> SDE:
     sde: SDE = installed().build("sdes", name, {})
     return sde

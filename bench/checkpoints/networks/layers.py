@@ -1,6 +1,6 @@
 """The layers of DDPM, DDPM++ and NCSN++: residual blocks, attention, resampling, noise embeddings.
 
-Images are (B, C, H, W) in channels-last memory. No layer makes a table or an index per call.
+Images are (B, C, H, W) and stay in the network's memory format. No layer makes a table or index per call.
 """
 
 from __future__ import annotations
@@ -17,53 +17,31 @@ HALF = math.sqrt(0.5)
 Resampling = Literal["down", "up"]
 
 
-class TwoPassGroupNorm(nn.GroupNorm):
-    """Group normalization ``(x - m) / sqrt(v + eps) w + b``, m and v the mean and variance of a group.
+def memory_format(device: torch.device | str, *, bf16: bool = False) -> torch.memory_format:
+    """Memory format in which a network's weights and images are held.
 
-    On the CPU the mean is subtracted before the squares are summed, in float32 at least: torch's kernel for
-    channels-last memory takes ``v = E x^2 - m^2``, which loses the digits of ``m^2 / v``. The digits that
-    this function loses are those of ``m / sqrt(v)``, as in contiguous memory.
+    In channels-last memory, torch's group norm on the CPU takes the variance as ``E x^2 - (E x)^2``, which
+    loses the digits of (mean / standard deviation)^2 in float32.
 
-    Source: Wu and He (2018); Chan, Golub and LeVeque (1983), the two-pass algorithm.
+    Args:
+        device: Where the network computes.
+        bf16: Whether it computes in bfloat16; in float32 otherwise.
+
+    Returns:
+        Contiguous in float32 on the CPU, channels-last everywhere else.
     """
+    exact = torch.device(device).type == "cpu" and not bf16
+    return torch.contiguous_format if exact else torch.channels_last
+
+
+class GroupNorm(nn.GroupNorm):
+    """Group normalization whose sums are float32 whatever the precision of ``x``."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """x (B, C, H, W) -> the same shape and type."""
-        if x.device.type == "cpu" and x.ndim == 4:
-            return self._two_passes(x)
-        return super().forward(x)
-
-    def _two_passes(self, x: Tensor) -> Tensor:
-        b, c, _, _ = x.shape
-        size = c // self.num_groups
-        sums = torch.promote_types(x.dtype, torch.float32)
-
-        def group_means(images: Tensor) -> Tensor:
-            """Mean of each group: (B, C, H, W) -> (B, G, 1)."""
-            return images.mean((2, 3)).view(b, self.num_groups, size).mean(2, keepdim=True)
-
-        def per_channel(values: Tensor) -> Tensor:
-            """(B, G, 1) or (B, G, C / G) -> (B, C, 1, 1)."""
-            return values.expand(-1, -1, size).reshape(b, c, 1, 1)
-
-        y = x.to(sums)
-        y = y - per_channel(group_means(y))
-        factor = (group_means(y.square()) + self.eps).rsqrt()
-        if not self.affine:
-            return (y * per_channel(factor)).to(x.dtype)
-        factor = factor * self.weight.to(sums).view(1, self.num_groups, size)
-        return torch.addcmul(self.bias.to(sums).view(1, c, 1, 1), y, per_channel(factor)).to(x.dtype)
-
-
-class GroupNorm(TwoPassGroupNorm):
-    """A `TwoPassGroupNorm` with sums in float32 at least and a result of the type of ``x``, on any device.
-
-    By itself, autocast on a GPU returns float32 for bfloat16.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        """x (B, C, H, W) -> the same shape and type."""
-        return super().forward(x.to(torch.promote_types(x.dtype, torch.float32))).to(x.dtype)
+        if x.dtype == torch.float32 or x.device.type == "cpu":
+            return super().forward(x)  # the host's kernel already sums in float32
+        y = F.group_norm(x.float(), self.num_groups, self.weight.float(), self.bias.float(), self.eps)
+        return y.to(x.dtype)
 
 
 class Positional(nn.Module):

@@ -13,8 +13,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.checkpoints.networks.layers import TwoPassGroupNorm
-
 
 class TinyBlock(nn.Module):
     """Residual block: ``x + conv(silu(norm(conv(silu(norm(x)))) * (1 + scale) + shift))``.
@@ -25,16 +23,16 @@ class TinyBlock(nn.Module):
 
     def __init__(self, c_in: int, c_out: int, c_emb: int, *, attention: bool = False) -> None:
         super().__init__()
-        self.norm0 = TwoPassGroupNorm(c_in // 16, c_in)
+        self.norm0 = nn.GroupNorm(c_in // 16, c_in)
         self.conv0 = nn.Conv2d(c_in, c_out, 3, padding=1)
         self.affine = nn.Linear(c_emb, 2 * c_out)
-        self.norm1 = TwoPassGroupNorm(c_out // 16, c_out)
+        self.norm1 = nn.GroupNorm(c_out // 16, c_out)
         self.conv1 = nn.Conv2d(c_out, c_out, 3, padding=1)
         self.skip = nn.Conv2d(c_in, c_out, 1) if c_in != c_out else nn.Identity()
         nn.init.zeros_(self.conv1.weight)
         self.heads = c_out // 64 if attention else 0
         if attention:
-            self.norm2 = TwoPassGroupNorm(c_out // 16, c_out)
+            self.norm2 = nn.GroupNorm(c_out // 16, c_out)
             self.qkv = nn.Conv2d(c_out, 3 * c_out, 1)
             self.proj = nn.Conv2d(c_out, c_out, 1)
             nn.init.zeros_(self.proj.weight)
@@ -102,7 +100,7 @@ class TinyUNet(nn.Module):
         self.low_up = nn.ModuleList([TinyBlock(2 * v, v, e, attention=k == 0) for k in range(blocks + 1)])
         self.grow = nn.Conv2d(v, 4 * w, 1)
         self.up = nn.ModuleList([TinyBlock(2 * w, w, e) for _ in range(blocks + 1)])
-        self.norm = TwoPassGroupNorm(w // 16, w)
+        self.norm = nn.GroupNorm(w // 16, w)
         self.out = nn.Conv2d(w, 4 * image_channels, 3, padding=1)
         nn.init.zeros_(self.out.weight)
 

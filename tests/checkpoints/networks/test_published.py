@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save_file
 from scipy import signal
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from bench.checkpoints.cards import Card
@@ -174,15 +175,18 @@ def test_traced_whole(configuration: str) -> None:
 
 
 @pytest.mark.parametrize("configuration", ["ddpm", "ncsnpp_continuous", "iddpm", "edm_vp"])
-def test_channels_last_throughout_and_nothing_made_per_call(configuration: str) -> None:
-    """No layer falls back to contiguous memory; no table or index is made in a call."""
-    network = random_network(configuration=configuration, **SMALL).to(memory_format=torch.channels_last)
+@pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last])
+def test_one_memory_format_throughout_and_nothing_made_per_call(
+    configuration: str, memory: torch.memory_format
+) -> None:
+    """No layer changes the memory format; no table or index is made in a call."""
+    network = random_network(configuration=configuration, **SMALL).to(memory_format=memory)
     fell: list[str] = []
     seen: set[str] = set()
 
     def look(layer: torch.nn.Module, arguments: tuple[Any, ...], y: Tensor) -> None:
         images = [t for t in (*arguments, y) if isinstance(t, Tensor) and t.ndim == 4]
-        if not all(t.is_contiguous(memory_format=torch.channels_last) for t in images):
+        if not all(t.is_contiguous(memory_format=memory) for t in images):
             fell.append(type(layer).__name__)
 
     class Ops(TorchDispatchMode):
@@ -193,7 +197,7 @@ def test_channels_last_throughout_and_nothing_made_per_call(configuration: str) 
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | GroupNorm | ResidualBlock | Attention | Fir):
             layer.register_forward_hook(look)
-    x = torch.randn(2, 3, 32, 32).contiguous(memory_format=torch.channels_last)
+    x = torch.randn(2, 3, 32, 32).contiguous(memory_format=memory)
     label = torch.tensor([3.0])
     with torch.no_grad(), Ops():  # type: ignore[no-untyped-call]
         network(x, label)
@@ -201,6 +205,20 @@ def test_channels_last_throughout_and_nothing_made_per_call(configuration: str) 
     assert "convolution" in seen  # it saw the network
     instance = {"arange", "linspace", "zeros", "ones", "full", "eye", "scalar_tensor", "lift_fresh", "empty"}
     assert not instance & seen
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_group_norm_adds_up_in_float32(layout: torch.memory_format) -> None:
+    """Of numbers far from zero: sums in bfloat16 would be off by their mean's rounding, 30 * 2^-9 here."""
+    torch.manual_seed(0)
+    norm = GroupNorm(16, 64, eps=1e-6)
+    x = (torch.randn(2, 64, 32, 32) + 30).bfloat16().contiguous(memory_format=layout)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        y = norm(x)
+    expected = F.group_norm(x.double(), 16, eps=1e-6)
+    assert y.dtype == torch.bfloat16
+    # bfloat16 rounds the result, and up to three terms on the way to it, by 2^-9
+    assert float((y - expected).abs().max() / expected.abs().max()) < 4 * 2**-9
 
 
 @pytest.mark.parametrize("configuration", ["ddpm", "ncsnpp_continuous"])
