@@ -21,7 +21,8 @@ def memory_format(device: torch.device | str, *, bf16: bool = False) -> torch.me
     """Memory format in which a network's weights and images are held.
 
     In channels-last memory, torch's group norm on the CPU takes the variance as ``E x^2 - (E x)^2``, which
-    loses the digits of (mean / standard deviation)^2 in float32.
+    loses the digits of (mean / standard deviation)^2, in bfloat16 too (relative error 0.2 at 300). Contiguous
+    memory loses those of mean / standard deviation.
 
     Args:
         device: Where the network computes.
