@@ -100,8 +100,9 @@ def test_gradient_of_a_classifier(monkeypatch: pytest.MonkeyPatch) -> None:
         z = (x / LEVEL.alpha).requires_grad_()
         sigma = torch.full((1,), LEVEL.sigma / LEVEL.alpha, dtype=x.dtype)
         chosen = network.logits(z, sigma).log_softmax(1).gather(1, labels[:, None]).sum()
-        (result,) = torch.autograd.grad(chosen, z)
-        return result / LEVEL.alpha
+        (by_z,) = torch.autograd.grad(chosen, z)
+        result: Tensor = by_z / LEVEL.alpha
+        return result
 
     truth = gradient(copy.deepcopy(classifier).double(), x.double())
     model = load_model(installed().get("checkpoints", "cifar10-tiny").thing, VP, CPU, installed())
