@@ -68,7 +68,7 @@ def test_memory_formats(variant: networks.Variant) -> None:
 
 
 def test_formats(tmp_path: Path) -> None:
-    formats.write(tmp_path, {"narrow": lambda: UNet(TINY)}, size=8, batch=2, rounds=1)
+    formats.write(tmp_path, {"narrow": lambda: UNet(TINY)}, size=8, batches=(2,), rounds=1)
     table = rows(tmp_path / "formats.csv")
     assert [row["variant"] for row in table] == [variant.name for variant in formats.VARIANTS]
     assert table[0]["time"] == "1.00"

@@ -10,10 +10,11 @@ score's, relative, against float64, and ``uneven_error`` that of weights on whic
 from __future__ import annotations
 
 import copy
+import itertools
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,21 +65,21 @@ def write(
     networks: Mapping[str, Callable[[], nn.Module]],
     *,
     size: int = 32,
-    batch: int = 64,
+    batches: Sequence[int] = (16, 64),
     rounds: int = 7,
 ) -> None:
     """Write formats.csv, and print it."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    x = torch.randn((batch, 3, size, size), generator=torch.Generator().manual_seed(0))
+    x = torch.randn((max(batches), 3, size, size), generator=torch.Generator().manual_seed(0))
     rows: list[dict[str, Any]] = []
     try:
-        for name, make in networks.items():
+        for (name, make), batch in itertools.product(networks.items(), batches):
             torch.manual_seed(0)
-            measured = compare(make(), x, rounds)
+            measured = compare(make(), x[:batch], rounds)
             uneven = compare(make_uneven(make()), x[:2], 1)
             for variant, (error, ratio), (uneven_error, _) in zip(VARIANTS, measured, uneven, strict=True):
-                row = {"network": name, "variant": variant.name, "time": f"{ratio:.2f}"}
+                row = {"network": name, "batch": batch, "variant": variant.name, "time": f"{ratio:.2f}"}
                 rows.append(row | {"error": f"{error:.1e}", "uneven_error": f"{uneven_error:.1e}"})
     finally:
         torch.set_num_threads(threads)
