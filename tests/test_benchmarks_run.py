@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from bench.checkpoints.networks.unet import UNet, UNetConfig
-from tests.benchmarks import fid, labels, networks, replacement
+from tests.benchmarks import fid, formats, labels, networks, replacement
 from tests.support.completions import SDES
 
 TINY = UNetConfig(size=8, width=32, multipliers=(1,), blocks=1, attention=())
@@ -65,6 +65,14 @@ def test_memory_formats(variant: networks.Variant) -> None:
         networks.once(model, variant, torch.empty(2, 3, 8, 8), 1)
     assert seen
     assert all(y.is_contiguous() != variant.channels_last for y in seen)
+
+
+def test_formats(tmp_path: Path) -> None:
+    formats.write(tmp_path, {"narrow": lambda: UNet(TINY)}, size=8, batches=(2,), rounds=1)
+    table = rows(tmp_path / "formats.csv")
+    assert [row["variant"] for row in table] == [variant.name for variant in formats.VARIANTS]
+    assert table[0]["time"] == "1.00"
+    assert all(float(row["error"]) > 0 and float(row["time"]) > 0 for row in table)
 
 
 def test_counted_work() -> None:

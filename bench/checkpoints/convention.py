@@ -13,6 +13,7 @@ from torch import Tensor
 
 from bench.checkpoints.cards import Card
 from bench.checkpoints.networks.classifier import NoisyClassifier
+from bench.checkpoints.networks.layers import memory_format
 from bench.checkpoints.resolve import is_native
 from bench.diffusion.grid import time_grid
 from bench.diffusion.levels import NoiseLevel
@@ -159,7 +160,7 @@ class NetworkModel(Denoiser):
     which it has no label, the network is a denoiser at the level of equal ``sigma / alpha`` (`Denoiser`).
 
     Args:
-        call: ``network(x, label)``: x (B, C, H, W) in float32 and channels-last memory, label (1,). A
+        call: ``network(x, label)``: x (B, C, H, W) in float32, in the device's `memory_format`, label (1,). A
             class-conditional network: ``network(x, label, classes)`` with classes (B,), integers.
         card: Its convention.
         run: The SDE of the run.
@@ -206,9 +207,9 @@ class NetworkModel(Denoiser):
 
     def _call(self, x: Tensor, label: float) -> Tensor:
         where = torch.full((1,), label, device=x.device, dtype=torch.float32)
+        memory = memory_format(x.device, bf16=self._bf16)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self._bf16):
-            images = x.float().contiguous(memory_format=torch.channels_last)
-            y = self._network(images, where, *self._arguments)
+            y = self._network(x.float().contiguous(memory_format=memory), where, *self._arguments)
         return y.to(x.dtype)
 
     def _scaled_score(self, output: Tensor, sigma: float) -> Tensor:
@@ -272,7 +273,8 @@ class NetworkModel(Denoiser):
         gain = 2 / (high - low)
         sigma = torch.full((1,), gain * level.sigma / level.alpha, device=x.device)
         with torch.enable_grad():
-            y = (x.detach().float() * (gain / level.alpha) - (1 + gain * low)).requires_grad_()
+            y = x.detach().float().contiguous(memory_format=memory_format(x.device))
+            y = (y * (gain / level.alpha) - (1 + gain * low)).requires_grad_()
             logits = self._classifier.logits(y, sigma)
             chosen = logits.log_softmax(1).gather(1, labels[:, None]).sum()
             (gradient,) = torch.autograd.grad(chosen, y)

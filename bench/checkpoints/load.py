@@ -16,6 +16,7 @@ from bench.checkpoints.exact import exact_data, trained_answer
 from bench.checkpoints.memory import MemoryCheckpoint
 from bench.checkpoints.networks.classifier import load_noisy_classifier
 from bench.checkpoints.networks.edm import EDMDenoiser
+from bench.checkpoints.networks.layers import memory_format
 from bench.checkpoints.resolve import naming, own_sde, reader_of
 from bench.closed_form.mixture import MixtureModel, on_range
 from bench.diffusion.model import Model
@@ -54,8 +55,9 @@ def load_model(
 ) -> Model:
     """Load a checkpoint for a run.
 
-    Networks run in channels-last memory. ``bf16`` holds the weights of convolutions and matrices in bfloat16
-    and computes in it, except for norms and the first and last sums.
+    Networks, those of users too, run in the device's `memory_format`: contiguous in float32 on the CPU,
+    channels-last otherwise. ``bf16`` holds the weights of convolutions and matrices in bfloat16 and computes
+    in it, except for norms and the first and last sums.
 
     Args:
         card: The checkpoint.
@@ -81,14 +83,16 @@ def load_model(
     network = read_network(card, registry)
     if card.predicts == "edm":
         network = EDMDenoiser(network, float(card.network.get("sigma_data", 0.5)))
-    network = network.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)
-    if precision == "bf16":
+    bf16 = precision == "bf16"
+    network = network.eval().requires_grad_(False).to(device)
+    network = network.to(memory_format=memory_format(device, bf16=bf16))
+    if bf16:
         for layer in network.modules():
             if isinstance(layer, nn.Conv2d | nn.Linear):
                 layer.to(torch.bfloat16)
     call = _compiled(network) if compile else network
     guide = None if card.classifier is None else partial(load_noisy_classifier, device, classifier_path(card))
-    return NetworkModel(call, card, sde, own_sde(card, registry), bf16=precision == "bf16", classifier=guide)
+    return NetworkModel(call, card, sde, own_sde(card, registry), bf16=bf16, classifier=guide)
 
 
 def _compiled(network: nn.Module) -> Callable[..., Tensor]:

@@ -54,8 +54,9 @@ class MixtureModel(Model):
     """Exact score of a Gaussian mixture: ``score(x) = sum_k r_k(x) (alpha mean_k - x) / v_k``.
 
     At a noise level, component k is N(alpha mean_k, v_k) with ``v_k = alpha^2 variance_k + sigma^2``, and
-    r_k(x) is its posterior probability. Coordinates are those in which the covariances are diagonal. Memory:
-    two (K, D) tables on the device, with D coordinates.
+    r_k(x) is its posterior probability. Coordinates are those in which the covariances are diagonal. States
+    and means of several components are taken about the mixture's mean, so that squares of what all have in
+    common do not cancel. Memory: three (K, D) tables on the device, with D coordinates.
 
     Args:
         data: The mixture, in those coordinates and on the run's data range.
@@ -86,7 +87,11 @@ class MixtureModel(Model):
         self.range = range_
         self.answer = answer
         self.classes = count = len(data.weight)
-        self._mean = torch.from_numpy(data.mean.reshape(count, -1)).to(device, dtype)
+        mean = data.mean.reshape(count, -1)
+        center = data.weight @ mean / data.weight.sum()
+        self._mean = torch.from_numpy(mean).to(device, dtype)
+        self._center = torch.from_numpy(center).to(device, dtype)
+        self._offset = torch.from_numpy(mean - center).to(device, dtype)
         self._variance = torch.from_numpy(data.variance.reshape(count, -1)).to(device, dtype)
         self._log_weight = torch.from_numpy(np.log(data.weight)).to(device, dtype)
 
@@ -99,9 +104,11 @@ class MixtureModel(Model):
         """The exact score at a level."""
         import torch
 
+        if self.classes == 1:
+            precision = self._precision(level)
+            center = precision * (level.alpha * self._mean)
+            return torch.addcmul(center, x.flatten(1), precision, value=-1).view_as(x)
         precision, center, flat = self._at(x, level)
-        if len(precision) == 1:
-            return torch.addcmul(center, flat, precision, value=-1).view_as(x)
         r = torch.softmax(self._log_posterior(flat, precision, center, level), dim=1)
         return torch.addcmul(r @ center, flat, r @ precision, value=-1).view_as(x)
 
@@ -175,10 +182,20 @@ class MixtureModel(Model):
         """
         return self.component_score(x, level, labels).sub_(self._score(x, level))
 
+    def _precision(self, level: NoiseLevel) -> Tensor:
+        """Precisions (K, D) of the components at a level."""
+        return (self._variance * level.alpha**2).add_(level.sigma**2).reciprocal_()
+
     def _at(self, x: Tensor, level: NoiseLevel) -> tuple[Tensor, Tensor, Tensor]:
-        """Precisions (K, D) of the components at a level, ``alpha mean precision`` (K, D), and x as rows."""
-        precision = (self._variance * level.alpha**2).add_(level.sigma**2).reciprocal_()
-        return precision, precision * (level.alpha * self._mean), x.flatten(1)
+        """Precisions (K, D) of the components at a level, ``alpha mean precision`` (K, D), and x as rows.
+
+        Means and rows are those about the mixture's mean.
+        """
+        import torch
+
+        precision = self._precision(level)
+        rows = torch.sub(x.flatten(1), self._center, alpha=level.alpha)
+        return precision, precision * (level.alpha * self._offset), rows
 
     def draw(self, count: int, noise: Noise) -> Tensor:
         """Draws of the data distribution.
@@ -201,7 +218,9 @@ class MixtureModel(Model):
 
     def _log_posterior(self, flat: Tensor, precision: Tensor, center: Tensor, level: NoiseLevel) -> Tensor:
         constant = (
-            self._log_weight + 0.5 * precision.log().sum(1) - 0.5 * level.alpha * (center * self._mean).sum(1)
+            self._log_weight
+            + 0.5 * precision.log().sum(1)
+            - 0.5 * level.alpha * (center * self._offset).sum(1)
         )
         return flat @ center.T - 0.5 * (flat**2) @ precision.T + constant
 
@@ -217,10 +236,9 @@ class MixtureModel(Model):
         Returns:
             Indices of components (B,), integers.
         """
-        precision = self._variance.reciprocal()
-        return self._log_posterior(
-            x.flatten(1), precision, precision * self._mean, NoiseLevel(0.0, 1.0, 0.0)
-        ).argmax(1)
+        clean = NoiseLevel(0.0, 1.0, 0.0)
+        precision, center, flat = self._at(x, clean)
+        return self._log_posterior(flat, precision, center, clean).argmax(1)
 
     def images(self, x: Tensor) -> Tensor:
         low, high = self.range

@@ -40,7 +40,7 @@ CALLS = 2000
 
 
 class Variant(NamedTuple):
-    """How a network is run. Without ``channels_last`` its weights and its input are contiguous (NCHW)."""
+    """How a network is run: ``channels_last`` of its weights and its input, or contiguous (NCHW)."""
 
     name: str
     precision: Precision = "fp32"
@@ -52,7 +52,7 @@ ON_CPU = (
     Variant("fp32, NCHW", channels_last=False),
     Variant("fp32, channels-last"),
     Variant("bf16, channels-last", "bf16"),
-    Variant("fp32, compiled", compile=True),
+    Variant("fp32, compiled", compile=True, channels_last=False),
     Variant("bf16, compiled", "bf16", compile=True),
 )
 ON_GPU = (
@@ -76,33 +76,39 @@ class Speed(NamedTuple):
     warm: float
 
 
-class Contiguous(nn.Module):
-    """A network that is handed its images in contiguous memory."""
+class FixedMemory(nn.Module):
+    """A network that is handed its images in a memory format, whatever a run chooses."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, memory: torch.memory_format) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.memory = network, memory
 
     def forward(self, x: Tensor, label: Tensor) -> Tensor:
-        y: Tensor = self.network(x.contiguous(), label)
+        y: Tensor = self.network(x.contiguous(memory_format=self.memory), label)
         return y
 
 
 def load(config: UNetConfig, variant: Variant, device: torch.device) -> Model:
     """A network with random weights, as a run loads it: a DDPM on VP."""
     torch.manual_seed(0)
-    network: nn.Module = UNet(config)
-    network = network if variant.channels_last else Contiguous(network)
+    return load_module(UNet(config), (config.channels, config.size, config.size), variant, device)
+
+
+def load_module(
+    module: nn.Module, shape: tuple[int, int, int], variant: Variant, device: torch.device
+) -> Model:
+    """A network that predicts the noise of VP, as a run loads it, in the variant's memory."""
+    memory = torch.channels_last if variant.channels_last else torch.contiguous_format
+    network = FixedMemory(module, memory)
     fields: dict[str, Any] = dict.fromkeys(("summary", "licence", "author", "data", "metric"), "none")
     fields |= {"name": "random", "format": "score_sde", "files": [{"name": "none"}]}
-    fields |= {"shape": (config.channels, config.size, config.size), "data_range": (-1.0, 1.0)}
+    fields |= {"shape": shape, "data_range": (-1.0, 1.0)}
     card = Card(**fields, sde="vp", predicts="noise", labels="999t")
     with mock.patch("bench.checkpoints.load.read_network", return_value=network):
         model = load_model(
             card, sampler(1).sde, device, installed(), precision=variant.precision, compile=variant.compile
         )
-    if not variant.channels_last:
-        network.to(memory_format=torch.contiguous_format)
+    network.to(memory_format=memory)
     return model
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
-from bench import Array, Prediction, Sampler
+from bench import Array, NoiseLevel, Prediction, Sampler
 from bench.checkpoints.load import load_model
 from bench.closed_form.dct import from_dct
 from bench.closed_form.mixture import Mixture, MixtureModel, on_range
@@ -164,3 +164,29 @@ def test_on_range_moves_the_brightness_and_scales_the_rest() -> None:
     pixels, moved_pixels = (from_dct(torch.from_numpy(one.mean), color) for one in (data, moved))
     torch.testing.assert_close(moved_pixels, 2 * pixels - 1)
     np.testing.assert_allclose(moved.variance, 4 * data.variance)
+
+
+@pytest.mark.parametrize("ratio", [0, 30, 300])
+def test_float32_loses_the_digits_of_mean_over_deviation_not_of_its_square(ratio: int) -> None:
+    """Posterior, score and divergence of overlapping components that are all far from zero."""
+    rng = np.random.default_rng(0)
+    mean = 0.1 * rng.normal(size=(4, 3, 8, 8)) + ratio
+    data = Mixture(np.full(4, 0.25), mean, np.exp(0.2 * rng.normal(size=mean.shape)))
+    x = torch.from_numpy(mean[rng.integers(4, size=64)] + rng.normal(size=(64, 3, 8, 8))).float()
+    single, double = (
+        MixtureModel(data, "cpu", dtype, color=None, range_=(0.0, 1.0))
+        for dtype in (torch.float32, torch.float64)
+    )
+    level = NoiseLevel(0.0, 1.0, 0.1)
+    posterior = double.log_components(x.double(), level).softmax(1)
+    assert float(posterior.max(1).values.min()) < 0.9  # components overlap
+    eps = torch.finfo(torch.float32).eps
+    # a log-density is a sum of D terms of order one; a state is known to ratio eps
+    error = single.log_components(x, level).softmax(1).double() - posterior
+    assert float(error.abs().max()) < (192 + 192**0.5 * ratio) * eps
+    for result, truth in zip(
+        (single.score(x, level), *single.score_and_divergence(x, level)),
+        (double.score(x.double(), level), *double.score_and_divergence(x.double(), level)),
+        strict=True,
+    ):
+        assert float((result.double() - truth).norm() / truth.norm()) < (16 + ratio) * eps

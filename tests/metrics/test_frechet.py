@@ -224,3 +224,18 @@ def test_the_distance_of_low_rank_to_the_unit_normal(rank: int) -> None:
     expected = 12 * 0.0625 + 12 - rank + float(((sd - 1) ** 2).sum())
     value = frechet_distance(mean, (axes * sd**2) @ axes.T, np.zeros(12), np.eye(12))
     assert value == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("ratio", [30, 300])
+def test_diagonal_distance_of_means_many_deviations_away(ratio: int) -> None:
+    """Sums of squares in float64 lose the digits of ratio^2, of sixteen; float32 would lose them all."""
+    rng = np.random.default_rng(0)
+    x = (rng.normal(size=(500, 40)) + ratio).astype(np.float32).astype(np.float64)
+    variance = np.exp(rng.normal(size=40))
+    value, _ = fd_diagonal(x.mean(axis=0), (x**2).sum(axis=0), len(x), variance)
+    moved, centered = ratio + (x - ratio).mean(axis=0), x - ratio
+    v = ((centered - centered.mean(axis=0)) ** 2).sum(axis=0) / 499
+    c4 = math.sqrt(2 / 499) * math.exp(math.lgamma(250) - math.lgamma(249.5))
+    expected = moved**2 - v / 500 + v + variance - 2 * np.sqrt(variance * v) / c4
+    spread = value - float((moved**2).sum())
+    assert spread == pytest.approx(float((expected - moved**2).sum()), rel=1e-15 * 500 * ratio**2)

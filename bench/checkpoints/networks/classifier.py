@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.checkpoints.cards import WeightsCard
+from bench.checkpoints.networks.layers import memory_format
 from bench.checkpoints.networks.tiny import TinyBlock
 from bench.errors import BenchError
 from bench.files import registry_path
@@ -108,7 +109,7 @@ def load_noisy_classifier(device: torch.device | str = "cpu", card: Path = CARD)
         card: Path of its `WeightsCard`.
 
     Returns:
-        The classifier, in float32 and in evaluation mode.
+        The classifier, in float32, in evaluation mode and in the device's `memory_format`.
 
     Raises:
         BenchError: A file is missing, damaged or of another network. The message is one line.
@@ -121,4 +122,4 @@ def load_noisy_classifier(device: torch.device | str = "cpu", card: Path = CARD)
     except (SafetensorError, RuntimeError, TypeError, ValueError) as error:
         first = str(error).splitlines()[0]
         raise BenchError(f"{path} does not hold the network of {card.name}: {first}") from error
-    return classifier.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)
+    return classifier.eval().requires_grad_(False).to(device).to(memory_format=memory_format(device))

@@ -1,6 +1,6 @@
 """The layers of DDPM, DDPM++ and NCSN++: residual blocks, attention, resampling, noise embeddings.
 
-Images are (B, C, H, W) in channels-last memory. No layer makes a table or an index per call.
+Images are (B, C, H, W) and stay in the network's memory format. No layer makes a table or index per call.
 """
 
 from __future__ import annotations
@@ -15,6 +15,24 @@ from torch.nn import functional as F
 HALF = math.sqrt(0.5)
 
 Resampling = Literal["down", "up"]
+
+
+def memory_format(device: torch.device | str, *, bf16: bool = False) -> torch.memory_format:
+    """Memory format in which a network's weights and images are held.
+
+    In channels-last memory, torch's group norm on the CPU takes the variance as ``E x^2 - (E x)^2``, which
+    loses the digits of (mean / standard deviation)^2, in bfloat16 too (relative error 0.2 at 300). Contiguous
+    memory loses those of mean / standard deviation.
+
+    Args:
+        device: Where the network computes.
+        bf16: Whether it computes in bfloat16; in float32 otherwise.
+
+    Returns:
+        Contiguous in float32 on the CPU, channels-last everywhere else.
+    """
+    exact = torch.device(device).type == "cpu" and not bf16
+    return torch.contiguous_format if exact else torch.channels_last
 
 
 class GroupNorm(nn.GroupNorm):

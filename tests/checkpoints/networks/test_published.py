@@ -177,15 +177,18 @@ def test_traced_whole(configuration: str) -> None:
 
 
 @pytest.mark.parametrize("configuration", ["ddpm", "ncsnpp_continuous", "iddpm", "edm_vp"])
-def test_channels_last_throughout_and_nothing_made_per_call(configuration: str) -> None:
-    """No layer falls back to contiguous memory; no table or index is made in a call."""
-    network = random_network(configuration=configuration, **SMALL).to(memory_format=torch.channels_last)
+@pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last])
+def test_one_memory_format_throughout_and_nothing_made_per_call(
+    configuration: str, memory: torch.memory_format
+) -> None:
+    """No layer changes the memory format; no table or index is made in a call."""
+    network = random_network(configuration=configuration, **SMALL).to(memory_format=memory)
     fell: list[str] = []
     seen: set[str] = set()
 
     def look(layer: torch.nn.Module, arguments: tuple[Any, ...], y: Tensor) -> None:
         images = [t for t in (*arguments, y) if isinstance(t, Tensor) and t.ndim == 4]
-        if not all(t.is_contiguous(memory_format=torch.channels_last) for t in images):
+        if not all(t.is_contiguous(memory_format=memory) for t in images):
             fell.append(type(layer).__name__)
 
     class Ops(TorchDispatchMode):
@@ -196,7 +199,7 @@ def test_channels_last_throughout_and_nothing_made_per_call(configuration: str) 
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | GroupNorm | ResidualBlock | Attention | Fir):
             layer.register_forward_hook(look)
-    x = torch.randn(2, 3, 32, 32).contiguous(memory_format=torch.channels_last)
+    x = torch.randn(2, 3, 32, 32).contiguous(memory_format=memory)
     label = torch.tensor([3.0])
     with torch.no_grad(), Ops():  # type: ignore[no-untyped-call]
         network(x, label)
