@@ -67,6 +67,8 @@ def _sampler(identity: Identity) -> Command:
     words += ["--denoise", identity.denoise] if identity.denoise else []
     if identity.label_scales is not None:
         words += ["--label-scales", str(identity.label_scales)]
+    if identity.labels is not None:
+        words += ["--labels", str(identity.labels)]
     return words
 
 

@@ -37,7 +37,9 @@ def with_identity(**changes: Any) -> Record:
 
 
 def test_every_setting_of_the_identity_is_a_flag() -> None:
-    words = words_of(with_identity(compile=True, label_scales=40, grid="uniform", order="predictor_first"))
+    words = words_of(
+        with_identity(compile=True, label_scales=40, labels="turn", grid="uniform", order="predictor_first")
+    )
     assert words[:4] == ["bench", "run", "--profile", "none"]
     expected = {
         "--checkpoint": "gaussian-cifar10",
@@ -47,6 +49,7 @@ def test_every_setting_of_the_identity_is_a_flag() -> None:
         "--grid": "uniform",
         "--order": "predictor_first",
         "--label-scales": "40",
+        "--labels": "turn",
         "--denoise": "mean",
         "--samples": "100",
         "--batch-size": "50",
