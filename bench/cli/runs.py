@@ -133,6 +133,7 @@ def _value_text(metric: MetricFacts) -> str:
     text = f"{metric.value:.6g}"
     text += "" if metric.error is None else f" ± {metric.error:.2g}"
     text += "" if metric.exact is None else f", exact {metric.exact:.6g}"
+    text += "" if metric.limit is None else f", limit at tolerance 0 {metric.limit:.6g}"
     return f"{text}, n {metric.n}" + (f" † {metric.note}" if metric.note else "")
 
 

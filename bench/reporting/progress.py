@@ -74,6 +74,7 @@ class Display:
         self._phase, self._next_plain = "", 0.0
         self._timer: threading.Timer | None = None
         self._working_since: float | None = None
+        self._waited_for: set[str] = set()
 
     def __enter__(self) -> Display:
         return self
@@ -111,13 +112,22 @@ class Display:
                 if event.fingerprint in self._active:
                     self._active[event.fingerprint].done += 1
             case RunWaiting():
-                self._draw("", event.title, " · waiting for another process that works on it")
+                self._run_waiting(event.title)
             case RunMeasuring():
                 self._draw(self._place(event.fingerprint), event.title, " · measuring")
             case RunDone():
                 self._run_done(event)
             case MetricsDone():
                 self._metrics_done(event)
+
+    def _run_waiting(self, title: str) -> None:
+        """What the command waits for, on the live line; where there is none, a line once for each run."""
+        waiting = "waiting for another process that works on it"
+        if self.live:
+            self._draw("", title, f" · {waiting}")
+        elif title not in self._waited_for:
+            self._waited_for.add(title)
+            self._line(f"{_escape(title)} · {waiting}")
 
     def _working(self, text: str) -> None:
         """A phase on the live line; where there is none, a line once it takes long."""

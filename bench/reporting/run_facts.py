@@ -18,6 +18,7 @@ class MetricFacts:
     value: float
     error: float | None
     exact: float | None
+    limit: float | None
     n: int
     note: str
     direction: str

@@ -6,6 +6,7 @@ import dataclasses
 import re
 
 from bench.plan.dry_run import DryRun, DryRunEntry
+from bench.plan.forecast import Forecast
 from bench.reporting.run_facts import MetricFacts, RunFacts
 from bench.reporting.table import Cell
 from tests.support.made_up import cell, table
@@ -26,6 +27,7 @@ def names(*classes: type) -> set[str]:
 
 def test_the_readme_names_every_key() -> None:
     assert keys("bench run --json") == names(RunFacts, MetricFacts) | {"runs", "finished", "failed"}
-    dry = names(DryRun, DryRunEntry) - {"entries", "run"} | {"runs", "fingerprint", "label", "samples"}
+    report = DryRun((), 0.0, Forecast(0, []))
+    dry = set(report.plain()) | names(DryRunEntry) - {"run"} | {"fingerprint", "label", "samples"}
     assert keys("bench run --dry-run --json") == dry
     assert keys("bench table --json") == set(table(cell()).plain()) | names(Cell) | {"tables"}

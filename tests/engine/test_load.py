@@ -37,7 +37,10 @@ SUITE = (
     *("--samples", "32", "--batch-size", "8", "--repeats", "2"),
 )
 CELLS, BATCHES = 16, 64
-TIMING = ("samples_per_second", "network_share", "seconds", "created")
+TIMING = (
+    *("samples_per_second", "network_share", "seconds", "created"),
+    *("peak_host_bytes", "peak_gpu_bytes"),
+)
 KILLS = 20
 
 

@@ -164,6 +164,7 @@ def test_a_log_file_has_a_line_per_run_with_the_time_of_all_that_are_left(clock:
     ]
     assert lines_of(*events, forecast=forecast) == [
         "done    a run: fd 1, NFE 30 · 1 of 3, all 2 min 00 s left",
+        "a run · waiting for another process that works on it",
         "failed  a run: broken · 2 of 3, all 1 min 00 s left",
         "cached  a run: fd 1, NFE 30 · 3 of 3",
     ]
