@@ -369,7 +369,8 @@ class Engine:
         """The record of a run whose batches are on disk, written; its lock must be held."""
         self.emit(RunMeasuring(spec.fingerprint, spec.label))
         measurement = measure_run(spec, self.store, self.contexts.on(spec.device))
-        record = measurement.added_to(self._header(spec, spec.task.outputs, "finished", spec.planned_nfe))
+        header = self._header(spec, spec.task.outputs, "finished", spec.planned_nfe)
+        record = measurement.added_to(header.model_copy(update={"declared_order": spec.declared_order}))
         previous = self.store.read_record(spec.fingerprint)
         if previous is not None and previous.status == "finished" and self._rerun(spec) != "all":
             # metrics taken earlier of the same samples stay

@@ -101,6 +101,7 @@ def _metric_record(
         n=result.n,
         error=None if result.error is None or not math.isfinite(result.error) else float(result.error),
         note=result.note or short,
+        floor=None if result.floor is None else float(result.floor),
         details=_finite(result.details) | ({"options": options} if options else {}),
         direction=metric.direction,
         value_kind=result.value_kind or metric.value_kind,

@@ -57,6 +57,7 @@ class MetricResult:
             reference's images that the value compares with.
         value_kind: What the value is, where it is not what the metric declares: the limit of distances is an
             ``estimate``, since it can be negative.
+        floor: Smallest value that the measurement resolves; None where it has no such bound.
     """
 
     value: float
@@ -65,6 +66,7 @@ class MetricResult:
     note: str = ""
     details: Mapping[str, object] = dataclasses.field(default_factory=dict)
     value_kind: ValueKind | None = None
+    floor: float | None = None
 
 
 class MetricState(ABC):

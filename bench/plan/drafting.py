@@ -104,6 +104,7 @@ class Draft:
                 identity=identity,
                 title=self._title(self.task, sampler),
                 planned_nfe=planned_nfe(self.task, sampler),
+                declared_order=declared_order(sampler),
                 cacheable=self._cacheable(self.task),
                 in_memory=self.card.in_memory or bool(self._objects(self.task)) or self._has_metric_object(),
             )
@@ -362,6 +363,15 @@ def described(part: SamplerPart) -> str:
     # an empty text stands for none of a library's further settings: it says nothing in a title
     always = [one.name for one in part.parameters() if one.default != ""] if isinstance(part, Solver) else ()
     return part.described(always)
+
+
+def declared_order(sampler: Sampler) -> float | None:
+    """The order of convergence that a sampler without a corrector declares."""
+    if sampler.corrector is not None and sampler.corrector.calls:
+        return None
+    part = sampler.solver or sampler.predictor
+    order = None if part is None else part.convergence_order
+    return None if order is None else float(order)
 
 
 def planned_nfe(task: Task, sampler: Sampler) -> int | None:

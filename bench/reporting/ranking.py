@@ -12,6 +12,9 @@ import numpy as np
 from bench.reporting.table import Cell
 from bench.types import Array
 
+ORDER_POINTS = 3
+"""Numbers of network calls that a measured order is fitted to."""
+
 
 def best_of_rows(cells: Sequence[Cell], *, lower: bool) -> list[bool]:
     """Whether each cell is the best of its row, by more than the spread of it and the next.
@@ -124,3 +127,39 @@ def rank_agreements(cells: Sequence[Cell]) -> list[Agreement]:
             )
         )
     return agreements
+
+
+@dataclasses.dataclass(frozen=True)
+class MeasuredOrder:
+    """How fast the error of a row falls: as ``NFE^-order`` over ``points`` numbers of calls from ``first`` to
+    ``last``, beside the order that its sampler declares."""
+
+    sde: str
+    row: str
+    order: float
+    declared: float | None
+    points: int
+    first: float
+    last: float
+
+
+def measured_orders(cells: Sequence[Cell]) -> list[MeasuredOrder]:
+    """The orders of rows whose cells are errors with a floor, in the order of the rows.
+
+    The slope of ln value in ln NFE by least squares over a row's last `ORDER_POINTS` cells that lie above
+    twice their floor: nearer to it, what is left is the error of the measurement.
+    """
+    rows: dict[tuple[str, str], list[Cell]] = {}
+    for cell in cells:
+        if cell.floor is not None and cell.value is not None and cell.nfe and cell.value > 2 * cell.floor:
+            rows.setdefault((cell.sde, cell.row), []).append(cell)
+    orders = []
+    for (sde, row), resolved in rows.items():
+        last = sorted(resolved, key=lambda cell: cell.nfe or 0.0)[-ORDER_POINTS:]
+        calls = [cell.nfe or 0.0 for cell in last]
+        if len(set(calls)) < ORDER_POINTS:
+            continue
+        slope = np.polyfit(np.log(calls), np.log([cell.value or 0.0 for cell in last]), 1)[0]
+        declared = last[0].declared_order
+        orders.append(MeasuredOrder(sde, row, -float(slope), declared, len(last), calls[0], calls[-1]))
+    return orders

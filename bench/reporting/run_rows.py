@@ -42,10 +42,12 @@ class RunRow:
     error: float | None
     exact: float | None
     limit_at_tolerance_0: float | None
+    floor: float | None
     note: str
     direction: str
     value_kind: str
     solver: str
+    declared_order: float | None
     published: float | None
     published_std: float | None
     published_quantity: str
@@ -122,10 +124,12 @@ def _run_row(
         error=None if value is None else value.error,
         exact=None if value is None else value.exact,
         limit_at_tolerance_0=None if value is None else value.limit,
+        floor=None if value is None else value.floor,
         note="" if value is None else value.note,
         direction="" if value is None else value.direction,
         value_kind="" if value is None else value.value_kind,
         solver="" if record is None or record.identity.solver is None else record.identity.solver.name,
+        declared_order=None if record is None else record.declared_order,
         published=None if figure is None else figure.value,
         published_std=None if figure is None else figure.std,
         published_quantity="" if figure is None else figure.quantity,

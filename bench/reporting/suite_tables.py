@@ -13,7 +13,13 @@ from bench.events import Notice
 from bench.files import csv_cell, inside, replace_file
 from bench.plan.settings import suites
 from bench.reporting.layouts import cost_layout, table_layout
-from bench.reporting.ranking import best_of_curves, best_of_rows, pareto_front, rank_agreements
+from bench.reporting.ranking import (
+    best_of_curves,
+    best_of_rows,
+    measured_orders,
+    pareto_front,
+    rank_agreements,
+)
 from bench.reporting.run_plans import RUNS, plans_of_runs
 from bench.reporting.run_rows import RunRow, metric_records, run_rows
 from bench.reporting.table import Cell, Table, cells_of
@@ -184,6 +190,7 @@ def _notes(table: Table, plugin: str) -> list[str]:
             "Limit at tolerance 0: what a solver's value tends to by theory; at any other tolerance the "
             "solver's error adds to sampling noise."
         )
+    notes += _floor_notes(table)
     # along x the order is mostly that of the cost
     comparable = table.x is None and any(cell.quantity not in ("", "nfe") for cell in cells)
     for agreement in rank_agreements(cells) if comparable else ():
@@ -213,6 +220,25 @@ def _notes(table: Table, plugin: str) -> list[str]:
         notes.append(
             f"Standard error over the samples of one seed's {table.metric}, median over cells: {error}."
         )
+    return notes
+
+
+def _floor_notes(table: Table) -> list[str]:
+    """What the measurement resolves, and how fast the errors above it fall."""
+    floors: dict[str, list[float]] = {}
+    for cell in table.cells:
+        if cell.floor is not None:
+            floors.setdefault(cell.sde, []).append(cell.floor)
+    if not floors:
+        return []
+    texts = [f"{number(statistics.median(values))} ({sde})" for sde, values in floors.items()]
+    notes = [f"Floor, below which {table.metric} is not resolved: {', '.join(texts)}."]
+    by_sde: dict[str, list[str]] = {}
+    for one in measured_orders(table.cells):
+        declared = "none declared" if one.declared is None else f"declared {one.declared:g}"
+        text = f"{one.row} {one.order:.1f} ({declared}; NFE {one.first:g} to {one.last:g})"
+        by_sde.setdefault(one.sde, []).append(text)
+    notes += [f"Order of convergence here, {sde}: {', '.join(rows)}." for sde, rows in by_sde.items()]
     return notes
 
 

@@ -35,6 +35,8 @@ class Cell:
         error: Root mean square of the seeds' standard errors over their samples.
         exact: The value that theory gives for the cell's sampler.
         limit: The value that theory gives at tolerance 0 of its solver.
+        floor: Smallest value that the measurement resolves.
+        declared_order: Order of convergence that the sampler declares.
         published: A paper's figure, with its spread ``published_std`` and ``quantity``.
         nfe: Network calls per sample.
         pace: Samples per second, with its spread ``pace_std`` over seeds.
@@ -60,6 +62,8 @@ class Cell:
     error: float | None
     exact: float | None
     limit: float | None
+    floor: float | None
+    declared_order: float | None
     published: float | None
     published_std: float | None
     quantity: str
@@ -209,6 +213,8 @@ class Table:
             "error",
             "exact",
             "limit",
+            "floor",
+            "declared_order",
             "published",
             "published_std",
             "nfe",
@@ -269,6 +275,8 @@ def _cell(seeds: Sequence[RunRow]) -> Cell:
         error=None if square_error is None else float(np.sqrt(square_error)),
         exact=_first([row.exact for row in finished]),
         limit=_first([row.limit_at_tolerance_0 for row in finished]),
+        floor=_mean([row.floor for row in finished]),
+        declared_order=_first([row.declared_order for row in finished]),
         published=first.published,
         published_std=first.published_std,
         quantity=first.published_quantity,

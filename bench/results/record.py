@@ -32,6 +32,7 @@ class MetricRecord(Strict):
         n: Number of samples that it was computed on.
         error: Standard error of the value over samples; None where the metric has none.
         note: What limits the value; tables flag a value that has a note.
+        floor: Smallest value that the measurement resolves; None where it has no such bound.
         details: Further results, as in `MetricResult`, and ``options``, the parameters that do not decide the
             value and differ from their defaults.
         direction: Which values are better.
@@ -51,6 +52,7 @@ class MetricRecord(Strict):
     n: Natural
     error: Value | None = None
     note: str = ""
+    floor: Value | None = None
     details: dict[str, JsonValue] = {}
     direction: Literal["lower", "higher"] = "lower"
     value_kind: ValueKind = "score"
@@ -145,6 +147,7 @@ class Record(Stored):
         samples: Number of samples.
         outputs: Names of the tensors that the task returns.
         planned_nfe: Network calls per sample as the plugins declare them; None where unknown in advance.
+        declared_order: Order of convergence that the sampler declares; None where it declares none.
         identity: Everything that decides the numbers: checkpoint, plugins, settings, seed, code.
         provenance: Versions, commit and machine that made the record.
         data: The images that the task works on, as the command named them; empty for none.
@@ -167,6 +170,7 @@ class Record(Stored):
     samples: Samples
     outputs: tuple[str, ...]
     planned_nfe: Natural | None = None
+    declared_order: Value | None = None
     identity: Identity
     provenance: Provenance
     data: str = ""

@@ -119,6 +119,7 @@ class RunSpec(IdentifiedRun):
         planned_nfe: Network calls per sample as the plugins declare them; None where unknown in advance.
         cacheable: Whether the source of all code is known. If not, the run is made anew each time.
         in_memory: Whether a plugin or network exists in this process alone, so that the run can't travel.
+        declared_order: Order of convergence that the sampler declares; None where it declares none.
         companions: Runs that the metrics read beside this one (`Metric.companions`).
         unfit: Labels of a suite's metrics that have no value for the run's sampler.
     """
@@ -137,6 +138,7 @@ class RunSpec(IdentifiedRun):
     planned_nfe: int | None = None
     cacheable: bool = True
     in_memory: bool = False
+    declared_order: float | None = None
     companions: tuple[Companion, ...] = ()
     unfit: tuple[str, ...] = ()
 

@@ -49,9 +49,9 @@ if TYPE_CHECKING:
 COLUMNS = (
     "fingerprint", "cell", "status", "title", "task", "checkpoint", "sde", "predictor", "corrector", "solver",
     "steps", "grid", "rho", "order", "label_scales", "denoise", "parameters", "samples", "batch_size", "seed",
-    "nfe", "metric", "value", "error", "exact", "limit_at_tolerance_0", "note", "direction", "value_kind",
-    "samples_per_second", "network_share", "seconds", "peak_host_bytes", "peak_gpu_bytes", "device", "cpu",
-    "cores", "host", "precision", "compile", "torch", "created", "commit", "dirty", "reason",
+    "nfe", "metric", "value", "error", "exact", "limit_at_tolerance_0", "floor", "note", "direction",
+    "value_kind", "samples_per_second", "network_share", "seconds", "peak_host_bytes", "peak_gpu_bytes",
+    "device", "cpu", "cores", "host", "precision", "compile", "torch", "created", "commit", "dirty", "reason",
 )
 # fmt: on
 
@@ -444,7 +444,7 @@ def rows(record: Record) -> list[dict[str, object]]:
 
 
 def _result_columns(result: MetricRecord) -> dict[str, object]:
-    names = ("value", "error", "exact", "note", "direction", "value_kind")
+    names = ("value", "error", "exact", "floor", "note", "direction", "value_kind")
     return {name: getattr(result, name) for name in names} | {"limit_at_tolerance_0": result.limit}
 
 

@@ -34,7 +34,7 @@ class FlowError(Metric):
 
     From one prior noise, a deterministic sampler has one right answer on a checkpoint: the solution y of
     ``dx/dt = f(t) x - g(t)^2 score / 2`` from T to eps. y is a run by ``solver`` at tolerance ``tol``; where
-    the measured run ends on clean data, so does y, on ``E[x0 | x(eps)]``. The details hold the ``floor``, the
+    the measured run ends on clean data, so does y, on ``E[x0 | x(eps)]``. The result's ``floor`` is the
     distance of y from the solution at ten times the tolerance: a smaller value is not resolved.
 
     Zero says that the sampler solves the flow, not that its samples are good: that is up to the checkpoint. A
@@ -93,7 +93,7 @@ class FlowErrorState(MetricState):
         error = float(errors.std(ddof=1)) / math.sqrt(n) if n > 1 else None
         note = f"at the floor {floor:.2g} of the fine solution" if value <= floor else ""
         quantiles = {f"{q:.0%}": float(np.quantile(errors, q)) for q in (0.05, 0.5, 0.95)}
-        return MetricResult(value, n, error, note, {"floor": floor, "quantiles": quantiles})
+        return MetricResult(value, n, error, note, {"quantiles": quantiles}, floor=floor)
 
 
 def distances(x: Tensor, y: Tensor) -> Array:

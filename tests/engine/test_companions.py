@@ -110,7 +110,7 @@ def test_a_run_that_is_its_own_companion(tmp_path: Path, monkeypatch: pytest.Mon
     assert len(batches) == 6
     assert fine.metrics["flow_error"].value == 0
     assert "at the floor" in fine.metrics["flow_error"].note
-    assert coarse.metrics["flow_error"].value == coarse.metrics["flow_error"].details["floor"]
+    assert coarse.metrics["flow_error"].value == coarse.metrics["flow_error"].floor
     assert ddim.metrics["flow_error"].value > 0.01
 
 

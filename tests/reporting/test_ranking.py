@@ -14,6 +14,7 @@ from bench.reporting.ranking import (
     best_of_curves,
     best_of_rows,
     kendall_tau,
+    measured_orders,
     pareto_front,
     rank_agreements,
 )
@@ -100,3 +101,32 @@ def test_orders_agree_by_sde_over_cells_that_have_both_values() -> None:
     assert (agreement.sde, agreement.cells, agreement.tau, agreement.tau_exact) == ("ve", 3, 1.0, None)
     exact = [cell(value=c.value, published=c.published, exact=-(c.value or 0.0)) for c in both]
     assert rank_agreements(exact)[0].tau_exact == -1.0
+
+
+def test_measured_orders_are_slopes_above_the_floor() -> None:
+    """An error of 8 / N^3 with a floor of 1e-4: cells near it, and rows of too few others, have no part."""
+
+    def errors(row: str, power: float, calls: tuple[int, ...], declared: float | None) -> list[Cell]:
+        return [
+            cell(
+                row=row,
+                column=f"NFE {n}",
+                nfe=float(n),
+                value=8 * n**-power,
+                floor=1e-4,
+                declared_order=declared,
+            )
+            for n in calls
+        ]
+
+    cells = [
+        *errors("third", 3.0, (5, 10, 20, 30, 100), 3.0),
+        *errors("first", 1.0, (5, 10, 20, 40), None),
+        *errors("short", 1.0, (5, 10), 1.0),
+        cell(row="no floor", nfe=10.0, value=1.0),
+    ]
+    third, first = measured_orders(cells)
+    assert (third.row, third.declared, third.first, third.last) == ("third", 3.0, 10, 30)
+    assert third.order == pytest.approx(3.0)
+    assert (first.row, first.declared, first.first, first.last) == ("first", None, 10, 40)
+    assert first.order == pytest.approx(1.0)

@@ -192,6 +192,8 @@ def cell(**changes: Any) -> Cell:
         "error": None,
         "exact": None,
         "limit": None,
+        "floor": None,
+        "declared_order": None,
         "published": None,
         "published_std": None,
         "quantity": "",

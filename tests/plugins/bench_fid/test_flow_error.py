@@ -90,8 +90,8 @@ def test_on_gaussian_data_it_is_the_distance_in_closed_form(tmp_path: Path, samp
     images = torch.cat([batch[0]["images"] for batch in batches if batch is not None]).double()
     exact = (images - exact_images(spec)).flatten(1).square().mean(dim=1).sqrt()
     value = record.metrics["flow_error"]
-    floor = value.details["floor"]
-    assert isinstance(floor, float)
+    floor = value.floor
+    assert floor is not None
     assert 0 < floor < 2e-3
     assert value.value == pytest.approx(float(exact.mean()), abs=floor)
     assert value.error == pytest.approx(float(exact.std()) / math.sqrt(8), abs=floor)
