@@ -235,10 +235,11 @@ class Display:
         if event.status == "failed":
             self._line(f"[red]failed[/]  {_escape(f'{event.title}: {event.reason}{tail}')}")
             return
-        values = ", ".join(f"{label} {value:.4g}" for label, value in event.values.items())
+        facts = [f"{label} {value:.4g}" for label, value in event.values.items()]
         state = "cached " if event.cached else "done   "
-        nfe = "" if event.nfe is None else f", NFE {event.nfe:g}"
-        self._line(f"[green]{state}[/] {_escape(f'{event.title}: {values}{nfe}{tail}')}")
+        facts += [] if event.nfe is None else [f"NFE {event.nfe:g}"]
+        text = f"{event.title}: {', '.join(facts)}{tail}"
+        self._line(f"[green]{state}[/] {_escape(text)}")
 
     def _metrics_done(self, event: MetricsDone) -> None:
         self.finished += 1

@@ -48,7 +48,7 @@ class FlowError(Metric):
     min_samples = 2
 
     solver: str = param(default="rk45", help="solver of the fine solution, with a parameter tol")
-    tol: float = param(default=1e-5, help="tolerance of the fine solution", above=0)
+    tol: float = param(default=1e-6, help="tolerance of the fine solution", above=0)
 
     def check_sampler(self, sampler: Sampler) -> None:
         if draws_noise(sampler):
@@ -60,10 +60,12 @@ class FlowError(Metric):
             )
 
     def companions(self, sampler: Sampler) -> Mapping[str, CompanionRun]:
+        # in decimals, so that a run at 1e-5 by the user is the same run
+        coarse = float(f"{COARSER * self.tol:.12g}")
         clean = sampler.denoise != "none" or (sampler.solver is not None and sampler.solver.ends_clean)
         return {
             name: CompanionRun(self.solver, {"tol": tol}, denoise="tweedie" if clean else "none")
-            for name, tol in (("fine", self.tol), ("coarse", COARSER * self.tol))
+            for name, tol in (("fine", self.tol), ("coarse", coarse))
         }
 
     def start(self, context: MetricContext) -> MetricState:

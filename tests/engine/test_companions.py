@@ -96,7 +96,7 @@ def test_a_run_that_is_its_own_companion(tmp_path: Path, monkeypatch: pytest.Mon
         *runs(predictor=["ddim"]),
         *(
             run
-            for tol in (1e-5, 1e-4)
+            for tol in (1e-6, 1e-5)
             for run in plan(
                 Settings.model_validate(
                     QUICK

@@ -127,8 +127,8 @@ def test_the_companions_of_a_plan_are_named_once() -> None:
     )
     assert len(planned.specs) == 4
     assert [spec.sampler.solver.values() for spec in planned.companions if spec.sampler.solver] == [
+        {"tol": 1e-6},
         {"tol": 1e-5},
-        {"tol": 1e-4},
     ]
 
 

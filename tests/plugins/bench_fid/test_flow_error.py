@@ -104,7 +104,7 @@ def test_companions_of_a_run_differ_in_the_sampler_alone() -> None:
         ("flow_error", "fine"),
         ("flow_error", "coarse"),
     ]
-    for one, tol in zip(spec.companions, (1e-5, 1e-4), strict=True):
+    for one, tol in zip(spec.companions, (1e-6, 1e-5), strict=True):
         companion = one.spec
         assert companion.sampler.solver is not None
         assert companion.sampler.solver.values() == {"tol": tol}
