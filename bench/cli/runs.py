@@ -33,6 +33,8 @@ def recorded_runs(out: Path | None) -> list[RunFacts]:
     from bench.reporting.run_facts import run_facts
 
     store = _store(out)
+    if out is not None and not store.root.is_dir():
+        raise BenchError(f"there is no results folder {out}")
     return [run_facts(record, store) for record in store.records()]
 
 

@@ -120,6 +120,8 @@ class Engine:
         self.prune = prune
         self.records: dict[int, Record] = {}
         self._new_batches = _BatchSet()
+        self._companions: set[str] = set()
+        self._progress: dict[str, _Progress] = {}
         self._sampled: set[str] = set()
         self._failures: dict[str, str] = {}
         self._waiting_for: dict[str, list[_Progress]] = {}
@@ -139,6 +141,7 @@ class Engine:
             StoreError: The results folder can't be written.
         """
         companions = companion_runs(runs)
+        self._companions = {spec.fingerprint for spec in companions}
         everything = [*companions, *runs]
         self._check_executor(everything)
         places: dict[str, list[int]] = {}
@@ -156,10 +159,11 @@ class Engine:
             progress.needed = progress.spec.fingerprint in needed
         # samples that metrics read come first, whether or not the user asked for the run
         pending.sort(key=lambda progress: not progress.needed)
+        self._progress = {progress.spec.fingerprint: progress for progress in pending}
         try:
             while pending:
                 progressed = self._round(pending)
-                pending = [run for run in pending if run.place not in self.records]
+                pending = [run for run in self._progress.values() if run.place not in self.records]
                 busy = next((run for run in pending if run.busy), None)
                 if busy is not None and not progressed:
                     self._wait(busy)
@@ -260,6 +264,8 @@ class Engine:
                 continue
             whole = self._whole_batches(spec)
             done = whole.count(1)
+            if done == spec.batch_count:
+                self._sampled.add(spec.fingerprint)
             if record is not None and (done == spec.batch_count or record.status != "finished"):
                 self._finish_and_prune(run, record, cached=True)
                 continue
@@ -344,7 +350,7 @@ class Engine:
         """
         for one in run.spec.companions:
             fingerprint = one.spec.fingerprint
-            if fingerprint in self._sampled:
+            if fingerprint in self._sampled and not self._vanished(one.spec):
                 continue
             if fingerprint in self._failures:
                 reason = f"{one.metric} reads {one.spec.label}, which failed: {self._failures[fingerprint]}"
@@ -353,6 +359,16 @@ class Engine:
                 self._waiting_for.setdefault(fingerprint, []).append(run)
             return True
         return False
+
+    def _vanished(self, spec: RunSpec) -> bool:
+        """Whether another process has pruned samples that were made; they are then made again."""
+        if 0 not in self.store.stored_batches(spec.key, spec.batches()):
+            return False
+        self._sampled.discard(spec.fingerprint)
+        progress = self._progress[spec.fingerprint]
+        progress.needed = True
+        self.records.pop(progress.place, None)
+        return True
 
     def _resume_waiting(self, fingerprint: str) -> None:
         """Finish the runs that waited for a run's samples."""
@@ -428,7 +444,10 @@ class Engine:
 
     def _rerun(self, spec: RunSpec) -> Rerun:
         """``rerun``, or ``all`` for a run whose code is unknown: it is never taken from disk."""
-        return self.rerun if spec.cacheable else "all"
+        if not spec.cacheable:
+            return "all"
+        # what the user did not ask for is made once
+        return "failed" if spec.fingerprint in self._companions else self.rerun
 
     def _recorded(self, spec: RunSpec) -> Record | None:
         """The record on disk that makes the run unnecessary, if there is one."""

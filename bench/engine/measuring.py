@@ -109,7 +109,8 @@ def _metric_record(
         bias=metric.bias,
         leave_one_out=tuple(map(float, without)) if all(map(math.isfinite, without)) else (),
         parameters=deciding_parameters(metric),
-        provenance=metric.provenance(context) | dict(companion_keys),
+        provenance=metric.provenance(context),
+        companions=dict(companion_keys),
         code=metric_code(metric, context),
     )
 

@@ -189,7 +189,10 @@ class Draft:
                 try:
                     spec = draft.run()
                 except BenchError as error:
-                    raise BenchError(f"{metric.label} needs a run by {run.solver}: {error}") from error
+                    raise BenchError(
+                        f"{metric.label} has no value here: it needs the same run by {run.solver}, which the "
+                        f"task {self.settings.task} or the checkpoint refuses; choose another --metric"
+                    ) from error
                 if isinstance(spec, UnplannedRun):
                     raise BenchError(f"{metric.label} needs a run by {run.solver}: {spec.reason}")
                 companions.append(Companion(metric=metric.label, name=name, spec=spec, output=run.output))

@@ -38,7 +38,8 @@ def has_metric(
         result is not None
         and result.parameters == deciding_parameters(metric)
         and result.details.get("options", {}) == free_options(metric)
-        and result.provenance == metric.provenance(context) | dict(companion_keys or {})
+        and result.provenance == metric.provenance(context)
+        and result.companions == dict(companion_keys or {})
         and result.code == metric_code(metric, context) != ""
     )
 

@@ -66,8 +66,8 @@ def open_run(name: str, results: Path = Path("results")) -> RunImages:
     place = _run_at(name) if name else None
     if place is None and not _FINGERPRINT.fullmatch(name):
         raise BenchError(
-            f"{name!r} is no run: give its fingerprint, its record (RESULTS/records/FINGERPRINT.json), or a "
-            "results folder of one run"
+            f"{name!r} is no run: give its fingerprint (4 digits of it or more), its record "
+            "(RESULTS/records/FINGERPRINT.json), or a results folder of one run"
         )
     if place is None and not (results / "records").is_dir():
         raise BenchError(f"there are no results in {results}: bench run makes some, or choose another --out")

@@ -201,8 +201,9 @@ def curve(
                 line, style = line.sort_values(x), look[str(row)]
                 axes.plot(line[x], line["mean"], markersize=4, linewidth=1.2, **style)
                 low, high = line["mean"] - line["std"], line["mean"] + line["std"]
-                axes.fill_between(line[x], low, high, color=style["color"], alpha=shade, linewidth=0)
-                if len(line) == 1:  # a band has no width at a single place
+                if len(line) > 1:
+                    axes.fill_between(line[x], low, high, color=style["color"], alpha=shade, linewidth=0)
+                else:  # a band has no width at a single place
                     _bars(axes, line[x], line["mean"], line["std"], style, elinewidth=5, alpha=2 * shade)
                 _bars(axes, line[x], line["mean"], line["error"].where(line["std"].isna()), style)
                 extra |= _theory(axes, line[x], line, style)

@@ -86,8 +86,17 @@ def run_rows(plan: SuitePlan, records: Sequence[Record | None]) -> list[RunRow]:
     """
     published = {(figure.sde, figure.row, figure.column): figure for figure in plan.published}
     reasons = {metric: misfits(records, metric, plan.samples) for metric in plan.metrics}
+    # a published figure is no counterpart of a distance from runs of one's own
+    alone = {metric for metric in plan.metrics if _reads_companions(records, metric)}
     return [
-        _run_row(plan, run, record, metric, reasons[metric].get(index, ""), published.get(run.place))
+        _run_row(
+            plan,
+            run,
+            record,
+            metric,
+            reasons[metric].get(index, ""),
+            None if metric in alone else published.get(run.place),
+        )
         for index, (run, record) in enumerate(zip(plan.cells, records, strict=True))
         for metric in plan.metrics
         if metric not in run.unfit
@@ -153,6 +162,10 @@ def _run_row(
         dirty=None if provenance is None else provenance.dirty,
         reason=misfit or ("" if record is None else record.reason),
     )
+
+
+def _reads_companions(records: Sequence[Record | None], metric: str) -> bool:
+    return any(value.companions for value in metric_records(records, metric).values())
 
 
 def metric_records(records: Sequence[Record | None], metric: str) -> dict[int, MetricRecord]:

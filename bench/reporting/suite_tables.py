@@ -204,7 +204,9 @@ def _notes(table: Table, plugin: str) -> list[str]:
     notes += [f"† {table.metric}: {note}." for note in sorted({run.note for run in runs if run.note})]
     short = sum(0 < cell.seeds < cell.planned for cell in cells)
     if short:
-        notes.append(f"{short} of {len(cells)} cells have fewer seeds than planned: (seeds of planned).")
+        notes.append(
+            f"{short} of {len(cells)} cells have fewer seeds than planned, given as (seeds of planned)."
+        )
     for status in ("missing", "failed"):
         n = sum(cell.status == status for cell in cells)
         if n:
@@ -249,6 +251,8 @@ def _misfit_notes(table: Table, runs: Sequence[RunRow], plugin: str) -> list[str
         if run.status == "missing" and run.reason:
             places.setdefault(run.reason, set()).add(run.place)
     command = _measure_command(table.suite, plugin)
+    if any(cell.floor is not None for cell in table.cells):
+        command = f"bench run with --metric {plugin}"
     command += "" if plugin == table.metric else ", with its parameters,"
     return [
         f"{count(len(cells), 'cell')} {'holds' if len(cells) == 1 else 'hold'} {table.metric} of {reason}, "

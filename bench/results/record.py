@@ -42,6 +42,7 @@ class MetricRecord(Strict):
         leave_one_out: The value without each group of batches in turn, as `MetricState.leave_one_out`.
         parameters: The parameters that decide the value.
         provenance: Hashes of the files that decide the value, by name.
+        companions: Keys of the samples of other runs that the metric read, by its names for them.
         code: Hash of the code that decides the value.
         exact: The value that theory gives for the run's sampler; None where it gives none.
         limit: The value that theory gives at tolerance 0 of the run's solver; None where it gives none.
@@ -61,6 +62,7 @@ class MetricRecord(Strict):
     leave_one_out: tuple[Value, ...] = ()
     parameters: dict[str, JsonValue] = {}
     provenance: dict[str, str] = {}
+    companions: dict[str, str] = {}
     code: str = ""
     exact: Value | None = None
     limit: Value | None = None

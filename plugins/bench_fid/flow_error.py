@@ -48,9 +48,22 @@ class FlowError(Metric):
     min_samples = 2
 
     solver: str = param(default="rk45", help="solver of the fine solution, with a parameter tol")
-    tol: float = param(default=1e-6, help="tolerance of the fine solution", above=0)
+    tol: float = param(default=1e-6, help="tolerance of the fine solution", low=1e-12)
+
+    @property
+    def coarse_tol(self) -> float:
+        """Tolerance of the coarser solution, in decimals, so that a user's run at it is the same run."""
+        return float(f"{COARSER * self.tol:.12g}")
 
     def check_sampler(self, sampler: Sampler) -> None:
+        solver = sampler.solver
+        tol = None if solver is None or solver.name != self.solver else solver.values().get("tol")
+        if isinstance(tol, float) and tol <= self.coarse_tol:
+            raise BenchError(
+                f"{self.name} takes {self.solver} at tolerance {self.tol:g} for the truth and at "
+                f"{self.coarse_tol:g} for the floor, and this run is no coarser: choose a smaller "
+                "-P metric.tol"
+            )
         if draws_noise(sampler):
             parts = (sampler.solver, sampler.predictor, sampler.corrector)
             names = " + ".join(part.name for part in parts if part is not None and part.name != "none")
@@ -60,12 +73,11 @@ class FlowError(Metric):
             )
 
     def companions(self, sampler: Sampler) -> Mapping[str, CompanionRun]:
-        # in decimals, so that a run at 1e-5 by the user is the same run
-        coarse = float(f"{COARSER * self.tol:.12g}")
-        clean = sampler.denoise != "none" or (sampler.solver is not None and sampler.solver.ends_clean)
+        # a predictor's last step is to clean data, whatever noise it leaves out
+        clean = sampler.solver is None or sampler.denoise != "none" or sampler.solver.ends_clean
         return {
             name: CompanionRun(self.solver, {"tol": tol}, denoise="tweedie" if clean else "none")
-            for name, tol in (("fine", self.tol), ("coarse", coarse))
+            for name, tol in (("fine", self.tol), ("coarse", self.coarse_tol))
         }
 
     def start(self, context: MetricContext) -> MetricState:

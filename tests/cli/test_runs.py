@@ -217,7 +217,10 @@ def test_the_list_has_every_record_of_the_folder(bench: Bench) -> None:
     assert "\\u001b" in out
     assert "\x1b" not in out
     assert err == ""
-    assert json.loads(bench("list", "runs", "--out", "nowhere", "--json")[0])["runs"] == []
+    Path("empty").mkdir()
+    assert json.loads(bench("list", "runs", "--out", "empty", "--json")[0])["runs"] == []
+    _, err = bench("list", "runs", "--out", "nowhere", status=2)
+    assert err == "bench: there is no results folder nowhere\n"
 
 
 def test_a_damaged_record_is_told_on_stderr(bench: Bench) -> None:

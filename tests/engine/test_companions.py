@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -26,6 +26,7 @@ from bench import (
     Sampler,
     Tensor,
     hookimpl,
+    param,
 )
 from bench.engine.loop import Engine
 from bench.engine.session import Session
@@ -33,11 +34,12 @@ from bench.plan.dry_run import dry_run
 from bench.plan.planning import Plan
 from bench.plan.settings import Settings
 from bench.plugins.registry import Registry
+from bench.reporting.suite_tables import make_tables
 from bench.results.store import Store
 from tests.support.executors import InTurn
 from tests.support.plans import QUICK, contexts, plan
 from tests.support.plugins import installed
-from tests.support.runs import computed_batches, registry_with
+from tests.support.runs import computed_batches, exit_status, registry_with
 
 FLOW = QUICK | {"metric": ["flow_error"], "steps": 10, "grid": "polynomial"}
 
@@ -89,9 +91,10 @@ def test_samples_on_disk_get_the_metric_without_sampling(
     assert all(batch.spec.sampler.solver is not None for batch in batches)
 
 
-def test_a_run_that_is_its_own_companion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The user runs the fine and the coarse solution too: each is made once, also where they wait for each
-    other."""
+def test_companions_that_the_user_runs_too_are_made_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The user runs the fine and the coarse solution too, with metrics of their own."""
     specs = [
         *runs(predictor=["ddim"]),
         *(
@@ -99,8 +102,7 @@ def test_a_run_that_is_its_own_companion(tmp_path: Path, monkeypatch: pytest.Mon
             for tol in (1e-6, 1e-5)
             for run in plan(
                 Settings.model_validate(
-                    QUICK
-                    | {"metric": ["flow_error"], "solver": ["rk45"], "parameters": {"solver": {"tol": tol}}}
+                    QUICK | {"metric": ["fd_dct"], "solver": ["rk45"], "parameters": {"solver": {"tol": tol}}}
                 )
             )
         ),
@@ -108,9 +110,7 @@ def test_a_run_that_is_its_own_companion(tmp_path: Path, monkeypatch: pytest.Mon
     batches = computed_batches(monkeypatch)
     ddim, fine, coarse = execute(specs, tmp_path)
     assert len(batches) == 6
-    assert fine.metrics["flow_error"].value == 0
-    assert "at the floor" in fine.metrics["flow_error"].note
-    assert coarse.metrics["flow_error"].value == coarse.metrics["flow_error"].floor
+    assert [set(record.metrics) for record in (fine, coarse)] == [{"fd_dct"}] * 2
     assert ddim.metrics["flow_error"].value > 0.01
 
 
@@ -122,6 +122,70 @@ def test_pruned_samples_of_a_companion_are_made_again(tmp_path: Path, specs_firs
     assert record.status == "finished"
     # nothing is needed any more: no batch is made
     assert execute(runs(predictor=["unipc", "ddim"]), tmp_path)[0] == record
+
+
+class PrunesMeanwhile(InTurn):
+    """Another process prunes the companions' samples once the first batch of their readers is done."""
+
+    name = "prunes_meanwhile"
+    root: str = param(default="", help="results folder")
+    pruned: ClassVar[list[str]] = []
+
+    def map(self, work: Any, batches: Iterator[Batch]) -> Iterator[tuple[Batch, Any]]:
+        for batch in batches:
+            outcome = work(batch)
+            if batch.spec.companions and not self.pruned:
+                for one in batch.spec.companions:
+                    shutil.rmtree(Path(self.root, "samples", one.spec.key))
+                    self.pruned.append(one.name)
+            yield batch, outcome
+
+
+def test_samples_that_another_process_prunes_are_made_again(tmp_path: Path) -> None:
+    expected = execute(runs(), tmp_path / "alone")
+    PrunesMeanwhile.pruned.clear()
+    records = execute(runs(), tmp_path / "shared", PrunesMeanwhile(root=str(tmp_path / "shared")))
+    assert PrunesMeanwhile.pruned == ["fine", "coarse"]
+    assert [record.metrics for record in records] == [record.metrics for record in expected]
+
+
+def test_a_rerun_of_all_leaves_the_users_own_metrics_of_a_companion(tmp_path: Path) -> None:
+    settings = QUICK | {"metric": ["fd_dct"], "solver": ["rk45"], "parameters": {"solver": {"tol": 1e-6}}}
+    (solved,) = execute(plan(Settings.model_validate(settings)), tmp_path)
+    execute(runs(predictor=["ddim"]), tmp_path, rerun="all")
+    assert Store(tmp_path).read_record(solved.fingerprint) == solved
+
+
+def test_a_failed_metric_of_a_companion_does_not_matter_to_its_readers(tmp_path: Path) -> None:
+    """Its samples are whole, and they are all that is read."""
+    (spec,) = runs(predictor=["ddim"])
+    fine, coarse = (one.spec for one in spec.companions)
+    for one in execute([fine, coarse], tmp_path):
+        failed = one.model_copy(update={"status": "failed", "reason": "a metric failed", "cost": None})
+        Store(tmp_path).write_record(failed)
+    (record,) = execute([spec], tmp_path, rerun="missing")
+    assert record.status == "finished", record.reason
+
+
+def test_a_table_has_the_values_of_all_seeds_and_sdes(tmp_path: Path) -> None:
+    """Their fine solutions differ, and the values compare."""
+    for sde in ("vp", "ve"):
+        execute(runs(predictor=["ddim"], sde=[sde], repeats=2), tmp_path)
+    (table,) = make_tables(None, Store(tmp_path))
+    assert sorted((cell.sde, cell.seeds, cell.status) for cell in table.cells) == [
+        ("ve", 2, "finished"),
+        ("vp", 2, "finished"),
+    ]
+
+
+def test_companions_are_no_cells_of_a_comparison(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for predictor in ("ddim", "dpmpp_2m"):
+        execute(runs(predictor=[predictor], metric=["flow_error", "fd_dct"]), tmp_path / predictor)
+    status = exit_status("compare", str(tmp_path / "ddim"), str(tmp_path / "dpmpp_2m"))
+    out, err = capsys.readouterr()
+    assert (status, err) == (0, "")
+    assert "fd_dct" in out
+    assert "flow_error" in out
 
 
 class Reversed(InTurn):
@@ -210,7 +274,7 @@ def test_a_metric_of_a_third_party_has_companions_of_its_own(tmp_path: Path) -> 
         runs(registry, predictor=["ddim"], metric=["mean_of_two"]), tmp_path, registry=registry
     )
     assert record.status == "finished", record.reason
-    assert set(record.metrics["mean_of_two"].provenance) == {"other"}
+    assert set(record.metrics["mean_of_two"].companions) == {"other"}
 
 
 def test_a_changed_companion_makes_the_value_anew(tmp_path: Path) -> None:
@@ -218,7 +282,7 @@ def test_a_changed_companion_makes_the_value_anew(tmp_path: Path) -> None:
     (record,) = execute(runs(predictor=["ddim"]), tmp_path)
     (spec,) = runs(predictor=["ddim"])
     keys = {one.name: one.spec.key for one in spec.companions}
-    assert record.metrics["flow_error"].provenance == keys
+    assert record.metrics["flow_error"].companions == keys
     shutil.rmtree(tmp_path / "records")
     assert execute(runs(predictor=["ddim"]), tmp_path)[0].metrics == record.metrics
 

@@ -78,7 +78,7 @@ def test_a_run_alone_is_opened_by_any_of_its_names(tmp_path: Path, monkeypatch: 
         assert (run.fingerprint, run.n, run.sizes()) == (fingerprint, 5, [4, 1])
     assert open_images(fingerprint, results=store.root).kind == "folder"
     for name, line in (
-        ("nowhere", "'nowhere' is no run: give its fingerprint, its record"),
+        ("nowhere", "'nowhere' is no run: give its fingerprint \\(4 digits of it or more\\), its record"),
         ("", "'' is no run"),
         ("cifar10-train", "'cifar10-train' is no run"),
         (str(tmp_path / fingerprint), "is no run"),

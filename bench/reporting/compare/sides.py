@@ -45,7 +45,9 @@ def read_side(source: str, out: Path) -> Side:
     elif path.suffix == ".csv":
         runs = _runs_of_csv(path, notes)
     elif (path / "records").is_dir():
-        runs = [run_of(record) for record in _store(path, notes).records()]
+        # runs that metrics of others read have no metrics of their own
+        records = [one for one in _store(path, notes).records() if one.metrics or one.status == "failed"]
+        runs = [run_of(record) for record in records]
     elif is_safe_name(suite) and inside(out / "suites", suite).is_dir():
         runs = _runs_of_suite(source, store, notes)
     elif re.fullmatch("[0-9a-f]{4,}", source):

@@ -52,7 +52,7 @@ def exact_images(spec: RunSpec) -> torch.Tensor:
         z = noise_stream(spec.seed, index, "prior", "cpu")(torch.empty(size, *model.shape)).double().numpy()
         (m_t, v_t), (m, v) = marginal(sde.end), marginal(sde.eps)
         x = m + np.sqrt(v / v_t) * (sde.prior_std * z - m_t)
-        if spec.sampler.denoise != "none":
+        if spec.sampler.solver is None or spec.sampler.denoise != "none":
             # E[x0 | x] of a Gaussian
             x = mean + sde.at(sde.eps).alpha * variance / v * (x - m)
         results.append(model.images(torch.from_numpy(x)))
@@ -138,6 +138,33 @@ def test_a_sampler_that_draws_noise_has_none() -> None:
         quick_spec(predictor=["ancestral"], metric=["flow_error"])
     with pytest.raises(BenchError, match=r"deterministic samplers: ddim \+ langevin draws noise"):
         quick_spec(predictor=["ddim"], corrector=["langevin"], metric=["flow_error"])
+
+
+def test_a_predictors_end_is_clean_data_whatever_the_denoising(tmp_path: Path) -> None:
+    """Samples of a deterministic predictor are the same bits with denoising and without."""
+    values = []
+    for denoise in ("mean", "none"):
+        (record,) = bench.run(
+            checkpoint="gaussian-cifar10",
+            predictor="ddim",
+            steps=12,
+            grid="polynomial",
+            denoise=denoise,
+            samples=4,
+            metric="flow_error",
+            device="cpu",
+            out=tmp_path,
+        ).records
+        values.append(record.metrics["flow_error"].value)
+    assert values[0] == values[1]
+
+
+def test_the_truth_itself_is_refused() -> None:
+    for tol in (1e-6, 1e-5):
+        with pytest.raises(BenchError, match=r"this run is no coarser: choose a smaller -P metric\.tol"):
+            quick_spec(solver=["rk45"], parameters={"solver": {"tol": tol}}, metric=["flow_error"])
+    quick_spec(solver=["rk45"], parameters={"solver": {"tol": 1e-4}}, metric=["flow_error"])
+    quick_spec(solver=["scipy_rk45"], parameters={"solver": {"tol": 1e-6}}, metric=["flow_error"])
 
 
 def test_images_alone_have_none(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
