@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from bench.closed_form.dct import to_dct as to_dct
     from bench.closed_form.mixture import Mixture as Mixture
     from bench.closed_form.mixture import MixtureModel as MixtureModel
+    from bench.data.dataset import Dataset as Dataset
+    from bench.data.dataset import Toy as Toy
     from bench.data.images import Images as Images
     from bench.diffusion.condition import Condition as Condition
     from bench.diffusion.grid import time_grid as time_grid
@@ -147,6 +149,7 @@ _EXPORTS = {
     "bench.checkpoints.readers": ("Reader",),
     "bench.closed_form.dct": ("from_dct", "to_dct"),
     "bench.closed_form.mixture": ("Mixture", "MixtureModel"),
+    "bench.data.dataset": ("Dataset", "Toy"),
     "bench.data.images": ("Images",),
     "bench.diffusion.condition": ("Condition",),
     "bench.diffusion.grid": ("time_grid",),
@@ -223,6 +226,7 @@ __all__ = [
     "ConvDown",
     "ConvUp",
     "Corrector",
+    "Dataset",
     "Denoiser",
     "EDM2Config",
     "EDM2UNet",
@@ -278,6 +282,7 @@ __all__ = [
     "Task",
     "Tensor",
     "TinyUNet",
+    "Toy",
     "UNet",
     "UNetConfig",
     "Update",

@@ -22,6 +22,7 @@ KINDS = {
     "solvers": "Solver",
     "metrics": "Metric",
     "extractors": "Extractor",
+    "datasets": "Dataset",
     "checkpoints": "Card",
     "readers": "Reader",
     "executors": "Executor",
@@ -62,6 +63,11 @@ def register_metrics(register: Register) -> None:
 @hookspec
 def register_extractors(register: Register) -> None:
     """Register subclasses of `bench.Extractor`."""
+
+
+@hookspec
+def register_datasets(register: Register) -> None:
+    """Register subclasses of `bench.Dataset`."""
 
 
 @hookspec
