@@ -67,7 +67,9 @@ class Card(BaseModel):
         files: Its files.
         licence: License of the weights.
         author: Who trained it.
-        data: What it was trained on.
+        data: What it was trained on, for people.
+        dataset: Name of the data set that its samples are compared with where the user names no reference;
+            empty for CIFAR-10's training images, and with an exact checkpoint for draws of its own.
         metric: Name of the metric of its runs where the user chooses none.
         source: Where it was published.
         recipe: Script that made it, where that is part of the project.
@@ -100,6 +102,7 @@ class Card(BaseModel):
     author: Text
     data: Text
     metric: Text
+    dataset: Text = ""
     source: Text = ""
     recipe: Text = ""
     sde: Text | None = None
