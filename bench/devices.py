@@ -23,6 +23,11 @@ def device_kind(device: str) -> str:
     return f"cpu {torch.backends.cpu.get_cpu_capability()}" if device == "cpu" else device
 
 
+def emulates_bf16(device: str) -> bool:
+    """Whether a device computes in bfloat16 by way of float32, as an x86 processor without AVX-512 does."""
+    return device_kind(device) == "cpu AVX2"
+
+
 @contextmanager
 def arithmetic(device: torch.device, *, tf32: bool) -> Iterator[None]:
     """On a GPU, compute in TensorFloat-32 or in full float32 within a block.

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bench import BenchError
-from bench.devices import arithmetic, choose_device, device_kind
+from bench.devices import arithmetic, choose_device, device_kind, emulates_bf16
 
 GPU = torch.cuda.is_available()
 
@@ -45,6 +45,18 @@ def test_more_gpus_than_there_are_is_refused(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_the_kind_of_a_cpu_is_its_instruction_set() -> None:
     assert device_kind("cpu") == f"cpu {torch.backends.cpu.get_cpu_capability()}"
+
+
+@pytest.mark.parametrize(("capability", "emulated"), [("AVX2", True), ("AVX512", False)])
+def test_bfloat16_without_avx512_is_emulated(
+    monkeypatch: pytest.MonkeyPatch, capability: str, emulated: bool
+) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    device_kind.cache_clear()
+    try:
+        assert emulates_bf16("cpu") == emulated
+    finally:
+        device_kind.cache_clear()
 
 
 def switches() -> tuple[bool, bool]:

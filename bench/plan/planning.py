@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from bench.checkpoints.cards import Card
-from bench.devices import choose_device
+from bench.devices import choose_device, emulates_bf16
 from bench.errors import BenchError, did_you_mean, first_problem
+from bench.events import Notice
 from bench.files import user_path
 from bench.metrics.features import check_metric
 from bench.metrics.role import Metric
@@ -100,6 +101,8 @@ class Planner:
         device = str(choose_device(settings.device))
         if settings.precision == "tf32" and not device.startswith("cuda"):
             raise BenchError("--precision tf32 needs a GPU: use fp32 or bf16 on this device")
+        if settings.precision == "bf16" and emulates_bf16(device):
+            self.emit(Notice("this processor emulates bfloat16: --precision bf16 is slower than fp32 here"))
         self._check_parameters(settings)
         errors = PluginErrors()
         task: Task | None = None

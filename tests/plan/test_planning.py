@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from bench import (
     Tensor,
     param,
 )
+from bench.plan.contexts import MetricContexts
 from bench.plan.drafting import described
 from bench.plan.planning import Planner, plan_runs, plan_suite
 from bench.plan.settings import Settings
@@ -25,6 +27,7 @@ from bench.plan.suites import CellGroup, Suite
 from bench.results.manifest import SuitePlan
 from bench.results.run_spec import RunSpec
 from tests.support.plans import QUICK, contexts, plan, quick_spec
+from tests.support.plugins import installed
 
 
 def titles(**changes: Any) -> list[str]:
@@ -49,6 +52,15 @@ def test_titles_tell_apart_what_differs() -> None:
         titles(solver=["rk45"], parameters={"solver": {"tol": 1e-3}}),
     ]
     assert len({title for (title,) in variants}) == len(variants)
+
+
+@pytest.mark.parametrize("emulated", [True, False])
+def test_emulated_bfloat16_is_announced(monkeypatch: pytest.MonkeyPatch, emulated: bool) -> None:
+    monkeypatch.setattr("bench.plan.planning.emulates_bf16", lambda _: emulated)
+    events: list[object] = []
+    settings = Settings(checkpoint=["gaussian-cifar10"], samples=8, steps=30, precision="bf16")
+    plan_runs(settings, "quick", MetricContexts(installed(), Path("results"), emit=events.append))
+    assert ("emulates bfloat16" in str(events)) == emulated
 
 
 class Adapted(Solver):
