@@ -278,8 +278,9 @@ def measure(
     """Measure images from any source: FID, or other metrics.
 
     Args:
-        images: A folder of PNG, JPEG, WebP or BMP files, an ``.npz`` (uint8, n x height x width x 3), a run,
-            a data set by name, a float tensor (n, 3, H, W) on [0, 1], or a uint8 array (n, H, W, 3).
+        images: A folder of PNG, JPEG, WebP or BMP files, RGB or gray, an ``.npz`` of images (uint8, n x height
+            x width x 3, or n x height x width) or points (floats, n x D), a run, a data set by name, a float
+            tensor (n, C, H, W) on [0, 1], a uint8 array (n, H, W, C), or points (n, D).
         metric: One metric or several.
         reference: The reference of the metrics: a data set, statistics (``.npz``), or images. Default: each
             metric's own.

@@ -176,14 +176,15 @@ def own_datasets(folder: Path | None = None) -> dict[str, tuple[OwnData, dict[st
     own: dict[str, tuple[OwnData, dict[str, Path]]] = {}
     for toml in _files(folder):
         for name, data in _read(toml).datasets.items():
+            where = f"{toml}: [datasets.{printable(name)}]"
             if (data.path is None) == (not data.splits):
-                raise BenchError(f"{toml}: [datasets.{name}] must have path, or splits, and not both")
+                raise BenchError(f"{where} must have path, or splits, and not both")
             splits = {WHOLE: data.path} if data.path is not None else data.splits
             for split, path in splits.items():
                 if not path or not is_safe_name(split) or "-" in split:
                     raise BenchError(
-                        f"{toml}: [datasets.{name}] splits: {printable(split)!r} must be letters, digits and "
-                        "underscores, and name a folder or an .npz"
+                        f"{where} {printable(split)} = {printable(repr(path))}: a split is called by letters, "
+                        "digits and underscores, and names a folder or an .npz"
                     )
             places = {split: user_path(toml.parent / user_path(f"{path}")) for split, path in splits.items()}
             own[name] = (data, places)

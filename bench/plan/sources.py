@@ -121,11 +121,9 @@ class RunImages(Images):
             )
         self.files = [store.batch_path(self._key, *place) for place in self._batches]
         shape = tuple(self._read(0).shape[1:])
-        if len(shape) not in (1, 3):
+        if len(shape) != 3 or shape[0] != 3:
             sizes = "x".join(map(str, shape)) or "numbers"
-            raise BenchError(
-                f"the samples of run {fingerprint} are {sizes}, neither images CxHxW nor points of D numbers"
-            )
+            raise BenchError(f"the samples of run {fingerprint} are {sizes}, not RGB images of 3xHxW")
         decoder = "none: floats as they were sampled"
         super().__init__(name, record.samples, shape, decoder, batch, note=record.label)
 
