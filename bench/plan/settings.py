@@ -183,8 +183,8 @@ def own_datasets(folder: Path | None = None) -> dict[str, tuple[OwnData, dict[st
             for split, path in splits.items():
                 if not path or not is_safe_name(split) or "-" in split:
                     raise BenchError(
-                        f"{where} {printable(split)} = {printable(repr(path))}: a split is called by letters, "
-                        "digits and underscores, and names a folder or an .npz"
+                        f"{where} {printable(split)} = {printable(repr(path))}: a split is called by "
+                        "letters, digits and underscores, and names a folder or an .npz"
                     )
             places = {split: user_path(toml.parent / user_path(f"{path}")) for split, path in splits.items()}
             own[name] = (data, places)

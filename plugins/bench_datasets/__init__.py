@@ -10,7 +10,7 @@ def register_datasets(register: Register) -> None:
     from bench_datasets.torchvision_sets import Cifar10, Cifar100, FashionMnist, Kmnist, Mnist, Stl10, Svhn
     from bench_datasets.toys import Checkerboard, EightGaussians, Spiral, SwissRoll, TwoMoons
 
-    for dataset in (EightGaussians, TwoMoons, Checkerboard, Spiral, SwissRoll, Digits):
-        register(dataset)
-    for dataset in (Cifar10, Cifar100, Svhn, Stl10, Mnist, FashionMnist, Kmnist, CelebA):
+    for toy in (EightGaussians, TwoMoons, Checkerboard, Spiral, SwissRoll):
+        register(toy)
+    for dataset in (Digits, CelebA, Cifar10, Cifar100, Svhn, Stl10, Mnist, FashionMnist, Kmnist):
         register(dataset)

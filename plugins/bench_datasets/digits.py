@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ class Digits(Dataset):
     """
 
     name = "digits"
-    shape = (1, 8, 8)
+    shape: ClassVar[tuple[int, ...]] = (1, 8, 8)
     data_range = (0.0, 16.0)
     splits = {"train": TRAINING, "test": 297}
     licence = "CC BY 4.0"

@@ -27,7 +27,7 @@ class TorchvisionSet(Dataset):
         """The arguments by which torchvision chooses the split."""
         return {"train": split == "train"}
 
-    def files(self, torchvision_class: Any, split: str) -> list[File]:
+    def archives(self, torchvision_class: Any, split: str) -> list[File]:
         """The files that torchvision unpacks."""
         return [
             ([torchvision_class.url], Path(torchvision_class.filename), torchvision_class.tgz_md5),
@@ -41,7 +41,7 @@ class TorchvisionSet(Dataset):
         try:
             data = torchvision_class(folder, **part, download=False).data
         except RuntimeError:  # it is missing or incomplete
-            files = self.files(torchvision_class, split)
+            files = self.archives(torchvision_class, split)
             address = files[0][0][0] if len(files) == 1 else files[0][0][0].rpartition("/")[0] + "/"
             emit(Notice(f"{self.name}-{split} is not here: fetching {address} into {folder}"))
             try:
@@ -118,7 +118,7 @@ class Svhn(TorchvisionSet):
     def part(self, split: str) -> dict[str, Any]:
         return {"split": split}
 
-    def files(self, torchvision_class: Any, split: str) -> list[File]:
+    def archives(self, torchvision_class: Any, split: str) -> list[File]:
         url, file, md5 = torchvision_class.split_list[split]
         return [([url], Path(file), md5)]
 
@@ -147,7 +147,7 @@ class Mnist(TorchvisionSet):
     licence = "CC BY-SA 3.0"
     source = "http://yann.lecun.com/exdb/mnist, fetched from torchvision's mirror at first use"
 
-    def files(self, torchvision_class: Any, split: str) -> list[File]:
+    def archives(self, torchvision_class: Any, split: str) -> list[File]:
         folder = Path(torchvision_class.__name__, "raw")
         return [
             ([mirror + file for mirror in torchvision_class.mirrors], folder / file, md5)

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from bench import Array, Dataset, Emit, Toy
 
+COLUMNS = {"many": 90, "few": 7}
+
 
 class Columns(Dataset):
     """Points (i, 10 i) for i = 0, 1, …; the split few has seven of them."""
@@ -16,13 +18,13 @@ class Columns(Dataset):
     name = "columns"
     shape = (2,)
     data_range = (10.0, 20.0)
-    splits = {"many": 90, "few": 7}
+    splits = COLUMNS
     licence = "none"
     source = "made up"
     at_hand = True
 
     def load(self, split: str, emit: Emit) -> NDArray[Any]:
-        return np.arange(self.splits[split])[:, None] * np.array([1, 10])
+        return np.asarray(np.arange(COLUMNS[split])[:, None] * np.array([1, 10]))
 
 
 class Numbers(Toy):

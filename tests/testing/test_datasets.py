@@ -24,7 +24,7 @@ class Halves(Columns):
     splits = {"many": 300, "few": 40}
 
     def load(self, split: str, emit: Emit) -> NDArray[Any]:
-        return np.random.default_rng(len(split)).uniform(0, 1, (self.splits[split], 2))
+        return np.random.default_rng(len(split)).uniform(0, 1, (self.splits[split] or 0, 2))
 
 
 @pytest.mark.parametrize("thing", [Halves, Numbers, "digits"])
@@ -81,7 +81,7 @@ class Random(Halves):
     name = "random"
 
     def load(self, split: str, emit: Emit) -> NDArray[Any]:
-        return np.random.default_rng().uniform(0, 1, (self.splits[split], 2))
+        return np.random.default_rng().uniform(0, 1, (self.splits[split] or 0, 2))
 
 
 class Shuffled(LoadedImages):

@@ -170,6 +170,6 @@ def test_what_is_declared_is_what_torchvision_has() -> None:
         thing = installed().build("datasets", name, {})
         torchvision_class = getattr(datasets, thing.class_name)
         for split in thing.splits:
-            files = thing.files(torchvision_class, split)
+            files = thing.archives(torchvision_class, split)
             assert files
             assert all(urls and len(md5) == 32 for urls, _, md5 in files)
