@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from bench.closed_form.mixture import MixtureModel as MixtureModel
     from bench.data.dataset import Dataset as Dataset
     from bench.data.dataset import Toy as Toy
+    from bench.data.folder import ImageFiles as ImageFiles
     from bench.data.images import Images as Images
     from bench.diffusion.condition import Condition as Condition
     from bench.diffusion.grid import time_grid as time_grid
@@ -150,6 +151,7 @@ _EXPORTS = {
     "bench.closed_form.dct": ("from_dct", "to_dct"),
     "bench.closed_form.mixture": ("Mixture", "MixtureModel"),
     "bench.data.dataset": ("Dataset", "Toy"),
+    "bench.data.folder": ("ImageFiles",),
     "bench.data.images": ("Images",),
     "bench.diffusion.condition": ("Condition",),
     "bench.diffusion.grid": ("time_grid",),
@@ -242,6 +244,7 @@ __all__ = [
     "Finding",
     "FlowSolver",
     "FourierFeatures",
+    "ImageFiles",
     "ImageMeasurement",
     "Images",
     "LangevinLike",

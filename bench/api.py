@@ -8,11 +8,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
+
+from numpy.typing import NDArray
 
 from bench.data.images import Images
 from bench.data.memory import MemoryImages
-from bench.data.pixels import Bytes
 from bench.devices import choose_device
 from bench.engine.executor import Executor
 from bench.engine.foreign import ImageMeasurement, measure_images_of, metrics_of
@@ -48,7 +49,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from bench.checkpoints.cards import Card
-    from bench.data.pixels import Bytes
 
 Choice = Selection | Sequence[Selection]
 """One selection, or several that multiply out."""
@@ -264,7 +264,7 @@ def _texts(value: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def measure(
-    images: str | Path | Tensor | Bytes | Images,
+    images: str | Path | Tensor | NDArray[Any] | Images,
     *,
     metric: Choice = "fid",
     reference: str | Path | None = None,
@@ -278,8 +278,9 @@ def measure(
     """Measure images from any source: FID, or other metrics.
 
     Args:
-        images: A folder of PNG, JPEG, WebP or BMP files, an ``.npz`` (uint8, n x height x width x 3), a run,
-            a data set by name, a float tensor (n, 3, H, W) on [0, 1], or a uint8 array (n, H, W, 3).
+        images: A folder of PNG, JPEG, WebP or BMP files, RGB or gray, an ``.npz`` of images (uint8,
+            n x height x width x 3, or n x height x width) or points (floats, n x D), a run, a data set by
+            name, a float tensor (n, C, H, W) on [0, 1], a uint8 array (n, H, W, C), or points (n, D).
         metric: One metric or several.
         reference: The reference of the metrics: a data set, statistics (``.npz``), or images. Default: each
             metric's own.

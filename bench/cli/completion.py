@@ -96,11 +96,11 @@ def plans(context: click.Context) -> Iterator[Named]:
     return ((path.stem, "plan") for path in sorted(folder.glob("*.json")))
 
 
-def datasets(_: click.Context) -> Iterator[Named]:
-    """Names of data sets."""
-    from bench.data.datasets import ALIASES, DATASETS
+def datasets(context: click.Context) -> Iterator[Named]:
+    """Names of data sets and of their splits."""
+    from bench.data.splits import split_names
 
-    return ((name, "data set") for name in (*DATASETS, *ALIASES))
+    return ((name, "data set") for name in split_names(registry_of(context)))
 
 
 def runs(context: click.Context) -> Iterator[Named]:
@@ -206,7 +206,7 @@ BY_COMMAND: dict[tuple[str, str], Source] = {
     ("new", "role"): words(*scaffold.ROLES),
     ("check", "role"): words(*(kind[:-1] for kind in KINDS)),
     ("check", "name"): plugins(
-        "tasks", "sdes", "predictors", "correctors", "solvers", "metrics", "executors"
+        "tasks", "sdes", "predictors", "correctors", "solvers", "metrics", "executors", "datasets"
     ),
 }
 """What completes a parameter of one command, by the command and the parameter's name."""

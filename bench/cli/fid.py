@@ -50,9 +50,10 @@ def fid_command(
 ) -> int:
     """Measure the images of PATH, from any source: FID, or other metrics.
 
-    PATH is a folder of PNG, JPEG, WebP or BMP files, an .npz of images (uint8, n x height x width x 3, as EDM
-    and guided-diffusion write it), a run (its fingerprint or record), or a data set by name. Nothing is
-    resized or converted. Images as a reference are measured first; their statistics stay in the cache.
+    PATH is a folder of PNG, JPEG, WebP or BMP files, RGB or gray, an .npz of images (uint8, n x height x
+    width x 3, as EDM and guided-diffusion write it, or n x height x width) or of points (floats, n x D), a
+    run (its fingerprint or record), or a data set (bench list datasets). Nothing is resized or converted.
+    Images as a reference are measured first; their statistics stay in the cache.
 
     \b
     bench fid samples/ --reference cifar10

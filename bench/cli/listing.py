@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +45,9 @@ def facts(entry: Entry) -> JSONObject:
         plain |= {
             key: getattr(entry.thing, key) for key in ("direction", "value_kind", "min_samples", "bias")
         }
+    if entry.kind == "datasets":
+        plain |= {key: getattr(entry.thing, key) for key in ("shape", "data_range", "licence", "source")}
+        plain["splits"] = dict(entry.thing.splits)
     keys = ("name", "type", "default", "help", "range", "flag", "decides")
     plain["parameters"] = [{key: getattr(one, key) for key in keys} for one in entry.thing.parameters()]
     return plain
@@ -66,7 +69,7 @@ OUT = click.option("--out", type=NamedPath(), help="Results folder of the runs; 
 @OUT
 @click.pass_context
 def list_command(context: click.Context, kind: str | None, as_json: bool, out: Path | None) -> None:
-    """List what is registered: tasks, sdes, predictors, correctors, solvers, metrics, extractors,
+    """List what is registered: tasks, sdes, predictors, correctors, solvers, metrics, extractors, datasets,
     checkpoints, readers, executors; suites and profiles of bench.toml; recorded runs of a results folder."""
     kind = None if kind is None else _kind(kind)
     if out is not None and kind != "runs":
@@ -107,13 +110,13 @@ def _print_list(
 
     out = console()
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    heading = "summary" if kind in ("checkpoints", "suites", "profiles") else "parameters"
+    heading = "summary" if kind in ("checkpoints", "datasets", "suites", "profiles") else "parameters"
     columns = ("kind", "name", heading, *(("from",) if out.width >= WIDE else ()))
     for column in columns:
         table.add_column(column, overflow="fold", no_wrap=column == "name")
     rows = []
     for entry in entries:
-        text = summary(entry) if entry.kind == "checkpoints" else _defaults(entry)
+        text = LINES.get(entry.kind, _defaults)(entry)
         rows.append((entry.kind[:-1], entry.name, text, f"{entry.distribution} {entry.version}"))
     for suite in suites:
         text = f"{suite['cells']} cells" + (f": {suite['about']}" if suite["about"] else "")
@@ -214,9 +217,32 @@ def _metric_text(metric: Any) -> str:
     return "\n".join(f"  {line}" for line in lines)
 
 
+def _dataset_line(entry: Entry) -> str:
+    """Shape, splits and license of a data set."""
+    splits = ", ".join(f"{split} {n:,}" if n else split for split, n in entry.thing.splits.items())
+    return f"{_shape(entry.thing)}  {splits}  ({entry.thing.licence})"
+
+
+def _shape(dataset: Any) -> str:
+    return "of its files' shape" if dataset.shape is None else "x".join(map(str, dataset.shape))
+
+
+def _dataset_text(dataset: Any) -> str:
+    """Shape, range, splits, license and source of a data set, and how it is named."""
+    low, high = dataset.data_range
+    splits = [f"{dataset.name}-{split}" + (f" ({n:,})" if n else "") for split, n in dataset.splits.items()]
+    lines = [f"items {_shape(dataset)}, {low:g} to {high:g}", f"splits: {', '.join(splits)}"]
+    lines += [f"license: {dataset.licence}", f"source: {dataset.source}"]
+    return "\n".join(f"  {printable(line, None)}" for line in lines)
+
+
 def _defaults(entry: Entry) -> str:
     """All parameters with their defaults."""
     return "  ".join(f"{p.name}={_text(p.default)}" for p in entry.thing.parameters())
+
+
+LINES: dict[str, Callable[[Entry], str]] = {"checkpoints": summary, "datasets": _dataset_line}
+"""The line of an entry in the list, by kind; of the other kinds it is the parameters."""
 
 
 def _text(value: object) -> str:
@@ -300,6 +326,8 @@ def _entry_text(entry: Entry) -> str:
     text += (inspect.getdoc(entry.thing) or "").replace("\n", "\n  ")
     if entry.kind == "metrics":
         text += "\n\n" + _metric_text(entry.thing)
+    if entry.kind == "datasets":
+        text += "\n\n" + _dataset_text(entry.thing)
     for p in entry.thing.parameters():
         limits = f", {p.range}" if p.range else ""
         text += f"\n\n  -P {entry.kind[:-1]}.{p.name}={_text(p.default)}  ({p.type}{limits})\n"

@@ -69,14 +69,14 @@ def build_command(
     device: str | None,
     out: Path | None,
 ) -> int:
-    """Make the statistics of a data set (cifar10-train, cifar10-test, …), folder, .npz of images or run.
+    """Make the statistics of a data set (bench list datasets), folder, .npz or run.
 
     They hold mean and covariance of the features, the features of 10,000 images drawn without bias, and a
     card: how many images, their hash, the decoder, the extractor with its parameters. An existing file is
     replaced once the new one is complete. Exit status: 0 done, 2 a mistake,
     130 stopped (143 by SIGTERM, 129 by SIGHUP).
     """
-    from bench.data.datasets import dataset_name
+    from bench.data.splits import find_split
     from bench.metrics import reference
     from bench.plan.contexts import metric_context
     from bench.reporting.progress import Display
@@ -92,10 +92,15 @@ def build_command(
         with Display(console(stderr=True)) as display:
             work = metric_context(chosen, registry, display)
             plugin = work.extractor(extractor, **values.get("extractor", {}))
-            dataset = dataset_name(source)
-            if output is None and dataset is None:
+            split = find_split(source, registry)
+            if output is not None:
+                target = user_path(output)
+            elif split is None:
                 raise BenchError(f"the statistics of {source} need a file: give -o FILE.npz")
-            target = reference.dataset_file(f"{dataset}", plugin) if output is None else user_path(output)
+            elif split.dataset.at_hand:
+                target = reference.images_file(work.images(source), plugin, rounding, work)
+            else:
+                target = reference.dataset_file(split.name, plugin)
             _check(target, source)
             images = work.images(source)
             plugin.check(display)  # may fetch a network, so it comes after the images

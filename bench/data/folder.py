@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import os
 import threading
 import warnings
@@ -34,14 +35,19 @@ SUFFIXES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".b
 """Pillow's formats of the files that are read, by suffix in lower case."""
 MODES = {
     "1": "black and white",
-    "L": "gray",
     "LA": "gray with transparency",
     "I": "gray of more than 8 bits",
     "I;16": "gray of 16 bits",
     "P": "of a palette",
     "RGBA": "RGBA, with transparency",
 }
-"""Pillow's modes in words."""
+"""Pillow's modes that are refused, in words."""
+CHANNELS = {"RGB": 3, "L": 1}
+"""Number of channels by mode, of the modes that are read."""
+SPLITS = frozenset(
+    ("train", "training", "test", "testing", "val", "valid", "validation", "dev", "eval", "evaluation")
+)
+"""Names of folders that hold a split, as the layout ``imagefolder`` of Hugging Face calls them."""
 
 WORKERS = min(8, os.cpu_count() or 1)
 PART = 25
@@ -55,29 +61,34 @@ MAX_FILE = 2**27
 _OPENING = threading.Lock()
 
 
-class Folder(Images):
-    """The PNG, JPEG, WebP and BMP files of a folder and its subfolders, in the order of their paths."""
+class ImageFiles(Images):
+    """PNG, JPEG, WebP and BMP files, decoded in parallel and in order. All are RGB or all gray, of 8 bits and
+    of the size of the first one.
+
+    Args:
+        name: Name of the source, as the user wrote it.
+        files: Paths of the files, in order.
+        batch: Images per batch.
+        note: A remark about the source for users; empty for none.
+
+    Raises:
+        BenchError: There are fewer than two files, or the first can't be read. Iterating raises it for a file
+            that can't be read or is unlike the first one.
+    """
 
     kind = "folder"
 
-    def __init__(self, name: str, path: Path, batch: int) -> None:
-        self.files, others = image_files(path)
+    def __init__(self, name: str, files: Sequence[Path], batch: int, note: str = "") -> None:
+        self.files = list(files)
         if not self.files:
-            holds = f"({sum(others.values())} other files)" if others else "(it is empty)"
-            raise BenchError(f"{name} holds no PNG, JPEG, WebP or BMP {holds}: give the folder of the images")
-        self._size = size_of(self.files[0])
-        formats = {SUFFIXES[file.suffix.lower()] for file in self.files}
-        skipped = ", ".join(
-            f"{count} {suffix or 'without a suffix'}" for suffix, count in sorted(others.items())
-        )
-        note = f"not read: {skipped}" if skipped else ""
-        batch = fitting_batch(batch, *self._size)
-        super().__init__(name, len(self.files), (3, *self._size), _decoder(formats), batch, note)
+            raise BenchError(f"{name} holds no image: a metric needs two or more")
+        shape = shape_of(self.files[0])
+        formats = {SUFFIXES.get(file.suffix.lower(), "") for file in self.files}
+        super().__init__(name, len(files), shape, _decoder(formats), fitting_batch(batch, shape), note)
 
     def __iter__(self) -> Iterator[Tensor]:
         waiting: list[Bytes] = []
-        height, width = self._size
-        for image in _in_order(self._decode, self.files, 3 * height * width):
+        for image in _in_order(self._decode, self.files, math.prod(self.shape)):
             waiting.append(image)
             if len(waiting) == self.batch:
                 yield as_floats(np.stack(waiting))
@@ -94,7 +105,33 @@ class Folder(Images):
         return whole.hexdigest()
 
     def _decode(self, file: Path) -> Bytes:
-        return decoded(file, _read(file), self.files[0].name, self._size)
+        return decoded(file, _read(file), self.files[0].name, self.shape)
+
+
+class Folder(ImageFiles):
+    """The image files of a folder and its subfolders, in the order of their paths.
+
+    Names of subfolders, such as classes, play no part, with one exception: a folder of several splits is
+    refused, so that training and test images are never mixed.
+    """
+
+    def __init__(self, name: str, path: Path, batch: int) -> None:
+        files, others = image_files(path)
+        if not files:
+            holds = f"({sum(others.values())} other files)" if others else "(it is empty)"
+            raise BenchError(f"{name} holds no PNG, JPEG, WebP or BMP {holds}: give the folder of the images")
+        tops = sorted({parts[0] for file in files if len(parts := file.relative_to(path).parts) > 1})
+        splits = [top for top in tops if top.lower() in SPLITS]
+        if len(splits) > 1:
+            first = "train" if "train" in splits else splits[0]
+            raise BenchError(
+                f"{name} holds several splits ({', '.join(splits)}): give one of them, such as "
+                f"{Path(name) / first}"
+            )
+        skipped = ", ".join(
+            f"{count} {suffix or 'without a suffix'}" for suffix, count in sorted(others.items())
+        )
+        super().__init__(name, files, batch, f"not read: {skipped}" if skipped else "")
 
 
 def image_files(folder: Path) -> tuple[list[Path], Counter[str]]:
@@ -144,36 +181,43 @@ def _digest(file: Path) -> bytes:
     return hashlib.sha256(_read(file)).digest()
 
 
-def decoded(file: Path, content: bytes, first: str, size: tuple[int, int]) -> Bytes:
-    """The pixels (H, W, 3) of an image file.
+def decoded(file: Path, content: bytes, first: str, shape: tuple[int, ...]) -> Bytes:
+    """The pixels (H, W, C) of an image file.
 
-    `BenchError` naming it where `_opened` refuses it, it is damaged, or of another size than the first file's
-    (H, W); that is read from its header, before the pixels are.
+    `BenchError` naming it where `_opened` refuses it, it is damaged, or of another shape (C, H, W) than the
+    first file; that is read from its header, before the pixels are.
     """
     with _opened(file, content) as image:
-        if (image.height, image.width) != size:
+        channels, height, width = shape
+        if (image.height, image.width) != (height, width):
             raise BenchError(
-                f"{file} is {image.width}x{image.height}, but {first} {size[1]}x{size[0]}: "
+                f"{file} is {image.width}x{image.height}, but {first} {width}x{height}: "
                 "images must be of one size, and none is resized here"
             )
+        if CHANNELS[image.mode] != channels:
+            kinds = {1: "gray", 3: "RGB"}
+            raise BenchError(
+                f"{file} is {kinds[4 - channels]}, but {first} {kinds[channels]}: "
+                "images must be all RGB or all gray, and none is converted here"
+            )
         try:
-            pixels: Bytes = np.array(image)
+            pixels: Bytes = np.array(image).reshape(height, width, channels)
         except Exception as error:  # decoders raise all sorts of exceptions on damaged files
             raise _damage(file, error) from error
     return pixels
 
 
-def size_of(file: Path) -> tuple[int, int]:
-    """Height and width of an image file, from its header; `BenchError` where `_opened` refuses it."""
+def shape_of(file: Path) -> tuple[int, int, int]:
+    """Shape (C, H, W) of an image file, from its header; `BenchError` where `_opened` refuses it."""
     with _opened(file, _read(file)) as image:
-        return image.height, image.width
+        return CHANNELS[image.mode], image.height, image.width
 
 
 @contextmanager
 def _opened(file: Path, content: bytes) -> Iterator[Image.Image]:
     """An image whose pixels are not decoded yet.
 
-    `BenchError` naming the file where it is not RGB of 8 bits, is too large, or is damaged.
+    `BenchError` naming the file where it is not RGB or gray of 8 bits, is too large, or is damaged.
     """
     from PIL import Image
 
@@ -185,14 +229,15 @@ def _opened(file: Path, content: bytes) -> Iterator[Image.Image]:
     except Exception as error:  # decoders raise all sorts of exceptions on damaged files
         raise _damage(file, error) from error
     with image:
-        # Pillow reads a PNG of 16 bits per channel as one of 8; byte 24 of the file is its depth
-        deep = image.format == "PNG" and content[24:25] == b"\x10"
-        mode = image.mode
-        wrong = MODES.get(mode, mode) if mode != "RGB" else "of 16 bits a channel" if deep else ""
+        # Pillow reads a PNG of other than 8 bits a channel as one of 8; byte 24 of the file is its depth
+        depth = content[24] if image.format == "PNG" and len(content) > 24 else 8
+        wrong = "" if image.mode in CHANNELS else MODES.get(image.mode, image.mode)
+        if not wrong and depth != 8:
+            wrong = f"of {depth} bits a channel"
         if wrong or animated:
             raise BenchError(
-                f"{file} is {wrong or 'animated'}: images must be RGB of 8 bits, and none is converted here; "
-                "save them again (Pillow: image.convert('RGB'))"
+                f"{file} is {wrong or 'animated'}: images must be RGB or gray of 8 bits, and none is "
+                "converted here; save them again (Pillow: image.convert('RGB'))"
             )
         check_pixels(f"{file}", image.height, image.width)
         yield image

@@ -1,13 +1,15 @@
-"""Images from any source, read in batches.
+"""Images and points from any source, read in batches.
 
-Nothing is resized or converted: a file that is not 8-bit RGB of the one size is an error that names it.
-Batches are float32 (B, 3, H, W) on [0, 1]. A byte k becomes k / 255, from which `bench.data.pixels.to_uint8`
-recovers k by either rounding. The samples of a run are read as they were stored, not rounded.
+Nothing is resized or converted: a file that is not 8-bit RGB or gray as the first one, and of its size, is an
+error that names it. Batches are float32 on the unit range: (B, C, H, W) of images, (B, D) of points. A byte k
+becomes k / 255, from which `bench.data.pixels.to_uint8` recovers k by either rounding. Points and the samples
+of a run are read as they were stored, neither rounded nor clipped.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -23,8 +25,12 @@ if TYPE_CHECKING:
 
 MAX_PIXELS = 2**24
 """Greatest number of pixels of an image: 4096 x 4096."""
+MAX_POINT = 4096
+"""Greatest number of coordinates of a point."""
+CHANNELS = (1, 3)
+"""Numbers of channels that images may have: gray, and RGB."""
 BATCH_BYTES = 2**28
-"""Greatest size of a batch of floats; large images make smaller batches."""
+"""Greatest size of a batch of floats; large items make smaller batches."""
 
 
 def check_pixels(what: str, height: int, width: int) -> None:
@@ -36,22 +42,24 @@ def check_pixels(what: str, height: int, width: int) -> None:
         )
 
 
-def fitting_batch(batch: int, height: int, width: int) -> int:
-    """``batch``, or fewer images where these would take more than `BATCH_BYTES` as floats; at least one."""
-    return max(1, min(batch, BATCH_BYTES // max(1, 12 * height * width)))
+def fitting_batch(batch: int, shape: Sequence[int]) -> int:
+    """``batch``, or fewer items of this shape where these would take more than `BATCH_BYTES` as floats; at
+    least one."""
+    return max(1, min(batch, BATCH_BYTES // max(1, 4 * math.prod(shape))))
 
 
 class Images(ABC):
-    """Images of one size. Each iteration reads them again, in batches (B, 3, H, W), float32 on [0, 1].
+    """Items of one shape: images, or points. Each iteration reads them again, in float32 batches (B, *shape)
+    on the unit range: of images [0, 1]; points and samples of a run may leave it.
 
     Instances are plain data that can be pickled; they hold no pixels.
 
     Args:
         name: Name of the source, as the user wrote it.
-        n: Number of images, at least 2.
-        shape: Shape of an image, (3, H, W).
+        n: Number of items, at least 2.
+        shape: Shape of an item: (C, H, W) of an image, (D,) of a point.
         decoder: Library that decodes the files, with its version.
-        batch: Images per batch.
+        batch: Items per batch.
         note: A remark about the source for users; empty for none.
 
     Raises:
@@ -70,7 +78,8 @@ class Images(ABC):
         self.batch, self.note = batch, note
         self._hash: tuple[str, str] | None = None
         if n < 2:
-            raise BenchError(f"{name} holds {'one image' if n else 'no image'}: a metric needs two or more")
+            what = "image" if len(shape) == 3 else "item"
+            raise BenchError(f"{name} holds {'one' if n else 'no'} {what}: a metric needs two or more")
 
     @abstractmethod
     def __iter__(self) -> Iterator[Tensor]: ...
@@ -115,7 +124,7 @@ class Images(ABC):
         return hashlib.sha256("\0".join(lines).encode(errors="surrogateescape")).hexdigest()
 
     def sizes(self) -> list[int]:
-        """Number of images in each batch."""
+        """Number of items in each batch."""
         full, rest = divmod(self.n, self.batch)
         return [self.batch] * full + [rest] * (rest > 0)
 

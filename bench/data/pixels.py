@@ -16,7 +16,7 @@ Bytes = NDArray[np.uint8]
 
 
 def as_floats(images: Bytes) -> Tensor:
-    """Bytes (B, H, W, 3) -> float32 (B, 3, H, W), k as k / 255 rounded to the nearest."""
+    """Bytes (B, H, W, C) -> float32 (B, C, H, W), k as k / 255 rounded to the nearest."""
     import torch
 
     return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous().float().div_(255)

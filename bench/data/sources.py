@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Protocol
 
-from bench.data.datasets import ALIASES, DATASETS, GRAY, Dataset, dataset_name
 from bench.data.folder import SUFFIXES, Folder
 from bench.data.images import Images
 from bench.data.npz import Npz
+from bench.data.splits import check_split, find_split, split_names
 from bench.errors import BenchError, did_you_mean
 from bench.events import Emit, silent
 from bench.files import user_path
+from bench.plugins.registry import Registry
 
 SOURCES = "a folder of images, an .npz of images, or a data set"
 
@@ -25,11 +27,14 @@ class OpenImages(Protocol):
     def __call__(self, name: str, *, emit: Emit = silent) -> Images: ...
 
 
-def open_images(name: str, batch: int = 250, emit: Emit = silent, sources: str = SOURCES) -> Images:
+def open_images(
+    name: str, registry: Registry, batch: int = 250, emit: Emit = silent, sources: str = SOURCES
+) -> Images:
     """The images that a name stands for: a data set, a folder of images or an ``.npz``, in this order.
 
     Args:
         name: Name of a data set, or a path.
+        registry: Data sets by name.
         batch: Images per batch.
         emit: Reports a download.
         sources: What error messages suggest to give.
@@ -38,12 +43,34 @@ def open_images(name: str, batch: int = 250, emit: Emit = silent, sources: str =
         UnknownSourceError: The name stands for none of these.
         BenchError: The images can't be read.
     """
-    dataset = dataset_name(name)
+    split = find_split(name, registry)
     path = user_path(name)
-    if dataset is not None:
-        return Dataset(dataset, batch, emit)
+    if split is not None:
+        return split.open(batch, emit)
     if not name:
         raise UnknownSourceError(f"an empty name is no source of images: give {sources}")
+    if path.exists():
+        return open_path(name, path, batch, sources)
+    check_split(name, registry)
+    if path.suffix or path.name != name:
+        raise UnknownSourceError(f"there is no {name}: give {sources}")
+    known = did_you_mean(name, split_names(registry), "bench list datasets")
+    raise UnknownSourceError(f"{name!r} is neither a file or folder nor a data set{known}")
+
+
+def open_path(name: str, path: Path, batch: int, sources: str = SOURCES) -> Images:
+    """The images of a folder or an ``.npz``.
+
+    Args:
+        name: What the images are called in messages and results.
+        path: The folder or file, which exists.
+        batch: Images per batch.
+        sources: What error messages suggest to give.
+
+    Raises:
+        UnknownSourceError: It is no source of images.
+        BenchError: The images can't be read.
+    """
     if path.is_dir():
         return Folder(name, path, batch)
     if path.is_file():
@@ -52,12 +79,4 @@ def open_images(name: str, batch: int = 250, emit: Emit = silent, sources: str =
         if path.suffix.lower() in SUFFIXES:
             raise UnknownSourceError(f"{name} is one image: give the folder that holds them all")
         raise UnknownSourceError(f"{name} is no source of images: give {sources}")
-    if path.exists():
-        raise UnknownSourceError(f"{name} is neither a file nor a folder: give {sources}")
-    if name.lower() in GRAY:
-        colored = ", ".join(DATASETS)
-        raise UnknownSourceError(f"{name} is gray: only data sets of color images are read ({colored})")
-    if path.suffix or path.name != name:
-        raise UnknownSourceError(f"there is no {name}: give {sources}")
-    known = did_you_mean(name, [*DATASETS, *ALIASES])
-    raise UnknownSourceError(f"{name!r} is neither a file or folder nor a data set{known}")
+    raise UnknownSourceError(f"{name} is neither a file nor a folder: give {sources}")

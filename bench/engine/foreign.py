@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.data.datasets import dataset_name
 from bench.data.images import Images
 from bench.engine.measuring import measure_batches
 from bench.errors import BenchError
@@ -61,7 +60,7 @@ class ImageMeasurement:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Shape of an image, (3, H, W)."""
+        """Shape of an item: (C, H, W) of an image, (D,) of a point."""
         shape = self.source["shape"]
         assert isinstance(shape, list)
         return tuple(int(f"{size}") for size in shape)
@@ -180,7 +179,7 @@ def metrics_of(
     }
     values = dict(parameters)
     reference = values.get("reference")
-    if isinstance(reference, str) and (full := dataset_name(reference)) is not None:
+    if isinstance(reference, str) and (full := context.dataset_name(reference)) is not None:
         values["reference"] = full  # cifar10 stands for cifar10-train
     passed = values if takes else {key: value for key, value in values.items() if key != "reference"}
     metrics = build_metrics(registry, list(names), passed, objects)

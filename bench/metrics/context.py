@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from bench.data.sources import open_images as open_data
+from bench.data.splits import dataset_name
 from bench.events import Emit, silent
 from bench.metrics.features import Extractor, FeatureReader, Rounding
 from bench.metrics.reference import Reference, find_statistics, read_statistics
@@ -28,9 +30,10 @@ class MetricContext:
     are extracted once, reference statistics are read once.
 
     Args:
-        registry: Plugins by name; extractors are looked up in it.
+        registry: Plugins by name; extractors and data sets are looked up in it.
         device: The ``torch.device`` that extractors run on.
-        open_images: ``open_images(name, emit=...)`` opens the images that a name stands for.
+        open_images: ``open_images(name, emit=...)`` opens the images that a name stands for; None for data
+            sets, folders and ``.npz`` files.
         emit: Reports progress.
         code_of: ``code_of(extractor)`` is a hash of an extractor's code; empty for unknown code.
     """
@@ -39,7 +42,7 @@ class MetricContext:
         self,
         registry: Registry,
         device: device,
-        open_images: OpenImages = open_data,
+        open_images: OpenImages | None = None,
         emit: Emit = silent,
         code_of: Callable[[Extractor], str] = lambda _: "",
     ) -> None:
@@ -47,7 +50,7 @@ class MetricContext:
         self.device = device
         self.emit = emit
         self.code_of = code_of
-        self._open_images = open_images
+        self._open_images = open_images or functools.partial(open_data, registry=registry)
         self._images: dict[str, Images] = {}
         self._readers: _Recent[tuple[Extractor, Rounding], FeatureReader] = _Recent(2)
         self._references: _Recent[tuple[object, ...], Reference] = _Recent(2)
@@ -109,6 +112,17 @@ class MetricContext:
         state = path.stat()
         key = (path, extractor, state.st_size, state.st_mtime_ns)
         return self._references.get(key, lambda: read_statistics(path, extractor))
+
+    def dataset_name(self, name: str) -> str | None:
+        """Full name of a data set's split.
+
+        Args:
+            name: Any name, such as that of a reference.
+
+        Returns:
+            ``NAME-SPLIT``: ``cifar10-train`` for ``cifar10``; None where the name is of no data set.
+        """
+        return dataset_name(name, self.registry)
 
     def images(self, name: str) -> Images:
         """The images that a name stands for, opened once.

@@ -20,8 +20,8 @@ import numpy as np
 
 from bench import cache
 from bench.data.arrays import ArrayHeader, open_arrays
-from bench.data.datasets import DATASETS, dataset_name
 from bench.data.sources import UnknownSourceError
+from bench.data.splits import find_split, split_names
 from bench.errors import BenchError, did_you_mean, printable
 from bench.events import Advance
 from bench.files import MAX_SETTINGS, inside, is_safe_name, parse_json, replace_file, user_path
@@ -73,49 +73,52 @@ def find_statistics(name: str, extractor: Extractor, rounding: Rounding, context
     """The statistics file that ``name`` stands for.
 
     In this order: a statistics file; statistics of a data set that were built or come with the extractor;
-    images, which are measured and kept in the cache under the hash of everything that decides the result.
+    images, and data sets that are at hand, which are measured and kept in the cache under the hash of
+    everything that decides the result.
     """
     path = user_path(name)
     if path.suffix == ".npz" and not path.exists():
         raise BenchError(f"reference {name}: there is no such file")
     if path.suffix == ".npz" and holds_statistics(path):
         return path
-    dataset = dataset_name(name)
-    if is_safe_name(dataset or name):
-        built = dataset_file(dataset or name, extractor)
+    split = find_split(name, context.registry)
+    full = name if split is None else split.name
+    at_hand = split is not None and split.dataset.at_hand
+    if not at_hand and is_safe_name(full):
+        built = dataset_file(full, extractor)
         if built.is_file():
             return built
-    if dataset is None and path.exists():
+    if split is None and path.exists():
         return _statistics_of_images(context.images(name), extractor, rounding, context)
-    shipped = extractor.reference(dataset or name, context.emit)
+    shipped = extractor.reference(full, context.emit)
     if shipped is not None:
         return shipped
-    if dataset is not None:
+    if split is not None and not at_hand:
         raise BenchError(
-            f"there are no statistics of {dataset} for the extractor {extractor.label}: "
-            f"{build_command(dataset, extractor)}"
+            f"there are no statistics of {full} for the extractor {extractor.label}: "
+            f"{build_command(full, extractor)}"
         )
     try:
         images = context.images(name)
     except UnknownSourceError as error:
-        known = did_you_mean(name, DATASETS)
+        known = did_you_mean(name, split_names(context.registry), "bench list datasets")
         raise BenchError(
             f"reference {name!r} is neither a file, a folder or a run, nor a data set{known}"
         ) from error
     return _statistics_of_images(images, extractor, rounding, context)
 
 
-def build_command(name: str, extractor: Extractor) -> str:
+def build_command(dataset: str | None, extractor: Extractor) -> str:
     """The command that makes reference statistics.
 
     Args:
-        name: A data set, or images.
+        dataset: Full name of a data set, such as from `MetricContext.dataset_name`; None for other images.
         extractor: Extractor of the features.
 
     Returns:
         A line such as ``bench stats build cifar10-train --extractor inception``.
     """
-    source = dataset_name(name) or "IMAGES -o FILE.npz"
+    source = dataset or "IMAGES -o FILE.npz"
     parameters = "".join(f" -P extractor.{key}={value}" for key, value in extractor.changed().items())
     return f"bench stats build {source} --extractor {extractor.name}{parameters}"
 
@@ -124,6 +127,15 @@ def _statistics_of_images(
     images: Images, extractor: Extractor, rounding: Rounding, context: MetricContext
 ) -> Path:
     """The statistics of images, from the cache or measured now."""
+    path = images_file(images, extractor, rounding, context)
+    if not path.is_file():
+        phase = f"measuring the reference {images.name}"
+        write_statistics(path, measure_images(images, extractor, rounding, context, phase))
+    return path
+
+
+def images_file(images: Images, extractor: Extractor, rounding: Rounding, context: MetricContext) -> Path:
+    """Where statistics of images are kept: in the cache, under the hash of all that decides them."""
     deciding = {
         "images": images.sha256(context.emit),
         "decoder": images.decoder,
@@ -133,11 +145,7 @@ def _statistics_of_images(
         "rounding": rounding,
     }
     digest = hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:16]
-    path = inside(cache.root() / "stats", f"images_{extractor.label}_{digest}.npz")
-    if not path.is_file():
-        phase = f"measuring the reference {images.name}"
-        write_statistics(path, measure_images(images, extractor, rounding, context, phase))
-    return path
+    return inside(cache.root() / "stats", f"images_{extractor.label}_{digest}.npz")
 
 
 def measure_images(
@@ -251,7 +259,7 @@ def write_statistics(path: Path, reference: Reference) -> None:
 def measure_features(
     batches: Iterable[Tensor], extractor: Extractor, rounding: Rounding, context: MetricContext
 ) -> Reference:
-    """Statistics of batches of images (B, C, H, W) on [0, 1]; the card tells n and the extractor.
+    """Statistics of batches (B, *shape) on the unit range; the card tells n and the extractor.
 
     The rows are those of at most `ROWS` images drawn without bias.
     """

@@ -1,4 +1,4 @@
-"""The registry of what is installed, and of the cards that bench.toml names."""
+"""The registry of what is installed, and of the cards and data sets that bench.toml names."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import importlib
 from pathlib import Path
 
 from bench.checkpoints.cards import Card
+from bench.data.own import own_dataset
 from bench.errors import BenchError, printable
-from bench.plan.settings import card_folders
+from bench.plan.settings import card_folders, own_datasets
 from bench.plugins.hookspecs import KINDS
-from bench.plugins.registry import CARDS, Problem, Registry
+from bench.plugins.registry import OWN, Problem, Registry
 
 LONGEST_REASON = 1000
 """Greatest length of the reason why a card was skipped."""
@@ -22,7 +23,7 @@ def roles() -> dict[str, type]:
 
 
 def installed_registry(folder: Path | None = None) -> Registry:
-    """A new registry of every installed plugin and of the cards that bench.toml names.
+    """A new registry of every installed plugin and of the cards and data sets that bench.toml names.
 
     Args:
         folder: Where the user's own bench.toml may be; None: the current folder.
@@ -34,7 +35,24 @@ def installed_registry(folder: Path | None = None) -> Registry:
     registry = Registry(roles())
     registry.load_installed()
     load_cards(registry, folder)
+    load_datasets(registry, folder)
     return registry
+
+
+def load_datasets(registry: Registry, folder: Path | None = None) -> None:
+    """Register the data sets of bench.toml; one that fails is a problem.
+
+    Args:
+        registry: What to register them in.
+        folder: Where the user's own bench.toml may be; None: the current folder.
+    """
+    for name, (data, paths) in own_datasets(folder).items():
+        try:
+            thing = own_dataset(name, paths, data.licence, data.source)
+            registry.add("datasets", thing, OWN, f"[datasets.{name}]")
+        except BenchError as error:
+            text = printable(f"{error}", LONGEST_REASON)
+            registry.problems.append(Problem("datasets", name, f"{text}; the data set was skipped"))
 
 
 def load_cards(registry: Registry, folder: Path | None = None) -> None:
@@ -48,7 +66,7 @@ def load_cards(registry: Registry, folder: Path | None = None) -> None:
         for path in sorted(cards.glob("*.toml")):
             place = path.relative_to(toml.parent) if path.is_relative_to(toml.parent) else path
             try:
-                registry.add("checkpoints", Card.read(path), CARDS, str(place))
+                registry.add("checkpoints", Card.read(path), OWN, str(place))
             except BenchError as error:
                 text = printable(f"{error}", LONGEST_REASON)
                 problem = Problem("checkpoints", path.stem, f"{text}; the card was skipped")

@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bench.diffusion.grid import GridKind
 from bench.diffusion.sampler import Denoise, Order
-from bench.errors import BenchError, did_you_mean, first_problem
-from bench.files import REGISTRY, SHIPPED_TOML, read_toml, user_path
+from bench.errors import BenchError, did_you_mean, first_problem, printable
+from bench.files import REGISTRY, SHIPPED_TOML, is_safe_name, read_toml, user_path
 from bench.plan.suites import CellGroup, Suite
 from bench.results.identity import MAX_SAMPLES
 from bench.types import ClassLabels, Precision
@@ -68,6 +68,17 @@ SAMPLER_SETTINGS = (
 """Settings that define a sampler; a suite sets its own."""
 
 
+class OwnData(BaseModel):
+    """A data set of a bench.toml: ``path``, or ``splits`` with a path for each."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: str | None = None
+    splits: dict[str, str] = {}
+    licence: str = ""
+    source: str = ""
+
+
 class _File(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -76,6 +87,7 @@ class _File(BaseModel):
     profiles: dict[str, dict[str, Any]] = {}
     suites: dict[str, Suite] = {}
     cards: list[str] = []
+    datasets: dict[str, OwnData] = {}
 
 
 def _read(path: Path) -> _File:
@@ -90,7 +102,11 @@ def _read(path: Path) -> _File:
         ("", raw, _File),
         ("defaults", raw.get("defaults"), Settings),
     ]
-    kinds: tuple[tuple[str, type[BaseModel]], ...] = (("profiles", Settings), ("suites", Suite))
+    kinds: tuple[tuple[str, type[BaseModel]], ...] = (
+        ("profiles", Settings),
+        ("suites", Suite),
+        ("datasets", OwnData),
+    )
     for kind, model in kinds:
         entries = raw.get(kind)
         tables += [
@@ -146,6 +162,33 @@ def card_folders(folder: Path | None = None) -> list[tuple[Path, Path]]:
                 raise BenchError(f"{toml}: cards: there is no folder {path}")
             folders.append((toml, path))
     return folders
+
+
+WHOLE = "all"
+"""The only split of a data set that has a ``path``."""
+
+
+def own_datasets(folder: Path | None = None) -> dict[str, tuple[OwnData, dict[str, Path]]]:
+    """The data sets of the shipped bench.toml and of the folder's own, by name, with the path of each split.
+
+    Paths are relative to the file. They need not exist before the data set is used.
+    """
+    own: dict[str, tuple[OwnData, dict[str, Path]]] = {}
+    for toml in _files(folder):
+        for name, data in _read(toml).datasets.items():
+            where = f"{toml}: [datasets.{printable(name)}]"
+            if (data.path is None) == (not data.splits):
+                raise BenchError(f"{where} must have path, or splits, and not both")
+            splits = {WHOLE: data.path} if data.path is not None else data.splits
+            for split, path in splits.items():
+                if not path or not is_safe_name(split) or "-" in split:
+                    raise BenchError(
+                        f"{where} {printable(split)} = {printable(repr(path))}: a split is called by "
+                        "letters, digits and underscores, and names a folder or an .npz"
+                    )
+            places = {split: user_path(toml.parent / user_path(f"{path}")) for split, path in splits.items()}
+            own[name] = (data, places)
+    return own
 
 
 def _published(toml: Path, suite: str, name: str | None) -> str | None:

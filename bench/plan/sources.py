@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bench.data import sources
-from bench.data.datasets import dataset_name
 from bench.data.images import Images
+from bench.data.splits import dataset_name
 from bench.errors import BenchError
 from bench.events import Advance, Emit, silent
 from bench.files import read_file, user_path
+from bench.plan.installed import installed_registry
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from bench.plugins.registry import Registry
     from bench.results.record import Record
     from bench.results.store import Store
 
@@ -28,7 +30,13 @@ SOURCES = "a folder of images, an .npz of images, a run's fingerprint or record,
 _FINGERPRINT = re.compile("[0-9a-f]{4,}")
 
 
-def open_images(name: str, batch: int = 250, results: Path = Path("results"), emit: Emit = silent) -> Images:
+def open_images(
+    name: str,
+    batch: int = 250,
+    results: Path = Path("results"),
+    emit: Emit = silent,
+    registry: Registry | None = None,
+) -> Images:
     """The images that ``name`` stands for.
 
     In this order: a data set; a results folder of one run; a folder of images; an ``.npz``; a record's
@@ -39,18 +47,20 @@ def open_images(name: str, batch: int = 250, results: Path = Path("results"), em
         batch: Images per batch; a run keeps its own batches.
         results: Results folder in which fingerprints are looked up.
         emit: Reports progress of a download.
+        registry: Data sets by name; None for the installed ones.
 
     Raises:
         UnknownSourceError: The name stands for none of these.
         BenchError: The images can't be read.
     """
-    if name and dataset_name(name) is None:
+    registry = installed_registry() if registry is None else registry
+    if name and dataset_name(name, registry) is None:
         place = _run_at(name)
         path = user_path(name)
         digits = _FINGERPRINT.fullmatch(name) and not path.exists() and (results / "records").is_dir()
         if place is not None or digits:
             return RunImages(name, *(place or _recorded(name, results)), batch)
-    return sources.open_images(name, batch, emit, SOURCES)
+    return sources.open_images(name, registry, batch, emit, SOURCES)
 
 
 def open_run(name: str, results: Path = Path("results")) -> RunImages:

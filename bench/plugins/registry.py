@@ -29,8 +29,9 @@ from bench.params import Parameter
 from bench.plugins import hookspecs
 from bench.plugins.hookspecs import KINDS
 
-CARDS = "bench.toml"
-"""Stands for the distribution of a card that a bench.toml names; the card's path stands for its version."""
+OWN = "bench.toml"
+"""Stands for the distribution of what a bench.toml names; the path of a card, or the table of a data set,
+stands for its version."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -254,8 +255,9 @@ class Registry:
 
 def _clash(kind: str, name: str, entries: list[Entry]) -> str:
     owners = " and ".join(f"{entry.distribution} {entry.version}" for entry in entries)
-    own_cards = [entry.version for entry in entries if entry.distribution == CARDS]
-    remedy = f"rename the card {own_cards[-1]} (its key name)" if own_cards else "uninstall one of them"
+    own = [entry.version for entry in entries if entry.distribution == OWN]
+    renaming = f"rename the card {own[-1]} (its key name)" if kind == "checkpoints" and own else ""
+    remedy = renaming or (f"rename {own[-1]}" if own else "uninstall one of them")
     return f"the {kind[:-1]} {name!r} is registered by {owners}: {remedy}"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from bench.data.dataset import Dataset
 from bench.diffusion.roles import Corrector, Predictor, SamplerPart, Solver
 from bench.diffusion.sde import SDE
 from bench.engine.executor import Executor
@@ -30,6 +31,7 @@ _BASES: dict[str, type[Plugin]] = {
     "metric": Metric,
     "executor": Executor,
     "task": Task,
+    "dataset": Dataset,
 }
 
 ROLES = tuple(_BASES)
@@ -146,6 +148,10 @@ def _checks(plugin: Plugin, registry: Registry, sdes: Sequence[str]) -> Iterator
         from bench.testing.tasks import check_task_plugin
 
         yield from check_task_plugin(plugin, CheckContext(registry))
+    elif isinstance(plugin, Dataset):
+        from bench.testing.datasets import check_dataset
+
+        yield from check_dataset(plugin)
 
 
 def _of_sampler(part: Any, context: CheckContext) -> Iterator[Finding | Point]:

@@ -24,6 +24,7 @@ _FIRST_RUN = {
     "metric": "bench run --checkpoint gaussian-cifar10 --metric $module --steps 100",
     "executor": "bench run --checkpoint gaussian-cifar10 --executor $module --steps 100",
     "task": "bench run --checkpoint gaussian-cifar10 --task $module",
+    "dataset": "bench stats build $module --extractor pixels",
 }
 """A first command for a plugin of each role."""
 

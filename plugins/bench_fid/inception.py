@@ -87,7 +87,7 @@ class Inception(Extractor):
         name, split, side = match.groups()
         file = f"{name}_{self.mode}_{split}_{side}.npz"
         own = Path(cleanfid.__file__).parent / "stats" / file
-        remedy = f"or {build_command(dataset, self)} makes your own"
+        remedy = f"or {build_command(dataset if cifar10 else None, self)} makes your own"
         return _available(cache_folder("stats", file), own, lambda: STATISTICS + file, remedy, emit)
 
     def load(self, device: Any) -> Extract:

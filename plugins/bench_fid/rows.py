@@ -49,7 +49,7 @@ class RowMetric(FeatureMetric):
         if rows is None or len(rows) < 2:
             raise BenchError(
                 f"{self.name} compares single images, and the statistics of {self.reference} have no rows: "
-                f"{build_command(self.reference, extractor)} makes some that have"
+                f"{build_command(context.dataset_name(self.reference), extractor)} makes some that have"
             )
         return rows
 

@@ -31,11 +31,11 @@ import numpy as np
 import torch
 
 from bench import Array, Reference
-from bench.data.sources import open_images
 from bench.metrics.frechet import frechet_distance
 from bench.metrics.moments import Moments
 from bench.metrics.reference import measure_features
 from tests.metrics.test_moments import features
+from tests.support.images import opened
 from tests.support.inception_stand_in import (
     clean_fid_features,
     clean_fid_network,
@@ -98,7 +98,7 @@ def ours(one: Path, two: Path) -> tuple[float, float, float]:
     """As `clean_fids`."""
 
     def moments(folder: Path) -> Reference:
-        return measure_features(open_images(str(folder)), extractor, "round", metric_context())
+        return measure_features(opened(folder), extractor, "round", metric_context())
 
     extractor = extractor_of("inception", mode="clean")
     features, distance = Clock(moments), Clock(frechet_distance)

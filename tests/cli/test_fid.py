@@ -19,6 +19,7 @@ from PIL import Image
 from bench import Extractor, Features, Register, Tensor, hookimpl
 from bench.cli import main
 from bench.data.pixels import Bytes
+from bench.plan.installed import load_datasets
 from bench.plan.sources import open_images
 from tests.support.plugins import installed
 
@@ -83,7 +84,8 @@ def pixels(n: int, seed: int = 0) -> Bytes:
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Bench:
     """Runs a command in a folder with ``a.npz``, ``b.npz`` and ``a/`` (the images of a.npz); its stdout.
 
-    Two more extractors are registered, and the cache is empty. Of a mistake, its one line.
+    More extractors and the data sets of its bench.toml are registered, and the cache is empty. Of a mistake,
+    its one line.
     """
     registry = installed().copy()
     registry.load(Plugin(), "extractors-of-test", "1")
@@ -97,8 +99,10 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
         Image.fromarray(image).save(f"a/{i:04d}.png")
 
     def call(*arguments: str, status: int = 0) -> str:
+        own = registry.copy()
+        load_datasets(own)
         with pytest.raises(SystemExit) as stop:
-            main(arguments, registry=registry)
+            main(arguments, registry=own)
         out, err = capsys.readouterr()
         assert stop.value.code == status, out + err
         errors = [line for line in err.splitlines() if line.startswith("bench: ")]

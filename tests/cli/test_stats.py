@@ -98,6 +98,21 @@ def test_a_data_set_goes_where_metrics_look(bench: Bench, cifar10: Bytes) -> Non
     assert np.array_equal(cifar10, pixels(N))
 
 
+def test_a_data_set_that_is_at_hand_is_measured_where_it_is_needed(bench: Bench) -> None:
+    """Its statistics, built or not, are those of its contents: never of what the name stood for before."""
+    own = '[datasets.mine]\nsplits = {train = "a", test = "b.npz"}\n'
+    Path("bench.toml").write_text(own)
+    out = bench(*BUILD, "mine-test", *FEATURES)
+    (built,) = Path("cache/stats").iterdir()
+    assert out.startswith(f"{built.absolute()}: {N} images")
+    assert abs(value(bench, "b.npz", "mine-test")) < 1e-6
+    assert list(Path("cache/stats").iterdir()) == [built]
+    assert value(bench, "b.npz", "mine") > 1
+    np.savez("b.npz", pixels(N, 5))
+    assert abs(value(bench, "b.npz", "mine-test")) < 1e-6
+    assert len(list(Path("cache/stats").iterdir())) == 3
+
+
 def test_what_is_shown(bench: Bench) -> None:
     bench(*BUILD, "a", "-o", "x.npz", *FEATURES)
     out = bench("stats", "show", "x.npz")

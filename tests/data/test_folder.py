@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bench import BenchError, ImageFiles
 from bench.data import folder as pictures
 from bench.data.folder import image_files
 from bench.data.pixels import Bytes
-from bench.data.sources import open_images
-from tests.support.images import back, error_of, folder, pixels
+from tests.support.images import back, error_of, folder, opened, pixels
 
 Save = Callable[[str, Any], None]
 
@@ -34,7 +34,7 @@ def test_only_images_in_order_and_no_loop(tmp_path: Path) -> None:
     assert [file.name for file in files[:8]] == [f"{i:06d}.png" for i in range(8)]
     assert len(files) == 10
     assert others == {".json": 1, ".txt": 1}
-    assert open_images(str(path)).note == "not read: 1 .json, 1 .txt"
+    assert opened(path).note == "not read: 1 .json, 1 .txt"
 
 
 def test_few_images_are_decoded_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,11 +44,11 @@ def test_few_images_are_decoded_ahead(tmp_path: Path, monkeypatch: pytest.Monkey
     for i, image in enumerate(pixels(900, 2)):
         Image.fromarray(image).save(path / f"{i:04d}.bmp")
     monkeypatch.setattr(pictures, "AHEAD", 4)
-    images, original, done = open_images(str(path), batch=20), pictures.decoded, []
+    images, original, done = opened(path, batch=20), pictures.decoded, []
 
-    def decoded(file: Path, content: bytes, first: str, size: tuple[int, int]) -> Bytes:
+    def decoded(file: Path, content: bytes, first: str, shape: tuple[int, ...]) -> Bytes:
         done.append(file)
-        return original(file, content, first, size)
+        return original(file, content, first, shape)
 
     monkeypatch.setattr(pictures, "decoded", decoded)
     taken = 0
@@ -111,7 +111,7 @@ def dangling(file: str, _: Any) -> None:
 
 
 BAD: list[tuple[Save, str]] = [
-    (saved("L"), "is gray: images must be RGB of 8 bits"),
+    (saved("L"), "is gray, but 000000.png RGB: images must be all RGB or all gray"),
     (saved("P"), "is of a palette: images"),
     (saved("RGBA"), "is RGBA, with transparency: images"),
     (saved("1"), "is black and white: images"),
@@ -137,16 +137,73 @@ def test_a_bad_image_is_named(tmp_path: Path, spoil: Save, message: str, which: 
         assert message in line
         assert str(file) in line
     else:  # the first one decides
-        assert "000001.png is 8x8, but 000000.png 9x8" in line
+        size, color = "is 8x8, but 000000.png 9x8", "is RGB, but 000000.png gray"
+        assert f"000001.png {color if 'gray' in message else size}" in line
 
 
 def test_jpeg_is_decoded_as_pillow_does_and_the_library_is_named(tmp_path: Path) -> None:
     path = folder(tmp_path / "them", pixels(4), "jpg")
-    images = open_images(str(path))
+    images = opened(path)
     expected = [np.array(Image.open(file)) for file in sorted(path.rglob("*.jpg"))]
     assert np.array_equal(back(images), np.stack(expected))
     assert "Pillow" in images.decoder
     assert "libjpeg" in images.decoder
+
+
+@pytest.mark.parametrize("form", ["png", "jpg", "bmp"])
+def test_gray_pictures_are_read_as_they_are(tmp_path: Path, form: str) -> None:
+    images = pixels(5)[..., :1]
+    path = tmp_path / "gray"
+    path.mkdir()
+    for i, image in enumerate(images):
+        Image.fromarray(image[..., 0]).save(path / f"{i}.{form}")
+    source = opened(path, batch=2)
+    assert source.shape == (1, 8, 8)
+    if form == "jpg":
+        images = np.stack([np.array(Image.open(path / f"{i}.jpg")) for i in range(5)])[..., None]
+    assert np.array_equal(back(source), images)
+
+
+def test_a_gray_png_of_fewer_bits_is_refused(tmp_path: Path) -> None:
+    for i in range(2):
+        Image.fromarray(pixels(1)[0, ..., 0]).save(tmp_path / f"{i}.png")
+    rows = zlib.compress(b"".join(b"\0" + bytes(4) for _ in range(8)))
+    whole = b"\x89PNG\r\n\x1a\n"
+    for kind, body in (
+        (b"IHDR", struct.pack(">IIBBBBB", 8, 8, 4, 0, 0, 0, 0)),
+        (b"IDAT", rows),
+        (b"IEND", b""),
+    ):
+        whole += struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+    (tmp_path / "1.png").write_bytes(whole)
+    assert "1.png is of 4 bits a channel: images must be RGB or gray of 8 bits" in error_of(tmp_path)
+
+
+def test_splits_of_hugging_faces_layout_are_never_mixed(tmp_path: Path) -> None:
+    """``imagefolder``: splits, in them classes, and metadata beside the pictures."""
+    images = pixels(6)
+    for split in ("train", "Validation"):
+        folder(tmp_path / split / "cats", images[:3])
+        folder(tmp_path / split / "dogs", images[3:])
+        (tmp_path / split / "metadata.csv").write_text("file_name,text\n")
+    line = error_of(tmp_path)
+    assert f"{tmp_path} holds several splits (Validation, train): give one of them, such as " in line
+    assert line.endswith(f"{tmp_path / 'train'}")
+    one = opened(tmp_path / "train")
+    assert (one.n, one.note) == (6, "not read: 1 .csv")
+    assert np.array_equal(back(one), images)
+    # a class of that name, and an empty folder, are no splits
+    folder(tmp_path / "classes" / "test", images)
+    (tmp_path / "classes" / "train").mkdir()
+    assert opened(tmp_path / "classes").n == 6
+
+
+def test_a_list_of_files_is_read_in_its_order(tmp_path: Path) -> None:
+    images = pixels(6)
+    files = sorted(folder(tmp_path, images).rglob("*.png"))[::-1]
+    assert np.array_equal(back(ImageFiles("mine", files, 4)), images[::-1])
+    with pytest.raises(BenchError, match="mine holds no image"):
+        ImageFiles("mine", [], 4)
 
 
 def bomb(width: int, height: int) -> bytes:

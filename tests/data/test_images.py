@@ -11,19 +11,18 @@ import torch
 
 from bench import BenchError
 from bench.data.images import Images, fitting_batch
-from bench.data.sources import open_images
 from bench.events import Advance, Emit, Event
-from tests.support.images import back, folder, pixels
+from tests.support.images import back, folder, opened, pixels
 
 
 @pytest.mark.parametrize("rounding", ["round", "truncate"])
 def test_every_byte_comes_back_by_either_rounding(tmp_path: Path, rounding: str) -> None:
     every = np.arange(256, dtype=np.uint8).repeat(3).reshape(1, 16, 16, 3)
     np.savez(tmp_path / "all.npz", images=np.concatenate([every, every[:, ::-1]]))
-    (batch,) = open_images(str(tmp_path / "all.npz"))
+    (batch,) = opened(tmp_path / "all.npz")
     expected = np.arange(256, dtype=np.float32) / np.float32(255)
     assert np.array_equal(batch[0, 0].flatten().numpy(), expected)
-    assert np.array_equal(back(open_images(str(tmp_path / "all.npz")), rounding)[0], every[0])
+    assert np.array_equal(back(opened(tmp_path / "all.npz"), rounding)[0], every[0])
 
 
 @pytest.mark.parametrize("form", ["png", "bmp", "webp", "npz", "compressed"])
@@ -35,7 +34,7 @@ def test_the_same_bits_whatever_holds_them(tmp_path: Path, form: str) -> None:
         (np.savez if form == "npz" else np.savez_compressed)(path, images)
     else:
         folder(path, images, form)
-    source = open_images(str(path), batch=6)
+    source = opened(path, batch=6)
     assert (source.n, source.shape, source.kind) == (
         20,
         (3, 8, 8),
@@ -48,15 +47,15 @@ def test_the_same_bits_whatever_holds_them(tmp_path: Path, form: str) -> None:
 
 def test_the_hash_is_of_the_contents_in_their_order(tmp_path: Path) -> None:
     images = pixels(7)
-    one = open_images(str(folder(tmp_path / "a", images)))
-    two = open_images(str(folder(tmp_path / "b" / "deeper", images)))
-    other = open_images(str(folder(tmp_path / "c", images[::-1])))
+    one = opened(folder(tmp_path / "a", images))
+    two = opened(folder(tmp_path / "b" / "deeper", images))
+    other = opened(folder(tmp_path / "c", images[::-1]))
     events: list[Event] = []
     assert one.sha256(events.append) == two.sha256() == one.facts()["sha256"]
     assert [event.done for event in events if isinstance(event, Advance)] == [1, 2, 3, 4, 5, 6, 7]
     assert other.sha256() != one.sha256()
     folder(tmp_path / "a", images[::-1])  # the same names and sizes, written over
-    assert open_images(str(tmp_path / "a")).sha256() == other.sha256()
+    assert opened(tmp_path / "a").sha256() == other.sha256()
 
 
 @pytest.mark.parametrize("form", ["png", "npz"])
@@ -67,7 +66,7 @@ def test_images_travel_as_plain_data(tmp_path: Path, form: str) -> None:
         np.savez(path, images)
     else:
         folder(path, images)
-    source = open_images(str(path), batch=6)
+    source = opened(path, batch=6)
     content = pickle.dumps(source)
     copy: Images = pickle.loads(content)
     # names of files alone: no pixels, no open files
@@ -79,7 +78,7 @@ def test_images_travel_as_plain_data(tmp_path: Path, form: str) -> None:
 def test_a_hash_is_computed_once_while_the_files_stay_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = open_images(str(folder(tmp_path / "them", pixels(4))))
+    source = opened(folder(tmp_path / "them", pixels(4)))
     original = type(source).compute_hash
     calls: list[str] = []
 
@@ -97,11 +96,13 @@ def test_a_hash_is_computed_once_while_the_files_stay_the_same(
 
 
 def test_large_images_make_small_batches(tmp_path: Path) -> None:
-    assert fitting_batch(250, 32, 32) == fitting_batch(250, 256, 256) == 250
-    assert fitting_batch(250, 1024, 1024) == 21
-    assert fitting_batch(250, 4096, 4096) == 1
-    np.savez_compressed(tmp_path / "x.npz", np.zeros((30, 1024, 1024, 3), np.uint8))
-    assert open_images(str(tmp_path / "x.npz")).sizes() == [21, 9]
-    np.savez_compressed(tmp_path / "y.npz", np.zeros((2, 1, 2**24 + 1, 3), np.uint8))
+    assert fitting_batch(250, (3, 32, 32)) == fitting_batch(250, (3, 256, 256)) == 250
+    assert fitting_batch(250, (3, 1024, 1024)) == 21
+    assert fitting_batch(250, (1, 1024, 1024)) == 64
+    assert fitting_batch(250, (3, 4096, 4096)) == 1
+    assert fitting_batch(10**6, (4096,)) == 2**28 // (4 * 4096)
+    np.savez_compressed(tmp_path / "x.npz", np.zeros((23, 1024, 1024, 3), np.uint8))
+    assert opened(tmp_path / "x.npz").sizes() == [21, 2]
+    np.savez_compressed(tmp_path / "y.npz", np.zeros((2, 1, 2**24 + 1), np.uint8))
     with pytest.raises(BenchError, match="arr_0 is 16777217x1: images of more than 16777216 pixels are not"):
-        open_images(str(tmp_path / "y.npz"))
+        opened(tmp_path / "y.npz")

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
-from bench.data.sources import open_images
-from tests.support.images import back, error_of, pixels
+from tests.support.images import back, error_of, opened, pixels
 
 
 def test_names_of_arrays(tmp_path: Path) -> None:
@@ -20,9 +20,9 @@ def test_names_of_arrays(tmp_path: Path) -> None:
     images, path = pixels(5), tmp_path / "x.npz"
     for arrays in ({"images": images, "labels": np.zeros((5, 10))}, {"mine": images, "y": np.arange(5)}):
         np.savez(path, **arrays)  # type: ignore[arg-type]
-        assert np.array_equal(back(open_images(str(path))), images)
+        assert np.array_equal(back(opened(path)), images)
     np.savez(path, images, np.arange(5))
-    assert np.array_equal(back(open_images(str(path))), images)
+    assert np.array_equal(back(opened(path)), images)
     np.savez(path, a=images, b=images)
     assert "has no array of images (arr_0, images or samples): it holds a (5, 8, 8, 3)" in error_of(path)
 
@@ -34,9 +34,15 @@ def test_names_of_arrays(tmp_path: Path) -> None:
         (np.full((4, 8, 8, 3), np.nan), "is float64: images must be uint8"),
         (pixels(4).astype(np.int64), "is int64: images must be uint8"),
         (pixels(4).transpose(0, 3, 1, 2).copy(), "is in channels-first order: transpose(0, 2, 3, 1) it"),
-        (pixels(4)[..., :1].copy(), "is gray, of the shape (4, 8, 8, 1)"),
+        (pixels(4)[..., :1].transpose(0, 3, 1, 2).copy(), "is in channels-first order"),
         (np.zeros((4, 8, 8, 4), np.uint8), "is RGBA, of the shape (4, 8, 8, 4)"),
         (pixels(4).reshape(4, -1), "has the shape (4, 192)"),
+        (np.zeros((4, 4097)), "is float64 of the shape (4, 4097): points must be float32 or float64, (n, D)"),
+        (np.zeros((4, 2), np.float16), "is float16 of the shape (4, 2): points must be"),
+        (np.zeros((4, 0)), "of the shape (4, 0): points must be"),
+        (np.array([[0.5, 1], [np.inf, 0]]), "arr_0.npy holds points that are not finite"),
+        (np.full((4, 2), 1e300), "arr_0.npy holds points that are not finite"),
+        (np.zeros((1, 2)), "holds one item"),
         (pixels(4)[:, :0], "has the shape (4, 0, 8, 3)"),
         (np.zeros((4, 8, 8, 7), np.uint8), "has the shape (4, 8, 8, 7)"),
         (pixels(4)[:1], "holds one image"),
@@ -50,6 +56,22 @@ def test_arrays_that_are_refused(tmp_path: Path, array: Any, message: str) -> No
     line = error_of(tmp_path / "x.npz")
     assert message in line
     assert "x.npz" in line
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_gray_images_and_points(tmp_path: Path, save: Any) -> None:
+    images, path = pixels(5), tmp_path / "x.npz"
+    for gray in (images[..., 0], images[..., :1]):
+        save(path, np.ascontiguousarray(gray))
+        source = opened(path, batch=2)
+        assert (source.n, source.shape) == (5, (1, 8, 8))
+        assert np.array_equal(back(source), images[..., :1])
+    points = np.random.default_rng(0).normal(size=(7, 3))
+    for dtype in (np.float32, np.float64):
+        save(path, mine=points.astype(dtype), labels=np.arange(7))
+        source = opened(path, batch=3)
+        assert (source.n, source.shape, source.sizes()) == (7, (3,), [3, 3, 1])
+        assert torch.equal(torch.cat(list(source)), torch.from_numpy(points.astype(np.float32)))
 
 
 def test_damaged_archives(tmp_path: Path) -> None:
@@ -80,7 +102,7 @@ def test_memory_does_not_grow_with_the_array(tmp_path: Path, save: Any) -> None:
     peaks = []
     for n in (200, 2000):
         save(tmp_path / f"{n}.npz", pixels(n, 16))
-        images = open_images(str(tmp_path / f"{n}.npz"), batch=50)
+        images = opened(tmp_path / f"{n}.npz", batch=50)
         tracemalloc.start()
         for _ in images:
             pass

@@ -11,11 +11,10 @@ import torch
 
 from bench import BenchError, Extract, Extractor, Features, MetricContext, Reference, Tensor
 from bench.data.images import Images
-from bench.data.sources import open_images
 from bench.events import Emit, Event, Notice, silent
 from bench.metrics import reference
 from bench.metrics.reference import write_statistics
-from tests.support.images import pixels
+from tests.support.images import opened, pixels
 from tests.support.metrics import CPU, metric_context
 from tests.support.plugins import empty_registry, hooks
 
@@ -96,7 +95,7 @@ def test_images_as_a_reference_are_opened_hashed_and_measured_once(
 
     def opener(name: str, *, emit: Emit = silent) -> Images:
         names.append(name)
-        return open_images(name, emit=emit)
+        return opened(name, emit=emit)
 
     ours = MetricContext(context.registry, CPU, opener)
     name = str(tmp_path / "x.npz")
@@ -118,7 +117,7 @@ def test_an_opener_resolves_what_data_does_not_know(
     path = str(tmp_path / "x.npz")
 
     def opener(name: str, *, emit: Emit = silent) -> Images:
-        return open_images(path if name == "0123abcd" else name, emit=emit)
+        return opened(path if name == "0123abcd" else name, emit=emit)
 
     ours = MetricContext(context.registry, CPU, opener)
     assert ours.statistics("0123abcd", Means()).mean.shape == (3,)

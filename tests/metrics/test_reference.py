@@ -68,10 +68,10 @@ def test_built_statistics_come_before_shipped_ones(tmp_path: Path, monkeypatch: 
 
 
 def test_commands_name_the_changed_parameters_of_any_extractor() -> None:
-    assert build_command("cifar10", extractor_of("pixels")) == (
+    assert build_command("cifar10-train", extractor_of("pixels")) == (
         "bench stats build cifar10-train --extractor pixels"
     )
-    assert build_command("mine", extractor_of("inception", mode="clean")) == (
+    assert build_command(None, extractor_of("inception", mode="clean")) == (
         "bench stats build IMAGES -o FILE.npz --extractor inception -P extractor.mode=clean"
     )
 

@@ -11,12 +11,14 @@ import torch
 from PIL import Image
 
 from bench import BenchError, Images
+from bench.data import sources
 from bench.data.pixels import Bytes, to_uint8
 from bench.plan.sources import open_images
 from bench.results.identity import CheckpointIdentity, Identity, PluginIdentity
 from bench.results.provenance import provenance
 from bench.results.record import BatchFacts, BatchRecord, Cost, Record
 from bench.results.store import Store
+from tests.support.plugins import installed
 
 
 def pixels(n: int, size: int = 8) -> Bytes:
@@ -33,8 +35,13 @@ def folder(path: Path, images: Bytes, form: str = "png") -> Path:
     return path
 
 
+def opened(name: str | Path, **more: Any) -> Images:
+    """The images that a name stands for; data sets are the installed ones."""
+    return sources.open_images(str(name), installed(), **more)
+
+
 def back(images: Images, rounding: Any = "round") -> Bytes:
-    """All of the images as bytes (n, H, W, 3)."""
+    """All of the images as bytes (n, H, W, C)."""
     content: Bytes = torch.cat([to_uint8(batch, rounding) for batch in images]).permute(0, 2, 3, 1).numpy()
     return content
 
@@ -92,7 +99,7 @@ def record_of(batches: list[torch.Tensor], fingerprint: str) -> Record:
 def error_of(name: str | Path, **more: Any) -> str:
     """The line by which a source is refused, at the opening or while it is read."""
     with pytest.raises(BenchError) as caught:
-        for _ in open_images(str(name), **more):
+        for _ in open_images(str(name), registry=installed(), **more):
             pass
     assert "\n" not in str(caught.value)
     return str(caught.value)

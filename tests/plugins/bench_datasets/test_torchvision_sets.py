@@ -1,36 +1,35 @@
-"""Data sets by name: from the cache, offline, with files of other axes; they travel without pixels."""
+"""Data sets of torchvision: from the cache, offline, with files of other axes; they travel without pixels."""
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import pickle
+import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from bench import BenchError, download
-from bench.data.datasets import DATASETS, Dataset, dataset_name
-from bench.data.sources import open_images
+from bench.data.pixels import Bytes
 from bench.events import Event, Notice
-from tests.support.images import back, error_of, pixels
+from tests.support.images import back, error_of, opened, pixels
+from tests.support.plugins import installed
 from tests.support.served import Served, Server
+
+SETS = ("cifar10", "cifar100", "svhn", "stl10", "mnist", "fashion-mnist", "kmnist")
+NAMES = [f"{name}-{split}" for name in SETS for split in installed().get("datasets", name).thing.splits]
 
 
 def offline(*_: object, **__: object) -> None:
     raise BenchError("no network")
 
 
-def test_short_names_are_the_training_images() -> None:
-    assert dataset_name("cifar10") == dataset_name("cifar10-train") == "cifar10-train"
-    assert dataset_name("cifar10-test") == "cifar10-test"
-    assert dataset_name("mine") is None
-
-
 def test_a_data_set_offline_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path))
 
-    monkeypatch.setattr("bench.data.datasets.fetch_once", offline)
+    monkeypatch.setattr("bench_datasets.torchvision_sets.fetch_once", offline)
     events: list[Event] = []
     line = error_of("cifar10", emit=events.append)
     assert line.startswith("cifar10-train is not here and can't be fetched (no network): put ")
@@ -51,7 +50,7 @@ def test_a_data_set_in_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path))
     monkeypatch.setattr("torchvision.datasets.CIFAR10", Fake)
-    train, test = open_images("cifar10"), open_images("cifar10-test", batch=2)
+    train, test = opened("cifar10"), opened("cifar10-test", batch=2)
     assert (train.name, train.n, test.n, test.sizes()) == ("cifar10-train", 6, 3, [2, 1])
     assert np.array_equal(np.concatenate([back(train), back(test)]), images)
     assert train.decoder.startswith("torchvision ")
@@ -73,17 +72,17 @@ def test_data_sets_whose_files_have_other_axes(tmp_path: Path, monkeypatch: pyte
     for kind in (SVHN, STL10):
         monkeypatch.setattr(kind, "_check_integrity", lambda _: True)
     for name, expected in {"svhn-test": numbers, "stl10-test": large}.items():
-        images = open_images(name)
+        images = opened(name)
         assert (images.name, images.n, images.shape[0]) == (name, len(expected), 3)
         assert np.array_equal(back(images), expected)
 
 
-@pytest.mark.parametrize("name", sorted(DATASETS))
+@pytest.mark.parametrize("name", NAMES)
 def test_every_data_set_offline_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path))
-    monkeypatch.setattr("bench.data.datasets.fetch_once", offline)
+    monkeypatch.setattr("bench_datasets.torchvision_sets.fetch_once", offline)
     assert error_of(name).startswith(f"{name} is not here and can't be fetched (no network): put ")
 
 
@@ -111,7 +110,7 @@ def test_a_data_set_is_fetched_by_the_limited_download_and_unpacked_by_torchvisi
         monkeypatch.setattr(download, "WINDOW", 0.2)
         assert "bytes a second for" in error_of("svhn-test")
         server.files["test_32x32.mat"].drip = None
-        assert np.array_equal(back(open_images("svhn-test")), images)
+        assert np.array_equal(back(opened("svhn-test")), images)
 
 
 def test_a_data_set_travels_without_its_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,9 +122,54 @@ def test_a_data_set_travels_without_its_pixels(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path))
     monkeypatch.setattr("torchvision.datasets.CIFAR10", Fake)
-    source = open_images("cifar10")
+    source = opened("cifar10")
     content = pickle.dumps(source)
     assert len(content) < 2000
-    copy: Dataset = pickle.loads(content)
+    copy = pickle.loads(content)
     assert copy.facts() == source.facts()
     assert np.array_equal(back(copy), images)
+
+
+def gray_files(images: Bytes) -> dict[str, bytes]:
+    """The four files of MNIST's kind, by name; the training images are the given ones."""
+    files = {}
+    for part, count in (("train", len(images)), ("t10k", 2)):
+        head = struct.pack(">IIII", 0x803, count, *images.shape[1:])
+        files[f"{part}-images-idx3-ubyte.gz"] = gzip.compress(head + images[:count].tobytes())
+        files[f"{part}-labels-idx1-ubyte.gz"] = gzip.compress(struct.pack(">II", 0x801, count) + bytes(count))
+    return files
+
+
+def test_gray_sets_are_fetched_from_the_first_mirror_that_has_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from torchvision.datasets import FashionMNIST
+
+    images = np.random.default_rng(0).integers(0, 256, (5, 28, 28), dtype=np.uint8)
+    files = gray_files(images)
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path))
+    monkeypatch.setattr("urllib.request.urlopen", offline)
+    monkeypatch.setattr(download, "PAUSES", ())
+    resources = [(name, hashlib.md5(content).hexdigest()) for name, content in files.items()]
+    monkeypatch.setattr(FashionMNIST, "resources", resources)
+    with Server() as server:
+        monkeypatch.setattr(FashionMNIST, "mirrors", [server.url("gone/"), server.url("")])
+        for name, content in files.items():
+            server.files[name] = Served(content)
+        train, test = opened("fashion-mnist", batch=3), opened("fashion-mnist-test")
+    assert (train.name, train.shape, train.n, test.n) == ("fashion-mnist-train", (1, 28, 28), 5, 2)
+    assert np.array_equal(back(train)[..., 0], images)
+    assert np.array_equal(back(test)[..., 0], images[:2])
+
+
+def test_what_is_declared_is_what_torchvision_has() -> None:
+    """Classes, names of splits and of files, offline."""
+    from torchvision import datasets
+
+    for name in SETS:
+        thing = installed().build("datasets", name, {})
+        torchvision_class = getattr(datasets, thing.class_name)
+        for split in thing.splits:
+            files = thing.archives(torchvision_class, split)
+            assert files
+            assert all(urls and len(md5) == 32 for urls, _, md5 in files)
