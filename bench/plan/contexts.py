@@ -38,7 +38,7 @@ class MetricContexts:
             self._contexts[device] = MetricContext(
                 self.registry,
                 torch.device(device),
-                open_images=functools.partial(open_images, results=self.results),
+                open_images=functools.partial(open_images, results=self.results, registry=self.registry),
                 emit=self.emit,
                 code_of=functools.partial(plugin_digest, "extractors", registry=self.registry),
             )

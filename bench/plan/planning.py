@@ -167,7 +167,7 @@ class Planner:
             return None
         if settings.data not in self._images:
             self._images[settings.data] = open_images(
-                settings.data, results=user_path(settings.out), emit=self.emit
+                settings.data, results=user_path(settings.out), emit=self.emit, registry=self.registry
             )
         images = self._images[settings.data]
         needed = -(-settings.samples // task.per_image)
