@@ -107,8 +107,8 @@ def _bounds(points: Array) -> np.ndarray[Any, Any]:
 
 def _scatter(axes: Axes, ours: Array, theirs: Array | None, label: str, bounds: Array) -> None:
     if theirs is not None:
-        axes.scatter(*theirs.T, s=4, color=TRUTH, linewidths=0, label="truth")
-    axes.scatter(*ours.T, s=4, color=SAMPLES, linewidths=0, alpha=0.7, label=label)
+        axes.scatter(theirs[:, 0], theirs[:, 1], s=4, color=TRUTH, linewidths=0, label="truth")
+    axes.scatter(ours[:, 0], ours[:, 1], s=4, color=SAMPLES, linewidths=0, alpha=0.7, label=label)
     axes.set(xlim=bounds[:, 0], ylim=bounds[:, 1], xlabel="coordinate 1", ylabel="coordinate 2")
     axes.set_aspect("equal")
 
