@@ -16,13 +16,19 @@ import numpy as np
 import torch
 
 from bench.closed_form.mixture import Mixture
+from bench.data.dataset import Toy
 from bench.types import Array
-from bench_datasets.toys import Checkerboard, EightGaussians, Spiral, SwissRoll, Toy, TwoMoons
+from bench_datasets.toys import Checkerboard, EightGaussians, Spiral, SwissRoll, TwoMoons
 from cards import CARDS, write_card
 
 DRAWS = 10_000
-FITTED = {TwoMoons: 64, Checkerboard: 96, Spiral: 96, SwissRoll: 96}
-"""Number of components."""
+FITTED: tuple[tuple[Toy, int], ...] = (
+    (TwoMoons(), 64),
+    (Checkerboard(), 96),
+    (Spiral(), 96),
+    (SwissRoll(), 96),
+)
+"""Data sets and numbers of components."""
 K_MEANS, ROUNDS = 10, 30
 LEAST = 1e-5
 """Added to every variance, so that no component is a point."""
@@ -85,8 +91,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=CARDS)
     args = parser.parse_args()
     write(args.out, EightGaussians(), exact())
-    for kind, count in FITTED.items():
-        toy = kind()
+    for toy, count in FITTED:
         write(args.out, toy, fit_mixture(toy.draw(DRAWS, np.random.default_rng(0)), count))
 
 
