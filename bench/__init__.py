@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from bench.checkpoints.cards import WeightsCard as WeightsCard
     from bench.checkpoints.classes import class_count as class_count
     from bench.checkpoints.classes import classifier_sha256 as classifier_sha256
+    from bench.checkpoints.exact import dct_data as dct_data
     from bench.checkpoints.exact import exact_data as exact_data
     from bench.checkpoints.exact import exact_fd_dct as exact_fd_dct
     from bench.checkpoints.exact import limit_fd_dct as limit_fd_dct
@@ -135,7 +136,7 @@ _EXPORTS = {
     "bench.cache": ("cache_folder", "cached_sha256", "is_web_page"),
     "bench.checkpoints.cards": ("Card", "WeightsCard"),
     "bench.checkpoints.classes": ("class_count", "classifier_sha256"),
-    "bench.checkpoints.exact": ("exact_data", "exact_fd_dct", "limit_fd_dct"),
+    "bench.checkpoints.exact": ("dct_data", "exact_data", "exact_fd_dct", "limit_fd_dct"),
     "bench.checkpoints.memory": ("MemoryCheckpoint", "network"),
     "bench.checkpoints.networks.edm2": ("EDM2Config", "EDM2UNet", "MPBlock"),
     "bench.checkpoints.networks.layers": (
@@ -299,6 +300,7 @@ __all__ = [
     "class_count",
     "classifier_sha256",
     "compare",
+    "dct_data",
     "did_you_mean",
     "draw_seed",
     "draws_noise",

@@ -332,7 +332,7 @@ def export(
             one run; several of these; or `Results`, for all of its runs.
         to: A folder for 00000.png, 00001.png, ... in the order of the samples, and of several runs a folder
             of these for each, called by its fingerprint; or, for one run, ``NAME.npz`` with ``arr_0``, uint8
-            (n, H, W, 3).
+            (n, H, W, C), or of points float32 (n, D) on the unit range.
         rounding: ``round``, or ``truncate`` for the integer below.
         overwrite: Whether an ``.npz``, or a folder that an export made, is replaced.
         out: Results folder in which fingerprints are looked up; None for that of bench.toml.

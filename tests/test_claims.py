@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import BenchError, FeatureMetric, Sampler, check, exact_data, exact_fd_dct
+from bench import BenchError, FeatureMetric, Sampler, check, dct_data, exact_fd_dct
 from bench.plugins.registry import Registry
 from bench_tasks.conditional import conditional
 from bench_tasks.known import Completion
@@ -193,7 +193,7 @@ def completions(task: str, column: str) -> list[Row]:
 
 def conditional_variance(kind: str) -> float:
     """The variance of what a task completes, given what it knows, on the whole Gaussian."""
-    data, color = exact_data(installed().get("checkpoints", "gaussian-cifar10").thing)
+    data, color = dct_data(installed().get("checkpoints", "gaussian-cifar10").thing)
     task = build_task(kind)
     assert isinstance(task, Completion)
     axes, mask = task.part((3, 32, 32))

@@ -31,7 +31,11 @@ ROLES = ("sde", "predictor", "corrector", "solver", "metric", "reader")
 LOADING = ("sde", "reader")
 """Roles whose parameters decide what is loaded: the weights, and the levels at which a network is called."""
 
+Basis = Literal["data", "dct"]
+"""The coordinates in which the tensors of a closed-form score are: the data's own, or those of `to_dct`."""
+
 Side = Annotated[int, Field(ge=1, le=8192)]
+Shape = Annotated[tuple[Side, ...], Field(min_length=1, max_length=3)]
 Text = Annotated[str, Field(max_length=2000)]
 CardName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=LONGEST_NAME)]
 
@@ -60,10 +64,13 @@ class Card(BaseModel):
         name: What users type.
         summary: One line for listings.
         format: Name of the `Reader` of its files, or ``gaussian`` or ``mixture``: closed-form scores of
-            Gaussian (mixture) data on [0, 1], diagonal in the DCT and color basis; tensors weight (K,), mean
-            and variance (K, C, H, W), ``colour`` (C, C).
-        shape: Shape (C, H, W) of one image.
-        data_range: Range of the images that the network takes.
+            Gaussian (mixture) data; tensors weight (K,), mean and variance (K, *shape).
+        shape: Shape of one item: (C, H, W) of an image, (D,) of a point.
+        data_range: The values in the data's own coordinates that become 0 and 1. Pixels stay between them,
+            other data need not.
+        basis: Coordinates of the tensors of a closed-form score, in which its covariances are diagonal:
+            ``data`` for the data's own, ``dct`` for those of `to_dct` of images on [0, 1], with a further
+            tensor ``colour`` (C, C).
         files: Its files.
         licence: License of the weights.
         author: Who trained it.
@@ -95,8 +102,9 @@ class Card(BaseModel):
     name: CardName
     summary: Text
     format: Text
-    shape: tuple[Side, Side, Side]
+    shape: Shape
     data_range: tuple[FiniteFloat, FiniteFloat]
+    basis: Basis = "data"
     files: tuple[CardFile, ...] = Field(min_length=1, max_length=100)
     licence: Text
     author: Text
@@ -156,6 +164,10 @@ class Card(BaseModel):
                 return f"unknown role {role!r} in [parameters]{did_you_mean(role, ROLES)}"
         if self.null_class and not self.classes:
             return "null_class belongs to a network with classes"
+        if self.basis == "dct" and not self.exact:
+            return "basis belongs to a closed-form score"
+        if self.basis == "dct" and (len(self.shape) != 3 or self.data_range != (0, 1)):
+            return 'basis = "dct" needs the shape [C, H, W] and data_range = [0.0, 1.0]'
         if self.exact:
             return "a closed-form score has no classes" if self.classes else ""
         if self.predicts is None or self.labels is None:
@@ -253,6 +265,8 @@ class Card(BaseModel):
         facts["parameters"] = {role: self.parameters[role] for role in LOADING if role in self.parameters}
         if self.classes:
             facts["classes"] = self.classes
+        if self.exact:
+            facts["basis"] = self.basis
         return facts | {"sha256": self.digest()}
 
 

@@ -160,7 +160,7 @@ class NetworkModel(Denoiser):
     which it has no label, the network is a denoiser at the level of equal ``sigma / alpha`` (`Denoiser`).
 
     Args:
-        call: ``network(x, label)``: x (B, C, H, W) in float32, in the device's `memory_format`, label (1,). A
+        call: ``network(x, label)``: x (B, *shape) in float32, in the device's `memory_format`, label (1,). A
             class-conditional network: ``network(x, label, classes)`` with classes (B,), integers.
         card: Its convention.
         run: The SDE of the run.
@@ -207,7 +207,8 @@ class NetworkModel(Denoiser):
 
     def _call(self, x: Tensor, label: float) -> Tensor:
         where = torch.full((1,), label, device=x.device, dtype=torch.float32)
-        memory = memory_format(x.device, bf16=self._bf16)
+        # only batches of images have a format with channels last
+        memory = memory_format(x.device, bf16=self._bf16) if x.dim() == 4 else torch.contiguous_format
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self._bf16):
             y = self._network(x.float().contiguous(memory_format=memory), where, *self._arguments)
         return y.to(x.dtype)

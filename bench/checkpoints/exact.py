@@ -27,7 +27,8 @@ def exact_fd_dct(card: Card, sampler: Sampler, component: int = 0) -> float | No
         component: Index of the Gaussian in a mixture.
 
     Returns:
-        The distance; None where theory does not give the sampler's moments.
+        The distance; None where theory does not give the sampler's moments, and for a checkpoint of another
+        basis.
 
     Raises:
         BenchError: The checkpoint's file is missing or damaged.
@@ -46,7 +47,8 @@ def limit_fd_dct(card: Card, sampler: Sampler, component: int = 0) -> float | No
         component: Index of the Gaussian in a mixture.
 
     Returns:
-        The limit; None for a sampler without one: it follows no flow, or its exact value is known.
+        The limit; None for a sampler without one (it follows no flow, or its exact value is known), and for a
+        checkpoint of another basis.
 
     Raises:
         BenchError: The checkpoint's file is missing or damaged.
@@ -60,6 +62,8 @@ def _distance(
     component: int,
     moments_of: Callable[[Sampler, Array, Array, Answer | None], tuple[Array, Array] | None],
 ) -> float | None:
+    if card.basis != "dct":
+        return None
     data, color = exact_data(card)
     low, high = sampler.sde.data_range
     moved = on_range(data, (low, high), color)
@@ -108,18 +112,19 @@ def trained_answer(card: Card, sde: SDE) -> Answer | None:
     return convention.answer
 
 
-def exact_data(card: Card) -> tuple[Mixture, Array]:
+def exact_data(card: Card) -> tuple[Mixture, Array | None]:
     """The data distribution of an exact checkpoint.
 
     Args:
         card: A card of format ``gaussian`` or ``mixture``.
 
     Returns:
-        The mixture of images on [0, 1], in the coordinates of `to_dct`, and the rotation of color channels
-        (C, C) that these coordinates use.
+        The mixture of items on the unit range, ``(x - low) / (high - low)`` by the card's data range; and
+        None, or with the basis ``dct`` the rotation of color channels (C, C) of `to_dct`, in whose
+        coordinates the mixture then is.
 
     Raises:
-        BenchError: The checkpoint's file is missing, changed or damaged.
+        BenchError: The checkpoint's file is missing, changed or damaged, or is not of the card's basis.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -132,12 +137,39 @@ def exact_data(card: Card) -> tuple[Mixture, Array]:
         raise BenchError(f"checkpoint {card.name}: {path} is not a safetensors file: {error}") from error
     count = len(tensors.get("weight", ()))
     shapes = {"weight": (count,), "mean": (count, *card.shape), "variance": (count, *card.shape)}
-    shapes["colour"] = (card.shape[0], card.shape[0])
+    if card.basis == "dct":
+        shapes["colour"] = (card.shape[0], card.shape[0])
+    elif "colour" in tensors:
+        raise BenchError(
+            f"checkpoint {card.name}: {path} has a tensor 'colour', which belongs to the DCT basis: "
+            'its card needs basis = "dct"'
+        )
     for name, shape in shapes.items():
         if name not in tensors or tensors[name].shape != shape:
             raise BenchError(f"checkpoint {card.name}: {path} has no tensor {name!r} of shape {shape}")
     if not (tensors["variance"] > 0).all() or not (tensors["weight"] > 0).all():
         raise BenchError(f"checkpoint {card.name}: {path} has weights or variances that are not positive")
-    return Mixture(
-        tensors["weight"] / tensors["weight"].sum(), tensors["mean"], tensors["variance"]
-    ), tensors["colour"]
+    data = Mixture(tensors["weight"] / tensors["weight"].sum(), tensors["mean"], tensors["variance"])
+    if card.basis == "dct":
+        return data, tensors["colour"]
+    low, high = card.data_range
+    return data.mapped(1 / (high - low), -low / (high - low)), None
+
+
+def dct_data(card: Card) -> tuple[Mixture, Array]:
+    """As `exact_data`, of a checkpoint in the DCT basis.
+
+    Args:
+        card: A card of format ``gaussian`` or ``mixture``.
+
+    Returns:
+        The mixture of images on [0, 1], in the coordinates of `to_dct`, and the rotation of color channels
+        (C, C) that these coordinates use.
+
+    Raises:
+        BenchError: The checkpoint's file is missing, changed or damaged, or it is of another basis.
+    """
+    data, color = exact_data(card)
+    if color is None:
+        raise BenchError(f"checkpoint {card.name} is not in the DCT basis: take one whose card says so")
+    return data, color

@@ -115,7 +115,7 @@ def network(
     *,
     predicts: Predicts,
     labels: Labels,
-    shape: tuple[int, int, int],
+    shape: tuple[int, ...],
     sde: str | None = "vp",
     data_range: tuple[float, float] = (-1.0, 1.0),
     scales: int | None = None,
@@ -124,14 +124,15 @@ def network(
     null_class: bool = False,
     sigma_data: float = 0.5,
     parameters: Mapping[str, Mapping[str, JSONValue]] | None = None,
-    metric: str = "fd_cifar10",
+    metric: str | None = None,
+    dataset: str = "",
     name: str = "network",
 ) -> MemoryCheckpoint:
     """Make a checkpoint of a network in memory.
 
-    The module is called as ``module(x, label)`` with x (B, C, H, W) in float32 on ``data_range`` (noisy, as
-    its SDE makes it) and label (B,), and returns (B, C, H, W). With ``classes`` it is called as
-    ``module(x, label, y)`` with the class y (B,) of each image, integers. A copy of it is taken now: to run
+    The module is called as ``module(x, label)`` with x (B, *shape) in float32 on ``data_range`` (noisy, as
+    its SDE makes it) and label (B,), and returns (B, *shape). With ``classes`` it is called as
+    ``module(x, label, y)`` with the class y (B,) of each item, integers. A copy of it is taken now: to run
     it after further training, call `network` again.
 
     Args:
@@ -140,16 +141,19 @@ def network(
             ``score``, or ``edm`` (the F of EDM's preconditioning, Karras et al. 2022, eq. 7).
         labels: How it is told the noise level: ``999t``, ``sigma``, ``index``, ``time_index`` (t (N - 1)),
             ``index_down``, or ``edm`` (ln(sigma) / 4), which goes with ``predicts="edm"`` alone.
-        shape: Shape (C, H, W) of one image.
+        shape: Shape of one item: (C, H, W) of an image, (D,) of a point.
         sde: Name of the SDE that it was trained on; unused with ``predicts="edm"``, which serves all alike.
-        data_range: Range of the images that it was trained on.
+        data_range: Range of the data that it was trained on: these values are 0 and 1 on the unit range.
         scales: Number of noise levels, for labels by index.
         learned_variance: Whether it returns C further channels, the variance of the reverse step.
         classes: Number of classes of a class-conditional network; 0 for an unconditional one.
         null_class: Whether it was trained with the class -1 too, which stands for none.
         sigma_data: Standard deviation of the data, in EDM's preconditioning.
         parameters: Plugin parameters by role, as in a card: ``{"sde": {"beta_max": 10}}``.
-        metric: Name of the metric of its runs where the user chooses none.
+        metric: Name of the metric of its runs where the user chooses none; None for ``fd_cifar10`` with
+            3x32x32 images, and ``sliced_wasserstein`` with all else.
+        dataset: Name of the data set that its samples are compared with; empty for CIFAR-10's training
+            images.
         name: What tables and records call it.
 
     Returns:
@@ -169,7 +173,8 @@ def network(
             licence="",
             author="",
             data="",
-            metric=metric,
+            metric=metric or ("fd_cifar10" if tuple(shape) == (3, 32, 32) else "sliced_wasserstein"),
+            dataset=dataset,
             sde=None if predicts == "edm" else sde,
             scales=scales,
             predicts=predicts,

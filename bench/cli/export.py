@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     "target",
     required=True,
     metavar="FOLDER|FILE.npz",
-    help="A folder for PNG files, or an .npz with arr_0 (uint8, n x height x width x 3).",
+    help="A folder for PNG files, or an .npz with arr_0 (uint8, n x height x width x channels; of points "
+    "float32, n x coordinates).",
 )
 @click.option(
     "--rounding",
@@ -61,5 +62,6 @@ def export_command(
         return STOPPED
     for one in exports:
         shape = "x".join(map(str, one.shape))
-        echo(f"{one.path}: {one.n} images of {shape}, of run {one.fingerprint}")
+        items = f"points of {shape} coordinates" if len(one.shape) == 1 else f"images of {shape}"
+        echo(f"{one.path}: {one.n} {items}, of run {one.fingerprint}")
     return 0

@@ -62,8 +62,8 @@ class MixtureModel(Model):
         data: The mixture, in those coordinates and on the run's data range.
         device: Device of the tables.
         dtype: Precision of the tables and of states.
-        color: Rotation (C, C) of color channels: coordinates are then those of `to_dct`. None where
-            coordinates are pixels.
+        color: Rotation (C, C) of color channels: coordinates are then those of `to_dct`. None where they
+            are the data's own.
         range_: The run's data range (low, high).
         answer: The level and the factor of the score that is returned for a level; None returns the exact
             score of every level. Everything but the score and its divergence is exact at any level.
@@ -210,7 +210,7 @@ class MixtureModel(Model):
         import torch
 
         x = torch.empty((count, *self.shape), dtype=self._mean.dtype, device=self._mean.device)
-        below = 0.5 * (1 + torch.erf(noise(x[:, 0, 0, 0]) / math.sqrt(2)))
+        below = 0.5 * (1 + torch.erf(noise(x.flatten(1)[:, 0]) / math.sqrt(2)))
         bounds = torch.softmax(self._log_weight, 0).cumsum(0)[:-1].contiguous()
         component = torch.searchsorted(bounds, below)
         z = noise(x).flatten(1)
@@ -251,7 +251,7 @@ class MixtureModel(Model):
         return pixels if self.color is None else to_dct(pixels, self.color)
 
 
-def on_range(data: Mixture, range_: tuple[float, float], color: Array) -> Mixture:
-    """A mixture of images on [0, 1], in the DCT basis, on the data range of a run."""
+def on_range(data: Mixture, range_: tuple[float, float], color: Array | None) -> Mixture:
+    """A mixture on the unit range, as from `exact_data`, on the data range of a run."""
     low, high = range_
-    return data.mapped(high - low, low * white(data.mean.shape[1:], color))
+    return data.mapped(high - low, low if color is None else low * white(data.mean.shape[1:], color))

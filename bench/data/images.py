@@ -33,6 +33,13 @@ BATCH_BYTES = 2**28
 """Greatest size of a batch of floats; large items make smaller batches."""
 
 
+def items_of(shape: tuple[int, ...]) -> str:
+    """What items of a shape are, for messages: ``3x32x32 images``, ``points of 2 coordinates``."""
+    if len(shape) == 1:
+        return f"points of {shape[0]} coordinate{'s' if shape[0] > 1 else ''}"
+    return f"{'x'.join(map(str, shape))} images"
+
+
 def check_pixels(what: str, height: int, width: int) -> None:
     """`BenchError` for images that are too large to be read."""
     if height * width > MAX_PIXELS:

@@ -101,20 +101,20 @@ class Model(ABC):
 
     @abstractmethod
     def images(self, x: Tensor) -> Tensor:
-        """Images of states: pixels on [0, 1], not clipped.
+        """Items of states: on the unit range (pixels on [0, 1]), not clipped.
 
         Args:
             x: States (B, *shape).
 
         Returns:
-            Images (B, C, H, W).
+            Items (B, *shape).
         """
 
     def states(self, images: Tensor) -> Tensor:
         """States of images: the inverse of `images`.
 
         Args:
-            images: Images (B, C, H, W) on [0, 1].
+            images: Items (B, *shape) on the unit range.
 
         Returns:
             States (B, *shape).
@@ -135,7 +135,7 @@ class Denoiser(Model):
     with x and sigma moved affinely from the run's data range to the denoiser's own.
 
     Args:
-        shape: Shape (C, H, W) of one image.
+        shape: Shape of one item: (C, H, W) of an image, (D,) of a point.
         own_range: The range of the data on which the denoiser was trained.
         run_range: The data range of the run's SDE.
 
@@ -155,11 +155,11 @@ class Denoiser(Model):
         """``D(x; sigma) = E[x0 | x0 + sigma noise = x]`` on the denoiser's own range.
 
         Args:
-            x: Noisy images (B, C, H, W).
+            x: Noisy items (B, *shape).
             sigma: Standard deviation of their noise.
 
         Returns:
-            The expected clean images (B, C, H, W).
+            The expected clean items (B, *shape).
         """
 
     def score(self, x: Tensor, level: NoiseLevel) -> Tensor:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 PREVIEW_SAMPLES = 64
-"""Number of samples that a record's preview is made from, or up to a batch more."""
+"""Number of samples that a record's preview is made from, or up to a batch more; of points `POINTS`."""
 
 Outputs = Mapping[str, "Tensor"]
 """Outputs of a task by name, a row per sample."""
@@ -171,12 +171,41 @@ class RunMeasurement:
         return record.model_copy(update=vars(self))
 
 
+def _truth(spec: RunSpec, context: MetricContext) -> Tensor | None:
+    """Points that a scatter plot of a run's samples has behind them; None for images and where none are
+    known."""
+    import torch
+
+    from bench.data.exact_draws import ExactDraws
+    from bench.data.preview import POINTS
+
+    card = spec.card
+    if len(card.shape) != 1:
+        return None
+    try:
+        if card.dataset:
+            source = context.images(card.dataset)
+        elif card.exact:
+            source = ExactDraws(card, POINTS, POINTS)
+        else:
+            return None
+        points: list[Tensor] = []
+        for batch in source:
+            points.append(batch)
+            if sum(map(len, points)) >= POINTS:
+                break
+        return torch.cat(points)[:POINTS]
+    except BenchError:  # a picture without the truth is better than a failed run
+        return None
+
+
 def measure_run(spec: RunSpec, store: Store, context: MetricContext) -> RunMeasurement:
     """Metrics, values by theory, cost, batches and preview of a run whose batches are on disk."""
     import torch
 
-    from bench.data.preview import grid_png
+    from bench.data.preview import POINTS, preview_png
 
+    previewed_samples = POINTS if len(spec.card.shape) == 1 else PREVIEW_SAMPLES
     exact = dict(spec.task.exact(spec.card, spec.sampler))
     limit = dict(spec.task.limit(spec.card, spec.sampler))
     previewed: list[Outputs] = []
@@ -189,7 +218,7 @@ def measure_run(spec: RunSpec, store: Store, context: MetricContext) -> RunMeasu
         nonlocal warm_seconds, calls
         stored = stored_batches(store, spec.key, spec.batches())
         for (index, size), (batch, facts) in zip(spec.batches(), stored, strict=True):
-            if index * spec.batch_size < PREVIEW_SAMPLES:
+            if index * spec.batch_size < previewed_samples:
                 previewed.append(batch)
             if spec.batch_count <= MOST_BATCHES:
                 batches.append(
@@ -224,5 +253,6 @@ def measure_run(spec: RunSpec, store: Store, context: MetricContext) -> RunMeasu
     )
     names = previewed[0].keys()
     preview = spec.task.preview({name: torch.cat([batch[name] for batch in previewed]) for name in names})
-    path = "" if preview is None else str(store.write_image(spec.fingerprint, grid_png(*preview)))
+    png = None if preview is None else preview_png(*preview, spec.card.data_range, _truth(spec, context))
+    path = "" if png is None else str(store.write_image(spec.fingerprint, png))
     return RunMeasurement(with_theory(metrics, exact, limit), exact, limit, cost, tuple(batches), path)

@@ -13,6 +13,7 @@ from pydantic import JsonValue
 
 from bench.checkpoints.cards import Card
 from bench.checkpoints.exact import trained_answer
+from bench.data.images import items_of
 from bench.diffusion.roles import PartError, SamplerPart, Solver
 from bench.diffusion.sampler import Sampler, check_denoise, default_denoise
 from bench.errors import BenchError, one_line
@@ -412,8 +413,8 @@ def _check_data(images: Images | None, card: Card, task: Task, samples: int, bat
             "name such as cifar10-test), or --checkpoint gaussian-cifar10, which has draws of its own"
         )
     if images is not None and tuple(images.shape) != tuple(card.shape):
-        sizes = ["x".join(map(str, shape)) for shape in (images.shape, card.shape)]
-        raise BenchError(f"{images.name} is of {sizes[0]} images, {card.name} takes {sizes[1]}")
+        kinds = [items_of(shape) for shape in (images.shape, card.shape)]
+        raise BenchError(f"{images.name} is of {kinds[0]}, {card.name} takes {kinds[1]}")
     if task.takes_data:
         task.check_data(images, samples, batch_size)
     for flag, size in (("--samples", samples), ("--batch-size", batch_size)):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bench.data import sources
+from bench.data.exact_draws import ExactDraws
 from bench.data.images import Images
 from bench.data.splits import dataset_name
 from bench.errors import BenchError
@@ -21,12 +22,15 @@ from bench.plan.installed import installed_registry
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from bench.checkpoints.cards import Card
     from bench.plugins.registry import Registry
     from bench.results.record import Record
     from bench.results.store import Store
 
 
-SOURCES = "a folder of images, an .npz of images, a run's fingerprint or record, or a data set"
+SOURCES = (
+    "a folder of images, an .npz of images, a run's fingerprint or record, a data set, or an exact checkpoint"
+)
 _FINGERPRINT = re.compile("[0-9a-f]{4,}")
 
 
@@ -39,15 +43,16 @@ def open_images(
 ) -> Images:
     """The images that ``name`` stands for.
 
-    In this order: a data set; a results folder of one run; a folder of images; an ``.npz``; a record's
-    ``.json``; a fingerprint, or its first 4 digits or more, in ``results``.
+    In this order: a data set; an exact checkpoint, for draws of its own distribution; a results folder of one
+    run; a folder of images; an ``.npz``; a record's ``.json``; a fingerprint, or its first 4 digits or more,
+    in ``results``.
 
     Args:
-        name: Name of a data set, path or fingerprint.
+        name: Name of a data set or an exact checkpoint, path or fingerprint.
         batch: Images per batch; a run keeps its own batches.
         results: Results folder in which fingerprints are looked up.
         emit: Reports progress of a download.
-        registry: Data sets by name; None for the installed ones.
+        registry: Data sets and checkpoints by name; None for the installed ones.
 
     Raises:
         UnknownSourceError: The name stands for none of these.
@@ -55,6 +60,10 @@ def open_images(
     """
     registry = installed_registry() if registry is None else registry
     if name and dataset_name(name, registry) is None:
+        if name in registry.names("checkpoints"):
+            card: Card = registry.get("checkpoints", name).thing
+            if card.exact:
+                return ExactDraws(card, batch)
         place = _run_at(name)
         path = user_path(name)
         digits = _FINGERPRINT.fullmatch(name) and not path.exists() and (results / "records").is_dir()
@@ -121,9 +130,9 @@ class RunImages(Images):
             )
         self.files = [store.batch_path(self._key, *place) for place in self._batches]
         shape = tuple(self._read(0).shape[1:])
-        if len(shape) != 3 or shape[0] != 3:
+        if len(shape) not in (1, 2, 3):
             sizes = "x".join(map(str, shape)) or "numbers"
-            raise BenchError(f"the samples of run {fingerprint} are {sizes}, not RGB images of 3xHxW")
+            raise BenchError(f"the samples of run {fingerprint} are {sizes}, neither images nor points")
         decoder = "none: floats as they were sampled"
         super().__init__(name, record.samples, shape, decoder, batch, note=record.label)
 

@@ -1,4 +1,4 @@
-"""Export of samples as 8-bit images that other programs read: a folder of PNG files, or an ``.npz``.
+"""Export of samples for other programs: 8-bit images as PNG files or in an ``.npz``, points in an ``.npz``.
 
 PARENT/NAME                the export, complete
 PARENT/.NAME.exporting/    what is being written; moved to its place by one rename
@@ -9,6 +9,7 @@ PARENT/.NAME.lock          held by the process that may write any of it
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 import re
 import zipfile
@@ -16,11 +17,13 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from bench.data.images import Images
-from bench.data.pixels import Bytes, to_uint8
+from bench.data.images import Images, items_of
+from bench.data.pixels import to_uint8
 from bench.errors import BenchError
 from bench.events import Advance, Emit, silent
 from bench.files import inside, locking, remove_folder, replace_folder, restore_folder, user_path, writing
@@ -41,9 +44,9 @@ class Export:
     Args:
         fingerprint: Fingerprint of the run.
         path: The folder of PNG files, or the ``.npz``.
-        n: Number of images.
-        shape: Shape (3, H, W) of an image.
-        rounding: How the samples became bytes.
+        n: Number of samples.
+        shape: Shape of a sample: (C, H, W) of an image, (D,) of a point.
+        rounding: How the samples became bytes; points stay floats.
     """
 
     fingerprint: str
@@ -63,9 +66,10 @@ def export_images(
 ) -> list[Export]:
     """Write samples as 8-bit images. The target appears when it is complete: a killed export leaves none.
 
-    An ``.npz`` holds ``arr_0``, uint8 (n, H, W, 3), not compressed. A folder holds 00000.png, 00001.png, ...
-    in the order of the samples; of several runs, a folder of such files for each, called by its fingerprint.
-    One batch is in memory at a time.
+    An ``.npz`` holds ``arr_0``, uint8 (n, H, W, C) with C one or three, or of points float32 (n, D) on the
+    unit range; it is not compressed. A folder holds 00000.png, 00001.png, ... in the order of the samples; of
+    several runs, a folder of such files for each, called by its fingerprint. One batch is in memory at a
+    time.
 
     Args:
         runs: Samples by fingerprint, at least one run.
@@ -78,13 +82,16 @@ def export_images(
         What was written, in the order of ``runs``.
 
     Raises:
-        BenchError: The target exists, is no place for an export, or samples can't be read or are not finite.
+        BenchError: The target exists, is no place for an export, or samples can't be read, are not finite or
+            have no such form.
         StoreError: The target can't be written, such as on a full disk.
     """
     place = _place(target)
     to_file = place.suffix == ".npz"
     if to_file and len(runs) > 1:
         raise BenchError(f"{target} would hold {len(runs)} runs: export one at a time, or give a folder")
+    for images in runs.values():
+        _check_form(images, to_file)
     with _exclusive(place) as staged:
         _check_free(place, overwrite)
         paths = {}
@@ -94,7 +101,7 @@ def export_images(
             paths[fingerprint] = Path(target) if len(runs) == 1 else Path(target) / fingerprint
             with writing(place):
                 if to_file:
-                    _write_npz(path, (images.n, *images.shape[1:], images.shape[0]), batches)
+                    _write_npz(path, images.n, batches)
                 else:
                     path.mkdir(parents=True)
                     _write_folder(path, images.n, batches)
@@ -107,6 +114,20 @@ def export_images(
         Export(fingerprint, paths[fingerprint], images.n, images.shape, rounding)
         for fingerprint, images in runs.items()
     ]
+
+
+def _check_form(images: Images, to_file: bool) -> None:
+    """`BenchError` for samples that an export can't hold."""
+    if len(images.shape) == 1:
+        if not to_file:
+            raise BenchError(
+                f"samples of {images.name} are {items_of(images.shape)}, not images: export to a file .npz"
+            )
+    elif len(images.shape) != 3 or images.shape[0] not in (1, 3):
+        raise BenchError(
+            f"samples of {images.name} are {items_of(images.shape)}: an export holds images of 1 or 3 "
+            "channels, or points"
+        )
 
 
 def _place(target: str | Path) -> Path:
@@ -198,43 +219,53 @@ def _foreign(folder: Path) -> str:
     return ""
 
 
-def _batches(images: Images, rounding: Rounding, emit: Emit) -> Iterator[Bytes]:
-    """Batches (B, H, W, 3) of bytes; `BenchError` for samples that have none."""
+def _batches(images: Images, rounding: Rounding, emit: Emit) -> Iterator[NDArray[Any]]:
+    """Batches (B, H, W, C) of bytes, or of points (B, D) of float32; `BenchError` for other samples."""
     phase, done = f"exporting {images.name}", 0
     emit(Advance(phase, 0, images.n, "images"))
     for batch in images:
         if not bool(batch.isfinite().all()):
-            raise BenchError(f"samples of {images.name} are NaN or infinite: they are no images")
+            raise BenchError(f"samples of {images.name} are NaN or infinite: they can't be exported")
         if tuple(batch.shape[1:]) != tuple(images.shape):
-            sizes = ["x".join(map(str, shape)) for shape in (batch.shape[1:], images.shape)]
+            sizes = ["x".join(map(str, shape)) or "()" for shape in (batch.shape[1:], images.shape)]
             raise BenchError(f"samples of {images.name} are of two shapes, {sizes[0]} and {sizes[1]}")
-        yield np.ascontiguousarray(to_uint8(batch, rounding).permute(0, 2, 3, 1).numpy())
+        if batch.dim() == 2:
+            yield np.ascontiguousarray(batch.float().numpy())
+        else:
+            yield np.ascontiguousarray(to_uint8(batch, rounding).permute(0, 2, 3, 1).numpy())
         done += len(batch)
         emit(Advance(phase, done, images.n, "images"))
 
 
-def _write_npz(path: Path, shape: tuple[int, ...], batches: Iterator[Bytes]) -> None:
-    """As ``numpy.savez(path, images)``, batch by batch."""
+def _write_npz(path: Path, n: int, batches: Iterator[NDArray[Any]]) -> None:
+    """As ``numpy.savez(path, samples)`` of n samples, batch by batch."""
+    first = next(batches)
+    header = {
+        "descr": np.lib.format.dtype_to_descr(first.dtype),
+        "fortran_order": False,
+        "shape": (n, *first.shape[1:]),
+    }
     with path.open("wb") as file:
         with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
             entry = zipfile.ZipInfo("arr_0.npy")
             with archive.open(entry, "w", force_zip64=True) as member:
-                header = {"descr": "|u1", "fortran_order": False, "shape": shape}
                 np.lib.format.write_array_header_1_0(member, header)
-                for pixels in batches:
-                    member.write(pixels.data)
+                for samples in itertools.chain([first], batches):
+                    member.write(samples.data)
         file.flush()
         os.fsync(file.fileno())
 
 
-def _write_folder(folder: Path, n: int, batches: Iterator[Bytes]) -> None:
+def _write_folder(folder: Path, n: int, batches: Iterator[NDArray[Any]]) -> None:
     """Numbered PNG files, whose names sort in the order of the samples."""
     from PIL import Image
 
     digits, start = max(5, len(str(n - 1))), 0
 
-    def write(index: int, pixels: Bytes) -> None:
-        Image.fromarray(pixels).save(folder / f"{index:0{digits}d}.png")
+    def write(index: int, pixels: NDArray[Any]) -> None:
+        Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels).save(
+            folder / f"{index:0{digits}d}.png"
+        )
 
     pool = ThreadPoolExecutor(WORKERS)
     try:

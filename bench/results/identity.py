@@ -119,6 +119,7 @@ class CheckpointIdentity(Strict):
     format: str
     shape: tuple[int, ...]
     data_range: tuple[float, float]
+    basis: str | None = None
     sha256: str
     network: dict[str, JsonValue] = {}
     sde: str | None = None

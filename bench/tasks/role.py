@@ -8,6 +8,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
+from bench.data.images import items_of
 from bench.diffusion.condition import Condition
 from bench.diffusion.model import Model
 from bench.diffusion.noise import Noise
@@ -308,12 +309,14 @@ class Task(Plugin):
             outputs: The tensors of the run's first samples: at least 64, if it has as many.
 
         Returns:
-            Images (n, C, H, W) on [0, 1] row by row, and the number of columns; None for no picture. Default:
-            a square of at most 64 ``images``.
+            Images (n, C, H, W) on [0, 1] row by row, and the number of columns; or points (n, D), for a
+            scatter plot, and any number; None for no picture. Default: a square of at most 64 ``images``, or
+            all points.
         """
         if "images" not in outputs:
             return None
-        images = outputs["images"][:64]
+        images = outputs["images"]
+        images = images if images.dim() == 2 else images[:64]
         return images, math.ceil(math.sqrt(len(images)))
 
 
@@ -339,5 +342,5 @@ def check_task(task: Task, card: Card, sampler: Sampler, others: Sequence[Card] 
     for other in others:
         other.check()
         if other.shape != card.shape:
-            sizes = ["x".join(map(str, shape)) for shape in (other.shape, card.shape)]
-            raise BenchError(f"{task.name}: {other.name} takes {sizes[0]} images, {card.name} {sizes[1]}")
+            kinds = [items_of(shape) for shape in (other.shape, card.shape)]
+            raise BenchError(f"{task.name}: {other.name} takes {kinds[0]}, {card.name} {kinds[1]}")

@@ -14,7 +14,7 @@ from bench import (
     MetricState,
     Task,
     Tensor,
-    exact_data,
+    dct_data,
     fd_diagonal,
     jackknife_groups,
     to_dct,
@@ -63,7 +63,7 @@ class _CoefficientDistance(MetricState):
     """Sums of coefficients and of their squares, in all and per batch."""
 
     def __init__(self, card: Card) -> None:
-        data, self.color = exact_data(card)
+        data, self.color = dct_data(card)
         self.mean, self.variance = data.mean[0].ravel(), data.variance[0].ravel()
         self.n = 0
         self.sum: Array = np.zeros_like(self.mean)

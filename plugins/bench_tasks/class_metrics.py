@@ -24,7 +24,7 @@ from bench import (
     Task,
     Tensor,
     cached_sha256,
-    exact_data,
+    dct_data,
     fd_diagonal,
     jackknife_groups,
     share_error,
@@ -101,7 +101,7 @@ class ComponentShare(ClassMetric):
     def start(self, context: MetricContext) -> MetricState:
         import torch
 
-        data, color = exact_data(_mixture_card(context))
+        data, color = dct_data(_mixture_card(context))
         low = Mixture(data.weight, data.mean[LOWEST].copy(), data.variance[LOWEST].copy())
         model = MixtureModel(low, "cpu", torch.float64, color=None, range_=(0.0, 1.0))
 
@@ -164,7 +164,7 @@ class FdComponent(ClassDistance):
     bias = "none where the coefficients are normal"
 
     def start(self, context: MetricContext) -> MetricState:
-        data, color = exact_data(_mixture_card(context))
+        data, color = dct_data(_mixture_card(context))
         count = len(data.weight)
 
         def rows(images: Tensor) -> Array:

@@ -22,8 +22,8 @@ class Colorize(Completion):
     name = "colorize"
 
     def part(self, shape: tuple[int, ...]) -> tuple[Array, Array]:
-        if shape[0] != 3:
-            raise BenchError(f"{self.name} takes images of 3 colors, not of {shape[0]}")
+        if len(shape) != 3 or shape[0] != 3:
+            raise BenchError(f"{self.name} takes images of 3 colors, not items of the shape {list(shape)}")
         mask = np.zeros(shape)
         mask[0] = 1
         return GRAY, mask

@@ -21,7 +21,7 @@ from bench import (
     Mixture,
     Task,
     Tensor,
-    exact_data,
+    dct_data,
     from_dct,
     jackknife_groups,
     to_dct,
@@ -128,7 +128,7 @@ class ConditionalFd(Metric):
             key = tuple(array.tobytes() for array in (variance, color, axes, known))
             return context.share(self.name, key, lambda: conditional(variance, color, axes, known))
 
-        return CompletionState(*exact_data(_card(context)), solve)
+        return CompletionState(*dct_data(_card(context)), solve)
 
     def provenance(self, context: MetricContext) -> dict[str, str]:
         return {GAUSSIAN: _card(context).digest()}

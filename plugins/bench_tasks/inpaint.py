@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from bench import Array, Tensor, param
+from bench import Array, BenchError, Tensor, param
 from bench_tasks.known import Completion
 from bench_tasks.masks import known_pixels, mask_label
 
@@ -30,6 +30,8 @@ class Inpaint(Completion):
         return super().values() | {"mask": mask_label(self.mask)}
 
     def part(self, shape: tuple[int, ...]) -> tuple[Array, Array]:
+        if len(shape) != 3:
+            raise BenchError(f"{self.name} takes images, not items of the shape {list(shape)}")
         channels, height, width = shape
         known = known_pixels(self.mask, height, width)
         return np.eye(channels), np.broadcast_to(known, shape).astype(np.float64)

@@ -75,6 +75,7 @@ def main() -> None:
     common = {
         "shape": (3, 32, 32),
         "data_range": (0.0, 1.0),
+        "basis": "dct",
         "licence": "MIT",
         "data": f"{describe(args.data)}; the 50,000 training images",
         "recipe": "registry/recipes/fit_exact.py",

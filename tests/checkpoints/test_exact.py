@@ -11,10 +11,22 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import bench
-from bench import SDE, BenchError, Card, Sampler, exact_data, exact_fd_dct, limit_fd_dct, registry_path
+from bench import (
+    SDE,
+    BenchError,
+    Card,
+    Sampler,
+    dct_data,
+    exact_data,
+    exact_fd_dct,
+    limit_fd_dct,
+    registry_path,
+)
 from bench.checkpoints.exact import trained_answer
+from bench.checkpoints.load import load_model
 from bench.closed_form.mixture import on_range
 from bench.closed_form.moments import frechet
+from bench.diffusion.levels import NoiseLevel
 from bench.events import silent
 from tests.support import closed_form
 from tests.support.closed_form import Case
@@ -41,7 +53,7 @@ def changed(folder: Path, tensors: dict[str, torch.Tensor]) -> Card:
 
 
 def test_the_distribution_is_normalized() -> None:
-    data, rotation = exact_data(Card.read(registry_path("cards", "gmm-cifar10.toml")))
+    data, rotation = dct_data(Card.read(registry_path("cards", "gmm-cifar10.toml")))
     assert data.mean.shape == data.variance.shape == (10, 3, 32, 32)
     assert data.weight.sum() == pytest.approx(1)
     assert (data.variance > 0).all()
@@ -80,7 +92,7 @@ def test_a_run_of_1000_scales_has_the_exact_value_of_such_a_score(law: str, tmp_
     )
     (metric,) = record.metrics
     low, high = trained(law).sde.data_range
-    data, color = exact_data(installed().get("checkpoints", "gaussian-cifar10").thing)
+    data, color = dct_data(installed().get("checkpoints", "gaussian-cifar10").thing)
     moved = on_range(data, (low, high), color)
     mean, variance = moved.mean[0], moved.variance[0]
     case = Case(law, "ancestral", steps=1000, trained=1000)
@@ -167,3 +179,52 @@ def test_wrong_tensors_are_one_line(tmp_path: Path, change: dict[str, Any], mess
         exact_data(changed(tmp_path, tensors))
     assert str(caught.value).startswith("checkpoint gaussian-cifar10: ")
     assert "\n" not in str(caught.value)
+
+
+def flat(folder: Path, **changes: Any) -> Card:
+    """A card of one Gaussian of two numbers in data coordinates on [-2, 6]."""
+    tensors = {
+        "weight": torch.ones(1),
+        "mean": torch.tensor([[2.0, 6.0]]),
+        "variance": torch.tensor([[4.0, 16.0]]),
+    }
+    card = changed(folder, tensors | changes.pop("tensors", {}))
+    facts = {"basis": "data", "shape": (2,), "data_range": (-2.0, 6.0)}
+    flat_card = card.model_copy(update=facts | changes)
+    flat_card._home = folder
+    return flat_card
+
+
+def test_the_data_range_maps_data_coordinates_to_the_unit_range(tmp_path: Path) -> None:
+    """Mean (2, 6) and variance (4, 16) are (1/2, 1) and (1/16, 1/4) there, (0, 1) and (1/4, 1) on [-1, 1]."""
+    card = flat(tmp_path)
+    data, color = exact_data(card)
+    assert color is None
+    assert data.mean.tolist() == [[0.5, 1.0]]
+    assert data.variance.tolist() == [[1 / 16, 1 / 4]]
+    model = load_model(card, sampler(10).sde, torch.device("cpu"), installed(), dtype=torch.float64)
+    level = NoiseLevel(0.5, 0.6, 0.8)
+    x = torch.tensor([[0.3, -0.7]], dtype=torch.float64)
+    variance = 0.36 * torch.tensor([0.25, 1.0]) + 0.64
+    expected = (0.6 * torch.tensor([0.0, 1.0], dtype=torch.float64) - x) / variance
+    assert torch.allclose(model.score(x, level), expected, rtol=1e-6)
+    items = torch.tensor([[0.5, 1.5]], dtype=torch.float64)
+    assert model.states(items).tolist() == [[0.0, 2.0]]
+    assert torch.equal(model.images(model.states(items)), items)
+
+
+def test_the_basis_decides_a_score_and_has_no_exact_value_of_another(tmp_path: Path) -> None:
+    card = flat(tmp_path)
+    assert card.deciding()["basis"] == "data"
+    assert card.deciding() != card.model_copy(update={"basis": "dct"}).deciding()
+    assert exact_fd_dct(card, sampler(30)) is None
+    solved = Sampler(sampler(30).sde, solver=installed().build("solvers", "rk45", {}))
+    assert limit_fd_dct(card, solved) is None
+    with pytest.raises(BenchError, match="gaussian-cifar10 is not in the DCT basis: take one whose card"):
+        dct_data(card)
+
+
+def test_a_file_of_another_basis_is_one_line(tmp_path: Path) -> None:
+    card = flat(tmp_path, tensors={"colour": torch.eye(3)})
+    with pytest.raises(BenchError, match="has a tensor 'colour', which belongs to the DCT basis: its card"):
+        exact_data(card)

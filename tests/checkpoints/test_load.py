@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from bench import BenchError, Card, Denoiser
-from bench.checkpoints.exact import exact_data
+from bench.checkpoints.exact import dct_data
 from bench.checkpoints.load import load_model
 from bench.checkpoints.networks.edm import EDMDenoiser
 from bench.checkpoints.networks.tiny import TinyUNet
@@ -50,7 +50,7 @@ def test_the_exact_checkpoints_are_there() -> None:
 
 @pytest.mark.parametrize("card", EXACT, ids=lambda card: card.name)
 def test_states_are_the_same_images_on_every_data_range(card: Card) -> None:
-    data, colour = exact_data(card)
+    data, colour = dct_data(card)
     mean, sd = torch.from_numpy(data.mean), torch.from_numpy(data.variance).sqrt()
     noise = torch.randn(mean.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     for name in RANGES:

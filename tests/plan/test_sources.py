@@ -16,6 +16,7 @@ from bench.plan.sources import open_images, open_run
 from bench.results.identity import with_checksum
 from bench.results.store import Store
 from tests.support.images import back, error_of, folder, pixels, recorded
+from tests.support.plugins import installed
 
 
 def test_a_run_is_handed_on_as_it_was_stored(tmp_path: Path) -> None:
@@ -90,12 +91,35 @@ def test_a_run_alone_is_opened_by_any_of_its_names(tmp_path: Path, monkeypatch: 
         open_run("0123", Path("none"))
 
 
-@pytest.mark.parametrize("shape", [(), (7,), (3, 8), (1, 8, 8), (4, 8, 8), (3, 2, 8, 8)])
-def test_samples_that_are_no_images_are_refused(tmp_path: Path, shape: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("shape", [(), (3, 2, 8, 8)])
+def test_samples_that_are_neither_images_nor_points_are_refused(
+    tmp_path: Path, shape: tuple[int, ...]
+) -> None:
     store = recorded(tmp_path / "results", [torch.rand(4, *shape)])
     sizes = "x".join(map(str, shape)) or "numbers"
-    line = f"the samples of run 0123456789abcdef are {sizes}, not RGB images of 3xHxW"
+    line = f"the samples of run 0123456789abcdef are {sizes}, neither images nor points"
     assert error_of(store.root) == line
+
+
+@pytest.mark.parametrize("shape", [(7,), (3, 8), (1, 8, 8), (4, 8, 8)])
+def test_samples_of_any_shape_are_a_source(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    batch = torch.randn(4, *shape)
+    source = open_images("0123", results=recorded(tmp_path / "results", [batch]).root)
+    assert source.shape == shape
+    assert torch.equal(next(iter(source)), batch)
+
+
+def test_the_name_of_an_exact_checkpoint_stands_for_its_draws(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever files are there; a path names these. Networks have no draws."""
+    monkeypatch.chdir(tmp_path)
+    folder(tmp_path / "two-moons", pixels(2))
+    source = open_images("two-moons", batch=100, registry=installed())
+    assert (source.kind, source.name, source.n, source.shape) == ("checkpoint", "two-moons", 10_000, (2,))
+    assert open_images("./two-moons", registry=installed()).kind == "folder"
+    with pytest.raises(BenchError, match="'cifar10-tiny' is neither a file or folder nor a data set"):
+        open_images("cifar10-tiny", registry=installed())
 
 
 def test_a_run_of_a_task_without_images_says_what_it_has(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from filelock import FileLock
+from PIL import Image
 from torch import Tensor
 
 from bench import BenchError, Images
@@ -253,7 +254,7 @@ def test_samples_that_are_no_images(tmp_path: Path, name: str) -> None:
             yield torch.rand(10, *self.shape)
             yield torch.rand(2, 3, 4, 6)
 
-    assert "are NaN or infinite: they are no images" in refusal(tmp_path / name, {FINGERPRINT: Bad()})
+    assert "are NaN or infinite: they can't be exported" in refusal(tmp_path / name, {FINGERPRINT: Bad()})
     assert "of two shapes, 3x4x6 and 3x6x4" in refusal(tmp_path / name, {FINGERPRINT: Mixed()})
     assert list(tmp_path.iterdir()) == []
 
@@ -335,3 +336,42 @@ def test_the_one_rounding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr("bench.results.export.to_uint8", spy)
     write(tmp_path / "them", rounding="truncate")
     assert calls == ["truncate"] * 3
+
+
+class Tensors(Samples):
+    """Samples of any shape."""
+
+    def __init__(self, *shape: int) -> None:
+        super().__init__()
+        self.shape = shape
+
+
+def test_points_are_exported_as_floats(tmp_path: Path) -> None:
+    samples = Tensors(2)
+    write(tmp_path / "them.npz", samples)
+    with np.load(tmp_path / "them.npz") as arrays:
+        assert arrays["arr_0"].dtype == np.float32
+        assert np.array_equal(arrays["arr_0"], torch.cat(list(samples)).numpy())
+    line = "samples of samples 0 are points of 2 coordinates, not images: export to a file .npz"
+    assert refusal(tmp_path / "them", {FINGERPRINT: samples}) == line
+    assert [path.name for path in tmp_path.iterdir()] == ["them.npz"]
+
+
+def test_gray_images_have_one_channel(tmp_path: Path) -> None:
+    samples = Tensors(1, 6, 4)
+    write(tmp_path / "them.npz", samples)
+    with np.load(tmp_path / "them.npz") as arrays:
+        assert np.array_equal(arrays["arr_0"], expected(samples))
+        assert arrays["arr_0"].shape == (12, 6, 4, 1)
+    write(tmp_path / "them", samples)
+    with Image.open(tmp_path / "them" / "00003.png") as picture:
+        assert picture.mode == "L"
+        assert np.array_equal(np.asarray(picture), expected(samples)[3, :, :, 0])
+
+
+@pytest.mark.parametrize("shape", [(2, 6, 4), (4, 6, 4), (6, 4)])
+def test_other_samples_have_no_export(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    sizes = "x".join(map(str, shape))
+    line = f"samples of samples 0 are {sizes} images: an export holds images of 1 or 3 channels, or points"
+    for name in ("them", "them.npz"):
+        assert refusal(tmp_path / name, {FINGERPRINT: Tensors(*shape)}) == line

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from bench import SDE, Array, BatchContext, Condition, Denoiser, Model, Prediction, Sampler, Task, Tensor
-from bench.checkpoints.exact import exact_data
+from bench.checkpoints.exact import dct_data
 from bench.closed_form.mixture import Mixture, MixtureModel, on_range
 from bench.diffusion.noise import noise_stream
 from tests.support.analytic import sde
@@ -26,7 +26,7 @@ def thinned(side: int) -> tuple[Mixture, Array]:
 
     The colors are stored in float32: here they are the nearest matrix that is orthogonal to the last bit.
     """
-    data, stored = exact_data(installed().get("checkpoints", "gaussian-cifar10").thing)
+    data, stored = dct_data(installed().get("checkpoints", "gaussian-cifar10").thing)
     basis, _, right = np.linalg.svd(stored)
     color = np.asarray(basis @ right)
     mean, variance = (a[:, :, :side, :side] for a in (data.mean, data.variance))

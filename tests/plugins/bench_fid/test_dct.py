@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench import BenchError, Metric, exact_data, to_dct
+from bench import BenchError, Metric, dct_data, to_dct
 from tests.support.metrics import metric_context
 from tests.support.plugins import installed
 
@@ -49,7 +49,7 @@ def test_of_equal_images_it_is_the_offset_and_the_whole_variance(kind: str, n: i
     generator = torch.Generator().manual_seed(n)
     size = (1, 3, 32, 32) if kind == "equal images" else (1, 3, 1, 1)
     image = torch.rand(size, generator=generator).expand(1, 3, 32, 32)
-    data, color = exact_data(installed().get("checkpoints", "gaussian-cifar10").thing)
+    data, color = dct_data(installed().get("checkpoints", "gaussian-cifar10").thing)
     offset = to_dct(image.double(), color).numpy()[0] - data.mean[0]
     expected = float((offset**2).sum() + data.variance[0].sum())
     state = fd_dct().start(metric_context())
@@ -67,7 +67,7 @@ def test_images_of_two_kinds_have_the_variance_of_both() -> None:
     state = fd_dct().start(metric_context())
     for image in images:
         state.update(image.expand(32, -1, -1, -1))
-    data, color = exact_data(installed().get("checkpoints", "gaussian-cifar10").thing)
+    data, color = dct_data(installed().get("checkpoints", "gaussian-cifar10").thing)
     x, n = to_dct(images.double(), color).numpy(), 64
     offset, variance = x.mean(axis=0) - data.mean[0], (x[0] - x[1]) ** 2 / 4 * n / (n - 1)
     c4 = math.sqrt(2 / (n - 1)) * math.exp(math.lgamma(n / 2) - math.lgamma((n - 1) / 2))

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from bench import BenchError, Metric, MetricState, wilson_interval
-from bench.checkpoints.exact import exact_data
+from bench.checkpoints.exact import dct_data
 from bench.cli import main
 from bench.closed_form.dct import from_dct, to_dct
 from bench_tasks.class_metrics import (
@@ -31,7 +31,7 @@ from tests.support.plugins import installed
 
 def of_draws(metric: Metric, count: int) -> MetricState:
     """A metric of exact draws of the components, the same number of each."""
-    data, color = exact_data(installed().get("checkpoints", "gmm-cifar10").thing)
+    data, color = dct_data(installed().get("checkpoints", "gmm-cifar10").thing)
     generator = torch.Generator().manual_seed(2)
     state = metric.start(metric_context())
     for _ in range(count // 500):
@@ -169,7 +169,7 @@ def test_metrics_of_an_extractor_take_its_features() -> None:
 
 def test_equal_images_of_each_class_lack_the_whole_variance() -> None:
     """``|o|^2 + sum V`` of each component, and their mean; NaN where rounding decided the variance."""
-    data, color = exact_data(installed().get("checkpoints", "gmm-cifar10").thing)
+    data, color = dct_data(installed().get("checkpoints", "gmm-cifar10").thing)
     image = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(5))
     offset = to_dct(image.double(), color).numpy() - data.mean
     expected = float(((offset**2).sum((1, 2, 3)) + data.variance.sum((1, 2, 3))).mean())

@@ -1,0 +1,105 @@
+"""Networks of points and of gray images run with every sampler that runs on color images."""
+
+from __future__ import annotations
+
+import functools
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import bench
+from bench import SDE, BenchError, Sampler
+from bench.checkpoints.load import load_model
+from bench.diffusion.noise import noise_streams
+from bench.diffusion.prediction import Prediction
+from tests.support.analytic import SDES
+from tests.support.plugins import installed
+
+SHAPES = ((2,), (1, 28, 28))
+COLOR = (3, 8, 8)
+
+
+class Small(nn.Module):
+    """Noise of N(0, 1) data, but for a small dependence between coordinates."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        count = math.prod(shape)
+        generator = torch.Generator().manual_seed(0)
+        self.mix = nn.Parameter(0.01 * torch.randn(count, count, generator=generator) / math.sqrt(count))
+
+    def forward(self, x: Tensor, label: Tensor) -> Tensor:
+        factor = (0.9 + 1e-4 * label).view(-1, *[1] * (x.dim() - 1))
+        return factor * x + (x.flatten(1) @ self.mix).view_as(x)
+
+
+@functools.cache
+def card(shape: tuple[int, ...]) -> bench.Card:
+    return bench.network(Small(shape), predicts="noise", labels="999t", shape=shape)
+
+
+def result(shape: tuple[int, ...], sampler: Sampler) -> str:
+    """What comes of a run of three samples: the sort of the result, or the refusal."""
+    model = load_model(card(shape), sampler.sde, torch.device("cpu"), installed())
+    prior, *noises = noise_streams(0, 0, "cpu")
+    labels = sampler.labels() if sampler.solver is None else None
+    try:
+        with torch.no_grad():
+            x = model.images(
+                sampler.run(
+                    prior(torch.empty(3, *shape)), Prediction(model, sampler.sde, labels=labels), *noises
+                )
+            )
+    except BenchError as error:
+        return str(error)
+    assert x.shape == (3, *shape)
+    return f"{x.dtype}, {'finite' if bool(x.isfinite().all()) else 'not finite'}"
+
+
+def samplers(sde: SDE) -> dict[str, Sampler]:
+    """Every predictor, every corrector and every solver on an SDE."""
+    registry = installed()
+    parts: dict[str, dict[str, object]] = {}
+    for name in registry.names("predictors"):
+        parts[name] = {"predictor": registry.build("predictors", name, {})}
+    for name in registry.names("correctors"):
+        predictor = registry.build("predictors", "euler_maruyama", {})
+        corrector = registry.build("correctors", name, {})
+        parts[f"corrector {name}"] = {"predictor": predictor, "corrector": corrector}
+    for name in registry.names("solvers"):
+        # families are other libraries'; vp_cosine is stiff at its end, and takes adaptive solvers seconds
+        if "<" not in name and sde.name != "vp_cosine":
+            quick = {"tol": 1e-2} if name.endswith("rk45") else {"steps": 4}
+            known = {parameter.name for parameter in registry.get("solvers", name).thing.parameters()}
+            values = {key: value for key, value in quick.items() if key in known}
+            parts[f"solver {name}"] = {"solver": registry.build("solvers", name, values)}
+    return {
+        name: Sampler(sde, steps=3, grid="polynomial", **roles)
+        for name, roles in parts.items()
+        if name != "none"
+    }
+
+
+@pytest.mark.parametrize("law", SDES)
+def test_every_sampler_runs_on_points_and_on_gray_images(law: str) -> None:
+    """As on color images: where these are refused, the same line refuses the others."""
+    sde: SDE = installed().build("sdes", law, {})
+    results = {name: [result(s, one) for s in (COLOR, *SHAPES)] for name, one in samplers(sde).items()}
+    assert {name: lines for name, lines in results.items() if len(set(lines)) > 1} == {}
+    ran = [name for name, lines in results.items() if lines[0] == "torch.float32, finite"]
+    assert len(ran) > 15
+
+
+def test_an_unknown_card_shape_is_one_line() -> None:
+    with pytest.raises(BenchError, match="network network: shape") as caught:
+        bench.network(Small((2,)), predicts="noise", labels="999t", shape=())
+    assert "\n" not in str(caught.value)
+
+
+def test_the_default_metric_follows_the_shape() -> None:
+    assert card((2,)).metric == card((1, 28, 28)).metric == "sliced_wasserstein"
+    assert bench.network(nn.Identity(), predicts="noise", labels="999t", shape=(3, 32, 32)).metric == (
+        "fd_cifar10"
+    )
