@@ -49,7 +49,8 @@ if TYPE_CHECKING:
     from bench.data.dataset import Toy as Toy
     from bench.data.images import Images as Images
     from bench.diffusion.condition import Condition as Condition
-    from bench.diffusion.grid import time_grid as time_grid
+    from bench.diffusion.grid import Grid as Grid
+    from bench.diffusion.grid import UniformGrid as UniformGrid
     from bench.diffusion.levels import NoiseLevel as NoiseLevel
     from bench.diffusion.levels import Step as Step
     from bench.diffusion.model import Denoiser as Denoiser
@@ -152,7 +153,7 @@ _EXPORTS = {
     "bench.data.dataset": ("Dataset", "Toy"),
     "bench.data.images": ("Images",),
     "bench.diffusion.condition": ("Condition",),
-    "bench.diffusion.grid": ("time_grid",),
+    "bench.diffusion.grid": ("Grid", "UniformGrid"),
     "bench.diffusion.levels": ("NoiseLevel", "Step"),
     "bench.diffusion.model": ("Denoiser", "Model"),
     "bench.diffusion.noise": ("Noise", "draw_seed"),
@@ -242,6 +243,7 @@ __all__ = [
     "Finding",
     "FlowSolver",
     "FourierFeatures",
+    "Grid",
     "ImageMeasurement",
     "Images",
     "LangevinLike",
@@ -285,6 +287,7 @@ __all__ = [
     "Toy",
     "UNet",
     "UNetConfig",
+    "UniformGrid",
     "Update",
     "ValueKind",
     "WeightsCard",
@@ -321,7 +324,6 @@ __all__ = [
     "share_error",
     "silent",
     "table",
-    "time_grid",
     "to_dct",
     "user_path",
     "velocity",

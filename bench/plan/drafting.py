@@ -13,6 +13,7 @@ from pydantic import JsonValue
 
 from bench.checkpoints.cards import Card
 from bench.checkpoints.exact import trained_answer
+from bench.diffusion.grid import Grid
 from bench.diffusion.roles import PartError, SamplerPart, Solver
 from bench.diffusion.sampler import Sampler, check_denoise, default_denoise
 from bench.errors import BenchError, one_line
@@ -141,8 +142,6 @@ class Draft:
         return Sampler(
             **parts,
             steps=settings.steps,
-            grid=settings.grid,
-            rho=settings.rho,
             order=settings.order,
             denoise=denoise,
             label_scales=settings.label_scales,
@@ -272,7 +271,7 @@ class Draft:
             plugins[role] = plugin.model_copy(update={"parameters": json.loads(values)})
         grid: dict[str, Any] = {}
         if "solver" not in self.names:
-            keys = ("steps", "grid", "order", "rho", "label_scales")
+            keys = ("steps", "order", "label_scales")
             grid = {key: getattr(settings, key) for key in keys}
         return self._identity_of(
             checkpoint=partial_checkpoint_identity(self.card),
@@ -301,8 +300,7 @@ class Draft:
         method = " + ".join(described(part) for part in parts if part.name != "none")
         if sampler.solver is None:
             method += f", {sampler.steps} steps"
-            method += "" if sampler.grid == "uniform" else f", {sampler.grid} grid"
-            method += "" if sampler.grid != "polynomial" or sampler.rho == 7 else f" rho {sampler.rho:g}"
+            method += "" if sampler.grid.name == "uniform" else f", {_grid_text(sampler.grid)}"
             method += "" if sampler.order == "corrector_first" else f", {sampler.order.replace('_', ' ')}"
             scales = sampler.label_scales
             method += "" if scales is None else f", labels of {scales} scales"
@@ -328,7 +326,8 @@ class Draft:
             entry = entries[origin]
             reason += f" ({entry.kind[:-1]} {entry.name} of {entry.distribution} {entry.version})"
         task = "" if self.settings.task == DEFAULT_TASK else f"{self.settings.task} · "
-        sampler = [name for role, name in self.names.items() if role != "sde" and name != "none"]
+        roles = ("solver", "predictor", "corrector")
+        sampler = [self.names[role] for role in roles if self.names.get(role, "none") != "none"]
         steps = "" if "solver" in self.names else f", {self.settings.steps} steps"
         return UnplannedRun(
             identity=self._partial_identity(),
@@ -368,6 +367,12 @@ def described(part: SamplerPart) -> str:
     return part.described(always)
 
 
+def _grid_text(grid: Grid) -> str:
+    """A time grid in a title, such as ``polynomial grid rho 5``."""
+    changes = (f" {name} {value}" for name, value in grid.changed_texts().items())
+    return f"{grid.name} grid" + "".join(changes)
+
+
 def declared_order(sampler: Sampler) -> float | None:
     """The order of convergence that a sampler without a corrector declares."""
     if sampler.corrector is not None and sampler.corrector.calls:
@@ -401,7 +406,7 @@ def _declared_nfe(task: Task, sampler: Sampler) -> int | None:
     moves = sampler.corrector.calls if sampler.corrector is not None else 0
     levels = sampler.steps if sampler.order == "corrector_first" else sampler.steps - 1
     predictor = sampler.predictor
-    predicts = 0 if predictor is None or predictor.idle else predictor.nfe(sampler.steps)
+    predicts = 0 if predictor is None or predictor.idle else predictor.nfe(sampler.schedule())
     return None if predicts is None else predicts + levels * moves + last
 
 

@@ -146,10 +146,11 @@ class Planner:
 
     def _check_parameters(self, settings: Settings) -> None:
         self.registry.get("executors", settings.executor)
-        if settings.label_scales is not None and (settings.solver or settings.grid != "uniform"):
+        grid = self.registry.get("grids", settings.grid).thing
+        if settings.label_scales is not None and (settings.solver or not grid.has_chain):
             raise BenchError("--label-scales belongs to a predictor or corrector with --grid uniform")
         known = (*ROLES, "metric", "executor")
-        absent = {"predictor", "corrector"} if settings.solver else {"solver"}
+        absent = {"predictor", "corrector", "grid"} if settings.solver else {"solver"}
         for role in settings.parameters:
             if role not in known:
                 raise BenchError(f"unknown role {role!r} in a parameter{did_you_mean(role, known)}")
@@ -236,7 +237,8 @@ class Planner:
             return [{"sde": sde, "solver": name} for name in unique(settings.solver)]
         pairs = itertools.product(unique(settings.predictor), unique(settings.corrector))
         names = [
-            {"sde": sde, "predictor": predictor, "corrector": corrector} for predictor, corrector in pairs
+            {"sde": sde, "predictor": predictor, "corrector": corrector, "grid": settings.grid}
+            for predictor, corrector in pairs
         ]
         if any(one["predictor"] == one["corrector"] == "none" for one in names):
             raise BenchError("a run without predictor and without corrector does nothing: give one of them")
@@ -244,7 +246,7 @@ class Planner:
 
     def _part(self, settings: Settings, role: str, name: str, card: Card, sde: str) -> Plugin:
         """A plugin of a sampler, with the parameters of task, card and user, of which the last override."""
-        selected = getattr(settings, role) or [name]
+        selected = [name] if role == "grid" else getattr(settings, role) or [name]
         values = parameters_by_plugin(self.registry, role, selected, settings.parameters.get(role, {}))[name]
         known = {parameter.name for parameter in self.registry.get(f"{role}s", name).thing.parameters()}
         published = card.parameters.get(role, {}) if sde == card.sde else {}
@@ -322,7 +324,7 @@ def _placed_runs(
     _check_count(len(cells) * len(settings.checkpoint) * settings.repeats)
     for place, choice in cells:
         selections: dict[str, list[object]] = {
-            key: [value] for key, value in choice.items() if key in ROLES and key != "task"
+            key: [value] for key, value in choice.items() if key in ROLES and key not in ("task", "grid")
         }
         if "solver" not in selections:
             selections.setdefault("corrector", ["none"])

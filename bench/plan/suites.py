@@ -42,7 +42,7 @@ MAX_CELLS = 10_000
 """Greatest number of cells of a suite."""
 _FORMAT = re.compile(r"[<>^]?[ +-]?,?[0-9]{0,2}(\.[0-9]{1,2})?[defgFEG%]?")
 """What may follow the colon of a ``{name:format}``."""
-ROLES = ("task", "sde", "predictor", "corrector", "solver")
+ROLES = ("task", "sde", "predictor", "corrector", "solver", "grid")
 STEPPED = ("steps", "label_scales")
 """What --steps-scale multiplies."""
 
@@ -63,7 +63,6 @@ class CellGroup(BaseModel):
     solver: str | list[str] | None = None
     steps: int | list[int] | None = None
     grid: str | list[str] | None = None
-    rho: float | list[float] | None = None
     order: str | list[str] | None = None
     denoise: str | list[str] | None = None
     label_scales: int | list[int] | None = None
@@ -82,7 +81,6 @@ class CellSettings(TypedDict, total=False):
     solver: str
     steps: int
     grid: str
-    rho: float
     order: str
     denoise: str
     label_scales: int

@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from bench.errors import printable
 from bench.files import parse_json, safe_name
@@ -147,8 +147,8 @@ class DataIdentity(Strict):
 class Identity(Strict):
     """Everything that decides the numbers of a batch.
 
-    ``code`` is the hash of the core's modules that compute samples. The grid's fields are None for a solver,
-    ``labels`` for an unconditional checkpoint.
+    ``code`` is the hash of the core's modules that compute samples. The grid and its fields are None for a
+    solver, ``labels`` for an unconditional checkpoint.
     """
 
     checkpoint: CheckpointIdentity
@@ -157,9 +157,8 @@ class Identity(Strict):
     predictor: PluginIdentity | None = None
     corrector: PluginIdentity | None = None
     solver: PluginIdentity | None = None
+    grid: PluginIdentity | None = None
     steps: int | None = None
-    grid: str | None = None
-    rho: float | None = None
     order: str | None = None
     label_scales: int | None = None
     denoise: str
@@ -173,6 +172,17 @@ class Identity(Strict):
     torch: str
     code: str
 
+    @model_validator(mode="before")
+    @classmethod
+    def _named_grid(cls, plain: object) -> object:
+        """Read the grid of a record from before grids were plugins: its name, and ``rho``."""
+        if not isinstance(plain, dict) or not ("rho" in plain or isinstance(plain.get("grid"), str)):
+            return plain
+        rest = {key: value for key, value in plain.items() if key not in ("grid", "rho")}
+        rho, name = plain.get("rho"), plain.get("grid")
+        grid = {"name": name, "distribution": "sampler-bench", "version": "", "code": ""}
+        return rest | {"grid": grid | {"parameters": {} if rho is None else {"rho": rho}}}
+
     def plugins(self) -> dict[str, PluginIdentity]:
         """The run's plugins by role."""
         roles = {
@@ -181,6 +191,7 @@ class Identity(Strict):
             "predictor": self.predictor,
             "corrector": self.corrector,
             "solver": self.solver,
+            "grid": self.grid,
         }
         return {role: plugin for role, plugin in roles.items() if plugin is not None}
 
@@ -193,7 +204,7 @@ class Identity(Strict):
         settings: dict[str, JsonValue] = {
             role: [plugin.name, plugin.parameters] for role, plugin in self.plugins().items()
         }
-        keys = ("steps", "grid", "rho", "order", "label_scales", "denoise", "precision", "compile")
+        keys = ("steps", "order", "label_scales", "denoise", "precision", "compile")
         settings |= {key: getattr(self, key) for key in keys}
         if self.labels is not None:
             settings["labels"] = self.labels

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from bench.diffusion.grid import time_grid
 from bench.diffusion.sde import SDE
 from bench.testing.duties import parameters
 from bench.testing.report import Finding, guard, verdict
@@ -102,7 +101,7 @@ def chain(sde: SDE) -> Iterator[Finding]:
     Published chains do so up to their offsets of a step or of eps: within 2 % from a quarter of the way on.
     """
     count = 4000
-    t = time_grid(sde, count)
+    t = sde.chain_times(count)
     a, g = sde.chain(t, count)
     variances = [float(sde.sigma(t[:1])[0]) ** 2]
     for a_i, g_i in zip(a[1:], g[1:], strict=True):

@@ -29,7 +29,7 @@ from bench.diffusion.noise import noise_streams
 from bench.diffusion.roles import PartError
 from bench.diffusion.sampler import check_denoise, default_denoise
 from bench.errors import NotFiniteError
-from tests.support.analytic import gaussian, sde
+from tests.support.analytic import gaussian, grid_of, sde
 from tests.support.plugins import installed
 
 SHAPE = (1, 2, 2)
@@ -212,7 +212,7 @@ def test_a_sampler_pickles(settings: dict[str, Any]) -> None:
 
 def test_label_scales_belong_to_the_uniform_grid() -> None:
     with pytest.raises(BenchError, match="label_scales belongs to"):
-        Sampler(sde("vp"), predictor("ddim"), grid="logsnr", label_scales=10)
+        Sampler(sde("vp"), predictor("ddim"), grid=grid_of("logsnr"), label_scales=10)
 
 
 def test_the_default_end_suits_the_solver() -> None:
