@@ -99,6 +99,9 @@ class Plugin(ABC):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        for name, value in cls.__dict__.items():
+            if isinstance(value, dataclasses.Field) and hasattr(Plugin, name):
+                raise TypeError(f"{cls.__name__}.{name}: every plugin has this name: rename the parameter")
         dataclasses.dataclass(frozen=True)(cls)
         for base in cls.__mro__[1:]:
             prefix, separator, _ = str(base.__dict__.get("name", "")).partition(":<")

@@ -32,8 +32,8 @@ def times(grid: Grid, context: CheckContext) -> Iterator[Finding]:
     """
     wrong, refused, count = [], [], 0
     for sde in context.sdes:
-        for steps in (*STEPS, *FURTHER):
-            if steps in FURTHER and count:
+        for place, steps in enumerate((*STEPS, *FURTHER)):
+            if count and place >= len(STEPS):
                 break
             try:
                 grid.times(sde, steps)
@@ -49,6 +49,6 @@ def times(grid: Grid, context: CheckContext) -> Iterator[Finding]:
             if not np.array_equal(t, grid_times(grid, sde, steps)):
                 wrong.append(f"other times the second time, on {sde.name} at {steps} steps")
     names = ", ".join(sde.name for sde in context.sdes)
-    measured = f"{count} grids on {names}"
+    measured = f"{count} of its grids on {names}"
     measured += f"; {len(refused)} refused: {refused[0]}" if refused else ""
     yield verdict("times", count > 0 and not wrong, wrong[0] if wrong else measured, "from T down, strictly")

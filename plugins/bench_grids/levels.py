@@ -53,47 +53,47 @@ TOLERANCE = 0.01
 
 
 class Sigmas(Grid):
-    """A list of noise levels, from T's down: ``-P grid.values=80,10,1,0.1`` with ``--steps 4``.
+    """A list of noise levels, from T's down: ``-P grid.levels=80,10,1,0.1`` with ``--steps 4``.
 
-    The values are sigma / alpha of the levels (sigma itself on an SDE with alpha = 1), or their times. The
-    first one is T's, to one per cent. The last step leads from the last level to clean data: a zero at the
+    A level is given by its sigma / alpha (sigma itself on an SDE with alpha = 1), or by its time. The first
+    one is T's, to one per cent. The last step leads from the last level to clean data: a zero at the
     list's end, as in diffusers, is left out.
 
     Raises:
-        BenchError: The list is empty, does not fall, leaves the SDE's range, or has not ``--steps`` values.
+        BenchError: The list is empty, does not fall, leaves the SDE's range, or has not ``--steps`` levels.
     """
 
     name = "sigmas"
 
-    values: tuple[float, ...] = param(
-        default=(), help="the levels, falling: numbers with commas, or @FILE with numbers in a file", above=0
+    levels: tuple[float, ...] = param(
+        default=(), help="falling numbers with commas between them, or @FILE with such numbers", above=0
     )
     variable: Literal["sigma_ratio", "t"] = param(
-        default="sigma_ratio", help="what the values are: sigma / alpha, or times"
+        default="sigma_ratio", help="what gives a level: sigma / alpha, or its time"
     )
 
     def times(self, sde: SDE, steps: int) -> Array:
-        if not self.values:
-            raise BenchError("the grid sigmas needs its levels: give -P grid.values=80,10,1,0.1 or @FILE")
-        if steps != len(self.values):
+        if not self.levels:
+            raise BenchError("the grid sigmas needs its levels: give -P grid.levels=80,10,1,0.1 or @FILE")
+        if steps != len(self.levels):
             raise BenchError(
-                f"the grid sigmas has {len(self.values)} values, not {steps}: give --steps {len(self.values)}"
+                f"the grid sigmas has {len(self.levels)} levels, not {steps}: give --steps {len(self.levels)}"
             )
-        values = np.array(self.values)
+        levels = np.array(self.levels)
         if self.variable == "t":
-            return values
+            return levels
         high, low = (math.exp(end) for end in log_ratio_ends(self, sde))
-        if not math.isclose(values[0], high, rel_tol=TOLERANCE):
+        if not math.isclose(levels[0], high, rel_tol=TOLERANCE):
             raise BenchError(
-                f"the grid sigmas starts at {values[0]:g}, but sigma / alpha of {sde.name} is {high:g} at T, "
+                f"the grid sigmas starts at {levels[0]:g}, but sigma / alpha of {sde.name} is {high:g} at T, "
                 f"where runs start: begin the list with {high:g}, or change the parameters of {sde.name}"
             )
-        if values[-1] < low * (1 - 1e-9):
+        if levels[-1] < low * (1 - 1e-9):
             raise BenchError(
-                f"the grid sigmas ends at {values[-1]:g}, below sigma / alpha of {sde.name} at eps, {low:g}: "
-                "leave out such values, or set a smaller -P sde.eps"
+                f"the grid sigmas ends at {levels[-1]:g}, below sigma / alpha of {sde.name} at eps, {low:g}: "
+                "leave out such levels, or set a smaller -P sde.eps"
             )
-        t = sde.time_at(np.log(values))
+        t = sde.time_at(np.log(levels))
         t[0] = sde.end
         return t
 

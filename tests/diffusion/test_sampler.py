@@ -196,7 +196,7 @@ class Euler(FlowSolver):
             "steps": 40,
             "label_scales": 20,
         },
-        {"predictor": predictor("dpmpp_3m"), "grid": "logsnr", "order": "predictor_first"},
+        {"predictor": predictor("dpmpp_3m"), "grid": grid_of("logsnr"), "order": "predictor_first"},
         {"solver": installed().build("solvers", "rk45", {"tol": 1e-3}), "denoise": "tweedie"},
     ],
     ids=["ancestral", "dpmpp_3m", "rk45"],
