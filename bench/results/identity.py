@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from bench.errors import printable
 from bench.files import parse_json, safe_name
@@ -48,6 +48,11 @@ class Stored(Strict):
         return with_checksum(self.model_dump(mode="json", exclude_none=True))
 
     @classmethod
+    def in_current_form(cls, plain: JSONObject) -> JSONObject:
+        """A file's data as this version writes it; where an earlier one wrote it in another form, a copy."""
+        return plain
+
+    @classmethod
     def from_json(cls, content: bytes) -> Self:
         """Parse a file's content; `ValueError` of one line where it is damaged or of another version."""
         try:
@@ -62,7 +67,7 @@ class Stored(Strict):
         checksum = plain.pop("checksum", None)
         try:
             # strict mode reads tuples from JSON alone
-            stored = cls.model_validate_json(json.dumps(plain))
+            stored = cls.model_validate_json(json.dumps(cls.in_current_form(plain)))
             expected_checksum = _checksum(plain)
         except ValidationError as error:
             first = error.errors()[0]
@@ -171,17 +176,6 @@ class Identity(Strict):
     device: str
     torch: str
     code: str
-
-    @model_validator(mode="before")
-    @classmethod
-    def _named_grid(cls, plain: object) -> object:
-        """Read the grid of a record from before grids were plugins: its name, and ``rho``."""
-        if not isinstance(plain, dict) or not ("rho" in plain or isinstance(plain.get("grid"), str)):
-            return plain
-        rest = {key: value for key, value in plain.items() if key not in ("grid", "rho")}
-        rho, name = plain.get("rho"), plain.get("grid")
-        grid = {"name": name, "distribution": "sampler-bench", "version": "", "code": ""}
-        return rest | {"grid": grid | {"parameters": {} if rho is None else {"rho": rho}}}
 
     def plugins(self) -> dict[str, PluginIdentity]:
         """The run's plugins by role."""

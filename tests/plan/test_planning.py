@@ -39,7 +39,7 @@ def test_titles_tell_apart_what_differs() -> None:
         titles(corrector=["langevin"]),
         titles(corrector=["langevin"], parameters={"corrector": {"snr": "0.2"}}),
         titles(grid="polynomial"),
-        titles(grid="polynomial", rho=3.0),
+        titles(grid="polynomial", parameters={"grid": {"rho": 3.0}}),
         titles(denoise="none"),
         titles(precision="bf16"),
         titles(parameters={"sde": {"beta_max": 10}}),

@@ -252,7 +252,7 @@ def test_manifests_of_one_suite_stand_side_by_side(bench: Bench) -> None:
     }
 
 
-OWN = "--sde vp, --predictor ancestral, --corrector none, --solver rk45, --steps 30, --grid uniform, --rho 7"
+OWN = "--sde vp, --predictor ancestral, --corrector none, --solver rk45, --steps 30, --grid uniform"
 OWN += ", --order corrector_first, --denoise none, --label-scales 10"
 
 
@@ -271,6 +271,7 @@ def test_flags_of_a_sampler_are_refused(bench: Bench, text: str) -> None:
     ("flags", "role"),
     [
         (("--snr", "0.1"), "corrector"),
+        (("--rho", "7"), "grid"),
         (("--corrector-steps", "2"), "corrector"),
         (("--tol", "1e-3"), "solver"),
         (("-P", "sde.eps=1e-3"), "sde"),
@@ -404,3 +405,45 @@ def test_a_label_of_a_coarser_chain_is_another_cell(tmp_path: Path) -> None:
     assert len(keys) == 3
     with pytest.raises(BenchError, match="label"):
         plans.plan(settings(values | {"label_scales": 70}, "exact", tmp_path)[0])
+
+
+NFE = """
+[suites.calls]
+checkpoint = "gaussian-cifar10"
+[[suites.calls.cells]]
+sde = "vp"
+predictor = ["ddim", "heun"]
+grid = "logsnr"
+steps = [4, 8]
+row = "{predictor}"
+column = "{nfe} calls"
+[[suites.calls.cells]]
+sde = "vp"
+solver = "rk45"
+row = "{sampler}"
+column = "{nfe:>3} calls"
+"""
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.5])
+def test_places_name_the_network_calls(bench: Bench, scale: float) -> None:
+    """Of the suite's own step counts, whatever the scale; cells of equal calls share a column."""
+    Path("bench.toml").write_text(NFE)
+    cells = plan("calls", scale=scale).suite_plans[0].cells
+    assert [(cell.row, cell.column) for cell in cells] == [
+        ("ddim", "4 calls"),
+        ("ddim", "8 calls"),
+        ("heun", "7 calls"),
+        ("heun", "15 calls"),
+        ("rk45", "adaptive calls"),
+    ]
+
+
+def test_two_cells_of_equal_calls_in_one_row_are_refused(bench: Bench) -> None:
+    text = NFE.replace('predictor = ["ddim", "heun"]', 'predictor = ["ddim", "dpmpp_2m"]')
+    Path("bench.toml").write_text(text.replace('row = "{predictor}"', 'row = "all"', 1))
+    with pytest.raises(BenchError, match="suite calls: two cells have the place vp all 4 calls"):
+        plan("calls")
+    Path("bench.toml").write_text(NFE.replace("{nfe}", "{nfe:.2q}"))
+    with pytest.raises(BenchError, match="can't be filled in"):
+        plan("calls")
