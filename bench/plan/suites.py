@@ -134,10 +134,11 @@ class Place:
     def with_nfe(self, nfe: int | None) -> Place:
         """The place with the network calls in place of ``{nfe}``; ``adaptive`` where they are unknown."""
 
-        def text(match: re.Match[str]) -> str:
+        def number(match: re.Match[str]) -> str:
             return "adaptive" if nfe is None else format(nfe, match[1])
 
-        return dataclasses.replace(self, row=_NFE.sub(text, self.row), column=_NFE.sub(text, self.column))
+        row, column = (" ".join(_NFE.sub(number, text).split()) for text in (self.row, self.column))
+        return dataclasses.replace(self, row=row, column=column)
 
 
 def resolve_suite(name: str, suites: Mapping[str, Suite]) -> Suite:
@@ -231,11 +232,8 @@ def _as_list(value: Any) -> list[Any]:
 def _place(name: str, suite: Suite, group: CellGroup, words: Mapping[str, Any]) -> Place:
     """The place of a cell: the templates of its group, filled with its settings."""
     parts = [words.get(role) for role in ("solver", "predictor", "corrector")]
-    known = {
-        "nfe": _Later(),
-        **words,
-        "sampler": " + ".join(part for part in parts if part not in (None, "none")),
-    }
+    sampler = " + ".join(part for part in parts if part not in (None, "none"))
+    known = {"nfe": _Later(), **words, "sampler": sampler}
     texts = []
     for template in (group.row, group.column):
         try:
