@@ -18,6 +18,7 @@ def check_sde(sde: SDE) -> Iterator[Finding]:
     yield from guard("float64 arrays", lambda: arrays(sde))
     yield from guard("moment equations", lambda: equations(sde))
     yield from guard("noise grows", lambda: monotone(sde))
+    yield from guard("time of a level", lambda: inverse(sde))
     yield from guard("prior", lambda: prior(sde))
     yield from guard("chain", lambda: chain(sde))
 
@@ -78,6 +79,15 @@ def monotone(sde: SDE) -> Iterator[Finding]:
     measured = f"sigma / alpha from {ratio[0]:.2e} to {ratio[-1]:.2e}, alpha(0) = {start:g}"
     measured = measured if rises else "sigma / alpha falls somewhere"
     yield verdict("noise grows", rises and abs(start - 1) < 1e-9, measured, "strictly; alpha(0) = 1")
+
+
+def inverse(sde: SDE) -> Iterator[Finding]:
+    """`SDE.time_at` gives the times whose sigma / alpha it is asked for."""
+    t = _times(sde)
+    off = float(np.abs(sde.time_at(np.log(sde.sigma(t) / sde.alpha(t))) / t - 1).max())
+    yield verdict(
+        "time of a level", off < 1e-6, f"off by {off:.1e}", "time_at inverts sigma / alpha", off=off
+    )
 
 
 def prior(sde: SDE) -> Iterator[Finding]:
