@@ -229,7 +229,7 @@ def _rebuild_member(family: type[Plugin], name: str, values: dict[str, Any]) -> 
     return family.member(name)(**values)
 
 
-SHOWN = 12
+MOST_IN_TITLE = 12
 """Greatest number of a list's values that a title shows."""
 
 
@@ -241,8 +241,8 @@ def _plain(value: Any) -> Any:
 def _text(value: Any) -> str:
     """A value in a title: a long list by its first values and their number."""
     if isinstance(value, list | tuple):
-        shown = ",".join(_text(one) for one in value[:SHOWN])
-        return shown if len(value) <= SHOWN else f"{shown},… ({len(value)} values)"
+        text = ",".join(_text(one) for one in value[:MOST_IN_TITLE])
+        return text if len(value) <= MOST_IN_TITLE else f"{text},… ({len(value)} values)"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
@@ -303,8 +303,8 @@ def _checked(field: dataclasses.Field[Any], hint: Any, value: Any, owner: str) -
     for one in converted if isinstance(converted, tuple) else (converted,):
         if isinstance(one, int | float) and not isinstance(one, bool) and not _in_range(field, one):
             # a number of a list is shown as it is read, another as it was given
-            shown = one if isinstance(converted, tuple) else value
-            raise BenchError(f"{owner}.{field.name} must be {_range(field) or 'finite'}, not {shown!r}")
+            number = one if isinstance(converted, tuple) else value
+            raise BenchError(f"{owner}.{field.name} must be {_range(field) or 'finite'}, not {number!r}")
     return converted
 
 

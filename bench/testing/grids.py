@@ -30,7 +30,7 @@ def times(grid: Grid, context: CheckContext) -> Iterator[Finding]:
     A grid that refuses a number of steps or an SDE by a `BenchError` of its own says so here; one that
     refuses all of them fails.
     """
-    wrong, refused, count = [], [], 0
+    wrong, refusals, count = [], [], 0
     for sde in context.sdes:
         for place, steps in enumerate((*STEPS, *FURTHER)):
             if count and place >= len(STEPS):
@@ -38,7 +38,7 @@ def times(grid: Grid, context: CheckContext) -> Iterator[Finding]:
             try:
                 grid.times(sde, steps)
             except BenchError as error:
-                refused.append(f"{error}")
+                refusals.append(f"{error}")
                 continue
             count += 1
             try:
@@ -50,5 +50,5 @@ def times(grid: Grid, context: CheckContext) -> Iterator[Finding]:
                 wrong.append(f"other times the second time, on {sde.name} at {steps} steps")
     names = ", ".join(sde.name for sde in context.sdes)
     measured = f"{count} of its grids on {names}"
-    measured += f"; {len(refused)} refused: {refused[0]}" if refused else ""
+    measured += f"; {len(refusals)} refused: {refusals[0]}" if refusals else ""
     yield verdict("times", count > 0 and not wrong, wrong[0] if wrong else measured, "from T down, strictly")

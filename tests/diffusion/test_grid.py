@@ -103,19 +103,19 @@ def test_what_reads_the_chain_is_refused_where_there_is_none() -> None:
             Sampler(sde("vp"), *parts, steps=10).schedule()
 
 
-class Made(Grid):
+class Stub(Grid):
     """The times that a test sets."""
 
-    name = "made"
-    made: ClassVar[Any] = None
+    name = "stub"
+    array: ClassVar[Any] = None
 
     def times(self, sde: SDE, steps: int) -> Array:
-        made: Array = self.made
-        return made
+        array: Array = self.array
+        return array
 
 
 @pytest.mark.parametrize(
-    ("made", "message"),
+    ("array", "message"),
     [
         ([1.0, 0.5, 0.5], "time 3, 0.5, is not below time 2, 0.5"),
         ([0.001, 0.5, 1.0], "time 2, 0.5, is not below time 1, 0.001"),
@@ -129,19 +129,19 @@ class Made(Grid):
         ([1.0, 0.5, -1.0], "it ends at t = -1, below eps = 0.001"),
     ],
 )
-def test_a_grid_with_a_mistake_is_named(made: Any, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Made, "made", made)
+def test_a_grid_with_a_mistake_is_named(array: Any, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Stub, "array", array)
     with pytest.raises(BenchError) as error:
-        grid_times(Made(), sde("vp"), 3)
-    assert str(error.value) == f"the grid made is wrong on vp at 3 steps: {message}"
+        grid_times(Stub(), sde("vp"), 3)
+    assert str(error.value) == f"the grid stub is wrong on vp at 3 steps: {message}"
 
 
 def test_the_ends_are_met_exactly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a grid reaches them to rounding; it may end above eps."""
-    monkeypatch.setattr(Made, "made", [1 + 1e-12, 0.5, 1e-3 * (1 - 1e-12)])
-    assert grid_times(Made(), sde("vp"), 3).tolist() == [1e-3, 0.5, 1.0]
-    monkeypatch.setattr(Made, "made", [1.0, 0.5, 0.2])
-    assert grid_times(Made(), sde("vp"), 3).tolist() == [0.2, 0.5, 1.0]
+    monkeypatch.setattr(Stub, "array", [1 + 1e-12, 0.5, 1e-3 * (1 - 1e-12)])
+    assert grid_times(Stub(), sde("vp"), 3).tolist() == [1e-3, 0.5, 1.0]
+    monkeypatch.setattr(Stub, "array", [1.0, 0.5, 0.2])
+    assert grid_times(Stub(), sde("vp"), 3).tolist() == [0.2, 0.5, 1.0]
 
 
 def test_eps_beyond_the_end_is_refused() -> None:

@@ -26,18 +26,20 @@ def ratios(name: str, steps: int, law: str = "ve", **parameters: float) -> Array
 @pytest.mark.parametrize("rho", [3.0, 7.0])
 def test_polynomial_is_karrass_formula(law: str, steps: int, rho: float) -> None:
     """sigma_i = (max^(1/rho) + i / (n - 1) (min^(1/rho) - max^(1/rho)))^rho."""
-    found = ratios("polynomial", steps, law, rho=rho)
-    high, low = found[0] ** (1 / rho), found[-1] ** (1 / rho)
+    levels = ratios("polynomial", steps, law, rho=rho)
+    high, low = levels[0] ** (1 / rho), levels[-1] ** (1 / rho)
     expected = [(high + i / (steps - 1) * (low - high)) ** rho for i in range(steps)]
     # close to T a time has a float64's resolution, and the ratio moves up to 4000 times as fast
-    np.testing.assert_allclose(found, expected, rtol=1e-9)
+    np.testing.assert_allclose(levels, expected, rtol=1e-9)
 
 
 @pytest.mark.parametrize("law", SDES)
 @pytest.mark.parametrize("steps", [5, 10, 35])
 def test_logsnr_is_geometric(law: str, steps: int) -> None:
-    found = ratios("logsnr", steps, law)
-    np.testing.assert_allclose(found[1:] / found[:-1], (found[-1] / found[0]) ** (1 / (steps - 1)), rtol=1e-9)
+    levels = ratios("logsnr", steps, law)
+    np.testing.assert_allclose(
+        levels[1:] / levels[:-1], (levels[-1] / levels[0]) ** (1 / (steps - 1)), rtol=1e-9
+    )
 
 
 SD15 = [14.615, 6.475, 3.861, 2.697, 1.886, 1.396, 0.963, 0.652, 0.399, 0.152]
