@@ -53,7 +53,7 @@ TOLERANCE = 0.01
 
 
 class Sigmas(Grid):
-    """A list of noise levels, from T's down: ``-P grid.levels=80,10,1,0.1`` with ``--steps 4``.
+    """A list of noise levels, from T's down: ``-P grid.levels=50,10,1,0.1`` with ``--steps 4``.
 
     A level is given by its sigma / alpha (sigma itself on an SDE with alpha = 1), or by its time. The first
     one is T's, to one per cent. The last step leads from the last level to clean data: a zero at the
@@ -74,7 +74,7 @@ class Sigmas(Grid):
 
     def times(self, sde: SDE, steps: int) -> Array:
         if not self.levels:
-            raise BenchError("the grid sigmas needs its levels: give -P grid.levels=80,10,1,0.1 or @FILE")
+            raise BenchError("the grid sigmas needs its levels: give -P grid.levels=50,10,1,0.1 or @FILE")
         if steps != len(self.levels):
             raise BenchError(
                 f"the grid sigmas has {len(self.levels)} levels, not {steps}: give --steps {len(self.levels)}"

@@ -95,7 +95,7 @@ def test_sigmas_come_from_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("levels", "steps", "message"),
     [
-        ((), 4, "needs its levels: give -P grid.levels=80,10,1,0.1 or @FILE"),
+        ((), 4, "needs its levels: give -P grid.levels=50,10,1,0.1 or @FILE"),
         ((50.0, 1.0), 4, "has 2 levels, not 4: give --steps 2"),
         ((80.0, 10.0), 2, r"starts at 80, but sigma / alpha of ve is 50 at T, .*: begin the list with 50"),
         ((50.0, 1e-4), 2, r"ends at 0\.0001, below sigma / alpha of ve at eps, 0\.0100009"),
