@@ -51,7 +51,8 @@ if TYPE_CHECKING:
     from bench.data.folder import ImageFiles as ImageFiles
     from bench.data.images import Images as Images
     from bench.diffusion.condition import Condition as Condition
-    from bench.diffusion.grid import time_grid as time_grid
+    from bench.diffusion.grid import Grid as Grid
+    from bench.diffusion.grid import UniformGrid as UniformGrid
     from bench.diffusion.levels import NoiseLevel as NoiseLevel
     from bench.diffusion.levels import Step as Step
     from bench.diffusion.model import Denoiser as Denoiser
@@ -155,7 +156,7 @@ _EXPORTS = {
     "bench.data.folder": ("ImageFiles",),
     "bench.data.images": ("Images",),
     "bench.diffusion.condition": ("Condition",),
-    "bench.diffusion.grid": ("time_grid",),
+    "bench.diffusion.grid": ("Grid", "UniformGrid"),
     "bench.diffusion.levels": ("NoiseLevel", "Step"),
     "bench.diffusion.model": ("Denoiser", "Model"),
     "bench.diffusion.noise": ("Noise", "draw_seed"),
@@ -245,6 +246,7 @@ __all__ = [
     "Finding",
     "FlowSolver",
     "FourierFeatures",
+    "Grid",
     "ImageFiles",
     "ImageMeasurement",
     "Images",
@@ -289,6 +291,7 @@ __all__ = [
     "Toy",
     "UNet",
     "UNetConfig",
+    "UniformGrid",
     "Update",
     "ValueKind",
     "WeightsCard",
@@ -326,7 +329,6 @@ __all__ = [
     "share_error",
     "silent",
     "table",
-    "time_grid",
     "to_dct",
     "user_path",
     "velocity",

@@ -127,8 +127,7 @@ def run(
     solver: Choice | None = None,
     metric: Choice | None = None,
     steps: int | None = None,
-    grid: str | None = None,
-    rho: float | None = None,
+    grid: Selection | None = None,
     order: str | None = None,
     denoise: str | None = None,
     labels: str | int | None = None,
@@ -169,8 +168,7 @@ def run(
         solver: ODE or SDE solver, in place of predictor and corrector.
         metric: Metrics. Default: the checkpoint's own.
         steps: Number of steps of the time grid.
-        grid: Time grid: ``uniform``, ``logsnr`` or ``polynomial``.
-        rho: Exponent of the polynomial grid.
+        grid: Time grid, such as ``uniform``, ``logsnr`` or ``polynomial``.
         order: ``corrector_first`` or ``predictor_first``, at each noise level.
         denoise: How a run ends: ``mean``, ``tweedie`` or ``none`` (see `Sampler`).
         labels: Classes that a class-conditional checkpoint is given: ``seed`` (drawn), ``turn`` (sample i is
@@ -212,14 +210,13 @@ def run(
         "predictor": predictor,
         "corrector": corrector,
         "solver": solver,
+        "grid": grid,
         "metric": metric,
         "executor": executor,
     }
     own_settings: dict[str, object] = {
         "data": data,
         "steps": steps,
-        "grid": grid,
-        "rho": rho,
         "order": order,
         "denoise": denoise,
         "labels": labels,

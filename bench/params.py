@@ -15,7 +15,8 @@ from abc import ABC
 from collections.abc import Collection, Mapping
 from typing import Any, ClassVar, Literal, Self, TypeVar, dataclass_transform
 
-from bench.errors import BenchError, did_you_mean
+from bench.errors import BenchError, did_you_mean, printable
+from bench.files import read_file, user_path
 from bench.types import JSONObject
 
 T = TypeVar("T")
@@ -39,7 +40,9 @@ def param(
 
     Args:
         default: The value where the user sets none. The field's annotation gives the type: bool, int, float,
-            str, a ``Literal`` of texts, or a union of these with None.
+            str, a ``Literal`` of texts, or a union of these with None; or a list of them as
+            ``tuple[float, ...]``, whose items are checked one by one. A list is text with commas, ``@FILE``
+            with the values in a file, or a list of bench.toml.
         help: One line for ``bench show``.
         low: Smallest allowed number.
         high: Largest allowed number.
@@ -96,6 +99,9 @@ class Plugin(ABC):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        for name, value in cls.__dict__.items():
+            if isinstance(value, dataclasses.Field) and hasattr(Plugin, name):
+                raise TypeError(f"{cls.__name__}.{name}: every plugin has this name: rename the parameter")
         dataclasses.dataclass(frozen=True)(cls)
         for base in cls.__mro__[1:]:
             prefix, separator, _ = str(base.__dict__.get("name", "")).partition(":<")
@@ -167,7 +173,7 @@ class Plugin(ABC):
 
     def values(self) -> JSONObject:
         """The parameters' values by name, as records and fingerprints hold them."""
-        return {field.name: getattr(self, field.name) for field in _fields(type(self))}
+        return {field.name: _plain(getattr(self, field.name)) for field in _fields(type(self))}
 
     def changed(self, always: Collection[str] = ()) -> JSONObject:
         """The values that differ from their defaults, by name.
@@ -175,12 +181,16 @@ class Plugin(ABC):
         Args:
             always: Names of parameters that are included at their defaults too.
         """
-        defaults = {parameter.name: parameter.default for parameter in self.parameters()}
+        defaults = {parameter.name: _plain(parameter.default) for parameter in self.parameters()}
         return {
             name: value
             for name, value in self.values().items()
             if name in always or value != defaults.get(name)
         }
+
+    def changed_texts(self, always: Collection[str] = ()) -> dict[str, str]:
+        """`changed`, with values as titles show them."""
+        return {name: _text(value) for name, value in self.changed(always).items()}
 
     def described(self, always: Collection[str] = ()) -> str:
         """The name with the changed parameters, for titles.
@@ -191,7 +201,7 @@ class Plugin(ABC):
         Returns:
             Text such as ``langevin (snr=0.2, steps=2)``.
         """
-        texts = [f"{name}={_text(value)}" for name, value in self.changed(always).items()]
+        texts = [f"{name}={value}" for name, value in self.changed_texts(always).items()]
         return f"{self.name} ({', '.join(texts)})" if texts else self.name
 
     def tag(self, always: Collection[str] = (), *, keys: bool = False) -> str:
@@ -219,8 +229,34 @@ def _rebuild_member(family: type[Plugin], name: str, values: dict[str, Any]) -> 
     return family.member(name)(**values)
 
 
+MOST_IN_TITLE = 12
+"""Greatest number of a list's values that a title shows."""
+
+
+def _plain(value: Any) -> Any:
+    """A list as JSON has it."""
+    return list(value) if isinstance(value, tuple) else value
+
+
 def _text(value: Any) -> str:
+    """A value in a title: a long list by its first values and their number."""
+    if isinstance(value, list | tuple):
+        text = ",".join(_text(one) for one in value[:MOST_IN_TITLE])
+        return text if len(value) <= MOST_IN_TITLE else f"{text},… ({len(value)} values)"
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def parameter_text(value: Any) -> str:
+    """A value as a parameter reads it from text, with every digit.
+
+    Args:
+        value: A parameter's value, or its plain form in a record.
+    """
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        return ",".join(map(parameter_text, value))
+    return "none" if value is None else value if isinstance(value, str) else repr(value)
 
 
 def _fields(cls: type[Plugin]) -> list[dataclasses.Field[Any]]:
@@ -237,6 +273,8 @@ def _type_name(hint: Any) -> str:
         return "|".join(str(a) for a in typing.get_args(hint))
     if _is_union(hint):
         return " or ".join(_type_name(a) for a in typing.get_args(hint))
+    if typing.get_origin(hint) is tuple:
+        return f"list of {_type_name(typing.get_args(hint)[0])}"
     return "none" if hint is types.NoneType else str(getattr(hint, "__name__", hint))
 
 
@@ -261,18 +299,47 @@ def _checked(field: dataclasses.Field[Any], hint: Any, value: Any, owner: str) -
         if converted is not _WRONG:
             break
     else:
-        raise BenchError(f"{owner}.{field.name} must be {_type_name(hint)}, not {value!r}")
-    if isinstance(converted, int | float) and not isinstance(converted, bool):
-        low, high, above = (field.metadata.get(k) for k in ("low", "high", "above"))
-        finite = converted == converted and abs(converted) != float("inf")
-        if (
-            not finite
-            or (low is not None and converted < low)
-            or (high is not None and converted > high)
-            or (above is not None and converted <= above)
-        ):
-            raise BenchError(f"{owner}.{field.name} must be {_range(field) or 'finite'}, not {value!r}")
+        raise BenchError(f"{owner}.{field.name} must be {_type_name(hint)}, not {printable(repr(value), 80)}")
+    for one in converted if isinstance(converted, tuple) else (converted,):
+        if isinstance(one, int | float) and not isinstance(one, bool) and not _in_range(field, one):
+            # a number of a list is shown as it is read, another as it was given
+            number = one if isinstance(converted, tuple) else value
+            raise BenchError(f"{owner}.{field.name} must be {_range(field) or 'finite'}, not {number!r}")
     return converted
+
+
+def _in_range(field: dataclasses.Field[Any], number: float) -> bool:
+    low, high, above = (field.metadata.get(k) for k in ("low", "high", "above"))
+    return (
+        number == number
+        and abs(number) != float("inf")
+        and (low is None or number >= low)
+        and (high is None or number <= high)
+        and (above is None or number > above)
+    )
+
+
+MOST_VALUES = 100_000
+"""Greatest number of values of a list."""
+LARGEST_LIST = 4_000_000
+"""Greatest size of a file of values, in bytes."""
+
+
+def _convert_list(hint: Any, value: Any) -> Any:
+    """A list, or text: values with commas, spaces or line breaks between them, or ``@FILE`` of such text."""
+    if isinstance(value, str) and value.startswith("@"):
+        path = user_path(value[1:])
+        try:
+            value = read_file(path, LARGEST_LIST).decode()
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise BenchError(f"{printable(str(path))} can't be read as a list of values: {reason}") from error
+    if isinstance(value, str):
+        value = value.replace(",", " ").split()
+    if not isinstance(value, list | tuple) or len(value) > MOST_VALUES:
+        return _WRONG
+    items = tuple(_convert(typing.get_args(hint)[0], item) for item in value)
+    return _WRONG if any(item is _WRONG for item in items) else items
 
 
 _WRONG = object()
@@ -282,6 +349,8 @@ def _convert(hint: Any, value: Any) -> Any:
     """``value`` as the type ``hint``, read from text where it is text; `_WRONG` where it can't be."""
     if typing.get_origin(hint) is Literal:
         return value if value in typing.get_args(hint) else _WRONG
+    if typing.get_origin(hint) is tuple:
+        return _convert_list(hint, value)
     if hint is types.NoneType:
         return None if value is None or value == "none" else _WRONG
     if hint is bool:

@@ -21,7 +21,7 @@ from bench.plugins.registry import Registry
 from bench_tasks.conditional import conditional
 from bench_tasks.known import Completion
 from tests.benchmarks import authoring
-from tests.support.analytic import sde
+from tests.support.analytic import grid_of, sde
 from tests.support.completions import build_task
 from tests.support.metrics import metric_context
 from tests.support.paths import ROOT
@@ -367,7 +367,7 @@ def test_the_exact_values_of_the_readmes_suite(tmp_path: Path) -> None:
         registry = my_sampler(tmp_path) if name == "my_sampler" else built
         predictor = registry.build("predictors", name, {})
         values = [
-            exact_fd_dct(card, Sampler(sde("vp"), predictor, steps=steps, grid="logsnr")) or 0.0
+            exact_fd_dct(card, Sampler(sde("vp"), predictor, steps=steps, grid=grid_of("logsnr"))) or 0.0
             for steps in (10, 20, 50)
         ]
         line = re.search(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import pickle
+from pathlib import Path
 from typing import Any, Literal, Self
 
 import pytest
 
 from bench import BenchError, Plugin, param
-from bench.params import Parameter, slug
+from bench.params import Parameter, parameter_text, slug
 
 
 class Still(Plugin):
@@ -159,3 +161,69 @@ def test_a_member_of_a_family_pickles_by_family_and_name() -> None:
     assert (cubes.family, Powers.family, Still.family) == (Powers, None, None)
     copied = pickle.loads(pickle.dumps(cubes))
     assert (type(copied).power, copied.values(), copied.family) == (3, {"gain": 2.0}, Powers)
+
+
+class Listed(Plugin):
+    """Lists of numbers, whole numbers and texts."""
+
+    name = "listed"
+
+    levels: tuple[float, ...] = param(default=(1.0,), help="numbers", above=0, high=100)
+    counts: tuple[int, ...] | None = param(default=None, help="whole numbers or none", low=1)
+    names: tuple[str, ...] = param(default=(), help="texts")
+
+
+@pytest.mark.parametrize("value", [[3, 2, 0.5], (3.0, 2.0, 0.5), "3,2,0.5", " 3, 2\n0.5 ", "@"])
+def test_a_list_is_read_from_text_files_and_lists(value: Any, tmp_path: Path) -> None:
+    if value == "@":
+        (tmp_path / "levels").write_text("3\n2, 0.5\n")
+        value = f"@{tmp_path / 'levels'}"
+    plugin = Listed.build({"levels": value, "counts": "4,5", "names": "a,b"})
+    assert (plugin.levels, plugin.counts, plugin.names) == ((3.0, 2.0, 0.5), (4, 5), ("a", "b"))
+    assert plugin.values() == {"levels": [3.0, 2.0, 0.5], "counts": [4, 5], "names": ["a", "b"]}
+    assert Listed.build(json.loads(json.dumps(plugin.values()))) == plugin
+    assert Listed.build({k: parameter_text(v) for k, v in plugin.values().items()}) == plugin
+    assert pickle.loads(pickle.dumps(plugin)) == plugin
+    assert hash(plugin) == hash(Listed.build(plugin.values()))
+    assert plugin.described() == "listed (levels=3,2,0.5, counts=4,5, names=a,b)"
+    assert plugin.tag() == "listed-3_2_0.5-4_5-a_b"
+
+
+def test_the_types_of_lists_are_listed() -> None:
+    assert [(p.type, p.default, p.range) for p in Listed.parameters()] == [
+        ("list of float", (1.0,), "> 0, <= 100"),
+        ("list of int or none", None, ">= 1"),
+        ("list of str", (), ""),
+    ]
+    assert Listed().changed() == {}
+    long = Listed(levels=tuple(map(float, range(1, 41))))
+    assert long.described() == "listed (levels=1,2,3,4,5,6,7,8,9,10,11,12,… (40 values))"
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"levels": "1,two"}, "listed.levels must be list of float, not '1,two'"),
+        ({"levels": 3.0}, "listed.levels must be list of float, not 3.0"),
+        ({"levels": [True]}, "listed.levels must be list of float, not [True]"),
+        ({"levels": "5,0,-1"}, "listed.levels must be > 0, <= 100, not 0.0"),
+        ({"levels": "5,nan"}, "listed.levels must be > 0, <= 100, not nan"),
+        ({"levels": [1.0] * 100_001}, "listed.levels must be list of float, not [1.0, "),
+        ({"counts": "1.5"}, "listed.counts must be list of int or none, not '1.5'"),
+        ({"levels": "@/no/such/file"}, "/no/such/file can't be read as a list of values: No such file"),
+        ({"levels": "@/dev/zero"}, "/dev/zero can't be read as a list of values: it is a device"),
+        ({"levels": f"@{'x' * 300}"}, "'xxx"),
+    ],
+)
+def test_wrong_lists_are_refused(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(BenchError) as error:
+        Listed.build(values)
+    assert str(error.value).startswith(message)
+    assert len(str(error.value)) < 300
+
+
+def test_a_parameter_cant_take_a_name_of_every_plugin() -> None:
+    with pytest.raises(TypeError, match=r"Odd\.values: every plugin has this name: rename the parameter"):
+        type(
+            "Odd", (Plugin,), {"__annotations__": {"values": "float"}, "values": param(default=1.0, help="x")}
+        )

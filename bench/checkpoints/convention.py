@@ -15,7 +15,6 @@ from bench.checkpoints.cards import Card
 from bench.checkpoints.networks.classifier import NoisyClassifier
 from bench.checkpoints.networks.layers import memory_format
 from bench.checkpoints.resolve import is_native
-from bench.diffusion.grid import time_grid
 from bench.diffusion.levels import NoiseLevel
 from bench.diffusion.model import Denoiser
 from bench.diffusion.sde import SDE
@@ -123,7 +122,7 @@ class Convention:
     def chain(self, count: int) -> tuple[Array, Array]:
         """Alpha and sigma of every scale of the discrete chain of ``count`` scales; shapes (count,)."""
         if count not in self._chains:
-            a, g = self.sde.chain(time_grid(self.sde, count), count)
+            a, g = self.sde.chain(self.sde.chain_times(count), count)
             variance, sigmas = 0.0, []
             for a_i, g_i in zip(a.tolist(), g.tolist(), strict=True):
                 variance = a_i**2 * variance + g_i**2

@@ -25,7 +25,9 @@ MARKS = {"pass": "[green]pass[/]", "fail": "[bold red]FAIL[/]", "info": "[dim]in
     "--role", help="The role, where plugins of several roles have the NAME: predictor, corrector, solver, …"
 )
 @click.option("--parameter", "-P", multiple=True, metavar="NAME=VALUE", help="A parameter of the plugin.")
-@click.option("--sde", multiple=True, help="SDE to check a sampler on; repeats. Default: ve, vp and subvp.")
+@click.option(
+    "--sde", multiple=True, help="SDE to check a sampler or grid on; repeats. Default: ve, vp, subvp."
+)
 @click.option(
     "--out", type=NamedPath(), default=Path("results/checks"), show_default=True,
     help="Folder for the plot and its CSV.",
@@ -41,7 +43,7 @@ def check_command(
     out: Path,
     as_json: bool,
 ) -> int:
-    """Check NAME (predictor, corrector, solver, SDE, metric, executor, task, data set) against its role.
+    """Check NAME (predictor, corrector, solver, SDE, grid, metric, executor, task, data set) against its role.
 
     Samplers run on data whose truth is known: shapes, randomness, declared network calls, convergence and its
     order, cost. It takes seconds on a CPU. Exit status: 0 all passed, 1 a check failed, 2 a mistake in the

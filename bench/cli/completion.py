@@ -175,6 +175,7 @@ BY_NAME: dict[str, Source] = {
     "data": _IMAGES,
     "executor": plugins("executors"),
     "extractor": plugins("extractors"),
+    "grid": plugins("grids"),
     "metric": plugins("metrics"),
     "metrics": plugins("metrics"),
     "predictor": plugins("predictors"),
@@ -206,7 +207,7 @@ BY_COMMAND: dict[tuple[str, str], Source] = {
     ("new", "role"): words(*scaffold.ROLES),
     ("check", "role"): words(*(kind[:-1] for kind in KINDS)),
     ("check", "name"): plugins(
-        "tasks", "sdes", "predictors", "correctors", "solvers", "metrics", "executors", "datasets"
+        "tasks", "sdes", "grids", "predictors", "correctors", "solvers", "metrics", "executors", "datasets"
     ),
 }
 """What completes a parameter of one command, by the command and the parameter's name."""

@@ -69,7 +69,7 @@ OUT = click.option("--out", type=NamedPath(), help="Results folder of the runs; 
 @OUT
 @click.pass_context
 def list_command(context: click.Context, kind: str | None, as_json: bool, out: Path | None) -> None:
-    """List what is registered: tasks, sdes, predictors, correctors, solvers, metrics, extractors, datasets,
+    """List what is registered: tasks, sdes, grids, predictors, correctors, solvers, metrics, extractors, datasets,
     checkpoints, readers, executors; suites and profiles of bench.toml; recorded runs of a results folder."""
     kind = None if kind is None else _kind(kind)
     if out is not None and kind != "runs":
@@ -246,6 +246,8 @@ LINES: dict[str, Callable[[Entry], str]] = {"checkpoints": summary, "datasets": 
 
 
 def _text(value: object) -> str:
+    if isinstance(value, tuple):
+        return ",".join(map(_text, value)) or "none"
     return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 

@@ -39,7 +39,7 @@ def _selection(name: str, help: str) -> Decorator:
 
 
 @click.command(
-    "run", cls=flag_command("task", "sde", "predictor", "corrector", "solver", "metric", "executor")
+    "run", cls=flag_command("task", "sde", "predictor", "corrector", "solver", "grid", "metric", "executor")
 )
 @click.option(
     "--task", metavar="NAME", help="What the run does with the sampler; default: generate. bench list tasks."
@@ -78,10 +78,7 @@ def _selection(name: str, help: str) -> Decorator:
     metavar="ROLE.NAME=VALUE",
     help="Parameter of a plugin; see bench show.",
 )
-@click.option(
-    "--grid", type=click.Choice(["uniform", "logsnr", "polynomial"]), help="Time grid; published: uniform."
-)
-@click.option("--rho", type=float, help="Exponent of the polynomial grid.")
+@click.option("--grid", metavar="NAME", help="Time grid; published: uniform. bench list grids.")
 @click.option(
     "--order",
     type=click.Choice(["corrector_first", "predictor_first"]),

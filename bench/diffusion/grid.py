@@ -4,53 +4,112 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Literal
+from abc import abstractmethod
+from typing import ClassVar
 
 import numpy as np
 
 from bench.diffusion.levels import NoiseLevel, Step
 from bench.diffusion.sde import SDE
 from bench.errors import BenchError
+from bench.params import Plugin
 from bench.types import Array
 
-GridKind = Literal["uniform", "logsnr", "polynomial"]
+ROUNDING = 1e-9
+"""Relative distance from T or eps within which a grid's time counts as it."""
 
 
-def time_grid(sde: SDE, steps: int, kind: GridKind = "uniform", rho: float = 7.0) -> Array:
-    """The times at which a run's steps start, ascending: ``t[0] = eps``, ``t[-1] = T``.
+class Grid(Plugin):
+    """A time grid: the times at which a run's steps start, from the prior at T down.
 
-    * ``uniform``: t is evenly spaced (Song et al. 2021).
-    * ``logsnr``: ``ln(sigma / alpha)`` is evenly spaced.
-    * ``polynomial``: ``(sigma / alpha)^(1 / rho)`` is evenly spaced (Karras et al. 2022, eq. 5).
+    A plugin defines `times`. Its parameters are fields.
+    """
+
+    has_chain: ClassVar[bool] = False
+    """Whether the times are those of the SDE's published chain, on which steps have an index: of
+    `UniformGrid` alone."""
+
+    @abstractmethod
+    def times(self, sde: SDE, steps: int) -> Array:
+        """The times of a run, noisiest first. The last step, from the last of them, leads to clean data.
+
+        Args:
+            sde: The run's SDE, which defines eps, T, alpha and sigma.
+            steps: Number of steps, and of times; at least 1.
+
+        Returns:
+            Times (steps,), float64, strictly falling, of which the first is T and none is below eps. T and
+            eps may be reached to rounding alone.
+
+        Raises:
+            BenchError: The grid is not defined on the SDE, or for this number of steps.
+        """
+
+
+class UniformGrid(Grid):
+    """t is evenly spaced from T to eps: the grid of the published chains.
+
+    Samplers whose equation is written for an SDE's discrete chain take its published coefficients here, and
+    those of the exact transition on any other grid.
+
+    Source: Song et al. (2021), appendix C; Nichol & Dhariwal (2021) for the strided times of ``vp_cosine``.
+    """
+
+    name = "uniform"
+    has_chain = True
+
+    def times(self, sde: SDE, steps: int) -> Array:
+        return sde.chain_times(steps)[::-1]
+
+
+UNIFORM = UniformGrid()
+
+
+def grid_times(grid: Grid, sde: SDE, steps: int) -> Array:
+    """A grid's times, checked, in ascending order: ``t[-1] = T``.
 
     Args:
-        sde: The SDE, which defines eps, T, alpha and sigma.
+        grid: The time grid.
+        sde: The SDE.
         steps: Number of steps, and of times; at least 1.
-        kind: Which of the three grids.
-        rho: Exponent of the polynomial grid.
 
     Returns:
         Times (steps,), float64; T alone for one step.
 
     Raises:
-        BenchError: ``steps`` is below 1.
+        BenchError: ``steps`` is below 1, or the grid's times break its rules; the message names the grid.
     """
     if steps < 1:
         raise BenchError(f"steps must be at least 1, not {steps}")
-    if steps == 1:
-        return np.array([sde.end])
-    if kind == "uniform":
-        return sde.snap(np.linspace(sde.eps, sde.end, steps), steps)
-    ends = np.array([sde.eps, sde.end])
-    low, high = np.log(sde.sigma(ends) / sde.alpha(ends))
-    if kind == "logsnr":
-        log_sigma_ratio = np.linspace(low, high, steps)
-    else:
-        log_sigma_ratio = rho * np.log(np.linspace(np.exp(low / rho), np.exp(high / rho), steps))
-    t = sde.time_at(log_sigma_ratio)
-    # bisection finds the ends to rounding: put their own values there
-    t[0], t[-1] = ends
+    times = grid.times(sde, steps)
+    try:
+        t = np.array(times, dtype=np.float64)
+    except (TypeError, ValueError):
+        t = np.empty(0)
+    fault = _fault(t, sde, steps)
+    if fault:
+        raise BenchError(f"the grid {grid.name} is wrong on {sde.name} at {steps} steps: {fault}")
+    t = t[::-1].copy()
+    t[0] = sde.eps if math.isclose(t[0], sde.eps, rel_tol=ROUNDING) else t[0]
+    t[-1] = sde.end
     return t
+
+
+def _fault(t: Array, sde: SDE, steps: int) -> str:
+    """The rule of `Grid.times` that times break, in words; empty if they break none."""
+    if t.shape != (steps,):
+        return f"its times are no array of {steps} numbers"
+    if not np.isfinite(t).all():
+        return "a time is not finite"
+    rises = np.flatnonzero(np.diff(t) >= 0)
+    if rises.size:
+        at = int(rises[0])
+        return f"time {at + 2}, {t[at + 1]:.6g}, is not below time {at + 1}, {t[at]:.6g}"
+    if not math.isclose(t[0], sde.end, rel_tol=ROUNDING):
+        return f"it starts at t = {t[0]:.6g}, not at T = {sde.end:g}"
+    if t[-1] < sde.eps * (1 - ROUNDING):
+        return f"it ends at t = {t[-1]:.6g}, below eps = {sde.eps:g}"
+    return ""
 
 
 def label_levels(sde: SDE, steps: int, count: int) -> list[NoiseLevel]:
@@ -61,22 +120,30 @@ def label_levels(sde: SDE, steps: int, count: int) -> list[NoiseLevel]:
     """
     if count > steps:
         raise BenchError(f"label_scales ({count}) must not exceed steps ({steps})")
-    t = time_grid(sde, count)
+    t = sde.chain_times(count)
     levels = [dataclasses.replace(sde.at(float(t[k])), index=k, count=count) for k in range(count)]
     return [levels[i * count // steps] for i in range(steps)]
 
 
-def schedule_of(sde: SDE, steps: int, kind: GridKind = "uniform", rho: float = 7.0) -> list[Step]:
+def schedule_of(sde: SDE, steps: int, grid: Grid = UNIFORM, *, chain: bool = True) -> list[Step]:
     """A run's steps, noisiest first, every coefficient computed once.
 
     On the uniform grid the chain is the published one; on any other it is the exact transition.
+
+    Args:
+        sde: The SDE.
+        steps: Number of steps.
+        grid: The time grid.
+        chain: Whether the chain is read; if not, it is the exact transition on every grid.
+
+    Raises:
+        BenchError: The grid's times are wrong, or the SDE has no published chain of this number of steps.
     """
-    t = time_grid(sde, steps, kind, rho)
+    t = grid_times(grid, sde, steps)
     t_next = np.concatenate([[0.0], t[:-1]])
     alpha_next = np.concatenate([[1.0], sde.alpha(t[:-1])])
     sigma_next = np.concatenate([[0.0], sde.sigma(t[:-1])])
-    uniform = kind == "uniform"
-    if uniform:
+    if grid.has_chain and chain:
         a, g = sde.chain(t, steps)
         alpha_ratio = sde.alpha_ratio(t, t_next, steps)
         ancestral_mean, ancestral_std = sde.ancestral_chain(t, t_next, steps)
@@ -93,8 +160,8 @@ def schedule_of(sde: SDE, steps: int, kind: GridKind = "uniform", rho: float = 7
     columns += [sde.drift(t), sde.diffusion(t), a, g, alpha_ratio, ancestral_mean, ancestral_std, posterior]
     columns += [np.cumprod(ancestral_mean), ancestral_sigma]
     rows = np.stack([np.broadcast_to(c, t.shape) for c in columns], axis=1).tolist()
-    count = steps if uniform else None
+    count = steps if grid.has_chain else None
     return [
-        Step(t_, alpha_, sigma_, i if uniform else None, count, *rest, steps=steps)
+        Step(t_, alpha_, sigma_, i if grid.has_chain else None, count, *rest, steps=steps)
         for i, (t_, alpha_, sigma_, *rest) in reversed(list(enumerate(rows)))
     ]

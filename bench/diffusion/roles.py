@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
@@ -57,6 +57,11 @@ class Update(NamedTuple):
 class SamplerPart(Plugin):
     """What predictors, correctors and solvers declare about themselves; ``bench check`` tests it."""
 
+    uses_chain: ClassVar[bool] = True
+    """Whether a predictor or corrector reads the SDE's discrete chain: ``a``, ``g``, ``alpha_ratio``,
+    ``posterior`` or a field ``ancestral_…`` of a `Step`. On the uniform grid these are the published chain's,
+    which is not defined at every number of steps; a sampler that reads none of them runs at any number."""
+
     @property
     def couples_batch(self) -> bool:
         """Whether a sample depends on the others of its batch, as through a norm over it or a shared step."""
@@ -94,16 +99,16 @@ class Predictor(SamplerPart):
     idle: ClassVar[bool] = False
     """Whether `step` returns x unchanged; a run then skips it."""
 
-    def nfe(self, steps: int) -> int | None:
+    def nfe(self, grid: Sequence[Step]) -> int | None:
         """Network calls per sample of a run.
 
         Args:
-            steps: Number of steps of the run.
+            grid: The steps of the run, noisiest first.
 
         Returns:
             The number of calls, by default one per step; None where it is unknown in advance.
         """
-        return steps
+        return len(grid)
 
     @property
     def needs_variance(self) -> bool:

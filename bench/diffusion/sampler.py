@@ -7,7 +7,7 @@ import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
-from bench.diffusion.grid import GridKind, label_levels, schedule_of
+from bench.diffusion.grid import UNIFORM, Grid, label_levels, schedule_of
 from bench.diffusion.levels import CLEAN_DATA, NoiseLevel, Step
 from bench.diffusion.noise import Noise
 from bench.diffusion.prediction import OnCall, Prediction
@@ -45,8 +45,7 @@ class Sampler:
         corrector: Moves at each noise level; None for no corrector.
         solver: Integrates alone, in place of predictor and corrector; None for no solver.
         steps: Number of steps of the time grid.
-        grid: Kind of the time grid, as in `time_grid`.
-        rho: Exponent of the polynomial grid.
+        grid: The time grid.
         order: ``corrector_first`` corrects at a level, then predicts the next (the published code);
             ``predictor_first`` predicts, then corrects at the new level (Song et al. 2021, Algorithms 2 and
             3).
@@ -66,14 +65,13 @@ class Sampler:
     corrector: Corrector | None = None
     solver: Solver | None = None
     steps: int = 1000
-    grid: GridKind = "uniform"
-    rho: float = 7.0
+    grid: Grid = UNIFORM
     order: Order = "corrector_first"
     denoise: Denoise = "mean"
     label_scales: int | None = None
 
     def __post_init__(self) -> None:
-        if self.label_scales is not None and (self.solver is not None or self.grid != "uniform"):
+        if self.label_scales is not None and (self.solver is not None or not self.grid.has_chain):
             raise BenchError("label_scales belongs to a predictor or corrector on the uniform grid")
         if self.predictor is not None:
             object.__setattr__(self, "predictor", self.predictor.resolve(self.sde))
@@ -87,9 +85,12 @@ class Sampler:
             One `Step` per step of the grid, noisiest first.
 
         Raises:
-            BenchError: The SDE has no published chain of this number of steps.
+            BenchError: The grid has no such times on the SDE, or a part reads the published chain, of which
+                there is none of this number of steps.
         """
-        return schedule_of(self.sde, self.steps, self.grid, self.rho)
+        predictor, corrector = self.predictor, self.corrector
+        readers = [part.uses_chain for part in (predictor, corrector) if part is not None]
+        return schedule_of(self.sde, self.steps, self.grid, chain=any(readers) or not readers)
 
     def labels(self) -> list[NoiseLevel] | None:
         """The levels at which the network is called.

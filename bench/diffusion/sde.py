@@ -22,6 +22,9 @@ from bench.errors import BenchError
 from bench.params import Plugin
 from bench.types import Array
 
+SMALLEST_TIME = 1e-12
+"""The smallest time that `SDE.time_at` gives."""
+
 
 class SDE(Plugin):
     """A forward SDE: ``dx = f(t) x dt + g(t) dw``, ``x(t) = alpha(t) x(0) + sigma(t) noise``, t in [0, T].
@@ -81,7 +84,9 @@ class SDE(Plugin):
         return 1.0
 
     def time_at(self, log_sigma_ratio: Array) -> Array:
-        """The times t with ``ln(sigma(t) / alpha(t))`` as given, by bisection in t.
+        """The times t with ``ln(sigma(t) / alpha(t))`` as given. Default: by bisection in t.
+
+        An SDE overrides this where it has a closed form.
 
         Args:
             log_sigma_ratio: Values of ln(sigma / alpha), of any shape.
@@ -89,7 +94,7 @@ class SDE(Plugin):
         Returns:
             Times of that shape, within [1e-12, T]. A value outside the SDE's range gives the nearer end.
         """
-        low, high = np.full_like(log_sigma_ratio, 1e-12), np.full_like(log_sigma_ratio, self.end)
+        low, high = np.full_like(log_sigma_ratio, SMALLEST_TIME), np.full_like(log_sigma_ratio, self.end)
         for _ in range(100):
             t = (low + high) / 2
             below = np.log(self.sigma(t) / self.alpha(t)) < log_sigma_ratio
@@ -133,6 +138,19 @@ class SDE(Plugin):
             The position, from 0 to count - 1; not rounded.
         """
         return t / self.end * (count - 1)
+
+    def chain_times(self, count: int) -> Array:
+        """The times of the published chain of ``count`` noise scales: evenly spaced, then `snap`.
+
+        Args:
+            count: Number of noise scales, at least 1.
+
+        Returns:
+            Times (count,), ascending: from eps to T, or T alone.
+        """
+        if count == 1:
+            return np.array([self.end])
+        return self.snap(np.linspace(self.eps, self.end, count), count)
 
     def snap(self, t: Array, count: int) -> Array:
         """The times of the published chain nearest to those of the uniform grid. Default: the grid's own.

@@ -167,6 +167,7 @@ def failure_of(error: Exception, spec: RunSpec) -> BatchFailure:
         "predictor": sampler.predictor,
         "corrector": sampler.corrector,
         "solver": sampler.solver,
+        "grid": sampler.grid if spec.identity.grid is not None else None,
     }
     role = origin_of(error, {role: part for role, part in parts.items() if part is not None})
     if role is not None:

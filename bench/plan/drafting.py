@@ -14,6 +14,8 @@ from pydantic import JsonValue
 from bench.checkpoints.cards import Card
 from bench.checkpoints.exact import trained_answer
 from bench.data.images import items_of
+from bench.diffusion.grid import Grid
+from bench.diffusion.levels import Step
 from bench.diffusion.roles import PartError, SamplerPart, Solver
 from bench.diffusion.sampler import Sampler, check_denoise, default_denoise
 from bench.errors import BenchError, one_line
@@ -85,7 +87,7 @@ class Draft:
         assert self.task is not None
         try:
             sampler = self._sampler(self.task)
-            self._check(self.task, sampler)
+            steps = self._check(self.task, sampler)
             identity = self._identity(self.task, sampler)
             metrics = self._metrics_of(sampler)
             spec = RunSpec(
@@ -104,7 +106,7 @@ class Draft:
                 others=self.others,
                 identity=identity,
                 title=self._title(self.task, sampler),
-                planned_nfe=planned_nfe(self.task, sampler),
+                planned_nfe=planned_nfe(self.task, sampler, steps),
                 declared_order=declared_order(sampler),
                 cacheable=self._cacheable(self.task),
                 in_memory=self.card.in_memory or bool(self._objects(self.task)) or self._has_metric_object(),
@@ -142,8 +144,6 @@ class Draft:
         return Sampler(
             **parts,
             steps=settings.steps,
-            grid=settings.grid,
-            rho=settings.rho,
             order=settings.order,
             denoise=denoise,
             label_scales=settings.label_scales,
@@ -199,8 +199,8 @@ class Draft:
                 companions.append(Companion(metric=metric.label, name=name, spec=spec, output=run.output))
         return tuple(companions)
 
-    def _check(self, task: Task, sampler: Sampler) -> None:
-        """`BenchError` where task, checkpoint, sampler and data don't go together."""
+    def _check(self, task: Task, sampler: Sampler) -> Sequence[Step]:
+        """The run's steps; `BenchError` where task, checkpoint, sampler and data don't go together."""
         card, settings = self.card, self.settings
         if sampler.predictor is not None and sampler.predictor.needs_variance:
             if not card.learned_variance:
@@ -221,9 +221,11 @@ class Draft:
                 )
         check_task(task, card, sampler, self.others)
         _check_data(self.images, card, task, settings.samples, self.batch_size)
-        if sampler.solver is None:
-            sampler.schedule()
-            sampler.labels()
+        if sampler.solver is not None:
+            return ()
+        steps = sampler.schedule()
+        sampler.labels()
+        return steps
 
     def _entry(self, role: str) -> Entry:
         name = self.settings.task if role == "task" else self.names[role]
@@ -273,7 +275,7 @@ class Draft:
             plugins[role] = plugin.model_copy(update={"parameters": json.loads(values)})
         grid: dict[str, Any] = {}
         if "solver" not in self.names:
-            keys = ("steps", "grid", "order", "rho", "label_scales")
+            keys = ("steps", "order", "label_scales")
             grid = {key: getattr(settings, key) for key in keys}
         return self._identity_of(
             checkpoint=partial_checkpoint_identity(self.card),
@@ -302,8 +304,7 @@ class Draft:
         method = " + ".join(described(part) for part in parts if part.name != "none")
         if sampler.solver is None:
             method += f", {sampler.steps} steps"
-            method += "" if sampler.grid == "uniform" else f", {sampler.grid} grid"
-            method += "" if sampler.grid != "polynomial" or sampler.rho == 7 else f" rho {sampler.rho:g}"
+            method += "" if sampler.grid.name == "uniform" else f", {_grid_text(sampler.grid)}"
             method += "" if sampler.order == "corrector_first" else f", {sampler.order.replace('_', ' ')}"
             scales = sampler.label_scales
             method += "" if scales is None else f", labels of {scales} scales"
@@ -329,7 +330,8 @@ class Draft:
             entry = entries[origin]
             reason += f" ({entry.kind[:-1]} {entry.name} of {entry.distribution} {entry.version})"
         task = "" if self.settings.task == DEFAULT_TASK else f"{self.settings.task} · "
-        sampler = [name for role, name in self.names.items() if role != "sde" and name != "none"]
+        roles = ("solver", "predictor", "corrector")
+        sampler = [self.names[role] for role in roles if self.names.get(role, "none") != "none"]
         steps = "" if "solver" in self.names else f", {self.settings.steps} steps"
         return UnplannedRun(
             identity=self._partial_identity(),
@@ -369,6 +371,12 @@ def described(part: SamplerPart) -> str:
     return part.described(always)
 
 
+def _grid_text(grid: Grid) -> str:
+    """A time grid in a title, such as ``polynomial grid rho 5``."""
+    changes = (f" {name} {value}" for name, value in grid.changed_texts().items())
+    return f"{grid.name} grid" + "".join(changes)
+
+
 def declared_order(sampler: Sampler) -> float | None:
     """The order of convergence that a sampler without a corrector declares."""
     if sampler.corrector is not None and sampler.corrector.calls:
@@ -378,13 +386,15 @@ def declared_order(sampler: Sampler) -> float | None:
     return None if order is None else float(order)
 
 
-def planned_nfe(task: Task, sampler: Sampler) -> int | None:
+def planned_nfe(task: Task, sampler: Sampler, steps: Sequence[Step] | None = None) -> int | None:
     """Network calls per sample as the plugins declare them; None where unknown in advance.
+
+    ``steps`` are the sampler's, where they are known already.
 
     Raises:
         TypeError: A plugin declares something that is no integer.
     """
-    calls, each = _declared_nfe(task, sampler), task.score_calls
+    calls, each = _declared_nfe(task, sampler, steps), task.score_calls
     if calls is None or each is None:
         return None
     if type(calls) is not int:
@@ -392,7 +402,7 @@ def planned_nfe(task: Task, sampler: Sampler) -> int | None:
     return calls * each
 
 
-def _declared_nfe(task: Task, sampler: Sampler) -> int | None:
+def _declared_nfe(task: Task, sampler: Sampler, steps: Sequence[Step] | None) -> int | None:
     last = sampler.denoise == "tweedie"
     if task.follows_flow:
         return None
@@ -402,7 +412,9 @@ def _declared_nfe(task: Task, sampler: Sampler) -> int | None:
     moves = sampler.corrector.calls if sampler.corrector is not None else 0
     levels = sampler.steps if sampler.order == "corrector_first" else sampler.steps - 1
     predictor = sampler.predictor
-    predicts = 0 if predictor is None or predictor.idle else predictor.nfe(sampler.steps)
+    if predictor is None or predictor.idle:
+        return levels * moves + last
+    predicts = predictor.nfe(sampler.schedule() if steps is None else steps)
     return None if predicts is None else predicts + levels * moves + last
 
 

@@ -147,14 +147,12 @@ def data_identity(task: Task, data: Images | None) -> DataIdentity | None:
 
 
 def grid_identity(sampler: Sampler) -> Mapping[str, JsonValue]:
-    """The settings of the time grid; empty for a solver."""
+    """The settings beside the time grid; empty for a solver."""
     if sampler.solver is not None:
         return {}
     return {
         "steps": sampler.steps,
-        "grid": sampler.grid,
         "order": sampler.order,
-        "rho": sampler.rho if sampler.grid == "polynomial" else None,
         "label_scales": sampler.label_scales,
     }
 

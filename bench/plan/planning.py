@@ -21,7 +21,7 @@ from bench.params import Plugin
 from bench.plan.contexts import MetricContexts
 from bench.plan.settings import SAMPLER_SETTINGS, Settings
 from bench.plan.sources import open_images
-from bench.plan.suites import ROLES, Place, Suite, expand
+from bench.plan.suites import ROLES, CellSettings, Place, Suite, add_place, expand
 from bench.plugins.registry import Registry
 from bench.results.manifest import SuitePlan, suite_plans
 from bench.results.run_spec import RunSpec, UnplannedRun, companion_runs
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from bench.data.images import Images
 
 from bench.plan.building import Objects, build_metrics, build_plugin, parameters_by_plugin
-from bench.plan.drafting import Draft, PluginErrors
+from bench.plan.drafting import Draft, PluginErrors, planned_nfe
 
 MAX_RUNS = 100_000
 """Greatest number of runs of a plan."""
@@ -149,10 +149,11 @@ class Planner:
 
     def _check_parameters(self, settings: Settings) -> None:
         self.registry.get("executors", settings.executor)
-        if settings.label_scales is not None and (settings.solver or settings.grid != "uniform"):
+        grid = self.registry.get("grids", settings.grid).thing
+        if settings.label_scales is not None and (settings.solver or not grid.has_chain):
             raise BenchError("--label-scales belongs to a predictor or corrector with --grid uniform")
         known = (*ROLES, "metric", "executor")
-        absent = {"predictor", "corrector"} if settings.solver else {"solver"}
+        absent = {"predictor", "corrector", "grid"} if settings.solver else {"solver"}
         for role in settings.parameters:
             if role not in known:
                 raise BenchError(f"unknown role {role!r} in a parameter{did_you_mean(role, known)}")
@@ -239,7 +240,8 @@ class Planner:
             return [{"sde": sde, "solver": name} for name in unique(settings.solver)]
         pairs = itertools.product(unique(settings.predictor), unique(settings.corrector))
         names = [
-            {"sde": sde, "predictor": predictor, "corrector": corrector} for predictor, corrector in pairs
+            {"sde": sde, "predictor": predictor, "corrector": corrector, "grid": settings.grid}
+            for predictor, corrector in pairs
         ]
         if any(one["predictor"] == one["corrector"] == "none" for one in names):
             raise BenchError("a run without predictor and without corrector does nothing: give one of them")
@@ -247,7 +249,7 @@ class Planner:
 
     def _part(self, settings: Settings, role: str, name: str, card: Card, sde: str) -> Plugin:
         """A plugin of a sampler, with the parameters of task, card and user, of which the last override."""
-        selected = getattr(settings, role) or [name]
+        selected = [name] if role == "grid" else getattr(settings, role) or [name]
         values = parameters_by_plugin(self.registry, role, selected, settings.parameters.get(role, {}))[name]
         known = {parameter.name for parameter in self.registry.get(f"{role}s", name).thing.parameters()}
         published = card.parameters.get(role, {}) if sde == card.sde else {}
@@ -321,11 +323,12 @@ def _placed_runs(
         role: settings.parameters[role] for role in ("metric", "executor") if role in settings.parameters
     }
     placed: list[tuple[Place, RunSpec | UnplannedRun]] = []
-    cells = expand(name, suite, scale)
+    cells, places = expand(name, suite, scale), set[Place]()
+    unscaled = expand(name, suite)
     _check_count(len(cells) * len(settings.checkpoint) * settings.repeats)
-    for place, choice in cells:
+    for (place, choice), (_, whole) in zip(cells, unscaled, strict=True):
         selections: dict[str, list[object]] = {
-            key: [value] for key, value in choice.items() if key in ROLES and key != "task"
+            key: [value] for key, value in choice.items() if key in ROLES and key not in ("task", "grid")
         }
         if "solver" not in selections:
             selections.setdefault("corrector", ["none"])
@@ -338,6 +341,19 @@ def _placed_runs(
         except BenchError as error:
             hint = "" if scale >= 1 else f" (here all step counts are times {scale:g}: raise --steps-scale)"
             raise BenchError(f"suite {name}: {place}: {error}{hint}") from error
+        if place.lacks_nfe:
+            place = place.with_nfe(_unscaled_nfe(runs, whole))
+            add_place(name, place, places)
         placed += [(place, run) for run in runs]
     order = {checkpoint: i for i, checkpoint in enumerate(unique(settings.checkpoint))}
     return sorted(placed, key=lambda pair: (order[pair[1].identity.checkpoint.name], pair[1].seed))
+
+
+def _unscaled_nfe(runs: Sequence[RunSpec | UnplannedRun], settings: CellSettings) -> int | None:
+    """Network calls per sample of a cell's runs at the suite's own step count; None where unknown."""
+    for run in runs:
+        if isinstance(run, RunSpec):
+            steps = settings.get("steps", run.sampler.steps)
+            sampler = dataclasses.replace(run.sampler, steps=steps, label_scales=None)
+            return planned_nfe(run.task, sampler)
+    return None

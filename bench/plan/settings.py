@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from bench.diffusion.grid import GridKind
 from bench.diffusion.sampler import Denoise, Order
 from bench.errors import BenchError, did_you_mean, first_problem, printable
 from bench.files import REGISTRY, SHIPPED_TOML, is_safe_name, read_toml, user_path
@@ -44,8 +43,7 @@ class Settings(BaseModel):
     batch_size: int = Field(default=64, ge=1, le=1_000_000)
     seed: int = Field(default=0, ge=0, lt=2**63)
     repeats: int = Field(default=1, ge=1, le=10_000)
-    grid: GridKind = "uniform"
-    rho: float = Field(default=7.0, gt=0, allow_inf_nan=False)
+    grid: str = "uniform"
     order: Order = "corrector_first"
     denoise: Denoise | None = None
     labels: ClassLabels | None = None
@@ -63,7 +61,7 @@ SELECTIONS = ("checkpoint", "sde", "predictor", "corrector", "solver", "metric")
 
 SAMPLER_SETTINGS = (
     *("task", "sde", "predictor", "corrector", "solver", "steps"),
-    *("grid", "rho", "order", "denoise", "label_scales"),
+    *("grid", "order", "denoise", "label_scales"),
 )
 """Settings that define a sampler; a suite sets its own."""
 
@@ -305,6 +303,6 @@ def settings(
         merged = merged | {"parameters": same}
     if values.get("solver") and not (values.get("predictor") or values.get("corrector")):
         merged = {key: value for key, value in merged.items() if key not in ("predictor", "corrector")}
-        for role in ("predictor", "corrector"):
+        for role in ("predictor", "corrector", "grid"):
             merged.get("parameters", {}).pop(role, None)
     return _validate(_overlay(merged, values)), name

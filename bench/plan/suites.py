@@ -42,7 +42,9 @@ MAX_CELLS = 10_000
 """Greatest number of cells of a suite."""
 _FORMAT = re.compile(r"[<>^]?[ +-]?,?[0-9]{0,2}(\.[0-9]{1,2})?[defgFEG%]?")
 """What may follow the colon of a ``{name:format}``."""
-ROLES = ("task", "sde", "predictor", "corrector", "solver")
+_NFE = re.compile(r"\{nfe:([^{}]*)\}")
+"""``{nfe:format}`` in a place that waits for it; the format may be empty."""
+ROLES = ("task", "sde", "predictor", "corrector", "solver", "grid")
 STEPPED = ("steps", "label_scales")
 """What --steps-scale multiplies."""
 
@@ -52,6 +54,7 @@ class CellGroup(BaseModel):
 
     ``row`` and ``column`` are a cell's place in the table. ``{name}`` in them stands for a setting or a
     plugin parameter, such as ``{predictor}``, ``{steps}`` or ``{snr}``; ``{snr:g}`` formats a number.
+    ``{nfe}`` stands for the network calls per sample that the sampler declares, once it is planned.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -63,7 +66,6 @@ class CellGroup(BaseModel):
     solver: str | list[str] | None = None
     steps: int | list[int] | None = None
     grid: str | list[str] | None = None
-    rho: float | list[float] | None = None
     order: str | list[str] | None = None
     denoise: str | list[str] | None = None
     label_scales: int | list[int] | None = None
@@ -82,7 +84,6 @@ class CellSettings(TypedDict, total=False):
     solver: str
     steps: int
     grid: str
-    rho: float
     order: str
     denoise: str
     label_scales: int
@@ -124,6 +125,20 @@ class Place:
 
     def __str__(self) -> str:
         return " ".join(part for part in (self.sde, self.row, self.column) if part)
+
+    @property
+    def lacks_nfe(self) -> bool:
+        """Whether ``{nfe}`` is to be filled in."""
+        return any(_NFE.search(text) for text in (self.row, self.column))
+
+    def with_nfe(self, nfe: int | None) -> Place:
+        """The place with the network calls in place of ``{nfe}``; ``adaptive`` where they are unknown."""
+
+        def number(match: re.Match[str]) -> str:
+            return "adaptive" if nfe is None else format(nfe, match[1])
+
+        row, column = (" ".join(_NFE.sub(number, text).split()) for text in (self.row, self.column))
+        return dataclasses.replace(self, row=row, column=column)
 
 
 def resolve_suite(name: str, suites: Mapping[str, Suite]) -> Suite:
@@ -186,15 +201,28 @@ def expand(name: str, suite: Suite, scale: float = 1.0) -> list[tuple[Place, Cel
                 else:
                     settings.setdefault("parameters", {}).setdefault(path[0], {})[path[1]] = value
             place = _place(name, suite, group, words)
-            spot = dataclasses.replace(place, x=None)
-            if spot in places:
-                raise BenchError(
-                    f"suite {name}: two cells have the place {place}: distinguish them by {{names}} in row "
-                    "or column"
-                )
-            places.add(spot)
+            if not place.lacks_nfe:
+                add_place(name, place, places)
             cells.append((place, cast(CellSettings, _scale(settings, scale))))
     return cells
+
+
+def add_place(name: str, place: Place, places: set[Place]) -> None:
+    """Add a cell's place to those of its suite; `BenchError` where another cell has it."""
+    spot = dataclasses.replace(place, x=None)
+    if spot in places:
+        raise BenchError(
+            f"suite {name}: two cells have the place {place}: distinguish them by {{names}} in row or column"
+        )
+    places.add(spot)
+
+
+class _Later:
+    """A word of a template that is not known yet: it stays as it is."""
+
+    def __format__(self, spec: str) -> str:
+        format(1, spec)  # refuses a format that is none of a whole number's
+        return f"{{nfe:{spec}}}"
 
 
 def _as_list(value: Any) -> list[Any]:
@@ -204,7 +232,8 @@ def _as_list(value: Any) -> list[Any]:
 def _place(name: str, suite: Suite, group: CellGroup, words: Mapping[str, Any]) -> Place:
     """The place of a cell: the templates of its group, filled with its settings."""
     parts = [words.get(role) for role in ("solver", "predictor", "corrector")]
-    known = {**words, "sampler": " + ".join(part for part in parts if part not in (None, "none"))}
+    sampler = " + ".join(part for part in parts if part not in (None, "none"))
+    known = {"nfe": _Later(), **words, "sampler": sampler}
     texts = []
     for template in (group.row, group.column):
         try:

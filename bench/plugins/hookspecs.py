@@ -17,6 +17,7 @@ Register = Callable[[Any], None]
 KINDS = {
     "tasks": "Task",
     "sdes": "SDE",
+    "grids": "Grid",
     "predictors": "Predictor",
     "correctors": "Corrector",
     "solvers": "Solver",
@@ -38,6 +39,11 @@ def register_tasks(register: Register) -> None:
 @hookspec
 def register_sdes(register: Register) -> None:
     """Register subclasses of `bench.SDE`."""
+
+
+@hookspec
+def register_grids(register: Register) -> None:
+    """Register subclasses of `bench.Grid`."""
 
 
 @hookspec

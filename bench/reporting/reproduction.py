@@ -10,6 +10,7 @@ from pydantic import JsonValue
 
 from bench.checkpoints.memory import FORMAT
 from bench.errors import BenchError
+from bench.params import parameter_text
 from bench.plan.fingerprint import IN_MEMORY, class_code, core_hash, library_version
 from bench.plan.settings import DEFAULT_TASK, NO_PROFILE
 from bench.results.identity import Identity
@@ -61,8 +62,6 @@ def _sampler(identity: Identity) -> Command:
         words += _parameters(role, plugin.parameters)
     if identity.steps is not None:
         words += ["--steps", str(identity.steps)]
-    words += ["--grid", identity.grid] if identity.grid else []
-    words += ["--rho", repr(identity.rho)] if identity.grid == "polynomial" else []
     words += ["--order", identity.order] if identity.order else []
     words += ["--denoise", identity.denoise] if identity.denoise else []
     if identity.label_scales is not None:
@@ -106,14 +105,8 @@ def _metric_values(metric: MetricRecord, registry: Registry) -> dict[str, JsonVa
 
 
 def _parameters(role: str, values: Mapping[str, JsonValue]) -> Command:
-    return [word for name, value in values.items() for word in ("-P", f"{role}.{name}={_text(value)}")]
-
-
-def _text(value: JsonValue) -> str:
-    """A value as a parameter reads it from text, with every digit."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return "none" if value is None else value if isinstance(value, str) else repr(value)
+    texts = [f"{role}.{name}={parameter_text(value)}" for name, value in values.items()]
+    return [word for text in texts for word in ("-P", text)]
 
 
 def changes(identity: Identity, registry: Registry) -> list[str]:

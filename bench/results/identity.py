@@ -48,6 +48,11 @@ class Stored(Strict):
         return with_checksum(self.model_dump(mode="json", exclude_none=True))
 
     @classmethod
+    def in_current_form(cls, plain: JSONObject) -> JSONObject:
+        """A file's data as this version writes it; where an earlier one wrote it in another form, a copy."""
+        return plain
+
+    @classmethod
     def from_json(cls, content: bytes) -> Self:
         """Parse a file's content; `ValueError` of one line where it is damaged or of another version."""
         try:
@@ -62,7 +67,7 @@ class Stored(Strict):
         checksum = plain.pop("checksum", None)
         try:
             # strict mode reads tuples from JSON alone
-            stored = cls.model_validate_json(json.dumps(plain))
+            stored = cls.model_validate_json(json.dumps(cls.in_current_form(plain)))
             expected_checksum = _checksum(plain)
         except ValidationError as error:
             first = error.errors()[0]
@@ -148,8 +153,8 @@ class DataIdentity(Strict):
 class Identity(Strict):
     """Everything that decides the numbers of a batch.
 
-    ``code`` is the hash of the core's modules that compute samples. The grid's fields are None for a solver,
-    ``labels`` for an unconditional checkpoint.
+    ``code`` is the hash of the core's modules that compute samples. The grid and its fields are None for a
+    solver, ``labels`` for an unconditional checkpoint.
     """
 
     checkpoint: CheckpointIdentity
@@ -158,9 +163,8 @@ class Identity(Strict):
     predictor: PluginIdentity | None = None
     corrector: PluginIdentity | None = None
     solver: PluginIdentity | None = None
+    grid: PluginIdentity | None = None
     steps: int | None = None
-    grid: str | None = None
-    rho: float | None = None
     order: str | None = None
     label_scales: int | None = None
     denoise: str
@@ -182,6 +186,7 @@ class Identity(Strict):
             "predictor": self.predictor,
             "corrector": self.corrector,
             "solver": self.solver,
+            "grid": self.grid,
         }
         return {role: plugin for role, plugin in roles.items() if plugin is not None}
 
@@ -194,7 +199,7 @@ class Identity(Strict):
         settings: dict[str, JsonValue] = {
             role: [plugin.name, plugin.parameters] for role, plugin in self.plugins().items()
         }
-        keys = ("steps", "grid", "rho", "order", "label_scales", "denoise", "precision", "compile")
+        keys = ("steps", "order", "label_scales", "denoise", "precision", "compile")
         settings |= {key: getattr(self, key) for key in keys}
         if self.labels is not None:
             settings["labels"] = self.labels

@@ -19,6 +19,7 @@ from bench.results.identity import (
     Strict,
     Value,
 )
+from bench.types import JSONObject
 
 
 class MetricRecord(Strict):
@@ -184,6 +185,17 @@ class Record(Stored):
     preview: str = ""
     reason: str = ""
     log: str = ""
+
+    @classmethod
+    def in_current_form(cls, plain: JSONObject) -> JSONObject:
+        """Grids as plugins: they were a name, and the polynomial one's ``rho``."""
+        identity = plain.get("identity")
+        if not isinstance(identity, dict) or not isinstance(identity.get("grid"), str):
+            return plain
+        rest = {key: value for key, value in identity.items() if key != "rho"}
+        grid: JSONObject = {"name": identity["grid"], "distribution": "sampler-bench", "version": ""}
+        grid |= {"code": "", "parameters": {"rho": identity["rho"]} if "rho" in identity else {}}
+        return plain | {"identity": rest | {"grid": grid}}
 
     @property
     def seed(self) -> int:

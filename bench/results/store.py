@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 # fmt: off
 COLUMNS = (
     "fingerprint", "cell", "status", "title", "task", "checkpoint", "sde", "predictor", "corrector", "solver",
-    "steps", "grid", "rho", "order", "label_scales", "denoise", "parameters", "samples", "batch_size", "seed",
+    "steps", "grid", "order", "label_scales", "denoise", "parameters", "samples", "batch_size", "seed",
     "nfe", "metric", "value", "error", "exact", "limit_at_tolerance_0", "floor", "note", "direction",
     "value_kind", "samples_per_second", "network_share", "seconds", "peak_host_bytes", "peak_gpu_bytes",
     "device", "cpu", "cores", "host", "precision", "compile", "torch", "created", "commit", "dirty", "reason",

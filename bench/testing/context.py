@@ -11,7 +11,7 @@ import torch
 from bench.checkpoints.cards import Card
 from bench.checkpoints.exact import exact_data
 from bench.closed_form.mixture import Mixture, on_range
-from bench.diffusion.grid import GridKind
+from bench.diffusion.grid import Grid
 from bench.diffusion.levels import NoiseLevel
 from bench.diffusion.model import Model
 from bench.diffusion.noise import Noise
@@ -62,6 +62,11 @@ class CheckContext:
         predictor: Predictor = self.registry.build("predictors", name, {})
         return predictor
 
+    def grid(self, name: str) -> Grid:
+        """A registered grid with its default parameters."""
+        grid: Grid = self.registry.build("grids", name, {})
+        return grid
+
     def solver(self, name: str, **values: object) -> Solver:
         """A registered solver."""
         solver: Solver = self.registry.build("solvers", name, values)
@@ -104,14 +109,14 @@ class CheckContext:
         t = sde.level_at_half_log_snr(-log_ratio).t
         return ended(sde, min(max(t, sde.eps), 0.8 * sde.end))
 
-    def sampler(self, part: Any, sde: SDE, steps: int, grid: GridKind = "polynomial") -> Sampler:
+    def sampler(self, part: Any, sde: SDE, steps: int, grid: str = "polynomial") -> Sampler:
         """The part alone in the loop; a corrector beside DDIM, which draws no noise."""
         role = part.part if isinstance(part, ObservedPart) else part
         if isinstance(role, Solver):
             return Sampler(sde, solver=part, denoise="none")
         if isinstance(role, Corrector):
-            return Sampler(sde, self.predictor("ddim"), part, steps=steps, grid=grid)
-        return Sampler(sde, part, steps=steps, grid=grid, denoise="none")
+            return Sampler(sde, self.predictor("ddim"), part, steps=steps, grid=self.grid(grid))
+        return Sampler(sde, part, steps=steps, grid=self.grid(grid), denoise="none")
 
     def trial(
         self,
@@ -122,7 +127,7 @@ class CheckContext:
         *,
         noise: Noise | None = None,
         model: Model | None = None,
-        grid: GridKind = "polynomial",
+        grid: str = "polynomial",
     ) -> Trial:
         """Run the part from standard normal noise.
 
@@ -133,7 +138,7 @@ class CheckContext:
             start: The prior's noise (B, *shape).
             noise: The part's noise stream; None: one of a fixed seed.
             model: The network; None: the Gaussian checkpoint in the precision of ``start``.
-            grid: The time grid.
+            grid: Name of the time grid.
         """
         observed = ObservedPart(part)
         own = CountedNoise() if noise is None else noise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import random
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import torch
 
 from bench.diffusion.prediction import Prediction
 from bench.diffusion.roles import Corrector, Predictor, Solver
-from bench.params import Plugin
+from bench.params import Plugin, parameter_text
 from bench.reporting.text import count
 from bench.testing.context import CheckContext
 from bench.testing.probe import (
@@ -42,6 +43,7 @@ def check_duties(part: Part, context: CheckContext) -> Iterator[Finding]:
     yield from guard("batch", lambda: batch(part, context))
     yield from guard("network calls", lambda: calls(part, context))
     if not isinstance(part, Solver):
+        yield from guard("discrete chain", lambda: chain(part, context))
         yield from guard("network at the state's level", lambda: levels(part, context))
         yield from guard("mean without the noise", lambda: noiseless_mean(part, context))
 
@@ -52,7 +54,7 @@ def parameters(plugin: Plugin) -> Iterator[Finding]:
     variants = [plugin, *(with_values(plugin, **{k: v}) for k, v in _other_values(plugin).items())]
     for variant in variants:
         values = variant.values()
-        texts = {k: "none" if v is None else str(v) for k, v in values.items()}
+        texts = {k: parameter_text(v) for k, v in values.items()}
         if cls.build(texts) != variant:
             wrong.append(f"read back from texts, {variant} is {cls.build(texts)}")
         if cls.build(json.loads(json.dumps(values))) != variant or hash(cls.build(values)) != hash(variant):
@@ -77,6 +79,8 @@ def _other_values(plugin: Plugin) -> dict[str, Any]:
             candidates = [value + 1, value - 1]
         elif isinstance(value, float):
             candidates = [value * 0.9 + 0.01, value * 1.1, value * 0.9]
+        elif isinstance(value, list) and types[name] == "list of float":
+            candidates = [[*value, 2.5], [*value, 0.5], [0.5, 0.25]]
         elif isinstance(value, str) and "|" in types[name]:
             candidates = [other for other in types[name].split("|") if other != value]
         for other in candidates:
@@ -206,7 +210,7 @@ def calls(part: Part, context: CheckContext) -> Iterator[Finding]:
     for steps in (1, 2, 7):
         variant = with_steps(part, steps)
         count = context.trial(variant, context.sdes[0], steps, prior(2)).calls
-        declared = _declared_calls(variant, steps)
+        declared = _declared_calls(variant, steps, context)
         counts.append(str(count))
         if declared is not None and declared != count:
             wrong.append(f"{count} calls at {steps} steps, {declared} declared")
@@ -214,12 +218,38 @@ def calls(part: Part, context: CheckContext) -> Iterator[Finding]:
     yield verdict("network calls", not wrong, measured, "as many as declared")
 
 
-def _declared_calls(part: Part, steps: int) -> int | None:
+def _declared_calls(part: Part, steps: int, context: CheckContext) -> int | None:
     if isinstance(part, Predictor):
-        return 0 if part.idle else part.nfe(steps)
+        return 0 if part.idle else part.nfe(context.sampler(part, context.sdes[0], steps).schedule())
     if isinstance(part, Corrector):
         return steps * part.calls + steps  # DDIM beside it calls once a step
     return part.nfe()
+
+
+CHAIN = ("a", "g", "alpha_ratio", "ancestral_mean", "ancestral_std", "posterior")
+CHAIN += ("ancestral_alpha", "ancestral_sigma")
+"""The fields of a `Step` that are the discrete chain's."""
+
+
+def chain(part: Part, context: CheckContext) -> Iterator[Finding]:
+    """A part that declares to read no chain gives the same bits where a step's chain is NaN."""
+    if part.uses_chain or isinstance(part, Solver):
+        yield Finding("discrete chain", "info", "read, as declared")
+        return
+    wrong = []
+    for sde in context.sdes:
+        step = context.sampler(part, sde, 4).schedule()[1]
+        updates = []
+        for one in (step, dataclasses.replace(step, **dict.fromkeys(CHAIN, float("nan")))):
+            p, noise = Prediction(context.model(GAUSSIAN, sde), sde), CountedNoise(8)
+            resolved = part.resolve(sde)
+            args = (prior(3), one, p, noise)
+            updates.append(
+                resolved.step(*args) if isinstance(resolved, Corrector) else resolved.step(*args, None)
+            )
+        wrong += [] if torch.equal(updates[0].x, updates[1].x) else [sde.name]
+    measured = f"read on {', '.join(wrong)}, though uses_chain is False" if wrong else "not read"
+    yield verdict("discrete chain", not wrong, measured, "not read, as declared")
 
 
 def levels(part: Part, context: CheckContext) -> Iterator[Finding]:

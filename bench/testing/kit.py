@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from bench.data.dataset import Dataset
+from bench.diffusion.grid import Grid
 from bench.diffusion.roles import Corrector, Predictor, SamplerPart, Solver
 from bench.diffusion.sde import SDE
 from bench.engine.executor import Executor
@@ -28,6 +29,7 @@ _BASES: dict[str, type[Plugin]] = {
     "corrector": Corrector,
     "solver": Solver,
     "sde": SDE,
+    "grid": Grid,
     "metric": Metric,
     "executor": Executor,
     "task": Task,
@@ -103,7 +105,7 @@ def check(
     Args:
         thing: The plugin: its registered name, its class, or an instance.
         registry: Plugins by name: the SDEs, exact checkpoints and built-in samplers that the checks use.
-        sdes: Names of the SDEs that a sampler is checked on.
+        sdes: Names of the SDEs that a sampler or grid is checked on.
         emit: Receives an `Advance` after each check.
         parameters: Parameters of the plugin by name, for a name or a class.
 
@@ -136,6 +138,10 @@ def _checks(plugin: Plugin, registry: Registry, sdes: Sequence[str]) -> Iterator
         from bench.testing.sdes import check_sde
 
         yield from check_sde(plugin)
+    elif isinstance(plugin, Grid):
+        from bench.testing.grids import check_grid
+
+        yield from check_grid(plugin, CheckContext(registry, sdes))
     elif isinstance(plugin, Metric):
         from bench.testing.metrics import check_metric
 
@@ -188,7 +194,7 @@ def assert_conforms(
 
     Args:
         thing: The plugin: its registered name, its class, or an instance.
-        sdes: Names of the SDEs that a sampler is checked on.
+        sdes: Names of the SDEs that a sampler or grid is checked on.
         registry: Plugins by name; None for the installed ones.
         parameters: Parameters of the plugin by name, for a name or a class.
 

@@ -21,6 +21,7 @@ _FIRST_RUN = {
     "corrector": "bench run --checkpoint gaussian-cifar10 --corrector $module --steps 100",
     "solver": "bench run --checkpoint gaussian-cifar10 --solver $module",
     "sde": "bench run --checkpoint gaussian-cifar10 --sde $module --predictor ancestral --steps 100",
+    "grid": "bench run --checkpoint gaussian-cifar10 --predictor ddim --grid $module --steps 10",
     "metric": "bench run --checkpoint gaussian-cifar10 --metric $module --steps 100",
     "executor": "bench run --checkpoint gaussian-cifar10 --executor $module --steps 100",
     "task": "bench run --checkpoint gaussian-cifar10 --task $module",

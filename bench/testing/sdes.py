@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from bench.diffusion.grid import time_grid
 from bench.diffusion.sde import SDE
 from bench.testing.duties import parameters
 from bench.testing.report import Finding, guard, verdict
@@ -19,6 +18,7 @@ def check_sde(sde: SDE) -> Iterator[Finding]:
     yield from guard("float64 arrays", lambda: arrays(sde))
     yield from guard("moment equations", lambda: equations(sde))
     yield from guard("noise grows", lambda: monotone(sde))
+    yield from guard("time of a level", lambda: inverse(sde))
     yield from guard("prior", lambda: prior(sde))
     yield from guard("chain", lambda: chain(sde))
 
@@ -81,6 +81,15 @@ def monotone(sde: SDE) -> Iterator[Finding]:
     yield verdict("noise grows", rises and abs(start - 1) < 1e-9, measured, "strictly; alpha(0) = 1")
 
 
+def inverse(sde: SDE) -> Iterator[Finding]:
+    """`SDE.time_at` gives the times whose sigma / alpha it is asked for."""
+    t = _times(sde)
+    off = float(np.abs(sde.time_at(np.log(sde.sigma(t) / sde.alpha(t))) / t - 1).max())
+    yield verdict(
+        "time of a level", off < 1e-6, f"off by {off:.1e}", "time_at inverts sigma / alpha", off=off
+    )
+
+
 def prior(sde: SDE) -> Iterator[Finding]:
     """The prior's deviation against the marginal's at T, for data with a deviation of half its range."""
     low, high = sde.data_range
@@ -102,7 +111,7 @@ def chain(sde: SDE) -> Iterator[Finding]:
     Published chains do so up to their offsets of a step or of eps: within 2 % from a quarter of the way on.
     """
     count = 4000
-    t = time_grid(sde, count)
+    t = sde.chain_times(count)
     a, g = sde.chain(t, count)
     variances = [float(sde.sigma(t[:1])[0]) ** 2]
     for a_i, g_i in zip(a[1:], g[1:], strict=True):

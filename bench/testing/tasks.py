@@ -46,7 +46,7 @@ class TaskCheck:
         if self.task.follows_flow:
             return Sampler(sde, solver=self.context.solver("scipy_rk45", tol=1e-2), denoise="none")
         predictor = self.context.predictor("reverse_diffusion")
-        return Sampler(sde, predictor=predictor, steps=10, grid="polynomial")
+        return Sampler(sde, predictor=predictor, steps=10, grid=self.context.grid("polynomial"))
 
     def _card(self) -> Card:
         reason = ""

@@ -11,6 +11,7 @@ import numpy as np
 
 from bench import (
     SDE,
+    Array,
     BenchError,
     Noise,
     Prediction,
@@ -19,7 +20,6 @@ from bench import (
     did_you_mean,
     draw_seed,
     param,
-    time_grid,
 )
 from bench_adapters.common import (
     depends_on_seed,
@@ -82,8 +82,7 @@ class KDiffusion(Solver):
         return _trial(self)[0]
 
     def solve(self, x: Tensor, sde: SDE, p: Prediction, noise: Noise) -> Tensor:
-        t = time_grid(sde, self.steps, self.schedule, self.rho)[::-1]
-        ratios = (sde.sigma(t) / sde.alpha(t)).tolist()
+        ratios = self.levels(sde).tolist()
 
         def model(y: Tensor, sigma: Tensor) -> Tensor:
             level = sde.level_at(float(sigma[0]), clip=True)
@@ -92,6 +91,17 @@ class KDiffusion(Solver):
 
         seed = draw_seed(noise, x) if self._draws() else 0
         return self.sample(model, x / sde.at(sde.end).alpha, ratios, seed)
+
+    def levels(self, sde: SDE) -> Array:
+        """sigma / alpha of the steps, falling from T to eps; T's alone for one step."""
+        t = np.linspace(sde.end, sde.eps, self.steps)
+        ratio: Array = sde.sigma(t) / sde.alpha(t)
+        if self.schedule == "uniform":
+            return ratio
+        if self.schedule == "logsnr":
+            return np.geomspace(ratio[0], ratio[-1], self.steps)
+        low, high = ratio[[-1, 0]] ** (1 / self.rho)
+        return np.asarray(np.linspace(high, low, self.steps) ** self.rho)
 
     def sample(self, model: Any, y: Tensor, ratios: Sequence[float], seed: int) -> Tensor:
         """The function's result on the noise levels sigma / alpha, to which zero is added."""

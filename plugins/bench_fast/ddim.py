@@ -16,6 +16,7 @@ class DDIM(LinearPredictor):
     """
 
     name = "ddim"
+    uses_chain = False
 
     eta: float = param(default=0.0, help="share of ancestral sampling's noise: 0 none", low=0, high=1)
 

@@ -30,6 +30,7 @@ class DEIS(Predictor):
     """
 
     name = "deis"
+    uses_chain = False
 
     order: int = param(
         default=4, help="predictions that the polynomial goes through: 4 is tAB3 of the paper", low=1, high=4

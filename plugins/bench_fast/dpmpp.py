@@ -27,6 +27,7 @@ class _Multistep(Predictor):
     """
 
     name = "dpmpp"
+    uses_chain = False
     points = 1
 
     @property

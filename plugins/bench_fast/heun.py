@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from bench import SDE, Noise, NoiseLevel, Prediction, Predictor, Step, Tensor, Update, param
@@ -17,6 +18,7 @@ class Heun(Predictor):
     """
 
     name = "heun"
+    uses_chain = False
 
     s_churn: float = param(default=0.0, help="noise added over the whole run; 0: none", low=0)
     s_tmin: float = param(default=0.0, help="sigma / alpha below which no noise is added", low=0)
@@ -31,8 +33,8 @@ class Heun(Predictor):
     def linear(self) -> bool:
         return True
 
-    def nfe(self, steps: int) -> int:
-        return 2 * steps - 1
+    def nfe(self, grid: Sequence[Step]) -> int:
+        return 2 * len(grid) - 1
 
     def step(self, x: Tensor, step: Step, p: Prediction, noise: Noise, state: Any) -> Update:
         at, sigma_ratio = self.raised_level(p.sde, step), step.sigma / step.alpha

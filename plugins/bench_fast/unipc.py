@@ -36,6 +36,7 @@ class UniPC(Predictor):
     """
 
     name = "unipc"
+    uses_chain = False
 
     order: int = param(default=3, help="p: network calls that the predictor uses", low=1, high=3)
     variant: Literal["bh1", "bh2"] = param(

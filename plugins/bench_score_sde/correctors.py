@@ -90,6 +90,7 @@ class NoCorrector(Corrector):
     """No corrector: the predictor works alone."""
 
     name = "none"
+    uses_chain = False
 
     def step(self, x: Tensor, step: Step, p: Prediction, noise: Noise) -> Update:
         del step, p, noise

@@ -23,6 +23,7 @@ class EulerMaruyama(_FirstOrder):
     """Euler-Maruyama on the reverse SDE (eq. 6): ``x' = x - (f x - g^2 s) dt + g sqrt(dt) z``."""
 
     name = "euler_maruyama"
+    uses_chain = False
 
     dt: Literal["grid", "published"] = param(
         default="grid",
@@ -118,6 +119,7 @@ class NoPredictor(LinearPredictor):
     """No predictor: the corrector works alone (the paper's C2000)."""
 
     name = "none"
+    uses_chain = False
     idle = True
 
     def coefficients(self, step: Step) -> tuple[float, float, float]:

@@ -50,6 +50,11 @@ class VE(SDE):
     def prior_std(self) -> float:
         return self.sigma_max
 
+    def time_at(self, log_sigma_ratio: Array) -> Array:
+        """``t = ln(sigma / sigma_min) / ln(sigma_max / sigma_min)``."""
+        low, high = math.log(self.sigma_min), math.log(self.sigma_max)
+        return np.clip((log_sigma_ratio - low) / (high - low), 1e-12, self.end)
+
     def chain(self, t: Array, count: int) -> tuple[Array, Array]:
         """a_i = 1, ``g_i = sqrt(sigma_i^2 - sigma_{i-1}^2)`` (eq. 8)."""
         sigma = (
@@ -84,6 +89,15 @@ class _LinearBeta(SDE):
         """``int_0^t beta(s) ds``."""
         return self.beta_min * t + 0.5 * t**2 * (self.beta_max - self.beta_min)
 
+    def time_of_integral(self, integral: Array) -> Array:
+        """The inverse of `integral`: ``t = 2 I / (beta_min + sqrt(beta_min^2 + 2 I (beta_max - beta_min)))``.
+
+        Beyond T's and 1e-12's it gives these times.
+        """
+        within = np.minimum(integral, self.integral(np.asarray(self.end)))
+        root = np.sqrt(self.beta_min**2 + 2 * within * (self.beta_max - self.beta_min))
+        return np.clip(2 * within / (self.beta_min + root), 1e-12, self.end)
+
     def drift(self, t: Array) -> Array:
         return -0.5 * self.beta(t)
 
@@ -108,6 +122,10 @@ class VP(_LinearBeta):
 
     def sigma(self, t: Array) -> Array:
         return np.sqrt(-np.expm1(-self.integral(t)))
+
+    def time_at(self, log_sigma_ratio: Array) -> Array:
+        """By ``int_0^t beta = ln(1 + (sigma / alpha)^2)``."""
+        return self.time_of_integral(np.logaddexp(0.0, 2 * log_sigma_ratio))
 
     def _betas(self, count: int) -> Array:
         beta = np.linspace(self.beta_min / count, self.beta_max / count, count)
@@ -149,3 +167,8 @@ class SubVP(_LinearBeta):
 
     def sigma(self, t: Array) -> Array:
         return -np.expm1(-self.integral(t))
+
+    def time_at(self, log_sigma_ratio: Array) -> Array:
+        """By ``sigma / alpha = 2 sinh(int_0^t beta / 2)``."""
+        with np.errstate(over="ignore"):
+            return self.time_of_integral(2 * np.arcsinh(np.exp(log_sigma_ratio) / 2))

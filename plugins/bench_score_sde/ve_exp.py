@@ -41,6 +41,12 @@ class VEExp(SDE):
     def prior_std(self) -> float:
         return float(self.sigma(np.asarray(self.end)))
 
+    def time_at(self, log_sigma_ratio: Array) -> Array:
+        """``t = ln(1 + 2 ln(base) sigma^2) / (2 ln base)``."""
+        log = math.log(self.base)
+        t = np.logaddexp(0.0, math.log(2 * log) + 2 * log_sigma_ratio) / (2 * log)
+        return np.clip(t, 1e-12, self.end)
+
     def ancestral_chain(self, t: Array, t_next: Array, count: int) -> tuple[Array, Array]:
         """The exact transition between the grid's times."""
         del count

@@ -84,6 +84,20 @@ class VPCosine(SDE):
     def sigma(self, t: Array) -> Array:
         return np.sqrt(-np.expm1(2 * self._log_alpha(t)))
 
+    def time_at(self, log_sigma_ratio: Array) -> Array:
+        """By ``ln alpha = -ln(1 + (sigma / alpha)^2) / 2``, of which both of alpha's pieces are inverted.
+
+        With ``u = tan(a / 2)`` of `_log_cosine`'s angle and ``K = 1 - cos(o + a) / cos(o)`` the first is
+        ``(2 - K) u^2 + 2 tan(o) u - K = 0``, in which no digits are lost at small t.
+        """
+        t_last, log_last, slope = self._last
+        log_alpha = -0.5 * np.logaddexp(0.0, 2 * log_sigma_ratio)
+        k, tangent = -np.expm1(np.maximum(log_alpha, log_last)), math.tan(self._offset)
+        u = k / (tangent + np.sqrt(tangent**2 + k * (2 - k)))
+        t = 2 * np.arctan(u) * (1 + self.s) / (math.pi / 2)
+        t = np.where(log_alpha < log_last, t_last + (log_alpha - log_last) / slope, t)
+        return np.clip(t, 1e-12, self.end)
+
     def beta(self, t: Array) -> Array:
         """``-2 d ln alpha / dt``; at the last scale but one the formula's value, from below."""
         t_last, _, slope = self._last

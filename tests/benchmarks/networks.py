@@ -33,6 +33,7 @@ from bench.checkpoints.networks.unet import PUBLISHED, UNet, UNetConfig
 from bench.diffusion.noise import noise_streams
 from bench.types import Precision
 from tests.benchmarks.overhead import sampler
+from tests.support.analytic import grid_of
 from tests.support.plugins import installed
 
 CALLS = 2000
@@ -128,7 +129,7 @@ def wait(device: torch.device) -> float:
 def once(model: Model, variant: Variant, like: Tensor, steps: int) -> tuple[float, int]:
     """Seconds and network calls of one predictor-corrector run shaped as ``like``."""
     allow(variant.precision)
-    pc = dataclasses.replace(sampler(steps), grid="polynomial")  # which may be as short as one likes
+    pc = dataclasses.replace(sampler(steps), grid=grid_of("polynomial"))  # which may be as short as one likes
     prior, predictor, corrector = noise_streams(0, 0, like.device)
     score = Prediction(model, pc.sde)
     x, begun = prior(like), wait(like.device)

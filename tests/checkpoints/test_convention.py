@@ -16,9 +16,9 @@ from bench.checkpoints.convention import Convention, NetworkModel
 from bench.checkpoints.exact import trained_answer
 from bench.closed_form.mixture import Answer, Mixture, MixtureModel
 from bench.closed_form.moments import moments
-from bench.diffusion.grid import GridKind, schedule_of
+from bench.diffusion.grid import schedule_of
 from bench.diffusion.noise import noise_streams
-from tests.support.analytic import gaussian, sde
+from tests.support.analytic import gaussian, grid_of, sde
 from tests.support.plugins import installed
 
 SHAPE = (3, 4, 4)
@@ -84,7 +84,7 @@ def labels_of(kind: str, steps: int, label_scales: int | None = None, grid: Any 
         installed().build("predictors", "reverse_diffusion", {}),
         steps=steps,
         label_scales=label_scales,
-        grid=grid,
+        grid=grid_of(grid),
     )
     score = Prediction(model(kind, sampler.sde, recorder), sampler.sde, labels=sampler.labels())
     prior, noise, _ = noise_streams(0, 0, "cpu")
@@ -173,7 +173,7 @@ def test_off_the_grid_discrete_labels_are_the_published_ones() -> None:
 def test_other_grids_ask_ddpm_at_equal_noise(steps: int, grid: Any) -> None:
     """DDPM's networks know no t: of a level between two scales, the label has its sigma / alpha."""
     square = np.cumprod(1 - np.linspace(1e-4, 0.02, 1000))
-    levels = schedule_of(sde("vp"), steps, grid)
+    levels = schedule_of(sde("vp"), steps, grid_of(grid))
     labels = labels_of("ddpm", steps, grid=grid)
     for level, label in zip(levels, labels, strict=True):
         alpha = math.exp(np.interp(label, np.arange(1000), np.log(square) / 2))
@@ -185,7 +185,7 @@ MU, VARIANCE = 0.3, 0.04
 """Mean and variance of every pixel, on [-1, 1]."""
 
 
-GRIDS: list[tuple[int, int | None, GridKind]] = [
+GRIDS: list[tuple[int, int | None, str]] = [
     (1000, None, "uniform"),
     (2000, None, "uniform"),
     (2000, 1000, "uniform"),
@@ -270,7 +270,7 @@ def test_a_label_stands_for_the_level_that_it_is_asked_at(kind: str) -> None:
 @pytest.mark.parametrize(("steps", "label_scales", "grid"), GRIDS)
 @pytest.mark.parametrize("kind", ["vp, discrete", "ve, discrete"])
 def test_an_exact_checkpoint_of_discrete_scales_answers_as_such_a_network(
-    kind: str, steps: int, label_scales: int | None, grid: GridKind
+    kind: str, steps: int, label_scales: int | None, grid: str
 ) -> None:
     """The same score of an ideal network behind its card and of `trained_answer`, at every level of a run."""
     law = sde(card(kind).sde or "")
@@ -286,7 +286,7 @@ def test_an_exact_checkpoint_of_discrete_scales_answers_as_such_a_network(
         range_=law.data_range,
         answer=trained_answer(shipped, law),
     )
-    sampler = Sampler(law, steps=steps, label_scales=label_scales, grid=grid)
+    sampler = Sampler(law, steps=steps, label_scales=label_scales, grid=grid_of(grid))
     network = Prediction(model(kind, law, exact(kind)), law, labels=sampler.labels())
     closed = Prediction(ideal, law, labels=sampler.labels())
     draws = torch.Generator().manual_seed(0)

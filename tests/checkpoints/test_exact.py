@@ -29,6 +29,7 @@ from bench.closed_form.moments import frechet
 from bench.diffusion.levels import NoiseLevel
 from bench.events import silent
 from tests.support import closed_form
+from tests.support.analytic import grid_of
 from tests.support.closed_form import Case
 from tests.support.plugins import installed
 from tests.support.runs import exit_status
@@ -158,7 +159,7 @@ def test_a_flow_of_more_and_more_steps_tends_to_the_limit_of_a_solver() -> None:
     off = []
     for steps in (100, 400):
         ddim = installed().build("predictors", "ddim", {})
-        distance = exact_fd_dct(card, Sampler(sde, ddim, steps=steps, grid="logsnr"))
+        distance = exact_fd_dct(card, Sampler(sde, ddim, steps=steps, grid=grid_of("logsnr")))
         assert distance is not None
         off.append(abs(distance - limit))
     assert off[1] < off[0] / 4

@@ -114,7 +114,8 @@ def test_defaults_promise_nothing() -> None:
     assert (part.couples_batch, part.linear, part.convergence_order, part.calls) == (False, False, None, 0)
     law: SDE = sde("vp")
     assert part.resolve(law) is part
-    assert Halving().nfe(7) == 7
+    assert Halving().nfe(schedule_of(law, 27)) == 27
+    assert part.uses_chain
     assert not Halving().needs_variance
     assert Euler().nfe() is None
 

@@ -29,7 +29,7 @@ from bench.diffusion.noise import noise_streams
 from bench.diffusion.roles import PartError
 from bench.diffusion.sampler import check_denoise, default_denoise
 from bench.errors import NotFiniteError
-from tests.support.analytic import gaussian, sde
+from tests.support.analytic import gaussian, grid_of, sde
 from tests.support.plugins import installed
 
 SHAPE = (1, 2, 2)
@@ -196,7 +196,7 @@ class Euler(FlowSolver):
             "steps": 40,
             "label_scales": 20,
         },
-        {"predictor": predictor("dpmpp_3m"), "grid": "logsnr", "order": "predictor_first"},
+        {"predictor": predictor("dpmpp_3m"), "grid": grid_of("logsnr"), "order": "predictor_first"},
         {"solver": installed().build("solvers", "rk45", {"tol": 1e-3}), "denoise": "tweedie"},
     ],
     ids=["ancestral", "dpmpp_3m", "rk45"],
@@ -212,7 +212,7 @@ def test_a_sampler_pickles(settings: dict[str, Any]) -> None:
 
 def test_label_scales_belong_to_the_uniform_grid() -> None:
     with pytest.raises(BenchError, match="label_scales belongs to"):
-        Sampler(sde("vp"), predictor("ddim"), grid="logsnr", label_scales=10)
+        Sampler(sde("vp"), predictor("ddim"), grid=grid_of("logsnr"), label_scales=10)
 
 
 def test_the_default_end_suits_the_solver() -> None:

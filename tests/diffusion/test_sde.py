@@ -81,8 +81,24 @@ def test_the_level_of_a_ratio_is_found_to_rounding(name: str) -> None:
         assert (level.index, level.count) == (None, None)
 
 
+@properties
+@given(laws())
+def test_closed_forms_of_the_time_agree_with_bisection(law: SDE) -> None:
+    t = np.geomspace(law.eps, law.end, 40)
+    log_ratio = np.log(law.sigma(t) / law.alpha(t))
+    np.testing.assert_allclose(law.time_at(log_ratio), t, rtol=1e-9)
+    np.testing.assert_allclose(law.time_at(log_ratio), SDE.time_at(law, log_ratio), rtol=1e-9)
+
+
 @pytest.mark.parametrize("name", SDES)
-def test_a_level_is_the_bisections_own(name: str) -> None:
+def test_far_beyond_the_range_the_time_is_that_of_an_end(name: str) -> None:
+    law = sde(name)
+    for size in (300.0, 1e4, math.inf):
+        np.testing.assert_allclose(law.time_at(np.array([-size, size])), [1e-12, law.end], rtol=1e-15)
+
+
+@pytest.mark.parametrize("name", SDES)
+def test_a_level_is_the_times_own(name: str) -> None:
     """The same bits as `time_at` on one value, from the cache too."""
     law = sde(name)
     (t,) = law.time_at(np.array([math.log(0.7)]))

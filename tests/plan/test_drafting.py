@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -42,11 +43,11 @@ class Moody(Predictor):
     name = "moody"
     mood: ClassVar[str] = ""
 
-    def nfe(self, steps: int) -> int | None:
+    def nfe(self, grid: Sequence[Step]) -> int | None:
         if self.mood == "a fraction":
             return 2.5  # type: ignore[return-value]
         self._raise("nfe")
-        return steps
+        return len(grid)
 
     def resolve(self, sde: SDE) -> Predictor:
         self._raise("resolve")

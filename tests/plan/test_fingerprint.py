@@ -70,15 +70,15 @@ def test_the_convention_of_a_checkpoint() -> None:
     assert convention_of(cards["cifar10-tiny"], sde("ve"), installed()) == "published"
 
 
-@pytest.mark.parametrize(
-    ("changes", "rho"),
-    [({}, None), ({"grid": "polynomial"}, 7.0), ({"grid": "polynomial", "rho": 3.0}, 3.0)],
-)
-def test_the_grid_has_an_exponent_if_it_is_polynomial(changes: dict[str, Any], rho: float | None) -> None:
-    grid = grid_identity(quick_spec(**changes).sampler)
-    assert grid["rho"] == rho
-    assert grid["steps"] == 30
-    assert grid_identity(quick_spec(solver=["rk45"]).sampler) == {}
+def test_a_grid_is_a_plugin_and_a_solver_has_none() -> None:
+    spec = quick_spec(grid="polynomial", parameters={"grid": {"rho": "3"}})
+    grid = spec.identity.grid
+    assert grid is not None
+    assert (grid.name, grid.parameters, len(grid.code)) == ("polynomial", {"rho": 3.0}, 16)
+    assert grid_identity(spec.sampler) == {"steps": 30, "order": "corrector_first", "label_scales": None}
+    solver = quick_spec(solver=["rk45"])
+    assert grid_identity(solver.sampler) == {}
+    assert solver.identity.grid is None
 
 
 def test_data_are_draws_images_or_nothing() -> None:

@@ -21,9 +21,9 @@ from bench import (
 )
 from bench.plan.contexts import MetricContexts
 from bench.plan.drafting import described
-from bench.plan.planning import Planner, plan_runs, plan_suite
-from bench.plan.settings import Settings
-from bench.plan.suites import CellGroup, Suite
+from bench.plan.planning import Plan, Planner, plan_runs, plan_suite
+from bench.plan.settings import Settings, settings, suites
+from bench.plan.suites import CellGroup, Suite, resolve_suite
 from bench.results.manifest import SuitePlan
 from bench.results.run_spec import RunSpec
 from tests.support.plans import QUICK, contexts, plan, quick_spec
@@ -42,7 +42,7 @@ def test_titles_tell_apart_what_differs() -> None:
         titles(corrector=["langevin"]),
         titles(corrector=["langevin"], parameters={"corrector": {"snr": "0.2"}}),
         titles(grid="polynomial"),
-        titles(grid="polynomial", rho=3.0),
+        titles(grid="polynomial", parameters={"grid": {"rho": 3.0}}),
         titles(denoise="none"),
         titles(precision="bf16"),
         titles(parameters={"sde": {"beta_max": 10}}),
@@ -181,3 +181,51 @@ def test_two_networks_of_other_classes_are_refused() -> None:
     for classes, own in ((4, "4"), (0, "none")):
         with pytest.raises(BenchError, match=f"cond-adm has 1000 classes, network has {own}"):
             bench.run(model=network(classes=classes), **guided)
+
+
+NFE = """
+[suites.calls]
+checkpoint = "gaussian-cifar10"
+[[suites.calls.cells]]
+sde = "vp"
+predictor = ["ddim", "heun"]
+grid = "logsnr"
+steps = [4, 8]
+row = "{predictor}"
+column = "{nfe} calls"
+[[suites.calls.cells]]
+sde = "vp"
+solver = "rk45"
+row = "{sampler}"
+column = "{nfe:>3} calls"
+"""
+
+
+def suite_of(text: str, name: str, folder: Path, scale: float = 1.0) -> Plan:
+    """The plan of a suite of a bench.toml."""
+    (folder / "bench.toml").write_text(text)
+    chosen, _ = settings({"checkpoint": ["gaussian-cifar10"], "device": "cpu"}, "exact", folder)
+    suite = resolve_suite(name, suites(folder))
+    return plan_suite(chosen, "exact", name, suite, contexts(), scale=scale)
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.5])
+def test_places_name_the_network_calls(tmp_path: Path, scale: float) -> None:
+    """Of the suite's own step counts, whatever the scale; cells of equal calls share a column."""
+    cells = suite_of(NFE, "calls", tmp_path, scale).suite_plans[0].cells
+    assert [(cell.row, cell.column) for cell in cells] == [
+        ("ddim", "4 calls"),
+        ("ddim", "8 calls"),
+        ("heun", "7 calls"),
+        ("heun", "15 calls"),
+        ("rk45", "adaptive calls"),
+    ]
+
+
+def test_two_cells_of_equal_calls_in_one_row_are_refused(tmp_path: Path) -> None:
+    text = NFE.replace('predictor = ["ddim", "heun"]', 'predictor = ["ddim", "dpmpp_2m"]')
+    text = text.replace('row = "{predictor}"', 'row = "all"', 1)
+    with pytest.raises(BenchError, match="suite calls: two cells have the place vp all 4 calls"):
+        suite_of(text, "calls", tmp_path)
+    with pytest.raises(BenchError, match="can't be filled in"):
+        suite_of(NFE.replace("{nfe}", "{nfe:.2q}"), "calls", tmp_path)

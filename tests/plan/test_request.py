@@ -37,7 +37,6 @@ def test_the_results_folder_is_that_of_bench_toml_unless_one_is_given() -> None:
     [
         ({"solver": ["rk45"], "steps": 30}, "--steps has no meaning for a solver"),
         ({"solver": ["rk45"], "grid": "logsnr"}, "--grid has no meaning for a solver"),
-        ({"grid": "uniform", "rho": 3.0}, "--rho belongs to the polynomial grid: give --grid polynomial"),
     ],
 )
 def test_settings_without_any_effect_are_refused(settings: dict[str, Any], message: str) -> None:

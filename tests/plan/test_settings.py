@@ -187,7 +187,7 @@ CHANGES: list[dict[str, Any]] = [
     {"denoise": "tweedie"},
     {"grid": "logsnr"},
     {"grid": "polynomial"},
-    {"grid": "polynomial", "rho": 5.0},
+    {"grid": "polynomial", "parameters": {"grid": {"rho": 5.0}}},
     {"solver": ["rk45"]},
     {"solver": ["scipy_rk45"]},
     {"solver": ["rk45"], "parameters": {"solver": {"tol": 1e-3}}},
@@ -211,7 +211,7 @@ def test_all_that_decides_the_numbers_is_in_the_fingerprint() -> None:
         {"out": Path("elsewhere")},
         {"metric": ["fd_dct"]},
         {"sde": ["vp"], "parameters": {"sde": {"beta_max": "20"}}},
-        {"rho": 5.0},
+        {"grid": "uniform"},
         {"device": "cpu"},
     ],
 )

@@ -252,7 +252,7 @@ def test_manifests_of_one_suite_stand_side_by_side(bench: Bench) -> None:
     }
 
 
-OWN = "--sde vp, --predictor ancestral, --corrector none, --solver rk45, --steps 30, --grid uniform, --rho 7"
+OWN = "--sde vp, --predictor ancestral, --corrector none, --solver rk45, --steps 30, --grid uniform"
 OWN += ", --order corrector_first, --denoise none, --label-scales 10"
 
 
@@ -271,6 +271,7 @@ def test_flags_of_a_sampler_are_refused(bench: Bench, text: str) -> None:
     ("flags", "role"),
     [
         (("--snr", "0.1"), "corrector"),
+        (("--rho", "7"), "grid"),
         (("--corrector-steps", "2"), "corrector"),
         (("--tol", "1e-3"), "solver"),
         (("-P", "sde.eps=1e-3"), "sde"),

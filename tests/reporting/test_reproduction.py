@@ -38,7 +38,13 @@ def with_identity(**changes: Any) -> Record:
 
 def test_every_setting_of_the_identity_is_a_flag() -> None:
     words = words_of(
-        with_identity(compile=True, label_scales=40, labels="turn", grid="uniform", order="predictor_first")
+        with_identity(
+            compile=True,
+            label_scales=40,
+            labels="turn",
+            grid=plugin("polynomial", rho=0.1 + 0.2, levels=[3.0, 0.5]),
+            order="predictor_first",
+        )
     )
     assert words[:4] == ["bench", "run", "--profile", "none"]
     expected = {
@@ -46,7 +52,7 @@ def test_every_setting_of_the_identity_is_a_flag() -> None:
         "--sde": "vp",
         "--predictor": "made_up",
         "--steps": "10",
-        "--grid": "uniform",
+        "--grid": "polynomial",
         "--order": "predictor_first",
         "--label-scales": "40",
         "--labels": "turn",
@@ -61,8 +67,8 @@ def test_every_setting_of_the_identity_is_a_flag() -> None:
     }
     assert {flag: following(words, flag) for flag in expected} == {f: [v] for f, v in expected.items()}
     assert "--compile" in words
-    assert "--rho" not in words
-    assert following(words, "-P") == ["predictor.index=0"]
+    texts = ["predictor.index=0", "grid.rho=0.30000000000000004", "grid.levels=3.0,0.5"]
+    assert following(words, "-P") == texts
     assert following(words_of(with_identity(device="cuda NVIDIA H100")), "--device") == ["cuda"]
 
 
@@ -73,6 +79,7 @@ def test_every_parameter_of_every_plugin_reads_its_own_text() -> None:
     for kind in set(KINDS) - {"checkpoints", "metrics"}:
         for entry in registry.of_kind(kind):
             values = {one.name: one.default for one in entry.thing.parameters()}
+            values |= {name: list(value) for name, value in values.items() if isinstance(value, tuple)}
             task = plugin("x", **values)
             words = words_of(made_up.record(identity=identity(task=task)))
             texts = [text.removeprefix("task.").partition("=") for text in following(words, "-P")]

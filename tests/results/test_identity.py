@@ -52,7 +52,8 @@ def test_seeds_devices_and_versions_share_a_cell(changes: dict[str, Any]) -> Non
         {"compile": True},
         {"sde": plugin("vp", eps=1e-4)},
         {"corrector": plugin("langevin")},
-        {"grid": "logsnr"},
+        {"grid": plugin("logsnr")},
+        {"grid": plugin("polynomial", rho=5.0)},
         {"data": DataIdentity(kind="npz", sha256="a")},
     ],
 )
@@ -75,6 +76,6 @@ def test_identities_are_strict_and_immutable() -> None:
     assert Identity.model_validate_json(whole.model_dump_json()) == whole
     with pytest.raises(ValidationError):
         whole.seed = 3  # type: ignore[misc]
-    for changes in ({"seed": "3"}, {"rho": float("nan")}, {"color": "red"}):
+    for changes in ({"seed": "3"}, {"steps": 1.5}, {"color": "red"}):
         with pytest.raises(ValidationError):
             identity(**changes)

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from bench.results.identity import DataIdentity
+from bench.results.identity import DataIdentity, with_checksum
 from bench.results.record import Record
-from tests.support.made_up import failed_record, identity, metric_record, record
+from tests.support.made_up import failed_record, identity, metric_record, plugin, record
 
 
 def test_a_record_is_read_as_it_was_written() -> None:
@@ -19,6 +19,18 @@ def test_a_record_is_read_as_it_was_written() -> None:
     plain = json.loads(record().to_json())
     assert plain["schema_version"] == 2
     assert plain["metrics"]["fd_dct"].keys() >= {"metric", "value", "n", "parameters", "provenance"}
+
+
+def test_a_record_with_its_grid_by_name_is_read_as_of_the_plugin() -> None:
+    """Records of one cell from before and after grids were plugins stand in one cell."""
+    for grid, rho in (("uniform", None), ("polynomial", 7.0)):
+        now = record(identity=identity(grid=plugin(grid, **({} if rho is None else {"rho": rho}))))
+        plain = json.loads(now.to_json())
+        plain["identity"]["grid"] = grid
+        plain["identity"] |= {} if rho is None else {"rho": rho}
+        before = Record.from_json(with_checksum(plain))
+        assert (before.cell, before.identity.plugins()["grid"].name) == (now.cell, grid)
+        assert Record.from_json(before.to_json()) == before
 
 
 def test_labels_have_the_seed_and_titles_do_not() -> None:

@@ -12,7 +12,7 @@ from functools import cache
 import numpy as np
 import torch
 
-from bench import SDE, Array, Model, Tensor
+from bench import SDE, Array, Grid, Model, Tensor
 from bench.closed_form.mixture import Mixture, MixtureModel
 from tests.support.paths import FIXTURES_PATH
 from tests.support.plugins import installed
@@ -69,3 +69,9 @@ def relative(result: Tensor | Array, expected: Tensor | Array) -> float:
     """Largest difference, relative to the largest expected magnitude."""
     difference, scale = np.abs(np.asarray(result) - np.asarray(expected)), np.abs(np.asarray(expected))
     return float(difference.max() / scale.max())
+
+
+def grid_of(name: str, **parameters: float) -> Grid:
+    """A registered time grid."""
+    chosen: Grid = installed().build("grids", name, parameters)
+    return chosen

@@ -14,7 +14,7 @@ from bench import SDE, Array, BatchContext, Condition, Denoiser, Model, Predicti
 from bench.checkpoints.exact import dct_data
 from bench.closed_form.mixture import Mixture, MixtureModel, on_range
 from bench.diffusion.noise import noise_stream
-from tests.support.analytic import sde
+from tests.support.analytic import grid_of, sde
 from tests.support.plugins import installed
 
 SDES = ("ve", "vp", "subvp")
@@ -70,7 +70,7 @@ def pc(
         predictor=registry.build("predictors", predictor, {}),
         corrector=registry.build("correctors", corrector, dict(parameters)),
         steps=steps,
-        grid="polynomial",
+        grid=grid_of("polynomial"),
     )
 
 

@@ -12,6 +12,7 @@ import torch
 
 from bench import SDE, Noise, Prediction, Predictor, Sampler, Step, Tensor
 from bench.checkpoints.load import load_model
+from tests.support.analytic import grid_of
 from tests.support.plugins import installed
 
 with warnings.catch_warnings():
@@ -112,7 +113,7 @@ def check_multistep(
     """20 steps of a multistep predictor are the scheduler's; of all but the last where not ``whole``."""
     sde = installed().build("sdes", law, {})
     predictor = installed().build("predictors", name, parameters)
-    schedule = Sampler(sde, predictor, steps=STEPS, grid="logsnr").schedule()
+    schedule = Sampler(sde, predictor, steps=STEPS, grid=grid_of("logsnr")).schedule()
     schedule = schedule if whole else schedule[:-1]
     p = score_function(checkpoint, sde)
     x = start(p, sde)

@@ -47,6 +47,15 @@ class WrongDiffusion(Cubic):
         return 180 * t**2
 
 
+class WrongTime(Cubic):
+    """The cube root's argument without sigma(0)."""
+
+    name = "wrong_time"
+
+    def time_at(self, log_sigma_ratio: Array) -> Array:
+        return np.cbrt(np.exp(log_sigma_ratio) / 60)
+
+
 class WrongPrior(Cubic):
     name = "wrong_prior"
     prior = 1.0
@@ -58,7 +67,11 @@ def test_a_sound_sde_passes() -> None:
 
 @pytest.mark.parametrize(
     ("mistaken", "caught"),
-    [(WrongDiffusion, {"moment equations", "chain"}), (WrongPrior, {"prior"})],
+    [
+        (WrongDiffusion, {"moment equations", "chain"}),
+        (WrongPrior, {"prior"}),
+        (WrongTime, {"time of a level"}),
+    ],
 )
 def test_a_mistaken_sde_is_caught(mistaken: type[SDE], caught: set[str]) -> None:
     assert caught <= failures(mistaken)

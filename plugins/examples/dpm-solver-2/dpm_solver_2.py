@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from bench import (
@@ -31,6 +32,7 @@ class DPMSolver2(Predictor):
     """
 
     name = "dpm_solver_2"
+    uses_chain = False
 
     r: float = param(default=0.5, help="position of the second network call in a step", above=0, high=1)
 
@@ -47,8 +49,8 @@ class DPMSolver2(Predictor):
     def linear(self) -> bool:
         return True
 
-    def nfe(self, steps: int) -> int:
-        return 2 * steps - 1
+    def nfe(self, grid: Sequence[Step]) -> int:
+        return 2 * len(grid) - 1
 
     def step(self, x: Tensor, step: Step, p: Prediction, noise: Noise, state: Any) -> Update:
         if step.last:

@@ -21,7 +21,7 @@ from bench.diffusion.sampler import Sampler
 from bench.testing.probe import MIXTURE, prior
 from tests.support import adapted
 from tests.support.adapted import LAM, MU, bench, check_noise, check_refused, sample
-from tests.support.analytic import sde
+from tests.support.analytic import grid_of, sde
 from tests.support.checks import context
 from tests.support.plugins import installed
 
@@ -77,7 +77,7 @@ def test_the_ancestral_one_has_the_exact_moments_of_ddim_with_all_its_noise(law:
     """Pooled over 64 independent coordinates of 4000 samples: standard errors of 0.2 % and 0.28 %."""
     x, _ = sample(build("euler_ancestral", steps=28), law, 4000)
     ddim = installed().build("predictors", "ddim", {"eta": 1.0})
-    mean, variance = response_moments(Sampler(sde(law), ddim, steps=28, grid="polynomial"), MU, LAM)
+    mean, variance = response_moments(Sampler(sde(law), ddim, steps=28, grid=grid_of("polynomial")), MU, LAM)
     off = (x.mean(0).numpy() - mean) / np.sqrt(variance)
     ratio = x.var(0).numpy() / variance - 1
     assert abs(off.mean()) < 4 / math.sqrt(x.numel())

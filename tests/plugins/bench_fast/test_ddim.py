@@ -10,7 +10,7 @@ import torch
 
 from bench import Sampler, Tensor
 from bench_fast.ddim import DDIM
-from tests.support.analytic import SDES
+from tests.support.analytic import SDES, grid_of
 from tests.support.analytic import sde as law_of
 from tests.support.plugins import installed
 from tests.support.published_fast import (
@@ -34,7 +34,7 @@ pytestmark = quiet
 def test_it_is_diffusers(checkpoint: str, law: str, eta: float) -> None:
     sde = installed().build("sdes", law, {})
     predictor = installed().build("predictors", "ddim", {"eta": eta})
-    schedule = Sampler(sde, predictor, steps=STEPS, grid="polynomial").schedule()
+    schedule = Sampler(sde, predictor, steps=STEPS, grid=grid_of("polynomial")).schedule()
     scheduler = diffusers.DDIMScheduler(num_train_timesteps=STEPS, clip_sample=False, set_alpha_to_one=True)
     squares = [1 / (1 + (s.sigma / s.alpha) ** 2) for s in reversed(schedule)]
     scheduler.alphas_cumprod = torch.tensor(squares, dtype=torch.float64)
@@ -59,7 +59,7 @@ def test_it_is_diffusers(checkpoint: str, law: str, eta: float) -> None:
 @pytest.mark.parametrize("law", SDES)
 def test_full_eta_is_ancestral_sampling_on_exact_transitions(law: str) -> None:
     ancestral = installed().build("predictors", "ancestral", {"variance": "posterior"})
-    schedule = Sampler(law_of(law), DDIM(eta=1.0), steps=9, grid="logsnr").schedule()
+    schedule = Sampler(law_of(law), DDIM(eta=1.0), steps=9, grid=grid_of("logsnr")).schedule()
     for step in schedule:
         # the chain starts with no noise at t = 0, which VE and its like reach only in the limit: the
         # marginals' own transition, to float error in differences of squares
@@ -71,7 +71,7 @@ def test_full_eta_is_ancestral_sampling_on_exact_transitions(law: str) -> None:
 @pytest.mark.parametrize("law", SDES)
 def test_without_noise_data_and_noise_keep_their_factors(law: str) -> None:
     """x = alpha D + sigma eps becomes alpha' D + sigma' eps, for any D and eps."""
-    for step in Sampler(law_of(law), DDIM(), steps=9, grid="polynomial").schedule():
+    for step in Sampler(law_of(law), DDIM(), steps=9, grid=grid_of("polynomial")).schedule():
         a, b, c = DDIM().coefficients(step)
         assert c == 0
         # the score is -eps / sigma

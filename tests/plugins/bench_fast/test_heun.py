@@ -7,6 +7,7 @@ import torch
 
 from bench import Sampler
 from bench_fast.heun import Heun
+from tests.support.analytic import grid_of
 from tests.support.analytic import sde as law_of
 from tests.support.plugins import installed
 from tests.support.published_fast import (
@@ -28,7 +29,7 @@ pytestmark = quiet
 def test_it_is_diffusers(checkpoint: str, law: str) -> None:
     sde = installed().build("sdes", law, {})
     predictor = installed().build("predictors", "heun", {})
-    schedule = Sampler(sde, predictor, steps=STEPS, grid="polynomial").schedule()
+    schedule = Sampler(sde, predictor, steps=STEPS, grid=grid_of("polynomial")).schedule()
     scheduler = diffusers.HeunDiscreteScheduler(prediction_type="epsilon")
     scheduler.set_timesteps(STEPS)
     ratios = torch.tensor([s.sigma / s.alpha for s in schedule] + [0.0], dtype=torch.float64)
@@ -50,7 +51,7 @@ def test_it_is_diffusers(checkpoint: str, law: str) -> None:
 def test_churn_raises_the_noise_within_its_range_and_never_above_the_priors(law: str) -> None:
     """gamma is s_churn / N, and at most sqrt(2) - 1 (Karras et al. 2022, Algorithm 2)."""
     chosen = law_of(law)
-    schedule = Sampler(chosen, Heun(), steps=10, grid="polynomial").schedule()
+    schedule = Sampler(chosen, Heun(), steps=10, grid=grid_of("polynomial")).schedule()
     ratios = [step.sigma / step.alpha for step in schedule]
     inner = Heun(s_churn=1.0, s_tmin=ratios[-2], s_tmax=ratios[1])
     for step, ratio in zip(schedule[1:-1], ratios[1:-1], strict=True):

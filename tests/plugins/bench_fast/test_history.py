@@ -9,7 +9,7 @@ import torch
 
 from bench import NoiseLevel, Sampler
 from bench_fast.history import Entry, combine, expected_data, extend, half_log_snr, half_log_snr_next
-from tests.support.analytic import sde
+from tests.support.analytic import grid_of, sde
 
 LEVEL = NoiseLevel(0.5, 0.8, 0.6)
 
@@ -35,7 +35,7 @@ def test_expected_data_is_tweedies_formula_and_leaves_its_arguments() -> None:
 
 
 def test_half_the_log_snr_of_a_step_is_that_of_its_levels() -> None:
-    first, second, *_ = Sampler(sde("vp"), steps=5, grid="logsnr").schedule()
+    first, second, *_ = Sampler(sde("vp"), steps=5, grid=grid_of("logsnr")).schedule()
     assert half_log_snr(first) == math.log(first.alpha / first.sigma)
     assert half_log_snr_next(first) == pytest.approx(half_log_snr(second), rel=1e-12)
 

@@ -10,6 +10,7 @@ import torch
 
 from bench import Sampler, Tensor
 from bench_fast.ipndm import WEIGHTS
+from tests.support.analytic import grid_of
 from tests.support.plugins import installed
 from tests.support.published_fast import (
     PLACES,
@@ -34,7 +35,7 @@ pytestmark = quiet
 def test_it_is_diffusers(checkpoint: str, law: str, order: int) -> None:
     sde = installed().build("sdes", law, {})
     predictor = installed().build("predictors", "ipndm", {"order": order})
-    schedule = Sampler(sde, predictor, steps=STEPS, grid="polynomial").schedule()[:-1]
+    schedule = Sampler(sde, predictor, steps=STEPS, grid=grid_of("polynomial")).schedule()[:-1]
     scheduler = diffusers.IPNDMScheduler()
     scheduler.set_timesteps(len(schedule))
     # its own alphas and betas are those of a trigonometric schedule

@@ -11,7 +11,7 @@ import pytest
 
 from bench import Array, Sampler
 from bench.closed_form.moments import flow_moments, moments, response_moments
-from tests.support.analytic import sde
+from tests.support.analytic import grid_of, sde
 from tests.support.plugins import installed
 
 MU = np.array([1.0, -0.5, 2.0, 0.3, -1.0])
@@ -27,7 +27,9 @@ LAWS = {"ve": 0.45, "vp": 0.3, "subvp": 0.3}
 def error(law: str, predictor: str, parameters: dict[str, Any], steps: int, grid: Any) -> float:
     """Distance of means and standard deviations to those of the exact flow's expected data at eps."""
     chosen = sde(law, eps=LAWS[law])
-    sampler = Sampler(chosen, installed().build("predictors", predictor, parameters), steps=steps, grid=grid)
+    sampler = Sampler(
+        chosen, installed().build("predictors", predictor, parameters), steps=steps, grid=grid_of(grid)
+    )
     mean, variance = response_moments(sampler, MU, LAM)
     limit = Sampler(chosen, solver=installed().build("solvers", "rk45", {}), denoise="tweedie")
     mean_, variance_ = flow_moments(limit, MU, LAM)
@@ -88,7 +90,9 @@ def test_first_order_of_the_papers(law: str, predictor: str, grid: Any) -> None:
     chosen = sde(law, eps=LAWS[law])
     results: list[Array] = []
     for steps in (2000, 4000, 8000):
-        sampler = Sampler(chosen, installed().build("predictors", predictor, {}), steps=steps, grid=grid)
+        sampler = Sampler(
+            chosen, installed().build("predictors", predictor, {}), steps=steps, grid=grid_of(grid)
+        )
         mean, variance = moments(sampler, MU, LAM)
         results.append(np.concatenate([mean, np.sqrt(variance)]))
     first, second = (float(np.linalg.norm(a - b)) for a, b in pairwise(results))

@@ -11,9 +11,8 @@ import torch
 
 from bench import Noise, Prediction, Predictor, Sampler, Tensor
 from bench.closed_form.moments import moments, response_moments
-from bench.diffusion.grid import GridKind
 from bench.diffusion.noise import noise_streams
-from tests.support.analytic import gaussian, sde
+from tests.support.analytic import gaussian, grid_of, sde
 from tests.support.plugins import installed
 
 FAST: list[tuple[str, dict[str, Any]]] = [
@@ -31,7 +30,7 @@ FAST: list[tuple[str, dict[str, Any]]] = [
     ("ipndm", {}),
 ]
 LAWS = ("ve", "vp", "subvp", "vp_cosine", "ve_exp")
-GRIDS: list[tuple[int, GridKind]] = [(1, "logsnr"), (2, "polynomial"), (3, "logsnr"), (5, "polynomial")]
+GRIDS: list[tuple[int, str]] = [(1, "logsnr"), (2, "polynomial"), (3, "logsnr"), (5, "polynomial")]
 GRIDS += [(30, "uniform")]
 MU = np.array([[0.4, -0.5, 0.2], [0.3, -1.0, 0.0]])
 LAM = np.array([[0.01, 0.3, 1.0], [4.0, 0.05, 2.0]])
@@ -66,15 +65,15 @@ def test_few_steps_on_every_grid_with_and_without_a_corrector(
     predictor = build(name, parameters)
     for corrector in (None, langevin):
         for steps, grid in GRIDS:
-            sampler = Sampler(sde(law), predictor, corrector, steps=steps, grid=grid)
+            sampler = Sampler(sde(law), predictor, corrector, steps=steps, grid=grid_of(grid))
             x, calls = run(sampler)
             assert x.isfinite().all()
-            assert calls == (predictor.nfe(steps) or 0) + (steps if corrector else 0)
+            assert calls == (predictor.nfe(sampler.schedule()) or 0) + (steps if corrector else 0)
 
 
 @pytest.mark.parametrize(("name", "parameters"), FAST)
 def test_samples_do_not_depend_on_the_batch(name: str, parameters: dict[str, Any]) -> None:
-    sampler = Sampler(sde("vp"), build(name, parameters), steps=8, grid="logsnr")
+    sampler = Sampler(sde("vp"), build(name, parameters), steps=8, grid=grid_of("logsnr"))
     assert not build(name, parameters).couples_batch
     whole, _ = run(sampler)
     part, _ = run(sampler, rows=slice(1, 3))
@@ -84,7 +83,7 @@ def test_samples_do_not_depend_on_the_batch(name: str, parameters: dict[str, Any
 @pytest.mark.parametrize(("name", "parameters"), FAST)
 def test_moments_by_unit_impulses_are_those_of_samples(name: str, parameters: dict[str, Any]) -> None:
     """Pooled over coordinates, whose draws are independent: within four standard errors."""
-    sampler = Sampler(sde("subvp"), build(name, parameters), steps=8, grid="polynomial")
+    sampler = Sampler(sde("subvp"), build(name, parameters), steps=8, grid=grid_of("polynomial"))
     mean, variance = response_moments(sampler, MU, LAM)
     x, _ = run(sampler, batch=20_000)
     off = (x.mean(0).numpy() - mean) / np.sqrt(variance / len(x))
@@ -114,13 +113,13 @@ def test_moments_by_unit_impulses_are_those_of_the_recursion(
 def test_the_first_step_is_ddims(name: str, parameters: dict[str, Any]) -> None:
     """With no history a multistep method has but the network's last word; Heun's single step is Euler's."""
     steps = 1 if name == "heun" else 2
-    first, _ = run(Sampler(sde("vp"), build("ddim", {}), steps=steps, grid="logsnr"))
-    scale = Sampler(sde("vp"), build("ddim", {}), steps=2, grid="logsnr").schedule()[0]
+    first, _ = run(Sampler(sde("vp"), build("ddim", {}), steps=steps, grid=grid_of("logsnr")))
+    scale = Sampler(sde("vp"), build("ddim", {}), steps=2, grid=grid_of("logsnr")).schedule()[0]
     score = Prediction(MODEL, sde("vp"))
     x = torch.randn(3, *MU.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     ddim = build("ddim", {}).step(x, scale, score, torch.zeros_like, None).x
     if name == "heun":
-        second, _ = run(Sampler(sde("vp"), build(name, parameters), steps=1, grid="logsnr"))
+        second, _ = run(Sampler(sde("vp"), build(name, parameters), steps=1, grid=grid_of("logsnr")))
         torch.testing.assert_close(second, first)
     else:
         other = build(name, parameters).step(x, scale, score, torch.zeros_like, None).x
@@ -137,7 +136,7 @@ def test_no_noise_is_drawn_where_none_belongs(name: str, parameters: dict[str, A
         drawn += 1
         return torch.zeros_like(x)
 
-    sampler = Sampler(sde("vp"), build(name, parameters), steps=6, grid="polynomial")
+    sampler = Sampler(sde("vp"), build(name, parameters), steps=6, grid=grid_of("polynomial"))
     score = Prediction(gaussian(MU, LAM, torch.float32), sampler.sde)
     with torch.no_grad():
         sampler.run(torch.ones(2, *MU.shape), score, noise, noise)
@@ -156,7 +155,7 @@ def test_no_noise_is_drawn_where_none_belongs(name: str, parameters: dict[str, A
     ],
 )
 def test_history_is_handed_on_and_bounded(name: str, parameters: dict[str, Any], length: int) -> None:
-    sampler = Sampler(sde("vp"), build(name, parameters), steps=12, grid="logsnr")
+    sampler = Sampler(sde("vp"), build(name, parameters), steps=12, grid=grid_of("logsnr"))
     score = Prediction(MODEL, sampler.sde)
     predictor, state = sampler.predictor, None
     assert predictor is not None

@@ -11,7 +11,7 @@ import torch
 
 from bench import Prediction, Sampler, Tensor
 from bench_fast.unipc import UniPC
-from tests.support.analytic import gaussian, sde
+from tests.support.analytic import gaussian, grid_of, sde
 from tests.support.published_fast import PLACES, check_multistep, multistep, quiet
 
 pytestmark = quiet
@@ -35,7 +35,7 @@ def test_it_is_diffusers(checkpoint: str, law: str, order: int, variant: str) ->
 
 def test_a_correctors_moves_are_preserved() -> None:
     """UniC adds a difference: a shift of the state between two steps passes through it unchanged."""
-    sampler = Sampler(sde("vp"), UniPC(), steps=6, grid="logsnr")
+    sampler = Sampler(sde("vp"), UniPC(), steps=6, grid=grid_of("logsnr"))
     score = Prediction(MODEL, sampler.sde)
     predictor, steps = sampler.predictor, sampler.schedule()
     assert predictor is not None

@@ -11,8 +11,8 @@ import torch
 
 from bench import BenchError, Prediction, Sampler
 from bench.closed_form.moments import flow_moments, frechet, response_moments
-from bench.diffusion.grid import GridKind, schedule_of, time_grid
-from tests.support.analytic import sde
+from bench.diffusion.grid import schedule_of
+from tests.support.analytic import grid_of, sde
 from tests.support.closed_form import cosine_products, strided
 from tests.support.flows import thin_model
 from tests.support.plugins import installed
@@ -37,7 +37,7 @@ def test_only_the_last_beta_meets_the_bound() -> None:
 @pytest.mark.parametrize("steps", [10, 33, 100])
 def test_fewer_steps_are_at_trained_scales(steps: int) -> None:
     law = sde("vp_cosine", scales=100, eps=0.01)
-    t = time_grid(law, steps)
+    t = law.chain_times(steps)
     np.testing.assert_allclose(t * 100, np.round(t * 100), atol=1e-9)
     for step in schedule_of(law, steps):
         assert step.a * step.alpha_next == pytest.approx(step.alpha, rel=1e-12)
@@ -48,15 +48,15 @@ def test_strided_times_are_those_of_space_timesteps(scales: int) -> None:
     """At every count of steps from 2 to the number of scales, ties included; one step starts at T."""
     law = sde("vp_cosine", scales=scales, eps=1 / scales)
     for steps in range(2, min(scales, 1000) + 1):
-        taken = np.rint(time_grid(law, steps) * scales).astype(int).tolist()
+        taken = np.rint(law.chain_times(steps) * scales).astype(int).tolist()
         assert taken == strided(scales, steps), steps
     assert strided(4000, 25)[4:7] == [667, 834, 1001]  # sums of 666.5, 833.125 and 999.75
-    np.testing.assert_allclose(time_grid(law, scales) * scales, np.arange(1, scales + 1), rtol=1e-14)
+    np.testing.assert_allclose(law.chain_times(scales) * scales, np.arange(1, scales + 1), rtol=1e-14)
 
 
 def test_a_later_end_strides_from_its_own_scale() -> None:
     law = sde("vp_cosine", scales=100, eps=0.1)
-    assert np.rint(time_grid(law, 4) * 100).tolist() == [10, 40, 70, 100]
+    assert np.rint(law.chain_times(4) * 100).tolist() == [10, 40, 70, 100]
 
 
 def test_alpha_is_the_formula_up_to_the_last_scale() -> None:
@@ -95,7 +95,7 @@ def test_the_chain_starts_at_its_first_scale() -> None:
     assert sde("vp_cosine").position(1 / 4000, 4000) == pytest.approx(0, abs=1e-9)
 
 
-def far(predictor: str, steps: int, grid: GridKind, **parameters: Any) -> tuple[float, float]:
+def far(predictor: str, steps: int, grid: str, **parameters: Any) -> tuple[float, float]:
     """Squared distance of a run's moments from the exact flow's, and of the flow's from black images."""
     law = sde("vp_cosine")
     data = thin_model(law).data
@@ -103,13 +103,13 @@ def far(predictor: str, steps: int, grid: GridKind, **parameters: Any) -> tuple[
     part = installed().build("predictors", predictor, parameters)
     limit = Sampler(law, solver=installed().build("solvers", "rk45", {}), denoise="tweedie")
     flow = flow_moments(limit, mean, variance)
-    result = response_moments(Sampler(law, part, steps=steps, grid=grid), mean, variance)
+    result = response_moments(Sampler(law, part, steps=steps, grid=grid_of(grid)), mean, variance)
     return frechet(*result, *flow), frechet(*flow, 0 * mean, 0 * variance)
 
 
 @pytest.mark.parametrize("grid", ["logsnr", "polynomial"])
 @pytest.mark.parametrize("predictor", FLOW)
-def test_samplers_converge_at_their_order(predictor: str, grid: GridKind) -> None:
+def test_samplers_converge_at_their_order(predictor: str, grid: str) -> None:
     """From 200 to 400 steps the squared distance falls by ``2^(2 order)``, at least by half of that."""
     order = installed().build("predictors", predictor, {}).convergence_order
     assert far(predictor, 200, grid)[0] > far(predictor, 400, grid)[0] * 2 ** (2 * order) / 2
@@ -118,13 +118,13 @@ def test_samplers_converge_at_their_order(predictor: str, grid: GridKind) -> Non
 @pytest.mark.parametrize("steps", [5, 7, 10, 20])
 @pytest.mark.parametrize("grid", ["uniform", "logsnr", "polynomial"])
 @pytest.mark.parametrize("order", [2, 3, 4])
-def test_deis_is_never_farther_than_black_images(order: int, grid: GridKind, steps: int) -> None:
+def test_deis_is_never_farther_than_black_images(order: int, grid: str, steps: int) -> None:
     distance, black = far("deis", steps, grid, order=order)
     assert distance < black
 
 
 @pytest.mark.parametrize("grid", ["logsnr", "polynomial"])
-def test_deis_in_t_is_refused_where_it_diverges(grid: GridKind) -> None:
+def test_deis_in_t_is_refused_where_it_diverges(grid: str) -> None:
     with pytest.raises(BenchError, match=r"deis would extrapolate in t by a factor of .* more steps"):
         far("deis", 10, grid, variable="t")
     distance, black = far("deis", 100, grid, variable="t")

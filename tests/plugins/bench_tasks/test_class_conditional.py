@@ -32,7 +32,7 @@ from bench.plan.settings import Settings
 from bench.results.run_spec import RunSpec
 from bench.testing.probe import MIXTURE
 from bench_tasks.class_conditional import ClassConditional, Guided
-from tests.support.analytic import RECORDED, sde
+from tests.support.analytic import RECORDED, grid_of, sde
 from tests.support.checks import context
 from tests.support.paths import ROOT
 from tests.support.plugins import installed
@@ -89,7 +89,7 @@ def states(run: SDE, t: float, count: int = 40) -> tuple[torch.Tensor, torch.Ten
 def test_the_guided_score_is_that_of_the_component(name: str, scale: float) -> None:
     """s + w (s_k - s) at every level of a run, s by autograd of the log-density; at w = 1 that is s_k."""
     run, exact = sde(name), model(name)
-    for at in Sampler(run, steps=25, grid="polynomial").schedule():
+    for at in Sampler(run, steps=25, grid=grid_of("polynomial")).schedule():
         x, labels = states(run, at.t)
         p = Prediction(exact, run)
         guided = p.guided(Guided(exact, labels, scale)).score(x, at).numpy()
@@ -146,7 +146,7 @@ def test_moments_of_each_class_are_those_of_its_component(name: str, plugins: di
     """At scale 1 a class's samples are normal, with the moments of the sampler on that one Gaussian by
     theory. Means and variances of all coefficients of all classes, Bonferroni."""
     parts = {role: installed().build(f"{role}s", plugin, {}) for role, plugin in plugins.items()}
-    sampler = Sampler(sde(name), **parts, steps=40, grid="polynomial")
+    sampler = Sampler(sde(name), **parts, steps=40, grid=grid_of("polynomial"))
     exact = model(name)
     x, labels = sample_batch(ClassConditional(), sampler, 1000)
     bound = stats.norm.isf(P / (2 * 2 * exact.data.mean.size))
@@ -191,7 +191,7 @@ def test_shares_of_the_requested_component() -> None:
     """
     exact, count = model("vp"), 1000
     ancestral = installed().build("predictors", "ancestral", {})
-    sampler = Sampler(sde("vp"), ancestral, steps=100, grid="polynomial")
+    sampler = Sampler(sde("vp"), ancestral, steps=100, grid=grid_of("polynomial"))
     x, labels = sample_batch(ClassConditional(), sampler, count)
     hits = int((exact.component(x) == labels).sum())
     draws = torch.randn(x.shape, generator=torch.Generator().manual_seed(1), dtype=x.dtype)

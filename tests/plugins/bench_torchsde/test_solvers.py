@@ -12,7 +12,7 @@ import torch
 
 from bench import BenchError, Prediction, Sampler, Tensor, assert_conforms
 from bench.diffusion.noise import noise_streams
-from tests.support.analytic import gaussian, sde
+from tests.support.analytic import gaussian, grid_of, sde
 from tests.support.plugins import installed
 
 MU = np.linspace(-0.5, 0.5, 64).reshape(1, 8, 8)
@@ -113,7 +113,7 @@ def test_the_time_change_is_the_schedules(law: str, schedule: str) -> None:
     times = [solver.place(chosen, float(u))[0] for u in range(10)]
     if schedule != "uniform":
         grid_steps = Sampler(
-            chosen, installed().build("predictors", "ddim", {}), steps=10, grid=grid
+            chosen, installed().build("predictors", "ddim", {}), steps=10, grid=grid_of(grid)
         ).schedule()
         np.testing.assert_allclose(times, [s.t for s in grid_steps], rtol=1e-9)
     assert (times[0], times[-1]) == pytest.approx((chosen.end, chosen.eps), rel=1e-9)
