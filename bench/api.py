@@ -502,5 +502,6 @@ def remeasure(
         contexts.on(str(choose_device(chosen.device))),
         suite=suite,
         checkpoint=checkpoint,
+        own_references="reference" not in chosen.parameters.get("metric", {}),
         emit=emit,
     )

@@ -69,8 +69,9 @@ OUT = click.option("--out", type=NamedPath(), help="Results folder of the runs; 
 @OUT
 @click.pass_context
 def list_command(context: click.Context, kind: str | None, as_json: bool, out: Path | None) -> None:
-    """List what is registered: tasks, sdes, grids, predictors, correctors, solvers, metrics, extractors, datasets,
-    checkpoints, readers, executors; suites and profiles of bench.toml; recorded runs of a results folder."""
+    """List what is registered: tasks, sdes, grids, predictors, correctors, solvers, metrics, extractors,
+    datasets, checkpoints, readers, executors; suites and profiles of bench.toml; recorded runs of a results
+    folder."""
     kind = None if kind is None else _kind(kind)
     if out is not None and kind != "runs":
         raise BenchError("--out belongs to runs: bench list runs --out FOLDER")

@@ -115,7 +115,7 @@ def build_command(
     except KeyboardInterrupt:
         report_stop("; nothing was written")
         return STOPPED
-    echo(f"{target}: {statistics.card['n']} images, {plugin.width} features of {plugin.label}")
+    echo(f"{target}: {statistics.card['n']} images, {statistics.mean.size} features of {plugin.label}")
     return 0
 
 

@@ -11,7 +11,7 @@ from bench.data.images import Images
 from bench.engine.measuring import measure_batches
 from bench.errors import BenchError
 from bench.events import Advance, Notice
-from bench.metrics.features import FeatureMetric
+from bench.metrics.features import FeatureMetric, check_items
 from bench.plan.building import Objects, build_metrics
 from bench.results.record import MetricRecord
 from bench.types import JSONObject
@@ -89,8 +89,7 @@ def measure_images_of(
         context.emit(Notice(f"{images.name}: {images.note}"))
     for metric in metrics:
         _check_inputs(metric, context.registry)
-        if isinstance(metric, FeatureMetric):
-            metric.extractor_plugin(context).check_shape(images.shape)
+        check_items(metric, images.shape, context)
     references = {metric.label: _reference(metric, context) for metric in metrics}
     phase, done = f"measuring {images.name}", 0
     context.emit(Advance(phase, 0, images.n, "images"))

@@ -13,7 +13,9 @@ from bench.engine.measuring import measure_batches, stored_batches, with_theory
 from bench.errors import BenchError, StoreError, did_you_mean
 from bench.events import Emit, MetricsDone, RunMeasuring, RunWaiting, silent
 from bench.metrics.context import MetricContext
+from bench.metrics.features import check_items
 from bench.metrics.role import Metric
+from bench.plan.building import with_reference
 from bench.plan.measured import has_metric
 from bench.plan.settings import suites
 from bench.results.manifest import SuitePlan
@@ -52,6 +54,7 @@ def measure_records(
     *,
     suite: str | None = None,
     checkpoint: str | None = None,
+    own_references: bool = False,
     emit: Emit = silent,
 ) -> list[Remeasurement]:
     """Add metrics to the finished records of a store; a record that has a metric keeps its value.
@@ -62,6 +65,8 @@ def measure_records(
         context: Extractors, references and the device.
         suite: Restricts the records to a suite.
         checkpoint: Restricts the records to a checkpoint.
+        own_references: Whether each record is compared with its checkpoint's own data, as a run without
+            a named reference is (`with_reference`).
         emit: Receives `RunMeasuring` and `MetricsDone` for each record.
 
     Raises:
@@ -76,12 +81,16 @@ def measure_records(
             )
     plans = store.suite_plans(suite, suites()) if suite is not None else []
     records = _selected_records(store, plans if suite is not None else None, checkpoint)
-    _check_files(metrics, records, context)
+    by_record = [
+        [_with_own_reference(one, record, context) if own_references else one for one in metrics]
+        for record in records
+    ]
+    _check_files(by_record, records, context)
     measurements: list[Remeasurement] = []
     try:
-        for record in records:
+        for record, its_metrics in zip(records, by_record, strict=True):
             emit(RunMeasuring(record.fingerprint, record.label))
-            measurement = _measure_record(record, metrics, store, context, emit)
+            measurement = _measure_record(record, its_metrics, store, context, emit)
             measurements.append(measurement)
             values = {label: result.value for label, result in measurement.metrics.items()}
             notes = {label: result.note for label, result in measurement.metrics.items()}
@@ -98,15 +107,29 @@ def measure_records(
             )
     finally:
         for plan in plans:
-            _list_metrics(store, plan, [metric.label for metric in metrics])
+            labels = dict.fromkeys(metric.label for its_metrics in by_record for metric in its_metrics)
+            _list_metrics(store, plan, [*labels])
         store.write_csv()
     return measurements
 
 
-def _check_files(metrics: Sequence[Metric], records: Sequence[Record], context: MetricContext) -> None:
+def _with_own_reference(metric: Metric, record: Record, context: MetricContext) -> Metric:
+    """The metric against the data of the record's checkpoint; as it is where there is no such checkpoint."""
+    name = record.identity.checkpoint.name
+    known = name in context.registry.names("checkpoints")
+    return with_reference(metric, context.registry.get("checkpoints", name).thing) if known else metric
+
+
+def _check_files(
+    by_record: Sequence[Sequence[Metric]], records: Sequence[Record], context: MetricContext
+) -> None:
     """`BenchError` where a metric's file is missing: one error before the first record, not one for each."""
-    for metric in metrics:
-        if any(set(metric.inputs) <= set(record.outputs) for record in records):
+    checked: list[Metric] = []
+    for record, metrics in zip(records, by_record, strict=True):
+        for metric in metrics:
+            if metric in checked or not set(metric.inputs) <= set(record.outputs):
+                continue
+            checked.append(metric)
             try:
                 metric.provenance(context)
             except BenchError:
@@ -175,8 +198,11 @@ def _results(
     metrics: Sequence[Metric], record: Record, store: Store, context: MetricContext
 ) -> tuple[dict[str, MetricRecord], dict[str, Exception]]:
     """Values by label, and the errors of the metrics that failed."""
+    shape = record.identity.checkpoint.shape
     batches = (outputs for outputs, _ in stored_batches(store, record.key, record.sample_batches))
     try:
+        for metric in metrics:
+            check_items(metric, shape, context)
         return with_theory(measure_batches(metrics, batches, context), record.exact, record.limit), {}
     except StoreError:
         raise

@@ -38,16 +38,20 @@ class Features(NamedTuple):
 
 
 Extract = Callable[["Tensor"], Features]
-"""``extract(images)`` returns the `Features` of uint8 images (B, C, H, W) on the host."""
+"""``extract(items)`` returns the `Features` of items on the host: of uint8 images (B, C, H, W), or of float32
+items (B, *shape) on the unit range where the extractor takes floats (`Extractor.takes_bytes`)."""
+
+MAX_WIDTH = 4096
+"""Greatest number of features, whose covariance is computed; Inception has 2048."""
 
 
 class Extractor(Plugin):
     """A network, or another function, that maps images to features, by which metrics compare them."""
 
-    width: ClassVar[int]
-    """d, the length of a row of features."""
-    shape: ClassVar[tuple[int, int, int] | None] = None
-    """The only shape (C, H, W) of images that it takes; None where it takes several (`check_shape`)."""
+    width: ClassVar[int | None] = None
+    """d, the length of a row of features; None where it depends on the shape of the items (`width_of`)."""
+    shape: ClassVar[tuple[int, ...] | None] = None
+    """The only shape of items that it takes; None where it takes several (`check_shape`)."""
 
     @property
     def label(self) -> str:
@@ -62,23 +66,49 @@ class Extractor(Plugin):
             device: Device of the network; images and features are on the host.
 
         Returns:
-            A function from uint8 images (B, C, H, W) to their `Features`.
+            A function from items to their `Features`: from uint8 images (B, C, H, W), or float32 items of
+            shapes that `takes_bytes` denies.
 
         Raises:
             BenchError: A file is missing or damaged.
         """
 
     def check_shape(self, shape: tuple[int, ...]) -> None:
-        """Check that it takes images of a shape; called before anything is sampled or read.
+        """Check that it takes items of a shape; called before anything is sampled or read.
 
         Args:
-            shape: Shape (C, H, W) of one image.
+            shape: Shape of one item: (C, H, W) of an image, (D,) of a point.
 
         Raises:
-            BenchError: It does not take such images. By default it takes those of its own ``shape`` alone.
+            BenchError: It does not take such items. By default it takes those of its own ``shape`` alone.
         """
         if self.shape is not None and tuple(shape) != self.shape:
-            raise BenchError(f"{self.name} takes {_sizes(self.shape)} images, not {_sizes(shape)}")
+            raise BenchError(f"{self.name} takes {sizes(self.shape)} images, not {sizes(shape)}")
+
+    def width_of(self, shape: tuple[int, ...]) -> int:
+        """The length of a row of features of items of a shape that it takes.
+
+        Args:
+            shape: Shape of one item.
+
+        Returns:
+            d. Default: ``width``.
+        """
+        if self.width is None:
+            raise NotImplementedError(f"extractor {self.name} has neither a width nor width_of")
+        return self.width
+
+    def takes_bytes(self, shape: tuple[int, ...]) -> bool:
+        """Whether items of a shape are clipped to [0, 1] and rounded to bytes before features are taken.
+
+        Args:
+            shape: Shape of one item.
+
+        Returns:
+            True for uint8 items, False for float32 ones on the unit range, as they are. Default: True.
+        """
+        del shape
+        return True
 
     def check(self, emit: Emit) -> None:
         """Check that its files are on disk, and fetch missing ones; called before anything is sampled.
@@ -112,8 +142,20 @@ class Extractor(Plugin):
         return None
 
 
-def _sizes(shape: tuple[int, ...]) -> str:
+def sizes(shape: tuple[int, ...]) -> str:
+    """A shape as messages have it: ``3x32x32``."""
     return "x".join(map(str, shape))
+
+
+def check_extractor(extractor: Extractor, shape: tuple[int, ...]) -> None:
+    """`BenchError` where an extractor does not take items of a shape, or has too many features of them."""
+    extractor.check_shape(shape)
+    width = extractor.width_of(shape)
+    if width > MAX_WIDTH:
+        raise BenchError(
+            f"{extractor.name} has {width} features of {sizes(shape)} items, and a covariance is of at most "
+            f"{MAX_WIDTH}: sliced_wasserstein and mmd take items of any size"
+        )
 
 
 class FeatureReader:
@@ -122,7 +164,7 @@ class FeatureReader:
     Args:
         extractor: Extractor, which is loaded here.
         device: Where its network runs.
-        rounding: How images become bytes.
+        rounding: How items become bytes, where the extractor takes bytes.
     """
 
     def __init__(self, extractor: Extractor, device: device, rounding: Rounding) -> None:
@@ -134,15 +176,17 @@ class FeatureReader:
         self._features: Features | None = None
 
     def __call__(self, images: Tensor) -> Features:
-        """Features of images (B, C, H, W) on [0, 1]; a repeated call on the same tensor costs nothing.
+        """Features of items (B, *shape) on the unit range; a repeated call on the same tensor costs nothing.
 
         Raises:
-            BenchError: The extractor does not take images of this shape.
+            BenchError: The extractor does not take items of this shape.
         """
         if self._images is not images or self._features is None:
-            self._extractor.check_shape(tuple(images.shape[1:]))
+            shape = tuple(images.shape[1:])
+            check_extractor(self._extractor, shape)
+            bytes_ = self._extractor.takes_bytes(shape)
             with arithmetic(self._device, tf32=False):
-                self._features = self._extract(to_uint8(images, self._rounding))
+                self._features = self._extract(to_uint8(images, self._rounding) if bytes_ else images)
             self._images = images
         return self._features
 
@@ -184,8 +228,9 @@ class FeatureState:
 class FeatureMetric(Metric):
     """A metric of an extractor's features, alone or against reference features.
 
-    A plugin defines `extractor_plugin`, `begin` and its `FeatureState`. This class rounds images to bytes,
-    shares the extractor among metrics, and refuses samples that are not finite.
+    A plugin defines `extractor_plugin`, `begin` and its `FeatureState`. This class rounds images to bytes
+    where the extractor takes bytes, shares the extractor among metrics, and refuses samples that are not
+    finite and references of items of another shape.
     """
 
     rounding: Rounding = param(
@@ -229,6 +274,18 @@ class FeatureMetric(Metric):
         reader = context.features(self.extractor_plugin(context), self.rounding)
         return _FeatureStream(reader, self.begin(context))
 
+    def check_reference(self, shape: tuple[int, ...], context: MetricContext) -> None:
+        extractor, name = self.extractor_plugin(context), self.reference_name()
+        check_extractor(extractor, shape)
+        if not name or extractor.width is not None:
+            return  # the statistics' width is the extractor's own, whatever the items
+        d = context.statistics(name, extractor, self.rounding).mean.size
+        if d != extractor.width_of(shape):
+            raise BenchError(
+                f"the reference {name} has {d} features of {extractor.name}, {sizes(shape)} items have "
+                f"{extractor.width_of(shape)}: name a reference of such items by -P metric.reference"
+            )
+
     def provenance(self, context: MetricContext) -> dict[str, str]:
         extractor = self.extractor_plugin(context)
         extractor.check(context.emit)
@@ -256,10 +313,14 @@ class _FeatureStream(MetricState):
 def check_metric(
     metric: Metric, task: Task, shape: tuple[int, ...], samples: int, context: MetricContext
 ) -> None:
-    """`BenchError`, naming the metric, where it or its extractor can't measure such samples."""
+    """`BenchError`, naming the metric, where it can't measure such samples of a task."""
     metric.check(task, shape, samples)
-    if isinstance(metric, FeatureMetric):
-        try:
-            metric.extractor_plugin(context).check_shape(shape)
-        except BenchError as error:
-            raise BenchError(f"{metric.name}: {error}; choose another --metric") from error
+    check_items(metric, shape, context)
+
+
+def check_items(metric: Metric, shape: tuple[int, ...], context: MetricContext) -> None:
+    """`BenchError`, naming the metric, where it can't compare items of a shape with its reference."""
+    try:
+        metric.check_reference(shape, context)
+    except BenchError as error:
+        raise BenchError(f"{metric.name}: {error}; choose another --metric") from error

@@ -25,7 +25,7 @@ from bench.data.splits import find_split, split_names
 from bench.errors import BenchError, did_you_mean, printable
 from bench.events import Advance
 from bench.files import MAX_SETTINGS, inside, is_safe_name, parse_json, replace_file, user_path
-from bench.metrics.features import Extractor, Rounding
+from bench.metrics.features import MAX_WIDTH, Extractor, Rounding, check_extractor
 from bench.metrics.moments import Moments
 from bench.types import Array, JSONObject
 
@@ -40,8 +40,6 @@ WHAT = "a statistics file"
 
 ROWS = 10_000
 """Greatest number of feature rows in a file."""
-MAX_WIDTH = 4096
-"""Greatest number of features; Inception has 2048."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,7 +152,7 @@ def measure_images(
     """Statistics of images with their whole card; ``phase`` is what progress is reported as."""
     from bench import __version__
 
-    extractor.check_shape(images.shape)
+    check_extractor(extractor, images.shape)
 
     def counted() -> Iterator[Tensor]:
         done = 0
@@ -196,7 +194,7 @@ def read_statistics(path: Path, extractor: Extractor) -> Reference:
     if made_with != extractor.label:
         raise BenchError(f"{path} is of the extractor {made_with}, not {extractor.label}: build another")
     d = extractor.width
-    if statistics.mean.shape != (d,):
+    if d is not None and statistics.mean.shape != (d,):
         raise BenchError(
             f"{path} is of {statistics.mean.size} features, {extractor.label} has {d}: not the same extractor"
         )
@@ -259,7 +257,7 @@ def write_statistics(path: Path, reference: Reference) -> None:
 def measure_features(
     batches: Iterable[Tensor], extractor: Extractor, rounding: Rounding, context: MetricContext
 ) -> Reference:
-    """Statistics of batches (B, *shape) on the unit range; the card tells n and the extractor.
+    """Statistics of batches of items (B, *shape) on the unit range; the card tells n and the extractor.
 
     The rows are those of at most `ROWS` images drawn without bias.
     """

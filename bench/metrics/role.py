@@ -77,9 +77,10 @@ class MetricState(ABC):
         """Add a batch.
 
         Args:
-            images: Images (B, C, H, W) on [0, 1], not clipped, float32, on the host. Where `Metric.inputs`
-                names other outputs of the task, or several, the method takes one tensor for each, in that
-                order, and then one for each of `Metric.companions`, of the same samples.
+            images: Items (B, *shape) on the unit range, such as images (B, C, H, W); not clipped, float32, on
+                the host. Where `Metric.inputs` names other outputs of the task, or several, the method takes
+                one tensor for each, in that order, and then one for each of `Metric.companions`, of the same
+                samples.
 
         Raises:
             BenchError: The batch can't be measured: it is not finite, or has the wrong shape.
@@ -141,11 +142,22 @@ class Metric(Plugin):
 
         Args:
             task: Task whose outputs are measured.
-            shape: Shape of one image, (C, H, W).
+            shape: Shape of one sample: (C, H, W) of an image, (D,) of a point.
             samples: Number of samples of the run.
 
         Raises:
             BenchError: The metric has no value on such samples. By default it has one on all.
+        """
+
+    def check_reference(self, shape: tuple[int, ...], context: MetricContext) -> None:
+        """Check before anything is sampled that samples of a shape can be compared with the reference.
+
+        Args:
+            shape: Shape of one sample.
+            context: Extractors, and reference items and statistics by name.
+
+        Raises:
+            BenchError: They can't; the message does not repeat the metric's name. By default they can.
         """
 
     def check_sampler(self, sampler: Sampler) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bench.checkpoints.cards import Card
 from bench.errors import BenchError, did_you_mean
 from bench.files import safe_name
 from bench.metrics.role import Metric
@@ -56,3 +57,21 @@ def build_metrics(
         except ValueError as error:
             raise BenchError(f"the label of metric {metric.name}: {error}") from error
     return metrics
+
+
+CIFAR10_SHAPE = (3, 32, 32)
+
+
+def with_reference(metric: Metric, card: Card) -> Metric:
+    """The metric with the checkpoint's own data as its parameter ``reference``, where it has one.
+
+    For a metric whose user named no reference: the card's data set, or an exact checkpoint itself, which
+    stands for its draws. A metric with a default reference keeps it on exact checkpoints of CIFAR-10's shape.
+    """
+    default = next((one.default for one in metric.parameters() if one.name == "reference"), None)
+    if default is None or metric.values()["reference"] != default:
+        return metric
+    own = card.dataset
+    if not own and card.exact and (default == "" or tuple(card.shape) != CIFAR10_SHAPE):
+        own = card.name
+    return metric.build(metric.values() | {"reference": own}) if own else metric

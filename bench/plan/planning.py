@@ -30,7 +30,13 @@ from bench.tasks.role import Task
 if TYPE_CHECKING:
     from bench.data.images import Images
 
-from bench.plan.building import Objects, build_metrics, build_plugin, parameters_by_plugin
+from bench.plan.building import (
+    Objects,
+    build_metrics,
+    build_plugin,
+    parameters_by_plugin,
+    with_reference,
+)
 from bench.plan.drafting import Draft, PluginErrors, planned_nfe
 
 MAX_RUNS = 100_000
@@ -199,7 +205,8 @@ class Planner:
     def _metrics(
         self, settings: Settings, card: Card, task: Task, device: str, further: Sequence[str] = ()
     ) -> tuple[Metric, ...]:
-        """The run's metrics, checked against the task's outputs and the shape of its samples.
+        """The run's metrics, checked against the task's outputs and the shape of its samples. They compare
+        with the checkpoint's own data unless user or card name a reference.
 
         ``further`` are those of a suite besides the default ones.
         """
@@ -207,6 +214,8 @@ class Planner:
         names = unique(settings.metric) or unique([*default, *further])
         parameters = self._published_of_metrics(names, card) | settings.parameters.get("metric", {})
         metrics = build_metrics(self.registry, names, parameters, self.objects)
+        if "reference" not in parameters:
+            metrics = tuple(with_reference(metric, card) for metric in metrics)
         for metric in metrics:
             for name in metric.inputs:
                 if name not in task.outputs:

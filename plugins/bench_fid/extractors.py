@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -55,16 +56,22 @@ class Cifar10FeaturesExtractor(Extractor):
 
 
 class Pixels(Extractor):
-    """The 3072 values of a 32x32 image on [0, 1]."""
+    """The values of an item of any shape: of an image (C, H, W) in 8 bits on [0, 1], of a point (D,) its
+    coordinates on the unit range, not clipped."""
 
     name = "pixels"
-    width = 3072
-    shape = (3, 32, 32)
+
+    def width_of(self, shape: tuple[int, ...]) -> int:
+        return math.prod(shape)
+
+    def takes_bytes(self, shape: tuple[int, ...]) -> bool:
+        return len(shape) == 3
 
     def load(self, device: Any) -> Extract:
         del device
 
-        def extract(images: Tensor) -> Features:
-            return Features(images.flatten(1).float() / 255)
+        def extract(items: Tensor) -> Features:
+            rows = items.flatten(1).float()
+            return Features(rows if items.is_floating_point() else rows / 255)
 
         return extract

@@ -44,8 +44,8 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert np.array_equal(read.rows, statistics().rows)  # type: ignore[arg-type]
     assert read.card == {"n": 100}
     assert len(read.sha256) == 64
-    with pytest.raises(BenchError, match="is of 64 features, pixels has 3072: not the same extractor"):
-        read_statistics(path, extractor_of("pixels"))
+    with pytest.raises(BenchError, match="is of 64 features, inception has 2048: not the same extractor"):
+        read_statistics(path, extractor_of("inception"))
     write_statistics(path, Reference(np.zeros(D), np.eye(D), None, {"extractor": "mine"}, ""))
     assert read_any_statistics(path).rows is None
     with pytest.raises(BenchError, match="is of the extractor mine, not cifar10-features: build another"):
@@ -79,7 +79,9 @@ def test_commands_name_the_changed_parameters_of_any_extractor() -> None:
 def test_images_of_another_size_are_refused_before_they_are_read() -> None:
     context = metric_context()
     images = MemoryImages(pixels(10, 64))
-    with pytest.raises(BenchError, match="pixels takes 3x32x32 images, not 3x64x64"):
+    with pytest.raises(BenchError, match="cifar10-features takes 3x32x32 images, not 3x64x64"):
+        measure_images(images, extractor_of("cifar10-features"), "round", context, "measuring")
+    with pytest.raises(BenchError, match="pixels has 12288 features of 3x64x64 items, and a covariance"):
         measure_images(images, extractor_of("pixels"), "round", context, "measuring")
 
 

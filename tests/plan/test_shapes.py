@@ -13,10 +13,12 @@ from tests.support.large_gaussian import registry_with_large_gaussian
 @pytest.mark.parametrize(
     ("metric", "line"),
     [
-        (("fd_dct",), "fd_dct takes 3x32x32 images, not 3x64x64"),
-        ((), "fd_dct takes 3x32x32 images, not 3x64x64"),
+        (
+            ("fd_dct", "-P", "metric.reference=gmm-cifar10"),
+            "fd_dct: its reference gmm-cifar10 is of 3x32x32 items, the samples are 3x64x64",
+        ),
         (("fd_cifar10",), "fd_cifar10: cifar10-features takes 3x32x32 images, not 3x64x64"),
-        (("fd",), "fd: pixels takes 3x32x32 images, not 3x64x64"),
+        (("fd",), "fd: pixels has 12288 features of 3x64x64 items, and a covariance is of at most 4096"),
         (("class_score",), "class_score: cifar10-features takes 3x32x32 images, not 3x64x64"),
         (
             ("kid", "-P", "metric.extractor=cifar10-features"),

@@ -12,14 +12,32 @@ from tests.support.metrics import CPU, extractor_of, metric_context
 from tests.support.plugins import installed
 
 
-@pytest.mark.parametrize("name", ["cifar10-features", "pixels"])
-def test_other_shapes_are_refused(name: str) -> None:
-    extractor = extractor_of(name)
-    with pytest.raises(BenchError, match=f"{name} takes 3x32x32 images, not 3x64x64"):
-        extractor.check_shape((3, 64, 64))
-    with pytest.raises(BenchError, match=f"{name} takes 3x32x32 images, not 3x16x16"):
-        metric_context().features(extractor)(torch.rand(2, 3, 16, 16))
+@pytest.mark.parametrize("shape", [(3, 64, 64), (1, 32, 32), (2,)])
+def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
+    extractor = extractor_of("cifar10-features")
+    message = f"cifar10-features takes 3x32x32 images, not {'x'.join(map(str, shape))}"
+    with pytest.raises(BenchError, match=message):
+        extractor.check_shape(shape)
+    with pytest.raises(BenchError, match=message):
+        metric_context().features(extractor)(torch.rand(2, *shape))
     extractor.check_shape((3, 32, 32))
+
+
+@pytest.mark.parametrize("shape", [(2,), (1, 8, 8), (1, 28, 28), (3, 32, 32), (3, 16, 48)])
+def test_pixels_take_any_shape(shape: tuple[int, ...]) -> None:
+    """Images in 8 bits, points as they are: outside [0, 1] too."""
+    items = torch.randn(5, *shape, generator=torch.Generator().manual_seed(0))
+    extractor = extractor_of("pixels")
+    rows = metric_context().features(extractor)(items).rows
+    expected = items if len(shape) == 1 else items.clamp(0, 1).mul(255).round() / 255
+    assert torch.equal(rows, expected.flatten(1))
+    assert rows.shape[1] == extractor.width_of(shape)
+
+
+def test_more_features_than_a_covariance_takes_are_refused() -> None:
+    message = "pixels has 12288 features of 3x64x64 items, .* sliced_wasserstein and mmd take"
+    with pytest.raises(BenchError, match=message):
+        metric_context().features(extractor_of("pixels"))(torch.rand(2, 3, 64, 64))
 
 
 @pytest.mark.parametrize(("name", "channels"), [("inception", 1), ("inception", 3), ("dinov2", 3)])
