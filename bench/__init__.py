@@ -66,7 +66,6 @@ if TYPE_CHECKING:
     from bench.diffusion.roles import Predictor as Predictor
     from bench.diffusion.roles import Solver as Solver
     from bench.diffusion.roles import Update as Update
-    from bench.diffusion.roles import velocity as velocity
     from bench.diffusion.sampler import Sampler as Sampler
     from bench.diffusion.sde import SDE as SDE
     from bench.download import fetch_once as fetch_once
@@ -167,7 +166,6 @@ _EXPORTS = {
         "Predictor",
         "Solver",
         "Update",
-        "velocity",
     ),
     "bench.diffusion.sampler": ("Sampler",),
     "bench.diffusion.sde": ("SDE",),
@@ -324,7 +322,6 @@ __all__ = [
     "time_grid",
     "to_dct",
     "user_path",
-    "velocity",
     "wilson_interval",
 ]
 

@@ -30,7 +30,8 @@ def time_grid(sde: SDE, steps: int, kind: GridKind = "uniform", rho: float = 7.0
         rho: Exponent of the polynomial grid.
 
     Returns:
-        Times (steps,), float64; T alone for one step.
+        Times (steps,), float64; T alone for one step. Where sigma / alpha is infinite at T, a grid that is
+        even in it is so up to T - eps, whose place T takes.
 
     Raises:
         BenchError: ``steps`` is below 1.
@@ -41,15 +42,14 @@ def time_grid(sde: SDE, steps: int, kind: GridKind = "uniform", rho: float = 7.0
         return np.array([sde.end])
     if kind == "uniform":
         return sde.snap(np.linspace(sde.eps, sde.end, steps), steps)
-    ends = np.array([sde.eps, sde.end])
-    low, high = np.log(sde.sigma(ends) / sde.alpha(ends))
+    low, high = sde.log_sigma_ratio_range
     if kind == "logsnr":
         log_sigma_ratio = np.linspace(low, high, steps)
     else:
         log_sigma_ratio = rho * np.log(np.linspace(np.exp(low / rho), np.exp(high / rho), steps))
     t = sde.time_at(log_sigma_ratio)
     # bisection finds the ends to rounding: put their own values there
-    t[0], t[-1] = ends
+    t[0], t[-1] = sde.eps, sde.end
     return t
 
 
@@ -91,10 +91,15 @@ def schedule_of(sde: SDE, steps: int, kind: GridKind = "uniform", rho: float = 7
     # in the order of Step's fields
     columns = [t, sde.alpha(t), sde.sigma(t), t - t_next, t_next, alpha_next, sigma_next]
     columns += [sde.drift(t), sde.diffusion(t), a, g, alpha_ratio, ancestral_mean, ancestral_std, posterior]
-    columns += [np.cumprod(ancestral_mean), ancestral_sigma]
+    columns += [np.cumprod(ancestral_mean), ancestral_sigma, sde.alpha_slope(t), sde.sigma_slope(t)]
     rows = np.stack([np.broadcast_to(c, t.shape) for c in columns], axis=1).tolist()
     count = steps if uniform else None
     return [
-        Step(t_, alpha_, sigma_, i if uniform else None, count, *rest, steps=steps)
-        for i, (t_, alpha_, sigma_, *rest) in reversed(list(enumerate(rows)))
+        Step(
+            *(t_, alpha_, sigma_, i if uniform else None, count, *rest),
+            steps=steps,
+            alpha_slope=alpha_slope,
+            sigma_slope=sigma_slope,
+        )
+        for i, (t_, alpha_, sigma_, *rest, alpha_slope, sigma_slope) in reversed(list(enumerate(rows)))
     ]

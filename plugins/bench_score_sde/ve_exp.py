@@ -41,6 +41,10 @@ class VEExp(SDE):
     def prior_std(self) -> float:
         return float(self.sigma(np.asarray(self.end)))
 
+    def chain(self, t: Array, count: int) -> tuple[Array, Array]:
+        """Euler-Maruyama with dt = 1 / count."""
+        return np.ones_like(t), self.diffusion(t) / math.sqrt(count)
+
     def ancestral_chain(self, t: Array, t_next: Array, count: int) -> tuple[Array, Array]:
         """The exact transition between the grid's times."""
         del count
