@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 
 NO_DATA = (
-    "where alpha = 0 a score says nothing of the data: take an SDE that ends above alpha = 0, such as vp, or a "
-    "checkpoint that knows the clean data there"
+    "where alpha = 0 a score says nothing of the data: take an SDE that ends above alpha = 0, such as vp, or "
+    "a checkpoint that knows the clean data there"
 )
 
 

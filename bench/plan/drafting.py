@@ -13,6 +13,7 @@ from pydantic import JsonValue
 
 from bench.checkpoints.cards import Card
 from bench.checkpoints.exact import trained_answer
+from bench.checkpoints.resolve import label_of, parametrisation_of
 from bench.diffusion.roles import PartError, SamplerPart, Solver
 from bench.diffusion.sampler import Sampler, check_denoise, default_denoise
 from bench.errors import BenchError, one_line
@@ -244,6 +245,9 @@ class Draft:
         sources.append(plugin_code(self._entry("task"), task))
         if self.card.needs_reader:
             sources.append(class_code(self.registry.get("readers", self.card.format).thing))
+        if not self.card.exact:
+            sources.append(class_code(type(parametrisation_of(self.card, self.registry))))
+            sources.append(class_code(type(label_of(self.card, self.registry))))
         return all(source.complete for source in sources) and self.card.cacheable
 
     def _identity(self, task: Task, sampler: Sampler) -> Identity:

@@ -25,8 +25,8 @@ class Flow(_Interpolation):
 
     alpha = 1 - t, sigma = t, and so ``f = -1 / (1 - t)``, ``g^2 = 2 t / (1 - t)``, both infinite at t = 1;
     the probability flow ``dx/dt = E[noise - x(0) | x]`` is not. No chain is published: forward moves are the
-    exact transition. Where steps are even in t, those of ``probability_flow`` next to t = 1 are off by a share
-    that more steps don't reduce: it needs the grid ``logsnr``.
+    exact transition. On the uniform grid ``probability_flow``, of such moves, is off near t = 1 however many
+    steps it takes: it needs the grid ``logsnr``.
 
     Source: Lipman et al. (2023), Liu et al. (2023). Their time often runs the other way: there t = 1 is data.
     """
