@@ -260,12 +260,19 @@ class Draft:
         return self._identity_of(
             checkpoint=checkpoint_identity(self.card, convention, registry),
             task=plugin_identity(self._entry("task"), task).model_copy(update={"provenance": provenance}),
-            **{role: plugin_identity(self._entry(role), getattr(sampler, role)) for role in self.parts},
+            **{role: self._part_identity(role, sampler) for role in self.parts},
             **grid_identity(sampler),
             denoise=sampler.denoise,
             labels=self._labels(),
             data=data_identity(task, self.images),
         )
+
+    def _part_identity(self, role: str, sampler: Sampler) -> PluginIdentity:
+        """A part of the sampler, with its first step where that is not its own."""
+        identity = plugin_identity(self._entry(role), getattr(sampler, role))
+        if role == "corrector" or not sampler.starts_by_limit:
+            return identity
+        return identity.model_copy(update={"provenance": {"first step": "DDIM's limit at alpha = 0"}})
 
     def _partial_identity(self) -> Identity:
         """The identity of a run that can't be planned, without running any plugin's code."""
@@ -401,11 +408,15 @@ def _declared_nfe(task: Task, sampler: Sampler) -> int | None:
         return None
     if sampler.solver is not None:
         calls = sampler.solver.nfe()
-        return None if calls is None else calls + last
+        return None if calls is None else calls + sampler.starts_by_limit + last
     moves = sampler.corrector.calls if sampler.corrector is not None else 0
     levels = sampler.steps if sampler.order == "corrector_first" else sampler.steps - 1
     predictor = sampler.predictor
-    predicts = 0 if predictor is None or predictor.idle else predictor.nfe(sampler.steps)
+    predicts: int | None = 0
+    if predictor is not None and not predictor.idle:
+        first = int(sampler.starts_by_limit)  # DDIM's limit is one call
+        predicts = predictor.nfe(sampler.steps - first) if sampler.steps > first else 0
+        predicts = None if predicts is None else predicts + first
     return None if predicts is None else predicts + levels * moves + last
 
 

@@ -17,7 +17,7 @@ NAMES = ("noise", "score", "scaled_score", "denoised", "v", "velocity", "edm")
 
 
 def exact_weights(name: str, a: Any, s: Any) -> tuple[Any, Any]:
-    """Factors of clean data and noise in each output, in 60 digits; of a level with the slopes -0.7 and 0.4."""
+    """Factors of clean data and noise in each output, in 60 digits; the slopes are -0.7 and 0.4."""
     root = mpmath.sqrt(4 * s**2 + 1)
     return {
         "noise": (0, 1),

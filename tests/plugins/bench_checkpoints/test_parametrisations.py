@@ -76,9 +76,9 @@ def slopes(name: str, t: float) -> tuple[float, float]:
 
 
 LABELS: dict[str, tuple[str, dict[str, Any], Callable[[SDE, float], float]]] = {
-    "t": ("t", {"factor": 1000.0}, lambda law, number: number / 1000),
-    "t from the noise": ("t", {"reverse": True}, lambda law, number: 1 - number),
-    "999t": ("999t", {}, lambda law, number: number / 999),
+    "t": ("t", {"factor": 1000.0}, lambda _, number: number / 1000),
+    "t from the noise": ("t", {"reverse": True}, lambda _, number: 1 - number),
+    "999t": ("999t", {}, lambda _, number: number / 999),
     "sigma": ("sigma", {}, lambda law, number: time_of(law, number / math.sqrt(1 - number**2))),
     "log_snr": ("log_snr", {}, lambda law, number: time_of(law, math.exp(-number / 2))),
 }
@@ -183,8 +183,8 @@ INDEX: dict[str, Callable[[float], float]] = {
 
 @pytest.mark.parametrize("label", INDEX)
 def test_networks_of_discrete_scales(label: str) -> None:
-    """Off the published grid: the scaled score gives the noise's samples, as does the score where the label is
-    that of an equal sigma / alpha; others are divided by the sigma of a scale next to it."""
+    """Off the published grid: the scaled score gives the noise's samples, as does the score where the label
+    is that of an equal sigma / alpha; others are divided by the sigma of a scale next to it."""
     own = sde("vp")
 
     def at(predicts: str, grid: str) -> Tensor:

@@ -16,16 +16,16 @@ MEAN, VARIANCE = np.array([-0.3, 0.4]), np.array([0.01, 0.3])
 
 
 def test_the_steps_are_eulers_in_t() -> None:
-    """Written out on VP with f and g^2, which the sampler does not use; the last step is Tweedie's formula."""
+    """Written out on VP with f and g^2, which it does not use; the last step is Tweedie's formula."""
     law = sde("vp")
     x = torch.randn(4, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    sampler = Sampler(law, installed().build("predictors", "euler", {}), steps=6)
+    sampler = Sampler(law, installed().build("predictors", "euler", {}), steps=24)
     result = sampler.run(x, Prediction(gaussian(MEAN, VARIANCE), law), torch.randn_like, torch.randn_like)
-    times = np.linspace(1, 1e-3, 6)
+    times = np.linspace(1, 1e-3, 24)
     for i, t in enumerate(times):
         beta, alpha = 0.1 + 19.9 * t, math.exp(-0.05 * t - 4.975 * t**2)
         score = (alpha * torch.from_numpy(MEAN) - x) / (alpha**2 * torch.from_numpy(VARIANCE) + 1 - alpha**2)
-        if i < 5:
+        if i < 23:
             x = x + (times[i + 1] - t) * (-beta / 2 * x - beta / 2 * score)
         else:
             x = (x + (1 - alpha**2) * score) / alpha
@@ -38,7 +38,7 @@ def test_on_flow_and_there_alone_it_is_ddim(name: str) -> None:
     law = sde(name)
     x = torch.randn(4, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     euler, ddim = (
-        Sampler(law, installed().build("predictors", predictor, {}), steps=7).run(
+        Sampler(law, installed().build("predictors", predictor, {}), steps=24).run(
             x, Prediction(gaussian(MEAN, VARIANCE), law), torch.randn_like, torch.randn_like
         )
         for predictor in ("euler", "ddim")

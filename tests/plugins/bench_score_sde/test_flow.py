@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import mpmath
 import numpy as np
@@ -12,6 +12,7 @@ import torch
 
 from bench import Prediction, Sampler, time_grid
 from bench.closed_form.moments import gaussian_moments
+from bench.testing.probe import ObservedPart
 from bench.testing.sdes import check_sde
 from tests.support.analytic import gaussian, sde
 from tests.support.plugins import installed
@@ -81,7 +82,7 @@ def test_grids_reach_the_end(name: str, grid: Any) -> None:
 
 @pytest.mark.parametrize("name", FLOWS)
 def test_it_conforms(name: str) -> None:
-    assert [finding.name for finding in check_sde(sde(name)) if finding.outcome == "fail"] == []
+    assert [finding.name for finding in check_sde(sde(name)) if finding.status == "fail"] == []
 
 
 @pytest.mark.parametrize("name", PREDICTORS)
@@ -123,33 +124,19 @@ def test_the_first_step_is_ddims_limit(law: str) -> None:
     """alpha' E[x0] + sigma' x, and E[x0 | x] is the data's mean: the same of every sampler that has none."""
     own = sde(law)
     x = torch.randn(3, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    states = []
     for name in ("ddim", "ancestral", "unipc", "deis", "heun"):
         part = predictor(name, **({"variable": "sigma_ratio"} if name == "heun" else {}))
         sampler = Sampler(own, part, steps=2, denoise="none")
         assert sampler.starts_by_limit
-        steps = sampler.schedule()
-        seen: list[torch.Tensor] = []
-
-        class Watch(type(part)):  # type: ignore[misc]
-            name = "watch"
-
-            def step(self, x: Any, step: Any, p: Any, noise: Any, state: Any) -> Any:
-                seen.append(x)
-                assert state is None
-                return super().step(x, step, p, noise, state)
-
-        watched = Sampler(own, Watch(**part.values()), steps=2, denoise="none")
+        observed = ObservedPart(part)
+        watched = Sampler(own, cast(Any, observed), steps=2, denoise="none")
         watched.run(x, Prediction(gaussian(MEAN, VARIANCE), own), torch.randn_like, torch.randn_like)
-        (state,) = seen
-        torch.testing.assert_close(
-            state,
-            steps[0].alpha_next * torch.from_numpy(MEAN) + steps[0].sigma_next * x,
-            rtol=1e-12,
-            atol=1e-12,
-        )
-        states.append(state)
-    assert all(torch.equal(state, states[0]) for state in states)
+        # the part's own first step is the second one, without a history
+        assert observed.last is not None
+        state, step, history = observed.last
+        assert history is None
+        expected = step.alpha * torch.from_numpy(MEAN) + step.sigma * x
+        torch.testing.assert_close(state, expected, rtol=1e-12, atol=1e-12)
     for name in ("euler", "heun"):
         assert not Sampler(own, predictor(name), steps=2).starts_by_limit
     assert not Sampler(sde("vp"), predictor("ddim"), steps=2).starts_by_limit
