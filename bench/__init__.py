@@ -28,6 +28,11 @@ if TYPE_CHECKING:
     from bench.checkpoints.exact import exact_data as exact_data
     from bench.checkpoints.exact import exact_fd_dct as exact_fd_dct
     from bench.checkpoints.exact import limit_fd_dct as limit_fd_dct
+    from bench.checkpoints.label import Index as Index
+    from bench.checkpoints.label import IndexDown as IndexDown
+    from bench.checkpoints.label import IndexLabel as IndexLabel
+    from bench.checkpoints.label import Label as Label
+    from bench.checkpoints.label import TimeIndex as TimeIndex
     from bench.checkpoints.memory import MemoryCheckpoint as MemoryCheckpoint
     from bench.checkpoints.memory import network as network
     from bench.checkpoints.networks.edm2 import EDM2Config as EDM2Config
@@ -41,6 +46,7 @@ if TYPE_CHECKING:
     from bench.checkpoints.networks.tiny import TinyUNet as TinyUNet
     from bench.checkpoints.networks.unet import UNet as UNet
     from bench.checkpoints.networks.unet import UNetConfig as UNetConfig
+    from bench.checkpoints.parametrisation import Parametrisation as Parametrisation
     from bench.checkpoints.readers import Reader as Reader
     from bench.closed_form.dct import from_dct as from_dct
     from bench.closed_form.dct import to_dct as to_dct
@@ -69,7 +75,6 @@ if TYPE_CHECKING:
     from bench.diffusion.roles import Predictor as Predictor
     from bench.diffusion.roles import Solver as Solver
     from bench.diffusion.roles import Update as Update
-    from bench.diffusion.roles import velocity as velocity
     from bench.diffusion.sampler import Sampler as Sampler
     from bench.diffusion.sde import SDE as SDE
     from bench.download import fetch_once as fetch_once
@@ -138,6 +143,7 @@ _EXPORTS = {
     "bench.checkpoints.cards": ("Card", "WeightsCard"),
     "bench.checkpoints.classes": ("class_count", "classifier_sha256"),
     "bench.checkpoints.exact": ("dct_data", "exact_data", "exact_fd_dct", "limit_fd_dct"),
+    "bench.checkpoints.label": ("Index", "IndexDown", "IndexLabel", "Label", "TimeIndex"),
     "bench.checkpoints.memory": ("MemoryCheckpoint", "network"),
     "bench.checkpoints.networks.edm2": ("EDM2Config", "EDM2UNet", "MPBlock"),
     "bench.checkpoints.networks.layers": (
@@ -149,6 +155,7 @@ _EXPORTS = {
     ),
     "bench.checkpoints.networks.tiny": ("TinyUNet",),
     "bench.checkpoints.networks.unet": ("UNet", "UNetConfig"),
+    "bench.checkpoints.parametrisation": ("Parametrisation",),
     "bench.checkpoints.readers": ("Reader",),
     "bench.closed_form.dct": ("from_dct", "to_dct"),
     "bench.closed_form.mixture": ("Mixture", "MixtureModel"),
@@ -171,7 +178,6 @@ _EXPORTS = {
         "Predictor",
         "Solver",
         "Update",
-        "velocity",
     ),
     "bench.diffusion.sampler": ("Sampler",),
     "bench.diffusion.sde": ("SDE",),
@@ -250,6 +256,10 @@ __all__ = [
     "ImageFiles",
     "ImageMeasurement",
     "Images",
+    "Index",
+    "IndexDown",
+    "IndexLabel",
+    "Label",
     "LangevinLike",
     "LinearPredictor",
     "MPBlock",
@@ -267,6 +277,7 @@ __all__ = [
     "NoiseLevel",
     "Notice",
     "Outcome",
+    "Parametrisation",
     "Plugin",
     "Point",
     "Prediction",
@@ -287,6 +298,7 @@ __all__ = [
     "Table",
     "Task",
     "Tensor",
+    "TimeIndex",
     "TinyUNet",
     "Toy",
     "UNet",
@@ -331,7 +343,6 @@ __all__ = [
     "table",
     "to_dct",
     "user_path",
-    "velocity",
     "wilson_interval",
 ]
 

@@ -16,19 +16,10 @@ from bench.types import JSONObject
 EXACT = ("gaussian", "mixture")
 """Formats that are closed-form scores and need no reader."""
 
-Predicts = Literal["noise", "scaled_score", "score", "edm"]
-"""What a network's output is: the noise (``-sigma score``), ``sigma score``, the score itself, or the F of
-EDM's preconditioning (Karras et al. 2022, eq. 7)."""
-
-Labels = Literal["999t", "sigma", "index", "time_index", "index_down", "edm"]
-"""The number that tells a network its noise level: ``999 t``; sigma(t); the index of the noise scale, counted
-from the smallest noise (``index``, stretched to 1000 where the network has another number of scales) or from
-the largest (``index_down``); ``t (N - 1)`` of N scales (``time_index``); ``ln(sigma)/4``."""
-
-ROLES = ("sde", "predictor", "corrector", "solver", "metric", "reader")
+ROLES = ("sde", "predictor", "corrector", "solver", "metric", "reader", "parametrisation", "label")
 """Roles that a card may give parameters of."""
 
-LOADING = ("sde", "reader")
+LOADING = ("sde", "reader", "parametrisation", "label")
 """Roles whose parameters decide what is loaded: the weights, and the levels at which a network is called."""
 
 Basis = Literal["data", "dct"]
@@ -83,9 +74,8 @@ class Card(BaseModel):
         sde: Name of the SDE that it was trained on, the default of its runs.
         scales: Number of noise levels, where it was trained on discrete ones. With an exact checkpoint:
             it answers as a network that was trained at this many scales of SMLD's chain (VE) or DDPM's (VP).
-        predicts: What the network's output is: ``noise``, ``score``, ``scaled_score``, ``edm``.
-        labels: How the network is told its noise level: ``999t``, ``sigma``, ``index``, ``time_index``,
-            ``index_down``, ``edm``.
+        predicts: Name of the `Parametrisation` of the network's output, such as ``noise``.
+        labels: Name of the `Label` by which the network is told its noise level, such as ``999t``.
         learned_variance: Whether the output has C further channels, the variance of the reverse step.
         classes: Number of classes of a class-conditional network, which is given the class of each image; 0
             for an unconditional one.
@@ -115,8 +105,8 @@ class Card(BaseModel):
     recipe: Text = ""
     sde: Text | None = None
     scales: int | None = Field(default=None, ge=2, le=1_000_000)
-    predicts: Predicts | None = None
-    labels: Labels | None = None
+    predicts: Text | None = None
+    labels: Text | None = None
     learned_variance: bool = False
     classes: int = Field(default=0, ge=0, le=8192)
     null_class: bool = False
@@ -176,8 +166,6 @@ class Card(BaseModel):
             return "predicts and labels are both edm, or neither"
         if self.predicts != "edm" and self.sde is None:
             return "a network that is not edm needs its sde"
-        if self.discrete and self.scales is None:
-            return f"labels {self.labels!r} need scales, the number of noise levels"
         return ""
 
     @property
@@ -202,8 +190,8 @@ class Card(BaseModel):
 
     @property
     def discrete(self) -> bool:
-        """Whether the network is told its noise levels by index."""
-        return self.labels in ("index", "time_index", "index_down")
+        """Whether the network was trained at discrete noise levels."""
+        return self.scales is not None and not self.exact
 
     @property
     def shipped(self) -> bool:

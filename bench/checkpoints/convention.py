@@ -1,8 +1,9 @@
-"""From a network's output to a score: the label of a noise level, and the meaning of the output."""
+"""A network behind its convention: the level and label at which it is called, and what it then answers."""
 
 from __future__ import annotations
 
 import copy
+import dataclasses
 import functools
 import math
 from collections.abc import Callable
@@ -12,80 +13,71 @@ import torch
 from torch import Tensor
 
 from bench.checkpoints.cards import Card
+from bench.checkpoints.label import IndexLabel, Label, on_grid
 from bench.checkpoints.networks.classifier import NoisyClassifier
 from bench.checkpoints.networks.layers import memory_format
+from bench.checkpoints.parametrisation import Parametrisation
 from bench.checkpoints.resolve import is_native
 from bench.diffusion.levels import NoiseLevel
-from bench.diffusion.model import Denoiser
+from bench.diffusion.model import Denoiser, denoised_of_score
 from bench.diffusion.sde import SDE
 from bench.errors import BenchError
 from bench.types import Array
 
 
 class Convention:
-    """The label and the sigma of a level, on the SDE that a network was trained on.
+    """The label and the noise level at which a network is called, on the SDE that it was trained on.
 
-    * ``999t``: 999 t; ``sigma``: sigma(t). Sigma is the marginal's.
-    * ``time_index``, of a network of N scales: the position of t among them, t (N - 1), on every grid, as
-      score_sde_pytorch asks: on the uniform grid of N steps 0.999 (i + 1) at scale i where sampling ends at
-      t = 0.001.
-    * ``index``: on the uniform grid of n >= N scales, scale i has the label i N / n (of twice as many i / 2,
-      Song et al. 2021, Table 1). Anywhere else there is no published label: see `published`.
-    * ``index_down``: the same counted from the largest noise; off the grid the nearest scale.
+    A network of N discrete scales is called at a level of the discrete chain: of n scales on the uniform grid
+    of n >= N, and anywhere else at the trained scale below its position. Any other is called at the level
+    itself.
 
-    Sigma of a discrete network is the chain's own of n scales on the uniform grid of n >= N, and anywhere
-    else the trained one at the position of t, rounded down (``index_down``: of the nearest scale).
+    Args:
+        label: How the network is told its noise level.
+        sde: The SDE of its training.
+        scales: N; None for a network that knows every level.
     """
 
-    def __init__(self, card: Card, sde: SDE) -> None:
-        self.card = card
+    def __init__(self, label: Label, sde: SDE, scales: int | None = None) -> None:
+        self.label = label
         self.sde = sde
+        self.scales = scales
         self._chains: dict[int, tuple[Array, Array]] = {}
-        self._answers: dict[NoiseLevel, tuple[float, float]] = {}
+        self._numbers: dict[NoiseLevel, float | None] = {}
 
     def published(self, level: NoiseLevel) -> bool:
         """Whether the level has a label by `at`; otherwise the network is called by `nearest`."""
-        return self.card.labels != "index" or self._on_grid(level)
+        return self._number(level) is not None
 
-    def _on_grid(self, level: NoiseLevel) -> bool:
-        """Whether it is a level of a uniform grid with at least the trained number of scales."""
-        assert self.card.scales is not None
-        return level.index is not None and level.count is not None and level.count >= self.card.scales
+    def at(self, level: NoiseLevel) -> tuple[float, NoiseLevel]:
+        """The label of a `published` level and the level that it is called at, with its slopes."""
+        number = self._number(level)
+        assert number is not None
+        return number, self._called_at(level)
 
-    def at(self, level: NoiseLevel) -> tuple[float, float]:
-        """(label, sigma) of a `published` level; computed once."""
-        if level not in self._answers:
-            self._answers[level] = self._at(level)
-        return self._answers[level]
+    def _number(self, level: NoiseLevel) -> float | None:
+        """The label, computed once; None where none is published."""
+        if level not in self._numbers:
+            self._numbers[level] = self.label.number(level, self.sde, self.scales)
+        return self._numbers[level]
 
-    def _at(self, level: NoiseLevel) -> tuple[float, float]:
-        if self.card.labels == "999t":
-            return 999 * level.t, level.sigma
-        if self.card.labels == "sigma":
-            return level.sigma, level.sigma
-        scales = self.card.scales
-        assert scales is not None
-        down = self.card.labels == "index_down"
-        position = min(max(self.sde.position(level.t, scales), 0.0), scales - 1.0)
-        if self._on_grid(level):
+    def _called_at(self, level: NoiseLevel) -> NoiseLevel:
+        if not isinstance(self.label, IndexLabel):
+            if level.alpha_slope is not None:
+                return level
+            own = self.sde.at(level.t)
+            return dataclasses.replace(level, alpha_slope=own.alpha_slope, sigma_slope=own.sigma_slope)
+        assert self.scales is not None
+        if on_grid(level, self.scales):
             assert level.index is not None
             assert level.count is not None
-            index = level.count - 1 - level.index if down else level.index
-            label = position if self.card.labels == "time_index" else index * scales / level.count
-            return self._label(label), float(self.chain(level.count)[1][level.index])
-        if down:
-            nearest = round(scales - 1 - position)
-            return self._label(nearest), float(self.chain(scales)[1][scales - 1 - nearest])
-        return self._label(position), float(self.chain(scales)[1][int(position)])
-
-    def _label(self, position: float) -> float:
-        """The label of a position among the scales; `index` counts other than 1000 scales in thousandths.
-
-        These are the rescaled steps of Nichol & Dhariwal (2021).
-        """
-        if self.card.labels != "index" or self.card.scales is None:
-            return position
-        return position * 1000 / self.card.scales
+            count, scale = level.count, level.index
+        else:
+            position = self.label.position(level, self.sde, self.scales)
+            assert position is not None
+            count, scale = self.scales, int(position)
+        alpha, sigma = self.chain(count)
+        return NoiseLevel(level.t, float(alpha[scale]), float(sigma[scale]))
 
     def level_of(self, label: float) -> NoiseLevel:
         """The noise level that a label of a discrete network stands for: the inverse of `nearest`.
@@ -93,14 +85,11 @@ class Convention:
         Between two scales ln alpha is linear in the label (on a chain of alpha = 1, ln sigma); beyond the
         scales it is the nearest one.
         """
-        scales = self.card.scales
-        assert scales is not None
-        alpha, sigma = self.chain(scales)
-        index = np.arange(scales)
-        if self.card.labels == "index_down":
-            position = scales - 1 - label
-        else:
-            position = label * scales / 1000 if self.card.labels == "index" else label
+        assert isinstance(self.label, IndexLabel)
+        assert self.scales is not None
+        alpha, sigma = self.chain(self.scales)
+        index = np.arange(self.scales)
+        position = self.label.position_of(label, self.scales)
         if alpha[-1] == 1.0:
             return NoiseLevel(0.0, 1.0, math.exp(np.interp(position, index, np.log(sigma))))
         log_alpha = float(np.interp(position, index, np.log(alpha)))
@@ -115,9 +104,9 @@ class Convention:
         Returns:
             The level of the label, and the factor of the score at that level.
         """
-        label, sigma = self.at(level)
+        label, own = self.at(level)
         label_level = self.level_of(label)
-        return label_level, label_level.sigma / sigma
+        return label_level, label_level.sigma / own.sigma
 
     def chain(self, count: int) -> tuple[Array, Array]:
         """Alpha and sigma of every scale of the discrete chain of ``count`` scales; shapes (count,)."""
@@ -130,26 +119,24 @@ class Convention:
             self._chains[count] = np.cumprod(a, dtype=np.float64), np.array(sigmas, dtype=np.float64)
         return self._chains[count]
 
-    def nearest(self, ratio: float) -> tuple[float, float, float]:
-        """(label, alpha, sigma) where this SDE has ``sigma / alpha = ratio``, or its end next to that.
+    def nearest(self, ratio: float) -> tuple[float, NoiseLevel]:
+        """The label and the level where this SDE has ``sigma / alpha = ratio``, or its end next to that.
 
         A discrete network is called between its scales: ln alpha (of VE ln sigma) is interpolated linearly
         from scale to scale.
         """
-        if self.card.discrete:
-            scales = self.card.scales
-            assert scales is not None
-            alpha, sigma = self.chain(scales)
-            index = np.arange(scales)
+        if isinstance(self.label, IndexLabel):
+            assert self.scales is not None
+            alpha, sigma = self.chain(self.scales)
+            index = np.arange(self.scales)
             if alpha[-1] == 1.0:
                 position = float(np.interp(math.log(ratio), np.log(sigma), index))
             else:
                 position = float(np.interp(0.5 * math.log1p(ratio**2), -np.log(alpha), index))
             scale = math.exp(np.interp(position, index, np.log(alpha)))
-            label = scales - 1 - position if self.card.labels == "index_down" else position
-            return self._label(label), scale, ratio * scale
+            return self.label.of_position(position, self.scales), NoiseLevel(0.0, scale, ratio * scale)
         level = self.sde.level_at(ratio)
-        return self.at(level)[0], level.alpha, ratio * level.alpha
+        return self.at(level)[0], dataclasses.replace(level, sigma=ratio * level.alpha)
 
 
 class NetworkModel(Denoiser):
@@ -159,32 +146,43 @@ class NetworkModel(Denoiser):
     which it has no label, the network is a denoiser at the level of equal ``sigma / alpha`` (`Denoiser`).
 
     Args:
-        call: ``network(x, label)``: x (B, *shape) in float32, in the device's `memory_format`, label (1,). A
-            class-conditional network: ``network(x, label, classes)`` with classes (B,), integers.
-        card: Its convention.
+        call: ``network(x, label)``: x (B, *shape) in ``dtype``, in the device's `memory_format`, label (1,).
+            A class-conditional network: ``network(x, label, classes)`` with classes (B,), integers.
+        card: Its card.
+        parametrisation: What it answers with.
+        label: How it is told its noise level.
         run: The SDE of the run.
         own: The SDE that the network was trained on; None for EDM's denoisers.
         bf16: Whether the network computes in bfloat16.
         classifier: Loads the classifier that guides the network, where there is one.
+        dtype: What the network takes.
     """
 
     def __init__(
         self,
         call: Callable[..., Tensor],
         card: Card,
+        parametrisation: Parametrisation,
+        label: Label,
         run: SDE,
         own: SDE | None,
         *,
         bf16: bool,
         classifier: Callable[[], NoisyClassifier] | None = None,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         super().__init__(card.shape, card.data_range, run.data_range)
         self.card = card
         self.native = own is not None and is_native(card, run, own)
-        self._convention = None if own is None else Convention(card, own)
-        self._nearest: dict[float, tuple[float, float, float]] = {}
+        self.parametrisation = parametrisation
+        self.label = label
+        if own is not None:
+            self.noisiest = math.exp(own.log_sigma_ratio_range[1])
+        self._convention = None if own is None else Convention(label, own, card.scales)
+        self._nearest: dict[float, tuple[float, NoiseLevel]] = {}
         self._network = call
         self._bf16 = bf16
+        self._dtype = dtype
         self._load_classifier = classifier
         self._labels: Tensor | None = None
 
@@ -205,47 +203,68 @@ class NetworkModel(Denoiser):
         return (self._labels,)
 
     def _call(self, x: Tensor, label: float) -> Tensor:
-        where = torch.full((1,), label, device=x.device, dtype=torch.float32)
+        where = torch.full((1,), label, device=x.device, dtype=self._dtype)
         # only batches of images have a format with channels last
         memory = memory_format(x.device, bf16=self._bf16) if x.dim() == 4 else torch.contiguous_format
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self._bf16):
-            y = self._network(x.float().contiguous(memory_format=memory), where, *self._arguments)
+            y = self._network(x.to(self._dtype).contiguous(memory_format=memory), where, *self._arguments)
         return y.to(x.dtype)
 
-    def _scaled_score(self, output: Tensor, sigma: float) -> Tensor:
-        """``sigma score`` from the network's output; may overwrite it."""
-        if self.card.learned_variance:
-            output = output[:, : self.shape[0]]
-        if self.card.predicts == "scaled_score":
-            return output
-        return output * (sigma if self.card.predicts == "score" else -1.0)
+    def _answer(self, x: Tensor, label: float, level: NoiseLevel) -> Tensor:
+        """The network's answer to a state at its own level, the learned variance included."""
+        factor = self.parametrisation.input_factor(level)
+        return self._call(x if factor == 1 else x * factor, label)
 
-    def _is_published(self, level: NoiseLevel) -> bool:
-        """Whether the published convention has a label for the level."""
-        return self.native and self._convention is not None and self._convention.published(level)
+    def _prediction(self, output: Tensor) -> Tensor:
+        """The answer without the learned variance."""
+        return output[:, : self.shape[0]] if self.card.learned_variance else output
+
+    def _published(self, level: NoiseLevel) -> tuple[float, NoiseLevel] | None:
+        """The published label of a level and the level it is called at; None where there is none."""
+        if not self.native or self._convention is None or not self._convention.published(level):
+            return None
+        return self._convention.at(level)
 
     def score(self, x: Tensor, level: NoiseLevel) -> Tensor:
-        if not self._is_published(level):
+        published = self._published(level)
+        if published is None:
             return super().score(x, level)
-        assert self._convention is not None
-        label, sigma = self._convention.at(level)
-        return self._scaled_score(self._call(x, label), sigma) / sigma
+        label, own = published
+        output = self._prediction(self._answer(x, label, own))
+        return self.parametrisation.noise(output, x, own) / -own.sigma
+
+    def denoised(self, x: Tensor, level: NoiseLevel) -> Tensor:
+        published = self._published(level)
+        if published is None:
+            return super().denoised(x, level)
+        label, own = published
+        if own != level:
+            # what a network of discrete scales answers is a score, at whichever level it is asked
+            return denoised_of_score(x, self.score(x, level), level)
+        output = self._prediction(self._answer(x, label, own))
+        return self.parametrisation.denoised(output, x, own)
+
+    def noise(self, x: Tensor, level: NoiseLevel) -> Tensor:
+        published = self._published(level)
+        return super().noise(x, level) if published is None else self.score(x, level).mul_(-level.sigma)
 
     def score_and_variance(self, x: Tensor, level: NoiseLevel) -> tuple[Tensor, Tensor]:
         if not (self.native and self.card.learned_variance):
             return super().score_and_variance(x, level)
         assert self._convention is not None
-        if self._is_published(level):
-            label, own_sigma = self._convention.at(level)
-            sigma = own_sigma
+        published = self._published(level)
+        if published is not None:
+            label, own = published
+            sigma = own.sigma
         else:
-            label, alpha, own_sigma = self._nearest_to(level.sigma / level.alpha)
-            x, sigma = x * (alpha / level.alpha), level.sigma
-        output = self._call(x, label)
+            label, own = self._nearest_to(level.sigma / level.alpha)
+            x, sigma = x * (own.alpha / level.alpha), level.sigma
+        output = self._answer(x, label, own)
+        score = self.parametrisation.noise(self._prediction(output), x, own) / -sigma
         # published on [-1, 1] (Nichol & Dhariwal 2021, eq. 15)
-        return self._scaled_score(output, own_sigma) / sigma, (output[:, self.shape[0] :] + 1) / 2
+        return score, (output[:, self.shape[0] :] + 1) / 2
 
-    def _nearest_to(self, ratio: float) -> tuple[float, float, float]:
+    def _nearest_to(self, ratio: float) -> tuple[float, NoiseLevel]:
         """`Convention.nearest`; computed once."""
         assert self._convention is not None
         if ratio not in self._nearest:
@@ -282,7 +301,10 @@ class NetworkModel(Denoiser):
 
     def denoise(self, x: Tensor, sigma: float) -> Tensor:
         if self._convention is None:
-            return self._call(x, sigma)
-        label, alpha, own_sigma = self._nearest_to(sigma)
-        scaled = self._scaled_score(self._call(x * alpha, label), own_sigma)
-        return torch.add(x, scaled, alpha=sigma)
+            own = NoiseLevel(0.0, 1.0, sigma)
+            label = self.label.number(own, None, None)
+            assert label is not None
+        else:
+            label, own = self._nearest_to(sigma)
+        y = x if own.alpha == 1 else x * own.alpha
+        return self.parametrisation.denoised(self._prediction(self._answer(y, label, own)), y, own)

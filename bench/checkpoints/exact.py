@@ -100,8 +100,10 @@ def trained_answer(card: Card, sde: SDE) -> Answer | None:
             "that kind: take --sde ve or vp, or an exact checkpoint without scales"
         )
     from bench.checkpoints.convention import Convention
+    from bench.checkpoints.label import IndexDown, TimeIndex
 
-    convention = Convention(card.model_copy(update={"labels": sde.discrete_labels}), sde)
+    label = TimeIndex() if sde.discrete_labels == "time_index" else IndexDown()
+    convention = Convention(label, sde, card.scales)
     try:
         convention.chain(card.scales)
     except BenchError as error:

@@ -15,9 +15,8 @@ from bench.checkpoints.convention import NetworkModel
 from bench.checkpoints.exact import exact_data, trained_answer
 from bench.checkpoints.memory import MemoryCheckpoint
 from bench.checkpoints.networks.classifier import load_noisy_classifier
-from bench.checkpoints.networks.edm import EDMDenoiser
 from bench.checkpoints.networks.layers import memory_format
-from bench.checkpoints.resolve import naming, own_sde, reader_of
+from bench.checkpoints.resolve import label_of, naming, own_sde, parametrisation_of, reader_of
 from bench.closed_form.mixture import MixtureModel, on_range
 from bench.diffusion.model import Model
 from bench.diffusion.sde import SDE
@@ -81,8 +80,7 @@ def load_model(
         answer = trained_answer(card, sde)
         return MixtureModel(moved, device, dtype, color=colour, range_=sde.data_range, answer=answer)
     network = read_network(card, registry)
-    if card.predicts == "edm":
-        network = EDMDenoiser(network, float(card.network.get("sigma_data", 0.5)))
+    parametrisation, label = parametrisation_of(card, registry), label_of(card, registry)
     bf16 = precision == "bf16"
     network = network.eval().requires_grad_(False).to(device)
     network = network.to(memory_format=memory_format(device, bf16=bf16))
@@ -92,7 +90,8 @@ def load_model(
                 layer.to(torch.bfloat16)
     call = _compiled(network) if compile else network
     guide = None if card.classifier is None else partial(load_noisy_classifier, device, classifier_path(card))
-    return NetworkModel(call, card, sde, own_sde(card, registry), bf16=bf16, classifier=guide)
+    own = own_sde(card, registry)
+    return NetworkModel(call, card, parametrisation, label, sde, own, bf16=bf16, classifier=guide)
 
 
 def _compiled(network: nn.Module) -> Callable[..., Tensor]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from bench.checkpoints.cards import Card, CardFile, Labels, Predicts
+from bench.checkpoints.cards import Card, CardFile
 from bench.errors import BenchError, first_problem
 from bench.types import JSONObject, JSONValue
 
@@ -113,8 +113,8 @@ class MemoryCheckpoint(Card):
 def network(
     module: Module,
     *,
-    predicts: Predicts,
-    labels: Labels,
+    predicts: str,
+    labels: str,
     shape: tuple[int, ...],
     sde: str | None = "vp",
     data_range: tuple[float, float] = (-1.0, 1.0),
@@ -137,10 +137,11 @@ def network(
 
     Args:
         module: The network.
-        predicts: What it returns: ``noise`` (that is -sigma score), ``scaled_score`` (sigma score),
-            ``score``, or ``edm`` (the F of EDM's preconditioning, Karras et al. 2022, eq. 7).
-        labels: How it is told the noise level: ``999t``, ``sigma``, ``index``, ``time_index`` (t (N - 1)),
-            ``index_down``, or ``edm`` (ln(sigma) / 4), which goes with ``predicts="edm"`` alone.
+        predicts: What it returns, the name of a `Parametrisation`: ``noise``, ``score``, ``scaled_score``,
+            ``denoised``, ``v``, ``velocity``, ``edm``, or a plugin's own (``bench list parametrisations``).
+        labels: How it is told the noise level, the name of a `Label`: ``t``, ``999t``, ``sigma``,
+            ``log_snr``, ``index``, ``time_index``, ``index_down``, ``edm`` (which goes with
+            ``predicts="edm"`` alone), or a plugin's own (``bench list labels``).
         shape: Shape of one item: (C, H, W) of an image, (D,) of a point.
         sde: Name of the SDE that it was trained on; unused with ``predicts="edm"``, which serves all alike.
         data_range: Range of the data that it was trained on: these values are 0 and 1 on the unit range.
@@ -149,7 +150,8 @@ def network(
         classes: Number of classes of a class-conditional network; 0 for an unconditional one.
         null_class: Whether it was trained with the class -1 too, which stands for none.
         sigma_data: Standard deviation of the data, in EDM's preconditioning.
-        parameters: Plugin parameters by role, as in a card: ``{"sde": {"beta_max": 10}}``.
+        parameters: Plugin parameters by role, as in a card: ``{"sde": {"beta_max": 10}}``, or
+            ``{"label": {"factor": 1000}, "parametrisation": {"direction": "to_data"}}``.
         metric: Name of the metric of its runs where the user chooses none; None for ``fd_cifar10`` with
             3x32x32 images, and ``sliced_wasserstein`` with all else.
         dataset: Name of the data set that its samples are compared with; empty for CIFAR-10's training

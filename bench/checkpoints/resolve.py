@@ -10,6 +10,8 @@ from bench.errors import BenchError
 
 if TYPE_CHECKING:
     from bench.checkpoints.cards import Card
+    from bench.checkpoints.label import Label
+    from bench.checkpoints.parametrisation import Parametrisation
     from bench.checkpoints.readers import Reader
     from bench.diffusion.sde import SDE
     from bench.plugins.registry import Registry
@@ -32,6 +34,27 @@ def reader_of(card: Card, registry: Registry) -> Reader:
     if card.classes and not reader.class_conditional:
         raise BenchError(f"the format {card.format} has no class-conditional networks: leave out classes")
     return reader
+
+
+def parametrisation_of(card: Card, registry: Registry) -> Parametrisation:
+    """What the card's network answers with; `BenchError` where nothing has the name."""
+    values = dict(card.parameters.get("parametrisation", {}))
+    if card.predicts == "edm" and "sigma_data" in card.network:
+        values.setdefault("sigma_data", card.network["sigma_data"])
+    with naming(card):
+        parametrisation: Parametrisation = registry.build("parametrisations", card.predicts or "", values)
+    return parametrisation
+
+
+def label_of(card: Card, registry: Registry) -> Label:
+    """How the card's network is told its noise level; `BenchError` where nothing has the name."""
+    from bench.checkpoints.label import IndexLabel
+
+    with naming(card):
+        label: Label = registry.build("labels", card.labels or "", card.parameters.get("label", {}))
+        if isinstance(label, IndexLabel) and card.scales is None:
+            raise BenchError(f"labels {label.name!r} need scales, the number of noise levels")
+    return label
 
 
 def own_sde(card: Card, registry: Registry) -> SDE | None:

@@ -20,6 +20,7 @@ from bench.plugins.hookspecs import KINDS
 from bench.plugins.registry import Entry, Registry
 
 if TYPE_CHECKING:
+    from bench.checkpoints.cards import Card
     from bench.cli.runs import ShownRun
     from bench.plan.settings import Profile
     from bench.types import JSONObject
@@ -70,8 +71,8 @@ OUT = click.option("--out", type=NamedPath(), help="Results folder of the runs; 
 @click.pass_context
 def list_command(context: click.Context, kind: str | None, as_json: bool, out: Path | None) -> None:
     """List what is registered: tasks, sdes, grids, predictors, correctors, solvers, metrics, extractors,
-    datasets, checkpoints, readers, executors; suites and profiles of bench.toml; recorded runs of a results
-    folder."""
+    datasets, checkpoints, readers, parametrisations, labels, executors; suites and profiles of bench.toml;
+    recorded runs of a results folder."""
     kind = None if kind is None else _kind(kind)
     if out is not None and kind != "runs":
         raise BenchError("--out belongs to runs: bench list runs --out FOLDER")
@@ -282,7 +283,10 @@ def show_command(context: click.Context, words: tuple[str, ...], as_json: bool, 
         echo_json([*map(facts, entries), *suites, *map(profile_facts, profiles), *shown_runs])
         return
     for entry in entries:
-        echo_lines(cards.text(entry) if entry.kind == "checkpoints" else _entry_text(entry))
+        if entry.kind == "checkpoints":
+            echo_lines("\n".join([cards.text(entry), *_convention_lines(entry.thing, registry)]))
+        else:
+            echo_lines("\n".join([_entry_text(entry), *_start_lines(entry, registry)]))
         echo("")
     for suite in suites:
         echo_lines(_suite_text(suite))
@@ -322,6 +326,32 @@ def _entries(registry: Registry, name: str, kind: str | None) -> list[Entry]:
         return entries
     families = [one for one in kinds if any(n.startswith(f"{family}:<") for n in registry.names(one))]
     return [registry.get(one, name) for one in families]
+
+
+def _convention_lines(card: Card, registry: Registry) -> list[str]:
+    """What the names of a network's parametrisation and label mean."""
+    if card.exact:
+        return []
+    names = [("parametrisations", card.predicts), ("labels", card.labels)]
+    known = [(kind, name) for kind, name in names if name and (kind, name) in registry.entries]
+    lines = [f"  {kind[:-1]} {name}: {summary(registry.get(kind, name))}" for kind, name in known]
+    return ["", *lines] if lines else []
+
+
+def _start_lines(entry: Entry, registry: Registry) -> list[str]:
+    """How a predictor or solver starts on the SDEs that end in pure noise."""
+    idle = getattr(entry.thing, "idle", False)
+    if entry.kind not in ("predictors", "solvers") or ":" in entry.name or idle:
+        return []
+    lines = []
+    for sde in registry.of_kind("sdes"):
+        law, part = sde.thing(), entry.thing()
+        part = part.resolve(law) if entry.kind == "predictors" else part
+        if law.ends_in_noise:
+            limit = "DDIM's limit, x' = alpha' E[x0 | x] + sigma' x / sigma"
+            step = "its own" if part.starts_in_noise else limit
+            lines.append(f"  first step on {sde.name}, where alpha = 0: {step}")
+    return ["", *lines] if lines else []
 
 
 def _entry_text(entry: Entry) -> str:

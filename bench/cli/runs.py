@@ -145,6 +145,8 @@ def _identity_lines(identity: Identity) -> list[str]:
     lines = [("checkpoint", f"{checkpoint.name}  {checkpoint.convention}  sha256 {checkpoint.sha256}")]
     for role, plugin in plugins.items():
         parameters = [f"{name}={value}" for name, value in plugin.parameters.items()]
+        further = plugin.provenance.items()
+        parameters += [f"{key}: {value}" for key, value in further if isinstance(value, str)]
         origin = f"from {plugin.distribution} {plugin.version}, code {plugin.code}"
         lines.append((role, "  ".join([plugin.name, *parameters, origin])))
     if data is not None:

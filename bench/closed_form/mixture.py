@@ -11,7 +11,7 @@ import numpy as np
 
 from bench.closed_form.dct import from_dct, to_dct, white
 from bench.diffusion.levels import NoiseLevel
-from bench.diffusion.model import Model
+from bench.diffusion.model import Model, velocity_of_denoised
 from bench.diffusion.noise import Noise
 from bench.types import Array
 
@@ -111,6 +111,40 @@ class MixtureModel(Model):
         precision, center, flat = self._at(x, level)
         r = torch.softmax(self._log_posterior(flat, precision, center, level), dim=1)
         return torch.addcmul(r @ center, flat, r @ precision, value=-1).view_as(x)
+
+    def denoised(self, x: Tensor, level: NoiseLevel) -> Tensor:
+        """``E[x0 | x] = sum_k r_k (mean_k + alpha variance_k (x - alpha mean_k) / v_k)``.
+
+        No digits are lost as alpha falls to 0, where it is the data's mean. A checkpoint with an ``answer``
+        knows its score alone.
+
+        Args:
+            x: States (B, *shape).
+            level: Their noise level.
+
+        Returns:
+            Clean states (B, *shape).
+        """
+        import torch
+
+        if self.answer is not None:
+            return super().denoised(x, level)
+        precision, center, flat = self._at(x, level)
+        # about the mixture's mean: mean_k sigma^2 / v_k + x alpha variance_k / v_k
+        gain = level.alpha * self._variance * precision
+        base = level.sigma**2 * self._offset * precision
+        if self.classes == 1:
+            clean = torch.addcmul(base, flat, gain)
+        else:
+            r = torch.softmax(self._log_posterior(flat, precision, center, level), dim=1)
+            clean = torch.addcmul(r @ base, flat, r @ gain)
+        return clean.add_(self._center).view_as(x)
+
+    def velocity(self, x: Tensor, level: NoiseLevel) -> Tensor:
+        # of the score it loses digits as alpha falls to 0, of the clean data as sigma does
+        if self.answer is None and level.alpha < level.sigma:
+            return velocity_of_denoised(x, self.denoised(x, level), level)
+        return super().velocity(x, level)
 
     def score_and_divergence(self, x: Tensor, level: NoiseLevel) -> tuple[Tensor, Tensor]:
         """The score s and ``div s = sum_k r_k (div s_k + |s_k|^2) - |s|^2``, with the components' scores s_k.

@@ -87,7 +87,8 @@ def moments(
     ``A = a - b / v``. A Langevin step has (a, b, c) = (1, e, sqrt(2 e)); where e depends on the
     batch's norms, their expectations take their place. At 3072 dimensions the variances' mean ratio to
     sampled ones is one within 1e-3, down to batches of one (results/reference/langevin_expectation.csv).
-    Under an `Answer`, v and alpha are those of the level that it names, and its factor multiplies b.
+    Where alpha is 0 at T, the first step may be DDIM's limit. Under an `Answer`, v and alpha are those of the
+    level that it names, and its factor multiplies b.
     """
     m, s = np.zeros_like(mean), np.full_like(variance, sampler.sde.prior_std**2)
     noise_norm = expected_norm(np.zeros_like(mean), np.ones_like(variance))
@@ -106,6 +107,12 @@ def moments(
         noiseless = factor**2 * s
         return factor * m + b * level.alpha * mean / v, noiseless + c**2, noiseless
 
+    def start(step: Step) -> tuple[Array, Array, Array]:
+        """DDIM's limit at alpha = 0: ``alpha' mean + sigma' x / sigma``, as the mean is the expected data."""
+        factor = step.sigma_next / step.sigma
+        variance_next = factor**2 * s
+        return factor * m + step.alpha_next * mean, variance_next, variance_next
+
     def correct(step: Step) -> tuple[Array, Array, Array]:
         assert isinstance(sampler.corrector, LangevinLike)
         level, scale = score_level(step)
@@ -122,7 +129,9 @@ def moments(
             for _ in range(moves):
                 m, s, noiseless = correct(step)
         assert isinstance(sampler.predictor, LinearPredictor)
-        if not sampler.predictor.idle:
+        if step.alpha == 0 and sampler.starts_by_limit:
+            m, s, noiseless = start(step)
+        elif not sampler.predictor.idle:
             m, s, noiseless = move(step, *sampler.predictor.coefficients(step))
         if sampler.order == "predictor_first" and done < len(schedule):
             for _ in range(moves):

@@ -19,6 +19,12 @@ class Condition:
     score is no such sum.
     """
 
+    @property
+    def guides(self) -> bool:
+        """Whether it changes the score: it overrides `guide` or `combine`."""
+        cls = type(self)
+        return cls.guide is not Condition.guide or cls.combine is not Condition.combine
+
     def guide(self, x: Tensor, level: NoiseLevel) -> Tensor | None:
         """The term u that is added to the score, such as ``grad log p_t(y | x)``.
 

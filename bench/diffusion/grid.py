@@ -74,7 +74,8 @@ def grid_times(grid: Grid, sde: SDE, steps: int) -> Array:
         steps: Number of steps, and of times; at least 1.
 
     Returns:
-        Times (steps,), float64; T alone for one step.
+        Times (steps,), float64; T alone for one step. Where sigma / alpha is infinite at T, a grid that is
+        even in it is so up to T - eps, whose place T takes.
 
     Raises:
         BenchError: ``steps`` is below 1, or the grid's times break its rules; the message names the grid.
@@ -158,10 +159,15 @@ def schedule_of(sde: SDE, steps: int, grid: Grid = UNIFORM, *, chain: bool = Tru
     # in the order of Step's fields
     columns = [t, sde.alpha(t), sde.sigma(t), t - t_next, t_next, alpha_next, sigma_next]
     columns += [sde.drift(t), sde.diffusion(t), a, g, alpha_ratio, ancestral_mean, ancestral_std, posterior]
-    columns += [np.cumprod(ancestral_mean), ancestral_sigma]
+    columns += [np.cumprod(ancestral_mean), ancestral_sigma, sde.alpha_slope(t), sde.sigma_slope(t)]
     rows = np.stack([np.broadcast_to(c, t.shape) for c in columns], axis=1).tolist()
     count = steps if grid.has_chain else None
     return [
-        Step(t_, alpha_, sigma_, i if grid.has_chain else None, count, *rest, steps=steps)
-        for i, (t_, alpha_, sigma_, *rest) in reversed(list(enumerate(rows)))
+        Step(
+            *(t_, alpha_, sigma_, i if grid.has_chain else None, count, *rest),
+            steps=steps,
+            alpha_slope=alpha_slope,
+            sigma_slope=sigma_slope,
+        )
+        for i, (t_, alpha_, sigma_, *rest, alpha_slope, sigma_slope) in reversed(list(enumerate(rows)))
     ]

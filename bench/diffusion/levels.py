@@ -16,6 +16,8 @@ class NoiseLevel:
         index: The level's position on the published uniform grid, 0 for the smallest noise; None off
             that grid.
         count: Number of levels of that grid; None off it.
+        alpha_slope: d alpha / dt; None where the level was made without its SDE.
+        sigma_slope: d sigma / dt; None likewise.
 
     Source: Song et al. (2021), section 3.3, the perturbation kernel.
     """
@@ -25,6 +27,9 @@ class NoiseLevel:
     sigma: float
     index: int | None = None
     count: int | None = None
+    # t and the SDE decide them, so that levels are equal without them
+    alpha_slope: float | None = dataclasses.field(default=None, kw_only=True, compare=False)
+    sigma_slope: float | None = dataclasses.field(default=None, kw_only=True, compare=False)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -33,7 +38,7 @@ class Step(NoiseLevel):
 
     The equation is the forward move of the chain: x_i is at this level, x_{i-1} at the next one, and x_{-1}
     is clean data. A run computes every coefficient once, in float64 on the host. Standard deviations are in
-    units of the data range. The fields t, alpha, sigma, index and count are those of `NoiseLevel`.
+    units of the data range. The fields t, alpha, sigma, index, count and slopes are those of `NoiseLevel`.
 
     Args:
         dt: ``t - t_next``, above 0.

@@ -12,10 +12,54 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+NO_DATA = (
+    "where alpha = 0 a score says nothing of the data: take an SDE that ends above alpha = 0, such as vp, or "
+    "a checkpoint that knows the clean data there"
+)
+
+
+def denoised_of_score(x: Tensor, score: Tensor, level: NoiseLevel) -> Tensor:
+    """``E[x0 | x] = (x + sigma^2 score) / alpha``; alpha > 0."""
+    return x.add(score, alpha=level.sigma**2).div_(level.alpha)
+
+
+def score_of_denoised(x: Tensor, denoised: Tensor, level: NoiseLevel) -> Tensor:
+    """``score = (alpha E[x0 | x] - x) / sigma^2``; sigma > 0. May overwrite ``denoised``."""
+    return denoised.mul_(level.alpha).sub_(x).mul_(level.sigma**-2)
+
+
+def noise_of_denoised(x: Tensor, denoised: Tensor, level: NoiseLevel) -> Tensor:
+    """``E[noise | x] = (x - alpha E[x0 | x]) / sigma``; sigma > 0."""
+    return x.sub(denoised, alpha=level.alpha).div_(level.sigma)
+
+
+def velocity_of_denoised(x: Tensor, denoised: Tensor, level: NoiseLevel) -> Tensor:
+    """``alpha' D + sigma' (x - alpha D) / sigma`` with ``D = E[x0 | x]``; sigma > 0."""
+    alpha_slope, sigma_slope = slopes(level)
+    of_noise = sigma_slope / level.sigma
+    return x.mul(of_noise).add_(denoised, alpha=alpha_slope - of_noise * level.alpha)
+
+
+def velocity_of_score(x: Tensor, score: Tensor, level: NoiseLevel) -> Tensor:
+    """``f x - g^2 score / 2``, ``f = alpha' / alpha``, ``g^2 / 2 = sigma (sigma' - f sigma)``; alpha > 0."""
+    alpha_slope, sigma_slope = slopes(level)
+    f = alpha_slope / level.alpha
+    return x.mul(f).sub_(score, alpha=level.sigma * (sigma_slope - f * level.sigma))
+
+
+def slopes(level: NoiseLevel) -> tuple[float, float]:
+    """alpha' and sigma' of a level; `BenchError` where it was made without them."""
+    if level.alpha_slope is None or level.sigma_slope is None:
+        raise BenchError("a velocity needs the slopes of its noise level: take the level of sde.at(t)")
+    return level.alpha_slope, level.sigma_slope
+
+
 class Model(ABC):
     """A loaded checkpoint as a score: ``score(x, level) = grad log p_t(x)``, on the data range of a run.
 
-    It lives on one device. A subclass defines `score` and `images`; the other methods raise by default.
+    It lives on one device. A subclass defines `score` and `images`. `denoised`, `noise` and `velocity` follow
+    from the score by default, and a model that knows more than the score at alpha = 0 defines `denoised` too;
+    the other methods raise by default.
     """
 
     shape: tuple[int, ...]
@@ -34,6 +78,58 @@ class Model(ABC):
         Returns:
             The score (B, *shape), a tensor that the caller may overwrite.
         """
+
+    def denoised(self, x: Tensor, level: NoiseLevel) -> Tensor:
+        """``E[x0 | x]``, the expected clean data; by default ``(x + sigma^2 score) / alpha``.
+
+        Args:
+            x: States (B, *shape).
+            level: Their noise level.
+
+        Returns:
+            Clean states (B, *shape); at sigma = 0 they are ``x / alpha``, without a call of the network.
+
+        Raises:
+            BenchError: alpha is 0, and the model knows the score alone.
+        """
+        if level.sigma == 0:
+            return x / level.alpha
+        if level.alpha == 0:
+            raise BenchError(NO_DATA)
+        return denoised_of_score(x, self.score(x, level), level)
+
+    def noise(self, x: Tensor, level: NoiseLevel) -> Tensor:
+        """``E[noise | x]``, the expected noise; by default ``-sigma score``.
+
+        Args:
+            x: States (B, *shape).
+            level: Their noise level.
+
+        Returns:
+            The noise (B, *shape); at alpha = 0 it is ``x / sigma``.
+        """
+        return self.score(x, level).mul_(-level.sigma)
+
+    def velocity(self, x: Tensor, level: NoiseLevel) -> Tensor:
+        """The probability flow's slope ``dx/dt = alpha' E[x0 | x] + sigma' E[noise | x]``.
+
+        By default it is made of the score, ``f x - g^2 score / 2``, and at alpha = 0 of `denoised`.
+
+        Args:
+            x: States (B, *shape).
+            level: Their noise level, with both slopes.
+
+        Returns:
+            dx/dt (B, *shape).
+
+        Raises:
+            BenchError: As `denoised`.
+
+        Source: Song et al. (2021), eq. 13.
+        """
+        if level.alpha == 0:
+            return velocity_of_denoised(x, self.denoised(x, level), level)
+        return velocity_of_score(x, self.score(x, level), level)
 
     def score_and_variance(self, x: Tensor, level: NoiseLevel) -> tuple[Tensor, Tensor]:
         """The score, and the learned variance's position v between the reverse step's two bounds.
@@ -67,6 +163,28 @@ class Model(ABC):
             BenchError: The divergence is not known in closed form.
         """
         raise BenchError("the divergence of this checkpoint's score is not known in closed form")
+
+    def velocity_and_divergence(self, x: Tensor, level: NoiseLevel) -> tuple[Tensor, Tensor]:
+        """The velocity and its divergence ``sum_i d velocity_i / d x_i``.
+
+        Args:
+            x: States (B, *shape).
+            level: Their noise level, with both slopes.
+
+        Returns:
+            The velocity (B, *shape) and its divergence (B,).
+
+        Raises:
+            BenchError: As `score_and_divergence`.
+        """
+        dimension = x.new_full((len(x),), x[0].numel())
+        if level.alpha == 0:
+            # E[x0 | x] is the same for all x
+            velocity = self.velocity(x, level)
+            return velocity, velocity_of_denoised(dimension, dimension.new_zeros(()), level)
+        score, divergence = self.score_and_divergence(x, level)
+        # of f x - g^2 score / 2, term by term
+        return velocity_of_score(x, score, level), velocity_of_score(dimension, divergence, level)
 
     def class_gradient(self, x: Tensor, level: NoiseLevel, labels: Tensor) -> Tensor:
         """``grad_x ln p_t(y | x)`` of a classifier on noisy states.
@@ -142,6 +260,10 @@ class Denoiser(Model):
     Source: Karras et al. (2022), eq. 3.
     """
 
+    noisiest: float = 80.0
+    """sigma, on the denoiser's own range, at which it is asked where alpha = 0 and sigma / alpha is infinite;
+    80 is the largest that Karras et al. (2022) sample from."""
+
     def __init__(
         self, shape: tuple[int, ...], own_range: tuple[float, float], run_range: tuple[float, float]
     ):
@@ -163,12 +285,25 @@ class Denoiser(Model):
         """
 
     def score(self, x: Tensor, level: NoiseLevel) -> Tensor:
+        return score_of_denoised(x, self.denoised(x, level), level)
+
+    def denoised(self, x: Tensor, level: NoiseLevel) -> Tensor:
+        if level.sigma == 0:
+            return x / level.alpha
         gain, shift = self.gain, self.shift
-        y = x * (gain / level.alpha) + shift if shift else x * (gain / level.alpha)
-        denoised = self.denoise(y, gain * level.sigma / level.alpha)
-        # alpha (D - shift) / gain - x, all over sigma^2
-        scaled = (denoised - shift) if shift else denoised
-        return (scaled * (level.alpha / gain)).sub_(x).mul_(level.sigma**-2)
+        # at alpha = 0, x is noise alone, and so it is at the noisiest level that the denoiser knows
+        sigma = self.noisiest if level.alpha == 0 else gain * level.sigma / level.alpha
+        y = x * (sigma / level.sigma) if level.alpha == 0 else x * (gain / level.alpha)
+        denoised = self.denoise(y + shift if shift else y, sigma)
+        if shift:
+            denoised = denoised - shift
+        return denoised / gain
+
+    def noise(self, x: Tensor, level: NoiseLevel) -> Tensor:
+        return noise_of_denoised(x, self.denoised(x, level), level)
+
+    def velocity(self, x: Tensor, level: NoiseLevel) -> Tensor:
+        return velocity_of_denoised(x, self.denoised(x, level), level)
 
     def images(self, x: Tensor) -> Tensor:
         low, high = self.run_range

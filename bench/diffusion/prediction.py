@@ -1,15 +1,17 @@
-"""Prediction: a checkpoint's model and its convention, as a score at (x, noise level); counts NFE."""
+"""Prediction: a checkpoint's model and its convention, asked at (x, noise level); counts NFE."""
 
 from __future__ import annotations
 
 import copy
+import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from bench.diffusion.levels import NoiseLevel
-from bench.diffusion.model import Model
+from bench.diffusion.model import Model, denoised_of_score, velocity_of_score
 from bench.diffusion.sde import SDE
+from bench.errors import BenchError
 
 if TYPE_CHECKING:
     from torch import Tensor, device
@@ -66,9 +68,11 @@ class _Counter:
 
 
 class Prediction:
-    """A run's network as a score: ``p.score(x, level) = grad log p_t(x)``; counts and times every call.
+    """A run's network, asked for what a sampler's equation is written in; counts and times every call.
 
-    A sampler receives a prediction and calls it as often as its equations need. `guided` and `observed`
+    ``p.score(x, t) = grad log p_t(x)``, ``p.denoised(x, t) = E[x0 | x]``, ``p.noise(x, t) = E[noise | x]``,
+    ``p.velocity(x, t) = dx/dt`` of the probability flow; each is one network call. A sampler receives a
+    prediction and calls it as often as its equations need. `guided` and `observed`
     derive predictions that share the counter and the clock, and leave this one unchanged.
 
     Args:
@@ -113,7 +117,7 @@ class Prediction:
             A prediction that shares this one's counter and clock.
         """
         derived = copy.copy(self)
-        derived._condition = condition
+        derived._condition = condition if condition.guides else None
         return derived
 
     def observed(self, on_call: OnCall) -> Self:
@@ -140,6 +144,102 @@ class Prediction:
             The score (B, ...).
         """
         return self._with_guide(self._call(self.model.score, x, at), x, at)
+
+    def denoised(self, x: Tensor, at: NoiseLevel | float) -> Tensor:
+        """``E[x0 | x]``, the expected clean data, of the conditioned score; one network call.
+
+        Args:
+            x: The state (B, ...).
+            at: Its noise level, or its time t on the run's SDE.
+
+        Returns:
+            Clean states (B, ...).
+
+        Raises:
+            BenchError: alpha is 0, and the checkpoint does not know the data there, or a condition guides it.
+        """
+        level = self._level(at)
+        if self._follows_model or level.alpha == 0:
+            return self._unguided(self._call(self.model.denoised, x, level), x, level)
+        return denoised_of_score(x, self.score(x, level), level)
+
+    def noise(self, x: Tensor, at: NoiseLevel | float) -> Tensor:
+        """``E[noise | x]``, the expected noise, of the conditioned score; one network call.
+
+        Args:
+            x: The state (B, ...).
+            at: Its noise level, or its time t on the run's SDE.
+
+        Returns:
+            The noise (B, ...); where alpha is 0 it is ``x / sigma``.
+        """
+        level = self._level(at)
+        if self._follows_model:
+            return self._call(self.model.noise, x, level)
+        return self.score(x, level).mul_(-level.sigma)
+
+    def velocity(self, x: Tensor, at: NoiseLevel | float) -> Tensor:
+        """``alpha' E[x0 | x] + sigma' E[noise | x]``, the slope dx/dt of the probability flow; one call.
+
+        Args:
+            x: The state (B, ...).
+            at: Its noise level, or its time t on the run's SDE.
+
+        Returns:
+            dx/dt (B, ...).
+
+        Raises:
+            BenchError: As `denoised`.
+
+        Source: Song et al. (2021), eq. 13.
+        """
+        level = self._with_slopes(at)
+        if self._follows_model or level.alpha == 0:
+            return self._unguided(self._call(self.model.velocity, x, level), x, level)
+        return velocity_of_score(x, self.score(x, level), level)
+
+    def velocity_and_divergence(self, x: Tensor, at: NoiseLevel | float) -> tuple[Tensor, Tensor]:
+        """The velocity, without the guide, and its exact divergence; one network call.
+
+        Args:
+            x: The state (B, ...).
+            at: Its noise level, or its time t on the run's SDE.
+
+        Returns:
+            dx/dt (B, ...) and its divergence ``sum_i d velocity_i / d x_i`` (B,).
+
+        Raises:
+            BenchError: The checkpoint's divergence is not known in closed form.
+        """
+        return self._call(self.model.velocity_and_divergence, x, self._with_slopes(at))
+
+    @property
+    def _follows_model(self) -> bool:
+        """Whether the model's own conversions apply: no guide, and each level is its own label."""
+        return self._condition is None and self.labels is None
+
+    def _unguided(self, result: Tensor, x: Tensor, level: NoiseLevel) -> Tensor:
+        """A result at alpha = 0, where a guide of the score can't be carried over to the data."""
+        if self._condition is None:
+            return result
+        score = x * -(level.sigma**-2)
+        if self._condition.combine(score, x, level) is not score:
+            raise BenchError(
+                "where alpha = 0 a guide of the score has no limit: take an SDE that ends above alpha = 0, "
+                "such as vp"
+            )
+        return result
+
+    def _level(self, at: NoiseLevel | float) -> NoiseLevel:
+        return at if isinstance(at, NoiseLevel) else self.sde.at(at)
+
+    def _with_slopes(self, at: NoiseLevel | float) -> NoiseLevel:
+        """The level, with the slopes of the run's SDE where it was made without."""
+        level = self._level(at)
+        if level.alpha_slope is not None:
+            return level
+        own = self.sde.at(level.t)
+        return dataclasses.replace(level, alpha_slope=own.alpha_slope, sigma_slope=own.sigma_slope)
 
     def score_and_variance(self, x: Tensor, at: NoiseLevel | float) -> tuple[Tensor, Tensor]:
         """The score, plus the condition's guide, and the learned variance; one network call.
@@ -175,11 +275,10 @@ class Prediction:
     def _with_guide(self, score: Tensor, x: Tensor, at: NoiseLevel | float) -> Tensor:
         if self._condition is None:
             return score
-        level = at if isinstance(at, NoiseLevel) else self.sde.at(at)
-        return self._condition.combine(score, x, level)
+        return self._condition.combine(score, x, self._level(at))
 
     def _call(self, network: Callable[[Tensor, NoiseLevel], T], x: Tensor, at: NoiseLevel | float) -> T:
-        level = at if isinstance(at, NoiseLevel) else self.sde.at(at)
+        level = self._level(at)
         if self.labels is not None and level.index is not None:
             level = self.labels[level.index]
         self._counter.calls += 1

@@ -6,8 +6,6 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
-import numpy as np
-
 from bench.diffusion.levels import Step
 from bench.diffusion.noise import Noise
 from bench.diffusion.prediction import Prediction
@@ -80,6 +78,15 @@ class SamplerPart(Plugin):
         """The power of the step size with which the error falls; None: not declared."""
         return None
 
+    @property
+    def starts_in_noise(self) -> bool:
+        """Whether the equation of a predictor or solver has a limit at alpha = 0, so that it starts there.
+
+        Where it is False and the SDE's prior is pure noise, a run's first step is DDIM's exact limit,
+        ``x' = alpha' E[x0 | x] + sigma' x / sigma``: a predictor's to its next level, a solver's to T - eps.
+        """
+        return False
+
 
 class PartError(BenchError):
     """A predictor, corrector or solver broke a rule of its role."""
@@ -122,7 +129,8 @@ class Predictor(SamplerPart):
         Args:
             x: The state (B, ...) at ``step``.
             step: The noise level of x, the next one, and the chain between the two.
-            p: The run's network: ``p.score(x, step)``.
+            p: The run's network, asked for what the equation is written in: ``p.score(x, step)``, or
+                ``denoised``, ``noise``, ``velocity``.
             noise: The run's stream for predictors.
             state: `Update.state` of the previous step; None at the first one.
 
@@ -262,7 +270,7 @@ class Solver(SamplerPart):
         Args:
             x: The prior's draw (B, ...) at T, of standard deviation ``sde.prior_std``; must stay unchanged.
             sde: The run's SDE.
-            p: The run's network: ``p.score(x, t)``.
+            p: The run's network, asked at (x, t) for its score, ``denoised``, ``noise`` or ``velocity``.
             noise: The run's stream for predictors.
 
         Returns:
@@ -274,7 +282,7 @@ class Solver(SamplerPart):
 
 
 class FlowSolver(Solver):
-    """A solver of ODEs: of the probability flow ``dx/dt = f(t) x - g(t)^2 p.score(x, t) / 2``, and of others.
+    """A solver of ODEs: of the probability flow ``dx/dt = p.velocity(x, t)``, and of others.
 
     It integrates in both directions of time. Tasks use it for other fields too, such as the flow together
     with a log-density. A subclass defines `integrate`.
@@ -283,6 +291,11 @@ class FlowSolver(Solver):
     """
 
     follows_flow = True
+
+    @property
+    def starts_in_noise(self) -> bool:
+        """True: the velocity has a limit at alpha = 0."""
+        return True
 
     @abstractmethod
     def integrate(self, field: Field, y: Tensor, start: float, end: float) -> Tensor:
@@ -303,23 +316,4 @@ class FlowSolver(Solver):
 
     def solve(self, x: Tensor, sde: SDE, p: Prediction, noise: Noise) -> Tensor:
         del noise
-        return self.integrate(lambda t, y: velocity(y, t, sde, p.score(y, t)), x, sde.end, sde.eps)
-
-
-def velocity(x: Tensor, t: float, sde: SDE, score: Tensor) -> Tensor:
-    """The probability flow's slope ``dx/dt = f(t) x - g(t)^2 score / 2``.
-
-    Args:
-        x: The state (B, ...).
-        t: Its time.
-        sde: The run's SDE.
-        score: The score at (x, t), (B, ...).
-
-    Returns:
-        dx/dt (B, ...).
-
-    Source: Song et al. (2021), eq. 13.
-    """
-    time = np.asarray(t)
-    drift, diffusion = float(sde.drift(time)), float(sde.diffusion(time))
-    return (x * drift).add_(score, alpha=-0.5 * diffusion**2)
+        return self.integrate(lambda t, y: p.velocity(y, t), x, sde.end, sde.eps)

@@ -78,6 +78,13 @@ class Sampler:
         if self.corrector is not None:
             object.__setattr__(self, "corrector", self.corrector.resolve(self.sde))
 
+    @property
+    def starts_by_limit(self) -> bool:
+        """Whether the first step is DDIM's limit at alpha = 0, as the sampler's equation has none there."""
+        part = self.solver or self.predictor
+        idle = isinstance(part, Predictor) and part.idle
+        return part is not None and not idle and self.sde.ends_in_noise and not part.starts_in_noise
+
     def schedule(self) -> list[Step]:
         """The run's steps.
 
@@ -143,13 +150,17 @@ class Sampler:
             project = functools.partial(condition.project, noise=condition_noise or predictor_noise)
         if self.solver is not None:
             observed = p.observed(_report_call(on_step, watch))
-            after = self.solver.solve(x, self.sde, observed, predictor_noise)
+            sde = self.sde
+            if self.starts_by_limit:
+                sde = self.sde.cut(self.sde.end - self.sde.eps)
+                x = limit_step(x, self.sde.at(self.sde.end), sde.at(sde.end), observed)
+            after = self.solver.solve(x, sde, observed, predictor_noise)
             x = _checked_result(self.solver, x, after, watch)
         else:
             x = self._predict_correct(x, p, predictor_noise, corrector_noise, on_step, watch, project)
         if self.denoise == "tweedie":
             level = self.sde.at(self.sde.eps)
-            x = (x + level.sigma**2 * p.score(x, level)) / level.alpha
+            x = p.denoised(x, level)
             _watch(watch, x, "in the denoising step")
         return x if project is None else project(x, CLEAN_DATA)
 
@@ -222,7 +233,11 @@ class Sampler:
                     where = f"in corrector move {move + 1} at step {done} of {len(schedule)}"
                     x, mean, _ = finish(self.corrector, update, step, where)
             if self.predictor is not None and not self.predictor.idle:
-                update = self.predictor.step(x, step, p, predictor_noise, state)
+                if step.alpha == 0 and self.starts_by_limit:
+                    x = limit_step(x, step, ends[done - 1], p)
+                    update = Update(x, x)
+                else:
+                    update = self.predictor.step(x, step, p, predictor_noise, state)
                 where = f"in the predictor at step {done} of {len(schedule)}"
                 x, mean, state = finish(self.predictor, update, ends[done - 1], where)
             if not corrector_first and self.corrector is not None and done < len(schedule):
@@ -233,6 +248,15 @@ class Sampler:
             if on_step is not None:
                 on_step(done, len(schedule), p.calls)
         return mean if self.denoise == "mean" else x
+
+
+def limit_step(x: Tensor, level: NoiseLevel, end: NoiseLevel, p: Prediction) -> Tensor:
+    """DDIM's step in the limit alpha -> 0, ``alpha' E[x0 | x] + sigma' E[noise | x]``, and there the noise is
+    ``x / sigma``; one network call.
+
+    Source: Song, Meng and Ermon (2021), eq. 12 with eta = 0.
+    """
+    return x.mul(end.sigma / level.sigma).add_(p.denoised(x, level), alpha=end.alpha)
 
 
 def _report_call(on_step: OnStep | None, watch: bool) -> OnCall:

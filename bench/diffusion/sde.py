@@ -13,7 +13,7 @@ from __future__ import annotations
 import functools
 import math
 from abc import abstractmethod
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 
@@ -53,6 +53,9 @@ class SDE(Plugin):
     `Card.labels`; None where there are none."""
     end: ClassVar[float] = 1.0
     """T, the time of the prior."""
+    slope_variable: ClassVar[Literal["sigma_ratio", "t"]] = "sigma_ratio"
+    """The variable in which the literature of the SDE integrates its probability flow: ``x / alpha`` over
+    sigma / alpha, or x over t as flow matching does."""
 
     eps: float
     """The time at which sampling ends."""
@@ -78,6 +81,38 @@ class SDE(Plugin):
     def sigma(self, t: Array) -> Array:
         """sigma(t), the marginal's standard deviation, for times t of any shape."""
 
+    def alpha_slope(self, t: Array) -> Array:
+        """d alpha / dt, for times t of any shape. Default: ``f alpha``, which has no limit at alpha = 0."""
+        return self.drift(t) * self.alpha(t)
+
+    def sigma_slope(self, t: Array) -> Array:
+        """d sigma / dt, for times t of any shape. Default: ``f sigma + g^2 / (2 sigma)``."""
+        sigma = self.sigma(t)
+        with np.errstate(divide="ignore"):  # infinite at sigma = 0
+            slope: Array = self.drift(t) * sigma + self.diffusion(t) ** 2 / (2 * sigma)
+        return slope
+
+    def log_sigma_ratio(self, t: Array) -> Array:
+        """``ln(sigma / alpha)``, for times t of any shape; infinite where alpha = 0."""
+        with np.errstate(divide="ignore"):
+            ratio: Array = np.log(self.sigma(t) / self.alpha(t))
+        return ratio
+
+    @property
+    def ends_in_noise(self) -> bool:
+        """Whether ``alpha(T) = 0``: at T nothing is left of the data, and the prior is exact."""
+        return float(self.alpha(np.asarray(self.end))) == 0
+
+    @property
+    def log_sigma_ratio_range(self) -> tuple[float, float]:
+        """``ln(sigma / alpha)`` at eps and at T; where it is infinite at T, its value at T - eps.
+
+        Grids that are even in a function of sigma / alpha are so between these two.
+        """
+        last = self.end - self.eps if self.ends_in_noise else self.end
+        low, high = self.log_sigma_ratio(np.array([self.eps, last])).tolist()
+        return low, high
+
     @property
     def prior_std(self) -> float:
         """Standard deviation of the prior N(0, prior_std^2 I), from which runs start."""
@@ -97,7 +132,7 @@ class SDE(Plugin):
         low, high = np.full_like(log_sigma_ratio, SMALLEST_TIME), np.full_like(log_sigma_ratio, self.end)
         for _ in range(100):
             t = (low + high) / 2
-            below = np.log(self.sigma(t) / self.alpha(t)) < log_sigma_ratio
+            below = self.log_sigma_ratio(t) < log_sigma_ratio
             low, high = np.where(below, t, low), np.where(below, high, t)
         return (low + high) / 2
 
@@ -166,9 +201,9 @@ class SDE(Plugin):
         return t
 
     def chain(self, t: Array, count: int) -> tuple[Array, Array]:
-        """Published chain ``x_i = a_i x_{i-1} + g_i z`` on the uniform grid of ``count`` noise scales.
+        """Chain ``x_i = a_i x_{i-1} + g_i z`` on the uniform grid of ``count`` noise scales.
 
-        Default: Euler-Maruyama with dt = 1/count (Song et al. 2021, appendix E).
+        Default, where no chain is published: the exact transition between the grid's times.
 
         Args:
             t: Times of the grid (count,), ascending.
@@ -177,10 +212,11 @@ class SDE(Plugin):
         Returns:
             a and g, each (count,).
         """
-        return 1 + self.drift(t) / count, self.diffusion(t) / math.sqrt(count)
+        del count
+        return self.transition(t, np.concatenate([[0.0], t[:-1]]))
 
     def ancestral_chain(self, t: Array, t_next: Array, count: int) -> tuple[Array, Array]:
-        """The chain that ancestral sampling reverses on the uniform grid. Default: the published chain.
+        """The chain that ancestral sampling reverses on the uniform grid. Default: `chain`.
 
         Args:
             t: Times of the grid (count,), ascending.
@@ -226,10 +262,34 @@ class SDE(Plugin):
         variance = self.sigma(t) ** 2 - (a * np.where(clean, 0.0, self.sigma(t_next))) ** 2
         return a, np.sqrt(np.maximum(variance, 0.0))
 
+    def cut(self, end: float) -> Self:
+        """This SDE on [0, end]: its functions, with another T.
+
+        Args:
+            end: The new T, above eps.
+
+        Returns:
+            An SDE whose runs start at ``end``; it equals no SDE of another T.
+        """
+        shorter: Self = _shorter(type(self), end).build(self.values())  # type: ignore[assignment]
+        return shorter
+
     def at(self, t: float) -> NoiseLevel:
         """The noise level at time t, without index and count."""
         time = np.asarray(t, dtype=np.float64)
-        return NoiseLevel(float(t), float(self.alpha(time)), float(self.sigma(time)))
+        return NoiseLevel(
+            float(t),
+            float(self.alpha(time)),
+            float(self.sigma(time)),
+            alpha_slope=float(self.alpha_slope(time)),
+            sigma_slope=float(self.sigma_slope(time)),
+        )
+
+
+@functools.cache
+def _shorter(cls: type[SDE], end: float) -> type[SDE]:
+    """A subclass with another T."""
+    return type(cls.__name__, (cls,), {"end": end, "__module__": cls.__module__, "__doc__": cls.__doc__})
 
 
 # A bisection costs milliseconds, and every batch of a run visits the same levels.
@@ -242,6 +302,6 @@ def _level(sde: SDE, half_log_snr: float) -> NoiseLevel:
 @functools.lru_cache(maxsize=16384)
 def _level_within(sde: SDE, half_log_snr: float) -> NoiseLevel:
     ends = np.array([sde.eps, sde.end])
-    low, high = np.log(sde.sigma(ends) / sde.alpha(ends))
+    low, high = sde.log_sigma_ratio(ends)
     (t,) = sde.time_at(np.array([min(max(-half_log_snr, low), high)]))
     return sde.at(float(min(max(t, sde.eps), sde.end)))

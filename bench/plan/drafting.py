@@ -13,6 +13,7 @@ from pydantic import JsonValue
 
 from bench.checkpoints.cards import Card
 from bench.checkpoints.exact import trained_answer
+from bench.checkpoints.resolve import label_of, parametrisation_of
 from bench.data.images import items_of
 from bench.diffusion.grid import Grid
 from bench.diffusion.levels import Step
@@ -247,6 +248,9 @@ class Draft:
         sources.append(plugin_code(self._entry("task"), task))
         if self.card.needs_reader:
             sources.append(class_code(self.registry.get("readers", self.card.format).thing))
+        if not self.card.exact:
+            sources.append(class_code(type(parametrisation_of(self.card, self.registry))))
+            sources.append(class_code(type(label_of(self.card, self.registry))))
         return all(source.complete for source in sources) and self.card.cacheable
 
     def _identity(self, task: Task, sampler: Sampler) -> Identity:
@@ -259,12 +263,19 @@ class Draft:
         return self._identity_of(
             checkpoint=checkpoint_identity(self.card, convention, registry),
             task=plugin_identity(self._entry("task"), task).model_copy(update={"provenance": provenance}),
-            **{role: plugin_identity(self._entry(role), getattr(sampler, role)) for role in self.parts},
+            **{role: self._part_identity(role, sampler) for role in self.parts},
             **grid_identity(sampler),
             denoise=sampler.denoise,
             labels=self._labels(),
             data=data_identity(task, self.images),
         )
+
+    def _part_identity(self, role: str, sampler: Sampler) -> PluginIdentity:
+        """A part of the sampler, with its first step where that is not its own."""
+        identity = plugin_identity(self._entry(role), getattr(sampler, role))
+        if role == "corrector" or not sampler.starts_by_limit:
+            return identity
+        return identity.model_copy(update={"provenance": {"first step": "DDIM's limit at alpha = 0"}})
 
     def _partial_identity(self) -> Identity:
         """The identity of a run that can't be planned, without running any plugin's code."""
@@ -408,13 +419,16 @@ def _declared_nfe(task: Task, sampler: Sampler, steps: Sequence[Step] | None) ->
         return None
     if sampler.solver is not None:
         calls = sampler.solver.nfe()
-        return None if calls is None else calls + last
+        return None if calls is None else calls + sampler.starts_by_limit + last
     moves = sampler.corrector.calls if sampler.corrector is not None else 0
     levels = sampler.steps if sampler.order == "corrector_first" else sampler.steps - 1
     predictor = sampler.predictor
-    if predictor is None or predictor.idle:
-        return levels * moves + last
-    predicts = predictor.nfe(sampler.schedule() if steps is None else steps)
+    predicts: int | None = 0
+    if predictor is not None and not predictor.idle:
+        grid = sampler.schedule() if steps is None else steps
+        first = int(sampler.starts_by_limit)  # DDIM's limit is one call
+        predicts = predictor.nfe(grid[first:]) if len(grid) > first else 0
+        predicts = None if predicts is None else predicts + first
     return None if predicts is None else predicts + levels * moves + last
 
 

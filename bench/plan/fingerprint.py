@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import JsonValue
 
 from bench.checkpoints.cards import Card
-from bench.checkpoints.resolve import follows_convention, own_sde
+from bench.checkpoints.resolve import follows_convention, label_of, own_sde, parametrisation_of
 from bench.devices import device_kind
 from bench.diffusion.sampler import Sampler
 from bench.diffusion.sde import SDE
@@ -98,6 +98,11 @@ def checkpoint_identity(
         "reader": reader,
         "convention": convention,
     }
+    if not card.exact:
+        parametrisation, label = parametrisation_of(card, registry), label_of(card, registry)
+        entry = registry.get("parametrisations", parametrisation.name)
+        facts["parametrisation"] = plugin_identity(entry, parametrisation)
+        facts["label"] = plugin_identity(registry.get("labels", label.name), label)
     if convention == "rescaled":
         own = own_sde(card, registry)
         assert own is not None

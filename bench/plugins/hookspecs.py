@@ -26,6 +26,8 @@ KINDS = {
     "datasets": "Dataset",
     "checkpoints": "Card",
     "readers": "Reader",
+    "parametrisations": "Parametrisation",
+    "labels": "Label",
     "executors": "Executor",
 }
 """Kinds of plugins, each with the public name in `bench` of its role's class."""
@@ -84,6 +86,16 @@ def register_checkpoints(register: Register) -> None:
 @hookspec
 def register_readers(register: Register) -> None:
     """Register subclasses of `bench.Reader`."""
+
+
+@hookspec
+def register_parametrisations(register: Register) -> None:
+    """Register subclasses of `bench.Parametrisation`."""
+
+
+@hookspec
+def register_labels(register: Register) -> None:
+    """Register subclasses of `bench.Label`."""
 
 
 @hookspec

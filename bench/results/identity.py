@@ -114,7 +114,7 @@ class PluginIdentity(Strict):
 
 
 class CheckpointIdentity(Strict):
-    """Everything of a checkpoint that decides a score: the files' hash, the convention, the files' reader.
+    """Everything of a checkpoint that decides a score: the files' hash, the convention, and its plugins.
 
     ``code`` is the hash of the source of a network in memory. ``trained_on`` is the SDE of the training, for
     a run on another one: it decides the levels at which the network is called.
@@ -135,6 +135,8 @@ class CheckpointIdentity(Strict):
     classes: int | None = None
     parameters: dict[str, dict[str, JsonValue]] = {}
     reader: PluginIdentity | None = None
+    parametrisation: PluginIdentity | None = None
+    label: PluginIdentity | None = None
     trained_on: PluginIdentity | None = None
     code: str | None = None
     convention: Literal["exact", "published", "rescaled"]

@@ -73,7 +73,7 @@ def equations(sde: SDE) -> Iterator[Finding]:
 def monotone(sde: SDE) -> Iterator[Finding]:
     """sigma / alpha rises strictly; alpha starts at one."""
     t = np.linspace(sde.eps, sde.end, 1001)
-    ratio = sde.sigma(t) / sde.alpha(t)
+    ratio = np.exp(sde.log_sigma_ratio(t))
     start = float(sde.alpha(np.asarray(0.0)))
     rises = bool((np.diff(ratio) > 0).all())
     measured = f"sigma / alpha from {ratio[0]:.2e} to {ratio[-1]:.2e}, alpha(0) = {start:g}"

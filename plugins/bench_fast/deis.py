@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from bench import SDE, Array, BenchError, Noise, Prediction, Predictor, Step, Tensor, Update, param
-from bench_fast.history import Entry, History, combine, expected_data, extend
+from bench_fast.history import Entry, History, combine, extend
 
 LARGEST_FACTOR = 300.0
 """Largest ``sum_j |C_j| / |rho' - rho|`` of a step: 6.7 on even nodes of order 4, below 150 on every grid of
@@ -54,11 +54,10 @@ class DEIS(Predictor):
         return float(self.order)
 
     def step(self, x: Tensor, step: Step, p: Prediction, noise: Noise, state: History | None) -> Update:
-        s = p.score(x, step)
         if step.last:
-            clean = expected_data(x, s, step)
+            clean = p.denoised(x, step)
             return Update(clean, clean)
-        history = extend(state, Entry(step, s.mul(-step.sigma)), self.order)
+        history = extend(state, Entry(step, p.noise(x, step)), self.order)
         nodes = tuple((entry.level.t, entry.level.sigma / entry.level.alpha) for entry in history)
         variable: Literal["t", "log_sigma_ratio"] = "log_sigma_ratio" if self.variable != "t" else "t"
         weights = integrals(p.sde, nodes, step.sigma_next / step.alpha_next, variable)

@@ -12,7 +12,6 @@ from bench_fast.history import (
     Entry,
     History,
     combine,
-    expected_data,
     extend,
     half_log_snr,
     half_log_snr_next,
@@ -39,7 +38,7 @@ class _Multistep(Predictor):
         return True
 
     def step(self, x: Tensor, step: Step, p: Prediction, noise: Noise, state: History | None) -> Update:
-        clean = expected_data(x, p.score(x, step), step)
+        clean = p.denoised(x, step)
         if step.last:
             return Update(clean, clean)
         history = extend(state, Entry(step, clean), self.points)

@@ -1,4 +1,4 @@
-"""What the fast samplers share: predictions of data and noise from a score, and their bounded history.
+"""What the fast samplers share: a bounded history of the network's predictions.
 
 ``lambda = ln(alpha / sigma)`` is half the log signal-to-noise ratio. All but states are plain floats.
 """
@@ -25,11 +25,6 @@ History = tuple[Entry, ...]
 def extend(history: History | None, entry: Entry, length: int) -> History:
     """The history with ``entry`` in front, of ``length`` entries at most."""
     return (entry, *(history or ())[: length - 1])
-
-
-def expected_data(x: Tensor, s: Tensor, level: NoiseLevel) -> Tensor:
-    """``D = E[x0 | x] = (x + sigma^2 s) / alpha`` at the state x with its score s, all (B, ...)."""
-    return x.add(s, alpha=level.sigma**2).div_(level.alpha)
 
 
 def half_log_snr(level: NoiseLevel) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench import Noise, Prediction, Predictor, Step, Tensor, Update, param
-from bench_fast.history import Entry, History, combine, expected_data, extend
+from bench_fast.history import Entry, History, combine, extend
 
 WEIGHTS = (
     (1.0,),
@@ -38,11 +38,10 @@ class IPNDM(Predictor):
         return min(self.order, 2.0)
 
     def step(self, x: Tensor, step: Step, p: Prediction, noise: Noise, state: History | None) -> Update:
-        s = p.score(x, step)
         if step.last:
-            clean = expected_data(x, s, step)
+            clean = p.denoised(x, step)
             return Update(clean, clean)
-        history = extend(state, Entry(step, s.mul(-step.sigma)), self.order)
+        history = extend(state, Entry(step, p.noise(x, step)), self.order)
         change = step.sigma_next - step.alpha_next / step.alpha * step.sigma
         weights = WEIGHTS[len(history) - 1]
         terms = [(change * w, entry.output) for w, entry in zip(weights, history, strict=True)]

@@ -12,7 +12,6 @@ from bench_fast.history import (
     Entry,
     History,
     combine,
-    expected_data,
     extend,
     half_log_snr,
     half_log_snr_next,
@@ -52,7 +51,7 @@ class UniPC(Predictor):
         return self.order + 1.0
 
     def step(self, x: Tensor, step: Step, p: Prediction, noise: Noise, state: History | None) -> Update:
-        clean = expected_data(x, p.score(x, step), step)
+        clean = p.denoised(x, step)
         if step.last:
             return Update(clean, clean)
         here = half_log_snr(step)

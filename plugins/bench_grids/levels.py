@@ -1,6 +1,7 @@
 """Time grids that choose noise levels, by ``rho = sigma / alpha``, wherever these lie in time.
 
-They need a finite rho at T, and refuse an SDE whose alpha is 0 there.
+Where alpha is 0 at T, rho is infinite there: these grids then begin with T, and go on as if they had begun at
+T - eps.
 """
 
 from __future__ import annotations
@@ -13,15 +14,17 @@ import numpy as np
 from bench import SDE, Array, BenchError, Grid, param
 
 
-def log_ratio_ends(grid: Grid, sde: SDE) -> tuple[float, float]:
-    """``ln(sigma / alpha)`` at T and at eps; `BenchError` where it is infinite at T."""
-    start, end = sde.at(sde.end), sde.at(sde.eps)
-    if start.alpha <= 0:
-        raise BenchError(
-            f"the grid {grid.name} needs a finite sigma / alpha at T, which {sde.name} does not have: take "
-            "--grid uniform, shift, beta or logit_normal"
-        )
-    return math.log(start.sigma / start.alpha), math.log(end.sigma / end.alpha)
+def log_ratio_ends(sde: SDE) -> tuple[float, float]:
+    """``ln(sigma / alpha)`` at T and at eps; where it is infinite at T, that at T - eps stands for it."""
+    low, high = sde.log_sigma_ratio_range
+    return high, low
+
+
+def times_at(sde: SDE, log_ratio: Array) -> Array:
+    """The times of ``ln(sigma / alpha)``, the first of which is T."""
+    t = sde.time_at(log_ratio)
+    t[0] = sde.end
+    return t
 
 
 class LogSNR(Grid):
@@ -30,7 +33,7 @@ class LogSNR(Grid):
     name = "logsnr"
 
     def times(self, sde: SDE, steps: int) -> Array:
-        return sde.time_at(np.linspace(*log_ratio_ends(self, sde), steps))
+        return times_at(sde, np.linspace(*log_ratio_ends(sde), steps))
 
 
 class Polynomial(Grid):
@@ -43,9 +46,9 @@ class Polynomial(Grid):
     )
 
     def times(self, sde: SDE, steps: int) -> Array:
-        high, low = log_ratio_ends(self, sde)
+        high, low = log_ratio_ends(sde)
         root = np.linspace(math.exp(high / self.rho), math.exp(low / self.rho), steps)
-        return sde.time_at(self.rho * np.log(root))
+        return times_at(sde, self.rho * np.log(root))
 
 
 TOLERANCE = 0.01
@@ -82,7 +85,12 @@ class Sigmas(Grid):
         levels = np.array(self.levels)
         if self.variable == "t":
             return levels
-        high, low = (math.exp(end) for end in log_ratio_ends(self, sde))
+        if sde.ends_in_noise:
+            raise BenchError(
+                f"the grid sigmas starts at T, where sigma / alpha of {sde.name} is infinite: give the levels "
+                "by their times, with -P grid.variable=t"
+            )
+        high, low = (math.exp(end) for end in log_ratio_ends(sde))
         if not math.isclose(levels[0], high, rel_tol=TOLERANCE):
             raise BenchError(
                 f"the grid sigmas starts at {levels[0]:g}, but sigma / alpha of {sde.name} is {high:g} at T, "
@@ -93,9 +101,7 @@ class Sigmas(Grid):
                 f"the grid sigmas ends at {levels[-1]:g}, below sigma / alpha of {sde.name} at eps, {low:g}: "
                 "leave out such levels, or set a smaller -P sde.eps"
             )
-        t = sde.time_at(np.log(levels))
-        t[0] = sde.end
-        return t
+        return times_at(sde, np.log(levels))
 
 
 LISTS = {
@@ -127,7 +133,7 @@ class AlignYourSteps(Grid):
         levels = np.log(LISTS[self.model])
         at = np.linspace(0, len(levels) - 1, steps + 1)[:-1]
         log_ratio = np.interp(at, np.arange(len(levels)), levels)
-        high, low = log_ratio_ends(self, sde)
+        high, low = log_ratio_ends(sde)
         own = log_ratio[1:]
         if own.size and not low <= own[-1] <= own[0] < high:
             first, last = math.exp(own[0]), math.exp(own[-1])
@@ -135,6 +141,4 @@ class AlignYourSteps(Grid):
                 f"the grid ays visits sigma / alpha from {first:g} to {last:g}, but {sde.name} has "
                 f"{math.exp(high):g} to {math.exp(low):g}: choose another -P grid.model, or another SDE"
             )
-        t = sde.time_at(log_ratio)
-        t[0] = sde.end
-        return t
+        return times_at(sde, log_ratio)

@@ -5,11 +5,12 @@ from bench import Register, hookimpl
 
 @hookimpl
 def register_sdes(register: Register) -> None:
+    from bench_score_sde.flow import Flow, FlowCosine
     from bench_score_sde.sdes import VE, VP, SubVP
     from bench_score_sde.ve_exp import VEExp
     from bench_score_sde.vp_cosine import VPCosine
 
-    for sde in (VE, VP, SubVP, VEExp, VPCosine):
+    for sde in (VE, VP, SubVP, VEExp, VPCosine, Flow, FlowCosine):
         register(sde)
 
 

@@ -160,6 +160,10 @@ class SubVP(_LinearBeta):
     def diffusion(self, t: Array) -> Array:
         return np.sqrt(-self.beta(t) * np.expm1(-2 * self.integral(t)))
 
+    def chain(self, t: Array, count: int) -> tuple[Array, Array]:
+        """Euler-Maruyama with dt = 1 / count, as published (appendix E)."""
+        return 1 + self.drift(t) / count, self.diffusion(t) / math.sqrt(count)
+
     def ancestral_chain(self, t: Array, t_next: Array, count: int) -> tuple[Array, Array]:
         """The exact transition between the grid's times: nothing is published for sub-VP."""
         del count

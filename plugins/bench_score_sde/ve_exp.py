@@ -47,6 +47,10 @@ class VEExp(SDE):
         t = np.logaddexp(0.0, math.log(2 * log) + 2 * log_sigma_ratio) / (2 * log)
         return np.clip(t, 1e-12, self.end)
 
+    def chain(self, t: Array, count: int) -> tuple[Array, Array]:
+        """Euler-Maruyama with dt = 1 / count."""
+        return np.ones_like(t), self.diffusion(t) / math.sqrt(count)
+
     def ancestral_chain(self, t: Array, t_next: Array, count: int) -> tuple[Array, Array]:
         """The exact transition between the grid's times."""
         del count

@@ -125,7 +125,3 @@ class VPCosine(SDE):
         stride = (self.scales - first) / (count - 1)
         sums = np.cumsum(np.concatenate([[0.0], np.full(count - 1, stride)]))
         return (first + np.round(sums)) / self.scales
-
-    def chain(self, t: Array, count: int) -> tuple[Array, Array]:
-        """The exact transition between the grid's times, beta recomputed from alpha."""
-        return self.transition(t, np.concatenate([[0.0], t[:-1]]))

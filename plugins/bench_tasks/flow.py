@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench import BatchContext, Tensor, velocity
+from bench import BatchContext, Tensor
 
 
 def encode(x: Tensor, batch: BatchContext) -> Tensor:
@@ -18,6 +18,6 @@ def decode(z: Tensor, batch: BatchContext) -> Tensor:
 
 
 def _follow(x: Tensor, batch: BatchContext, start: float, end: float) -> Tensor:
-    """``dx/dt = f x - g^2 score / 2`` (Song et al. 2021, eq. 13) from one time to another."""
-    sde, p = batch.sampler.sde, batch.prediction
-    return batch.integrate(lambda t, x: velocity(x, t, sde, p.score(x, t)), x, start, end)
+    """The probability flow ``dx/dt`` (Song et al. 2021, eq. 13) from one time to another."""
+    p = batch.prediction
+    return batch.integrate(lambda t, x: p.velocity(x, t), x, start, end)

@@ -19,7 +19,6 @@ from bench import (
     Task,
     Tensor,
     param,
-    velocity,
 )
 
 
@@ -92,14 +91,14 @@ class Likelihood(Task):
 
     def flow(self, x: Tensor, batch: BatchContext) -> Flow:
         """The velocity and its divergence; the probes are shaped as x (B, ...)."""
-        sde, p = batch.sampler.sde, batch.prediction
+        p = batch.prediction
         if self.divergence == "exact":
-            return exact_flow(sde, p)
+            return lambda t, x: p.velocity_and_divergence(x, t)
         noise = batch.noise("probe")
         probes = [noise(x) for _ in range(self.probes)]
         if self.probe == "rademacher":
             probes = [(2 * (e > 0) - 1).to(x.dtype) for e in probes]
-        return estimated_flow(sde, p, probes)
+        return estimated_flow(p, probes)
 
     def log_density(self, x: Tensor, batch: BatchContext) -> tuple[Tensor, Tensor]:
         """``log p(x)`` (B,), in nats, and the latents x(T) (B, ...); x (B, ...) states at eps."""
@@ -118,26 +117,14 @@ Flow = Callable[[float, Tensor], tuple[Tensor, Tensor]]
 """``flow(t, x)``: velocity (B, ...) and its divergence (B,)."""
 
 
-def exact_flow(sde: SDE, p: Prediction) -> Flow:
-    """The velocity, and its divergence from the score's own."""
-
-    def flow(t: float, x: Tensor) -> tuple[Tensor, Tensor]:
-        s, divergence = p.score_and_divergence(x, t)
-        dimension = divergence.new_full(divergence.shape, x[0].numel())
-        # v = f x - g^2 s / 2, and so div v = f D - g^2 div s / 2
-        return velocity(x, t, sde, s), velocity(dimension, t, sde, divergence)
-
-    return flow
-
-
-def estimated_flow(sde: SDE, p: Prediction, probes: list[Tensor]) -> Flow:
+def estimated_flow(p: Prediction, probes: list[Tensor]) -> Flow:
     """The velocity, and the mean of ``e^T (dv/dx) e`` over probes e (B, ...)."""
     import torch
 
     def flow(t: float, x: Tensor) -> tuple[Tensor, Tensor]:
         with torch.enable_grad():
             x = x.detach().requires_grad_()
-            v = velocity(x, t, sde, p.score(x, t))
+            v = p.velocity(x, t)
         divergence = x.new_zeros(len(x))
         with p.clock or nullcontext():
             for e in probes:

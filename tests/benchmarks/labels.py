@@ -20,6 +20,7 @@ import numpy as np
 from bench import Array, Card, Sampler
 from bench.checkpoints.convention import Convention
 from bench.checkpoints.exact import exact_data, trained_answer
+from bench.checkpoints.label import Index
 from bench.closed_form.mixture import Answer, on_range
 from bench.closed_form.moments import frechet, moments
 from bench.diffusion.sde import SDE
@@ -94,7 +95,7 @@ def answer(sde: SDE, score: str) -> Answer | None:
         return None
     if score == "label_t" or sde.name == "ve":
         return trained_answer(trained, sde)
-    return Convention(trained.model_copy(update={"labels": "index"}), sde).answer
+    return Convention(Index(), sde, trained.scales).answer
 
 
 def draw(path: Path, rows: list[list[str]]) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor
 from bench import SDE, BenchError, Card, NoiseLevel, Prediction, Sampler
 from bench.checkpoints.convention import Convention, NetworkModel
 from bench.checkpoints.exact import trained_answer
+from bench.checkpoints.resolve import label_of, parametrisation_of
 from bench.closed_form.mixture import Answer, Mixture, MixtureModel
 from bench.closed_form.moments import moments
 from bench.diffusion.grid import schedule_of
@@ -59,7 +60,13 @@ def card(kind: str) -> Card:
 def model(kind: str, run: SDE, network: Callable[[Tensor, Tensor], Tensor]) -> NetworkModel:
     subject = card(kind)
     assert subject.sde is not None
-    return NetworkModel(network, subject, run, sde(subject.sde), bf16=False)
+    parametrisation, label = parametrisation_of(subject, installed()), label_of(subject, installed())
+    return NetworkModel(network, subject, parametrisation, label, run, sde(subject.sde), bf16=False)
+
+
+def convention(kind: str) -> Convention:
+    subject = card(kind)
+    return Convention(label_of(subject, installed()), sde(subject.sde or ""), subject.scales)
 
 
 class Recorder:
@@ -249,10 +256,10 @@ def test_every_network_serves_every_sde(kind: str, run: str) -> None:
 
 def answer(kind: str) -> Answer:
     """The level at which the exact network of a discrete kind answers, and the factor of its score."""
-    convention = Convention(card(kind), sde(card(kind).sde or ""))
+    own = convention(kind)
 
     def of(level: NoiseLevel) -> tuple[NoiseLevel, float]:
-        return convention.answer(level) if convention.published(level) else (level, 1.0)
+        return own.answer(level) if own.published(level) else (level, 1.0)
 
     return of
 
@@ -260,10 +267,10 @@ def answer(kind: str) -> Answer:
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if card(kind).discrete])
 def test_a_label_stands_for_the_level_that_it_is_asked_at(kind: str) -> None:
     """Between scales and at them; what `nearest` asks for at a ratio is trained at that ratio."""
-    convention = Convention(card(kind), sde(card(kind).sde or ""))
+    own = convention(kind)
     for t in (0.004, 0.3, 0.77, 0.999):
-        level = convention.sde.at(t)
-        trained = convention.level_of(convention.nearest(level.sigma / level.alpha)[0])
+        level = own.sde.at(t)
+        trained = own.level_of(own.nearest(level.sigma / level.alpha)[0])
         assert trained.sigma / trained.alpha == pytest.approx(level.sigma / level.alpha, rel=1e-9)
 
 

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 import bench
 from bench import SDE, BenchError, Card, MemoryCheckpoint
 from bench.checkpoints.load import load_model
-from bench.checkpoints.networks.edm import EDMDenoiser
 from tests.support.plugins import installed
 
 CPU = torch.device("cpu")
@@ -64,11 +63,9 @@ def test_its_score_follows_from_what_it_predicts() -> None:
 def test_it_agrees_with_the_card_of_the_same_weights(name: str) -> None:
     card: Card = installed().get("checkpoints", "cifar10-tiny").thing
     shipped = load_model(card, law(name), CPU, installed())
-    denoiser = shipped._network  # type: ignore[attr-defined]
-    assert isinstance(denoiser, EDMDenoiser)
-    checkpoint = build(
-        denoiser.network, predicts="edm", labels="edm", shape=(3, 32, 32), sigma_data=denoiser.sigma_data
-    )
+    module = shipped._network  # type: ignore[attr-defined]
+    sigma_data = float(card.network.get("sigma_data", 0.5))
+    checkpoint = build(module, predicts="edm", labels="edm", shape=(3, 32, 32), sigma_data=sigma_data)
     assert checkpoint.sde is None
     x, level = states(3, 3, 32, 32), law(name).at(0.4)
     with torch.no_grad():
@@ -203,9 +200,6 @@ def test_a_compiled_module_is_taken_apart() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"predicts": "noises"}, "network network: predicts: input should be 'noise'"),
-        ({"labels": "time"}, "network network: labels: input should be '999t'"),
-        ({"labels": "index"}, "need scales"),
         ({"labels": "edm"}, "both edm, or neither"),
         ({"sde": None}, "needs its sde"),
         ({"data_range": (1, -1)}, "data_range must rise"),
@@ -226,3 +220,17 @@ def test_a_module_that_cannot_be_copied_is_refused(tmp_path: Path) -> None:
         module.log = handle  # type: ignore[assignment]
         with pytest.raises(BenchError, match="the module can't be copied"):
             build(module)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"predicts": "noises"}, "unknown parametrisation 'noises' (did you mean 'noise'?"),
+        ({"labels": "999"}, "unknown label '999' (did you mean '999t'?"),
+        ({"labels": "index"}, "labels 'index' need scales"),
+    ],
+)
+def test_a_convention_that_nothing_has(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(BenchError) as raised:
+        load_model(build(Noise(), **changes), law(), CPU, installed())
+    assert message in str(raised.value)

@@ -20,7 +20,6 @@ from bench import (
     Step,
     Tensor,
     Update,
-    velocity,
 )
 from bench.diffusion.grid import schedule_of
 from bench.diffusion.roles import PartError
@@ -78,7 +77,7 @@ def test_a_linear_step_without_noise_draws_none() -> None:
     assert torch.equal(x, mean)
 
 
-@pytest.mark.parametrize("name", ["ve", "vp", "subvp"])
+@pytest.mark.parametrize("name", ["ve", "vp", "subvp", "flow", "flow_cosine"])
 def test_the_velocity_is_the_slope_of_the_flow(name: str) -> None:
     """A Gaussian's flow keeps quantiles: x(t) = alpha m + sqrt(v) q, whose slope is a difference quotient."""
     law = sde(name)
@@ -90,7 +89,7 @@ def test_the_velocity_is_the_slope_of_the_flow(name: str) -> None:
     for t in (0.1, 0.5, 0.9):
         h = 1e-5
         slope = (state(t + h) - state(t - h)) / (2 * h)
-        own = velocity(state(t), t, law, MODEL.score(state(t), law.at(t)))
+        own = Prediction(MODEL, law).velocity(state(t), t)
         # the quotient is off by h^2 and by rounding over h
         torch.testing.assert_close(own, slope, rtol=1e-6, atol=1e-8)
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from bench import NoiseLevel, Sampler
-from bench_fast.history import Entry, combine, expected_data, extend, half_log_snr, half_log_snr_next
+from bench_fast.history import Entry, combine, extend, half_log_snr, half_log_snr_next
 from tests.support.analytic import grid_of, sde
 
 LEVEL = NoiseLevel(0.5, 0.8, 0.6)
@@ -25,13 +25,6 @@ def test_a_history_is_newest_first_and_bounded() -> None:
     assert history is not None
     assert [float(one.output) for one in history] == [4, 3, 2]
     assert extend(history, history[2], 1) == (history[2],)
-
-
-def test_expected_data_is_tweedies_formula_and_leaves_its_arguments() -> None:
-    x, s = torch.tensor([1.0, -2.0]), torch.tensor([0.5, 1.0])
-    data = expected_data(x, s, LEVEL)
-    torch.testing.assert_close(data, (x + 0.36 * s) / 0.8)
-    assert torch.equal(x, torch.tensor([1.0, -2.0]))
 
 
 def test_half_the_log_snr_of_a_step_is_that_of_its_levels() -> None:

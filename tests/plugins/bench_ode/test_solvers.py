@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from bench import SDE, Model, Noise, NoiseLevel, Prediction, Sampler, Solver, Tensor
-from bench.diffusion.roles import velocity
 from bench_ode.solvers import ScipyRK45
 from tests.support.analytic import RECORDED, recorded, recorded_model, relative, sde, tensor
 from tests.support.plugins import installed
@@ -130,7 +129,7 @@ def test_right_hand_side(name: str, t: float) -> None:
     """
     law, x = law_of(name), tensor(f"ode/{name}/z")
     score = Prediction(recorded_model(), law)
-    ours = velocity(x, t, law, score.score(x, t))
+    ours = score.velocity(x, t)
     difference = (Recorded32.slope(x.float(), t, law, score).double() - ours).abs().max()
     term = (x * float(law.drift(np.asarray(t)))).abs().max()
     assert float(difference / torch.maximum(term, ours.abs().max())) < 20 * 1.2e-7

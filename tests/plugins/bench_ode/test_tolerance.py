@@ -17,7 +17,6 @@ import pytest
 import torch
 
 from bench import SDE, Array, FlowSolver, Prediction, Tensor
-from bench.diffusion.roles import velocity
 from tests.support.analytic import gaussian, sde
 from tests.support.plugins import installed
 
@@ -96,7 +95,7 @@ def integrate(name: str, solver: str, tol: float, seed: int, shape: tuple[int, .
     calls: list[tuple[float, Array, Array]] = []
 
     def field(t: float, y: Tensor) -> Tensor:
-        slope = velocity(y, t, law, p.score(y, t))
+        slope = p.velocity(y, t)
         calls.append((t, y.numpy().copy(), slope.numpy().copy()))
         return slope
 

@@ -19,6 +19,7 @@ from bench import BenchError
 from bench.checkpoints.cards import Card
 from bench.checkpoints.convention import NetworkModel
 from bench.checkpoints.networks.unet import UNet
+from bench.checkpoints.resolve import label_of, parametrisation_of
 from bench.files import REGISTRY
 from bench_readers.diffusers import ATTENTION, DEFAULTS, Diffusers, configuration, views
 from tests.support.plugins import installed
@@ -185,7 +186,9 @@ def test_scores_are_those_of_diffusers(tmp_path: Path, reference: Callable[..., 
     report = card(NCSNPP)
     ours = Diffusers().read(report, tmp_path, None).eval().requires_grad_(False)
     ve = installed().build("sdes", "ve", {})
-    model = NetworkModel(ours, report, ve, installed().build("sdes", "ve", {}), bf16=False)
+    own = installed().build("sdes", "ve", {})
+    convention = parametrisation_of(report, installed()), label_of(report, installed())
+    model = NetworkModel(ours, report, *convention, ve, own, bf16=False)
     assert model.native
     x = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(1))
     for t in (0.05, 0.5, 1.0):

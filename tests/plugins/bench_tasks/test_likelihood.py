@@ -12,9 +12,8 @@ import torch
 from scipy import stats
 
 from bench import Array, BenchError, Model, NoiseLevel, Prediction, Tensor
-from bench.diffusion.roles import velocity
 from bench.testing.probe import MIXTURE, SHAPE
-from bench_tasks.likelihood import are_bytes, dequantize, estimated_flow, exact_flow
+from bench_tasks.likelihood import are_bytes, dequantize, estimated_flow
 from tests.support.analytic import RECORDED, recorded, recorded_model, relative, tensor
 from tests.support.checks import context, report
 from tests.support.flows import (
@@ -166,18 +165,17 @@ def test_estimates_on_a_mixture(kind: str) -> None:
     model = thin_model(sde, MIXTURE)
     x = draws(model, 1)
     p = Prediction(model, sde)
-    level = sde.at(t)
-    jacobian = torch.autograd.functional.jacobian(lambda x: velocity(x, t, sde, model.score(x, level)), x)
+    jacobian = torch.autograd.functional.jacobian(lambda x: p.velocity(x, t), x)
     s = jacobian.reshape(192, 192)
     s = (s + s.T) / 2
     with torch.no_grad():
-        exact = float(exact_flow(sde, p)(t, x)[1])
+        exact = float(p.velocity_and_divergence(x, t)[1])
     assert exact == pytest.approx(float(s.trace()), rel=1e-9)
     parts = s if kind == "gaussian" else s - s.diag().diag()
     variance = 2 * float((parts**2).sum())
     e = torch.randn(count, *SHAPE, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     e = e if kind == "gaussian" else e.sign()
-    _, estimates = estimated_flow(sde, p, [e])(t, x.expand(count, -1, -1, -1))
+    _, estimates = estimated_flow(p, [e])(t, x.expand(count, -1, -1, -1))
     assert abs(float(estimates.mean()) - exact) < 4 * math.sqrt(variance / count)
     # kurtosis unknown, at most that of one squared normal: 12
     assert abs(float(estimates.var()) / variance - 1) < 4 * math.sqrt(14 / count)
@@ -195,10 +193,10 @@ def test_products_with_the_jacobian_of_a_network(precision: Any) -> None:
     x, e = (torch.randn(2, 3, 32, 32, generator=draw) for _ in range(2))
     p, t = Prediction(model, sde), 0.5
     with torch.no_grad():
-        v, products = estimated_flow(sde, p, [e])(t, x)
-        assert torch.equal(v, velocity(x, t, sde, p.score(x, t)))
+        v, products = estimated_flow(p, [e])(t, x)
+        assert torch.equal(v, p.velocity(x, t))
         h = 1e-2 if precision == "fp32" else 0.3
-        ahead, behind = (velocity(x + s * h * e, t, sde, p.score(x + s * h * e, t)) for s in (1, -1))
+        ahead, behind = (p.velocity(x + s * h * e, t) for s in (1, -1))
         expected = ((ahead - behind) * e).flatten(1).sum(1) / (2 * h)
     scale = float(((ahead - behind).flatten(1).norm(dim=1) * e.flatten(1).norm(dim=1)).max()) / (2 * h)
     assert float((products - expected).abs().max()) < (1e-2 if precision == "fp32" else 5e-2) * scale
