@@ -87,8 +87,8 @@ class Sigmas(Grid):
             return levels
         if sde.ends_in_noise:
             raise BenchError(
-                f"the grid sigmas starts at T, where sigma / alpha of {sde.name} is infinite: give the levels "
-                "by their times, with -P grid.variable=t"
+                f"the grid sigmas starts at T, where sigma / alpha of {sde.name} is infinite: give the "
+                "levels by their times, with -P grid.variable=t"
             )
         high, low = (math.exp(end) for end in log_ratio_ends(sde))
         if not math.isclose(levels[0], high, rel_tol=TOLERANCE):

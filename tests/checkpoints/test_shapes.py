@@ -61,7 +61,7 @@ def result(shape: tuple[int, ...], sampler: Sampler) -> str:
 def samplers(sde: SDE) -> dict[str, Sampler]:
     """Every predictor, every corrector and every solver on an SDE."""
     registry = installed()
-    parts: dict[str, dict[str, object]] = {}
+    parts: dict[str, dict[str, Any]] = {}
     for name in registry.names("predictors"):
         parts[name] = {"predictor": registry.build("predictors", name, {})}
     for name in registry.names("correctors"):
@@ -76,7 +76,7 @@ def samplers(sde: SDE) -> dict[str, Sampler]:
             values = {key: value for key, value in quick.items() if key in known}
             parts[f"solver {name}"] = {"solver": registry.build("solvers", name, values)}
     return {
-        name: Sampler(sde, steps=3, grid="polynomial", **roles)
+        name: Sampler(sde, steps=3, grid=grid_of("polynomial"), **roles)
         for name, roles in parts.items()
         if name != "none"
     }

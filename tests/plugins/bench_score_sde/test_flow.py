@@ -12,9 +12,10 @@ import torch
 
 from bench import Prediction, Sampler
 from bench.closed_form.moments import gaussian_moments
+from bench.diffusion.grid import grid_times
 from bench.testing.probe import ObservedPart
 from bench.testing.sdes import check_sde
-from tests.support.analytic import gaussian, sde
+from tests.support.analytic import gaussian, grid_of, sde
 from tests.support.plugins import installed
 
 FLOWS = ("flow", "flow_cosine")
