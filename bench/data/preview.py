@@ -111,6 +111,7 @@ def _scatter(axes: Axes, ours: Array, theirs: Array | None, label: str, bounds: 
     axes.scatter(ours[:, 0], ours[:, 1], s=4, color=SAMPLES, linewidths=0, alpha=0.7, label=label)
     axes.set(xlim=bounds[:, 0], ylim=bounds[:, 1], xlabel="coordinate 1", ylabel="coordinate 2")
     axes.set_aspect("equal")
+    axes.set_anchor("N")
 
 
 def _histogram(axes: Axes, ours: Array, theirs: Array | None, label: str, bounds: Array) -> None:
