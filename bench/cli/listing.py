@@ -345,11 +345,10 @@ def _start_lines(entry: Entry, registry: Registry) -> list[str]:
         return []
     lines = []
     for sde in registry.of_kind("sdes"):
-        law, part = sde.thing(), entry.thing()
-        part = part.resolve(law) if entry.kind == "predictors" else part
+        law = sde.thing()
         if law.ends_in_noise:
             limit = "DDIM's limit, x' = alpha' E[x0 | x] + sigma' x / sigma"
-            step = "its own" if part.starts_in_noise else limit
+            step = "its own" if entry.thing().starts_in_noise(law) else limit
             lines.append(f"  first step on {sde.name}, where alpha = 0: {step}")
     return ["", *lines] if lines else []
 

@@ -27,6 +27,9 @@ class _StandardNormal(Model):
     def score(self, x: Tensor, level: NoiseLevel) -> Tensor:
         return x / -(level.alpha**2 + level.sigma**2)
 
+    def denoised(self, x: Tensor, level: NoiseLevel) -> Tensor:
+        return x * (level.alpha / (level.alpha**2 + level.sigma**2))
+
     def score_and_variance(self, x: Tensor, level: NoiseLevel) -> tuple[Tensor, Tensor]:
         return self.score(x, level), x.new_zeros(x.shape)
 

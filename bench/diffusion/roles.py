@@ -78,13 +78,19 @@ class SamplerPart(Plugin):
         """The power of the step size with which the error falls; None: not declared."""
         return None
 
-    @property
-    def starts_in_noise(self) -> bool:
+    def starts_in_noise(self, sde: SDE) -> bool:
         """Whether the equation of a predictor or solver has a limit at alpha = 0, so that it starts there.
 
-        Where it is False and the SDE's prior is pure noise, a run's first step is DDIM's exact limit,
+        Where it has none, a run's first step is DDIM's exact limit,
         ``x' = alpha' E[x0 | x] + sigma' x / sigma``: a predictor's to its next level, a solver's to T - eps.
+
+        Args:
+            sde: The run's SDE, with alpha(T) = 0.
+
+        Returns:
+            False by default.
         """
+        del sde
         return False
 
 
@@ -292,9 +298,9 @@ class FlowSolver(Solver):
 
     follows_flow = True
 
-    @property
-    def starts_in_noise(self) -> bool:
+    def starts_in_noise(self, sde: SDE) -> bool:
         """True: the velocity has a limit at alpha = 0."""
+        del sde
         return True
 
     @abstractmethod

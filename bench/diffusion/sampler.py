@@ -83,7 +83,7 @@ class Sampler:
         """Whether the first step is DDIM's limit at alpha = 0, as the sampler's equation has none there."""
         part = self.solver or self.predictor
         idle = isinstance(part, Predictor) and part.idle
-        return part is not None and not idle and self.sde.ends_in_noise and not part.starts_in_noise
+        return part is not None and not idle and self.sde.ends_in_noise and not part.starts_in_noise(self.sde)
 
     def schedule(self) -> list[Step]:
         """The run's steps.

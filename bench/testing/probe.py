@@ -51,10 +51,18 @@ class ObservedModel(Model):
 
     def score(self, x: Tensor, level: NoiseLevel) -> Tensor:
         """The exact score."""
+        self._note(x, level)
+        return self.model.score(x, level)
+
+    def denoised(self, x: Tensor, level: NoiseLevel) -> Tensor:
+        """The exact clean data."""
+        self._note(x, level)
+        return self.model.denoised(x, level)
+
+    def _note(self, x: Tensor, level: NoiseLevel) -> None:
         self.kinds.add(kind(x))
         if len(self.calls) < 64:
             self.calls.append((x.clone(), level))
-        return self.model.score(x, level)
 
     def images(self, x: Tensor) -> Tensor:
         """The state itself."""
@@ -69,6 +77,10 @@ class FreeModel(Model):
         self.output = output
 
     def score(self, x: Tensor, level: NoiseLevel) -> Tensor:
+        """The tensor."""
+        return self.output
+
+    def denoised(self, x: Tensor, level: NoiseLevel) -> Tensor:
         """The tensor."""
         return self.output
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench import Noise, Prediction, Predictor, Step, Tensor, Update
+from bench import SDE, Noise, Prediction, Predictor, Step, Tensor, Update
 
 
 class Euler(Predictor):
@@ -24,8 +24,7 @@ class Euler(Predictor):
     def linear(self) -> bool:
         return True
 
-    @property
-    def starts_in_noise(self) -> bool:
+    def starts_in_noise(self, sde: SDE) -> bool:
         return True
 
     def step(self, x: Tensor, step: Step, p: Prediction, noise: Noise, state: Any) -> Update:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -34,10 +33,6 @@ class Heun(Predictor):
         "sigma / alpha",
     )
 
-    def resolve(self, sde: SDE) -> Heun:
-        variable = sde.slope_variable if self.variable == "published" else self.variable
-        return dataclasses.replace(self, variable=variable)
-
     @property
     def convergence_order(self) -> float | None:
         return 2.0 if self.s_churn == 0 else None
@@ -46,9 +41,12 @@ class Heun(Predictor):
     def linear(self) -> bool:
         return True
 
-    @property
-    def starts_in_noise(self) -> bool:
-        return self.variable == "t"
+    def over_t(self, sde: SDE) -> bool:
+        """Whether it integrates over t."""
+        return (sde.slope_variable if self.variable == "published" else self.variable) == "t"
+
+    def starts_in_noise(self, sde: SDE) -> bool:
+        return self.over_t(sde)
 
     def nfe(self, grid: Sequence[Step]) -> int:
         return 2 * len(grid) - 1
@@ -60,7 +58,7 @@ class Heun(Predictor):
             deviation = at.alpha * math.sqrt((at.sigma / at.alpha) ** 2 - sigma_ratio**2)
             z = noise(x).mul_(self.s_noise * deviation)
             x = z.add_(x, alpha=at.alpha / step.alpha)
-        return self.in_t(x, at, step, p) if self.variable == "t" else self.in_ratio(x, at, step, p)
+        return self.in_t(x, at, step, p) if self.over_t(p.sde) else self.in_ratio(x, at, step, p)
 
     def in_ratio(self, x: Tensor, at: NoiseLevel, step: Step, p: Prediction) -> Update:
         """From the raised level to the step's next one, over rho."""

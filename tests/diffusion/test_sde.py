@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 
 from bench import SDE
-from tests.support.analytic import SDES, sde
+from tests.support.analytic import FLOWS, SDES, sde
 from tests.support.laws import laws, properties
 from tests.support.plain import plain
 from tests.support.plugins import installed
@@ -20,9 +20,8 @@ times = st.floats(1e-3, 1)
 
 
 def test_every_registered_sde_is_tested() -> None:
-    assert sorted(e.name for e in installed().of_kind("sdes") if e.distribution == "sampler-bench") == sorted(
-        SDES
-    )
+    names = [e.name for e in installed().of_kind("sdes") if e.distribution == "sampler-bench"]
+    assert sorted(names) == sorted((*SDES, *FLOWS))
 
 
 @properties

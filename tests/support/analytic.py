@@ -19,6 +19,9 @@ from tests.support.plugins import installed
 
 RECORDED = ("ve", "vp", "subvp")
 SDES = (*RECORDED, "ve_exp", "vp_cosine")
+"""SDEs whose alpha is above 0."""
+FLOWS = ("flow", "flow_cosine")
+"""SDEs that end in pure noise (tests/plugins/bench_score_sde/test_flow.py)."""
 
 
 @cache

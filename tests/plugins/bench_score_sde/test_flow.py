@@ -15,10 +15,9 @@ from bench.closed_form.moments import gaussian_moments
 from bench.diffusion.grid import grid_times
 from bench.testing.probe import ObservedPart
 from bench.testing.sdes import check_sde
-from tests.support.analytic import gaussian, grid_of, sde
+from tests.support.analytic import FLOWS, gaussian, grid_of, sde
 from tests.support.plugins import installed
 
-FLOWS = ("flow", "flow_cosine")
 MEAN, VARIANCE = np.linspace(-0.5, 0.6, 5), np.geomspace(1e-3, 0.3, 5)
 """A (B, D) Gaussian."""
 PREDICTORS = [name for name in installed().names("predictors") if name != "none"]
@@ -35,8 +34,8 @@ def test_the_functions_are_those_of_the_interpolation(name: str, t: float) -> No
     law, level = sde(name), sde(name).at(t)
     with mpmath.workdps(40):
         time = mpmath.mpf(t)
-        alpha = (lambda t: 1 - t) if name == "flow" else (lambda t: mpmath.cos(mpmath.pi / 2 * t))
-        sigma = (lambda t: t) if name == "flow" else (lambda t: mpmath.sin(mpmath.pi / 2 * t))
+        alpha: Any = (lambda t: 1 - t) if name == "flow" else (lambda t: mpmath.cos(mpmath.pi / 2 * t))
+        sigma: Any = (lambda t: t) if name == "flow" else (lambda t: mpmath.sin(mpmath.pi / 2 * t))
         a, s = alpha(time), sigma(time)
         a_slope, s_slope = mpmath.diff(alpha, time), mpmath.diff(sigma, time)
         for own, exact in (
