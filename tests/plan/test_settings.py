@@ -308,6 +308,7 @@ def test_the_profile_none_leaves_out_every_file(tmp_path: Path) -> None:
 
 def test_profiles_are_those_of_both_files(tmp_path: Path) -> None:
     assert [(one.name, one.default) for one in profiles(tmp_path)] == [
+        ("digits", False),
         ("exact", False),
         ("paper", False),
         ("quick", True),
