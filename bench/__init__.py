@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from bench.checkpoints.networks.layers import ConvUp as ConvUp
     from bench.checkpoints.networks.layers import FourierFeatures as FourierFeatures
     from bench.checkpoints.networks.layers import ResidualBlock as ResidualBlock
+    from bench.checkpoints.networks.mlp import ResidualMLP as ResidualMLP
     from bench.checkpoints.networks.tiny import TinyUNet as TinyUNet
     from bench.checkpoints.networks.unet import UNet as UNet
     from bench.checkpoints.networks.unet import UNetConfig as UNetConfig
@@ -153,6 +154,7 @@ _EXPORTS = {
         "FourierFeatures",
         "ResidualBlock",
     ),
+    "bench.checkpoints.networks.mlp": ("ResidualMLP",),
     "bench.checkpoints.networks.tiny": ("TinyUNet",),
     "bench.checkpoints.networks.unet": ("UNet", "UNetConfig"),
     "bench.checkpoints.parametrisation": ("Parametrisation",),
@@ -289,6 +291,7 @@ __all__ = [
     "Report",
     "Reservoir",
     "ResidualBlock",
+    "ResidualMLP",
     "Results",
     "Rounding",
     "RunSpec",

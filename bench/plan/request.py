@@ -86,7 +86,8 @@ class Request:
 def _with_suite(
     suite: Suite, values: dict[str, object], profile: str | None, registry: Registry
 ) -> tuple[dict[str, object], str | None]:
-    """Fill in the suite's checkpoint where the user gave none, and ``exact`` as the profile of exact ones."""
+    """Fill in the suite's checkpoint and profile where the user gave none, and ``exact`` for exact ones."""
+    profile = suite.profile if profile is None else profile
     if "checkpoint" not in values and suite.checkpoint is not None:
         names = suite.checkpoint
         values = values | {"checkpoint": [names] if isinstance(names, str) else names}

@@ -98,8 +98,9 @@ class Suite(BaseModel):
     * ``list``: a line per cell.
 
     ``published`` names a CSV of published figures (sde, row, column, quantity, value, std, source) in
-    registry/published, or a path beside the bench.toml. ``network_metrics`` are metrics that runs on networks
-    have besides the checkpoint's own, unless the user chooses metrics.
+    registry/published, or a path beside the bench.toml. ``profile`` is that of its runs unless the user
+    chooses one. ``network_metrics`` are metrics that runs on networks have besides the checkpoint's own,
+    unless the user chooses metrics.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -110,6 +111,7 @@ class Suite(BaseModel):
     x: SafeName | None = None
     published: str | None = None
     checkpoint: str | list[str] | None = None
+    profile: str | None = None
     network_metrics: list[str] = []
     cells: list[CellGroup] = Field(default=[])
 

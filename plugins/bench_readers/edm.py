@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,10 @@ if TYPE_CHECKING:
     from bench_readers.layout import View
 
 MOST_CHANNELS, MOST_BLOCKS = 512, 8
-"""Bounds of the architecture ``tiny``, whose size a card alone decides."""
+"""Bounds of the architectures ``tiny`` and ``mlp``, whose size a card alone decides."""
+
+MOST_VALUES = 65536
+"""Bound of the values of one item that ``mlp`` takes."""
 
 BLOCK = {
     "norm0": "norm0",
@@ -37,7 +41,8 @@ MP_BLOCK = {
 
 
 class EDM(Reader):
-    """Safetensors with the project's own names; a card's ``architecture`` is ``unet``, ``edm2`` or ``tiny``.
+    """Safetensors with the project's own names; a card's ``architecture`` is ``unet``, ``edm2``, ``tiny`` or
+    ``mlp``.
 
     The installation converts a ``.pkl`` of EDM's or EDM2's: it takes the tensors alone and runs nothing of
     the file. EDM2's weights are normalized then.
@@ -100,13 +105,13 @@ def filters(network: UNet, published: Mapping[str, Tensor]) -> list[str]:
 
 def build(card: Card) -> nn.Module:
     """The card's network, untrained."""
-    from bench import EDM2Config, EDM2UNet, TinyUNet, UNet, UNetConfig
+    from bench import EDM2Config, EDM2UNet, ResidualMLP, TinyUNet, UNet, UNetConfig
 
     values = {k: v for k, v in card.network.items() if k != "sigma_data"}
     architecture = values.pop("architecture", None)
-    if architecture not in ("unet", "edm2", "tiny"):
+    if architecture not in ("unet", "edm2", "tiny", "mlp"):
         raise BenchError(
-            f"its card's [network] has architecture {architecture!r}, not 'unet', 'edm2' or 'tiny'"
+            f"its card's [network] has architecture {architecture!r}, not 'unet', 'edm2', 'tiny' or 'mlp'"
         )
     if "classes" in values:
         raise BenchError("classes belong at the top of its card, not in [network]")
@@ -115,7 +120,7 @@ def build(card: Card) -> nn.Module:
     if architecture == "edm2":
         return EDM2UNet(EDM2Config.read(values | {"classes": card.classes}))
     if card.classes:
-        raise BenchError("a network of architecture 'tiny' can't be class-conditional")
+        raise BenchError(f"a network of architecture {architecture!r} can't be class-conditional")
     for key, value in values.items():
         most = MOST_BLOCKS if key == "blocks" else MOST_CHANNELS
         if type(value) is not int or not 1 <= value <= most:
@@ -123,8 +128,11 @@ def build(card: Card) -> nn.Module:
                 f"its card's [network] has {printable(key, 40)} {printable(repr(value), 40)}: "
                 f"an integer from 1 to {most} is meant"
             )
+    size = math.prod(card.shape)
+    if architecture == "mlp" and size > MOST_VALUES:
+        raise BenchError(f"a network of architecture 'mlp' takes up to {MOST_VALUES} values, not {size}")
     try:
-        return TinyUNet(**values)
+        return TinyUNet(**values) if architecture == "tiny" else ResidualMLP(size, **values)
     except (TypeError, ValueError, ZeroDivisionError) as error:
         raise BenchError(f"its card's [network] does not fit: {error}") from error
 

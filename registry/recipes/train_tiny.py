@@ -28,17 +28,23 @@ from cifar10 import describe, load
 SIGMA_DATA = 0.5
 
 
-def noise_levels(u: Tensor, v: Tensor) -> Tensor:
+def noise_levels(u: Tensor, v: Tensor, mean: float = -1.2) -> Tensor:
     """Noise levels from two uniforms: the training mixture by its quantile function."""
-    log_normal = torch.exp(-1.2 + 1.2 * math.sqrt(2) * torch.erfinv(2 * u - 1))
+    log_normal = torch.exp(mean + 1.2 * math.sqrt(2) * torch.erfinv(2 * u - 1))
     log_uniform = torch.exp(math.log(1e-3) + (math.log(160) - math.log(1e-3)) * u)
     return torch.where(v < 0.1, log_uniform, log_normal)
 
 
-def loss_of(model: Callable[[Tensor, Tensor], Tensor], x: Tensor, sigma: Tensor, noise: Tensor) -> Tensor:
+def loss_of(
+    model: Callable[[Tensor, Tensor], Tensor],
+    x: Tensor,
+    sigma: Tensor,
+    noise: Tensor,
+    sigma_data: float = SIGMA_DATA,
+) -> Tensor:
     """EDM's weighted denoising loss per image, (B,)."""
     denoised = model(x + sigma[:, None, None, None] * noise, sigma)
-    weight = (sigma**2 + SIGMA_DATA**2) / (sigma * SIGMA_DATA) ** 2
+    weight = (sigma**2 + sigma_data**2) / (sigma * sigma_data) ** 2
     loss: Tensor = weight * (denoised - x).square().mean(dim=(1, 2, 3))
     return loss
 

@@ -1,19 +1,22 @@
-"""The network and the classifier that come with the project."""
+"""The networks and the classifier that come with the project."""
 
 from __future__ import annotations
 
 import csv
 import json
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
 
-from bench import SDE, Card, NoiseLevel
+from bench import SDE, Card, NoiseLevel, Prediction, Sampler
 from bench.checkpoints.load import load_model
 from bench.cli import main
 from bench.files import REGISTRY
+from tests.support.analytic import Replay
+from tests.support.paths import ROOT
 from tests.support.plugins import installed
 
 CPU = torch.device("cpu")
@@ -120,3 +123,68 @@ def test_gpu_agrees_with_cpu() -> None:
     host = load_model(card(), sde("vp"), CPU, installed()).score(x, level)
     there = load_model(card(), sde("vp"), torch.device("cuda"), installed()).score(x.cuda(), level).cpu()
     assert float((host - there).abs().max()) < 1e-3 * float(host.abs().max())
+
+
+@cache
+def digits() -> Card:
+    result: Card = installed().get("checkpoints", "digits-tiny").thing
+    return result
+
+
+def test_card_of_the_digits_tells_its_training_and_its_judge() -> None:
+    digits().check()
+    facts = digits().training
+    assert (digits().files[0].size or 0) in range(1, 1_000_001)
+    assert (digits().dataset, digits().metric) == ("digits", "fd")
+    assert facts["cpu_seconds"] <= 150
+    curve = list(csv.DictReader((digits().folder / facts["curve"]).read_text().splitlines()))
+    assert int(curve[-1]["step"]) == facts["steps"]
+    assert float(curve[-1]["held_out_loss_ema"]) == facts["held_out_loss"] < 0.4
+    # five standard errors of a share of a tenth among 1,000
+    assert all(abs(share - 0.1) < 5 * (0.1 * 0.9 / 1000) ** 0.5 for share in facts["class_shares"])
+    # samples are no copies: they are farther from training digits than those are from each other
+    assert facts["sample_distance"] > facts["train_distance"]
+    assert facts["nearest_sample"] > 0
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    for text in (
+        f"took {facts['cpu_seconds']} seconds of one core",
+        f"as a median {facts['sample_distance']}, where a training digit has its nearest other one at "
+        f"{facts['train_distance']}:",
+    ):
+        assert text in readme
+
+
+def test_samples_of_the_digits_are_digits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """200 samples by DDIM: of all ten classes, as far from training digits as the card has it.
+
+    The judge finds the nearest training digit; white noise and the mean digit are far from all of them.
+    """
+    monkeypatch.syspath_prepend(str(REGISTRY / "recipes"))
+    import train_digits
+
+    law = sde("vp")
+    sampler = Sampler(sde=law, predictor=installed().build("predictors", "ddim", {}), steps=50)
+    model, noise = load_model(digits(), law, CPU, installed()), Replay(torch.empty(0, 1))
+    prior = torch.randn(200, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    samples = sampler.run(prior, Prediction(model, law), noise, noise)
+    facts = train_digits.judge(samples, train_digits.load("train"), train_digits.load("test"))
+    assert all(abs(share - 0.1) < 5 * (0.1 * 0.9 / 200) ** 0.5 for share in facts["class_shares"])
+    # a median of 200 is known to some 4 % here
+    assert facts["sample_distance"] == pytest.approx(digits().training["sample_distance"], rel=0.15)
+    noisy = train_digits.judge(prior.clamp(-1, 1), train_digits.load("train"), train_digits.load("test"))
+    assert noisy["sample_distance"] > 2 * facts["sample_distance"]
+
+
+def test_the_digits_are_shown_with_their_data_and_training(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["show", "digits-tiny"])
+    assert stopped.value.code == 0
+    shown = capsys.readouterr().out
+    facts = digits().training
+    for line in (
+        "  dataset                     digits",
+        f"    cpu_seconds = {facts['cpu_seconds']}",
+        f"    held_out_loss = {facts['held_out_loss']}",
+        f"    judge = {facts['judge']}",
+    ):
+        assert f"\n{line}\n" in shown

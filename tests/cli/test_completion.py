@@ -70,7 +70,7 @@ def files(words: str, incomplete: str = "") -> bool:
         ("run --solver", "rk", ["rk45"]),
         ("run --task", "inp", ["inpaint"]),
         ("run --executor", "l", ["local"]),
-        ("run --profile", "", ["exact", "mine", "paper", "quick", "none"]),
+        ("run --profile", "", ["digits", "exact", "mine", "paper", "quick", "none"]),
         ("run --suite", "m", ["memoir", "mine"]),
         ("run --metric", "fd_c", ["fd_cifar10", "fd_class", "fd_component"]),
         ("run --data", "cifar10-t", ["cifar10-train", "cifar10-test"]),
@@ -145,7 +145,7 @@ def test_names_from_data_that_are_not_safe(folder: Path) -> None:
     (folder / "bench.toml").write_text(text)
     assert [(one.value, one.help) for one in items("run --suite", "b")] == [("b", "x\\ny\\u001b")]
     assert not names("run --suite", "a")
-    assert names("run --profile") == ["exact", "paper", "quick", "none"]
+    assert names("run --profile") == ["digits", "exact", "paper", "quick", "none"]
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -64,6 +64,22 @@ def test_a_suite_brings_its_checkpoint_and_the_profile_of_exact_ones() -> None:
     assert [len(suite_plan.cells) for suite_plan in plan.suite_plans] == [2]
 
 
+def test_a_suite_brings_its_profile_unless_the_user_names_one() -> None:
+    Path("bench.toml").write_text(
+        SUITE.replace("[suites.s]", '[suites.s]\nprofile = "few"') + "[profiles.few]\nsamples = 7\n"
+    )
+    chosen, profile, _ = Request({}, suite="s").resolve(installed())
+    assert (chosen.checkpoint, chosen.samples, profile) == (["gaussian-cifar10"], 7, "few")
+    assert Request({}, profile="quick", suite="s").resolve(installed())[1] == "quick"
+
+
+def test_the_suite_of_the_digits_takes_the_small_network() -> None:
+    chosen, profile, suite = Request({}, suite="digits").resolve(installed())
+    assert (chosen.checkpoint, chosen.samples, profile) == (["digits-tiny"], 1000, "digits")
+    assert suite is not None
+    assert suite.network_metrics == ["flow_error"]
+
+
 @pytest.mark.parametrize("suite", [None, "table1"])
 def test_the_profile_of_the_paper_asks_for_a_checkpoint(suite: str | None) -> None:
     """The small network is no subject of 50,000 samples at 1000 steps unless it is named."""

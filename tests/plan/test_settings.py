@@ -44,9 +44,9 @@ def test_the_shipped_file_alone(tmp_path: Path) -> None:
 
 
 def test_the_profiles_of_both_files_are_known(tmp_path: Path) -> None:
-    assert [profile.name for profile in profiles(tmp_path)] == ["exact", "paper", "quick"]
+    assert [profile.name for profile in profiles(tmp_path)] == ["digits", "exact", "paper", "quick"]
     folder = _toml(tmp_path, "[profiles.mine]\nsteps = 5\n")
-    assert [profile.name for profile in profiles(folder)] == ["exact", "mine", "paper", "quick"]
+    assert [profile.name for profile in profiles(folder)] == ["digits", "exact", "mine", "paper", "quick"]
 
 
 def test_flags_over_own_file_over_shipped(tmp_path: Path) -> None:
@@ -308,6 +308,7 @@ def test_the_profile_none_leaves_out_every_file(tmp_path: Path) -> None:
 
 def test_profiles_are_those_of_both_files(tmp_path: Path) -> None:
     assert [(one.name, one.default) for one in profiles(tmp_path)] == [
+        ("digits", False),
         ("exact", False),
         ("paper", False),
         ("quick", True),

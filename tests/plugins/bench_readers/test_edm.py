@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench import BenchError
+from bench import BenchError, ResidualMLP
 from bench.checkpoints.cards import Card
 from bench.checkpoints.networks.edm import EDMDenoiser
 from bench.checkpoints.networks.unet import UNet, UNetConfig
@@ -108,7 +108,7 @@ def test_names_are_the_published_ones(arch: str) -> None:
         ({"classes": 7}, "'model.map_label.weight' has shape (32, 10), not (32, 7)"),
         ({"configuration": "edm_ve"}, "_down.conv0.resample_filter' resamples by 2 taps, not 4"),
         ({"blocks": 2}, "lacks 'model.enc.32x32_block1.norm0.weight'"),
-        ({"architecture": "vit"}, "architecture 'vit', not 'unet', 'edm2' or 'tiny'"),
+        ({"architecture": "vit"}, "architecture 'vit', not 'unet', 'edm2', 'tiny' or 'mlp'"),
     ],
 )
 def test_cards_of_other_networks(network: dict[str, Any], report: str, tmp_path: Path) -> None:
@@ -132,4 +132,31 @@ def test_cards_of_other_networks(network: dict[str, Any], report: str, tmp_path:
 def test_a_tiny_network_is_bounded(network: dict[str, Any], message: str) -> None:
     with pytest.raises(BenchError, match=message) as caught:
         build(card("vp").model_copy(update={"classes": 0, "network": {"architecture": "tiny"} | network}))
+    assert "\n" not in str(caught.value)
+
+
+def test_an_mlp_takes_its_size_from_the_shape() -> None:
+    mlp = card("vp").model_copy(
+        update={"classes": 0, "shape": (1, 8, 8), "network": {"architecture": "mlp", "width": 16}}
+    )
+    network = build(mlp)
+    assert isinstance(network, ResidualMLP)
+    assert (network.stem.in_features, network.config) == (64, {"width": 16, "blocks": 4})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"network": {"architecture": "mlp", "width": 1000}}, "has width 1000: an integer from 1 to 512"),
+        ({"network": {"architecture": "mlp", "size": 3}}, "its card's \\[network\\] does not fit: "),
+        (
+            {"network": {"architecture": "mlp"}, "shape": (3, 256, 256)},
+            "takes up to 65536 values, not 196608",
+        ),
+        ({"network": {"architecture": "mlp"}, "classes": 3}, "'mlp' can't be class-conditional"),
+    ],
+)
+def test_an_mlp_is_bounded(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(BenchError, match=message) as caught:
+        build(card("vp").model_copy(update={"classes": 0} | changes))
     assert "\n" not in str(caught.value)
