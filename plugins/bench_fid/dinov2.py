@@ -34,11 +34,10 @@ class DINOv2(Extractor):
     """The 1024 features of DINOv2 ViT-L/14 (Oquab et al. 2023), as FD-DINOv2 takes them (Stein et al. 2023).
 
     The class token after the last normalization, of images resized to 224x224 by Pillow's bicubic filter, in
-    8 bits, and normalized by ImageNet's channel means: what dgm-eval, the code of Stein et al., does by
-    default. Other codes resize in other ways, and their values don't compare: torch-fidelity 0.4.0 bilinearly,
-    by TensorFlow 1's corners; EDM2's calculate_metrics.py bicubically in float32, with antialiasing.
-
-    The weights (1.2 GB) are fetched at the first use; `ADDRESS` is where from.
+    8 bits, and normalized by ImageNet's channel means and deviations: what dgm-eval, the code of Stein et
+    al., does by default. Others resize in other ways, and their values don't compare: torch-fidelity 0.4.0
+    bilinearly, from TensorFlow 1's points; EDM2's calculate_metrics.py bicubically in float32. The weights
+    (1.2 GB) are fetched at the first use.
     """
 
     name = "dinov2"

@@ -1,4 +1,4 @@
-"""DINOv2's features: against the authors' network behind dgm-eval's own steps, and what is said without it."""
+"""DINOv2's features: against the authors' network behind dgm-eval's steps; what is said without weights."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import bench.download
 from bench import BenchError, cache, silent
 from bench_fid import dinov2
 from bench_fid.dinov2 import DINOv2, resized
-from tests.support.formula import recorded, relative, shapes
 from tests.support.formula import parameter as by_formula
+from tests.support.formula import recorded, relative, shapes
 from tests.support.metrics import extractor_of
 from tests.support.served import Served, Server
 
@@ -98,10 +98,11 @@ def test_offline_one_line_says_what_goes_where(file: Path) -> None:
         assert "\n" not in line
 
 
-def test_weights_are_fetched_once(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    torch.save(weights(), tmp_path / "weights")
+def test_weights_are_fetched_once(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.save(weights(), file)
     with Server() as server:
-        served = server.files[FILE] = Served((tmp_path / "weights").read_bytes())
+        served = server.files[FILE] = Served(file.read_bytes())
+        file.unlink()
         monkeypatch.setattr(dinov2, "ADDRESS", server.url(FILE))
         Small().check(silent)
         Small().check(silent)
