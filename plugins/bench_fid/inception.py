@@ -114,10 +114,11 @@ class Inception(Extractor):
             )
         file = f"{name}.npz"
         if name.startswith("img"):
+            convert = f"pickle.loads(pathlib.Path('{name}.pkl').read_bytes())['fid']"
             raise BenchError(
                 f"EDM2's statistics {name} are a pickle, which can hold code and is not read: fetch "
-                f"{EDM2}{name}.pkl, run python -c \"import numpy, pathlib, pickle; "
-                f"numpy.savez('{file}', **pickle.loads(pathlib.Path('{name}.pkl').read_bytes())['fid'])\", and give -P metric.reference={file}"
+                f'{EDM2}{name}.pkl, run python -c "import numpy, pathlib, pickle; '
+                f"numpy.savez('{file}', **{convert})\", and give -P metric.reference={file}"
             )
         remedy = f"or name another file by -P metric.reference={file}"
         target = cache_folder("stats", f"edm_{file}")
