@@ -53,8 +53,9 @@ class MetricResult:
         details: Further results for the record, as JSON data. Summaries print two of them: ``interval``, the
             ``low`` and ``high`` of the value's 95 % interval over samples, and ``fit``, the line in 1 / n
             whose limit is the value (``value``, ``slope``, ``points`` (n, value), ``r2``, ``fit_error``) with
-            ``at_n``, the value at n samples. ``bench fid`` prints ``reference_rows``, the number of the
-            reference's images that the value compares with.
+            ``at_n``, the value at n samples. With ``minimum_of``, the number of sets of samples whose
+            smallest value a paper reports, tables show the smallest over seeds. ``bench fid`` prints
+            ``reference_rows``, the number of the reference's images that the value compares with.
         value_kind: What the value is, where it is not what the metric declares: the limit of distances is an
             ``estimate``, since it can be negative.
         floor: Smallest value that the measurement resolves; None where it has no such bound.

@@ -68,9 +68,10 @@ def terminal_layout(table: Table, width: int) -> TextTable:
 
 
 def grid_layout(table: Table) -> TextTable:
-    """Per SDE and row a line of values, of values by theory, and of published figures."""
+    """Per SDE and row a line of values, of minima, of values by theory, and of published figures."""
     kinds: tuple[tuple[str, Callable[[Cell], Entry]], ...] = (
         (table.metric, value_entry),
+        (f"{table.metric}, minimum", _minimum_entry),
         (f"{table.metric}, exact", _exact_entry),
         (f"{table.metric}, {LIMIT}", _limit_entry),
         (f"{table.quantity} in the paper", _published_entry),
@@ -88,15 +89,16 @@ def grid_layout(table: Table) -> TextTable:
 
 
 def list_layout(table: Table, cells: Iterable[Cell]) -> TextTable:
-    """A line per cell: its place, value, values by theory, NFE, published figure and pace."""
+    """A line per cell: its place, value, minimum, values by theory, NFE, published figure and pace."""
     header = (
-        *("sde", "row", "column", table.metric, "exact", LIMIT, "NFE"),
+        *("sde", "row", "column", table.metric, "minimum", "exact", LIMIT, "NFE"),
         *(f"published {table.quantity}", "samples/s"),
     )
     lines = (
         (
             *_place(cell),
             value_entry(cell),
+            _minimum_entry(cell),
             _exact_entry(cell),
             _limit_entry(cell),
             Entry(number(cell.nfe)),
@@ -138,6 +140,10 @@ def value_entry(cell: Cell) -> Entry:
         return Entry(cell.status)
     seeds = f" ({cell.seeds} of {cell.planned})" if cell.seeds < cell.planned else ""
     return Entry(number(cell.value, cell.std), best=cell.best, flagged=cell.flagged, suffix=seeds)
+
+
+def _minimum_entry(cell: Cell) -> Entry:
+    return EMPTY if cell.minimum is None else Entry(f"{cell.minimum:.4g}")
 
 
 def _exact_entry(cell: Cell) -> Entry:

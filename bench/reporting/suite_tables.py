@@ -117,7 +117,7 @@ def _make_table(
     values = list(metric_records(records, metric).values())
     lower = not values or values[0].direction == "lower"
     axis = values[0].axis if values else "log"
-    cells = cells_of(runs, metric)
+    cells = cells_of(runs, metric, minima=any("minimum_of" in value.details for value in values))
     table = Table(
         suite=plan.suite,
         name=plan.name,
@@ -183,6 +183,8 @@ def _notes(table: Table, plugin: str) -> list[str]:
         notes.append(
             "Emphasized: the best of its row, where it beats the next by more than the spread of both."
         )
+    if any(cell.minimum is not None for cell in cells):
+        notes.append("Minimum: the smallest value over the seeds, which papers report of this metric.")
     if any(cell.exact is not None for cell in cells):
         notes.append("Exact: the sampler's own value by theory, free of sampling noise.")
     if any(cell.limit is not None for cell in cells):

@@ -98,6 +98,8 @@ def _line(label: str, records: Sequence[Record]) -> tuple[Entry, ...]:
     costs: list[Cost] = [record.cost for record in records if record.cost is not None]
     first = values[0]
     value = spread([v.value for v in values]) + over_samples(values)
+    if "minimum_of" in first.details and len(values) > 1:
+        value += f", minimum {min(v.value for v in values):.4g}"
     return (
         Entry(records[0].title),
         Entry(label),

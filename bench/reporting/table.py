@@ -30,6 +30,7 @@ class Cell:
         status: ``finished`` if any seed is; else ``failed`` if any is; else ``missing``.
         value: Mean over the seeds.
         std: Sample standard deviation over the seeds; None for one seed.
+        minimum: Smallest value over several seeds, where papers report that of the metric.
         seeds: Number of finished seeds.
         planned: Number of planned seeds.
         error: Root mean square of the seeds' standard errors over their samples.
@@ -57,6 +58,7 @@ class Cell:
     status: Status
     value: float | None
     std: float | None
+    minimum: float | None
     seeds: int
     planned: int
     error: float | None
@@ -210,6 +212,7 @@ class Table:
             "x",
             "value",
             "std",
+            "minimum",
             "error",
             "exact",
             "limit",
@@ -246,19 +249,23 @@ class Table:
         return html(self.heading, table_layout(self), self.notes)
 
 
-def cells_of(rows: Sequence[RunRow], metric: str) -> list[Cell]:
-    """The cells of a metric, in the order of their first rows: seeds at one place are one cell."""
+def cells_of(rows: Sequence[RunRow], metric: str, *, minima: bool = False) -> list[Cell]:
+    """The cells of a metric, in the order of their first rows: seeds at one place are one cell.
+
+    ``minima``: whether papers report the smallest value over several sets of samples.
+    """
     by_place: dict[tuple[str, str, str], list[RunRow]] = {}
     for row in rows:
         if row.metric == metric:
             by_place.setdefault(row.place, []).append(row)
-    return [_cell(seeds) for seeds in by_place.values()]
+    return [_cell(seeds, minima) for seeds in by_place.values()]
 
 
-def _cell(seeds: Sequence[RunRow]) -> Cell:
+def _cell(seeds: Sequence[RunRow], minima: bool) -> Cell:
     first, statuses = seeds[0], {row.status for row in seeds}
     status: Status = "finished" if "finished" in statuses else "failed" if "failed" in statuses else "missing"
     finished = [row for row in seeds if row.status == "finished"]
+    values = [row.value for row in finished if row.value is not None]
     paces = [row.samples_per_second for row in finished]
     # seeds are independent: their mean error is that of the squares
     square_error = _mean([None if row.error is None else row.error**2 for row in finished])
@@ -268,8 +275,9 @@ def _cell(seeds: Sequence[RunRow]) -> Cell:
         column=first.column,
         x=first.x,
         status=status,
-        value=_mean([row.value for row in finished]),
-        std=_std([row.value for row in finished]),
+        value=_mean(values),
+        std=_std(values),
+        minimum=min(values) if minima and len(values) > 1 else None,
         seeds=len(finished),
         planned=len(seeds),
         error=None if square_error is None else float(np.sqrt(square_error)),

@@ -1,65 +1,79 @@
-"""DINOv2's features, for FD-DINOv2: an optional extra, on weights that users put into the cache."""
+"""DINOv2's features, for FD-DINOv2."""
 
 from __future__ import annotations
 
-import importlib.util
+import pickle
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from bench import BenchError, Emit, Extract, Extractor, Features, Tensor, cache_folder, cached_sha256, silent
+from bench import (
+    BenchError,
+    Emit,
+    Extract,
+    Extractor,
+    Features,
+    Tensor,
+    cache_folder,
+    cached_sha256,
+    fetch_once,
+    silent,
+)
 
-FILES = ("config.json", "model.safetensors")
+ADDRESS = "https://dl.fbaipublicfiles.com/dinov2/dinov2_vitl14/dinov2_vitl14_pretrain.pth"
+"""The authors' weights, 1.2 GB: the file that dgm-eval and torch-fidelity fetch through torch.hub."""
 SIDE = 224
 CHUNK = 32
 """Images per pass."""
 MEAN, SD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Mean and standard deviation of ImageNet's channels."""
-OFFSET = 0.1
-"""The published network adds it to the number of patches per side when it resizes its position code."""
 
 
 class DINOv2(Extractor):
     """The 1024 features of DINOv2 ViT-L/14 (Oquab et al. 2023), as FD-DINOv2 takes them (Stein et al. 2023).
 
     The class token after the last normalization, of images resized to 224x224 by Pillow's bicubic filter, in
-    8 bits, and normalized by ImageNet's channel means. Needs the package transformers, and config.json and
-    model.safetensors of facebook/dinov2-large in the folder dinov2-large of the cache; nothing is fetched.
+    8 bits, and normalized by ImageNet's channel means and deviations: what dgm-eval, the code of Stein et
+    al., does by default. Others resize in other ways, and their values don't compare: torch-fidelity 0.4.0
+    bilinearly, from TensorFlow 1's points; EDM2's calculate_metrics.py bicubically in float32. The weights
+    (1.2 GB) are fetched at the first use.
     """
 
     name = "dinov2"
     width = 1024
-
-    def folder(self) -> Path:
-        """Where its weights are, or would be."""
-        return cache_folder("dinov2-large")
+    depth: ClassVar[int] = 24
+    heads: ClassVar[int] = 16
 
     def check_shape(self, shape: tuple[int, ...]) -> None:
         if len(shape) != 3 or shape[0] != 3:
             raise BenchError(f"{self.name} takes images of 3 channels, not {shape[0]}")
 
+    def file(self) -> Path:
+        """Where its weights are, or would be."""
+        return cache_folder("dinov2", ADDRESS.rpartition("/")[2])
+
     def check(self, emit: Emit) -> None:
-        missing = [name for name in FILES if not (self.folder() / name).is_file()]
-        if missing:
+        target = self.file()
+        if target.is_file():
+            return
+        try:
+            fetch_once(ADDRESS, target, emit)
+        except BenchError as error:
+            reason = str(error).partition(";")[0]
             raise BenchError(
-                f"{self.name}: put {' and '.join(missing)} of facebook/dinov2-large (Hugging Face) into "
-                f"{self.folder()}; --metric fd_cifar10 needs no download"
-            )
-        if importlib.util.find_spec("transformers") is None:
-            raise BenchError(
-                f"{self.name}: the package transformers is missing: in a clone of sampler-bench, "
-                "pip install -e '.[dinov2]'"
-            )
+                f"{target.name} is not here and can't be fetched ({reason}): bring {ADDRESS} to {target}; "
+                "fd_cifar10 needs no download"
+            ) from error
 
     def provenance(self) -> dict[str, str]:
-        return {f"{self.name}/{name}": cached_sha256(self.folder() / name) for name in FILES}
+        return {self.file().name: cached_sha256(self.file())}
 
     def load(self, device: Any) -> Extract:
         self.check(silent)
         import torch
 
-        network = read(self.folder(), self.width).to(device)
+        network = self._network().to(device)
         mean, sd = (torch.tensor(v, device=device).view(3, 1, 1) for v in (MEAN, SD))
 
         @torch.no_grad()
@@ -67,61 +81,31 @@ class DINOv2(Extractor):
             rows = []
             for part in images.split(CHUNK):
                 x = resized(part).to(device).float() / 255
-                rows.append(network(pixel_values=(x - mean) / sd).pooler_output.float().cpu())
+                rows.append(network((x - mean) / sd).cpu())
             return Features(torch.cat(rows))
 
         return extract
 
+    def _network(self) -> Any:
+        """The network with its weights; `BenchError` where the file holds others."""
+        import torch
 
-def read(folder: Path, width: int) -> Any:
-    """The network in a folder, with its position code resized to 16x16 patches as in the published network.
+        from bench_fid.vit import VisionTransformer
 
-    Releases of transformers resize it in different ways, but none changes a code of the right size.
-    `BenchError` where the folder holds another network.
-    """
-    import torch
-    from safetensors import SafetensorError
-    from transformers import Dinov2Model
-
-    try:
-        network, loaded = Dinov2Model.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, output_loading_info=True
-        )
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
-        reason = " ".join(str(error).split())
-        raise BenchError(f"dinov2: {folder} can't be read as a DINOv2 network: {reason}") from error
-    if loaded["missing_keys"]:  # transformers fills them with random numbers
-        lacking = min(loaded["missing_keys"])
-        raise BenchError(f"dinov2: {folder}/{FILES[1]} lacks the tensor {lacking}: fetch it again")
-    config = network.config
-    if config.hidden_size != width or config.patch_size != 14:
-        raise BenchError(
-            f"dinov2: {folder} holds a network of {config.hidden_size} features and patches of "
-            f"{config.patch_size}, not {width} and 14: take facebook/dinov2-large"
-        )
-    embeddings = network.embeddings
-    code = position_code(embeddings.position_embeddings.detach(), SIDE // config.patch_size)
-    embeddings.position_embeddings = torch.nn.Parameter(code)
-    return network.float().eval().requires_grad_(False)
-
-
-def position_code(code: Tensor, side: int) -> Tensor:
-    """The position code (1, 1 + p^2, d) of p x p patches for ``side`` x ``side``, class token unchanged.
-
-    Bicubic, with the scale ``(side + 0.1) / p`` instead of ``side / p``, as in the published network: the
-    offset moves the sampled points.
-    """
-    import torch
-    from torch.nn.functional import interpolate
-
-    first, rest = code[:, :1].float(), code[:, 1:].float()
-    p, d = round(rest.shape[1] ** 0.5), rest.shape[2]
-    if p == side:
-        return torch.cat([first, rest], dim=1)
-    grid = rest.reshape(1, p, p, d).permute(0, 3, 1, 2)
-    scale = (side + OFFSET) / p
-    grid = interpolate(grid, scale_factor=(scale, scale), mode="bicubic")
-    return torch.cat([first, grid.permute(0, 2, 3, 1).reshape(1, side * side, d)], dim=1)
+        with torch.device("meta"):
+            network = VisionTransformer(self.width, self.depth, self.heads)
+        try:
+            weights = torch.load(self.file(), map_location="cpu", weights_only=True)
+            network.load_state_dict(weights, assign=True)
+        except (OSError, ValueError, RuntimeError, TypeError, EOFError, pickle.UnpicklingError) as error:
+            reason = " ".join(str(error).split())
+            if len(reason) > 120:
+                reason = f"{reason[:120]}…"
+            raise BenchError(
+                f"{self.file()} is damaged, or not the network dinov2_vitl14 ({reason}): "
+                "remove it and run the same command again"
+            ) from error
+        return network.float().eval().requires_grad_(False)
 
 
 def resized(images: Tensor) -> Tensor:

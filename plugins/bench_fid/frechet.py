@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from typing import Any
+from collections.abc import Collection, Mapping
+from typing import Any, Literal, Self
 
 import numpy as np
 
@@ -24,6 +26,7 @@ from bench import (
 )
 from bench_fid.extrapolation import Rows, bootstrap_interval, distance_to, extrapolate
 from bench_fid.inception import Mode
+from bench_fid.presets import PRESETS, Preset, check_settings, reference_of
 
 SMALLEST_BOOTSTRAP = 40
 """Number of replicates of which 2.5 % is one."""
@@ -160,23 +163,87 @@ class FrechetDistance(FeatureState):
 
 
 class FID(Frechet):
-    """Fréchet Inception distance through clean-fid (Parmar et al. 2022): Inception's 2048 features.
+    """Fréchet inception distance through clean-fid (Parmar et al. 2022): Inception's 2048 features.
 
     ``legacy_tensorflow`` is comparable with the figures of papers that used TF-GAN or Heusel et al.'s code;
     ``clean`` resizes without aliasing; ``legacy_pytorch`` is pytorch-fid's network and resizing.
+
+    A preset is the convention of a paper's figures. It fixes mode, rounding and reference; a value on other
+    than its 50,000 samples is flagged. x is on [0, 1].
+
+    ``song2021`` (evaluation.py and run_lib.py of score_sde_pytorch): floor(255 x), legacy_tensorflow,
+    CIFAR-10's training images. It can't fix the network, TF-GAN's module, which normalizes bytes by 127.5,
+    not by 128; the paper's cifar10_stats.npz holds features of that module and would not compare.
+
+    ``edm`` (generate.py and fid.py of NVlabs/edm, calculate_metrics.py of NVlabs/edm2): legacy_tensorflow,
+    floor(127.5 (2 x - 1) + 128), which is 255 x rounded, and EDM's own statistics, fetched at the first use:
+    cifar10-32x32, ffhq-64x64, afhqv2-64x64, imagenet-64x64; of EDM2 img64, which a message tells how to
+    convert. It can't fix the noise: EDM gives each sample a seed of its own (0 to 49999), here a batch has
+    one. EDM reports the smallest of three values: tables show the smallest over seeds (``--repeats 3``).
+
+    ``clean`` (clean-fid's default): the mode clean, any reference. It can't fix the rounding, since clean-fid
+    measures image files.
     """
 
     name = "fid"
     min_samples = 10_000
 
+    preset: Literal["none", "song2021", "edm", "clean"] = param(
+        default="none",
+        help="convention of a paper's figures: fixes mode, rounding, reference, 50,000 samples",
+    )
     mode: Mode = param(default="legacy_tensorflow", help="network and resizing")
     reference: str = param(default="cifar10-train", help="data set, or a statistics file (.npz)")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.preset in PRESETS:
+            check_settings(self.preset, super().changed())
+            for name, value in PRESETS[self.preset].settings().items():
+                object.__setattr__(self, name, value)
+            self.reference_name()  # refuses one that is not the preset's
+
+    @classmethod
+    def build(cls, values: Mapping[str, Any]) -> Self:
+        # here a default that was asked for is told from one that nobody asked for
+        check_settings(str(values.get("preset", "none")), values)
+        return super().build(values)
+
+    def changed(self, always: Collection[str] = ()) -> dict[str, Any]:
+        """Without what the preset fixes: its name says it."""
+        fixed = PRESETS[self.preset].settings() if self.preset in PRESETS else {}
+        values = super().changed(always)
+        return {name: value for name, value in values.items() if name not in fixed or name in always}
 
     def extractor_plugin(self, context: MetricContext) -> Extractor:
         return context.extractor("inception", mode=self.mode)
 
     def reference_name(self) -> str:
-        return self.reference
+        return reference_of(self.preset, self.reference)
+
+    def begin(self, context: MetricContext) -> FeatureState:
+        if self.preset not in PRESETS:
+            return super().begin(context)
+        reference, preset = self.statistics(context), PRESETS[self.preset]
+        return _PresetDistance(
+            reference, preset, self.preset, with_limit=self.extrapolate, replicates=self.bootstrap
+        )
+
+
+class _PresetDistance(FrechetDistance):
+    """A distance by a paper's convention; another number of samples than the paper's is noted."""
+
+    def __init__(self, reference: Reference, preset: Preset, name: str, **options: Any) -> None:
+        super().__init__(reference, **options)
+        self._preset, self._name = preset, name
+
+    def compute(self) -> MetricResult:
+        result, count = super().compute(), self._preset.samples
+        other = f"n is {result.n}, not the {count} of the preset {self._name}" if result.n != count else ""
+        details: dict[str, Any] = {**result.details, "not_fixed": self._preset.not_fixed}
+        if self._preset.repeats > 1:
+            details["minimum_of"] = self._preset.repeats
+        return dataclasses.replace(result, note=result.note or other, details=details)
 
 
 class FD(Frechet):

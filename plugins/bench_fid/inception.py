@@ -41,6 +41,18 @@ TEMPORARY = Path("/tmp", TORCHSCRIPT)
 STATISTICS = "https://www.cs.cmu.edu/~clean-fid/stats/"
 """Address of clean-fid's statistics, which its ``get_reference_statistics`` does not export."""
 
+CIFAR10 = ("cifar10-train", "cifar10")
+"""Names of CIFAR-10's training images."""
+
+EDM = "https://nvlabs-fi-cdn.nvidia.com/edm/fid-refs/"
+EDM_DATA = (
+    *("cifar10-32x32", "ffhq-64x64", "afhqv2-64x64", "imagenet-64x64", "imagenet-64x64-baseline"),
+    *("img64", "img512"),
+)
+"""Names of the statistics that EDM (.npz, 34 MB each) and EDM2 (the last two, .pkl) compare with."""
+
+EDM2 = "https://nvlabs-fi-cdn.nvidia.com/edm2/dataset-refs/"
+
 CHUNKS = {"cpu": 16, "cuda": 128}
 """Images per pass, about 1 MB each when resized: memory does not depend on the batch."""
 
@@ -73,10 +85,13 @@ class Inception(Extractor):
         return {path.name: cached_sha256(path)}
 
     def reference(self, dataset: str, emit: Emit) -> Path | None:
-        """Path of clean-fid's statistics of ``cifar10-train``, ``cifar10-test`` or NAME-SPLIT-RESOLUTION.
+        """Path of clean-fid's statistics of ``cifar10-train``, ``cifar10-test`` or NAME-SPLIT-RESOLUTION, or
+        of EDM's (`EDM_DATA`).
 
         None where the name has another form.
         """
+        if dataset in EDM_DATA:
+            return self._edm_statistics(dataset, emit)
         cifar10 = dataset in ("cifar10-train", "cifar10-test")
         full = f"{dataset}-32" if cifar10 else dataset.lower()
         match = re.fullmatch(r"([a-z0-9_]+)-([a-z0-9_]+)-([0-9]+)", full)
@@ -89,6 +104,25 @@ class Inception(Extractor):
         own = Path(cleanfid.__file__).parent / "stats" / file
         remedy = f"or {build_command(dataset if cifar10 else None, self)} makes your own"
         return _available(cache_folder("stats", file), own, lambda: STATISTICS + file, remedy, emit)
+
+    def _edm_statistics(self, name: str, emit: Emit) -> Path:
+        """Path of statistics of EDM's or EDM2's, whose network is that of ``legacy_tensorflow``."""
+        if self.mode != "legacy_tensorflow":
+            raise BenchError(
+                f"{name} are statistics of the mode legacy_tensorflow, not of {self.mode}: "
+                "name others by -P metric.reference"
+            )
+        file = f"{name}.npz"
+        if name.startswith("img"):
+            convert = f"pickle.loads(pathlib.Path('{name}.pkl').read_bytes())['fid']"
+            raise BenchError(
+                f"EDM2's statistics {name} are a pickle, which can hold code and is not read: fetch "
+                f'{EDM2}{name}.pkl, run python -c "import numpy, pathlib, pickle; '
+                f"numpy.savez('{file}', **{convert})\", and give -P metric.reference={file}"
+            )
+        remedy = f"or name another file by -P metric.reference={file}"
+        target = cache_folder("stats", f"edm_{file}")
+        return _available(target, target, lambda: EDM + file, remedy, emit)
 
     def load(self, device: Any) -> Extract:
         import torch

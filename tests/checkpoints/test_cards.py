@@ -162,3 +162,24 @@ def test_texts_of_a_card_are_bounded(tmp_path: Path, key: str, most: int) -> Non
     path.write_text("\n".join([f'{key} = "{"x" * (most + 1)}"', *lines]))
     with pytest.raises(BenchError, match=f"{key}: string should have at most {most} characters"):
         Card.read(path)
+
+
+@pytest.mark.parametrize(
+    ("start", "label", "reference"),
+    [
+        ("score-sde-", "fid-song2021", "cifar10-train"),
+        ("edm-cifar10-", "fid-edm", "cifar10-32x32"),
+        ("edm-ffhq-", "fid-edm-ffhq_64x64", "ffhq-64x64"),
+        ("edm-afhqv2-", "fid-edm-afhqv2_64x64", "afhqv2-64x64"),
+        ("edm-imagenet-", "fid-edm-imagenet_64x64", "imagenet-64x64"),
+        ("edm2-", "fid-edm-img64", "img64"),
+        ("ddpm-", "fid", "cifar10-train"),
+        ("iddpm-", "fid", "cifar10-train"),
+    ],
+)
+def test_a_published_fid_is_compared_by_its_papers_convention(start: str, label: str, reference: str) -> None:
+    cards = [card for name, card in CARDS.items() if name.startswith(start)]
+    assert cards
+    for card in cards:
+        fid = installed().build("metrics", "fid", card.parameters.get("metric", {}))
+        assert (fid.label, fid.reference_name()) == (label, reference)

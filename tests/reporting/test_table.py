@@ -30,6 +30,19 @@ def test_seeds_at_one_place_are_one_cell() -> None:
     assert (third.status, third.seeds, third.planned) == ("missing", 0, 3)
 
 
+def test_a_cell_has_the_smallest_value_where_papers_report_it() -> None:
+    plan = suite_plan("nfe", seeds=3)
+    n = len(plan.cells) // 3
+    records: list[Record | None] = [None] * len(plan.cells)
+    records[0], records[n], records[2 * n] = record(0, 0), record(0, 1), failed_record(0, 2)
+    records[1] = record(1, 0)
+    rows = run_rows(plan, records)
+    first, second, third = cells_of(rows, METRIC, minima=True)[:3]
+    assert first.minimum == min(record(0, seed).metrics[METRIC].value for seed in (0, 1))
+    assert second.minimum is third.minimum is None  # one value, and none
+    assert {cell.minimum for cell in cells_of(rows, METRIC)} == {None}
+
+
 def test_rows_have_a_cell_per_column() -> None:
     made_up = table(
         cell(column="P"), cell(column="PC"), cell(row="s", column="PC"), cell(sde="vp", column="P")

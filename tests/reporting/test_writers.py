@@ -83,6 +83,6 @@ def test_a_bracket_is_no_option_of_a_line_break_in_latex() -> None:
 def test_cells_of_a_csv_are_no_formulas() -> None:
     made_up = table(cell(row="=1+1", column="@x", sde="+y", value=-0.5))
     lines = [*csv.reader(wide_csv(made_up).decode().splitlines())]
-    assert lines[0][-10] == "'@x"
+    assert lines[0][-11] == "'@x"
     assert lines[1][5:8] == ["'+y", "'=1+1", "-0.5"]
     assert [*csv.reader(cost_csv(made_up.cells).decode().splitlines())][1][:2] == ["'+y", "'=1+1"]

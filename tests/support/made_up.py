@@ -187,6 +187,7 @@ def cell(**changes: Any) -> Cell:
         "status": "finished",
         "value": 1.0,
         "std": 0.1,
+        "minimum": None,
         "seeds": 2,
         "planned": 2,
         "error": None,

@@ -11,7 +11,6 @@ ALLOWED_SKIPS = {
     "cpu": r"this machine has a GPU",
     "inception": r"inception/.* is not here",
     "kdiffusion": r"k-diffusion is (not )?installed",
-    "dinov2": r"the optional extra dinov2 is not installed",
     "mount": r"a small tmpfs can't be mounted",
     "sigpipe": r"no SIGPIPE there",
 }

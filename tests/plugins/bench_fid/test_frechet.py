@@ -11,7 +11,8 @@ import torch
 
 from bench import BenchError, FeatureMetric, Features, MetricResult, Reference
 from bench_fid.extrapolation import Rows
-from bench_fid.frechet import FrechetDistance
+from bench_fid.frechet import FrechetDistance, _PresetDistance
+from bench_fid.presets import PRESETS
 from tests.plugins.bench_fid.test_extrapolation import D, N, rows
 from tests.support.metrics import metric_context
 from tests.support.plain import plain
@@ -160,3 +161,12 @@ def test_the_limit_is_an_estimate_and_is_not_clipped() -> None:
 def normal(seed: int) -> Rows:
     """400 draws of the standard normal."""
     return np.random.default_rng(seed).normal(size=(400, D)).astype(np.float32)
+
+
+def test_only_another_count_than_the_preset_s_is_noted() -> None:
+    state = _PresetDistance(standard(), PRESETS["edm"], "edm")
+    part = np.random.default_rng(0).normal(size=(50_000, D)).astype(np.float32)
+    state.update(Features(torch.from_numpy(part)))
+    assert (state.compute().n, state.compute().note) == (50_000, "")
+    state.update(Features(torch.from_numpy(part[:1])))
+    assert state.compute().note == "n is 50001, not the 50000 of the preset edm"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import warnings
 from pathlib import Path
 from typing import Any, get_args
@@ -66,6 +67,7 @@ def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(downloads_helper, "inception_url", "http://127.0.0.1:1/" + TORCHSCRIPT)
     monkeypatch.setattr(inception, "_pytorch_address", lambda: "http://127.0.0.1:1/" + PYTORCH)
     monkeypatch.setattr(inception, "STATISTICS", "http://127.0.0.1:1/stats/")
+    monkeypatch.setattr(inception, "EDM", "http://127.0.0.1:1/edm/")
     monkeypatch.setattr(bench.download, "PAUSES", ())
 
 
@@ -341,6 +343,46 @@ def test_statistics_are_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     statistics = reference.read_statistics(path, extractor("clean"))
     assert statistics.rows is None
     assert (statistics.covariance == np.eye(2048)).all()
+
+
+def test_statistics_of_edm_are_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As fid.py of NVlabs/edm writes them: mu and sigma, in float64."""
+    np.savez(tmp_path / "ffhq", mu=np.zeros(2048), sigma=np.eye(2048))
+    metric = installed().build("metrics", "fid", {"preset": "edm", "reference": "ffhq-64x64"})
+    with pytest.raises(BenchError) as raised:
+        metric.statistics(metric_context())
+    target = tmp_path / "empty" / "stats" / "edm_ffhq-64x64.npz"
+    line = str(raised.value)
+    assert f"bring http://127.0.0.1:1/edm/ffhq-64x64.npz to {target}; or name another file by" in line
+    assert "\n" not in line
+    with Server() as server:
+        served = server.files["edm/ffhq-64x64.npz"] = Served((tmp_path / "ffhq.npz").read_bytes())
+        monkeypatch.setattr(inception, "EDM", server.url("edm/"))
+        assert (metric.statistics(metric_context()).covariance == np.eye(2048)).all()
+        assert metric.statistics(metric_context()).sha256 == cache.sha256_of(target)
+        assert len(served.requests) == 1
+
+
+def test_statistics_of_edm_are_of_one_mode_and_those_of_edm2_are_to_be_converted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metric = installed().build("metrics", "fid", {"mode": "clean", "reference": "ffhq-64x64"})
+    with pytest.raises(BenchError, match="of the mode legacy_tensorflow, not of clean: name others"):
+        metric.statistics(metric_context())
+    metric = installed().build("metrics", "fid", {"preset": "edm", "reference": "img64"})
+    with pytest.raises(
+        BenchError, match=r"fetch https://.*/edm2/dataset-refs/img64\.pkl, run python -c"
+    ) as raised:
+        metric.statistics(metric_context())
+    line = str(raised.value)
+    assert "\n" not in line
+    # the command does what the line says
+    monkeypatch.chdir(tmp_path)
+    content = {"num_images": 2, "fid": {"mu": np.zeros(2048), "sigma": np.eye(2048)}, "fd_dinov2": {}}
+    Path("img64.pkl").write_bytes(pickle.dumps(content))
+    exec(line.partition('python -c "')[2].partition('"')[0], {})
+    metric = installed().build("metrics", "fid", {"preset": "edm", "reference": "img64.npz"})
+    assert (metric.statistics(metric_context()).covariance == np.eye(2048)).all()
 
 
 def test_another_file_under_the_address_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
