@@ -78,6 +78,7 @@ if TYPE_CHECKING:
     from bench.engine.executor import Outcome as Outcome
     from bench.engine.foreign import ImageMeasurement as ImageMeasurement
     from bench.errors import BenchError as BenchError
+    from bench.errors import NoValueError as NoValueError
     from bench.errors import did_you_mean as did_you_mean
     from bench.errors import printable as printable
     from bench.events import Advance as Advance
@@ -175,7 +176,7 @@ _EXPORTS = {
     "bench.engine.batch": ("run_batch",),
     "bench.engine.executor": ("Batch", "BatchFailure", "BatchResult", "Executor", "Outcome"),
     "bench.engine.foreign": ("ImageMeasurement",),
-    "bench.errors": ("BenchError", "did_you_mean", "printable"),
+    "bench.errors": ("BenchError", "NoValueError", "did_you_mean", "printable"),
     "bench.events": ("Advance", "Emit", "Notice", "silent"),
     "bench.files": ("registry_path", "user_path"),
     "bench.metrics.context": ("MetricContext",),
@@ -257,6 +258,7 @@ __all__ = [
     "MixtureModel",
     "Model",
     "Moments",
+    "NoValueError",
     "Noise",
     "NoiseLevel",
     "Notice",

@@ -52,7 +52,7 @@ def _selection(name: str, help: str) -> Decorator:
 @_selection("corrector", "Corrector, or none.")
 @_selection("solver", "ODE or SDE solver, instead of predictor and corrector.")
 @_selection("checkpoint", "Checkpoint to sample from.")
-@_selection("metric", "Metric; default: the checkpoint's own.")
+@_selection("metric", "Metric, or none; default: the checkpoint's own.")
 @click.option(
     "--profile",
     metavar="NAME",
@@ -109,7 +109,12 @@ def _selection(name: str, help: str) -> Decorator:
     show_default=True,
     help="Runs to execute: those without a record; failed ones too; all of them anew.",
 )
-@click.option("--prune", is_flag=True, default=None, help="Remove a run's samples once it is recorded.")
+@click.option(
+    "--prune",
+    is_flag=True,
+    default=None,
+    help="Remove a run's samples once they are measured; those that metrics of other runs read stay.",
+)
 @click.option("--dry-run", is_flag=True, help="Print what would run and what is cached; run nothing.")
 @click.option(
     "--json", "as_json", is_flag=True, help="Print the runs as plain JSON; all else goes to stderr."

@@ -13,7 +13,8 @@ from bench.engine.measuring import measure_batches
 from bench.errors import BenchError
 from bench.events import Advance, Notice
 from bench.metrics.features import FeatureMetric
-from bench.plan.building import Objects, build_metrics
+from bench.plan.building import Objects, build_metrics, check_recorded
+from bench.plan.sources import RunImages
 from bench.results.record import MetricRecord
 from bench.types import JSONObject
 
@@ -90,6 +91,8 @@ def measure_images_of(
         context.emit(Notice(f"{images.name}: {images.note}"))
     for metric in metrics:
         _check_inputs(metric, context.registry)
+        if isinstance(images, RunImages):
+            check_recorded(metric, images.identity, context.registry)
         if isinstance(metric, FeatureMetric):
             metric.extractor_plugin(context).check_shape(images.shape)
     references = {metric.label: _reference(metric, context) for metric in metrics}

@@ -130,8 +130,8 @@ class Provenance(Strict):
     cpu: str = ""
     cores: Positive | None = None
     host: str = ""
-    commit: str | None
-    dirty: bool | None
+    commit: str | None = None
+    dirty: bool | None = None
 
 
 class Record(Stored):

@@ -10,12 +10,12 @@ import numpy as np
 
 from bench import (
     Array,
-    BenchError,
     CompanionRun,
     Metric,
     MetricContext,
     MetricResult,
     MetricState,
+    NoValueError,
     Sampler,
     Tensor,
     ValueKind,
@@ -59,7 +59,7 @@ class FlowError(Metric):
         solver = sampler.solver
         tol = None if solver is None or solver.name != self.solver else solver.values().get("tol")
         if isinstance(tol, float) and tol <= self.coarse_tol:
-            raise BenchError(
+            raise NoValueError(
                 f"{self.name} takes {self.solver} at tolerance {self.tol:g} for the truth and at "
                 f"{self.coarse_tol:g} for the floor, and this run is no coarser: choose a smaller "
                 "-P metric.tol"
@@ -67,7 +67,7 @@ class FlowError(Metric):
         if draws_noise(sampler):
             parts = (sampler.solver, sampler.predictor, sampler.corrector)
             names = " + ".join(part.name for part in parts if part is not None and part.name != "none")
-            raise BenchError(
+            raise NoValueError(
                 f"{self.name} measures deterministic samplers: {names} draws noise, so its samples have no "
                 "one right answer; choose another metric for it"
             )

@@ -258,3 +258,31 @@ def test_what_has_changed_since_is_said(bench: Bench) -> None:
     text = bench("show", "0000000000000002")[0]
     assert "  ValueError: it broke | here" in text.splitlines()
     assert "\x1b" not in text
+
+
+def test_companions_are_shown_as_such(bench: Bench) -> None:
+    """On both sides; and the command of a companion makes it without a metric, as it was made."""
+    run = only_run(bench, *DDIM[:-1], "flow_error", "--steps", "5", "-P", "metric.tol=1e-2")
+    assert [(one["metric"], one["name"]) for one in run["companions"]] == [
+        ("flow_error-0.01", "fine"),
+        ("flow_error-0.01", "coarse"),
+    ]
+    assert run["read_by"] == []
+    lines = bench("show", run["fingerprint"])[0].splitlines()
+    for one in run["companions"]:
+        assert f"    beside its companion {one['name']}: {one['fingerprint']}" in lines
+        (companion,) = json.loads(bench("show", one["fingerprint"], "--json")[0])
+        (words,) = companion["commands"]
+        assert words[-2:] == ["--metric", "none"]
+        assert companion["read_by"] == [
+            {"metric": "flow_error-0.01", "name": one["name"], "fingerprint": run["fingerprint"]}
+        ]
+        text = "  a companion: flow_error-0.01 of 1 run here reads its samples"
+        assert text in bench("show", one["fingerprint"])[0].splitlines()
+        before = json.loads(Path(companion["record"]).read_text())
+        Path(companion["record"]).unlink()
+        lines = bench("show", run["fingerprint"])[0].splitlines()
+        assert f"    beside its companion {one['name']}: no record here" in lines
+        bench(*words[1:])
+        after = json.loads(Path(companion["record"]).read_text())
+        assert (after["fingerprint"], after["metrics"]) == (before["fingerprint"], {})

@@ -208,7 +208,7 @@ def test_metrics_need_their_inputs_among_the_outputs(bench: Bench) -> None:
     message = bench(*RUN, *SMALL, "--task", "copies", "--metric", "fd_dct", status=2)
     assert "fd_dct reads images, which the task copies does not return" in message
     bench(*RUN, *SMALL, "--task", "copies")
-    assert "1 of tasks without the outputs that the metrics read" in bench("measure", "--metric", "fd_dct")
+    assert "1 of tasks or samplers without such a value" in bench("measure", "--metric", "fd_dct")
     bench(*RUN, *SMALL)
     assert "1 measured, 0 had it already" in bench("measure", "--metric", "fd_cifar10")
 
