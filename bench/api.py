@@ -188,7 +188,8 @@ def run(
         only: Patterns of ``SDE ROW COLUMN`` that select runs of a suite.
         steps_scale: Factor of a suite's step counts.
         rerun: Runs to execute: ``missing`` (without a record), ``failed`` (also failed ones), ``all`` (anew).
-        prune: Whether to remove a run's samples once it is recorded.
+        prune: Whether to remove a run's samples once it is recorded. Those that metrics of other runs read,
+            such as the fine solutions of ``flow_error``, stay.
         registry: Plugins by name; None for the installed ones.
         emit: Receives progress events; None shows progress in a notebook or terminal.
 

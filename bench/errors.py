@@ -15,6 +15,14 @@ class BenchError(Exception):
     """A request that can't be served, or a machine that can't serve it; one line says what to do."""
 
 
+class NoValueError(BenchError):
+    """A metric has no value for a run, such as a stochastic one where it measures deterministic samplers.
+
+    `Metric.check_sampler` raises it. A suite then leaves the metric out of that run; another error of a
+    metric stops the plan.
+    """
+
+
 class NotFiniteError(ArithmeticError):
     """Samples became NaN or infinite.
 

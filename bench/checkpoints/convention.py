@@ -18,6 +18,7 @@ from bench.checkpoints.networks.classifier import NoisyClassifier
 from bench.checkpoints.networks.layers import memory_format
 from bench.checkpoints.parametrisation import Parametrisation
 from bench.checkpoints.resolve import is_native
+from bench.diffusion.counting import count_evaluations
 from bench.diffusion.levels import NoiseLevel
 from bench.diffusion.model import Denoiser, denoised_of_score
 from bench.diffusion.sde import SDE
@@ -203,6 +204,7 @@ class NetworkModel(Denoiser):
         return (self._labels,)
 
     def _call(self, x: Tensor, label: float) -> Tensor:
+        count_evaluations(len(x))
         where = torch.full((1,), label, device=x.device, dtype=self._dtype)
         # only batches of images have a format with channels last
         memory = memory_format(x.device, bf16=self._bf16) if x.dim() == 4 else torch.contiguous_format

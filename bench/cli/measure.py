@@ -71,9 +71,7 @@ def measure_command(
     for line in dict.fromkeys(note for one in measurements for note in metric_notes(one.metrics)):
         print_line(line, screen)
     counts = count_outcomes(measurements)
-    unfit = (
-        f", {counts['unfit']} of tasks without the outputs that the metrics read" if counts["unfit"] else ""
-    )
+    unfit = f", {counts['unfit']} of tasks or samplers without such a value" if counts["unfit"] else ""
     print_line(
         f"{counts['measured']} measured, {counts['complete']} had it already, "
         f"{counts['no samples']} without samples on disk, {counts['failed']} failed{unfit}",

@@ -52,7 +52,7 @@ def _selection(name: str, help: str) -> Decorator:
 @_selection("corrector", "Corrector, or none.")
 @_selection("solver", "ODE or SDE solver, instead of predictor and corrector.")
 @_selection("checkpoint", "Checkpoint to sample from.")
-@_selection("metric", "Metric; default: the checkpoint's own.")
+@_selection("metric", "Metric, or none; default: the checkpoint's own.")
 @click.option(
     "--profile",
     metavar="NAME",
@@ -106,7 +106,12 @@ def _selection(name: str, help: str) -> Decorator:
     show_default=True,
     help="Runs to execute: those without a record; failed ones too; all of them anew.",
 )
-@click.option("--prune", is_flag=True, default=None, help="Remove a run's samples once it is recorded.")
+@click.option(
+    "--prune",
+    is_flag=True,
+    default=None,
+    help="Remove a run's samples once they are measured; those that metrics of other runs read stay.",
+)
 @click.option("--dry-run", is_flag=True, help="Print what would run and what is cached; run nothing.")
 @click.option(
     "--json", "as_json", is_flag=True, help="Print the runs as plain JSON; all else goes to stderr."
@@ -180,6 +185,7 @@ def run_command(
 
 def _print_header(job: Job, registry: Registry, *, hint: bool, err: bool) -> None:
     """Print the plan in a few lines, on stderr if ``err``."""
+    from bench.plan.divergence import divergence_note
     from bench.plan.request import rescaling_note
     from bench.plan.settings import DEFAULT_TASK
     from bench.reporting.text import count
@@ -193,8 +199,14 @@ def _print_header(job: Job, registry: Registry, *, hint: bool, err: bool) -> Non
     if hint and plan.profile == "quick" and settings.task == DEFAULT_TASK:
         paper = "(1000 steps, 50,000 samples, 5 seeds; needs a GPU)"
         echo(f"the paper's setting: --profile paper --checkpoint NAME {paper}", err=err)
-    for line in sorted({note for spec in specs if (note := rescaling_note(spec, registry)) is not None}):
+    first = {spec.title: spec for spec in reversed(specs)}.values()  # seeds share their notes
+    for line in sorted({note for spec in first if (note := rescaling_note(spec, registry)) is not None}):
         echo(line, err=err)
+    diverging = [note for spec in first if (note := divergence_note(spec)) is not None]
+    for line in diverging[:3]:
+        echo(line, err=err)
+    if len(diverging) > 3:
+        echo(f"and so it is with {count(len(diverging) - 3, 'further run')}", err=err)
     recorded = sum(job.store.read_record(run.fingerprint) is not None for run in plan.runs)
     checkpoints = len(set(settings.checkpoint))
     samplers = len(plan.runs) // (checkpoints * settings.repeats)

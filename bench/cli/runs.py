@@ -13,11 +13,15 @@ from bench.errors import BenchError, printable
 
 if TYPE_CHECKING:
     from bench.plugins.registry import Registry
-    from bench.reporting.run_facts import MetricFacts, RunFacts
+    from bench.reporting.run_facts import Companionship, MetricFacts, RunFacts
     from bench.results.identity import Identity
     from bench.results.record import Record
     from bench.results.store import Store
     from bench.types import JSONObject
+
+
+WIDE = 100
+"""Characters of a terminal from which a run is one line of the list."""
 
 
 def _store(out: Path | None) -> Store:
@@ -39,19 +43,28 @@ def recorded_runs(out: Path | None) -> list[RunFacts]:
 
 
 def print_runs(runs: Sequence[RunFacts]) -> None:
-    """Print a line per run."""
+    """Print a line per run; on a terminal narrower than `WIDE` some short lines per run."""
     from rich import box
     from rich.markup import escape
     from rich.table import Table
 
     screen = console()
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("fingerprint", "status", "run", "samples", "values", "made"):
+    wide = screen.width >= WIDE
+    table = Table(box=box.SIMPLE_HEAD if wide else None, pad_edge=False, show_header=wide)
+    columns = ("fingerprint", "status", "run", "samples", "values", "made")
+    for column in columns if wide else ("runs",):
         table.add_column(column, overflow="fold", no_wrap=column == "fingerprint")
     for run in runs:
         values = "  ".join(f"{label} {metric.value:.4g}" for label, metric in run.metrics.items())
-        texts = (run.fingerprint, run.status, f"{run.title} · seed {run.seed}", str(run.samples), values)
-        table.add_row(*(escape(printable(text, 1000)) for text in (*texts, run.created[:10])))
+        title = f"{run.title} · seed {run.seed}"
+        texts = (run.fingerprint, run.status, title, str(run.samples), values, run.created[:10])
+        if wide:
+            table.add_row(*(escape(printable(text, 1000)) for text in texts))
+            continue
+        facts = (run.fingerprint, run.status, f"n {run.samples}", run.created[:10])
+        for text in filter(None, ("  ".join(facts), title, values)):
+            table.add_row(escape(printable(text, 1000)))
+        table.add_row("")
     screen.print(table)
     screen.print("bench show FINGERPRINT (first digits suffice) says how to make one again", style="dim")
 
@@ -61,7 +74,7 @@ class ShownRun:
     """Everything about a recorded run.
 
     ``commands`` make it again, or ``no_command`` says why none does; with ``changes`` since, they make a new
-    run.
+    run. ``companions`` are the runs that its metrics read, ``read_by`` those whose metrics read it.
     """
 
     record: Record
@@ -69,6 +82,8 @@ class ShownRun:
     commands: list[list[str]]
     no_command: str | None
     changes: list[str]
+    companions: list[Companionship]
+    read_by: list[Companionship]
 
     def plain(self) -> JSONObject:
         """The run as JSON data."""
@@ -78,6 +93,8 @@ class ShownRun:
             "commands": [list(words) for words in self.commands],
             "no_command": self.no_command,
             "changes": list(self.changes),
+            "companions": [dataclasses.asdict(one) for one in self.companions],
+            "read_by": [dataclasses.asdict(one) for one in self.read_by],
             "identity": self.record.identity.model_dump(mode="json"),
             "provenance": self.record.provenance.model_dump(mode="json"),
         }
@@ -93,14 +110,15 @@ def show_run(digits: str, out: Path | None, registry: Registry, *, required: boo
     if not required and not store.matching(digits):
         return None
     from bench.reporting.reproduction import changes, commands
-    from bench.reporting.run_facts import run_facts
+    from bench.reporting.run_facts import companionships, run_facts
 
     record = store.find_record(digits)
     facts, since = run_facts(record, store), changes(record.identity, registry)
+    both = companionships(record, store)
     try:
-        return ShownRun(record, facts, commands(record, registry, store.root), None, since)
+        return ShownRun(record, facts, commands(record, registry, store.root), None, since, *both)
     except BenchError as error:
-        return ShownRun(record, facts, [], str(error), since)
+        return ShownRun(record, facts, [], str(error), since, *both)
 
 
 def run_text(run: ShownRun) -> str:
@@ -112,7 +130,19 @@ def run_text(run: ShownRun) -> str:
     lines = [f"run {facts.fingerprint}, {facts.status}, made {facts.created}"]
     lines += [f"  {facts.title} · seed {facts.seed} · {count(facts.samples, 'sample')}"]
     lines += [f"  {facts.reason}"] if facts.reason else []
-    lines += ["", *(f"  {label}: {_value_text(metric)}" for label, metric in facts.metrics.items())]
+    readers = [one.metric for one in run.read_by]
+    lines += [
+        f"  a companion: {metric} of {count(readers.count(metric), 'run')} here reads its samples"
+        for metric in dict.fromkeys(readers)
+    ]
+    lines += [""]
+    for label, metric in facts.metrics.items():
+        lines.append(f"  {label}: {_value_text(metric)}")
+        lines += [
+            f"    beside its companion {one.name}: {one.fingerprint or 'no record here'}"
+            for one in run.companions
+            if one.metric == label
+        ]
     if facts.nfe is not None and facts.seconds is not None:
         lines.append(f"  NFE per sample: {facts.nfe:g}, {facts.seconds:.4g} s in all")
     lines += ["", "made by"]

@@ -1,4 +1,4 @@
-"""Prediction: a checkpoint's model and its convention, asked at (x, noise level); counts NFE."""
+"""Prediction: a checkpoint's model and its convention, asked at (x, noise level)."""
 
 from __future__ import annotations
 
@@ -68,12 +68,12 @@ class _Counter:
 
 
 class Prediction:
-    """A run's network, asked for what a sampler's equation is written in; counts and times every call.
+    """A run's network, asked for what a sampler's equation is written in; times every call.
 
     ``p.score(x, t) = grad log p_t(x)``, ``p.denoised(x, t) = E[x0 | x]``, ``p.noise(x, t) = E[noise | x]``,
     ``p.velocity(x, t) = dx/dt`` of the probability flow; each is one network call. A sampler receives a
-    prediction and calls it as often as its equations need. `guided` and `observed`
-    derive predictions that share the counter and the clock, and leave this one unchanged.
+    prediction and calls it as often as its equations need. `guided` and `observed` derive predictions that
+    share the counter and the clock, and leave this one unchanged.
 
     Args:
         model: The loaded checkpoint.
@@ -96,16 +96,8 @@ class Prediction:
 
     @property
     def calls(self) -> int:
-        """Network calls per sample so far (NFE); one call evaluates each sample of the batch once."""
+        """Calls of this prediction so far, for progress; a run's NFE is counted in the loaded models."""
         return self._counter.calls
-
-    def count(self, calls: int) -> None:
-        """Add calls that another prediction made.
-
-        Args:
-            calls: Network calls per sample.
-        """
-        self._counter.calls += calls
 
     def guided(self, condition: Condition) -> Self:
         """This prediction with the condition's guide: its score is ``condition.combine(score, x, level)``.

@@ -12,7 +12,8 @@ from bench.engine.measuring import measure_batches
 from bench.errors import BenchError
 from bench.events import Advance, Notice
 from bench.metrics.features import FeatureMetric, check_items
-from bench.plan.building import Objects, build_metrics
+from bench.plan.building import Objects, build_metrics, check_recorded
+from bench.plan.sources import RunImages
 from bench.results.record import MetricRecord
 from bench.types import JSONObject
 
@@ -90,6 +91,8 @@ def measure_images_of(
     for metric in metrics:
         _check_inputs(metric, context.registry)
         check_items(metric, images.shape, context)
+        if isinstance(images, RunImages):
+            check_recorded(metric, images.identity, context.registry)
     references = {metric.label: _reference(metric, context) for metric in metrics}
     phase, done = f"measuring {images.name}", 0
     context.emit(Advance(phase, 0, images.n, "images"))

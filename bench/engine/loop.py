@@ -28,9 +28,16 @@ from bench.events import (
 from bench.plan.contexts import MetricContexts
 from bench.plan.fingerprint import metric_code
 from bench.plan.measured import lacking_metrics
+from bench.results.batches import BatchSet
 from bench.results.provenance import provenance
 from bench.results.record import Record
-from bench.results.run_spec import IdentifiedRun, RunSpec, UnplannedRun, companion_runs
+from bench.results.run_spec import (
+    IdentifiedRun,
+    RunSpec,
+    UnplannedRun,
+    companion_fingerprints,
+    companion_runs,
+)
 from bench.results.store import Lock, Store
 
 Rerun = Literal["missing", "failed", "all"]
@@ -57,33 +64,6 @@ class _Progress:
     """Whether the metrics of a run without a record read its samples."""
 
 
-class _BatchSet:
-    """A set of batches: a byte for each of full size, whose number may be large."""
-
-    def __init__(self) -> None:
-        self._full: dict[str, bytearray] = {}
-        self._others: set[tuple[str, int, int]] = set()
-        self._count = 0
-
-    def add(self, key: str, index: int, size: int, full: int) -> None:
-        """Add a batch of the runs ``key``, whose batches have ``full`` samples but for the last."""
-        self._count += not self.has(key, index, size)
-        if size != full:
-            self._others.add((key, index, size))
-            return
-        marks = self._full.setdefault(f"{key}-{size}", bytearray())
-        marks.extend(bytes(max(0, index + 1 - len(marks))))
-        marks[index] = 1
-
-    def has(self, key: str, index: int, size: int) -> bool:
-        """Whether a batch is in the set."""
-        marks = self._full.get(f"{key}-{size}", b"")
-        return (key, index, size) in self._others or (index < len(marks) and marks[index] == 1)
-
-    def __len__(self) -> int:
-        return self._count
-
-
 class Engine:
     """Executes runs on a store.
 
@@ -97,7 +77,8 @@ class Engine:
         contexts: Extractors and references of metrics, by device.
         emit: Receives all events.
         rerun: Which runs to execute.
-        prune: Whether to remove a run's samples once it is recorded.
+        prune: Whether to remove a run's samples once it is recorded; those of companions stay, since metrics
+            of later commands read them too.
     """
 
     def __init__(
@@ -119,8 +100,9 @@ class Engine:
         self.rerun = rerun
         self.prune = prune
         self.records: dict[int, Record] = {}
-        self._new_batches = _BatchSet()
+        self._new_batches = BatchSet()
         self._companions: set[str] = set()
+        self._read: set[str] = set()
         self._progress: dict[str, _Progress] = {}
         self._sampled: set[str] = set()
         self._failures: dict[str, str] = {}
@@ -142,6 +124,7 @@ class Engine:
         """
         companions = companion_runs(runs)
         self._companions = {spec.fingerprint for spec in companions}
+        self._read = companion_fingerprints(runs)
         everything = [*companions, *runs]
         self._check_executor(everything)
         places: dict[str, list[int]] = {}
@@ -175,10 +158,6 @@ class Engine:
         for first, *repeats in places.values():
             for place in repeats:
                 self._finish(place, self.records[first], cached=True)
-        if self.prune:
-            for run in everything:
-                if isinstance(run, RunSpec) and run.fingerprint in needed:
-                    self.store.prune(run.key, run.batches())
         return [self.records[len(companions) + place] for place in range(len(runs))]
 
     def _needed_companions(self, pending: Sequence[_Progress]) -> set[str]:
@@ -193,7 +172,7 @@ class Engine:
                 except Exception:  # a metric's own, which the run reports
                     recorded = False
                 if not recorded:
-                    needed |= {one.spec.fingerprint for one in run.spec.companions}
+                    needed |= companion_fingerprints([run.spec])
         return needed
 
     def _check_executor(self, runs: Sequence[RunSpec | UnplannedRun]) -> None:
@@ -206,9 +185,8 @@ class Engine:
                     "plugin or network of this process alone: use the executor local"
                 )
             if not run.cacheable:
-                self.emit(
-                    Notice(f"{run.label}: the source of a plugin is not available, so the run is made anew")
-                )
+                reason = run.card.uncacheable_reason or "the source of a plugin is not available"
+                self.emit(Notice(f"{run.label}: {reason}, so the run is made anew"))
             for metric in run.metrics:
                 if not metric_code(metric, self.contexts.on(run.device)):
                     text = f"the source of {metric.name} is not available, so it is computed anew"
@@ -378,7 +356,7 @@ class Engine:
     def _finish_and_prune(self, run: _Progress, record: Record, *, cached: bool) -> None:
         """Finish a run whose record is on disk."""
         self._finish(run.place, record, cached=cached)
-        if self.prune and record.status == "finished" and not run.needed:
+        if self.prune and record.status == "finished" and record.fingerprint not in self._read:
             self.store.prune(run.spec.key, run.spec.batches())
 
     def _measure(self, spec: RunSpec) -> Record:

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from typing import Literal
 
 from bench.engine.measuring import measure_batches, stored_batches, with_theory
-from bench.errors import BenchError, StoreError, did_you_mean
+from bench.errors import BenchError, NoValueError, StoreError, did_you_mean
 from bench.events import Emit, MetricsDone, RunMeasuring, RunWaiting, silent
 from bench.metrics.context import MetricContext
 from bench.metrics.features import check_items
 from bench.metrics.role import Metric
-from bench.plan.building import with_reference
+from bench.plan.building import check_recorded, with_reference
 from bench.plan.measured import has_metric
 from bench.plan.settings import suites
 from bench.results.manifest import SuitePlan
@@ -23,8 +23,8 @@ from bench.results.record import MetricRecord, Record
 from bench.results.store import Store
 
 Outcome = Literal["measured", "complete", "no samples", "unfit", "failed"]
-"""The outcome for a record: metrics were computed; it has all of them already; its samples are gone; its task
-does not return the metrics' inputs; a metric failed."""
+"""The outcome for a record: metrics were computed; it has all of them already; its samples are gone; the
+metrics have no value for its task or sampler; a metric failed."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,7 +161,10 @@ def _measure_record(
     record: Record, metrics: Sequence[Metric], store: Store, context: MetricContext, emit: Emit
 ) -> Remeasurement:
     """Compute what a record lacks and write it anew."""
-    fitting = [metric for metric in metrics if set(metric.inputs) <= set(record.outputs)]
+    try:
+        fitting = [metric for metric in metrics if _has_value(metric, record, context)]
+    except BenchError as error:  # a plugin of the run is gone
+        return Remeasurement(record, "failed", failures={metric.label: _reason(error) for metric in metrics})
 
     def lacking(held: Record) -> list[Metric]:
         return [one for one in fitting if not has_metric(held.metrics.get(one.label), one, context)]
@@ -192,6 +195,17 @@ def _measure_record(
             reasons = {label: _reason(error) for label, error in errors.items()}
             return Remeasurement(current, "failed", results, reasons, str(log))
     return Remeasurement(current, "measured" if results else "complete", results)
+
+
+def _has_value(metric: Metric, record: Record, context: MetricContext) -> bool:
+    """Whether a record's task returns what the metric reads, and its sampler is one that it measures."""
+    if not set(metric.inputs) <= set(record.outputs):
+        return False
+    try:
+        check_recorded(metric, record.identity, context.registry)
+    except NoValueError:
+        return False
+    return True
 
 
 def _results(

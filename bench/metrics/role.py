@@ -168,7 +168,8 @@ class Metric(Plugin):
             sampler: The run's sampler.
 
         Raises:
-            BenchError: The metric has no value for the sampler. By default it has one for all.
+            NoValueError: The metric has no value for the sampler. By default it has one for all. A suite
+                leaves the metric out of such a run; any other error is a mistake and stops the plan.
         """
 
     def companions(self, sampler: Sampler) -> Mapping[str, CompanionRun]:

@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.checkpoints.cards import Card
+from bench.diffusion.sampler import Sampler
 from bench.errors import BenchError, did_you_mean
 from bench.files import safe_name
 from bench.metrics.role import Metric
 from bench.params import Plugin
 from bench.plugins.registry import Registry
+from bench.results.identity import Identity
 
 Objects = Mapping[tuple[str, str], Plugin]
 """Plugins that were passed as objects, by kind and by their names in the settings."""
@@ -40,6 +42,27 @@ def build_plugin(
     if instance is None:
         return registry.build(kind, name, dict(values))
     return instance.build(instance.values() | dict(values))
+
+
+def check_recorded(metric: Metric, identity: Identity, registry: Registry) -> None:
+    """Ask a metric for the sampler of a recorded run, as planning does.
+
+    Raises:
+        NoValueError: The metric has no value for the sampler.
+        BenchError: A plugin of the sampler is not registered any more, so that the metric can't be asked.
+    """
+    if type(metric).check_sampler is not Metric.check_sampler:
+        metric.check_sampler(_recorded_sampler(identity, registry))
+
+
+def _recorded_sampler(identity: Identity, registry: Registry) -> Sampler:
+    plugins = {role: plugin for role, plugin in identity.plugins().items() if role != "task"}
+    parts: dict[str, Any] = {
+        role: registry.build(f"{role}s", plugin.name, plugin.parameters) for role, plugin in plugins.items()
+    }
+    settings = {name: getattr(identity, name) for name in ("steps", "grid", "rho", "order", "label_scales")}
+    settings = {name: value for name, value in settings.items() if value is not None}
+    return Sampler(**{**settings, **parts, "denoise": identity.denoise})
 
 
 def build_metrics(

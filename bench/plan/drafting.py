@@ -19,7 +19,7 @@ from bench.diffusion.grid import Grid
 from bench.diffusion.levels import Step
 from bench.diffusion.roles import PartError, SamplerPart, Solver
 from bench.diffusion.sampler import Sampler, check_denoise, default_denoise
-from bench.errors import BenchError, one_line
+from bench.errors import BenchError, NoValueError, one_line
 from bench.metrics.role import Metric
 from bench.params import Plugin
 from bench.plan.fingerprint import (
@@ -37,7 +37,7 @@ from bench.plan.fingerprint import (
     plugin_code,
     plugin_identity,
 )
-from bench.plan.settings import DEFAULT_TASK, Settings
+from bench.plan.settings import DEFAULT_TASK, NO_METRIC, Settings
 from bench.plugins.registry import Entry, Registry
 from bench.results.identity import DataIdentity, Identity, PluginIdentity
 from bench.results.run_spec import Companion, RunSpec, UnplannedRun
@@ -156,7 +156,7 @@ class Draft:
         for metric in self.metrics:
             try:
                 metric.check_sampler(sampler)
-            except BenchError:
+            except NoValueError:
                 if not self.selective:
                     raise
             else:
@@ -333,7 +333,8 @@ class Draft:
     def unplanned(self, error: Exception) -> UnplannedRun:
         """The failed run for a plugin that raised ``error``."""
         entries = {role: self._entry(role) for role in (*self.names, "task")}
-        for name in self.settings.metric or entries["task"].thing.metrics or [self.card.metric]:
+        chosen = self.settings.metric or entries["task"].thing.metrics or [self.card.metric]
+        for name in [] if chosen == [NO_METRIC] else chosen:
             entries[f"metric {name}"] = self.registry.get("metrics", name)
         reason = f"{type(error).__name__}: {one_line(error)}"
         origin = origin_of(error, {key: entry.thing for key, entry in entries.items()})

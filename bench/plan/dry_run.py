@@ -13,7 +13,7 @@ from bench.plan.measured import lacking_metrics
 from bench.plan.planning import Plan
 from bench.results.identity import Identity
 from bench.results.record import Record
-from bench.results.run_spec import RunSpec, UnplannedRun
+from bench.results.run_spec import RunSpec, UnplannedRun, companion_fingerprints
 from bench.results.store import Store
 from bench.types import JSONObject
 
@@ -79,18 +79,29 @@ def dry_run(plan: Plan, store: Store, contexts: MetricContexts, rerun: str) -> D
     forecast = Forecast(len(plan.companions) + len(plan.runs), records)
     entries: list[DryRunEntry] = []
     evaluations = 0.0
-    for run in (*plan.companions, *plan.runs):
-        entry, on_disk = _entry(run, store, contexts, records)
+    everything = [*plan.companions, *plan.runs]
+    facts = [_entry(run, store, contexts, records) for run in everything]
+    # what the user did not ask for is made once
+    modes = ["failed"] * len(plan.companions) + [rerun] * len(plan.runs)
+    left = [_is_left(entry, mode) for (entry, _), mode in zip(facts, modes, strict=True)]
+    read = companion_fingerprints([run for run, is_left in zip(everything, left, strict=True) if is_left])
+    for run, (entry, on_disk), mode, is_left in zip(everything, facts, modes, left, strict=True):
+        pruned = entry.state == "finished" and run.fingerprint in read and on_disk < run.samples
+        entry = dataclasses.replace(entry, state="to run") if pruned else entry
         entries.append(entry)
-        todo = entry.state in ("to run", "measure") or rerun == "all"
-        todo = todo or (entry.state == "failed" and rerun == "failed")
         # a run may stand at several places of a table
-        if not todo or isinstance(run, UnplannedRun) or run.fingerprint in forecast:
+        if not (is_left or pruned) or isinstance(run, UnplannedRun) or run.fingerprint in forecast:
             continue
-        samples = run.samples - (0 if rerun == "all" else on_disk)
+        samples = run.samples - (0 if mode == "all" else on_disk)
         forecast.add(run, samples, entry.nfe)
         evaluations += (entry.nfe or 0) * samples
     return DryRun(tuple(entries), evaluations, forecast)
+
+
+def _is_left(entry: DryRunEntry, rerun: str) -> bool:
+    """Whether the execution samples or measures the run."""
+    again = rerun == "all" or (entry.state == "failed" and rerun == "failed")
+    return again or entry.state in ("to run", "measure")
 
 
 def _entry(

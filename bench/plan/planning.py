@@ -19,7 +19,7 @@ from bench.metrics.features import check_metric
 from bench.metrics.role import Metric
 from bench.params import Plugin
 from bench.plan.contexts import MetricContexts
-from bench.plan.settings import SAMPLER_SETTINGS, Settings
+from bench.plan.settings import NO_METRIC, SAMPLER_SETTINGS, Settings
 from bench.plan.sources import open_images
 from bench.plan.suites import ROLES, CellSettings, Place, Suite, add_place, expand
 from bench.plugins.registry import Registry
@@ -210,6 +210,8 @@ class Planner:
 
         ``further`` are those of a suite besides the default ones.
         """
+        if settings.metric == [NO_METRIC]:
+            return ()
         default = [*task.metrics_on(card)] or [card.metric]
         names = unique(settings.metric) or unique([*default, *further])
         parameters = self._published_of_metrics(names, card) | settings.parameters.get("metric", {})

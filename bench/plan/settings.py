@@ -19,6 +19,8 @@ from bench.types import ClassLabels, Precision
 DEFAULT_TASK = "generate"
 NO_PROFILE = "none"
 """The profile that leaves out every bench.toml."""
+NO_METRIC = "none"
+"""The metric of a run that is not measured."""
 
 
 Names = Annotated[list[str], Field(min_length=1)]

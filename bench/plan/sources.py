@@ -109,6 +109,7 @@ class RunImages(Images):
 
     Attributes:
         fingerprint: The run's fingerprint.
+        identity: What decides the run's numbers.
     """
 
     kind = "run"
@@ -121,7 +122,7 @@ class RunImages(Images):
             task, outputs = record.identity.task.name, ", ".join(record.outputs) or "nothing"
             raise BenchError(f"run {fingerprint} has no images: its task {task} returns {outputs}")
         self._root = store.root
-        self.fingerprint, self._key = fingerprint, record.key
+        self.fingerprint, self._key, self.identity = fingerprint, record.key, record.identity
         self._batches = record.sample_batches
         if 0 in store.stored_batches(self._key, self._batches):
             raise BenchError(

@@ -12,7 +12,7 @@ from bench.checkpoints.memory import FORMAT
 from bench.errors import BenchError
 from bench.params import parameter_text
 from bench.plan.fingerprint import IN_MEMORY, class_code, core_hash, library_version
-from bench.plan.settings import DEFAULT_TASK, NO_PROFILE
+from bench.plan.settings import DEFAULT_TASK, NO_METRIC, NO_PROFILE
 from bench.results.identity import Identity
 
 if TYPE_CHECKING:
@@ -87,7 +87,8 @@ def _metrics(record: Record, registry: Registry) -> list[Command]:
         [word for name in names for word in ("--metric", name)] + _parameters("metric", values)
         for names, values in sets
     ]
-    return flags or [[]]
+    # a finished run without metrics was made for those of others; a failed one had those of its command
+    return flags or [["--metric", NO_METRIC] if record.status == "finished" else []]
 
 
 def _agree(one: Mapping[str, JsonValue], other: Mapping[str, JsonValue]) -> bool:

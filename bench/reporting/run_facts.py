@@ -26,6 +26,49 @@ class MetricFacts:
 
 
 @dataclasses.dataclass(frozen=True)
+class Companionship:
+    """A run that a metric reads, or one whose metric reads it (`Metric.companions`).
+
+    Args:
+        metric: Label of the metric.
+        name: The metric's name for the run that it reads.
+        fingerprint: The other run; None where it has no record in the folder.
+    """
+
+    metric: str
+    name: str
+    fingerprint: str | None
+
+
+def companionships(record: Record, store: Store) -> tuple[list[Companionship], list[Companionship]]:
+    """The runs that the metrics of a record read, and those whose metrics read its samples.
+
+    Args:
+        record: The record.
+        store: Its results folder, in which the others are looked up.
+
+    Returns:
+        Both lists, in the order of the metrics and of the folder's records.
+    """
+    others = store.records()
+    by_samples = {(one.key, one.samples): one.fingerprint for one in others}
+    companions = [
+        Companionship(label, name, by_samples.get((key, record.samples)))
+        for label, metric in record.metrics.items()
+        for name, key in metric.companions.items()
+    ]
+    read_by = [
+        Companionship(label, name, other.fingerprint)
+        for other in others
+        if other.samples == record.samples
+        for label, metric in other.metrics.items()
+        for name, key in metric.companions.items()
+        if key == record.key
+    ]
+    return companions, read_by
+
+
+@dataclasses.dataclass(frozen=True)
 class RunFacts:
     """What a record says in short, and where its files are.
 

@@ -46,3 +46,30 @@ class Batches:
         """
         last = len(self) - 1
         return marks.count(1) * self.batch_size - marks[last] * (self.batch_size - self.size(last))
+
+
+class BatchSet:
+    """A set of batches: a byte for each of full size, whose number may be large."""
+
+    def __init__(self) -> None:
+        self._full: dict[str, bytearray] = {}
+        self._others: set[tuple[str, int, int]] = set()
+        self._count = 0
+
+    def add(self, key: str, index: int, size: int, full: int) -> None:
+        """Add a batch of the runs ``key``, whose batches have ``full`` samples but for the last."""
+        self._count += not self.has(key, index, size)
+        if size != full:
+            self._others.add((key, index, size))
+            return
+        marks = self._full.setdefault(f"{key}-{size}", bytearray())
+        marks.extend(bytes(max(0, index + 1 - len(marks))))
+        marks[index] = 1
+
+    def has(self, key: str, index: int, size: int) -> bool:
+        """Whether a batch is in the set."""
+        marks = self._full.get(f"{key}-{size}", b"")
+        return (key, index, size) in self._others or (index < len(marks) and marks[index] == 1)
+
+    def __len__(self) -> int:
+        return self._count

@@ -93,7 +93,7 @@ class BatchFacts(Strict):
     outside of Linux. ``peak_gpu_bytes`` is that of torch's tensors on the GPU; None on a CPU.
     """
 
-    nfe: int
+    nfe: float
     seconds: float
     network_seconds: float
     warm_seconds: float
@@ -109,7 +109,7 @@ class BatchRecord(Strict):
     """Size and cost of one batch: network calls per sample, seconds in all and in the network."""
 
     size: Positive
-    nfe: Natural
+    nfe: Amount
     seconds: Amount
     network_seconds: Amount
 
@@ -131,8 +131,8 @@ class Provenance(Strict):
     cpu: str = ""
     cores: Positive | None = None
     host: str = ""
-    commit: str | None
-    dirty: bool | None
+    commit: str | None = None
+    dirty: bool | None = None
 
 
 class Record(Stored):

@@ -178,6 +178,18 @@ class RunSpec(IdentifiedRun):
         return self.batches().size(index)
 
 
+def companion_fingerprints(runs: Sequence[RunSpec | UnplannedRun]) -> set[str]:
+    """Fingerprints of all runs that metrics of these runs read.
+
+    Args:
+        runs: Runs.
+
+    Returns:
+        The fingerprints, those of runs that are among ``runs`` too.
+    """
+    return {one.spec.fingerprint for run in runs if isinstance(run, RunSpec) for one in run.companions}
+
+
 def companion_runs(runs: Sequence[RunSpec | UnplannedRun]) -> list[RunSpec]:
     """The runs that metrics read beside others.
 

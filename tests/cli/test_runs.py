@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shlex
 import shutil
@@ -11,8 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from bench import Noise, Prediction, Predictor, Step, Tensor, Update, param
+from bench.cli import runs
+from bench.reporting.run_facts import run_facts
 from bench.results.store import Store
 from tests.support.made_up import failed_record, put, record
 from tests.support.plugins import hooks
@@ -258,3 +262,48 @@ def test_what_has_changed_since_is_said(bench: Bench) -> None:
     text = bench("show", "0000000000000002")[0]
     assert "  ValueError: it broke | here" in text.splitlines()
     assert "\x1b" not in text
+
+
+def test_companions_are_shown_as_such(bench: Bench) -> None:
+    """On both sides; and the command of a companion makes it without a metric, as it was made."""
+    options = ("--predictor", "ddim", "--steps", "5", "-P", "metric.tol=1e-2")
+    run = only_run(bench, *EXACT[:-1], "flow_error", *options)
+    assert [(one["metric"], one["name"]) for one in run["companions"]] == [
+        ("flow_error-0.01", "fine"),
+        ("flow_error-0.01", "coarse"),
+    ]
+    assert run["read_by"] == []
+    lines = bench("show", run["fingerprint"])[0].splitlines()
+    for one in run["companions"]:
+        assert f"    beside its companion {one['name']}: {one['fingerprint']}" in lines
+        (companion,) = json.loads(bench("show", one["fingerprint"], "--json")[0])
+        (words,) = companion["commands"]
+        assert words[-2:] == ["--metric", "none"]
+        assert companion["read_by"] == [
+            {"metric": "flow_error-0.01", "name": one["name"], "fingerprint": run["fingerprint"]}
+        ]
+        text = "  a companion: flow_error-0.01 of 1 run here reads its samples"
+        assert text in bench("show", one["fingerprint"])[0].splitlines()
+        before = json.loads(Path(companion["record"]).read_text())
+        Path(companion["record"]).unlink()
+        lines = bench("show", run["fingerprint"])[0].splitlines()
+        assert f"    beside its companion {one['name']}: no record here" in lines
+        bench(*words[1:])
+        after = json.loads(Path(companion["record"]).read_text())
+        assert (after["fingerprint"], after["metrics"]) == (before["fingerprint"], {})
+
+
+@pytest.mark.parametrize("width", [60, 120])
+def test_the_list_can_be_read_at_any_width(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    """No name or number is broken within a word, and no line is longer than the terminal."""
+    title = "gaussian-cifar10 · vp · dpmpp_2m, 20 steps, logsnr grid"
+    made_up = [record(index, title=title) for index in range(2)]
+    file = io.StringIO()
+    monkeypatch.setattr(runs, "console", lambda: Console(width=width, file=file))
+    runs.print_runs([run_facts(one, Store(Path("results"), writes=False)) for one in made_up])
+    lines = file.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    words = [word for line in lines for word in line.split()]
+    for whole in ("0000000000000001", "2026-01-01", "fd_dct", "gaussian-cifar10", "dpmpp_2m,", "finished"):
+        assert words.count(whole) >= 1, whole
+    assert words.count("seed") == 2

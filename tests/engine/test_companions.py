@@ -114,14 +114,48 @@ def test_companions_that_the_user_runs_too_are_made_once(
     assert ddim.metrics["flow_error"].value > 0.01
 
 
-@pytest.mark.parametrize("specs_first", [True, False])
-def test_pruned_samples_of_a_companion_are_made_again(tmp_path: Path, specs_first: bool) -> None:
-    execute(runs(predictor=["ddim"]), tmp_path, prune=True)
-    assert not list(tmp_path.glob("samples/**/*.safetensors"))
-    (record,) = execute(runs(predictor=["unipc"]), tmp_path, prune=specs_first)
+def test_samples_of_companions_are_not_pruned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next command reads them too."""
+    (ddim,) = runs(predictor=["ddim"])
+    execute([ddim], tmp_path, prune=True)
+    keys = {one.spec.key for one in ddim.companions}
+    assert {path.parent.name for path in tmp_path.glob("samples/**/*.safetensors")} == keys
+    batches = computed_batches(monkeypatch)
+    (record,) = execute(runs(predictor=["unipc"]), tmp_path, prune=True)
     assert record.status == "finished"
-    # nothing is needed any more: no batch is made
-    assert execute(runs(predictor=["unipc", "ddim"]), tmp_path)[0] == record
+    assert len(batches) == 2
+    assert {path.parent.name for path in tmp_path.glob("samples/**/*.safetensors")} == keys
+
+
+def solved(tol: float = 1e-6, **changes: Any) -> list[RunSpec]:
+    """The fine solution as the user's own run."""
+    settings = {"metric": ["fd_dct"], "solver": ["rk45"], "parameters": {"solver": {"tol": tol}}}
+    return plan(Settings.model_validate(QUICK | settings | changes))
+
+
+def states(specs: list[RunSpec], root: Path, rerun: str = "failed") -> list[str]:
+    """What a dry run says of the companions, then of the runs."""
+    report = dry_run(
+        Plan(tuple(specs), Settings.model_validate(FLOW), "quick"), Store(root), contexts(), rerun
+    )
+    return [entry.state for entry in report.entries]
+
+
+def test_companions_that_the_user_prunes_by_name_are_made_again_as_a_dry_run_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (ddim,), (unipc,) = runs(predictor=["ddim"]), runs(predictor=["unipc"])
+    assert states([ddim], tmp_path) == ["to run"] * 3
+    execute([ddim], tmp_path)
+    execute(solved(), tmp_path, prune=True)
+    # the record is there, and nothing reads its samples again
+    assert states([ddim], tmp_path) == ["finished"] * 3
+    assert states([ddim, unipc], tmp_path) == ["to run", "finished", "finished", "to run"]
+    batches = computed_batches(monkeypatch)
+    assert execute([unipc], tmp_path)[0].status == "finished"
+    assert {batch.spec.title for batch in batches} == {ddim.companions[0].spec.title, unipc.title}
+    # what the user did not ask for is made once, whatever --rerun says
+    assert states([unipc], tmp_path, "all") == ["finished"] * 3
 
 
 class PrunesMeanwhile(InTurn):

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from bench import Batch, BatchResult, Executor, Outcome
-from bench.engine.loop import Engine, Rerun, _BatchSet
+from bench.engine.loop import Engine, Rerun
 from bench.engine.session import Session
 from bench.events import Event, RunStarted
 from bench.plan.dry_run import dry_run
@@ -96,15 +96,6 @@ def test_batches_are_pruned_by_their_listing(store: Store) -> None:
     assert [path.name for path in folder.iterdir()] == ["00008-2.safetensors"]
     store.prune(spec.key, Batches(18, 2))
     assert not folder.exists()
-
-
-def test_a_set_of_batches() -> None:
-    batches = _BatchSet()
-    for key, index, size in (("a", 3, 8), ("a", 3, 8), ("a", 4, 5), ("b", 0, 8)):
-        batches.add(key, index, size, 8)
-    assert len(batches) == 3
-    assert all(batches.has(*batch) for batch in (("a", 3, 8), ("a", 4, 5), ("b", 0, 8)))
-    assert not any(batches.has(*batch) for batch in (("a", 2, 8), ("a", 4, 8), ("b", 3, 8), ("c", 0, 8)))
 
 
 def test_a_write_does_not_list_the_folder(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

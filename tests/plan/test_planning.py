@@ -115,6 +115,21 @@ def test_a_suites_metrics_of_networks_are_of_the_samplers_that_have_them() -> No
     assert [run.unfit for run in suite_plan.cells] == [("flow_error",), ()]
 
 
+def test_only_a_metric_without_a_value_is_left_out_of_a_suite(monkeypatch: pytest.MonkeyPatch) -> None:
+    def mistaken(*_: object) -> None:
+        raise BenchError("a mistake of the metric")
+
+    monkeypatch.setattr(installed().get("metrics", "flow_error").thing, "check_sampler", mistaken)
+    with pytest.raises(BenchError, match="a mistake of the metric"):
+        suite_runs(checkpoint=["cifar10-tiny"])
+
+
+def test_the_metric_none_measures_nothing() -> None:
+    assert quick_spec(metric=["none"]).metrics == ()
+    with pytest.raises(BenchError, match="none"):
+        quick_spec(metric=["none", "fd_dct"])
+
+
 def test_metrics_of_networks_are_not_of_exact_checkpoints_or_of_the_users_choice() -> None:
     for changes in (
         {"checkpoint": ["gaussian-cifar10"]},

@@ -6,7 +6,7 @@ import tracemalloc
 
 import pytest
 
-from bench.results.batches import Batches
+from bench.results.batches import Batches, BatchSet
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,12 @@ def test_ten_million_batches_take_no_memory() -> None:
     assert batches.size(9_999_999) == 1
     assert tracemalloc.get_traced_memory()[1] < 10_000
     tracemalloc.stop()
+
+
+def test_a_set_of_batches() -> None:
+    batches = BatchSet()
+    for key, index, size in (("a", 3, 8), ("a", 3, 8), ("a", 4, 5), ("b", 0, 8)):
+        batches.add(key, index, size, 8)
+    assert len(batches) == 3
+    assert all(batches.has(*batch) for batch in (("a", 3, 8), ("a", 4, 5), ("b", 0, 8)))
+    assert not any(batches.has(*batch) for batch in (("a", 2, 8), ("a", 4, 8), ("b", 3, 8), ("c", 0, 8)))

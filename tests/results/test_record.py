@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from pydantic import ValidationError
 
-from bench.results.identity import DataIdentity, with_checksum
+from bench.results.identity import DataIdentity, Strict, with_checksum
 from bench.results.record import Record
 from tests.support.made_up import failed_record, identity, metric_record, plugin, record
 
@@ -102,3 +102,27 @@ def test_a_name_that_makes_no_safe_path_is_refused_in_a_line(key: str) -> None:
         plain[key] = "../x"
     with pytest.raises(ValueError, match="can't be a name"):
         Record.from_json(json.dumps(plain).encode())
+
+
+def test_a_record_of_an_installed_wheel_has_no_commit() -> None:
+    """Keys whose value is None are not stored, so that every such field must have a default."""
+    whole = record()
+    provenance = whole.provenance.model_copy(update={"commit": None, "dirty": None, "cores": None})
+    whole = whole.model_copy(update={"provenance": provenance})
+    assert Record.from_json(whole.to_json()) == whole
+
+
+def test_every_stored_field_that_may_be_none_has_a_default() -> None:
+    stored, waiting = set(), [Strict]
+    while waiting:
+        model = waiting.pop()
+        stored.add(model)
+        waiting += model.__subclasses__()
+    assert len(stored) > 10
+    required = [
+        f"{model.__name__}.{name}"
+        for model in stored
+        for name, field in model.model_fields.items()
+        if field.is_required() and type(None) in get_args(field.annotation)
+    ]
+    assert required == []
