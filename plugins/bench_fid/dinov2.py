@@ -30,6 +30,7 @@ class DINOv2(Extractor):
 
     name = "dinov2"
     width = 1024
+    has_classes = False
 
     def folder(self) -> Path:
         """Where its weights are, or would be."""

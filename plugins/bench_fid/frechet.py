@@ -22,7 +22,7 @@ from bench import (
     jackknife_groups,
     param,
 )
-from bench_fid.extrapolation import Rows, bootstrap_interval, distance_to, extrapolate
+from bench_fid.extrapolation import FEWEST, Rows, bootstrap_interval, distance_to, extrapolate
 from bench_fid.inception import Mode
 
 SMALLEST_BOOTSTRAP = 40
@@ -66,6 +66,10 @@ class Frechet(FeatureMetric):
         """As any metric's; an extrapolated value is ``NAME_inf``, and replicates change no value."""
         plain = self.build(self.values() | {"extrapolate": False, "bootstrap": 0}).tag()
         return f"{self.name}_inf{plain.removeprefix(self.name)}" if self.extrapolate else plain
+
+    @property
+    def fewest_samples(self) -> int:
+        return FEWEST if self.extrapolate else 2
 
     def reference_name(self) -> str:
         return "cifar10-train"
