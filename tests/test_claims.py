@@ -331,8 +331,9 @@ def test_metrics_that_need_no_download(tmp_path: Path, monkeypatch: pytest.Monke
     for entry in installed().of_kind("metrics"):
         if issubclass(entry.thing, FeatureMetric) and entry.thing.inputs == ("images",):
             by_extractor[entry.thing().extractor_plugin(metric_context()).name].append(entry.name)
-    free, inception, pixels, flow = (sorted(group) for group in named)
+    free, inception, pixels, flow, items = (sorted(group) for group in named)
     assert flow == ["flow_error"]
+    assert items == ["mmd", "sliced_wasserstein"]
     assert sorted([*by_extractor["cifar10-features"], "fd_dct"]) == free
     assert sorted(by_extractor["inception"]) == inception
     assert sorted(by_extractor["pixels"]) == pixels

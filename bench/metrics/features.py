@@ -52,6 +52,8 @@ class Extractor(Plugin):
     """d, the length of a row of features; None where it depends on the shape of the items (`width_of`)."""
     shape: ClassVar[tuple[int, ...] | None] = None
     """The only shape of items that it takes; None where it takes several (`check_shape`)."""
+    has_classes: ClassVar[bool | None] = None
+    """Whether its `Features` have class probabilities; None where only loading tells."""
 
     @property
     def label(self) -> str:
@@ -314,6 +316,10 @@ def check_metric(
     metric: Metric, task: Task, shape: tuple[int, ...], samples: int, context: MetricContext
 ) -> None:
     """`BenchError`, naming the metric, where it can't measure such samples of a task."""
+    if samples < metric.fewest_samples:
+        raise BenchError(
+            f"{metric.name} needs at least {metric.fewest_samples} samples, not {samples}: raise --samples"
+        )
     metric.check(task, shape, samples)
     check_items(metric, shape, context)
 

@@ -257,7 +257,7 @@ def write_statistics(path: Path, reference: Reference) -> None:
 def measure_features(
     batches: Iterable[Tensor], extractor: Extractor, rounding: Rounding, context: MetricContext
 ) -> Reference:
-    """Statistics of batches of items (B, *shape) on the unit range; the card tells n and the extractor.
+    """Statistics of batches (B, *shape) on the unit range; the card tells n and the extractor.
 
     The rows are those of at most `ROWS` images drawn without bias.
     """

@@ -138,6 +138,11 @@ class Metric(Plugin):
         """
         return self.tag()
 
+    @property
+    def fewest_samples(self) -> int:
+        """Smallest number of samples that has a value; planning refuses a run of fewer. Default: 1."""
+        return 1
+
     def check(self, task: Task, shape: tuple[int, ...], samples: int) -> None:
         """Check at planning, before anything is sampled, that the metric has a value on such samples.
 

@@ -60,6 +60,10 @@ class FdDct(Metric):
         if self.reference == "cifar10-train":
             object.__setattr__(self, "reference", CIFAR10)
 
+    @property
+    def fewest_samples(self) -> int:
+        return 2
+
     def check_reference(self, shape: tuple[int, ...], context: MetricContext) -> None:
         if len(shape) != 3 or shape[0] not in (1, 3):
             raise BenchError(f"it takes images of 1 or 3 channels, not {sizes(shape)}")

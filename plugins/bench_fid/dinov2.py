@@ -44,6 +44,7 @@ class DINOv2(Extractor):
     width = 1024
     depth: ClassVar[int] = 24
     heads: ClassVar[int] = 16
+    has_classes = False
 
     def check_shape(self, shape: tuple[int, ...]) -> None:
         if len(shape) != 3 or shape[0] != 3:

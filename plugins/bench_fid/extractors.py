@@ -18,6 +18,7 @@ class Cifar10FeaturesExtractor(Extractor):
     name = "cifar10-features"
     width = 64
     shape = (3, 32, 32)
+    has_classes = True
 
     def _file(self) -> Path:
         return WeightsCard.read(registry_path("features", "cifar10-features.toml")).weights()
@@ -60,6 +61,7 @@ class Pixels(Extractor):
     coordinates on the unit range, not clipped."""
 
     name = "pixels"
+    has_classes = False
 
     def width_of(self, shape: tuple[int, ...]) -> int:
         return math.prod(shape)

@@ -24,7 +24,7 @@ from bench import (
     frechet_distance,
     param,
 )
-from bench_fid.extrapolation import Rows, bootstrap_interval, distance_to, extrapolate
+from bench_fid.extrapolation import FEWEST, Rows, bootstrap_interval, distance_to, extrapolate
 from bench_fid.inception import Mode
 from bench_fid.presets import PRESETS, Preset, check_settings, reference_of
 
@@ -75,6 +75,10 @@ class Frechet(FeatureMetric):
         """As any metric's; an extrapolated value is ``NAME_inf``, and replicates change no value."""
         plain = self.build(self.values() | {"extrapolate": False, "bootstrap": 0}).tag()
         return f"{self.name}_inf{plain.removeprefix(self.name)}" if self.extrapolate else plain
+
+    @property
+    def fewest_samples(self) -> int:
+        return FEWEST if self.extrapolate else 2
 
     def reference_name(self) -> str:
         return "cifar10-train"

@@ -23,6 +23,10 @@ class ItemMetric(Metric):
         # numbers carry their parameter's name: two of them must not share a column
         return self.tag(keys=True)
 
+    @property
+    def fewest_samples(self) -> int:
+        return 2
+
     def reference_name(self) -> str:
         """Name of the reference."""
         return self.reference or "cifar10-train"

@@ -46,6 +46,10 @@ class Manifolds(RowMetric):
         if self.most <= self.k:
             raise BenchError(f"{self.name}.most must be more than its k, which is {self.k}, not {self.most}")
 
+    @property
+    def fewest_samples(self) -> int:
+        return self.k + 1
+
     def begin(self, context: MetricContext) -> FeatureState:
         rows = self.rows(context)
         if len(rows) <= self.k:

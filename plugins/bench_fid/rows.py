@@ -35,6 +35,10 @@ class RowMetric(FeatureMetric):
         # numbers carry their parameter's name: two of them must not share a column
         return self.tag(keys=True)
 
+    @property
+    def fewest_samples(self) -> int:
+        return 2
+
     def extractor_plugin(self, context: MetricContext) -> Extractor:
         mode = {"mode": self.mode} if self.extractor == "inception" else {}
         return context.extractor(self.extractor, **mode)

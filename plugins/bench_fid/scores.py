@@ -39,6 +39,16 @@ class ClassifierScore(FeatureMetric):
     def label(self) -> str:
         return self.tag(keys=True)
 
+    @property
+    def fewest_samples(self) -> int:
+        return 2 * self.splits
+
+    def check_reference(self, shape: tuple[int, ...], context: MetricContext) -> None:
+        super().check_reference(shape, context)
+        extractor = self.extractor_plugin(context)
+        if extractor.has_classes is False:
+            raise BenchError(f"it needs probabilities of classes, which {extractor.name} does not have")
+
     def begin(self, context: MetricContext) -> FeatureState:
         return _Predictions(self.name, self.extractor_plugin(context).name, self.splits)
 

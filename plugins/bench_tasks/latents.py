@@ -14,7 +14,6 @@ from bench import (
     MetricContext,
     MetricResult,
     MetricState,
-    Task,
     Tensor,
     fd_diagonal,
 )
@@ -36,6 +35,10 @@ class LatentFD(Metric):
     inputs = ("latents",)
     min_samples = 100
     bias = "none where the coordinates are normal"
+
+    @property
+    def fewest_samples(self) -> int:
+        return 2
 
     def start(self, context: MetricContext) -> MetricState:
         del context
@@ -91,9 +94,9 @@ class LatentComparison(Metric):
     def value(self, sums: Array, n: int) -> Array:
         """The number per coordinate (D,) from the sums (terms, D) over n images."""
 
-    def check(self, task: Task, shape: tuple[int, ...], samples: int) -> None:
-        if samples < 3:
-            raise BenchError(f"{self.name} needs 3 images or more: --samples 3 or more, not {samples}")
+    @property
+    def fewest_samples(self) -> int:
+        return 3
 
     def start(self, context: MetricContext) -> MetricState:
         del context

@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 
 from bench import BenchError, Metric, MetricContext, MetricState, NoValueError, Sampler, draws_noise
-from bench.plan.building import build_metrics, build_plugin, check_recorded, parameters_by_plugin
+from bench.plan.building import (
+    build_metrics,
+    build_plugin,
+    check_recorded,
+    parameters_by_plugin,
+    with_reference,
+)
 from tests.support.made_up import identity
 from tests.support.plans import quick_spec
 from tests.support.plugins import Still, installed
@@ -74,3 +80,32 @@ def test_a_metric_is_asked_for_the_sampler_of_a_recorded_run() -> None:
     with pytest.raises(BenchError, match="unknown predictor 'made_up'"):
         check_recorded(metric, identity(), registry)
     check_recorded(registry.build("metrics", "fd_dct", {}), identity(), registry)
+
+
+@pytest.mark.parametrize(
+    ("changes", "kid", "sliced", "fd_dct"),
+    [
+        ({}, "cifar10-train", "gaussian-cifar10", "gaussian-cifar10"),
+        ({"shape": (3, 64, 64)}, "gaussian-cifar10", "gaussian-cifar10", "gaussian-cifar10"),
+        ({"format": "edm"}, "cifar10-train", "", "gaussian-cifar10"),
+        ({"dataset": "svhn-test"}, "svhn-test", "svhn-test", "svhn-test"),
+        ({"dataset": "cifar10-train"}, "cifar10-train", "cifar10-train", "gaussian-cifar10"),
+    ],
+)
+def test_a_metric_compares_with_the_checkpoints_own_data(
+    changes: dict[str, object], kid: str, sliced: str, fd_dct: str
+) -> None:
+    """What a user named stays; so do metrics' default references on checkpoints of CIFAR-10's shape."""
+    card = installed().get("checkpoints", "gaussian-cifar10").thing.model_copy(update=changes)
+    for name, reference in {"kid": kid, "sliced_wasserstein": sliced, "fd_dct": fd_dct}.items():
+        metric: Metric = installed().build("metrics", name, {})
+        assert with_reference(metric, card).values()["reference"] == reference
+        named = metric.build({"reference": "mine.npz"})
+        assert with_reference(named, card) == named
+    without = installed().build("metrics", "fd_cifar10", {})
+    assert with_reference(without, card) == without
+
+
+def test_the_label_of_a_run_names_its_own_data() -> None:
+    (metric,) = quick_spec(checkpoint=["gaussian-cifar10"], metric=["fd_dct"]).metrics
+    assert metric.label == "fd_dct"

@@ -63,7 +63,7 @@ def test_a_network_against_the_gaussian(run_task: RunTask) -> None:
         (GAUSSIAN_RUN, "gaussian-cifar10 would be compared with itself: give another -P task.other"),
         (
             (*GAUSSIAN_RUN, "-P", "task.other=gmm-cifar10", "--samples", "2"),
-            "latent_correlation needs 3 images or more: --samples 3 or more, not 2",
+            "latent_correlation needs at least 3 samples, not 2: raise --samples",
         ),
         ((*GAUSSIAN_RUN, "-P", "task.other=gmm-cifar"), "unknown checkpoint 'gmm-cifar'"),
     ],
