@@ -222,7 +222,8 @@ def _metric_text(metric: Any) -> str:
 def _dataset_line(entry: Entry) -> str:
     """Shape, splits and license of a data set."""
     splits = ", ".join(f"{split} {n:,}" if n else split for split, n in entry.thing.splits.items())
-    return f"{_shape(entry.thing)}  {splits}  ({entry.thing.licence})"
+    terms = entry.thing.licence
+    return f"{_shape(entry.thing)}  {splits}  ({terms})"
 
 
 def _shape(dataset: Any) -> str:
@@ -234,7 +235,8 @@ def _dataset_text(dataset: Any) -> str:
     low, high = dataset.data_range
     splits = [f"{dataset.name}-{split}" + (f" ({n:,})" if n else "") for split, n in dataset.splits.items()]
     lines = [f"items {_shape(dataset)}, {low:g} to {high:g}", f"splits: {', '.join(splits)}"]
-    lines += [f"license: {dataset.licence}", f"source: {dataset.source}"]
+    terms = dataset.licence
+    lines += [f"license: {terms}", f"source: {dataset.source}"]
     return "\n".join(f"  {printable(line, None)}" for line in lines)
 
 

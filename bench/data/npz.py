@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 WHAT = "an .npz"
 NAMES = ("arr_0", "images", "samples")
-"""Names of arrays that are read whatever else the file holds."""
+"""Names of arrays that are read where the file holds others too."""
 
 
 class Npz(Images):
