@@ -11,6 +11,7 @@ import pytest
 from bench import Plugin, Register, hookimpl, param
 from bench.cli import main
 from bench.cli.listing import facts, suite_facts
+from bench.data.own import own_dataset
 from bench.plugins.hookspecs import KINDS
 from bench.plugins.registry import Registry
 from tests.support.plugins import Still, hooks, installed
@@ -95,6 +96,37 @@ def test_list_of_one_kind(own_registry: Registry, capsys: pytest.CaptureFixture[
     assert [e["name"] for e in output["entries"]] == own_registry.names("predictors")
     assert {e["kind"] for e in output["entries"]} == {"predictors"}
     assert "reverse_diffusion" in _printed(capsys, own_registry, "list", kind)
+
+
+def test_data_sets_are_listed_and_shown_with_what_a_user_needs(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    lines = _printed(capsys, installed(), "list", "datasets").splitlines()
+    (line,) = (line for line in lines if "digits" in line)
+    assert "1x8x8  train 1,500, test 297  (CC BY 4.0)" in line
+    entries = {
+        one["name"]: one
+        for one in _strict(_printed(capsys, installed(), "list", "datasets", "--json"))["entries"]
+    }
+    stl10 = entries["stl10"]
+    assert (stl10["shape"], stl10["data_range"]) == ([3, 96, 96], [0, 255])
+    assert stl10["splits"] == {"train": 5000, "test": 8000, "unlabeled": 100_000}
+    assert all(one["licence"] and one["source"] for one in entries.values())
+    out = _printed(capsys, installed(), "show", "celeba")
+    for text in (
+        "items 3x218x178, 0 to 255",
+        "celeba-valid (19,867)",
+        "license: for non-commercial research",
+    ):
+        assert text in out
+    registry = installed().copy()
+    registry.add(
+        "datasets", own_dataset("faces", {"all": Path("faces")}, "", ""), "bench.toml", "[datasets.faces]"
+    )
+    assert "of its files' shape" in _printed(capsys, registry, "list", "datasets")
+    (faces,) = _strict(_printed(capsys, registry, "show", "faces", "--json"))
+    assert (faces["shape"], faces["splits"], faces["source"]) == (None, {"all": None}, "faces")
 
 
 def test_the_list_of_suites_says_how_to_run_one(capsys: pytest.CaptureFixture[str]) -> None:
