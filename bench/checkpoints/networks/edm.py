@@ -21,17 +21,18 @@ class EDMDenoiser(nn.Module):
         """Expected clean image given ``x = x0 + sigma noise``.
 
         Args:
-            x: Noisy images (B, C, H, W).
+            x: Noisy items (B, *shape).
             sigma: Their noise (B,) or (1,), positive.
             *classes: Of a class-conditional network, its argument ``classes`` (B,).
 
         Returns:
-            The expected clean images (B, C, H, W).
+            The expected clean items (B, *shape).
         """
-        total = sigma**2 + self.sigma_data**2
+        noise = sigma.view(-1, *[1] * (x.dim() - 1))
+        total = noise**2 + self.sigma_data**2
         c_skip = self.sigma_data**2 / total
-        c_out = sigma * self.sigma_data * total.rsqrt()
+        c_out = noise * self.sigma_data * total.rsqrt()
         c_in = total.rsqrt()
-        f = self.network(x * c_in[:, None, None, None], sigma.log() / 4, *classes)
-        result: Tensor = c_skip[:, None, None, None] * x + c_out[:, None, None, None] * f.to(x.dtype)
+        f = self.network(x * c_in, sigma.log() / 4, *classes)
+        result: Tensor = c_skip * x + c_out * f.to(x.dtype)
         return result
