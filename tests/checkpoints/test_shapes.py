@@ -47,16 +47,10 @@ def result(shape: tuple[int, ...], sampler: Sampler) -> str:
     model = load_model(card(shape), sampler.sde, torch.device("cpu"), installed())
     prior, noise, further = noise_streams(0, 0, "cpu")
     labels = sampler.labels() if sampler.solver is None else None
+    p = Prediction(model, sampler.sde, labels=labels)
     try:
         with torch.no_grad():
-            x = model.images(
-                sampler.run(
-                    prior(torch.empty(3, *shape)),
-                    Prediction(model, sampler.sde, labels=labels),
-                    noise,
-                    further,
-                )
-            )
+            x = model.images(sampler.run(prior(torch.empty(3, *shape)), p, noise, further))
     except BenchError as error:
         return str(error)
     assert x.shape == (3, *shape)
