@@ -226,8 +226,10 @@ def _declared_calls(part: Part, steps: int, context: CheckContext) -> int | None
     return part.nfe()
 
 
-CHAIN = ("a", "g", "alpha_ratio", "ancestral_mean", "ancestral_std", "posterior")
-CHAIN += ("ancestral_alpha", "ancestral_sigma")
+CHAIN: tuple[str, ...] = (
+    *("a", "g", "alpha_ratio", "ancestral_mean", "ancestral_std", "posterior"),
+    *("ancestral_alpha", "ancestral_sigma"),
+)
 """The fields of a `Step` that are the discrete chain's."""
 
 
@@ -239,8 +241,9 @@ def chain(part: Part, context: CheckContext) -> Iterator[Finding]:
     wrong = []
     for sde in context.sdes:
         step = context.sampler(part, sde, 4).schedule()[1]
+        unknown: dict[str, Any] = dict.fromkeys(CHAIN, math.nan)
         updates = []
-        for one in (step, dataclasses.replace(step, **dict.fromkeys(CHAIN, float("nan")))):
+        for one in (step, dataclasses.replace(step, **unknown)):
             p, noise = Prediction(context.model(GAUSSIAN, sde), sde), CountedNoise(8)
             resolved = part.resolve(sde)
             args = (prior(3), one, p, noise)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 import bench
 from bench import SDE, BenchError, Sampler
 from bench.checkpoints.load import load_model
+from bench.diffusion.levels import NoiseLevel
 from bench.diffusion.noise import noise_streams
 from bench.diffusion.prediction import Prediction
 from tests.support.analytic import SDES, grid_of
@@ -44,15 +45,12 @@ def card(shape: tuple[int, ...]) -> bench.Card:
 def result(shape: tuple[int, ...], sampler: Sampler) -> str:
     """What comes of a run of three samples: the sort of the result, or the refusal."""
     model = load_model(card(shape), sampler.sde, torch.device("cpu"), installed())
-    prior, *noises = noise_streams(0, 0, "cpu")
+    prior, noise, further = noise_streams(0, 0, "cpu")
     labels = sampler.labels() if sampler.solver is None else None
+    p = Prediction(model, sampler.sde, labels=labels)
     try:
         with torch.no_grad():
-            x = model.images(
-                sampler.run(
-                    prior(torch.empty(3, *shape)), Prediction(model, sampler.sde, labels=labels), *noises
-                )
-            )
+            x = model.images(sampler.run(prior(torch.empty(3, *shape)), p, noise, further))
     except BenchError as error:
         return str(error)
     assert x.shape == (3, *shape)
@@ -89,6 +87,22 @@ def test_every_sampler_runs_on_points_and_on_gray_images(law: str) -> None:
     assert {name: lines for name, lines in results.items() if len(set(lines)) > 1} == {}
     ran = [name for name, lines in results.items() if lines[0] == "torch.float32, finite"]
     assert len(ran) > 12
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_denoiser_of_edm_takes_any_shape(shape: tuple[int, ...]) -> None:
+    """With F = 0 it is ``c_skip x``, whose score is that of N(0, sigma_data^2) data on [-1, 1]."""
+
+    class Zero(nn.Module):
+        def forward(self, x: Tensor, label: Tensor) -> Tensor:
+            assert label.shape == (len(x),)
+            return torch.zeros_like(x)
+
+    network = bench.network(Zero(), predicts="edm", labels="edm", shape=shape, sigma_data=0.5)
+    model = load_model(network, installed().build("sdes", "vp", {}), torch.device("cpu"), installed())
+    x = torch.randn(3, *shape, generator=torch.Generator().manual_seed(1))
+    score = model.score(x, NoiseLevel(0.5, 0.6, 0.8))
+    assert torch.allclose(score, -x / (0.36 * 0.25 + 0.64), rtol=1e-5, atol=1e-6)
 
 
 def test_an_unknown_card_shape_is_one_line() -> None:

@@ -61,7 +61,7 @@ def test_draws_are_where_the_data_are(toy: str) -> None:
     data: Toy = installed().build("datasets", toy, {})
     again = data.draw(20_000, np.random.default_rng(100))
     edges = np.arange(-1.5, 1.51, 0.25)
-    shares = [np.histogram2d(*x.T, bins=(edges, edges))[0] / len(x) for x in (truth, own, again)]
+    shares = [np.histogram2d(x[:, 0], x[:, 1], bins=(edges, edges))[0] / len(x) for x in (truth, own, again)]
     distances = [0.5 * np.abs(one - shares[0]).sum() for one in shares[1:]]
     assert distances[0] < distances[1] + 0.04
     assert distances[1] < 0.05
@@ -123,11 +123,11 @@ def test_a_fine_solver_follows_the_flow_of_eight_gaussians(law: Law, low: float,
         return np.asarray(drift * x - 0.5 * diffusion2 * score).ravel()
 
     model = load_model(card("eight_gaussians"), sde, torch.device("cpu"), installed(), dtype=torch.float64)
-    prior, *noises = noise_streams(5, 0, "cpu")
+    prior, noise, further = noise_streams(5, 0, "cpu")
     z = prior(torch.empty(1000, 2, dtype=torch.float64))
     sampler = Sampler(sde, solver=installed().build("solvers", "rk45", {"tol": 1e-6}))
     with torch.no_grad():
-        x = sampler.run(z.clone(), Prediction(model, sde), *noises).numpy()
+        x = sampler.run(z.clone(), Prediction(model, sde), noise, further).numpy()
     few = 50
     start = (sde.prior_std * z[:few].numpy()).ravel()
     solved = solve_ivp(velocity, (sde.end, sde.eps), start, method="DOP853", rtol=1e-10, atol=1e-10)

@@ -67,14 +67,14 @@ def gray(canvas: Bytes) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
 def test_points_are_drawn_over_the_truth() -> None:
     generator = torch.Generator().manual_seed(3)
     truth = 0.25 + 0.5 * torch.rand(2000, 2, generator=generator)
-    left = torch.tensor([0.35, 0.5]) + 0.03 * torch.randn(400, 2, generator=generator)
-    canvas = opened(points_png(left, (-1.0, 1.0), truth))[INSIDE]
+    cloud = torch.tensor([0.35, 0.5]) + 0.03 * torch.randn(400, 2, generator=generator)
+    canvas = opened(points_png(cloud, (-1.0, 1.0), truth))[INSIDE]
     # truth fills a square, whose sides are of one length on the screen
     rows, columns = np.nonzero(gray(canvas))
     assert np.ptp(rows) == pytest.approx(np.ptp(columns), rel=0.02)
     share = (np.median(np.nonzero(blue(canvas))[1]) - columns.min()) / np.ptp(columns)
     assert share == pytest.approx((0.35 - 0.25) / 0.5, abs=0.02)
-    assert not gray(opened(points_png(left, (-1.0, 1.0)))[INSIDE]).any()
+    assert not gray(opened(points_png(cloud, (-1.0, 1.0)))[INSIDE]).any()
 
 
 def test_points_beyond_the_truth_do_not_change_the_axes() -> None:

@@ -17,7 +17,7 @@ from tests.support.plugins import installed
 SHAPES = [(2,), (1, 8, 8), (1, 28, 28), (3, 32, 32), (3, 64, 64)]
 N = 24
 ELSEWHERE = ("conditional_fd", *(f"{name}-pixels-them" for name in ("kid", "precision", "recall")))
-"""Labels of metrics whose values at 3x32x32 take seconds and have other tests, as has that of fd on pixels."""
+"""Labels of metrics whose values at 3x32x32 take seconds and have other tests, as of fd on pixels."""
 INCEPTION = ("fid", "inception_score")
 """Metrics whose weights would be fetched."""
 ANY_SHAPE = {

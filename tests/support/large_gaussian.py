@@ -33,6 +33,7 @@ def registry_with_large_gaussian(folder: Path) -> Registry:
 name = "gaussian-64"
 summary = "a Gaussian of larger images"
 format = "gaussian"
+basis = "dct"
 shape = [3, {SIDE}, {SIDE}]
 data_range = [0.0, 1.0]
 licence = "MIT"

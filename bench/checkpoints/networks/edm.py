@@ -28,12 +28,11 @@ class EDMDenoiser(nn.Module):
         Returns:
             The expected clean items (B, *shape).
         """
-        label = sigma.log() / 4
-        sigma = sigma.reshape(-1, *[1] * (x.ndim - 1))
-        total = sigma**2 + self.sigma_data**2
+        noise = sigma.view(-1, *[1] * (x.dim() - 1))
+        total = noise**2 + self.sigma_data**2
         c_skip = self.sigma_data**2 / total
-        c_out = sigma * self.sigma_data * total.rsqrt()
+        c_out = noise * self.sigma_data * total.rsqrt()
         c_in = total.rsqrt()
-        f = self.network(x * c_in, label, *classes)
+        f = self.network(x * c_in, sigma.log() / 4, *classes)
         result: Tensor = c_skip * x + c_out * f.to(x.dtype)
         return result

@@ -35,7 +35,7 @@ def test_the_known_part_of_an_image_is_its_gray_version() -> None:
 
 
 def test_images_without_color_are_refused() -> None:
-    with pytest.raises(BenchError, match="colorize takes images of 3 colors, not of 1"):
+    with pytest.raises(BenchError, match="colorize takes images of 3 colors, not items of the shape"):
         build_task("colorize").part((1, 8, 8))  # type: ignore[attr-defined]
 
 
