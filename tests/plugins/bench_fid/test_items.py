@@ -56,7 +56,8 @@ def test_items_are_flattened_as_they_are() -> None:
 
 def test_runs_share_the_measured_reference(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each start after the first one reads nothing."""
-    context, reads = context_of(torch.rand(6, 2)), []
+    context = context_of(torch.rand(6, 2))
+    reads: list[str] = []
     read = Items.__iter__
 
     def counted(self: Items) -> Iterator[torch.Tensor]:
