@@ -316,12 +316,12 @@ def check_metric(
     metric: Metric, task: Task, shape: tuple[int, ...], samples: int, context: MetricContext
 ) -> None:
     """`BenchError`, naming the metric, where it can't measure such samples of a task."""
+    metric.check(task, shape, samples)
+    check_items(metric, shape, context)
     if samples < metric.fewest_samples:
         raise BenchError(
             f"{metric.name} needs at least {metric.fewest_samples} samples, not {samples}: raise --samples"
         )
-    metric.check(task, shape, samples)
-    check_items(metric, shape, context)
 
 
 def check_items(metric: Metric, shape: tuple[int, ...], context: MetricContext) -> None:

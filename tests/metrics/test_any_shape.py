@@ -17,7 +17,7 @@ from tests.support.plugins import installed
 SHAPES = [(2,), (1, 8, 8), (1, 28, 28), (3, 32, 32), (3, 64, 64)]
 N = 24
 ELSEWHERE = ("conditional_fd", *(f"{name}-pixels-them" for name in ("kid", "precision", "recall")))
-"""Labels of metrics whose values at 3x32x32 take seconds and have other tests, as of fd on pixels."""
+"""Labels of metrics whose values at 3x32x32 take seconds and have other tests, as fd on pixels has."""
 INCEPTION = ("fid", "inception_score")
 """Metrics whose weights would be fetched."""
 ANY_SHAPE = {
@@ -71,7 +71,7 @@ def test_every_metric_refuses_at_planning_or_has_a_value(
 ) -> None:
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path))
     context = context_of(torch.rand(40, *shape, generator=torch.Generator().manual_seed(1)))
-    made = outputs(shape)
+    by_name = outputs(shape)
     every = metrics()
     if shape == (3, 32, 32):
         every = [one for one in every if one.label not in (*ELSEWHERE, "fd-them-pixels")]
@@ -95,7 +95,7 @@ def test_every_metric_refuses_at_planning_or_has_a_value(
         state = metric.start(context)
         further = ("fine", "coarse") if metric.has_companions() else ()
         for part in (slice(0, 8), slice(8, N)):
-            state.update(*(made[name][part] for name in (*metric.inputs, *further)))
+            state.update(*(by_name[name][part] for name in (*metric.inputs, *further)))
         result = state.compute()
         assert math.isfinite(result.value), metric.label
         assert result.n == N, metric.label
