@@ -144,8 +144,8 @@ class Training:
     def rate(self) -> float:
         """Learning rate of the next step."""
         args = self.args
-        left = (args.steps - self.step) / max(args.decay, 1)
-        return float(args.rate * min(1.0, (self.step + 1) / 200, left))
+        remaining = (args.steps - self.step) / max(args.decay, 1)
+        return float(args.rate * min(1.0, (self.step + 1) / 200, remaining))
 
     def advance(self) -> Tensor:
         """One step; its loss."""

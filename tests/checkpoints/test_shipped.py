@@ -179,7 +179,7 @@ def test_the_digits_are_shown_with_their_data_and_training(capsys: pytest.Captur
     with pytest.raises(SystemExit) as stopped:
         main(["show", "digits-tiny"])
     assert stopped.value.code == 0
-    shown = capsys.readouterr().out
+    output = capsys.readouterr().out
     facts = digits().training
     for line in (
         "  dataset                     digits",
@@ -187,4 +187,4 @@ def test_the_digits_are_shown_with_their_data_and_training(capsys: pytest.Captur
         f"    held_out_loss = {facts['held_out_loss']}",
         f"    judge = {facts['judge']}",
     ):
-        assert f"\n{line}\n" in shown
+        assert f"\n{line}\n" in output
