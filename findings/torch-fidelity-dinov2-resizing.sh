@@ -11,7 +11,7 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
 "$folder/venv/bin/pip" install --quiet --disable-pip-version-check \
-    torch-fidelity==0.4.0 torch==2.15.0 torchvision==0.29.2 numpy==2.4.6 pillow==13.0.0
+    torch-fidelity==0.4.0 torch==2.13.0 torchvision==0.28.0 numpy==2.4.6 pillow==13.0.0
 
 "$folder/venv/bin/python" - <<'PYTHON'
 import sys
