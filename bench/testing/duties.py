@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import random
 from collections.abc import Iterator
 from typing import Any
@@ -226,9 +227,10 @@ def _declared_calls(part: Part, steps: int, context: CheckContext) -> int | None
     return part.nfe()
 
 
-CHAIN = ("a", "g", "alpha_ratio", "ancestral_mean", "ancestral_std", "posterior")
-CHAIN += ("ancestral_alpha", "ancestral_sigma")
-"""The fields of a `Step` that are the discrete chain's."""
+CHAIN: dict[str, Any] = dict.fromkeys(
+    ("a", "g", "alpha_ratio", "ancestral_mean", "ancestral_std", "posterior", "ancestral_alpha"), math.nan
+) | {"ancestral_sigma": math.nan}
+"""The fields of a `Step` that are the discrete chain's, without values."""
 
 
 def chain(part: Part, context: CheckContext) -> Iterator[Finding]:
@@ -240,7 +242,7 @@ def chain(part: Part, context: CheckContext) -> Iterator[Finding]:
     for sde in context.sdes:
         step = context.sampler(part, sde, 4).schedule()[1]
         updates = []
-        for one in (step, dataclasses.replace(step, **dict.fromkeys(CHAIN, float("nan")))):
+        for one in (step, dataclasses.replace(step, **CHAIN)):
             p, noise = Prediction(context.model(GAUSSIAN, sde), sde), CountedNoise(8)
             resolved = part.resolve(sde)
             args = (prior(3), one, p, noise)

@@ -9,7 +9,10 @@ def register_grids(register: Register) -> None:
     from bench_grids.quantiles import Beta, LogitNormal
     from bench_grids.times import Quadratic, Shift, TimeUniform
 
-    for grid in (UniformGrid, TimeUniform, Quadratic, Shift, Beta, LogitNormal):
-        register(grid)
-    for grid in (LogSNR, Polynomial, Sigmas, AlignYourSteps):
-        register(grid)
+    register(UniformGrid)
+    for even in (TimeUniform, Quadratic, Shift):
+        register(even)
+    for quantiles in (Beta, LogitNormal):
+        register(quantiles)
+    for levels in (LogSNR, Polynomial, Sigmas, AlignYourSteps):
+        register(levels)

@@ -100,7 +100,7 @@ def test_what_reads_the_chain_is_refused_where_there_is_none() -> None:
         part = installed().build(role, name, {})
         parts = (part, None) if role == "predictors" else (ddim, part)
         with pytest.raises(BenchError, match="more than 20 steps, not 10"):
-            Sampler(sde("vp"), *parts, steps=10).schedule()
+            Sampler(sde("vp"), predictor, corrector, steps=10).schedule()
 
 
 class Stub(Grid):
