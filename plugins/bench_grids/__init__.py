@@ -1,6 +1,6 @@
 """Time grids: even in time or in a function of it, even in a function of sigma / alpha, and lists."""
 
-from bench import Grid, Register, UniformGrid, hookimpl
+from bench import Register, UniformGrid, hookimpl
 
 
 @hookimpl
@@ -9,7 +9,10 @@ def register_grids(register: Register) -> None:
     from bench_grids.quantiles import Beta, LogitNormal
     from bench_grids.times import Quadratic, Shift, TimeUniform
 
-    times: tuple[type[Grid], ...] = (UniformGrid, TimeUniform, Quadratic, Shift, Beta, LogitNormal)
-    levels: tuple[type[Grid], ...] = (LogSNR, Polynomial, Sigmas, AlignYourSteps)
-    for grid in (*times, *levels):
-        register(grid)
+    register(UniformGrid)
+    for even in (TimeUniform, Quadratic, Shift):
+        register(even)
+    for quantiles in (Beta, LogitNormal):
+        register(quantiles)
+    for levels in (LogSNR, Polynomial, Sigmas, AlignYourSteps):
+        register(levels)

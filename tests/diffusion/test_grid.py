@@ -92,13 +92,9 @@ def test_what_reads_no_chain_runs_where_there_is_none(predictor: str) -> None:
 
 def test_what_reads_the_chain_is_refused_where_there_is_none() -> None:
     ddim = installed().build("predictors", "ddim", {})
-    for role, name in (
-        ("predictors", "reverse_diffusion"),
-        ("predictors", "ancestral"),
-        ("correctors", "langevin"),
-    ):
-        part = installed().build(role, name, {})
-        predictor, corrector = (part, None) if role == "predictors" else (ddim, part)
+    langevin = installed().build("correctors", "langevin", {})
+    chained = [installed().build("predictors", name, {}) for name in ("reverse_diffusion", "ancestral")]
+    for predictor, corrector in ((chained[0], None), (chained[1], None), (ddim, langevin)):
         with pytest.raises(BenchError, match="more than 20 steps, not 10"):
             Sampler(sde("vp"), predictor, corrector, steps=10).schedule()
 
