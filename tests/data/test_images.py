@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from bench import BenchError
-from bench.data.images import Images, fitting_batch
+from bench.data.images import Images, fitting_batch, items_of
 from bench.events import Advance, Emit, Event
 from tests.support.images import back, folder, opened, pixels
 
@@ -106,3 +106,11 @@ def test_large_images_make_small_batches(tmp_path: Path) -> None:
     np.savez_compressed(tmp_path / "y.npz", np.zeros((2, 1, 2**24 + 1), np.uint8))
     with pytest.raises(BenchError, match="arr_0 is 16777217x1: images of more than 16777216 pixels are not"):
         opened(tmp_path / "y.npz")
+
+
+def test_messages_say_what_items_are() -> None:
+    assert [items_of(shape) for shape in ((2,), (1,), (1, 28, 28))] == [
+        "points of 2 coordinates",
+        "points of 1 coordinate",
+        "1x28x28 images",
+    ]
