@@ -181,7 +181,12 @@ class Card(BaseModel):
     @property
     def cacheable(self) -> bool:
         """Whether everything that decides its scores is hashed, so that results may be taken from disk."""
-        return True
+        return not self.uncacheable_reason
+
+    @property
+    def uncacheable_reason(self) -> str:
+        """Why results are never taken from disk; empty where they may be."""
+        return ""
 
     @property
     def needs_reader(self) -> bool:

@@ -15,6 +15,7 @@ from bench.checkpoints.cards import Card
 from bench.checkpoints.networks.classifier import NoisyClassifier
 from bench.checkpoints.networks.layers import memory_format
 from bench.checkpoints.resolve import is_native
+from bench.diffusion.counting import count_evaluations
 from bench.diffusion.grid import time_grid
 from bench.diffusion.levels import NoiseLevel
 from bench.diffusion.model import Denoiser
@@ -206,6 +207,7 @@ class NetworkModel(Denoiser):
         return (self._labels,)
 
     def _call(self, x: Tensor, label: float) -> Tensor:
+        count_evaluations(len(x))
         where = torch.full((1,), label, device=x.device, dtype=torch.float32)
         memory = memory_format(x.device, bf16=self._bf16)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self._bf16):

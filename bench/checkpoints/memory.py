@@ -61,16 +61,11 @@ class MemoryCheckpoint(Card):
         return False
 
     @property
-    def cacheable(self) -> bool:
-        """Whether a run's results may be taken from the cache: all that decides the numbers is hashed."""
-        return self.code is not None and self._state[1] == ""
-
-    @property
     def uncacheable_reason(self) -> str:
-        """Why a run is never taken from the cache; empty where it may be."""
+        """Which part of the network can't be hashed; empty where all can."""
         if self._state[1]:
-            return f"{self._state[1]} can't be hashed"
-        return "" if self.code is not None else "the source of its code is not available"
+            return f"{self._state[1]} of the network can't be hashed"
+        return "" if self.code is not None else "the source of the network is not available"
 
     def contents(self) -> dict[str, tuple[int | None, str | None]]:
         """Empty: it has no files."""

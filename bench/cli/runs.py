@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from bench.types import JSONObject
 
 
+WIDE = 100
+"""Characters of a terminal from which a run is one line of the list."""
+
+
 def _store(out: Path | None) -> Store:
     from bench.plan.request import results_folder
     from bench.reporting.progress import Display
@@ -39,19 +43,28 @@ def recorded_runs(out: Path | None) -> list[RunFacts]:
 
 
 def print_runs(runs: Sequence[RunFacts]) -> None:
-    """Print a line per run."""
+    """Print a line per run; on a terminal narrower than `WIDE` some short lines per run."""
     from rich import box
     from rich.markup import escape
     from rich.table import Table
 
     screen = console()
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("fingerprint", "status", "run", "samples", "values", "made"):
+    wide = screen.width >= WIDE
+    table = Table(box=box.SIMPLE_HEAD if wide else None, pad_edge=False, show_header=wide)
+    columns = ("fingerprint", "status", "run", "samples", "values", "made")
+    for column in columns if wide else ("runs",):
         table.add_column(column, overflow="fold", no_wrap=column == "fingerprint")
     for run in runs:
         values = "  ".join(f"{label} {metric.value:.4g}" for label, metric in run.metrics.items())
-        texts = (run.fingerprint, run.status, f"{run.title} · seed {run.seed}", str(run.samples), values)
-        table.add_row(*(escape(printable(text, 1000)) for text in (*texts, run.created[:10])))
+        title = f"{run.title} · seed {run.seed}"
+        texts = (run.fingerprint, run.status, title, str(run.samples), values, run.created[:10])
+        if wide:
+            table.add_row(*(escape(printable(text, 1000)) for text in texts))
+            continue
+        facts = (run.fingerprint, run.status, f"n {run.samples}", run.created[:10])
+        for text in filter(None, ("  ".join(facts), title, values)):
+            table.add_row(escape(printable(text, 1000)))
+        table.add_row("")
     screen.print(table)
     screen.print("bench show FINGERPRINT (first digits suffice) says how to make one again", style="dim")
 

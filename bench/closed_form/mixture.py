@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bench.closed_form.dct import from_dct, to_dct, white
+from bench.diffusion.counting import count_evaluations
 from bench.diffusion.levels import NoiseLevel
 from bench.diffusion.model import Model
 from bench.diffusion.noise import Noise
@@ -96,6 +97,7 @@ class MixtureModel(Model):
         self._log_weight = torch.from_numpy(np.log(data.weight)).to(device, dtype)
 
     def score(self, x: Tensor, level: NoiseLevel) -> Tensor:
+        count_evaluations(len(x))
         level, factor = (level, 1.0) if self.answer is None else self.answer(level)
         score = self._score(x, level)
         return score if factor == 1 else score.mul_(factor)
@@ -122,6 +124,7 @@ class MixtureModel(Model):
         Returns:
             The score (B, *shape) and its divergence (B,).
         """
+        count_evaluations(len(x))
         level, factor = (level, 1.0) if self.answer is None else self.answer(level)
         score, divergence = self._score_and_divergence(x, level)
         return (score, divergence) if factor == 1 else (score * factor, divergence * factor)

@@ -1,4 +1,4 @@
-"""Prediction: a checkpoint's model and its convention, as a score at (x, noise level); counts NFE."""
+"""Prediction: a checkpoint's model and its convention, as a score at (x, noise level)."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class _Counter:
 
 
 class Prediction:
-    """A run's network as a score: ``p.score(x, level) = grad log p_t(x)``; counts and times every call.
+    """A run's network as a score: ``p.score(x, level) = grad log p_t(x)``; times every call.
 
     A sampler receives a prediction and calls it as often as its equations need. `guided` and `observed`
     derive predictions that share the counter and the clock, and leave this one unchanged.
@@ -92,16 +92,8 @@ class Prediction:
 
     @property
     def calls(self) -> int:
-        """Network calls per sample so far (NFE); one call evaluates each sample of the batch once."""
+        """Calls of this prediction so far, for progress; a run's NFE is counted in the loaded models."""
         return self._counter.calls
-
-    def count(self, calls: int) -> None:
-        """Add calls that another prediction made.
-
-        Args:
-            calls: Network calls per sample.
-        """
-        self._counter.calls += calls
 
     def guided(self, condition: Condition) -> Self:
         """This prediction with the condition's guide: its score is ``condition.combine(score, x, level)``.

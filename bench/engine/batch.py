@@ -8,6 +8,7 @@ import traceback
 from typing import TYPE_CHECKING
 
 from bench.devices import arithmetic
+from bench.diffusion.counting import counted_evaluations
 from bench.diffusion.noise import draw_integers, noise_stream
 from bench.diffusion.prediction import Clock, Prediction
 from bench.engine.executor import Batch, BatchFailure, BatchResult, Outcome
@@ -43,7 +44,8 @@ def run_batch(spec: RunSpec, index: int, session: Session | None = None, emit: E
 
     Raises:
         ArithmeticError: A sample is NaN or infinite; the message names the step.
-        BenchError: The task does not return what it declares, or a plugin breaks a rule of its role.
+        BenchError: The task does not return what it declares, the network was never called, or a plugin
+            breaks a rule of its role.
     """
     import torch
 
@@ -93,7 +95,8 @@ def _run_batch(spec: RunSpec, index: int, session: Session, emit: Emit) -> Batch
     batch = context(on_step)
     memory = PeakMemory(device)
     begin = time.perf_counter()
-    results = run(batch)
+    with counted_evaluations() as evaluations:
+        results = run(batch)
     outputs = {
         name: (tensor.float() if tensor.is_floating_point() else tensor).cpu()
         for name, tensor in results.items()
@@ -105,13 +108,18 @@ def _run_batch(spec: RunSpec, index: int, session: Session, emit: Emit) -> Batch
             raise BenchError(
                 f"the task {spec.task.name} returned no {name}, a row for each of {size} samples"
             )
+    if evaluations.count == 0:
+        raise BenchError(
+            f"the network was never called: neither the task {spec.task.name} nor the sampler asks for a "
+            "prediction, so that the outputs are not of the checkpoint"
+        )
     infinite = [name for name, tensor in outputs.items() if not bool(tensor.isfinite().all())]
     if infinite:
         run(context(watch=True))
         raise NotFiniteError(f"in {infinite[0]}, after the last step")
     clock = batch.prediction.clock
     facts = BatchFacts(
-        nfe=batch.prediction.calls,
+        nfe=evaluations.count / size,
         seconds=seconds,
         network_seconds=0.0 if clock is None else clock.seconds(),
         warm_seconds=warm_seconds,

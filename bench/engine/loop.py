@@ -185,9 +185,8 @@ class Engine:
                     "plugin or network of this process alone: use the executor local"
                 )
             if not run.cacheable:
-                self.emit(
-                    Notice(f"{run.label}: the source of a plugin is not available, so the run is made anew")
-                )
+                reason = run.card.uncacheable_reason or "the source of a plugin is not available"
+                self.emit(Notice(f"{run.label}: {reason}, so the run is made anew"))
             for metric in run.metrics:
                 if not metric_code(metric, self.contexts.on(run.device)):
                     text = f"the source of {metric.name} is not available, so it is computed anew"

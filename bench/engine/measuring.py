@@ -182,7 +182,7 @@ def measure_run(spec: RunSpec, store: Store, context: MetricContext) -> RunMeasu
     previewed: list[Outputs] = []
     batches: list[BatchRecord] = []
     seconds, network_seconds = array("d"), array("d")
-    warm_seconds, calls = 0.0, 0
+    warm_seconds, calls = 0.0, 0.0
     peaks: dict[str, int | None] = {"peak_host_bytes": None, "peak_gpu_bytes": None}
 
     def outputs() -> Iterator[Outputs]:

@@ -32,6 +32,8 @@ NAME = 56
 """Greatest number of characters of a name above or beside a panel."""
 THEORY = {"exact": ("x", "exact value"), "limit": ("+", LIMIT)}
 """Columns of the values by theory: marker, and name in the legend."""
+NO_ADDITION = "nothing added"
+"""Legend's text for the marks of rows whose names have nothing after a comma, where others have."""
 MARGINS = 2.0
 """Inches above and below the panels that a figure's usual height leaves."""
 DASHES: tuple[Any, ...] = ("-", (0, (4, 2)), (0, (1, 1.5)), (0, (5, 1, 1, 1)))
@@ -324,7 +326,7 @@ def _published(axes: Axes, panel: pd.DataFrame, x: str, look: Mapping[str, Style
 
 
 def _entries(look: Mapping[str, Style]) -> dict[str, Any]:
-    """A legend's lines: colors and markers by name, then dashes by the text after the comma."""
+    """A legend's lines: colors and markers by name, then dashes and filling by the text after the comma."""
     from matplotlib.lines import Line2D
 
     entries: dict[str, Any] = {}
@@ -335,8 +337,8 @@ def _entries(look: Mapping[str, Style]) -> dict[str, Any]:
             plain = {"color": style["color"], "marker": style["marker"]}
         entries.setdefault(row.partition(", ")[0], Line2D([], [], markersize=5, **plain))
     for row, style in look.items():
-        tail = row.partition(", ")[2]
-        if tail:
+        if tails:
+            tail = row.partition(", ")[2] or NO_ADDITION
             fill = "#555555" if style["markerfacecolor"] != "white" else "white"
             plain = {"color": "#555555", "marker": "o", "markersize": 4.5, "markerfacecolor": fill}
             entries.setdefault(tail, Line2D([], [], linestyle=style["linestyle"], **plain))

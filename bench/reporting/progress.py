@@ -25,7 +25,7 @@ from bench.events import (
     StepDone,
     Working,
 )
-from bench.reporting.text import amount, count, duration, one_line
+from bench.reporting.text import amount, count, duration, make_printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -196,7 +196,9 @@ class Display:
             details.append(f" · step {event.done} of {event.total}")
         details.append(f" · NFE {event.calls}")
         tail = self._time_left(run.rest)
-        used = SPINNER + cell_len(run.place) + min(TITLE, cell_len(one_line(run.title))) + cell_len(tail)
+        used = (
+            SPINNER + cell_len(run.place) + min(TITLE, cell_len(make_printable(run.title))) + cell_len(tail)
+        )
         while details and used + cell_len("".join(details)) > self.console.width:
             details.pop()
         self._draw(run.place, run.title, "".join(details) + tail)
@@ -280,7 +282,7 @@ class Display:
         if not fresh and now - self._drawn < LIVE and counted is not None and counted.done != counted.total:
             return
         self._drawn = now
-        head, title, tail = one_line(head), one_line(title), one_line(tail)
+        head, title, tail = make_printable(head), make_printable(title), make_printable(tail)
         room = self.console.width - (SPINNER if counted is None else COUNT)
         text = f"{head}{_cut(title, room - cell_len(head) - cell_len(tail))}{tail}"
         line = self._live_line()
@@ -329,4 +331,4 @@ def _amount(event: Advance) -> str:
 
 def _escape(text: str) -> str:
     """Text with names for a rich console: without markup and unprintable characters."""
-    return escape(one_line(text))
+    return escape(make_printable(text))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from bench.reporting import plots
 from bench.reporting.ranking import pareto_front
 from bench.reporting.table import Table
-from bench.reporting.text import one_line
+from bench.reporting.text import make_printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,8 +39,8 @@ def table_plots(table: Table) -> Iterator[Plot]:
     """A plot of rows by columns; else curves along ``x``, or along network calls and along seconds."""
     cells = table.frame().rename(columns={"value": "mean"})
     names = ("sde", "row", "column", "note")
-    cells = cells.assign(**{name: cells[name].map(one_line) for name in names})
-    heading = one_line(table.heading)
+    cells = cells.assign(**{name: cells[name].map(make_printable) for name in names})
+    heading = make_printable(table.heading)
     if table.ranked:
         columns = [name for name in COLUMNS if name != "x"] + ["published", "published_std"]
         figure = plots.grid(cells, table.metric, table.quantity, heading, table.axis)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from bench.reporting.layouts import Entry, TextTable, terminal_layout
 from bench.reporting.summary import fits, notes, summary_layout
 from bench.reporting.table import Table
-from bench.reporting.text import one_line
+from bench.reporting.text import make_printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -104,4 +104,4 @@ def _escape(text: str) -> str:
     """Text with names for a rich console: without markup and unprintable characters."""
     from rich.markup import escape
 
-    return escape(one_line(text))
+    return escape(make_printable(text))

@@ -35,7 +35,7 @@ CONTINUED = "\n→ "
 """Where a layout breaks a long entry on purpose."""
 
 
-def one_line(text: str) -> str:
+def make_printable(text: str) -> str:
     """Text with names for any output: unprintable characters, line ends and bidirectional marks are escaped.
 
     The breaks of a layout (`CONTINUED`) stay.

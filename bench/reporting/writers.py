@@ -13,7 +13,7 @@ from bench.files import csv_cell
 from bench.reporting.layouts import Entry, TextTable
 from bench.reporting.run_rows import RunRow
 from bench.reporting.table import Cell, Table
-from bench.reporting.text import one_line
+from bench.reporting.text import make_printable
 
 Value = str | int | float | bool | None
 
@@ -110,7 +110,7 @@ def markdown(heading: str, layout: TextTable, notes: Sequence[str]) -> str:
     """A Markdown table under its heading, notes below."""
 
     def escaped(text: str) -> str:
-        return "".join(_MARKDOWN.get(c, c) for c in _LINK.sub(_broken_link, one_line(text)))
+        return "".join(_MARKDOWN.get(c, c) for c in _LINK.sub(_broken_link, make_printable(text)))
 
     def cell(text: str) -> str:
         return escaped(text).replace("|", "\\|")
@@ -151,7 +151,7 @@ def latex(heading: str, layout: TextTable, notes: Sequence[str]) -> str:
     """A LaTeX table (package booktabs) with the heading and notes as its caption."""
 
     def escaped(text: str) -> str:
-        return "".join(_TEX.get(c, c) for c in one_line(text))
+        return "".join(_TEX.get(c, c) for c in make_printable(text))
 
     def entry(e: Entry) -> str:
         core = escaped(e.core)
@@ -169,7 +169,7 @@ def latex(heading: str, layout: TextTable, notes: Sequence[str]) -> str:
 
 
 def _html(text: str) -> str:
-    return markup.escape(one_line(text))
+    return markup.escape(make_printable(text))
 
 
 def html(heading: str, layout: TextTable, notes: Sequence[str] = ()) -> str:

@@ -92,7 +92,7 @@ class BatchFacts(Strict):
     outside of Linux. ``peak_gpu_bytes`` is that of torch's tensors on the GPU; None on a CPU.
     """
 
-    nfe: int
+    nfe: float
     seconds: float
     network_seconds: float
     warm_seconds: float
@@ -108,7 +108,7 @@ class BatchRecord(Strict):
     """Size and cost of one batch: network calls per sample, seconds in all and in the network."""
 
     size: Positive
-    nfe: Natural
+    nfe: Amount
     seconds: Amount
     network_seconds: Amount
 

@@ -131,8 +131,7 @@ class BatchContext:
             checkpoint: A name of `Task.checkpoints`.
 
         Returns:
-            A context whose ``prediction`` uses that checkpoint and counts its own calls. The task adds them
-            to the batch's by ``batch.prediction.count(other.prediction.calls)``.
+            A context whose ``prediction`` uses that checkpoint. Its calls are part of the run's NFE.
         """
         assert self.load is not None
         prediction = Prediction(self.load(checkpoint), self.prediction.sde, self.prediction.clock)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from bench.checkpoints.cards import Card
 from bench.checkpoints.exact import exact_data
 from bench.closed_form.mixture import Mixture, on_range
+from bench.diffusion.counting import counted_evaluations
 from bench.diffusion.grid import GridKind
 from bench.diffusion.levels import NoiseLevel
 from bench.diffusion.model import Model
@@ -143,9 +145,10 @@ class CheckContext:
         # the loop has a stream for each of predictor and corrector: the part gets its own, DDIM a spare one
         is_corrector = isinstance(part, Corrector)
         streams = (CountedNoise(2), own) if is_corrector else (own, CountedNoise(1))
-        with torch.no_grad():
+        with torch.no_grad(), counted_evaluations() as evaluations:
             x = self.sampler(observed, sde, steps, grid).run(start.clone(), p, *streams)
-        return Trial(x, p.calls, getattr(own, "draws", 0), observed, model)
+        calls = math.ceil(evaluations.count / len(start))
+        return Trial(x, calls, getattr(own, "draws", 0), observed, model)
 
     def flow_end(self, sde: SDE) -> tuple[Tensor, Tensor, int]:
         """The mixture's flow from T to the SDE's end by RK45 at tolerance 1e-9.

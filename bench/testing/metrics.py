@@ -19,7 +19,7 @@ from bench.metrics.role import Metric, MetricResult, ValueKind
 from bench.testing.context import CheckContext
 from bench.testing.duties import parameters
 from bench.testing.probe import GAUSSIAN
-from bench.testing.report import Finding, guard, one_line, verdict
+from bench.testing.report import Finding, error_text, guard, verdict
 
 COUNT = 128
 """Samples of a measurement."""
@@ -162,7 +162,7 @@ def bad_input(case: MetricCheck) -> Iterator[Finding]:
         except BenchError:
             continue
         except Exception as error:
-            wrong.append(f"{name}: {one_line(error)}, not a BenchError")
+            wrong.append(f"{name}: {error_text(error)}, not a BenchError")
         else:
             if math.isfinite(result.value):
                 wrong.append(f"{name}: gives {result.value:g}")

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Literal, TypeVar
 
+from bench.errors import one_line
 from bench.types import JSONObject, JSONValue
 
 Status = Literal["pass", "fail", "info"]
@@ -124,9 +125,9 @@ def verdict(
     return Finding(name, "pass" if good else "fail", measured, required, numbers)
 
 
-def one_line(error: BaseException) -> str:
+def error_text(error: BaseException) -> str:
     """An error's type and message in a line."""
-    return " ".join(f"{type(error).__name__}: {error}".split())
+    return f"{type(error).__name__}: {one_line(error)}"
 
 
 T = TypeVar("T", Finding, Finding | Point)
@@ -137,4 +138,4 @@ def guard(name: str, check: Callable[[], Iterator[T]]) -> Iterator[T | Finding]:
     try:
         yield from check()
     except Exception as error:
-        yield Finding(name, "fail", one_line(error), "no error")
+        yield Finding(name, "fail", error_text(error), "no error")

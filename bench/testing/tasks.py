@@ -9,6 +9,7 @@ import torch
 
 from bench.checkpoints.cards import Card
 from bench.closed_form.mixture import MixtureModel
+from bench.diffusion.counting import counted_evaluations
 from bench.diffusion.noise import noise_stream
 from bench.diffusion.prediction import Prediction
 from bench.diffusion.sampler import Sampler
@@ -132,7 +133,8 @@ def rows(case: TaskCheck) -> Iterator[Finding]:
     """All declared outputs, and truths besides; a finite row for each sample; images unchanged."""
     batch, declared = case.batch(), case.task.outputs
     before = None if batch.images is None else batch.images.clone()
-    outputs = case.outputs(batch)
+    with counted_evaluations() as evaluations:
+        outputs = case.outputs(batch)
     wrong = [f"no {name}" for name in declared if name not in outputs]
     wrong += [
         f"{name} is neither declared nor an exact_… or limit_…"
@@ -143,6 +145,7 @@ def rows(case: TaskCheck) -> Iterator[Finding]:
         f"{len(x)} rows of {name}, not {batch.size}" for name, x in outputs.items() if len(x) != batch.size
     ]
     wrong += [f"{name} is not finite" for name, x in outputs.items() if not bool(x.isfinite().all())]
+    wrong += [] if evaluations.count else ["the network is never called"]
     if before is not None and batch.images is not None and not torch.equal(before, batch.images):
         wrong.append("the images were changed in place")
     measured = wrong[0] if wrong else ", ".join(f"{name} {tuple(x.shape)}" for name, x in outputs.items())

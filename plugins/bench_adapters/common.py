@@ -28,14 +28,14 @@ def import_library(module: str, extra: str) -> Any:
         with quiet():
             return importlib.import_module(module)
     except Exception as error:
-        reason = one_line(error)
+        reason = error_text(error)
         if isinstance(error, ModuleNotFoundError) and error.name == library:
             reason = "it is not installed"
         remedy = f"in a clone of sampler-bench, pip install -e '.[{extra}]'"
         raise BenchError(f"{extra} needs {library}: {reason}: {remedy}") from error
 
 
-def one_line(error: Exception) -> str:
+def error_text(error: Exception) -> str:
     """An error's type and message without line breaks."""
     message = " ".join(str(error).split())
     return f"{type(error).__name__}: {message}" if message else type(error).__name__
@@ -72,7 +72,7 @@ def refusals(owner: str) -> Iterator[Callable[[Call], Call]]:
     except Exception as error:
         if isinstance(error, BenchError) or any(error is one for one in passing):
             raise
-        raise BenchError(f"{owner}: the library stops with {one_line(error)}") from error
+        raise BenchError(f"{owner}: the library stops with {error_text(error)}") from error
 
 
 def make_member(family: type[Kind], name: str, key: str, settings: dict[str, Any]) -> type[Kind]:

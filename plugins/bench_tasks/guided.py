@@ -77,12 +77,10 @@ class Guided(Task):
         guide = self._guide(batch)
         low, high = batch.sampler.sde.data_range
         condition = Guidance(guide, self.scale, (self.low, self.high), unit=(high - low) / 2)
-        images = batch.model.images(batch.sample(condition))
-        batch.prediction.count(guide.calls)
-        return {"images": images}
+        return {"images": batch.model.images(batch.sample(condition))}
 
     def _guide(self, batch: BatchContext) -> Prediction:
-        """The guide's prediction, which counts its own calls."""
+        """The guide's prediction."""
         import torch
 
         if self.guide == "none":

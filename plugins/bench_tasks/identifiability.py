@@ -41,7 +41,6 @@ class Identifiability(Task):
     def run(self, batch: BatchContext) -> dict[str, Tensor]:
         other = batch.under(self.other)
         z, z_other = (as_images(encode(b.states(), b), b) for b in (batch, other))
-        batch.prediction.count(other.prediction.calls)
         return {"latents": z, "other_latents": z_other}
 
 

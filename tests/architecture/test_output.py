@@ -12,7 +12,7 @@ from tests.support.sources import place, python_files, report, tree_of
 BORDER = "bench/cli/console.py"
 """The one module that may print text as it is."""
 RAW = {"print", "click.echo", "click.secho", "sys.stdout.write", "sys.stderr.write"}
-SAFE_CALLS = {"escape", "_escape", "one_line", "printable", "count", "len", "amount", "duration"}
+SAFE_CALLS = {"escape", "_escape", "make_printable", "printable", "count", "len", "amount", "duration"}
 """Functions whose text is free of markup and unprintable characters."""
 SAFE_NAMES = {"table", "markup"}
 """A rich table, whose cells are escaped, and text that is composed of escaped parts."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shlex
 import shutil
@@ -11,8 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from bench import Noise, Prediction, Predictor, Step, Tensor, Update, param
+from bench.cli import runs
+from bench.reporting.run_facts import run_facts
 from bench.results.store import Store
 from tests.support.made_up import failed_record, put, record
 from tests.support.plugins import hooks
@@ -286,3 +290,19 @@ def test_companions_are_shown_as_such(bench: Bench) -> None:
         bench(*words[1:])
         after = json.loads(Path(companion["record"]).read_text())
         assert (after["fingerprint"], after["metrics"]) == (before["fingerprint"], {})
+
+
+@pytest.mark.parametrize("width", [60, 120])
+def test_the_list_can_be_read_at_any_width(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    """No name or number is broken within a word, and no line is longer than the terminal."""
+    title = "gaussian-cifar10 · vp · dpmpp_2m, 20 steps, logsnr grid"
+    made_up = [record(index, title=title) for index in range(2)]
+    file = io.StringIO()
+    monkeypatch.setattr(runs, "console", lambda: Console(width=width, file=file))
+    runs.print_runs([run_facts(one, Store(Path("results"), writes=False)) for one in made_up])
+    lines = file.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    words = [word for line in lines for word in line.split()]
+    for whole in ("0000000000000001", "2026-01-01", "fd_dct", "gaussian-cifar10", "dpmpp_2m,", "finished"):
+        assert words.count(whole) >= 1, whole
+    assert words.count("seed") == 2

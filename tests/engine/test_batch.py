@@ -170,7 +170,41 @@ class OneCall(Solver):
         return x + 0 * p.score(x, sde.end)
 
 
-def test_calls_are_counted_at_the_network_not_as_declared() -> None:
+class CallsTheModel(Solver):
+    """Goes round the prediction: a whole batch twice, then a quarter of it."""
+
+    name = "calls_the_model"
+
+    def solve(self, x: Tensor, sde: SDE, p: Prediction, noise: Noise) -> Tensor:
+        level = sde.at(sde.end)
+        score = p.model.score(x, level) + p.model.score_and_divergence(x, level)[0]
+        quarter = p.model.score(x[: len(x) // 4], level)
+        return x + 0 * score + 0 * quarter.mean()
+
+
+class NeverCalls(Solver):
+    """The prior noise, as it is."""
+
+    name = "never_calls"
+
+    def solve(self, x: Tensor, sde: SDE, p: Prediction, noise: Noise) -> Tensor:
+        return x
+
+
+def by(solver: Solver) -> RunSpec:
+    """A run of two batches of eight by another solver than it was planned with."""
     spec = quick_spec(solver=["rk45"], denoise="none")
-    sampler = dataclasses.replace(spec.sampler, solver=OneCall())
-    assert run_batch(dataclasses.replace(spec, sampler=sampler), 0).facts.nfe == 1
+    return dataclasses.replace(spec, sampler=dataclasses.replace(spec.sampler, solver=solver))
+
+
+def test_calls_are_counted_at_the_network_not_as_declared() -> None:
+    assert run_batch(by(OneCall()), 0).facts.nfe == 1
+
+
+def test_a_plugin_that_calls_the_model_itself_is_counted_by_the_sample() -> None:
+    assert run_batch(by(CallsTheModel()), 0).facts.nfe == 2.25
+
+
+def test_a_run_that_never_calls_the_network_fails() -> None:
+    with pytest.raises(BenchError, match=r"^the network was never called: "):
+        run_batch(by(NeverCalls()), 0)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from bench.testing.report import Finding, Point, Report, guard, one_line, verdict
+from bench.testing.report import Finding, Point, Report, error_text, guard, verdict
 
 
 def example() -> Report:
@@ -60,4 +60,4 @@ def test_an_exception_in_a_check_is_a_failure_after_what_it_found_before() -> No
 
 
 def test_an_error_in_one_line() -> None:
-    assert one_line(RuntimeError("a\n  b")) == "RuntimeError: a b"
+    assert error_text(RuntimeError("a\n  b")) == "RuntimeError: a b"

@@ -19,7 +19,9 @@ class Halves(Task):
     takes_data = True
 
     def run(self, work: BatchContext) -> dict[str, Tensor]:
-        return {"images": 0.5 * work.model.images(work.states())}
+        x = work.states()
+        score = work.prediction.score(x, work.sampler.sde.eps)
+        return {"images": 0.5 * work.model.images(x + 0 * score)}
 
 
 class Forgets(Halves):
@@ -54,6 +56,15 @@ class NotFinite(Halves):
 
     def run(self, work: BatchContext) -> dict[str, Tensor]:
         return {name: t / 0 for name, t in super().run(work).items()}
+
+
+class NeverCalls(Halves):
+    """Asks the network for nothing."""
+
+    name = "never_calls"
+
+    def run(self, work: BatchContext) -> dict[str, Tensor]:
+        return {"images": work.model.images(work.states())}
 
 
 class InPlace(Halves):
@@ -125,6 +136,7 @@ def test_a_sound_task_passes() -> None:
         (Undeclared, {"rows"}),
         (TooFew, {"rows"}),
         (NotFinite, {"rows"}),
+        (NeverCalls, {"rows"}),
         (InPlace, {"rows"}),
         (GlobalNoise, {"same seed, same bits"}),
         (OnTheHost, {"device"}),

@@ -73,13 +73,14 @@ class EDM2Config:
 
     @classmethod
     def read(cls, table: Mapping[str, Any]) -> EDM2Config:
-        """Read the [network] table of a card.
+        """Read the [network] table of a card of EDM2.
 
         Args:
-            table: ``configuration`` names a published configuration; other keys override its values.
+            table: ``configuration`` names one of `PUBLISHED`, such as ``img64_s``; other keys override its
+                values.
 
         Returns:
-            The configuration.
+            The configuration; without ``configuration``, the keys' values and this class's defaults.
 
         Raises:
             BenchError: A key or a name is unknown, or a value is wrong.

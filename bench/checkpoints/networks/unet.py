@@ -111,16 +111,17 @@ class UNetConfig:
 
     @classmethod
     def read(cls, table: Mapping[str, Any]) -> UNetConfig:
-        """Read the [network] table of a card.
+        """Read the [network] table of a card of a U-Net.
 
         Args:
-            table: ``configuration`` names a published configuration; other keys override its values.
+            table: ``architecture`` is ``unet`` or absent; ``configuration`` names one of `PUBLISHED`; other
+                keys override its values.
 
         Returns:
-            The configuration.
+            The configuration; without ``configuration``, the keys' values and this class's defaults.
 
         Raises:
-            BenchError: A key or a name is unknown, or a value is wrong.
+            BenchError: The architecture, a key or a name is unknown, or a value is wrong.
         """
         values = dict(table)
         architecture = values.pop("architecture", "unet")

@@ -160,8 +160,9 @@ class Limit:
         row = next((row for row in rows if self.relative and row.why_no_percentage), None)
         if row is None:
             return
-        size = self.amount * max(abs(one.a) for one in rows)
-        amount = f"{self.metric}:{size:.2g}" if size else f"{self.metric}:X"
+        # where A is 0 there is B, and where both are, B may not be worse at all
+        size = self.amount * (max(abs(one.a) for one in rows) or max(abs(one.b) for one in rows))
+        amount = f"{self.metric}:{size:.2g}"
         raise BenchError(
             f"--fail-on {self.text}: no percentage of {row.metric} in {row.pair.title} "
             f"(A: {row.a:.4g}): {row.why_no_percentage}; give an absolute amount, such as --fail-on {amount}"
