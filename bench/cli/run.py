@@ -188,6 +188,7 @@ def run_command(
 
 def _print_header(job: Job, registry: Registry, *, hint: bool, err: bool) -> None:
     """Print the plan in a few lines, on stderr if ``err``."""
+    from bench.plan.divergence import divergence_note
     from bench.plan.request import rescaling_note
     from bench.plan.settings import DEFAULT_TASK
     from bench.reporting.text import count
@@ -201,8 +202,14 @@ def _print_header(job: Job, registry: Registry, *, hint: bool, err: bool) -> Non
     if hint and plan.profile == "quick" and settings.task == DEFAULT_TASK:
         paper = "(1000 steps, 50,000 samples, 5 seeds; needs a GPU)"
         echo(f"the paper's setting: --profile paper --checkpoint NAME {paper}", err=err)
-    for line in sorted({note for spec in specs if (note := rescaling_note(spec, registry)) is not None}):
+    first = {spec.title: spec for spec in reversed(specs)}.values()  # seeds share their notes
+    for line in sorted({note for spec in first if (note := rescaling_note(spec, registry)) is not None}):
         echo(line, err=err)
+    diverging = [note for spec in first if (note := divergence_note(spec)) is not None]
+    for line in diverging[:3]:
+        echo(line, err=err)
+    if len(diverging) > 3:
+        echo(f"and so it is with {count(len(diverging) - 3, 'further run')}", err=err)
     recorded = sum(job.store.read_record(run.fingerprint) is not None for run in plan.runs)
     checkpoints = len(set(settings.checkpoint))
     samplers = len(plan.runs) // (checkpoints * settings.repeats)
