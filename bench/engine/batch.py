@@ -108,15 +108,15 @@ def _run_batch(spec: RunSpec, index: int, session: Session, emit: Emit) -> Batch
             raise BenchError(
                 f"the task {spec.task.name} returned no {name}, a row for each of {size} samples"
             )
+    infinite = [name for name, tensor in outputs.items() if not bool(tensor.isfinite().all())]
+    if infinite:
+        run(context(watch=True))
+        raise NotFiniteError(f"in {infinite[0]}, after the last step")
     if evaluations.count == 0:
         raise BenchError(
             f"the network was never called: neither the task {spec.task.name} nor the sampler asks for a "
             "prediction, so that the outputs are not of the checkpoint"
         )
-    infinite = [name for name, tensor in outputs.items() if not bool(tensor.isfinite().all())]
-    if infinite:
-        run(context(watch=True))
-        raise NotFiniteError(f"in {infinite[0]}, after the last step")
     clock = batch.prediction.clock
     facts = BatchFacts(
         nfe=evaluations.count / size,
