@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import io
+import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from bench import BenchError, is_web_page, printable
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from typing_extensions import Buffer
 
 MOST_PICKLE = 8_000_000
-"""Greatest size of the pickle in a file of `torch.save`; those of published networks have some 100 kB."""
+"""Greatest size of the pickle in a file of `torch.save`, and of its archive's directory; those of published
+networks have some 100 kB."""
 
 PAGE = "is a web page, not the file: fetch it in a browser"
 
@@ -32,9 +36,10 @@ def torch_file(path: Path) -> Any:
         _check_archive(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about pickle protocols: unreadable files are refused below
-            return torch.load(
-                path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path) or None
-            )
+            if zipfile.is_zipfile(path):
+                return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+            with path.open("rb") as file:  # torch before 1.6: pickles, then the tensors' bytes
+                return torch.load(BoundedFile(file), map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise BenchError(f"{path.name} is missing") from error
     except pickle.UnpicklingError as error:
@@ -49,6 +54,54 @@ def torch_file(path: Path) -> Any:
         raise BenchError(damaged) from error
 
 
+class BoundedFile(io.RawIOBase):
+    """A file of which `read` and `readline` give `MOST_PICKLE` bytes in all.
+
+    By them pickles and the directories of archives are read. Torch reads tensors by `readinto`, which has no
+    bound but the file's size.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._size = os.fstat(file.fileno()).st_size
+        self._left = MOST_PICKLE
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        return self._file.seek(offset, whence)
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return self._counted(self._file.read(self._bounded(size)))
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        return self._counted(self._file.readline(self._bounded(size)))
+
+    def readinto(self, buffer: Buffer, /) -> int:
+        view = memoryview(buffer).cast("B")
+        content = self._file.read(len(view))
+        view[: len(content)] = content
+        return len(content)
+
+    def _bounded(self, size: int | None) -> int:
+        """The size of a read: not beyond the file's end, and one more than what is left at most."""
+        rest = max(0, self._size - self._file.tell())
+        return min(rest, self._left + 1) if size is None or size < 0 else min(size, rest, self._left + 1)
+
+    def _counted(self, content: bytes) -> bytes:
+        self._left -= len(content)
+        if self._left < 0:
+            raise ValueError(f"over {MOST_PICKLE} bytes that are no tensors")
+        return content
+
+
 def _check_archive(path: Path) -> None:
     """`ValueError` for a zip archive that is not as `torch.save` writes it: stored whole, its pickle small.
 
@@ -58,7 +111,7 @@ def _check_archive(path: Path) -> None:
 
     if not zipfile.is_zipfile(path):
         return
-    with zipfile.ZipFile(path) as archive:
+    with path.open("rb") as file, zipfile.ZipFile(BoundedFile(file)) as archive:
         for member in archive.infolist():
             whole = member.compress_type == zipfile.ZIP_STORED and member.file_size == member.compress_size
             if not whole:

@@ -266,7 +266,8 @@ def test_what_has_changed_since_is_said(bench: Bench) -> None:
 
 def test_companions_are_shown_as_such(bench: Bench) -> None:
     """On both sides; and the command of a companion makes it without a metric, as it was made."""
-    run = only_run(bench, *DDIM[:-1], "flow_error", "--steps", "5", "-P", "metric.tol=1e-2")
+    options = ("--predictor", "ddim", "--steps", "5", "-P", "metric.tol=1e-2")
+    run = only_run(bench, *EXACT[:-1], "flow_error", *options)
     assert [(one["metric"], one["name"]) for one in run["companions"]] == [
         ("flow_error-0.01", "fine"),
         ("flow_error-0.01", "coarse"),

@@ -53,6 +53,7 @@ class Recorded32(ScipyRK45):
 
     @staticmethod
     def slope(x: Tensor, t: float, sde: SDE, p: Prediction) -> Tensor:
+        del p
         count_evaluations(len(x))
         time = torch.full((len(x), 1, 1, 1), t, dtype=torch.float32)
         mu, s0 = tensor("mu").float(), float(recorded()["s0"])

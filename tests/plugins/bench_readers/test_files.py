@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import tracemalloc
 import zipfile
 from pathlib import Path
@@ -67,3 +68,42 @@ def test_a_pickle_that_could_inflate_is_refused(tmp_path: Path) -> None:
             torch_file(path)
         assert tracemalloc.get_traced_memory()[1] < 5_000_000
         tracemalloc.stop()
+
+
+def test_a_file_of_the_old_format_is_read(tmp_path: Path) -> None:
+    """Tensors are larger than the bound of all else."""
+    content = {"x": torch.arange(2_500_000.0), "half": torch.ones(3, dtype=torch.bfloat16), "epoch": 7}
+    torch.save(content, tmp_path / "a.pt", _use_new_zipfile_serialization=False)
+    result = torch_file(tmp_path / "a.pt")
+    assert torch.equal(result["x"], content["x"])
+    assert torch.equal(result["half"], content["half"])
+    assert result["epoch"] == 7
+
+
+def test_a_large_pickle_of_the_old_format_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.pt"
+    torch.save(["x" * 1000] * 2, path, _use_new_zipfile_serialization=False)
+    start = path.read_bytes().partition(b"]q")[0]
+    path.write_bytes(start + b"X" + struct.pack("<I", 30_000_000) + bytes(30_000_000))
+    tracemalloc.start()
+    with pytest.raises(BenchError, match="damaged"):
+        torch_file(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 30_000_000
+
+
+def test_a_large_directory_of_an_archive_is_refused(tmp_path: Path) -> None:
+    """Its end says 100 MB, which are there."""
+    path = tmp_path / "a.pt"
+    size = 100_000_000
+    with path.open("wb") as file:
+        file.truncate(size)
+        file.seek(size)
+        file.write(struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 9, 9, size, 0, 0))
+    tracemalloc.start()
+    with pytest.raises(BenchError, match="damaged"):
+        torch_file(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20_000_000

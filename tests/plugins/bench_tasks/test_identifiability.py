@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from bench.closed_form.mixture import Mixture, MixtureModel
+from bench.diffusion.counting import counted_evaluations
 from bench_tasks.flow import encode
 from tests.support.flows import build_task, draws, flow_batch, flow_sde, pushed, thin_model
 from tests.support.plugins import installed
@@ -33,16 +34,17 @@ def test_identifiability_of_two_gaussians() -> None:
     with torch.no_grad():
         comparison.warm(flow_batch(sde, model, x, load=load))
         assert loads == ["gmm-cifar10"]
-        outputs = comparison.run(batch)
+        with counted_evaluations() as both:
+            outputs = comparison.run(batch)
     np.testing.assert_allclose(outputs["latents"].numpy(), pushed(sde, x.numpy()), atol=1e-4)
     low, high = sde.at(sde.eps), sde.at(sde.end)
     v_low, v_high = (level.alpha**2 * wider.variance + level.sigma**2 for level in (low, high))
     truth = high.alpha * wider.mean + np.sqrt(v_high / v_low) * (x.numpy() - low.alpha * wider.mean)
     np.testing.assert_allclose(outputs["other_latents"].numpy(), truth, atol=1e-4)
     alone = flow_batch(sde, model, x, 1e-8)
-    with torch.no_grad():
+    with torch.no_grad(), counted_evaluations() as one:
         encode(x, alone)
-    assert batch.prediction.calls > alone.prediction.calls + 50
+    assert both.count > one.count + 50 * len(x)
 
 
 def test_a_network_against_the_gaussian(run_task: RunTask) -> None:
