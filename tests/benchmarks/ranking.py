@@ -1,9 +1,9 @@
 """Whether ``flow_error`` of 64 samples ranks samplers of few network calls alike from seed to seed.
 
-    python -m tests.benchmarks.ranking results/reference
+    python -m tests.benchmarks.ranking results/reference [SEEDS]
 
 runs the deterministic samplers of the suite ``fast`` on ``cifar10-tiny`` (VP) at 5, 10 and 20 network calls,
-seeds 0 to 4. Writes flow-error-ranking.csv, a row per sampler and number of calls with its value at each
+five seeds from 0 on, or as many as are given. Writes flow-error-ranking.csv, a row per sampler and number of calls with its value at each
 seed, and flow-error-tau.csv: Kendall's tau of the rankings of each pair of seeds, over all pairs of samplers,
 and over those that differ by more than two standard errors of their difference at both seeds. It resumes:
 runs are in results/ranking.
@@ -148,9 +148,10 @@ def write_taus(path: Path, values: Values, seeds: int) -> None:
 def main() -> None:
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
-    values = run(SEEDS)
-    write_values(folder / "flow-error-ranking.csv", values, SEEDS)
-    write_taus(folder / "flow-error-tau.csv", values, SEEDS)
+    seeds = int(sys.argv[2]) if len(sys.argv) > 2 else SEEDS
+    values = run(seeds)
+    write_values(folder / "flow-error-ranking.csv", values, seeds)
+    write_taus(folder / "flow-error-tau.csv", values, seeds)
 
 
 if __name__ == "__main__":

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from bench.reporting.compare.comparison import Row, metric_rows
+from bench.reporting.compare.comparison import metric_rows
 from bench.reporting.compare.pairing import Pair, Run, RunBatch, RunValue
+from bench.reporting.compare.rows import Row
 
 BATCHES = (RunBatch(16, 20.0, 2.0), RunBatch(16, 20.0, 4.0), RunBatch(8, 20.0, 1.0))
 

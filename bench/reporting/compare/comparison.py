@@ -8,11 +8,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import stdev
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from bench.errors import BenchError, did_you_mean
-from bench.metrics.role import ValueKind
+from bench.reporting.compare.limits import Limit, LimitCheck
 from bench.reporting.compare.pairing import Pair, Pairing, Run, RunValue, Side, incomparable_metrics, pair
+from bench.reporting.compare.rows import Row
 from bench.reporting.compare.sides import read_side, records_side
 from bench.reporting.compare.statistics import (
     Estimate,
@@ -32,159 +33,6 @@ from bench.reporting.text import count, dagger_note, listed
 if TYPE_CHECKING:
     from bench.results.record import Record
     from bench.types import JSONObject
-
-NO_INTERVAL = "–"
-"""The verdict where there is no interval."""
-NO_PERCENTAGE = {
-    "estimate": "it is an estimate that can be negative",
-    "share": "it is a share already",
-    "score": "it is a score, whose zero means nothing",
-    "": "its files do not say that it is a distance (value_kind)",
-}
-"""Why a percentage of a value of each kind has no meaning."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """A metric of one pair: the means over the common seeds and their difference B - A.
-
-    ``kind`` is what the values are, empty where the sources do not know it. ``percent_base`` is ``a`` where a
-    percentage of it has a meaning: a cost, or a distance that is more than its 95 % error from zero; else
-    None. ``p_holm`` is the p value adjusted over all rows of the metric; None where there is no test.
-    """
-
-    pair: Pair
-    metric: str
-    direction: Literal["lower", "higher"]
-    seeds: list[int]
-    a: float
-    b: float
-    estimate: Estimate
-    p_holm: float | None
-    note: str
-    kind: ValueKind | Literal["cost", ""] = ""
-    percent_base: float | None = None
-
-    @property
-    def relative(self) -> float | None:
-        """(B - A) / A; None where a percentage of A has no meaning."""
-        return None if self.percent_base is None else self.estimate.difference / self.percent_base
-
-    @property
-    def why_no_percentage(self) -> str:
-        """Why a percentage of A has no meaning; empty where it has one."""
-        if self.percent_base is not None:
-            return ""
-        return NO_PERCENTAGE.get(self.kind, "A's value lies within its error of zero")
-
-    @property
-    def worse_by(self) -> float:
-        """By how much B is worse than A; negative where it is better."""
-        return -self.estimate.difference if self.direction == "higher" else self.estimate.difference
-
-    @property
-    def verdict(self) -> str:
-        """At 5 %, over all rows of the metric (Holm)."""
-        if self.p_holm is None:
-            return NO_INTERVAL
-        if self.p_holm >= 0.05:
-            return "no difference shown"
-        return "B worse" if self.worse_by > 0 else "B better"
-
-    def plain(self) -> JSONObject:
-        """The row as plain data."""
-        interval = self.estimate.interval
-        return {
-            "cell": self.pair.title,
-            "samples": self.pair.samples,
-            "metric": self.metric,
-            "direction": self.direction,
-            "value_kind": self.kind or None,
-            "seeds": list(self.seeds),
-            "a": self.a,
-            "b": self.b,
-            "relative": self.relative,
-            "p_holm": self.p_holm,
-            "verdict": self.verdict,
-            "note": self.note,
-            "difference": self.estimate.difference,
-            "n": self.estimate.n,
-            "over": self.estimate.over or None,
-            "paired": self.estimate.paired,
-            "error": self.estimate.error,
-            "interval": None if interval is None else list(interval),
-            "p": self.estimate.p,
-        }
-
-
-@dataclasses.dataclass(frozen=True)
-class Limit:
-    """By how much B may be worse: ``amount`` in the metric's units, or relative to a cost or distance A."""
-
-    text: str
-    metric: str
-    amount: float
-    relative: bool
-
-    @classmethod
-    def parse(cls, text: str) -> Limit:
-        """``METRIC:X%`` or ``METRIC:X``; `BenchError` for anything else."""
-        metric, _, amount = text.rpartition(":")
-        number = amount.strip().removesuffix("%")
-        try:
-            value = float(number)
-        except ValueError:
-            value = math.nan
-        if not metric or not 0 <= value < math.inf:
-            raise BenchError(
-                f"--fail-on takes METRIC:X or METRIC:X% with X at least 0 (fd_dct:0.1, nfe:5%), not {text!r}"
-            )
-        relative = amount.strip().endswith("%")
-        return cls(text, metric.strip(), value / 100 if relative else value, relative)
-
-    def broken_by(self, row: Row) -> bool:
-        """Whether B is worse by more than the limit, and not by chance alone: the cell's own interval,
-        where it has one, excludes zero."""
-        interval = row.estimate.interval
-        return self.exceeded_by(row) and (interval is None or interval[0] > 0 or interval[1] < 0)
-
-    def exceeded_by(self, row: Row) -> bool:
-        """Whether B is worse by more than the limit, be it by chance."""
-        if not self.relative:
-            return row.worse_by > self.amount
-        self.check((row,))
-        return row.worse_by > self.amount * (row.percent_base or 0.0)
-
-    def check(self, rows: Sequence[Row]) -> None:
-        """`BenchError` for a percentage of values that have none."""
-        row = next((row for row in rows if self.relative and row.why_no_percentage), None)
-        if row is None:
-            return
-        # where A is 0 there is B, and where both are, B may not be worse at all
-        size = self.amount * (max(abs(one.a) for one in rows) or max(abs(one.b) for one in rows))
-        amount = f"{self.metric}:{size:.2g}"
-        raise BenchError(
-            f"--fail-on {self.text}: no percentage of {row.metric} in {row.pair.title} "
-            f"(A: {row.a:.4g}): {row.why_no_percentage}; give an absolute amount, such as --fail-on {amount}"
-        )
-
-
-@dataclasses.dataclass(frozen=True)
-class LimitCheck:
-    """A limit and the rows of its metric."""
-
-    limit: Limit
-    rows: list[Row]
-
-    @property
-    def broken(self) -> list[Row]:
-        """Rows that break the limit."""
-        return [row for row in self.rows if self.limit.broken_by(row)]
-
-    @property
-    def exceeded_by_chance(self) -> list[Row]:
-        """Rows that exceed the limit while their interval includes zero."""
-        return [row for row in self.rows if self.limit.exceeded_by(row) and not self.limit.broken_by(row)]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bench.errors import printable
-from bench.reporting.compare.comparison import Comparison, Row, pair_ratios
+from bench.reporting.compare.comparison import Comparison, pair_ratios
+from bench.reporting.compare.rows import Row
 from bench.reporting.layouts import Entry, TextTable
 from bench.reporting.text import CONTINUED, count
 

@@ -12,9 +12,7 @@ import pytest
 from bench import BenchError
 from bench.reporting.basis import Basis
 from bench.reporting.compare.comparison import (
-    Limit,
     Ratios,
-    Row,
     common_metrics,
     compare_sides,
     metric_rows,
@@ -106,39 +104,6 @@ def test_the_batches_of_other_sizes_are_not_paired() -> None:
     assert only.estimate == over_unpaired_batches(1.0, 2.0, a_without, b_without, [16, 16, 8], [20, 20])
 
 
-@pytest.mark.parametrize("kind", ["estimate", "share", "score", ""])
-def test_a_percentage_is_of_a_distance_or_a_cost_alone(kind: str) -> None:
-    a, b = [10.0, 10.0, 10.0], [11.0, 11.2, 10.8]
-    assert row(a, b).relative == near(0.1)
-    other = row(a, b, kind=kind)
-    assert other.relative is None
-    with pytest.raises(
-        BenchError, match=r"^--fail-on fd:5%: no percentage of fd .*, such as --fail-on fd:0.5$"
-    ):
-        Limit.parse("fd:5%").check([other])
-    Limit.parse("fd:0.5").check([other])
-    Limit.parse("fd:5%").check([row(a, b)])
-    (calls,) = metric_rows([Pair((run("em", 0),), (run("em", 0, nfe=25.0),))], "nfe")
-    assert calls.relative == near(0.25)
-
-
-def test_there_is_no_percentage_of_a_distance_within_its_error_of_zero() -> None:
-    def one(value: float, **changes: Any) -> Row:
-        fields = {"fd": RunValue(value, "lower", "distance", **changes)}
-        pair = Pair((run("em", 0, values=fields, batches=BATCHES),), (run("em", 0, 2.0),))
-        return metric_rows([pair], "fd")[0]
-
-    assert one(0.30, error=0.15).relative == near(1.7 / 0.30)
-    assert one(0.29, error=0.15).relative is None  # below 1.96 standard errors
-    assert one(1.0, without=(1.0, 1.1, 0.9)).relative == near(1.0)
-    assert one(0.1, without=(1.0, -0.5, 0.2)).relative is None
-    assert one(-0.09).relative is None
-    assert one(0.0).relative is None
-    assert row([3.0, 0.2], [1.0, 1.0]).relative is None
-    with pytest.raises(BenchError, match="A's value lies within its error of zero; give an absolute amount"):
-        Limit.parse("fd:5%").check([one(0.29, error=0.15)])
-
-
 def test_equal_shares_of_other_samples_show_nothing() -> None:
     """All samples of two runs count, or one more of B's at both seeds: chance, not certainty."""
     for a, b in (([1.0], [1.0]), ([1.0, 1.0], [1.0, 1.0]), ([0.5, 0.75], [0.625, 0.875])):
@@ -174,25 +139,6 @@ def test_ratios_are_geometric_means() -> None:
         Pair((a,), (run("em", 0, nfe=None),)),
     ]
     assert overall_ratios(pairs) == Ratios(near(math.sqrt(2)), near((0.5 * 0.25) ** (1 / 3)))
-
-
-def test_limits() -> None:
-    worse, noisy = row([10.0, 10.0], [11.0, 11.01]), row([10.0, 10.0], [10.1, 13.0])
-    assert [Limit.parse(f"fd:{x}").broken_by(worse) for x in ("5%", "10%", "11%", "1", "1.1", "0")] == [
-        True, True, False, True, False, True,
-    ]  # fmt: skip
-    assert not Limit.parse("fd:1").broken_by(row([10.0, 10.0], [11.0, 11.0]))
-    assert not Limit.parse("fd:5%").broken_by(noisy)
-    assert not Limit.parse("fd:0").broken_by(row([11.0, 11.01], [10.0, 10.0]))
-    assert Limit.parse("fd:5%").broken_by(row([11.0, 11.01], [10.0, 10.0], "higher"))
-    assert Limit.parse("fd:5%").broken_by(row([1.0], [1.2]))
-    assert Limit.parse("fd:0.5").broken_by(row([0.0, 0.0], [1.0, 1.01]))
-
-
-@pytest.mark.parametrize("text", ["fd", "fd:", ":5%", "fd:five%", "fd:-1", "fd:nan", "fd:inf", "fd:5%%"])
-def test_a_limit_that_can_not_be_read(text: str) -> None:
-    with pytest.raises(BenchError, match="--fail-on takes METRIC:X or METRIC:X%"):
-        Limit.parse(text)
 
 
 def test_metrics_of_other_reference_data_are_refused() -> None:
