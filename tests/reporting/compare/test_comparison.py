@@ -21,6 +21,7 @@ from bench.reporting.compare.comparison import (
     pair_remarks,
     remarks,
 )
+from bench.reporting.compare.limits import Limit
 from bench.reporting.compare.pairing import Pair, RunBatch, RunValue
 from bench.reporting.compare.statistics import (
     Estimate,
