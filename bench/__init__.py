@@ -87,6 +87,8 @@ if TYPE_CHECKING:
     from bench.events import silent as silent
     from bench.files import registry_path as registry_path
     from bench.files import user_path as user_path
+    from bench.metrics.blocks import Blocks as Blocks
+    from bench.metrics.blocks import jackknife_groups as jackknife_groups
     from bench.metrics.context import MetricContext as MetricContext
     from bench.metrics.features import Extract as Extract
     from bench.metrics.features import Extractor as Extractor
@@ -97,7 +99,6 @@ if TYPE_CHECKING:
     from bench.metrics.frechet import fd_diagonal as fd_diagonal
     from bench.metrics.frechet import frechet_distance as frechet_distance
     from bench.metrics.moments import Moments as Moments
-    from bench.metrics.moments import jackknife_groups as jackknife_groups
     from bench.metrics.reference import Reference as Reference
     from bench.metrics.reference import Reservoir as Reservoir
     from bench.metrics.reference import build_command as build_command
@@ -179,6 +180,7 @@ _EXPORTS = {
     "bench.errors": ("BenchError", "NoValueError", "did_you_mean", "printable"),
     "bench.events": ("Advance", "Emit", "Notice", "silent"),
     "bench.files": ("registry_path", "user_path"),
+    "bench.metrics.blocks": ("Blocks", "jackknife_groups"),
     "bench.metrics.context": ("MetricContext",),
     "bench.metrics.features": (
         "Extract",
@@ -189,7 +191,7 @@ _EXPORTS = {
         "Rounding",
     ),
     "bench.metrics.frechet": ("fd_diagonal", "frechet_distance"),
-    "bench.metrics.moments": ("Moments", "jackknife_groups"),
+    "bench.metrics.moments": ("Moments",),
     "bench.metrics.reference": ("Reference", "Reservoir", "build_command"),
     "bench.metrics.role": ("CompanionRun", "Metric", "MetricResult", "MetricState", "ValueKind"),
     "bench.metrics.shares": ("share_error", "wilson_interval"),
@@ -220,6 +222,7 @@ __all__ = [
     "BatchFailure",
     "BatchResult",
     "BenchError",
+    "Blocks",
     "Card",
     "CompanionRun",
     "Comparison",

@@ -1,4 +1,4 @@
-"""Streaming mean and covariance, and the groups of batches that a jackknife leaves out."""
+"""Streaming mean and covariance."""
 
 from __future__ import annotations
 
@@ -8,25 +8,6 @@ import numpy as np
 
 from bench.errors import BenchError
 from bench.types import Array
-
-
-def jackknife_groups(count: int, most: int = 32) -> list[list[int]]:
-    """Indices of ``count`` batches in groups of neighbors, each of which a jackknife leaves out in turn.
-
-    Args:
-        count: Number of batches.
-        most: Largest number of groups.
-
-    Returns:
-        At most ``most`` groups whose sizes differ by at most one; no group for fewer than two batches.
-    """
-    if count < 2:
-        return []
-    size = min(count, most)
-    groups: list[list[int]] = [[] for _ in range(size)]
-    for i in range(count):
-        groups[i * size // count].append(i)
-    return groups
 
 
 class Moments:

@@ -13,8 +13,8 @@ import torch
 from bench.checkpoints.exact import exact_data
 from bench.closed_form.mixture import MixtureModel, on_range
 from bench.errors import BenchError
+from bench.metrics.blocks import jackknife_groups
 from bench.metrics.context import MetricContext
-from bench.metrics.moments import jackknife_groups
 from bench.metrics.role import Metric, MetricResult, ValueKind
 from bench.testing.context import CheckContext
 from bench.testing.duties import parameters

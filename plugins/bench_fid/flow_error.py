@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import operator
+from array import array
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -10,6 +12,7 @@ import numpy as np
 
 from bench import (
     Array,
+    Blocks,
     CompanionRun,
     Metric,
     MetricContext,
@@ -20,7 +23,6 @@ from bench import (
     Tensor,
     ValueKind,
     draws_noise,
-    jackknife_groups,
     param,
 )
 
@@ -86,24 +88,24 @@ class FlowError(Metric):
 
 
 class FlowErrorState(MetricState):
-    """`FlowError` under way: one distance per sample, by batch."""
+    """`FlowError` under way: one distance per sample, by block of batches."""
 
     def __init__(self) -> None:
-        self.errors: list[Array] = []
-        self.floors: list[Array] = []
+        self.errors: Blocks[array[float]] = Blocks(operator.iadd)
+        self.floors = 0.0
 
     def update(self, images: Tensor, fine: Tensor, coarse: Tensor) -> None:  # type: ignore[override]
-        self.errors.append(distances(images, fine))
-        self.floors.append(distances(fine, coarse))
+        self.errors.add(array("d", distances(images, fine).tobytes()))
+        self.floors += float(distances(fine, coarse).sum())
 
     def leave_one_out(self) -> list[float]:
-        groups = jackknife_groups(len(self.errors))
-        rests = [[e for i, e in enumerate(self.errors) if i not in group] for group in groups]
-        return [float(np.concatenate(rest).mean()) for rest in rests] if all(rests) else []
+        blocks = [(math.fsum(errors), len(errors)) for errors in self.errors.parts]
+        rests = [[one for i, one in enumerate(blocks) if i not in group] for group in self.errors.groups()]
+        return [sum(total for total, _ in rest) / sum(n for _, n in rest) for rest in rests]
 
     def compute(self) -> MetricResult:
-        errors, floor = np.concatenate(self.errors), float(np.concatenate(self.floors).mean())
-        n, value = len(errors), float(errors.mean())
+        errors = np.concatenate(self.errors.parts)
+        n, value, floor = len(errors), float(errors.mean()), self.floors / len(errors)
         error = float(errors.std(ddof=1)) / math.sqrt(n) if n > 1 else None
         note = f"at the floor {floor:.2g} of the fine solution" if value <= floor else ""
         quantiles = {f"{q:.0%}": float(np.quantile(errors, q)) for q in (0.05, 0.5, 0.95)}

@@ -9,6 +9,7 @@ import numpy as np
 
 from bench import (
     BenchError,
+    Blocks,
     Extractor,
     FeatureMetric,
     Features,
@@ -19,7 +20,6 @@ from bench import (
     Reference,
     ValueKind,
     frechet_distance,
-    jackknife_groups,
     param,
 )
 from bench_fid.extrapolation import Rows, bootstrap_interval, distance_to, extrapolate
@@ -29,6 +29,12 @@ SMALLEST_BOOTSTRAP = 40
 """Number of replicates of which 2.5 % is one."""
 CANCELLED = 1e-6
 """Share of the whole variance below which that of a part is not taken as a difference."""
+
+
+def merged(a: Moments, b: Moments) -> Moments:
+    """The moments of two neighboring blocks."""
+    a.merge(b)
+    return a
 
 
 class Frechet(FeatureMetric):
@@ -93,7 +99,7 @@ class FrechetDistance(FeatureState):
     def __init__(self, reference: Reference, *, with_limit: bool = False, replicates: int = 0) -> None:
         self.reference = reference
         self.moments = Moments()
-        self.batches: list[Moments] = []
+        self.batches = Blocks(merged)
         self.with_limit, self.replicates = with_limit, replicates
         self._rows: list[Rows] | None = [] if with_limit or replicates else None
         # a batch's moments are d^2 numbers: those of a whole run must stay small beside the samples
@@ -107,7 +113,7 @@ class FrechetDistance(FeatureState):
         if self._small and not self.with_limit:
             batch = Moments()
             batch.add(rows)
-            self.batches.append(batch)
+            self.batches.add(batch)
 
     def compute(self) -> MetricResult:
         value = self._distance(self.moments)
@@ -136,19 +142,19 @@ class FrechetDistance(FeatureState):
     def leave_one_out(self) -> list[float]:
         # empty for the limit: its random subsets add noise to the difference that a batch makes
         values = []
-        for group in jackknife_groups(len(self.batches)):
+        for group in self.batches.groups():
             rest = self._without(group)
             values.append(self._distance(rest) if rest.n > 1 else math.nan)
         return values if np.isfinite(values).all() else []
 
-    def _without(self, group: list[int]) -> Moments:
+    def _without(self, group: range) -> Moments:
         rest = self.moments
         for i in group:
-            rest = rest.without(self.batches[i])
+            rest = rest.without(self.batches.parts[i])
         if rest.n > 0 and rest.trace() < CANCELLED * self.moments.trace():
             # the difference is mostly rounding: add up the other batches instead
             rest = Moments()
-            for i, batch in enumerate(self.batches):
+            for i, batch in enumerate(self.batches.parts):
                 if i not in group:
                     rest.merge(batch)
         return rest

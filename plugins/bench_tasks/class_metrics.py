@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from bench import (
     Array,
     BenchError,
+    Blocks,
     Card,
     Extractor,
     Metric,
@@ -26,7 +27,6 @@ from bench import (
     cached_sha256,
     exact_data,
     fd_diagonal,
-    jackknife_groups,
     share_error,
     to_dct,
     wilson_interval,
@@ -206,36 +206,41 @@ def class_moments(path: Path) -> tuple[Array, Array]:
         raise BenchError(f"{path} is missing or damaged: restore it from the project") from error
 
 
+def summed(a: tuple[int, int], b: tuple[int, int]) -> tuple[int, int]:
+    """Hits and samples of two neighboring blocks."""
+    return a[0] + b[0], a[1] + b[1]
+
+
 class ShareState(MetricState):
     """Counts samples in their requested class by label and batch; ``classify`` gives each image a class."""
 
     def __init__(self, classify: Callable[[Tensor], NDArray[np.int64]]) -> None:
         self.classify = classify
-        self.batches: list[tuple[int, int]] = []
-        """Hits and samples of each batch."""
+        self.batches = Blocks(summed)
+        """Hits and samples of each block."""
         self.by_label: dict[int, list[int]] = {}
         """Hits and samples of each label."""
 
     def update(self, images: Tensor, labels: Tensor) -> None:  # type: ignore[override]
         requested = labels.numpy()
         hits = self.classify(images) == requested
-        self.batches.append((int(hits.sum()), len(hits)))
+        self.batches.add((int(hits.sum()), len(hits)))
         for k in np.unique(requested):
             counts = self.by_label.setdefault(int(k), [0, 0])
             counts[0] += int(hits[requested == k].sum())
             counts[1] += int((requested == k).sum())
 
     def compute(self) -> MetricResult:
-        if not self.batches:
+        if not self.batches.parts:
             raise BenchError("a share of classes needs at least one sample")
-        hits, n = (sum(column) for column in zip(*self.batches, strict=True))
+        hits, n = (sum(column) for column in zip(*self.batches.parts, strict=True))
         by_label = {str(k): hits / n for k, (hits, n) in sorted(self.by_label.items())}
         details = {"by_label": by_label, "interval": wilson_interval(hits, n)}
         return MetricResult(hits / n, n, share_error(hits, n), details=details)
 
     def leave_one_out(self) -> list[float]:
-        hits, n = (sum(column) for column in zip(*self.batches, strict=True))
-        parts = [[self.batches[i] for i in group] for group in jackknife_groups(len(self.batches))]
+        hits, n = (sum(column) for column in zip(*self.batches.parts, strict=True))
+        parts = [self.batches.parts[group.start : group.stop] for group in self.batches.groups()]
         return [(hits - sum(h for h, _ in part)) / (n - sum(k for _, k in part)) for part in parts]
 
 

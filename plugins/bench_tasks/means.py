@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
+import operator
+from array import array
+
 import numpy as np
 
 from bench import (
-    Array,
     BenchError,
+    Blocks,
     Metric,
     MetricContext,
     MetricResult,
     MetricState,
     Tensor,
-    jackknife_groups,
 )
 
 
@@ -50,20 +53,20 @@ class MeanState(MetricState):
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.batches: list[Array] = []
+        self.batches: Blocks[array[float]] = Blocks(operator.iadd)
 
     def update(self, values: Tensor) -> None:
-        self.batches.append(values.double().cpu().numpy())
+        self.batches.add(array("d", values.double().cpu().numpy().tobytes()))
 
     def leave_one_out(self) -> list[float]:
-        count = len(self.batches)
-        rests = ([self.batches[i] for i in range(count) if i not in part] for part in jackknife_groups(count))
-        return [float(np.concatenate(rest).mean()) for rest in rests]
+        blocks = [(math.fsum(values), len(values)) for values in self.batches.parts]
+        rests = [[one for i, one in enumerate(blocks) if i not in group] for group in self.batches.groups()]
+        return [sum(total for total, _ in rest) / sum(n for _, n in rest) for rest in rests]
 
     def compute(self) -> MetricResult:
-        if not self.batches:
+        if not self.batches.parts:
             raise BenchError(f"{self.name} needs a number of at least one image")
-        values = np.concatenate(self.batches)
+        values = np.concatenate(self.batches.parts)
         error = float(values.std(ddof=1)) / len(values) ** 0.5 if len(values) > 1 else None
         details = {"smallest": float(values.min()), "largest": float(values.max())}
         return MetricResult(float(values.mean()), len(values), error, details=details)

@@ -2,11 +2,11 @@
 
     python -m tests.benchmarks.ranking results/reference [SEEDS]
 
-runs the deterministic samplers of the suite ``fast`` on ``cifar10-tiny`` (VP) at 5, 10 and 20 network calls,
-five seeds from 0 on, or as many as are given. Writes flow-error-ranking.csv, a row per sampler and number of calls with its value at each
-seed, and flow-error-tau.csv: Kendall's tau of the rankings of each pair of seeds, over all pairs of samplers,
-and over those that differ by more than two standard errors of their difference at both seeds. It resumes:
-runs are in results/ranking.
+runs the deterministic samplers of the suite ``fast`` on ``cifar10-tiny`` (VP) at 5, 10 and 20 network
+calls, five seeds from 0 on, or as many as are given. Writes flow-error-ranking.csv, a row per sampler and
+number of calls with its value at each seed, and flow-error-tau.csv: Kendall's tau of the rankings of each
+pair of seeds, over all pairs of samplers and over those that differ by more than two standard errors of
+their difference at both seeds. It resumes: runs are in results/ranking.
 """
 
 from __future__ import annotations

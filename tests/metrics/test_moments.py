@@ -1,4 +1,4 @@
-"""Streaming moments at the size of real features, and groups of batches."""
+"""Streaming moments at the size of real features."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench import Array, BenchError, Moments, jackknife_groups
+from bench import Array, BenchError, Moments
 
 
 def features(n: int, d: int, seed: int = 0, decades: float = 3.0) -> Array:
@@ -111,18 +111,6 @@ def test_one_sample_and_nan_are_refused() -> None:
         moments.covariance()
     with pytest.raises(BenchError, match="NaN"):
         moments.add(np.full((2, 3), np.nan))
-
-
-@given(count=st.integers(0, 200), most=st.integers(1, 40))
-def test_groups_cover_every_batch_once_in_order(count: int, most: int) -> None:
-    groups = jackknife_groups(count, most)
-    if count < 2:
-        assert groups == []
-        return
-    assert [i for group in groups for i in group] == list(range(count))
-    sizes = [len(group) for group in groups]
-    assert len(groups) == min(count, most)
-    assert max(sizes) - min(sizes) <= 1
 
 
 def test_merged_moments_are_those_of_all_rows() -> None:

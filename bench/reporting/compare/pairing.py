@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 from bench.errors import BenchError
-from bench.metrics.moments import jackknife_groups
+from bench.metrics.blocks import jackknife_groups
 from bench.metrics.role import ValueKind
 from bench.reporting.basis import Basis, difference
 from bench.reporting.text import listed
@@ -115,7 +115,7 @@ class Run:
         )
 
     def group_sizes(self) -> list[int]:
-        """Samples in each of `bench.metrics.moments.jackknife_groups` of the batches."""
+        """Samples in each of `jackknife_groups` of the batches."""
         return [sum(self.batches[i].size for i in group) for group in jackknife_groups(len(self.batches))]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bench import BenchError
-from bench.metrics.moments import jackknife_groups
+from bench.metrics.blocks import jackknife_groups
 from bench.reporting.basis import Basis
 from bench.reporting.compare.pairing import Pair, Run, RunBatch, RunValue, Side, incomparable_metrics, pair
 from tests.support.compared import near, run
