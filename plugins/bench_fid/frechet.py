@@ -31,7 +31,7 @@ CANCELLED = 1e-6
 """Share of the whole variance below which that of a part is not taken as a difference."""
 
 
-def merged(a: Moments, b: Moments) -> Moments:
+def merge_moments(a: Moments, b: Moments) -> Moments:
     """The moments of two neighboring blocks."""
     a.merge(b)
     return a
@@ -99,7 +99,7 @@ class FrechetDistance(FeatureState):
     def __init__(self, reference: Reference, *, with_limit: bool = False, replicates: int = 0) -> None:
         self.reference = reference
         self.moments = Moments()
-        self.batches = Blocks(merged)
+        self.batches = Blocks(merge_moments)
         self.with_limit, self.replicates = with_limit, replicates
         self._rows: list[Rows] | None = [] if with_limit or replicates else None
         # a batch's moments are d^2 numbers: those of a whole run must stay small beside the samples

@@ -6,7 +6,7 @@ import io
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
 from bench import BenchError, is_web_page, printable
 
@@ -39,7 +39,7 @@ def torch_file(path: Path) -> Any:
             if zipfile.is_zipfile(path):
                 return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
             with path.open("rb") as file:  # torch before 1.6: pickles, then the tensors' bytes
-                return torch.load(BoundedFile(file), map_location="cpu", weights_only=True)
+                return torch.load(cast("IO[bytes]", BoundedFile(file)), map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise BenchError(f"{path.name} is missing") from error
     except pickle.UnpicklingError as error:

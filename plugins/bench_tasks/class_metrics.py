@@ -206,7 +206,7 @@ def class_moments(path: Path) -> tuple[Array, Array]:
         raise BenchError(f"{path} is missing or damaged: restore it from the project") from error
 
 
-def summed(a: tuple[int, int], b: tuple[int, int]) -> tuple[int, int]:
+def add_counts(a: tuple[int, int], b: tuple[int, int]) -> tuple[int, int]:
     """Hits and samples of two neighboring blocks."""
     return a[0] + b[0], a[1] + b[1]
 
@@ -216,7 +216,7 @@ class ShareState(MetricState):
 
     def __init__(self, classify: Callable[[Tensor], NDArray[np.int64]]) -> None:
         self.classify = classify
-        self.batches = Blocks(summed)
+        self.batches = Blocks(add_counts)
         """Hits and samples of each block."""
         self.by_label: dict[int, list[int]] = {}
         """Hits and samples of each label."""

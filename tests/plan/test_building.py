@@ -66,9 +66,10 @@ def test_a_metric_is_asked_for_the_sampler_of_a_recorded_run() -> None:
     registry, metric = installed(), OfDeterministic()
     check_recorded(metric, quick_spec(predictor=["ddim"]).identity, registry)
     check_recorded(metric, quick_spec(solver=["rk45"]).identity, registry)
-    for changes in ({"predictor": ["ancestral"]}, {"predictor": ["ddim"], "corrector": ["langevin"]}):
+    for predictor, corrector in (("ancestral", "none"), ("ddim", "langevin")):
+        spec = quick_spec(predictor=[predictor], corrector=[corrector])
         with pytest.raises(NoValueError, match=r"^30 steps draw noise$"):
-            check_recorded(metric, quick_spec(**changes).identity, registry)
+            check_recorded(metric, spec.identity, registry)
     # a plugin that is gone: the metric can't be asked, and one that asks for nothing is not
     with pytest.raises(BenchError, match="unknown predictor 'made_up'"):
         check_recorded(metric, identity(), registry)

@@ -72,11 +72,11 @@ def test_a_pickle_that_could_inflate_is_refused(tmp_path: Path) -> None:
 
 def test_a_file_of_the_old_format_is_read(tmp_path: Path) -> None:
     """Tensors are larger than the bound of all else."""
-    content = {"x": torch.arange(2_500_000.0), "half": torch.ones(3, dtype=torch.bfloat16), "epoch": 7}
-    torch.save(content, tmp_path / "a.pt", _use_new_zipfile_serialization=False)
+    x, half = torch.arange(2_500_000.0), torch.ones(3, dtype=torch.bfloat16)
+    torch.save({"x": x, "half": half, "epoch": 7}, tmp_path / "a.pt", _use_new_zipfile_serialization=False)
     result = torch_file(tmp_path / "a.pt")
-    assert torch.equal(result["x"], content["x"])
-    assert torch.equal(result["half"], content["half"])
+    assert torch.equal(result["x"], x)
+    assert torch.equal(result["half"], half)
     assert result["epoch"] == 7
 
 
