@@ -15,8 +15,8 @@ MOST_BLOCKS = 1024
 def jackknife_groups(count: int, most: int = 32) -> list[range]:
     """Indices of ``count`` batches in groups of neighbors, each of which a jackknife leaves out in turn.
 
-    More than `MOST_BLOCKS` batches are taken in blocks of 2, 4, 8, ... neighbors, the fewest that are no more
-    blocks than that, as `Blocks` keeps them; a group then consists of whole blocks.
+    More than `MOST_BLOCKS` batches are taken in blocks of 2, 4, 8, ... neighbors, the smallest that make at
+    most that many blocks, as `Blocks` keeps them; a group then consists of whole blocks.
 
     Args:
         count: Number of batches.

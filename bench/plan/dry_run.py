@@ -83,9 +83,9 @@ def dry_run(plan: Plan, store: Store, contexts: MetricContexts, rerun: str) -> D
     facts = [_entry(run, store, contexts, records) for run in everything]
     # what the user did not ask for is made once
     modes = ["failed"] * len(plan.companions) + [rerun] * len(plan.runs)
-    left = [_is_left(entry, mode) for (entry, _), mode in zip(facts, modes, strict=True)]
-    read = companion_fingerprints([run for run, is_left in zip(everything, left, strict=True) if is_left])
-    for run, (entry, on_disk), mode, is_left in zip(everything, facts, modes, left, strict=True):
+    to_do = [_is_left(entry, mode) for (entry, _), mode in zip(facts, modes, strict=True)]
+    read = companion_fingerprints([run for run, is_left in zip(everything, to_do, strict=True) if is_left])
+    for run, (entry, on_disk), mode, is_left in zip(everything, facts, modes, to_do, strict=True):
         pruned = entry.state == "finished" and run.fingerprint in read and on_disk < run.samples
         entry = dataclasses.replace(entry, state="to run") if pruned else entry
         entries.append(entry)

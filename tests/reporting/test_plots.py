@@ -160,3 +160,16 @@ def test_the_front_in_the_picture_says_what_it_ignores() -> None:
     )
     # one cell is no front to draw
     assert "front" not in words(figure_of(falling[0], layout="curve"))
+
+
+def test_a_curves_legend_explains_filled_and_open_marks() -> None:
+    cells = [
+        cell(row=row, column=f"{nfe:g}", value=value, nfe=nfe)
+        for row, value in (("ddim", 5.0), ("ddim, denoise tweedie", 4.0), ("heun", 3.0))
+        for nfe in (10.0, 20.0)
+    ]
+    (legend,) = figure_of(*cells, layout="curve").legends
+    marks = zip(legend.get_texts(), legend.get_lines(), strict=True)
+    fills = {text.get_text(): to_hex(mark.get_markerfacecolor()) for text, mark in marks}
+    assert list(fills) == ["ddim", "heun", "nothing added", "denoise tweedie"]
+    assert (fills["nothing added"], fills["denoise tweedie"]) == ("#555555", "#ffffff")
