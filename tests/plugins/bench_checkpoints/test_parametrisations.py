@@ -123,10 +123,10 @@ def model(predicts: str, label: str, own: SDE, run: SDE) -> NetworkModel:
         t = time(own, number)
         return *of_time(own, t), t
 
-    return made(card, network(predicts, own, level_of), own, run)
+    return network_model(card, network(predicts, own, level_of), own, run)
 
 
-def made(card: Card, call: Any, own: SDE, run: SDE) -> NetworkModel:
+def network_model(card: Card, call: Any, own: SDE, run: SDE) -> NetworkModel:
     convention = parametrisation_of(card, installed()), label_of(card, installed())
     return NetworkModel(call, card, *convention, run, own, bf16=False, dtype=torch.float64)
 
@@ -190,7 +190,7 @@ def test_networks_of_discrete_scales(label: str) -> None:
     def at(predicts: str, grid: str) -> Tensor:
         card = Card(**FIELDS, sde="vp", predicts=predicts, labels=label, scales=1000)
         call = network(predicts, own, lambda number: (*scale_level(INDEX[label](number)), 0.0))
-        return samples(made(card, call, own, own), own, "dpmpp_2m", grid=grid)
+        return samples(network_model(card, call, own, own), own, "dpmpp_2m", grid=grid)
 
     for grid in ("logsnr", "polynomial"):
         for predicts in ("scaled_score", *(["score"] if label == "index" else [])):
