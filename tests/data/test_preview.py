@@ -49,7 +49,7 @@ def test_images_without_a_channel_are_gray_and_of_other_channels_have_no_picture
     assert preview_png(torch.rand(4, 2, 8, 8), 2, (0.0, 1.0)) is None
 
 
-INSIDE = (slice(70, 570), slice(85, 590))
+INSIDE = (slice(60, 540), slice(85, 590))
 """The part of a plot between its axes."""
 
 
