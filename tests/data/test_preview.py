@@ -74,7 +74,8 @@ def test_points_are_drawn_over_the_truth() -> None:
     assert np.ptp(rows) == pytest.approx(np.ptp(columns), rel=0.02)
     share = (np.median(np.nonzero(blue(canvas))[1]) - columns.min()) / np.ptp(columns)
     assert share == pytest.approx((0.35 - 0.25) / 0.5, abs=0.02)
-    assert not gray(opened(points_png(cloud, (-1.0, 1.0)))[INSIDE]).any()
+    # without truth only the edges of letters are of that color
+    assert gray(opened(points_png(cloud, (-1.0, 1.0)))).sum() < gray(canvas).sum() / 20
 
 
 def test_points_beyond_the_truth_do_not_change_the_axes() -> None:
