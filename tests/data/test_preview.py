@@ -49,7 +49,7 @@ def test_images_without_a_channel_are_gray_and_of_other_channels_have_no_picture
     assert preview_png(torch.rand(4, 2, 8, 8), 2, (0.0, 1.0)) is None
 
 
-INSIDE = (slice(70, 570), slice(85, 590))
+INSIDE = (slice(60, 540), slice(85, 590))
 """The part of a plot between its axes."""
 
 
@@ -74,7 +74,8 @@ def test_points_are_drawn_over_the_truth() -> None:
     assert np.ptp(rows) == pytest.approx(np.ptp(columns), rel=0.02)
     share = (np.median(np.nonzero(blue(canvas))[1]) - columns.min()) / np.ptp(columns)
     assert share == pytest.approx((0.35 - 0.25) / 0.5, abs=0.02)
-    assert not gray(opened(points_png(cloud, (-1.0, 1.0)))[INSIDE]).any()
+    # without truth only the edges of letters are of that color
+    assert gray(opened(points_png(cloud, (-1.0, 1.0)))).sum() < gray(canvas).sum() / 20
 
 
 def test_points_beyond_the_truth_do_not_change_the_axes() -> None:
