@@ -35,7 +35,8 @@ class Case:
 
 @dataclasses.dataclass
 class Law:
-    """The paper's table of SDEs with CIFAR-10's constants, dx = 25^t dw, the cosine schedule (T = 4000)."""
+    """The paper's table of SDEs with CIFAR-10's constants, dx = 25^t dw, the cosine schedule (T = 4000), and
+    x = (1 - t) x0 + t noise and x = cos(pi t / 2) x0 + sin(pi t / 2) noise, whose chains are the transition."""
 
     name: str
     sigma_min: float = 0.01
@@ -68,6 +69,10 @@ class Law:
             at = round(4000 * t)
             assert abs(at - 4000 * t) < 1e-9
             return math.sqrt(cosine_products()[at])
+        if self.name == "flow":
+            return 1 - t
+        if self.name == "flow_cosine":
+            return 0.0 if t == 1 else math.cos(math.pi / 2 * t)
         return math.exp(-0.25 * t**2 * (self.beta_max - self.beta_min) - 0.5 * t * self.beta_min)
 
     def sigma(self, t: float) -> float:
@@ -75,12 +80,18 @@ class Law:
             return float(self.sigma_min * (self.sigma_max / self.sigma_min) ** t)
         if self.name == "ve_exp":
             return math.sqrt((25.0 ** (2 * t) - 1) / (2 * math.log(25)))
+        if self.name == "flow":
+            return t
         square = self.alpha(t) ** 2
         return 1 - square if self.name == "subvp" else math.sqrt(1 - square)
 
     def drift(self, t: float) -> float:
         if self.name == "vp_cosine":
             return -0.5 * self.squared_diffusion(t)
+        if self.name == "flow":
+            return -1 / (1 - t)
+        if self.name == "flow_cosine":
+            return -math.pi / 2 * math.tan(math.pi / 2 * t)
         return 0.0 if self.name in ("ve", "ve_exp") else -0.5 * self.beta(t)
 
     def squared_diffusion(self, t: float) -> float:
@@ -90,6 +101,10 @@ class Law:
             return math.pow(25.0, 2 * t)
         if self.name == "vp":
             return self.beta(t)
+        if self.name == "flow":
+            return 2 * t / (1 - t)
+        if self.name == "flow_cosine":
+            return math.pi * math.tan(math.pi / 2 * t)
         if self.name == "vp_cosine":
             # -d ln alpha^2 / dt of eq. 17; over the last scale ln alpha^2 falls evenly by ln 1000
             if t > 3999.5 / 4000:
@@ -146,6 +161,11 @@ class Moments:
         self.m = a * self.m + b * (alpha * self.mu - self.m) / v
         self.noiseless = (a - b / v) ** 2 * self.s
         self.s = self.noiseless + c2
+
+    def from_noise(self, alpha: float, sigma: float) -> None:
+        """``x <- alpha E[x0] + sigma x``: from pure noise, where x tells nothing of x0."""
+        self.m = alpha * self.mu + sigma * self.m
+        self.noiseless = self.s = sigma**2 * self.s
 
     def marginal(self, t: float) -> tuple[float, Array, float]:
         """alpha, variances and the factor of the score that is used at t."""
@@ -207,6 +227,9 @@ def predict(state: Moments, case: Case, i: int, times: Array) -> None:
     below = float(times[i - 1]) if i else 0.0
     if case.predictor == "none":
         return
+    if law.alpha(t) == 0:
+        state.from_noise(law.alpha(below), law.sigma(below))
+        return
     if case.predictor == "euler_maruyama":
         dt = t - below
         g2 = law.squared_diffusion(t)
@@ -240,7 +263,7 @@ def predict(state: Moments, case: Case, i: int, times: Array) -> None:
         f, g2 = 0.0, sigmas[1] ** 2 - sigmas[0] ** 2
     elif law.name == "vp":
         f, g2 = math.sqrt(1 - beta) - 1, beta
-    elif law.name == "vp_cosine":
+    elif law.name in ("vp_cosine", "flow", "flow_cosine"):
         a = law.alpha(t) / law.alpha(below)
         f, g2 = a - 1, law.sigma(t) ** 2 - a**2 * law.sigma(below) ** 2
     else:
