@@ -64,7 +64,7 @@ def test_unknown_names_get_a_suggestion(refusal: Refusal, arguments: tuple[str, 
 def test_a_far_miss_gets_the_known_names_and_no_guess(refusal: Refusal) -> None:
     line = refusal(*RUN, "--sde", "zzzzzzzz")
     assert "did you mean" not in line
-    assert "known: subvp, ve, ve_exp, vp, vp_cosine" in line
+    assert "known: flow, flow_cosine, subvp, ve, ve_exp, vp, vp_cosine" in line
 
 
 @pytest.mark.parametrize(

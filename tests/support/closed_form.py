@@ -36,7 +36,7 @@ class Case:
 @dataclasses.dataclass
 class Law:
     """The paper's table of SDEs with CIFAR-10's constants, dx = 25^t dw, the cosine schedule (T = 4000), and
-    x = (1 - t) x0 + t noise and x = cos(pi t / 2) x0 + sin(pi t / 2) noise, whose chains are the transition."""
+    x = (1 - t) x0 + t noise and x = cos(pi t / 2) x0 + sin(pi t / 2) noise (chains: the transition)."""
 
     name: str
     sigma_min: float = 0.01
