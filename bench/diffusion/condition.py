@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from bench.diffusion.levels import NoiseLevel
 from bench.diffusion.noise import Noise
+from bench.errors import BenchError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -53,6 +54,30 @@ class Condition:
         """
         guide = self.guide(x, level)
         return score if guide is None else score + guide
+
+    def combine_denoised(self, denoised: Tensor, x: Tensor, level: NoiseLevel) -> Tensor:
+        """The conditioned ``E[x0 | x]`` where alpha = 0: there the score tells nothing of the data.
+
+        By default the given one, and an error where `combine` changes the score.
+
+        Args:
+            denoised: The network's ``E[x0 | x]`` (B, ...) of the state.
+            x: The state (B, ...).
+            level: Its noise level, with alpha = 0.
+
+        Returns:
+            The expected clean data (B, ...).
+
+        Raises:
+            BenchError: The condition guides the score.
+        """
+        score = x * -(level.sigma**-2)
+        if self.combine(score, x, level) is not score:
+            raise BenchError(
+                "where alpha = 0 a guide of the score has no limit: take an SDE that ends above alpha = 0, "
+                "such as vp"
+            )
+        return denoised
 
     def project(self, x: Tensor, level: NoiseLevel, noise: Noise) -> Tensor:
         """The projection P of a state, such as one that replaces its known part.

@@ -9,9 +9,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from bench.diffusion.levels import NoiseLevel
-from bench.diffusion.model import Model, denoised_of_score, velocity_of_score
+from bench.diffusion.model import Model, denoised_of_score, velocity_of_denoised, velocity_of_score
 from bench.diffusion.sde import SDE
-from bench.errors import BenchError
 
 if TYPE_CHECKING:
     from torch import Tensor, device
@@ -148,11 +147,15 @@ class Prediction:
             Clean states (B, ...).
 
         Raises:
-            BenchError: alpha is 0, and the checkpoint does not know the data there, or a condition guides it.
+            BenchError: alpha is 0, and the checkpoint does not know the data there, or a condition guides the
+                score alone.
         """
         level = self._level(at)
         if self._follows_model or level.alpha == 0:
-            return self._unguided(self._call(self.model.denoised, x, level), x, level)
+            denoised = self._call(self.model.denoised, x, level)
+            if self._condition is None:
+                return denoised
+            return self._condition.combine_denoised(denoised, x, level)
         return denoised_of_score(x, self.score(x, level), level)
 
     def noise(self, x: Tensor, at: NoiseLevel | float) -> Tensor:
@@ -186,8 +189,10 @@ class Prediction:
         Source: Song et al. (2021), eq. 13.
         """
         level = self._with_slopes(at)
-        if self._follows_model or level.alpha == 0:
-            return self._unguided(self._call(self.model.velocity, x, level), x, level)
+        if self._follows_model:
+            return self._call(self.model.velocity, x, level)
+        if level.alpha == 0:
+            return velocity_of_denoised(x, self.denoised(x, level), level)
         return velocity_of_score(x, self.score(x, level), level)
 
     def velocity_and_divergence(self, x: Tensor, at: NoiseLevel | float) -> tuple[Tensor, Tensor]:
@@ -209,18 +214,6 @@ class Prediction:
     def _follows_model(self) -> bool:
         """Whether the model's own conversions apply: no guide, and each level is its own label."""
         return self._condition is None and self.labels is None
-
-    def _unguided(self, result: Tensor, x: Tensor, level: NoiseLevel) -> Tensor:
-        """A result at alpha = 0, where a guide of the score can't be carried over to the data."""
-        if self._condition is None:
-            return result
-        score = x * -(level.sigma**-2)
-        if self._condition.combine(score, x, level) is not score:
-            raise BenchError(
-                "where alpha = 0 a guide of the score has no limit: take an SDE that ends above alpha = 0, "
-                "such as vp"
-            )
-        return result
 
     def _level(self, at: NoiseLevel | float) -> NoiseLevel:
         return at if isinstance(at, NoiseLevel) else self.sde.at(at)

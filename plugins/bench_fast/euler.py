@@ -15,6 +15,7 @@ class Euler(Predictor):
     """
 
     name = "euler"
+    uses_chain = False
 
     @property
     def convergence_order(self) -> float:

@@ -48,7 +48,11 @@ class ClassConditional(Task):
     )
 
     def check(self, card: Card, sampler: Sampler) -> None:
-        del sampler
+        if self.scale > 0 and sampler.sde.ends_in_noise:
+            raise BenchError(
+                f"{self.name} guides the score, which has no limit at the end of {sampler.sde.name}, where "
+                "alpha = 0: take an SDE that ends above alpha = 0, such as vp"
+            )
         count = class_count(card)
         if not count:
             raise BenchError(

@@ -17,6 +17,9 @@ from bench import (
     param,
 )
 
+NO_END = 1e6
+"""The `Guided.high` of guidance at every level, alpha = 0 too."""
+
 
 class Guided(Task):
     """Images by the score ``s_g + scale (s - s_g)``: away from what the guide's score s_g knows too.
@@ -38,7 +41,7 @@ class Guided(Task):
     )
     scale: float = param(default=2.0, help="factor of the difference from the guide; 1: no guidance", low=0)
     low: float = param(default=0.0, help="sigma / alpha up to which there is no guidance", low=0)
-    high: float = param(default=1e6, help="sigma / alpha above which there is no guidance", above=0)
+    high: float = param(default=NO_END, help="sigma / alpha above which there is no guidance", above=0)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -54,7 +57,7 @@ class Guided(Task):
         """Two with the guide; unknown in advance where guidance is limited to an interval."""
         if self.scale == 1:
             return 1
-        return 2 if self.low == 0 and self.high == 1e6 else None
+        return 2 if self.low == 0 and self.high == NO_END else None
 
     def check(self, card: Card, sampler: Sampler) -> None:
         del sampler
@@ -112,8 +115,18 @@ class Guidance(Condition):
         self.guide_prediction, self.scale, self.interval, self.unit = guide, scale, interval, unit
 
     def combine(self, score: Tensor, x: Tensor, level: NoiseLevel) -> Tensor:
-        low, high = self.interval
-        # at alpha = 0 the ratio is infinite
-        if not low * level.alpha * self.unit < level.sigma <= high * level.alpha * self.unit:
+        if not self.applies(level):
             return score
         return self.guide_prediction.score(x, level).lerp(score, self.scale)
+
+    def combine_denoised(self, denoised: Tensor, x: Tensor, level: NoiseLevel) -> Tensor:
+        if not self.applies(level):
+            return denoised
+        return self.guide_prediction.denoised(x, level).lerp(denoised, self.scale)
+
+    def applies(self, level: NoiseLevel) -> bool:
+        """Whether the interval holds the level; alpha = 0, an infinite ratio, only where it has no end."""
+        low, high = self.interval
+        if level.alpha == 0:
+            return high == NO_END
+        return low * level.alpha * self.unit < level.sigma <= high * level.alpha * self.unit

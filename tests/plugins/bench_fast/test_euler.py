@@ -44,3 +44,8 @@ def test_on_flow_and_there_alone_it_is_ddim(name: str) -> None:
         for predictor in ("euler", "ddim")
     )
     assert (float((euler - ddim).abs().max()) < 1e-13) == (name == "flow")
+
+
+def test_it_runs_at_any_number_of_steps() -> None:
+    """It reads no chain, of which VP has none below 21 steps."""
+    assert len(Sampler(sde("vp"), installed().build("predictors", "euler", {}), steps=10).schedule()) == 10

@@ -14,7 +14,7 @@ import pytest
 import torch
 from scipy import stats
 
-from bench import SDE, Array, BatchContext, Prediction, Sampler, limit_fd_dct
+from bench import SDE, Array, BatchContext, BenchError, Prediction, Sampler, limit_fd_dct
 from bench.cache import cached_sha256
 from bench.checkpoints.classes import classifier_path
 from bench.checkpoints.load import load_model
@@ -382,3 +382,9 @@ def test_committed_table_agrees_with_theory() -> None:
     for row in unguided:
         n = int(row["samples"])
         assert stats.binomtest(round(float(row["value"]) * n), n, 0.1).pvalue > P
+
+
+@pytest.mark.parametrize("checkpoint", ["gmm-cifar10", "cifar10-tiny"])
+def test_it_refuses_an_sde_that_ends_in_noise(checkpoint: str) -> None:
+    with pytest.raises(BenchError, match="class_conditional guides the score, which has no limit"):
+        plan(task="class_conditional", checkpoint=[checkpoint], sde=["flow"])

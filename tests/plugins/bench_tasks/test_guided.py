@@ -69,9 +69,12 @@ def counted_run(task: Any, batch: BatchContext) -> tuple[Tensor, float]:
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.0, 1e6), (0.3, 5.0)])
-@pytest.mark.parametrize("name", ["ve", "vp"])
+@pytest.mark.parametrize("name", ["ve", "vp", "flow"])
 def test_the_guided_denoiser_is_the_extrapolated_one(name: str, low: float, high: float) -> None:
-    """On [0, 1] (ve) and [-1, 1] (vp): the interval is of images on [-1, 1]."""
+    """On [0, 1] (ve) and [-1, 1] (vp, flow): the interval is of images on [-1, 1].
+
+    Its default holds flow's start too, where alpha = 0.
+    """
 
     def one(sde: SDE) -> White:
         return White(sde, 0.2, 0.5)
