@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from bench import BenchError, Card, Denoiser
-from bench.checkpoints.exact import dct_data
+from bench.checkpoints.exact import exact_data
 from bench.checkpoints.load import load_model
 from bench.checkpoints.networks.edm import EDMDenoiser
 from bench.checkpoints.networks.tiny import TinyUNet
@@ -44,13 +44,15 @@ def exact_model(card: Card, name: str) -> MixtureModel:
 
 
 def test_the_exact_checkpoints_are_there() -> None:
-    assert [card.name for card in EXACT] == ["gaussian-cifar10", "gaussian-cifar10-1000", "gmm-cifar10"]
-    assert [card.name for card in EVERYWHERE] == ["gaussian-cifar10", "gmm-cifar10"]
+    toys = {"checkerboard", "eight-gaussians", "spiral", "swiss-roll", "two-moons"}
+    assert {card.name for card in EVERYWHERE} == {"gaussian-cifar10", "gmm-cifar10"} | toys
+    assert {card.name for card in EXACT} == {card.name for card in EVERYWHERE} | {"gaussian-cifar10-1000"}
+    assert {card.name for card in EXACT if card.basis == "data"} == toys
 
 
 @pytest.mark.parametrize("card", EXACT, ids=lambda card: card.name)
 def test_states_are_the_same_images_on_every_data_range(card: Card) -> None:
-    data, colour = dct_data(card)
+    data, colour = exact_data(card)
     mean, sd = torch.from_numpy(data.mean), torch.from_numpy(data.variance).sqrt()
     noise = torch.randn(mean.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     for name in RANGES:
@@ -58,11 +60,12 @@ def test_states_are_the_same_images_on_every_data_range(card: Card) -> None:
         assert model.shape == card.shape
         centre, spread = torch.from_numpy(model.data.mean), torch.from_numpy(model.data.variance).sqrt()
         for z in (torch.zeros_like(noise), noise):
-            torch.testing.assert_close(
-                model.images(centre + spread * z), from_dct(mean + sd * z, colour), rtol=0, atol=1e-6
-            )
-    average = from_dct(mean, colour).mean()
-    assert 0.3 < float(average) < 0.7  # CIFAR-10 on [0, 1]
+            item = mean + sd * z
+            expected = item if colour is None else from_dct(item, colour)
+            torch.testing.assert_close(model.images(centre + spread * z), expected, rtol=0, atol=1e-6)
+    items = mean if colour is None else from_dct(mean, colour)
+    average = torch.from_numpy(data.weight) @ items.flatten(1).mean(1)
+    assert 0.3 < float(average) < 0.7  # on the unit range
 
 
 @pytest.mark.parametrize("card", EVERYWHERE, ids=lambda card: card.name)

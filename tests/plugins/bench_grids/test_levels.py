@@ -10,8 +10,9 @@ import pytest
 
 from bench import Array, BenchError
 from bench.diffusion.grid import grid_times
-from bench_grids.levels import AlignYourSteps, Polynomial, Sigmas
+from bench_grids.levels import AlignYourSteps, Sigmas
 from tests.support.analytic import SDES, grid_of, sde
+from tests.support.plugins import installed
 
 
 def ratios(name: str, steps: int, law: str = "ve", **parameters: float) -> Array:
@@ -120,9 +121,22 @@ class Flow(type(sde("ve"))):  # type: ignore[misc]
         return t
 
 
-def test_an_infinite_ratio_at_the_prior_is_refused() -> None:
-    for grid in (grid_of("logsnr"), Polynomial(), AlignYourSteps(), Sigmas(levels=(80.0, 1.0))):
-        with pytest.raises(BenchError, match=f"{grid.name} needs a finite sigma / alpha at T, which to_"):
-            grid.times(Flow(), 2)
-    for name in ("uniform", "time_uniform", "quadratic", "shift", "beta", "logit_normal"):
-        assert math.isclose(grid_times(grid_of(name), Flow(), 9)[-1], 1)
+def test_where_the_ratio_is_infinite_at_the_prior_a_list_of_ratios_is_refused() -> None:
+    with pytest.raises(BenchError, match="sigmas starts at T, where sigma / alpha of to_noise is infinite"):
+        Sigmas(levels=(80.0, 1.0)).times(Flow(), 2)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 9])
+def test_where_the_ratio_is_infinite_at_the_prior_grids_begin_there(steps: int) -> None:
+    """Those that are even in a function of the ratio go on as if they had begun at T - eps."""
+    law = Flow()
+    names = [name for name in installed().names("grids") if name != "sigmas"]
+    assert len(names) == 9
+    for name in names:
+        times = grid_times(grid_of(name), law, steps)
+        assert (len(times), times[-1]) == (steps, 1.0), name
+        assert (np.diff(times) > 0).all(), name
+    t = grid_times(grid_of("logsnr"), law, 9)[:-1]
+    last = math.log((1 - law.eps) / law.eps)
+    log_ratio = np.log(t / (1 - t))
+    np.testing.assert_allclose(np.diff(log_ratio), (last - log_ratio[0]) / 8, rtol=1e-9)
