@@ -39,6 +39,11 @@ class ItemMetric(Metric):
             raise BenchError(f"the items of its reference can't be read: {error}") from error
 
     def check_reference(self, shape: tuple[int, ...], context: MetricContext) -> None:
+        name = self.reference_name()
+        full = context.dataset_name(name)
+        if full is not None:  # its shape is known before it is fetched
+            dataset = context.registry.get("datasets", full.rpartition("-")[0]).thing
+            check_shape(name, dataset.shape or shape, shape)
         check_item_shape(self.items(context), shape)
 
     def provenance(self, context: MetricContext) -> dict[str, str]:
@@ -48,9 +53,14 @@ class ItemMetric(Metric):
 
 def check_item_shape(items: Images, shape: tuple[int, ...]) -> None:
     """`BenchError` where the items of a reference do not have the shape of the samples."""
-    if tuple(items.shape) != tuple(shape):
+    check_shape(items.name, items.shape, shape)
+
+
+def check_shape(name: str, its_shape: tuple[int, ...], shape: tuple[int, ...]) -> None:
+    """As `check_item_shape`, by the name and shape of the reference."""
+    if tuple(its_shape) != tuple(shape):
         raise BenchError(
-            f"its reference {items.name} is of {sizes(items.shape)} items, the samples are {sizes(shape)}: "
+            f"its reference {name} is of {sizes(its_shape)} items, the samples are {sizes(shape)}: "
             "name data of that shape by -P metric.reference"
         )
 

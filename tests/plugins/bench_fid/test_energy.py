@@ -116,5 +116,5 @@ def test_bad_samples_are_refused() -> None:
         state.compute()
     with pytest.raises(BenchError, match="NaN"):
         state.update(torch.full((3, 2), math.nan))
-    with pytest.raises(BenchError, match="its reference cifar10-train is of 2 items, the samples are 3"):
-        MMD().check_reference((3,), context_of(torch.zeros(4, 2)))
+    with pytest.raises(BenchError, match="its reference mine is of 2 items, the samples are 3"):
+        MMD(reference="mine").check_reference((3,), context_of(torch.zeros(4, 2)))

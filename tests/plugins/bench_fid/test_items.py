@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench import BenchError
+from bench import BenchError, Images, MetricContext
 from bench_fid.energy import MMD
 from bench_fid.items import ItemSample, flat
 from tests.support.metrics import Items, context_of, metric_context
@@ -24,9 +24,21 @@ def test_the_hash_of_the_reference_is_the_provenance() -> None:
 
 def test_a_reference_of_another_shape_is_refused() -> None:
     context = context_of(torch.rand(5, 1, 2, 3))
-    MMD().check_reference((1, 2, 3), context)
+    MMD(reference="mine").check_reference((1, 2, 3), context)
     with pytest.raises(BenchError, match="its reference mine is of 1x2x3 items, the samples are 6: na"):
         MMD(reference="mine").check_reference((6,), context)
+
+
+@pytest.mark.parametrize("reference", ["", "cifar10", "cifar10-test"])
+def test_a_data_set_of_another_shape_is_refused_before_it_is_fetched(
+    reference: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fetch(_: MetricContext, name: str) -> Images:
+        raise AssertionError(f"{name} is opened")
+
+    monkeypatch.setattr(MetricContext, "images", fetch)
+    with pytest.raises(BenchError, match=r"its reference cifar10.* is of 3x32x32 items, the samples are 2"):
+        MMD(reference=reference).check_reference((2,), metric_context())
 
 
 def test_a_reference_that_is_no_items_is_refused() -> None:
