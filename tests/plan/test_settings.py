@@ -260,7 +260,8 @@ def test_all_of_a_card_that_decides_the_numbers_counts(tmp_path: Path) -> None:
     def key(format: str, **changes: Any) -> str:
         file = {"name": "file", "bytes": len(blob), "sha256": hashlib.sha256(blob).hexdigest()}
         fields = model.model_dump(by_alias=True) | {"name": "mine", "format": format, "files": [file]}
-        card = Card(**fields | changes)
+        convention = {"predicts": "edm", "labels": "edm"} if format == "edm" else {}
+        card = Card(**fields | convention | changes)
         card._home = tmp_path
         registry = installed().copy()
         registry.add("checkpoints", card, "t", "1")

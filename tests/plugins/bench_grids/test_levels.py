@@ -109,27 +109,15 @@ def test_wrong_lists_are_refused(levels: tuple[float, ...], steps: int, message:
         grid_times(Sigmas(levels=levels), sde("ve"), steps)
 
 
-class Flow(type(sde("ve"))):  # type: ignore[misc]
-    """sigma = t, alpha = 1 - t: no data is left at T."""
-
-    name = "to_noise"
-
-    def alpha(self, t: Array) -> Array:
-        return 1 - t
-
-    def sigma(self, t: Array) -> Array:
-        return t
-
-
 def test_where_the_ratio_is_infinite_at_the_prior_a_list_of_ratios_is_refused() -> None:
-    with pytest.raises(BenchError, match="sigmas starts at T, where sigma / alpha of to_noise is infinite"):
-        Sigmas(levels=(80.0, 1.0)).times(Flow(), 2)
+    with pytest.raises(BenchError, match="sigmas starts at T, where sigma / alpha of flow is infinite"):
+        Sigmas(levels=(80.0, 1.0)).times(sde("flow"), 2)
 
 
 @pytest.mark.parametrize("steps", [1, 2, 9])
 def test_where_the_ratio_is_infinite_at_the_prior_grids_begin_there(steps: int) -> None:
     """Those that are even in a function of the ratio go on as if they had begun at T - eps."""
-    law = Flow()
+    law = sde("flow")
     names = [name for name in installed().names("grids") if name != "sigmas"]
     assert len(names) == 9
     for name in names:
