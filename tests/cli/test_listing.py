@@ -63,7 +63,7 @@ def test_show_json_holds_every_parameter(own_registry: Registry, capsys: pytest.
     names = {e.name: kind for kind in KINDS for e in own_registry.of_kind(kind)}
     assert {"still", "vp", "langevin", "rk45", "gaussian-cifar10", "fd_dct", "local"} <= names.keys()
     both = names.keys() & {suite["name"] for suite in suite_facts()}
-    assert both == {"inpaint", "likelihood"}
+    assert both == {"digits", "inpaint", "likelihood"}
     for name, kind in sorted(names.items()):
         words = (kind[:-1], name) if name in both else (name,)
         output = _strict(_printed(capsys, own_registry, "show", *words, "--json"))
@@ -185,6 +185,7 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 def test_profiles_are_listed_and_shown_with_all_settings(capsys: pytest.CaptureFixture[str]) -> None:
     listed = _strict(_printed(capsys, installed(), "list", "profiles", "--json"))
     assert {one["name"]: one["default"] for one in listed["profiles"]} == {
+        "digits": False,
         "exact": False,
         "langevin": False,
         "mine": True,

@@ -14,7 +14,7 @@ from torch import Tensor
 from bench import SDE, BenchError, Card, Model, NoiseLevel, Prediction, Sampler
 from bench.checkpoints.convention import NetworkModel
 from bench.checkpoints.resolve import label_of, parametrisation_of
-from tests.support.analytic import gaussian, sde
+from tests.support.analytic import gaussian, grid_of, sde
 from tests.support.plugins import installed
 
 SHAPE = (3, 2, 2)
@@ -148,7 +148,7 @@ def samples(subject: Model, run: SDE, predictor: str, **changes: Any) -> Tensor:
 def test_the_samples_are_those_of_the_exact_score(label: str, run: str) -> None:
     """On its own SDE, VP, and on another; of samplers that ask for each of the four."""
     own, law = sde("vp"), sde(run)
-    changes: dict[str, Any] = {"grid": "logsnr"}
+    changes: dict[str, Any] = {"grid": grid_of("logsnr")}
     for predictor in ("ancestral", "dpmpp_2m", "ipndm", "euler"):
         expected = samples(gaussian(MEAN, VARIANCE), law, predictor, **changes)
         for predicts in PARAMETRISATIONS:
@@ -190,7 +190,7 @@ def test_networks_of_discrete_scales(label: str) -> None:
     def at(predicts: str, grid: str) -> Tensor:
         card = Card(**FIELDS, sde="vp", predicts=predicts, labels=label, scales=1000)
         call = network(predicts, own, lambda number: (*scale_level(INDEX[label](number)), 0.0))
-        return samples(network_model(card, call, own, own), own, "dpmpp_2m", grid=grid)
+        return samples(network_model(card, call, own, own), own, "dpmpp_2m", grid=grid_of(grid))
 
     for grid in ("logsnr", "polynomial"):
         for predicts in ("scaled_score", *(["score"] if label == "index" else [])):

@@ -47,9 +47,8 @@ def test_a_correctors_moves_are_preserved() -> None:
 
         sde = sampler.sde
 
-        def score(self, y: Tensor, level: Any) -> Tensor:
-            shifted: Tensor = score.score(x, level) - (y - x) / level.sigma**2
-            return shifted
+        def denoised(self, y: Tensor, level: Any) -> Tensor:
+            return score.denoised(x, level)
 
     plain, _, _ = predictor.step(x, steps[1], score, torch.zeros_like, state)
     moved, _, _ = predictor.step(x + 0.5, steps[1], Shifted(), torch.zeros_like, state)  # type: ignore[arg-type]
