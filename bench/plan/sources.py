@@ -64,6 +64,11 @@ def open_images(
             card: Card = registry.get("checkpoints", name).thing
             if card.exact:
                 return ExactDraws(card, batch)
+            if not user_path(name).exists():
+                raise sources.UnknownSourceError(
+                    f"{name} is a network, which has no images of its own: run it, and give the "
+                    "run's fingerprint"
+                )
         place = _run_at(name)
         path = user_path(name)
         digits = _FINGERPRINT.fullmatch(name) and not path.exists() and (results / "records").is_dir()

@@ -118,7 +118,7 @@ def test_the_name_of_an_exact_checkpoint_stands_for_its_draws(
     source = open_images("two-moons", batch=100, registry=installed())
     assert (source.kind, source.name, source.n, source.shape) == ("checkpoint", "two-moons", 10_000, (2,))
     assert open_images("./two-moons", registry=installed()).kind == "folder"
-    with pytest.raises(BenchError, match="'cifar10-tiny' is neither a file or folder nor a data set"):
+    with pytest.raises(BenchError, match="cifar10-tiny is a network, which has no images of its own: run it"):
         open_images("cifar10-tiny", registry=installed())
 
 

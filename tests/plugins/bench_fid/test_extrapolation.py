@@ -188,7 +188,8 @@ def test_every_metric_declares_its_direction_least_n_and_bias(bench: Callable[..
 def test_every_metric_declares_what_its_values_are(bench: Callable[..., str]) -> None:
     kinds = {e["name"]: e["value_kind"] for e in json.loads(bench("list", "metrics", "--json"))["entries"]}
     distances = {"fid", "fd", "fd_cifar10", "known_error", "round_trip", "latent_difference", "flow_error"}
-    estimates = {"fd_dct", "kid", "fd_class", "fd_component", "conditional_fd", "latent_fd"}
+    distances |= {"sliced_wasserstein"}
+    estimates = {"fd_dct", "kid", "fd_class", "fd_component", "conditional_fd", "latent_fd", "mmd"}
     shares = {"precision", "recall", "class_share", "component_share"}
     scores = {"inception_score", "class_score", "bits_per_dim", "latent_correlation"}
     for kind, names in (
