@@ -115,8 +115,9 @@ def test_what_can_not_be_exported(call: Call) -> None:
     (record,) = records_in()
     line = call("export", record.fingerprint, "-o", "them", status=2)
     assert f"the samples of run {record.fingerprint} are not in results" in line
-    recorded(Path("gray"), [torch.rand(4, 1, 8, 8)])
-    assert "are 1x8x8, not RGB images" in call("export", "gray", "-o", "them", status=2)
+    recorded(Path("two"), [torch.rand(4, 2, 8, 8)])
+    line = call("export", "two", "-o", "them", status=2)
+    assert "are 2x8x8 images: an export holds images of 1 or 3 channels, or points" in line
     assert "'nothing' is no run" in call("export", "nothing", "-o", "them", status=2)
     with pytest.raises(SystemExit):
         main(["export", "results"])  # -o is missing
