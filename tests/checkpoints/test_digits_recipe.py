@@ -69,8 +69,10 @@ def test_it_goes_on_where_it_was_killed(recipe: Callable[..., None], tmp_path: P
     assert (card.name, card.dataset, card.shape) == ("my-digits", "digits", (1, 8, 8))
     model = load_model(card, installed().build("sdes", "vp", {}), torch.device("cpu"), installed())
     state = torch.load(through / "my-digits.state.pt", weights_only=True)
-    for name, p in model._network.named_parameters():  # type: ignore[attr-defined]
-        assert torch.equal(p, state["average"][name].half().float())
+    parameters = dict(model._network.named_parameters())  # type: ignore[attr-defined]
+    assert {f"network.{name}" for name in parameters} == state["average"].keys()
+    for name, p in parameters.items():
+        assert torch.equal(p, state["average"][f"network.{name}"].half().float())
 
 
 @pytest.mark.usefixtures("recipe")
