@@ -13,6 +13,7 @@ import re
 from collections import defaultdict
 from functools import cache
 from pathlib import Path
+from statistics import fmean, stdev
 
 import pytest
 
@@ -146,6 +147,30 @@ def test_few_calls(name: str, field: str, best: str) -> None:
         others = [one for (row, n), one in value.items() if n == calls and row not in OWN]
         ratios.append(min(value[row, calls] for row in OWN) / min(others))
     assert min(ratios) > (4 if field == "exact" else 1)
+
+
+def test_digits() -> None:
+    """What `fd` and `flow_error` tell of a network's samplers."""
+
+    def values(metric: str) -> dict[tuple[str, int], list[float]]:
+        """By sampler and calls, one per seed."""
+        by_place = defaultdict(list)
+        for row in read("digits/digits-tiny-1000/cells.csv"):
+            if row["metric"] == metric and row["column"].startswith("NFE "):
+                by_place[row["row"], int(row["column"].removeprefix("NFE "))].append(float(row["value"]))
+        return by_place
+
+    fd, error = values("fd-digits-pixels"), values("flow_error")
+    assert fmean(fd["dpmpp_2m", 10]) < fmean(fd["ddim", 50])
+    assert fmean(error["dpmpp_2m", 20]) < fmean(error["ddim", 50]) < fmean(error["dpmpp_2m", 10])
+    calls = (10, 20, 50)
+    assert says("({:.3f}, {:.3f} and {:.3f}, ±".format(*(fmean(fd["dpmpp_2m", n]) for n in calls)))
+    assert {f"{stdev(fd['dpmpp_2m', n]):.3f}" for n in calls} == {"0.005"}
+    assert says("({:.4f}, {:.4f} and {:.4f})".format(*(fmean(error["dpmpp_2m", n]) for n in calls)))
+    for n in (5, *calls):
+        samplers = [row for row, at in error if at == n]
+        orders = {tuple(sorted(samplers, key=lambda row: error[row, n][seed])) for seed in range(3)}
+        assert (len(samplers), len(orders)) == (3, 1)
 
 
 def test_heun_stands_at_odd_calls() -> None:
