@@ -98,12 +98,14 @@ def _print_table(measurement: ImageMeasurement) -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    from bench.data.images import items_of
     from bench.reporting.summary import fits, over_samples
 
     out = console()
     source = measurement.source
     shape = "x".join(map(str, measurement.shape))
-    title = f"{source['name']}: {source['n']} images of {shape} ({source['kind']})"
+    what = f"images of {shape}" if len(measurement.shape) > 1 else items_of(measurement.shape)
+    title = f"{source['name']}: {source['n']} {what} ({source['kind']})"
     out.print(escape(printable(title, None)), soft_wrap=True)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("metric", "value", "n", "better", "against"):

@@ -23,7 +23,7 @@ from bench import (
     param,
     to_dct,
 )
-from bench_fid.items import check_item_shape, sizes
+from bench_fid.items import check_dataset_shape, check_item_shape, check_shape, sizes
 
 CIFAR10 = "gaussian-cifar10"
 """The exact checkpoint whose coefficients stand for those of CIFAR-10's training images."""
@@ -69,12 +69,10 @@ class FdDct(Metric):
             raise BenchError(f"it takes images of 1 or 3 channels, not {sizes(shape)}")
         card = self._card(context)
         if card is None:
+            check_dataset_shape(self.reference, shape, context)
             check_item_shape(self._images(context), shape)
-        elif tuple(card.shape) != tuple(shape):
-            raise BenchError(
-                f"its reference {card.name} is of {sizes(card.shape)} items, the samples are {sizes(shape)}: "
-                "name data of that shape by -P metric.reference"
-            )
+        else:
+            check_shape(card.name, card.shape, shape)
 
     def start(self, context: MetricContext) -> MetricState:
         card = self._card(context)
@@ -97,7 +95,7 @@ class FdDct(Metric):
             return None
         card: Card = context.registry.get("checkpoints", self.reference).thing
         # a card in data coordinates is opened as its draws
-        return card if card.exact and getattr(card, "basis", "dct") == "dct" else None
+        return card if card.exact and card.basis == "dct" else None
 
     def _images(self, context: MetricContext) -> Images:
         try:

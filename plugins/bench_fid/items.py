@@ -39,16 +39,20 @@ class ItemMetric(Metric):
             raise BenchError(f"the items of its reference can't be read: {error}") from error
 
     def check_reference(self, shape: tuple[int, ...], context: MetricContext) -> None:
-        name = self.reference_name()
-        full = context.dataset_name(name)
-        if full is not None:  # its shape is known before it is fetched
-            dataset = context.registry.get("datasets", full.rpartition("-")[0]).thing
-            check_shape(name, dataset.shape or shape, shape)
+        check_dataset_shape(self.reference_name(), shape, context)
         check_item_shape(self.items(context), shape)
 
     def provenance(self, context: MetricContext) -> dict[str, str]:
         items = self.items(context)
         return {self.reference_name(): f"{items.sha256(context.emit)}, decoder {items.decoder}"}
+
+
+def check_dataset_shape(name: str, shape: tuple[int, ...], context: MetricContext) -> None:
+    """`check_shape` for the name of a data set, whose shape is known before it is fetched."""
+    full = context.dataset_name(name)
+    if full is not None:
+        dataset = context.registry.get("datasets", full.rpartition("-")[0]).thing
+        check_shape(name, dataset.shape or shape, shape)
 
 
 def check_item_shape(items: Images, shape: tuple[int, ...]) -> None:

@@ -149,3 +149,9 @@ def test_images_of_two_kinds_have_the_variance_of_both() -> None:
     assert state.compute().value == pytest.approx(expected, rel=1e-9)
     without = [float(((x[i] - data.mean[0]) ** 2).sum() + data.variance[0].sum()) for i in (1, 0)]
     assert state.leave_one_out() == pytest.approx(without, rel=1e-9)
+
+
+def test_a_data_set_of_another_shape_is_refused_before_it_is_fetched() -> None:
+    metric: Metric = installed().build("metrics", "fd_dct", {"reference": "cifar10-test"})
+    with pytest.raises(BenchError, match=r"^its reference cifar10-test is of 3x32x32 items, .* are 1x8x8"):
+        metric.check_reference((1, 8, 8), metric_context())
