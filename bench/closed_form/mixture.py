@@ -278,6 +278,10 @@ class MixtureModel(Model):
         precision, center, flat = self._at(x, clean)
         return self._log_posterior(flat, precision, center, clean).argmax(1)
 
+    @property
+    def states_are_items(self) -> bool:
+        return self.color is None
+
     def images(self, x: Tensor) -> Tensor:
         low, high = self.range
         pixels = x if self.color is None else from_dct(x, self.color)

@@ -242,6 +242,22 @@ class Model(ABC):
         """
         raise BenchError("this checkpoint's model takes no images")
 
+    @property
+    def states_are_items(self) -> bool:
+        """Whether each value of a state is one of its item, so that what acts on states acts on pixels."""
+        return True
+
+    def clipped(self, x: Tensor) -> Tensor:
+        """States of the items of ``x``, clipped to the unit range.
+
+        Args:
+            x: States (B, *shape).
+
+        Returns:
+            States (B, *shape).
+        """
+        return self.states(self.images(x).clamp(0, 1))
+
 
 class Denoiser(Model):
     """A model defined by a denoiser of data on ``own_range``: ``D(x; sigma) = E[x0 | x0 + sigma noise = x]``.
@@ -304,6 +320,9 @@ class Denoiser(Model):
 
     def velocity(self, x: Tensor, level: NoiseLevel) -> Tensor:
         return velocity_of_denoised(x, self.denoised(x, level), level)
+
+    def clipped(self, x: Tensor) -> Tensor:
+        return x.clamp(*self.run_range)
 
     def images(self, x: Tensor) -> Tensor:
         low, high = self.run_range

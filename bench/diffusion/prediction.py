@@ -195,6 +195,17 @@ class Prediction:
             return velocity_of_denoised(x, self.denoised(x, level), level)
         return velocity_of_score(x, self.score(x, level), level)
 
+    def clipped(self, clean: Tensor) -> Tensor:
+        """Predicted clean states, their items clipped to the data's range: pixels, whatever the states are.
+
+        Args:
+            clean: Clean states (B, ...), such as `denoised` returns.
+
+        Returns:
+            The states (B, ...).
+        """
+        return self.model.clipped(clean)
+
     def velocity_and_divergence(self, x: Tensor, at: NoiseLevel | float) -> tuple[Tensor, Tensor]:
         """The velocity, without the guide, and its exact divergence; one network call.
 

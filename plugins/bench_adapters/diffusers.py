@@ -107,6 +107,12 @@ class Diffusers(Solver):
     def solve(self, x: Tensor, sde: SDE, p: Prediction, noise: Noise) -> Tensor:
         ratios = _sigma_ratios(sde)
         scheduler = self._make(_betas(ratios))
+        acts = [key for key in ("clip_sample", "thresholding") if scheduler.config.get(key)]
+        if acts and not p.model.states_are_items:
+            raise BenchError(
+                f"{self.name}: {acts[0]} acts on pixels, which the states of this checkpoint are not "
+                "(they are DCT coefficients): take a network, or leave it out"
+            )
         level = sde.at(sde.end)
         sample = x * (float(scheduler.init_noise_sigma) / math.hypot(level.alpha, level.sigma))
         seed = draw_seed(noise, x) if _draws(self) else 0

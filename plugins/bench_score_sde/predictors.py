@@ -104,7 +104,7 @@ class Ancestral(_FirstOrder):
         )
         clean = s.mul(sigma**2).add_(x).div_(alpha)
         if self.clip:
-            clean = clean.clamp_(*p.sde.data_range)
+            clean = p.clipped(clean)
         variance_ratio = (step.posterior / g) ** 2  # v_{i-1} / v_i
         mean = x.mul(a * variance_ratio).add_(clean, alpha=alpha / a * g**2 / sigma**2)
         if v is None:

@@ -72,8 +72,8 @@ def test_show_json_holds_every_parameter(own_registry: Registry, capsys: pytest.
             if entry["kind"] != "checkpoints":
                 thing: type[Plugin] = own_registry.entries[entry["kind"], name][0].thing
                 defaults = {p.name: p.default for p in thing.parameters()}
-                shown = {p["name"]: p["default"] for p in entry["parameters"]}
-                assert shown == json.loads(json.dumps(defaults))
+                own = {p["name"]: p["default"] for p in entry["parameters"]}
+                assert own == json.loads(json.dumps(defaults))
 
 
 def test_show_prints_parameters_with_type_range_and_help(

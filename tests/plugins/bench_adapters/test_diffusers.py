@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 import torch
 
-from bench import SDE, BenchError, Solver, Tensor
+from bench import SDE, BenchError, Prediction, Solver, Tensor
+from bench.checkpoints.load import load_model
 from bench.closed_form.moments import response_moments
 from bench.diffusion.sampler import Sampler
 from bench.testing.probe import MIXTURE, ended, prior
@@ -287,6 +288,15 @@ def test_it_pickles_alone_and_in_a_sampler() -> None:
     assert pickle.loads(pickle.dumps(solver)) == solver
     sampler = Sampler(sde("vp"), solver=solver, denoise="none")
     assert pickle.loads(pickle.dumps(sampler)) == sampler
+
+
+def test_thresholding_is_refused_where_states_are_no_pixels() -> None:
+    solver = build("DPMSolverMultistepScheduler", config="thresholding=True")
+    card = installed().get("checkpoints", "gaussian-cifar10").thing
+    law = sde("vp")
+    p = Prediction(load_model(card, law, torch.device("cpu"), installed()), law)
+    with pytest.raises(BenchError, match="thresholding acts on pixels, which the states of this check"):
+        solver.solve(torch.zeros(2, 3, 32, 32), law, p, torch.randn_like)
 
 
 def test_what_the_library_refuses_is_one_line() -> None:

@@ -7,8 +7,21 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import torch
 
-from bench import Array, Sampler
+from bench import (
+    Array,
+    MixtureModel,
+    Model,
+    NoiseLevel,
+    Prediction,
+    Sampler,
+    Tensor,
+    dct_data,
+    from_dct,
+    to_dct,
+)
+from bench.checkpoints.load import load_model
 from bench.closed_form.moments import moments
 from tests.support.analytic import SDES, sde
 from tests.support.plugins import installed
@@ -97,3 +110,41 @@ def test_limit(name: str, predictor: str) -> None:
     expected = np.concatenate([mean - MU, np.sqrt(variance) - np.sqrt(LAM)])
     spread = np.concatenate([np.sqrt(LAM), np.sqrt(LAM)])
     assert (np.abs(extrapolated - expected) / spread).max() < 0.002
+
+
+class OfPixels(Model):
+    """An exact checkpoint whose states are pixels, by the one whose states are DCT coefficients."""
+
+    def __init__(self, model: MixtureModel, color: Array) -> None:
+        self.model, self.color, self.shape = model, color, model.shape
+
+    def score(self, x: Tensor, level: NoiseLevel) -> Tensor:
+        return from_dct(self.model.score(to_dct(x, self.color), level), self.color)
+
+    def images(self, x: Tensor) -> Tensor:
+        low, high = self.model.range
+        return (x - low) / (high - low)
+
+    def states(self, images: Tensor) -> Tensor:
+        low, high = self.model.range
+        return images * (high - low) + low
+
+
+@pytest.mark.parametrize("law", ["ve", "vp"])
+def test_clipping_acts_on_pixels_whatever_the_states_are(law: str) -> None:
+    card, chosen = installed().get("checkpoints", "gaussian-cifar10").thing, sde(law)
+    _, color = dct_data(card)
+    model = load_model(card, chosen, torch.device("cpu"), installed(), dtype=torch.float64)
+    assert isinstance(model, MixtureModel)
+    of_pixels = OfPixels(model, color)
+    predictor = installed().build("predictors", "ancestral", {"clip": True})
+    step = Sampler(chosen, predictor, steps=100).schedule()[60]
+    pixels = torch.randn(4, *model.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    pixels *= 4 * math.hypot(step.alpha, step.sigma)
+    one = predictor.step(to_dct(pixels, color), step, Prediction(model, chosen), torch.zeros_like, None)
+    other = predictor.step(pixels, step, Prediction(of_pixels, chosen), torch.zeros_like, None)
+    # the card's rotation of colors is orthogonal to the digits of float32
+    torch.testing.assert_close(model.images(one.mean), of_pixels.images(other.mean), rtol=0, atol=1e-6)
+    clean = of_pixels.images(Prediction(of_pixels, chosen).denoised(pixels, step))
+    beyond = (clean < 0) | (clean > 1)
+    assert 0.01 < float(beyond.double().mean()) < 0.99  # there is something to clip, and to leave
