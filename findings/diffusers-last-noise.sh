@@ -2,7 +2,7 @@
 # diffusers: with their default settings DEISMultistepScheduler, SASolverScheduler and PNDMScheduler end at the
 # noise level of training step 0 (sigma / alpha = 0.01), where DDIM, Euler, Heun, DPM-Solver++ and UniPC end at
 # noise 0. On data that is a single point, and with the exact answer of an ideal network, noise of standard
-# deviation 0.01 is left in the "clean" result: 2.6 grey levels where data has a range of 1. Samplers that end so
+# deviation 0.01 is left in the "clean" result: 2.6 gray levels where data has a range of 1. Samplers that end so
 # stand against others with a handicap, unless one more denoising step follows.
 #
 # Seen with diffusers 0.42.1 and PyTorch 2.13.0. It fails if a scheduler's result changes.

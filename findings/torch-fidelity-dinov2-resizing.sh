@@ -4,7 +4,8 @@
 # from the points i n / 224 instead of (i + 1/2) n / 224 - 1/2, as TensorFlow 1 did for FID's Inception. The image
 # that the network sees is shifted by almost half a pixel of the original. Values of the two don't compare.
 #
-# Seen with torch-fidelity 0.4.0, PyTorch 2.15.0 and torchvision 0.29.2. It fails if that resizes in another way. The network's weights are not needed.
+# Seen with torch-fidelity 0.4.0, PyTorch 2.15.0 and torchvision 0.29.2. It fails if that resizes in another way.
+# The network's weights are not needed.
 set -euo pipefail
 
 folder=$(mktemp -d)
