@@ -32,8 +32,8 @@ class SlicedWasserstein(ItemMetric):
 
     Of equal distributions it is above 0 at any n: ``floor`` is the distance of parts of the reference to its
     rest, times ``sqrt((1/n + 1/m) / (1/n' + 1/m'))`` for the number of samples n and of items m. The error is
-    that of a jackknife over sixteen parts of the samples, for a fixed reference. Memory: 8 K bytes per sample
-    and item, of ``most`` each.
+    that of a jackknife over sixteen parts of the samples, for a fixed reference; it is too large where the
+    distributions are equal. Memory: 8 K bytes per sample and item, of ``most`` each.
 
     Source: Rabin et al. (2011), Bonneel et al. (2015).
     """
