@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,11 @@ ONE, SLACK = 400_000_000, 100_000_000
 
 
 def _fill(size: int) -> None:
-    torch.ones(size, dtype=torch.uint8)
+    # pages of its own: malloc would first take what the process freed before, which is resident already
+    pages = mmap.mmap(-1, size)
+    for start in range(0, size, 2**20):
+        pages.write(b"1" * min(2**20, size - start))
+    pages.close()
 
 
 def _resident() -> int:
