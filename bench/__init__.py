@@ -78,6 +78,7 @@ if TYPE_CHECKING:
     from bench.diffusion.roles import Update as Update
     from bench.diffusion.sampler import Sampler as Sampler
     from bench.diffusion.sde import SDE as SDE
+    from bench.diffusion.sums import batch_sum as batch_sum
     from bench.download import fetch_once as fetch_once
     from bench.engine.batch import run_batch as run_batch
     from bench.engine.executor import Batch as Batch
@@ -85,6 +86,7 @@ if TYPE_CHECKING:
     from bench.engine.executor import BatchResult as BatchResult
     from bench.engine.executor import Executor as Executor
     from bench.engine.executor import Outcome as Outcome
+    from bench.engine.executor import Work as Work
     from bench.engine.foreign import ImageMeasurement as ImageMeasurement
     from bench.errors import BenchError as BenchError
     from bench.errors import NoValueError as NoValueError
@@ -93,6 +95,7 @@ if TYPE_CHECKING:
     from bench.events import Advance as Advance
     from bench.events import Emit as Emit
     from bench.events import Notice as Notice
+    from bench.events import StepDone as StepDone
     from bench.events import silent as silent
     from bench.files import registry_path as registry_path
     from bench.files import user_path as user_path
@@ -185,12 +188,13 @@ _EXPORTS = {
     ),
     "bench.diffusion.sampler": ("Sampler",),
     "bench.diffusion.sde": ("SDE",),
+    "bench.diffusion.sums": ("batch_sum",),
     "bench.download": ("fetch_once",),
     "bench.engine.batch": ("run_batch",),
-    "bench.engine.executor": ("Batch", "BatchFailure", "BatchResult", "Executor", "Outcome"),
+    "bench.engine.executor": ("Batch", "BatchFailure", "BatchResult", "Executor", "Outcome", "Work"),
     "bench.engine.foreign": ("ImageMeasurement",),
     "bench.errors": ("BenchError", "NoValueError", "did_you_mean", "printable"),
-    "bench.events": ("Advance", "Emit", "Notice", "silent"),
+    "bench.events": ("Advance", "Emit", "Notice", "StepDone", "silent"),
     "bench.files": ("registry_path", "user_path"),
     "bench.metrics.blocks": ("Blocks", "jackknife_groups"),
     "bench.metrics.context": ("MetricContext",),
@@ -303,6 +307,7 @@ __all__ = [
     "Sampler",
     "Solver",
     "Step",
+    "StepDone",
     "Table",
     "Task",
     "Tensor",
@@ -315,7 +320,9 @@ __all__ = [
     "Update",
     "ValueKind",
     "WeightsCard",
+    "Work",
     "assert_conforms",
+    "batch_sum",
     "build_command",
     "cache_folder",
     "cached_sha256",

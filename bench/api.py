@@ -66,7 +66,7 @@ class Job:
 
     def dry_run(self, rerun: Rerun = "failed") -> DryRun:
         """What the execution of the job would do."""
-        return dry_run(self.plan, self.store, self.contexts, rerun)
+        return dry_run(self.plan, self.store, self.contexts, rerun, self.executor.at_once)
 
     def execute(self, rerun: Rerun = "failed", emit: Emit = silent) -> Results:
         """Execute the runs and return their records; `BenchError` for an unknown ``rerun``."""
@@ -75,6 +75,7 @@ class Job:
             raise BenchError(f"unknown rerun {rerun!r}{did_you_mean(str(rerun), known)}")
         for suite_plan in self.plan.suite_plans:
             self.store.write_suite(suite_plan)
+        several = self.executor.at_once > 1
         engine = Engine(
             self.store,
             self.executor,
@@ -83,6 +84,7 @@ class Job:
             emit=emit,
             rerun=rerun,
             prune=self.plan.settings.prune,
+            forecast=self.dry_run(rerun).forecast if several else None,
         )
         return Results(engine.execute(self.plan.runs), self.store)
 
@@ -111,6 +113,7 @@ def plan_job(
     plan = request.plan(contexts, objects)
     parameters = settings.parameters.get("executor", {})
     executor = build_plugin(registry, objects or {}, "executors", settings.executor, parameters)
+    executor = executor.for_runs(plan.specs)
     return Job(plan, Store(out, writes=writes, emit=emit), contexts, registry, executor)
 
 

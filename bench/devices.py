@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -48,8 +49,24 @@ def arithmetic(device: torch.device, *, tf32: bool) -> Iterator[None]:
         products.allow_tf32, convolutions.allow_tf32 = before
 
 
+def place_of_process(*names: str) -> int | None:
+    """This process's number among those that torchrun or srun started; None outside of them.
+
+    Args:
+        names: Variables that hold it: ``RANK`` and ``SLURM_PROCID`` among all processes, ``LOCAL_RANK`` and
+            ``SLURM_LOCALID`` among those of the machine. The first that is set counts.
+    """
+    for name in names:
+        value = os.environ.get(name, "")
+        if value.isascii() and value.isdigit():
+            return int(value[:9])
+    return None
+
+
 def choose_device(name: str) -> torch.device:
     """The device called ``auto`` (a GPU if there is one), ``cpu``, ``cuda`` or ``cuda:N``.
+
+    A process that torchrun or srun started takes the GPU of its number on the machine for ``cuda``.
 
     Raises:
         BenchError: There is no such device, or bench does not support it.
@@ -58,6 +75,9 @@ def choose_device(name: str) -> torch.device:
 
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
+    local = place_of_process("LOCAL_RANK", "SLURM_LOCALID")
+    if name == "cuda" and local is not None and torch.cuda.device_count() > 1:
+        name = f"cuda:{local % torch.cuda.device_count()}"
     try:
         device = torch.device(name)
     except RuntimeError as error:

@@ -241,7 +241,8 @@ def _print_dry_run(report: DryRun) -> None:
         echo(line)
         if entry.stale:
             echo(f"            stale: there is a record, but {entry.stale}")
-    expected = f"; about {duration(report.seconds)} by earlier records" if report.seconds else ""
+    workers = f" with {count(report.forecast.at_once, 'worker')}" if report.forecast.at_once > 1 else ""
+    expected = f"; about {duration(report.seconds)}{workers} by earlier records" if report.seconds else ""
     if report.unknown and report.seconds:
         expected += f", {count(report.unknown, 'run')} of unknown time aside"
     elif report.unknown:

@@ -102,7 +102,7 @@ def _run_batch(spec: RunSpec, index: int, session: Session, emit: Emit) -> Batch
         for name, tensor in results.items()
     }
     seconds = time.perf_counter() - begin
-    peaks = {"peak_host_bytes": memory.host(), "peak_gpu_bytes": memory.gpu()}
+    host_bytes, gpu_bytes = memory.host(), memory.gpu()
     for name in {*spec.task.outputs, *outputs}:
         if name not in outputs or len(outputs[name]) != size:
             raise BenchError(
@@ -123,7 +123,8 @@ def _run_batch(spec: RunSpec, index: int, session: Session, emit: Emit) -> Batch
         seconds=seconds,
         network_seconds=0.0 if clock is None else clock.seconds(),
         warm_seconds=warm_seconds,
-        **peaks,
+        peak_host_bytes=host_bytes,
+        peak_gpu_bytes=gpu_bytes,
     )
     return BatchResult(outputs, facts)
 
@@ -151,12 +152,12 @@ def process_session() -> Session:
     return Session.of_installed()
 
 
-def attempt_batch_elsewhere(batch: Batch) -> Outcome:
+def attempt_batch_elsewhere(batch: Batch, emit: Emit = silent) -> Outcome:
     """`attempt_batch` in a process of an executor: the model stays loaded from batch to batch."""
-    return attempt_batch(batch, process_session())
+    return attempt_batch(batch, emit, process_session())
 
 
-def attempt_batch(batch: Batch, session: Session | None = None, emit: Emit = silent) -> Outcome:
+def attempt_batch(batch: Batch, emit: Emit = silent, session: Session | None = None) -> Outcome:
     """`run_batch`, with any error as plain data that travels between processes."""
     try:
         return run_batch(batch.spec, batch.index, session, emit)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Protocol
 
+from bench.events import Emit, StepDone, silent
 from bench.params import Plugin
 from bench.results.record import BatchFacts
 
@@ -51,6 +52,11 @@ class BatchResult:
     outputs: dict[str, Tensor]
     facts: BatchFacts
 
+    def of_worker(self, worker: int, retries: int) -> BatchResult:
+        """The result, with the number of the worker that computed it and of those that died of it before."""
+        facts = self.facts.model_copy(update={"worker": worker, "retries": retries})
+        return dataclasses.replace(self, facts=facts)
+
 
 @dataclasses.dataclass(frozen=True)
 class BatchFailure:
@@ -69,6 +75,22 @@ Outcome = BatchResult | BatchFailure
 """The outcome of a batch: its result or its failure."""
 
 
+class Work(Protocol):
+    """Computes a batch, wherever it is called; a pickle where the executor works in other processes."""
+
+    def __call__(self, batch: Batch, emit: Emit = silent, /) -> Outcome:
+        """Compute a batch.
+
+        Args:
+            batch: The batch.
+            emit: Receives a `StepDone` for every step, in an executor of other processes.
+
+        Returns:
+            The result, or a `BatchFailure` for a batch that fails. It raises only ``KeyboardInterrupt`` and
+            errors of the machine, which must reach the caller of `Executor.map`.
+        """
+
+
 class Executor(Plugin):
     """Runs batches and yields their outcomes.
 
@@ -76,22 +98,30 @@ class Executor(Plugin):
     and in which order batches are computed; it touches no file of the results folder.
     """
 
-    in_process: ClassVar[bool] = True
-    """Whether batches run in this process. If False, ``work``, batches and outcomes are pickled, no steps are
-    reported while a batch runs, and runs with a plugin or network of this process alone are refused."""
+    @property
+    def in_process(self) -> bool:
+        """Whether batches run in this process. A class sets ``in_process = False`` where ``work``, batches
+        and outcomes are pickled; runs with a plugin or network of this process alone are then refused."""
+        return True
+
+    @property
+    def at_once(self) -> int:
+        """Number of batches that are computed at a time."""
+        return 1
+
+    def for_runs(self, runs: Sequence[RunSpec]) -> Executor:
+        """The executor for these runs: this one, or one whose open parameters are decided by them."""
+        return self
 
     @abstractmethod
-    def map(
-        self, work: Callable[[Batch], Outcome], batches: Iterator[Batch]
-    ) -> Iterator[tuple[Batch, Outcome]]:
+    def map(self, work: Work, batches: Iterator[Batch]) -> Iterator[tuple[Batch, Outcome | StepDone]]:
         """Yield every batch with ``work(batch)``, once each, in any order.
 
         Args:
-            work: Computes one batch, and returns a `BatchFailure` for a batch that fails. It raises only
-                ``KeyboardInterrupt`` and errors of the machine, which must reach the caller.
-            batches: The stream of batches. Take the next one only when a worker is free, and from the calling
-                thread alone: the engine locks a batch when it hands it out.
+            work: Computes one batch.
+            batches: The stream of batches. Take the next one when a worker is free, or few ahead, and from
+                the calling thread alone: the engine locks a batch when it hands it out.
 
         Returns:
-            Pairs of batch and outcome.
+            Pairs of batch and outcome. Before its outcome a batch may come with a `StepDone`, to show.
         """

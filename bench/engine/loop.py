@@ -7,12 +7,13 @@ import datetime
 import functools
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from bench.engine.batch import attempt_batch, attempt_batch_elsewhere, failure_of
-from bench.engine.executor import Batch, BatchFailure, BatchResult, Executor, Outcome
+from bench.engine.executor import Batch, BatchFailure, BatchResult, Executor, Outcome, Work
 from bench.engine.measuring import measure_run
+from bench.engine.order import in_order
 from bench.engine.session import Session
 from bench.errors import BenchError, StoreError
 from bench.events import (
@@ -23,10 +24,12 @@ from bench.events import (
     RunMeasuring,
     RunStarted,
     RunWaiting,
+    StepDone,
     silent,
 )
 from bench.plan.contexts import MetricContexts
 from bench.plan.fingerprint import metric_code
+from bench.plan.forecast import Forecast
 from bench.plan.measured import lacking_metrics
 from bench.results.batches import BatchSet
 from bench.results.provenance import provenance
@@ -79,6 +82,7 @@ class Engine:
         rerun: Which runs to execute.
         prune: Whether to remove a run's samples once it is recorded; those of companions stay, since metrics
             of later commands read them too.
+        forecast: The expected time of the runs, for an executor of several workers: the longest come first.
     """
 
     def __init__(
@@ -91,6 +95,7 @@ class Engine:
         emit: Emit = silent,
         rerun: Rerun = "failed",
         prune: bool = False,
+        forecast: Forecast | None = None,
     ) -> None:
         self.store = store
         self.executor = executor
@@ -99,6 +104,7 @@ class Engine:
         self.emit = emit
         self.rerun = rerun
         self.prune = prune
+        self.forecast = forecast
         self.records: dict[int, Record] = {}
         self._new_batches = BatchSet()
         self._companions: set[str] = set()
@@ -140,8 +146,9 @@ class Engine:
         needed = self._needed_companions(pending)
         for progress in pending:
             progress.needed = progress.spec.fingerprint in needed
-        # samples that metrics read come first, whether or not the user asked for the run
-        pending.sort(key=lambda progress: not progress.needed)
+        specs = in_order([progress.spec for progress in pending], needed, self.forecast)
+        by_fingerprint = {progress.spec.fingerprint: progress for progress in pending}
+        pending = [by_fingerprint[spec.fingerprint] for spec in specs]
         self._progress = {progress.spec.fingerprint: progress for progress in pending}
         try:
             while pending:
@@ -196,16 +203,15 @@ class Engine:
         """Process the pending runs once; returns whether anything was recorded or computed."""
         before = len(self.records), len(self._new_batches)
         by_key = {run.spec.fingerprint: run for run in pending}
-        work: Callable[[Batch], Outcome]
-        if self.executor.in_process:
-            work = functools.partial(attempt_batch, session=self.session, emit=self.emit)
-        else:
-            work = attempt_batch_elsewhere
+        work: Work = self._attempt if self.executor.in_process else attempt_batch_elsewhere
         name, error = self.executor.name, ""
         log = ""
         try:
             for batch, outcome in self.executor.map(work, self._stream(pending)):
-                self._take(by_key[batch.spec.fingerprint], batch, outcome)
+                if isinstance(outcome, StepDone):
+                    self.emit(outcome)
+                else:
+                    self._take(by_key[batch.spec.fingerprint], batch, outcome)
         except (BenchError, OSError):
             raise
         except Exception as exception:
@@ -222,6 +228,10 @@ class Engine:
                 reason = error or f"the executor {name} {verb}"
                 self._fail(run, BatchFailure(reason, log or reason))
         return (len(self.records), len(self._new_batches)) != before
+
+    def _attempt(self, batch: Batch, emit: Emit | None = None, /) -> Outcome:
+        """Compute a batch in this process."""
+        return attempt_batch(batch, emit or self.emit, self.session)
 
     def _stream(self, pending: list[_Progress]) -> Iterator[Batch]:
         """Batches of all pending runs that no other process works on, each locked when it is taken."""
@@ -364,7 +374,8 @@ class Engine:
         self.emit(RunMeasuring(spec.fingerprint, spec.label))
         measurement = measure_run(spec, self.store, self.contexts.on(spec.device))
         header = self._header(spec, spec.task.outputs, "finished", spec.planned_nfe)
-        record = measurement.added_to(header.model_copy(update={"declared_order": spec.declared_order}))
+        facts = {"declared_order": spec.declared_order, "executor": self.executor.name}
+        record = measurement.added_to(header.model_copy(update=facts))
         previous = self.store.read_record(spec.fingerprint)
         if previous is not None and previous.status == "finished" and self._rerun(spec) != "all":
             # metrics taken earlier of the same samples stay

@@ -223,7 +223,12 @@ def measure_run(spec: RunSpec, store: Store, context: MetricContext) -> RunMeasu
             if spec.batch_count <= MOST_BATCHES:
                 batches.append(
                     BatchRecord(
-                        size=size, nfe=facts.nfe, seconds=facts.seconds, network_seconds=facts.network_seconds
+                        size=size,
+                        nfe=facts.nfe,
+                        seconds=facts.seconds,
+                        network_seconds=facts.network_seconds,
+                        worker=facts.worker,
+                        retries=facts.retries,
                     )
                 )
             seconds.append(facts.seconds)

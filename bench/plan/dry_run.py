@@ -59,8 +59,8 @@ class DryRun:
 
     @property
     def seconds(self) -> float:
-        """Seconds of all runs whose time is known."""
-        return self.forecast.rest()[0]
+        """Seconds of all runs whose time is known, with as many batches at a time as the executor has."""
+        return self.forecast.rest()[0] / self.forecast.at_once
 
     @property
     def unknown(self) -> int:
@@ -73,10 +73,10 @@ class DryRun:
         return {"runs": [entry.plain() for entry in self.entries], **totals}
 
 
-def dry_run(plan: Plan, store: Store, contexts: MetricContexts, rerun: str) -> DryRun:
-    """What the execution of the plan would do. Nothing is run."""
+def dry_run(plan: Plan, store: Store, contexts: MetricContexts, rerun: str, at_once: int = 1) -> DryRun:
+    """What the execution of the plan, with ``at_once`` batches at a time, would do. Nothing is run."""
     records = store.records()
-    forecast = Forecast(len(plan.companions) + len(plan.runs), records)
+    forecast = Forecast(len(plan.companions) + len(plan.runs), records, at_once)
     entries: list[DryRunEntry] = []
     evaluations = 0.0
     everything = [*plan.companions, *plan.runs]

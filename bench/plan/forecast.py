@@ -30,10 +30,11 @@ class Forecast:
     Args:
         runs: Number of runs of the plan.
         records: Records whose pace counts.
+        at_once: Number of batches that are computed at a time.
     """
 
-    def __init__(self, runs: int, records: Sequence[Record] = ()) -> None:
-        self.runs = runs
+    def __init__(self, runs: int, records: Sequence[Record] = (), at_once: int = 1) -> None:
+        self.runs, self.at_once = runs, at_once
         self._rests: dict[str, _Rest] = {}
         self._paces: dict[_PaceKey, list[tuple[float, float]]] = {}
         for record in records:
@@ -65,6 +66,12 @@ class Forecast:
             return 0.0
         pace = self._pace(rest.key)
         return None if rest.nfe is None or pace is None else rest.nfe * rest.samples * pace
+
+    def batch_seconds(self, run: RunSpec) -> float | None:
+        """Seconds of a batch of a run; None where no record tells."""
+        rest = self._rests.get(run.fingerprint)
+        pace = None if rest is None or rest.nfe is None else self._pace(rest.key)
+        return None if rest is None or rest.nfe is None or pace is None else rest.nfe * run.batch_size * pace
 
     def rest(self, besides: Collection[str] = ()) -> tuple[float, int]:
         """Seconds of all runs that are left ``besides`` these, and the number of those of unknown time."""

@@ -51,6 +51,8 @@ class _Run:
     batches: int
     begin: float
     done: int = 0
+    at_work: dict[int, float] = dataclasses.field(default_factory=dict)
+    """The share of each batch at work that is done, 0 where that is unknown."""
     first_step: tuple[float, float] | None = None
     rest: float | None = None
     """Seconds that it still takes, as its steps show."""
@@ -111,6 +113,7 @@ class Display:
             case BatchDone():
                 if event.fingerprint in self._active:
                     self._active[event.fingerprint].done += 1
+                    self._active[event.fingerprint].at_work.pop(event.batch, None)
             case RunWaiting():
                 self._run_waiting(event.title)
             case RunMeasuring():
@@ -184,7 +187,8 @@ class Display:
         if run is None:
             return
         now = time.monotonic()
-        batches = run.done + (event.done / event.total if event.total else 0)
+        run.at_work[event.batch] = event.done / event.total if event.total else 0.0
+        batches = run.done + sum(run.at_work.values())
         # time before the first step loads, compiles and warms up: it says nothing about later batches
         begin, first = run.first_step = run.first_step or (now, batches)
         if batches > first and event.total is not None:
@@ -192,9 +196,13 @@ class Display:
         if not self.live or now - self._drawn < LIVE:
             return
         details = [f" · batch {run.cached + run.done + 1} of {run.batches}"]
-        if event.total is not None:
-            details.append(f" · step {event.done} of {event.total}")
-        details.append(f" · NFE {event.calls}")
+        shares = [share for one in self._active.values() for share in one.at_work.values()]
+        if len(shares) > 1:  # of several workers: what each has done of its batch
+            details.append(f" · workers {' '.join(f'{share:.0%}' for share in shares)}")
+        else:
+            if event.total is not None:
+                details.append(f" · step {event.done} of {event.total}")
+            details.append(f" · NFE {event.calls}")
         tail = self._time_left(run.rest)
         used = (
             SPINNER + cell_len(run.place) + min(TITLE, cell_len(make_printable(run.title))) + cell_len(tail)
@@ -220,6 +228,7 @@ class Display:
                 expected = self.forecast.seconds(fingerprint)
                 rest = None if expected is None else max(0.0, expected - (time.monotonic() - run.begin))
             seconds, unknown = seconds + (rest or 0.0), unknown + (rest is None)
+        seconds /= self.forecast.at_once
         aside = f"{count(unknown, 'run')} of unknown time"
         if not unknown:
             return f"all {duration(seconds)} left"

@@ -90,7 +90,9 @@ class BatchFacts(Strict):
 
     Warming up (loading, compiling, first calls) is not part of ``seconds``. ``peak_host_bytes`` is the
     greatest resident memory of the process while it computed the batch, with its libraries and weights; None
-    outside of Linux. ``peak_gpu_bytes`` is that of torch's tensors on the GPU; None on a CPU.
+    outside of Linux. ``peak_gpu_bytes`` is that of torch's tensors on the GPU; None on a CPU. ``worker`` is
+    the number of the executor's worker that computed it, None in the command's own process; ``retries``
+    counts the workers that died of it before.
     """
 
     nfe: float
@@ -99,6 +101,8 @@ class BatchFacts(Strict):
     warm_seconds: float
     peak_host_bytes: int | None = None
     peak_gpu_bytes: int | None = None
+    worker: int | None = None
+    retries: int = 0
 
 
 MOST_BATCHES = 100_000
@@ -106,12 +110,17 @@ MOST_BATCHES = 100_000
 
 
 class BatchRecord(Strict):
-    """Size and cost of one batch: network calls per sample, seconds in all and in the network."""
+    """Size and cost of one batch: network calls per sample, seconds in all and in the network.
+
+    ``worker`` and ``retries`` are those of `BatchFacts`.
+    """
 
     size: Positive
     nfe: Amount
     seconds: Amount
     network_seconds: Amount
+    worker: Natural | None = None
+    retries: Natural = 0
 
 
 class Provenance(Strict):
@@ -158,6 +167,7 @@ class Record(Stored):
         exact: Values that theory gives for the sampler, by the metric's label.
         limit: Values that theory gives at tolerance 0 of the solver, by the metric's label.
         cost: Network calls per sample and seconds of the whole run; None for a failed run.
+        executor: The executor that the run was finished with; empty for a run without batches.
         batches: Size and cost of each batch, in order; empty where there are more than `MOST_BATCHES`.
         preview: Path of a picture of the samples; empty for none.
         reason: Why the run failed, in one line; empty for a finished run.
@@ -181,6 +191,7 @@ class Record(Stored):
     exact: dict[SafeName, Value] = {}
     limit: dict[SafeName, Value] = {}
     cost: Cost | None = None
+    executor: str = ""
     batches: tuple[BatchRecord, ...] = ()
     preview: str = ""
     reason: str = ""

@@ -1,22 +1,68 @@
-"""The executor ``local``: batches one after the other, in this process."""
+"""The executor ``local``: batches in this process, or in several processes of this machine."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import dataclasses
+from collections.abc import Iterator, Sequence
 
-from bench import Batch, Executor, Outcome, Register, hookimpl
+from bench import Batch, Executor, Outcome, Register, RunSpec, StepDone, Work, hookimpl, param
 
 
 class Local(Executor):
-    """Runs every batch in this process, in order."""
+    """Runs batches in this process, in order, or in ``workers`` processes.
+
+    Worker k has a GPU of its own (k modulo their number) where runs are on ``cuda``, and an equal share of
+    the cores. It keeps its model from batch to batch. One that dies is replaced, and its batch is tried
+    again, three times in all.
+    """
 
     name = "local"
 
-    def map(
-        self, work: Callable[[Batch], Outcome], batches: Iterator[Batch]
-    ) -> Iterator[tuple[Batch, Outcome]]:
-        for batch in batches:
-            yield batch, work(batch)
+    workers: int = param(
+        default=0,
+        low=0,
+        high=1024,
+        flag="workers",
+        help="processes; 0: one for each GPU where runs are on cuda, else this process alone",
+    )
+    patience: float = param(
+        default=300.0, above=0, help="seconds without a sign of life after which a worker is replaced"
+    )
+
+    @property
+    def at_once(self) -> int:
+        return max(1, self.workers)
+
+    @property
+    def in_process(self) -> bool:
+        return self.workers < 2
+
+    def for_runs(self, runs: Sequence[RunSpec]) -> Local:
+        """With as many workers as torch finds GPUs, where the number is open and the runs can travel."""
+        if self.workers:
+            return self
+        gpus = 1
+        if any(run.device == "cuda" for run in runs) and not any(run.in_memory for run in runs):
+            import torch
+
+            gpus = torch.cuda.device_count()
+        return dataclasses.replace(self, workers=max(1, gpus))
+
+    def map(self, work: Work, batches: Iterator[Batch]) -> Iterator[tuple[Batch, Outcome | StepDone]]:
+        if self.in_process:
+            for batch in batches:
+                yield batch, work(batch)
+            return
+        from bench_local.pool import Pool
+
+        with Pool(work, self.workers, self.patience) as pool:
+            # as many batches again as there are workers wait for them, while the engine measures a run
+            for batch in batches:
+                pool.put(batch)
+                while pool.waiting >= self.workers:
+                    yield pool.get()
+            while pool.left:
+                yield pool.get()
 
 
 @hookimpl

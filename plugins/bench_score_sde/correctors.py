@@ -6,7 +6,7 @@ import dataclasses
 import math
 from typing import Any, Literal, Self
 
-from bench import SDE, Corrector, LangevinLike, Noise, Prediction, Step, Tensor, Update, param
+from bench import SDE, Corrector, LangevinLike, Noise, Prediction, Step, Tensor, Update, batch_sum, param
 
 
 class _Langevin(LangevinLike):
@@ -62,10 +62,9 @@ class Langevin(_Langevin):
             )
         else:
             # sums over the batch for means: the batch size cancels
-            noise_norm = (
-                len(x) * math.sqrt(x[0].numel()) if self.norm == "sqrt_d" else vector_norm(z, dim=each).sum()
-            )
-            e = self.size(step, noise_norm, vector_norm(s, dim=each).sum())
+            expected = self.norm == "sqrt_d"
+            noise_norm = len(x) * math.sqrt(x[0].numel()) if expected else batch_sum(vector_norm(z, dim=each))
+            e = self.size(step, noise_norm, batch_sum(vector_norm(s, dim=each)))
         mean = x.addcmul(s, e)
         return Update(addcmul(mean, z, (2 * e).sqrt_(), out=z), mean)
 

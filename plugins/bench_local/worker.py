@@ -1,0 +1,79 @@
+"""A worker: a process that computes batches which another process sends.
+
+    python -m bench_local.worker FILE_DESCRIPTOR
+
+Messages are pickles on one connection. In: the work, then batches. Out: a `StepDone` now and then, the
+outcome of the batch, and None as a sign of life. The worker ends with the connection.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import queue
+import signal
+import sys
+import threading
+import time
+from multiprocessing.connection import Connection
+from typing import Any
+
+BEAT = 5.0
+"""Seconds between signs of life."""
+PAUSE = 0.2
+"""Seconds between reports of steps."""
+
+
+def serve(connection: Connection) -> None:
+    """Compute what comes until the connection ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the other process decides what Ctrl-C does
+    sending = threading.Lock()
+
+    def send(message: object) -> None:
+        # plain pickles carry tensors by value: torch's own would put them into shared memory
+        data = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
+        with sending:
+            connection.send_bytes(data)
+
+    inbox: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+
+    def read() -> None:
+        try:
+            while True:
+                inbox.put(connection.recv_bytes())
+        except (EOFError, OSError):
+            os._exit(0)  # nobody waits for the batch at work
+
+    def live() -> None:
+        while True:
+            time.sleep(BEAT)
+            try:
+                send(None)
+            except OSError:
+                os._exit(0)
+
+    for target in (read, live):
+        threading.Thread(target=target, daemon=True).start()
+
+    from bench import Batch, BatchFailure, StepDone
+
+    last = 0.0
+
+    def emit(event: object) -> None:
+        nonlocal last
+        if isinstance(event, StepDone) and time.monotonic() - last > PAUSE:
+            last = time.monotonic()
+            send(event)
+
+    work: Any = pickle.loads(inbox.get())
+    while True:
+        batch: Batch = pickle.loads(inbox.get())
+        outcome = work(batch, emit)
+        try:
+            send(outcome)
+        except (pickle.PicklingError, TypeError, AttributeError) as error:
+            send(BatchFailure(f"the outcome cannot leave the worker: {error}", ""))
+
+
+if __name__ == "__main__":
+    serve(Connection(int(sys.argv[1])))
