@@ -59,9 +59,14 @@ class RunStarted:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class StepDone:
-    """``done`` of ``total`` steps of a batch are complete, after ``calls`` network calls per sample.
+    """Steps of a batch are complete.
 
-    ``total`` is None for a solver, which does not know its number of steps in advance.
+    Args:
+        fingerprint: The run.
+        batch: Index of the batch within the run.
+        done: Number of complete steps.
+        total: Number of steps in all; None for a solver, which does not know it in advance.
+        calls: Network calls per sample until now.
     """
 
     fingerprint: str

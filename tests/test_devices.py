@@ -43,6 +43,21 @@ def test_more_gpus_than_there_are_is_refused(monkeypatch: pytest.MonkeyPatch) ->
         choose_device("cuda:2")
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "device"),
+    [("LOCAL_RANK", "1", "cuda:1"), ("SLURM_LOCALID", "3", "cuda:1"), ("LOCAL_RANK", "odd", "cuda")],
+)
+def test_processes_of_torchrun_and_srun_take_their_own_gpus(
+    variable: str, value: str, device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setenv(variable, value)
+    assert str(choose_device("auto")) == str(choose_device("cuda")) == device
+    assert str(choose_device("cuda:0")) == "cuda:0"
+    assert str(choose_device("cpu")) == "cpu"
+
+
 def test_the_kind_of_a_cpu_is_its_instruction_set() -> None:
     assert device_kind("cpu") == f"cpu {torch.backends.cpu.get_cpu_capability()}"
 

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
-def console(*, stderr: bool = False) -> Console:
+def console(*, stderr: bool = False, quiet: bool = False) -> Console:
     """A console as wide as the terminal; without a terminal, wide enough that no line folds."""
-    screen = Console(highlight=False, stderr=stderr)
-    return screen if screen.is_terminal else Console(highlight=False, stderr=stderr, width=200)
+    screen = Console(highlight=False, stderr=stderr, quiet=quiet)
+    return screen if screen.is_terminal else Console(highlight=False, stderr=stderr, quiet=quiet, width=200)
 
 
 def echo(line: object, *, err: bool = False) -> None:

@@ -136,6 +136,7 @@ def run_command(
     mistake in the command, 130 stopped (143 by SIGTERM, 129 by SIGHUP).
     """
     from bench.api import plan_job
+    from bench.devices import place_of_process
     from bench.plan.request import Request
     from bench.reporting.progress import Display
     from bench.reporting.terminal import print_run_report
@@ -150,13 +151,18 @@ def run_command(
     }
     values["parameters"] = plugin_parameters(parameters, flag_values(context))
     request = Request(values, profile, suite, only, steps_scale)
-    screen = console(stderr=as_json)
+    # of the processes that torchrun or srun started, the first one prints
+    silent = bool(place_of_process("RANK", "SLURM_PROCID"))
+    screen = console(stderr=as_json, quiet=silent)
     display = Display(screen)
     with display:
         job = plan_job(request, registry, writes=not dry_run, emit=display)
-    _print_header(job, registry, hint=profile is None, err=as_json)
+    if not silent:
+        _print_header(job, registry, hint=profile is None, err=as_json)
     report = job.dry_run(rerun)
     if dry_run:
+        if silent:
+            return 0
         if as_json:
             echo_json(report.plain())
         else:
@@ -171,6 +177,8 @@ def run_command(
         again = ": run the same command again to go on" if remains and rerun != "all" else ""
         report_stop(f"; {remains or 'no batch was finished'}{again}")
         return STOPPED
+    if silent:
+        return int(bool(results.failed))
     print_run_report(results.records, job.store, screen, table=suite is None)
     if suite is not None:
         out = job.plan.settings.out

@@ -231,7 +231,7 @@ class Engine:
 
     def _attempt(self, batch: Batch, emit: Emit | None = None, /) -> Outcome:
         """Compute a batch in this process."""
-        return attempt_batch(batch, emit or self.emit, self.session)
+        return attempt_batch(batch, emit=emit or self.emit, session=self.session)
 
     def _stream(self, pending: list[_Progress]) -> Iterator[Batch]:
         """Batches of all pending runs that no other process works on, each locked when it is taken."""

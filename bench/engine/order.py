@@ -15,9 +15,9 @@ def in_order(
     """The runs in the order in which their batches are handed out.
 
     Samples that metrics read come first, whether or not the user asked for the run. With a forecast,
-    checkpoints follow one another, each as a whole since workers hold one model, and their runs by the time of
-    a batch: the longest first, as the last ones decide how long workers are idle at the end. Runs of unknown
-    time count as long.
+    checkpoints follow one another, each as a whole since workers hold one model, and their runs by the time
+    of a batch: the longest first, as the last ones decide how long workers are idle at the end. Runs of
+    unknown time count as long.
 
     Args:
         runs: The runs.

@@ -61,7 +61,7 @@ class Local(Executor):
                 pool.put(batch)
                 while pool.waiting >= self.workers:
                     yield pool.get()
-            while pool.left:
+            while pool.pending:
                 yield pool.get()
 
 

@@ -20,6 +20,8 @@ from bench import Batch, BatchFailure, BatchResult, BenchError, Outcome, StepDon
 
 STRIKES = 3
 """Times that a batch's worker may die before the batch counts as failed."""
+BEATS = 8
+"""Signs of life that a worker gives within the pool's patience."""
 GRACE = 2.0
 """Seconds that a worker has to end after SIGTERM."""
 
@@ -55,7 +57,7 @@ class Pool:
         self._wake_read, self._wake_write = os.pipe()
         self._closed = False
         self._thread = threading.Thread(target=self._run, daemon=True)
-        self.left = 0
+        self.pending = 0
         """Batches without an outcome."""
 
     def __enter__(self) -> Pool:
@@ -80,7 +82,7 @@ class Pool:
 
     def put(self, batch: Batch) -> None:
         """Give a batch to the next free worker."""
-        self.left += 1
+        self.pending += 1
         with self._lock:
             self._todo.append(batch)
         os.write(self._wake_write, b".")
@@ -91,7 +93,7 @@ class Pool:
         if isinstance(item, Exception):
             raise item
         if not isinstance(item[1], StepDone):
-            self.left -= 1
+            self.pending -= 1
         return item
 
     def _run(self) -> None:
@@ -170,7 +172,8 @@ class Pool:
         environment |= {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
         if device == "cuda":
             environment["CUDA_VISIBLE_DEVICES"] = _gpu(number)
-        command = [sys.executable, "-m", "bench_local.worker", str(theirs.fileno())]
+        arguments = [str(theirs.fileno()), str(self._patience / BEATS)]
+        command = [sys.executable, "-m", "bench_local.worker", *arguments]
         try:
             process = subprocess.Popen(
                 command, env=environment, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL

@@ -1,9 +1,9 @@
 """A worker: a process that computes batches which another process sends.
 
-    python -m bench_local.worker FILE_DESCRIPTOR
+    python -m bench_local.worker FILE_DESCRIPTOR SECONDS
 
 Messages are pickles on one connection. In: the work, then batches. Out: a `StepDone` now and then, the
-outcome of the batch, and None as a sign of life. The worker ends with the connection.
+outcome of the batch, and None as a sign of life, every SECONDS. The worker ends with the connection.
 """
 
 from __future__ import annotations
@@ -18,13 +18,11 @@ import time
 from multiprocessing.connection import Connection
 from typing import Any
 
-BEAT = 5.0
-"""Seconds between signs of life."""
 PAUSE = 0.2
 """Seconds between reports of steps."""
 
 
-def serve(connection: Connection) -> None:
+def serve(connection: Connection, beat: float) -> None:
     """Compute what comes until the connection ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the other process decides what Ctrl-C does
     sending = threading.Lock()
@@ -46,7 +44,7 @@ def serve(connection: Connection) -> None:
 
     def live() -> None:
         while True:
-            time.sleep(BEAT)
+            time.sleep(beat)
             try:
                 send(None)
             except OSError:
@@ -76,4 +74,4 @@ def serve(connection: Connection) -> None:
 
 
 if __name__ == "__main__":
-    serve(Connection(int(sys.argv[1])))
+    serve(Connection(int(sys.argv[1])), float(sys.argv[2]))

@@ -196,6 +196,17 @@ def test_a_second_run_samples_nothing(run: Run, computed: list[Batch]) -> None:
     assert batches() == stored
 
 
+@pytest.mark.parametrize("variable", ["RANK", "SLURM_PROCID"])
+def test_of_several_processes_the_first_prints(
+    variable: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place in ("1", "0"):
+        monkeypatch.setenv(variable, place)
+        out = run("--samples", "32")
+        assert record()["status"] == "finished"
+        assert bool(out) == (place == "0")
+
+
 def test_a_dry_run_leaves_no_trace_and_lists_the_runs(run: Run) -> None:
     several = ("--samples", "32", "--sde", "ve", "--sde", "vp", "--repeats", "2", "--corrector", "langevin")
     out = run(*several, "--dry-run")

@@ -26,9 +26,9 @@ def store(tmp_path: Path) -> Store:
     return Store(tmp_path)
 
 
-def report(store: Store, *runs: RunSpec | UnplannedRun, rerun: str = "failed") -> DryRun:
+def report(store: Store, *runs: RunSpec | UnplannedRun, rerun: str = "failed", at_once: int = 1) -> DryRun:
     """What a plan of these runs would do."""
-    return dry_run(Plan(runs, Settings.model_validate(QUICK), "quick"), store, contexts(), rerun)
+    return dry_run(Plan(runs, Settings.model_validate(QUICK), "quick"), store, contexts(), rerun, at_once)
 
 
 def entry(store: Store, run: RunSpec | UnplannedRun) -> DryRunEntry:
@@ -115,6 +115,12 @@ def test_time_is_that_of_records_of_the_same_sampler_or_else_of_the_checkpoint(s
     whole = report(store, quick_spec(seed=1), quick_spec(corrector=["langevin"]))
     assert (whole.evaluations, whole.seconds, whole.unknown) == (1440, 1440.0, 0)
     assert report(store, quick_spec(checkpoint=["gmm-cifar10"])).unknown == 1
+
+
+def test_workers_share_the_time(store: Store) -> None:
+    made_up.put(store, record_of(quick_spec()))
+    runs = quick_spec(seed=1), quick_spec(corrector=["langevin"])
+    assert report(store, *runs, at_once=4).seconds == report(store, *runs).seconds / 4
 
 
 def test_a_solvers_calls_are_those_of_records(store: Store) -> None:

@@ -143,7 +143,29 @@ def test_the_time_left_is_of_all_runs(clock: Time) -> None:
         # an adaptive solver has no steps: what its records say, less what has passed
         live.display(RunStarted(c, "a run", 0, 2))
         clock.now = 96.5
-        assert live.line(StepDone(c, 0, 7, None, 7)).endswith(" · NFE 7 · all 1 min 18 s left")
+        assert live.line(StepDone(c, 0, 7, None, 7)).endswith(" · workers 40% 0% · all 1 min 18 s left")
+
+
+def test_several_workers_show_what_each_has_done_and_share_the_time(clock: Time) -> None:
+    """Two batches of a run at 20 % and 60 % of 5 steps, then one of them done; 60 s a run, two at once."""
+    forecast = Forecast(3, at_once=2)
+    specs = [quick_spec(seed=seed) for seed in range(3)]
+    for spec in specs:
+        forecast.add(spec, 16, 30.0)
+    a, b, c = (spec.fingerprint for spec in specs)
+    del b, c
+    with Live(forecast=forecast) as live:
+        live.display(RunStarted(a, "a run", 0, 2))
+        live.display(StepDone(a, 0, 1, 5, 1))
+        clock.now = 6
+        line = live.line(StepDone(a, 1, 3, 5, 3))
+        assert line.startswith("run 1 of 3 · a run · batch 1 of 2 · workers 20% 60% · ")
+        live.display(BatchDone(a, 1))
+        clock.now = 12
+        assert " · batch 2 of 2 · step 4 of 5 · NFE 4 · " in live.line(StepDone(a, 0, 4, 5, 4))
+        live.display(finish(a))
+        # two runs of 60 s, two batches at a time
+        assert live.display._total_left() == "all 1 min 00 s left"
 
 
 def test_a_log_file_has_a_line_per_run_with_the_time_of_all_that_are_left(clock: Time) -> None:

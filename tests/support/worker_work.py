@@ -1,0 +1,44 @@
+"""Work for worker processes, at module level so that it can be pickled; none of it imports torch."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import secrets
+import signal
+import time
+from pathlib import Path
+
+from bench import Batch, BatchResult, Emit, Outcome, StepDone, silent
+from bench.results.record import BatchFacts
+
+FACTS = BatchFacts(nfe=1, seconds=1.0, network_seconds=0.5, warm_seconds=0.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Fatal:
+    """Notes each batch in ``folder``; the batch of index ``bad`` sends ``signal`` to its own process.
+
+    It does so the first ``times`` times that it is computed. A report of a step comes before each outcome.
+    """
+
+    folder: Path
+    bad: int = -1
+    times: int = 1
+    signal: signal.Signals = signal.SIGKILL
+
+    def __call__(self, batch: Batch, emit: Emit = silent, /) -> Outcome:
+        (self.folder / f"{batch.index}.{os.getpid()}.{secrets.token_hex(4)}").touch()
+        emit(StepDone("f", batch.index, 1, 2, 1))
+        if batch.index == self.bad and self.count(batch.index) <= self.times:
+            os.kill(os.getpid(), self.signal)
+            time.sleep(60)
+        return BatchResult({}, FACTS)
+
+    def count(self, index: int) -> int:
+        """How often a batch was computed."""
+        return len(list(self.folder.glob(f"{index}.*")))
+
+    def workers(self) -> set[str]:
+        """The processes that computed batches."""
+        return {path.name.split(".")[1] for path in self.folder.iterdir()}
