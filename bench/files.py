@@ -242,7 +242,7 @@ def replace_file(path: Path, content: bytes, *, locked: bool = False) -> None:
     Args:
         path: The file; its folder must exist.
         content: The new content.
-        locked: Whether a lock keeps other processes from writing this file: the file beside it has the same
+        locked: Whether a claim keeps other processes from writing this file: the file beside it has the same
             name each time, so that the next call overwrites what a kill left.
 
     Raises:
@@ -256,6 +256,10 @@ def replace_file(path: Path, content: bytes, *, locked: bool = False) -> None:
                 handle.flush()
                 os.fsync(handle.fileno())
             beside.replace(path)
+        except FileNotFoundError:
+            # a process that took over the claim of this one wrote the same, and renamed it first
+            if not (locked and path.exists()):
+                raise
         except BaseException:
             beside.unlink(missing_ok=True)
             raise

@@ -27,21 +27,19 @@ from bench.events import Emit, Notice, silent
 from bench.files import (
     check_regular,
     csv_cell,
-    file_lock,
     inside,
     is_safe_name,
-    locking,
     read_file,
     replace_file,
     writing,
 )
 from bench.results.batches import Batches
+from bench.results.claims import Claim, Claims
 from bench.results.identity import MAX_STORED
 from bench.results.manifest import SuitePlan
 from bench.results.record import BatchFacts, MetricRecord, Record
 
 if TYPE_CHECKING:
-    from filelock import BaseFileLock
     from torch import Tensor
 
 
@@ -63,23 +61,18 @@ def _batch_name(index: int, size: int) -> str:
     return f"{index:05d}-{size}.safetensors"
 
 
-_LOCK_REMEDY = "choose a folder on a local disk by --out"
-
-
 class Lock:
-    """A lock that this process holds; `release` frees it."""
+    """A claim that this process holds; `release` frees it."""
 
-    def __init__(self, lock: BaseFileLock) -> None:
-        self._lock = lock
+    def __init__(self, claims: Claims, claim: Claim) -> None:
+        self._claims, self._claim = claims, claim
 
     def release(self) -> None:
         """Free the lock and remove its file.
 
         Removing the file is safe: a process that waits for the lock checks again what the lock guards.
         """
-        with suppress(OSError):
-            Path(self._lock.lock_file).unlink()
-        self._lock.release()
+        self._claims.release(self._claim)
 
 
 class Store:
@@ -100,6 +93,7 @@ class Store:
         self.writes = writes
         self.emit = emit
         self._reported: set[str] = set()
+        self._claims = Claims()
         if root.exists() and not root.is_dir():
             raise BenchError(f"results folder {root} is a file: choose another by --out")
         if not writes:
@@ -121,24 +115,17 @@ class Store:
 
     def try_lock(self, name: str) -> Lock | None:
         """Acquire the lock of that name; None where another process holds it."""
-        lock = file_lock(self._lock_path(name))
-        return Lock(lock) if _acquire_now(lock) else None
+        claim = self._claims.try_claim(self._lock_path(name))
+        return None if claim is None else Lock(self._claims, claim)
 
     @contextmanager
     def locked(self, name: str, on_wait: Callable[[], None] | None = None) -> Iterator[None]:
         """Hold the lock of that name; ``on_wait`` is called if another process holds it first."""
-        lock = file_lock(self._lock_path(name))
-        if not _acquire_now(lock):
-            if on_wait is not None:
-                on_wait()
-            with locking(Path(lock.lock_file), _LOCK_REMEDY):
-                lock.acquire()
+        claim = self._claims.claim(self._lock_path(name), on_wait)
         try:
             yield
-            with suppress(OSError):
-                Path(lock.lock_file).unlink()
         finally:
-            lock.release()
+            self._claims.release(claim)
 
     def _lock_path(self, name: str) -> Path:
         path = inside(self.root / "samples", name)
@@ -456,17 +443,5 @@ def _checksum(tensors: Mapping[str, Tensor], facts: str) -> str:
 
 
 def _replace_locked(path: Path, content: bytes) -> None:
-    """`replace_file` under a lock. No other process writes this file, so a kill's leftover is overwritten."""
+    """`replace_file` under a lock: what a kill of this machine left beside the file is overwritten."""
     replace_file(path, content, locked=True)
-
-
-def _acquire_now(lock: BaseFileLock) -> bool:
-    """Whether the lock was free and is now held; `StoreError` where its file can't be created."""
-    from filelock import Timeout
-
-    with locking(Path(lock.lock_file), _LOCK_REMEDY):
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            return False
-    return True

@@ -155,17 +155,13 @@ def test_an_unreadable_record(call: Call, monkeypatch: pytest.MonkeyPatch) -> No
     assert line.endswith("can't be read: Permission denied")
 
 
-@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP])
-def test_a_file_system_without_locks(call: Call, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+def test_a_results_folder_needs_no_file_locks(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_locks(*_: Any) -> None:
-        raise OSError(number, os.strerror(number))
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
     monkeypatch.setattr("fcntl.flock", no_locks)
-    for command in (RUN, (*SINGLE, "--steps", "30")):
-        text = call(*command, status=2)
-        (line,) = _lines(text, "bench: ")
-        assert "results/samples can't hold file locks" in line
-        assert line.endswith("choose a folder on a local disk by --out")
+    call(*RUN)
+    assert len(list(Path("results/records").iterdir())) > 0
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP])

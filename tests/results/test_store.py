@@ -173,7 +173,7 @@ def test_a_disk_too_full_for_a_lock_file(bench_: Bench, monkeypatch: pytest.Monk
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patched:
-        patched.setattr("filelock.FileLock.acquire", full)
+        patched.setattr("bench.results.claims.os.write", full)
         _full(bench_(*RUN, status=1)[1])
     assert records() == []
     bench_(*RUN)
