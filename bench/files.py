@@ -3,7 +3,9 @@ of names, bounded reading of TOML and JSON, and the atomic replacement of a file
 
 from __future__ import annotations
 
+import copy
 import errno
+import functools
 import json
 import os
 import re
@@ -163,7 +165,13 @@ def read_toml(path: Path) -> dict[str, object]:
         OSError: It can't be read, or is too large.
         ValueError: It is damaged or exceeds a bound. The message is one line.
     """
-    text = read_file(path, MAX_SETTINGS).decode()
+    return copy.deepcopy(_parse_toml(read_file(path, MAX_SETTINGS)))
+
+
+@functools.lru_cache(maxsize=64)
+def _parse_toml(source: bytes) -> dict[str, object]:
+    """`read_toml` of a file's content. A command reads the same few files many times."""
+    text = source.decode()
     if _LONG_KEY.search(text):
         raise ValueError(f"a key has more than {MAX_DEPTH} parts")
     try:

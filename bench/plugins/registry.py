@@ -92,9 +92,12 @@ class Registry:
         names: set[str] = set()
         for distribution in metadata.distributions():
             points = [point for point in distribution.entry_points if point.group == "bench"]
-            name = distribution.metadata["Name"] if points else ""
+            if not points:
+                continue
+            information = distribution.metadata  # parsed anew whenever it is asked for
+            name, version = information["Name"], information["Version"]
             # a distribution that is on the path twice counts once: the first is the one that imports
-            if not points or name in names:
+            if name in names:
                 continue
             names.add(name)
             for point in points:
@@ -103,7 +106,7 @@ class Registry:
                 except (Exception, SystemExit) as error:
                     self._report(f"{point.name} = {point.value}", name, error)
                 else:
-                    self.load(module, name, distribution.version)
+                    self.load(module, name, version)
 
     def load(self, module: object, distribution: str, version: str) -> None:
         """Register everything that the hooks of a module (or object) give; an error becomes a problem, and
@@ -261,13 +264,20 @@ def _clash(kind: str, name: str, entries: list[Entry]) -> str:
     return f"the {kind[:-1]} {name!r} is registered by {owners}: {remedy}"
 
 
+@functools.cache
+def _interface(role: type) -> dict[str, inspect.Signature]:
+    """Signatures of a role's public methods by name."""
+    methods = inspect.getmembers(role, inspect.isfunction)
+    return {name: inspect.signature(method) for name, method in methods if not name.startswith("_")}
+
+
 def _check_interface(role: type, thing: type) -> None:
     """TypeError for a class whose methods can't be called as this version of bench calls its role's."""
-    for name, method in inspect.getmembers(role, inspect.isfunction):
+    for name, signature in _interface(role).items():
         own = getattr(thing, name)
-        if name.startswith("_") or own is method or not inspect.isfunction(own):
+        if own is getattr(role, name) or not inspect.isfunction(own):
             continue
-        parameters = inspect.signature(method).parameters
+        parameters = signature.parameters
         positional = [p for p in parameters.values() if p.kind is not p.KEYWORD_ONLY and p.default is p.empty]
         keywords = {p.name: None for p in parameters.values() if p.kind is p.KEYWORD_ONLY}
         try:

@@ -115,6 +115,10 @@ PHRASES = {
 }
 
 BANNED = {re.compile(pattern, re.IGNORECASE): better for pattern, better in (SPELLINGS | PHRASES).items()}
+INSIDE = [pattern.removeprefix(r"\w*") for pattern in SPELLINGS if pattern.startswith(r"\w*")]
+AT_A_START = [pattern for pattern in SPELLINGS | PHRASES if not pattern.startswith(r"\w*")]
+ANY_BANNED = re.compile(rf"{'|'.join(INSIDE)}|\b(?:{'|'.join(AT_A_START)})")
+"""Matches in a text of small letters where one of `BANNED` does: one look passes most files and lines."""
 
 KEYS = {
     "licence": "key of the checkpoints' cards",
@@ -127,8 +131,11 @@ KEYS = {
 
 
 def prose_of(file: Path) -> Iterator[tuple[str, int]]:
-    """Comments and strings of a Python file, lines of another, each with its line."""
+    """Comments and strings of a Python file, lines of another, each with its line; nothing of a file that
+    nowhere has a banned word."""
     text = file.read_text()
+    if not ANY_BANNED.search(text.lower()):
+        return
     if file.suffix != ".py":
         yield from ((line, number) for number, line in enumerate(text.splitlines(), 1))
         return
@@ -140,7 +147,7 @@ def prose_of(file: Path) -> Iterator[tuple[str, int]]:
 
 def banned_in(line: str) -> Iterator[tuple[str, str]]:
     """Words and phrases of a line to replace, each with what is better."""
-    for pattern, better in BANNED.items():
+    for pattern, better in BANNED.items() if ANY_BANNED.search(line.lower()) else ():
         for match in pattern.finditer(line):
             around = line[max(match.start() - 1, 0) : match.end() + 3]
             key = match[0] in KEYS and re.search(rf"[\"'`.]{match[0]}[\"'`]|\b{match[0]}(?: ?=|: )", around)

@@ -22,16 +22,19 @@ EXACT = 100_000
 P = 1e-4
 # Components differ most in their finest coefficients, whose variances go down to 5e-6. A run that ends at
 # eps = 1e-3, where sigma^2 = 1e-4, cannot resolve those (Tweedie's mean shrinks them twentyfold), whatever
-# its steps. The 8 x 8 lowest frequencies of each plane tell 97% of the draws apart by themselves.
+# its steps. The 8 x 8 lowest frequencies of each plane tell 97% of the draws apart by themselves, and their
+# marginal is a mixture of its own.
 BLOCK = (slice(None), slice(None), slice(0, 8), slice(0, 8))
 
 
 @pytest.fixture(scope="module")
 def model() -> MixtureModel:
+    """The marginal of the lowest frequencies of gmm-cifar10: a mixture of the same weights."""
     card = installed().get("checkpoints", "gmm-cifar10").thing
-    loaded_model = load_model(card, sde("vp"), torch.device("cpu"), installed())
-    assert isinstance(loaded_model, MixtureModel)
-    return loaded_model
+    whole = load_model(card, sde("vp"), torch.device("cpu"), installed())
+    assert isinstance(whole, MixtureModel)
+    data = Mixture(whole.data.weight, whole.data.mean[BLOCK].copy(), whole.data.variance[BLOCK].copy())
+    return MixtureModel(data, "cpu", torch.float32, color=None, range_=whole.range)
 
 
 @pytest.fixture(scope="module")
@@ -44,13 +47,6 @@ def samples(model: MixtureModel) -> torch.Tensor:
         score = Prediction(model, chosen.sde)
         parts.append(chosen.run(start, score, predictor_noise, corrector_noise))
     return torch.cat(parts)
-
-
-@pytest.fixture(scope="module")
-def lowest(model: MixtureModel) -> MixtureModel:
-    """The marginal of the lowest frequencies: a mixture of the same weights."""
-    data = Mixture(model.data.weight, model.data.mean[BLOCK].copy(), model.data.variance[BLOCK].copy())
-    return MixtureModel(data, "cpu", torch.float32, color=None, range_=model.range)
 
 
 def exact_shares(model: MixtureModel) -> tuple[Array, float]:
@@ -69,11 +65,11 @@ def exact_shares(model: MixtureModel) -> tuple[Array, float]:
     return counts.double().numpy(), right / EXACT
 
 
-def test_component_shares(lowest: MixtureModel, samples: torch.Tensor) -> None:
+def test_component_shares(model: MixtureModel, samples: torch.Tensor) -> None:
     """Homogeneity of the two rows of counts: the exact draws' own noise is part of the test."""
-    drawn, right = exact_shares(lowest)
+    drawn, right = exact_shares(model)
     assert right > 0.95
-    components = torch.bincount(lowest.component(samples[BLOCK]), minlength=len(drawn)).double().numpy()
+    components = torch.bincount(model.component(samples), minlength=len(drawn)).double().numpy()
     assert stats.chi2_contingency(np.stack([components, drawn])).pvalue > P
 
 

@@ -204,7 +204,7 @@ def test_a_corrector_alone_ends_on_its_own_mean(sde_name: str, order: str) -> No
     noisy = closed_form.moments(dataclasses.replace(case, denoise="none"), mu, lam)[1]
     assert (noisy > 1.5 * variance).all()
     np.testing.assert_allclose(moments(sampler(case), mu, lam)[1], variance, rtol=1e-9)
-    chosen, n = sampler(case), 200
+    chosen, n = sampler(case), 50
     prior, predictor_noise, corrector_noise = noise_streams(7, 0, "cpu")
     score = Prediction(gaussian(mu, lam, torch.float64), chosen.sde)
     start = prior(torch.empty(n, *SHAPE, dtype=torch.float64))

@@ -163,10 +163,10 @@ def test_streams_depend_on_seed_batch_and_role_alone() -> None:
 
 KILLS = 10
 LONG = (
-    *("--sde", "ve", "--corrector", "langevin", "--steps", "120", *GAUSSIAN),
-    *("--batch-size", "64", "--seed", "2"),
+    *("--sde", "ve", "--corrector", "langevin", "--steps", "60", *GAUSSIAN),
+    *("--batch-size", "32", "--seed", "2"),
 )
-WHOLE = ("run", *BASE, *LONG, "--samples", "768", "--out", "killed")
+WHOLE = ("run", *BASE, *LONG, "--samples", "384", "--out", "killed")
 FORKS = """
 # Starts the command in a fresh process for every line read, a log's path, without importing torch anew.
 import os, sys
@@ -219,9 +219,9 @@ def _files(root: Path) -> dict[str, int]:
 
 
 def test_killed_at_ten_random_moments_and_resumed(tmp_path: Path) -> None:
-    run(*LONG, "--samples", "64", "--out", "warm")
+    run(*LONG, "--samples", "32", "--out", "warm")
     begun = time.monotonic()
-    run(*LONG, "--samples", "768", "--out", "whole")
+    run(*LONG, "--samples", "384", "--out", "whole")
     batch = (time.monotonic() - begun) / 12
     expected = images("whole")
     assert len(expected) == 12

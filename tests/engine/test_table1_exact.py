@@ -44,7 +44,7 @@ def read(path: Path) -> Cells:
 def small(tmp_path_factory: pytest.TempPathFactory) -> Cells:
     out = tmp_path_factory.mktemp("table1")
     run = ["run", "--suite", "table1", "--checkpoint", "gaussian-cifar10", "--device", "cpu"]
-    run += ["--steps-scale", "0.03", "--samples", "128", "--batch-size", "64", "--repeats", "2"]
+    run += ["--steps-scale", "0.03", "--samples", "128", "--batch-size", "64"]
     for arguments in ([*run, "--out", str(out)], ["table", "table1", "--no-plots", "--out", str(out)]):
         assert exit_status(*arguments) == 0
     (path,) = out.glob("table1/*/cells.csv")

@@ -14,7 +14,7 @@ from tests.fuzz import harness, images, records, settings
 from tests.fuzz.harness import CORPUS, MakeCase, fuzz, judge
 from tests.support.runs import exit_status
 
-SHORT = 8.0
+SHORT = 4.0
 """Seconds of a short run, after its process has begun."""
 FUZZERS: list[MakeCase] = [settings.make_case, images.make_case, records.make_case]
 

@@ -25,12 +25,11 @@ TINY_RUN = ("--checkpoint", "cifar10-tiny")
 
 @pytest.fixture
 def run_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> RunTask:
-    """Runs a task in a folder that holds four 32x32 images, four of 16x16, and four of 56 gray levels."""
+    """Runs a task in a folder that holds four 32x32 images and four of 16x16."""
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     np.savez("other.npz", rng.integers(0, 256, (4, 16, 16, 3), dtype=np.uint8))
     np.savez("images.npz", rng.integers(0, 256, (4, 32, 32, 3), dtype=np.uint8))
-    np.savez("narrow.npz", rng.integers(100, 156, (4, 32, 32, 3), dtype=np.uint8))
 
     def run(*arguments: str, status: int = 0) -> str:
         with pytest.raises(SystemExit) as stop:
