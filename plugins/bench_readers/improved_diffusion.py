@@ -39,6 +39,19 @@ class ImprovedDiffusion(Reader):
         load(views(network), tensors(torch_file(folder / card.files[0].name)))
         return network
 
+    def example(self, folder: Path) -> Card:
+        import torch
+
+        from bench import UNet, UNetConfig
+        from bench_readers.example import SMALL_UNET, example_card, random_weights
+        from bench_readers.layout import published
+
+        table = {**SMALL_UNET, "configuration": "iddpm"}
+        network = random_weights(UNet(UNetConfig.read(table)))
+        torch.save(published(views(network)), folder / "example.pt")
+        facts = {"predicts": "noise", "labels": "index", "learned_variance": True, "scales": 1000}
+        return example_card(self, ["example.pt"], network=table, **facts)
+
 
 def views(network: UNet) -> Iterator[View]:
     """Every parameter of ``network`` under its published name, in the published order."""

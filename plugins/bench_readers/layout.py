@@ -77,6 +77,14 @@ def tensors(content: Any) -> dict[str, Tensor]:
     raise BenchError("it is not a bare state dict: tensors by name and nothing else")
 
 
+def published(views: Iterable[View]) -> dict[str, Tensor]:
+    """The tensors of a network by their published names, in the published shapes."""
+    return {
+        name: (view.view.reshape(view.shape) if isinstance(view, Merged) else view).clone()
+        for name, view in views
+    }
+
+
 def load(views: Iterable[View], published: Mapping[str, Tensor], known: Iterable[str] = ()) -> None:
     """Copy every published tensor into the view of its name.
 

@@ -43,6 +43,20 @@ class TorchCFM(Reader):
         load(views(network), _tensors(torch_file(folder / card.files[0].name), KEYS[self.weights]))
         return network
 
+    def example(self, folder: Path) -> Card:
+        import torch
+
+        from bench import UNet, UNetConfig
+        from bench_readers.example import SMALL_UNET, example_card, random_weights
+        from bench_readers.improved_diffusion import views
+        from bench_readers.layout import published
+
+        table = {**SMALL_UNET, "configuration": "torchcfm", "head_width": 16}
+        state = published(views(random_weights(UNet(UNetConfig.read(table)))))
+        torch.save({KEYS[self.weights]: state, "step": 0}, folder / "example.pt")
+        facts = {"predicts": "velocity", "labels": "t", "sde": "flow"}
+        return example_card(self, ["example.pt"], network=table, **facts)
+
 
 def _tensors(content: Any, key: str) -> dict[str, Tensor]:
     """The state dict under ``key``; that of a network that was trained on several GPUs without its prefix."""
