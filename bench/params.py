@@ -278,6 +278,19 @@ def _type_name(hint: Any) -> str:
     return "none" if hint is types.NoneType else str(getattr(hint, "__name__", hint))
 
 
+def _in_words(hint: Any) -> str:
+    """The type as a message has it: a list by what is in it."""
+    if _is_union(hint):
+        return " or ".join(_in_words(a) for a in typing.get_args(hint))
+    if typing.get_origin(hint) is tuple:
+        item = typing.get_args(hint)[0]
+        return f"a list of {_ITEMS.get(item, _type_name(item))}"
+    return _type_name(hint)
+
+
+_ITEMS = {float: "numbers", int: "whole numbers", str: "texts", bool: "true or false"}
+
+
 def _is_union(hint: Any) -> bool:
     """``int | None``, and ``int | Literal["all"]``, which Python makes a `typing.Union` of."""
     return typing.get_origin(hint) in (types.UnionType, typing.Union)
@@ -299,7 +312,7 @@ def _checked(field: dataclasses.Field[Any], hint: Any, value: Any, owner: str) -
         if converted is not _WRONG:
             break
     else:
-        raise BenchError(f"{owner}.{field.name} must be {_type_name(hint)}, not {printable(repr(value), 80)}")
+        raise BenchError(f"{owner}.{field.name} must be {_in_words(hint)}, not {printable(repr(value), 80)}")
     for one in converted if isinstance(converted, tuple) else (converted,):
         if isinstance(one, int | float) and not isinstance(one, bool) and not _in_range(field, one):
             # a number of a list is shown as it is read, another as it was given

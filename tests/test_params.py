@@ -203,13 +203,13 @@ def test_the_types_of_lists_are_listed() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"levels": "1,two"}, "listed.levels must be list of float, not '1,two'"),
-        ({"levels": 3.0}, "listed.levels must be list of float, not 3.0"),
-        ({"levels": [True]}, "listed.levels must be list of float, not [True]"),
+        ({"levels": "1,two"}, "listed.levels must be a list of numbers, not '1,two'"),
+        ({"levels": 3.0}, "listed.levels must be a list of numbers, not 3.0"),
+        ({"levels": [True]}, "listed.levels must be a list of numbers, not [True]"),
         ({"levels": "5,0,-1"}, "listed.levels must be > 0, <= 100, not 0.0"),
         ({"levels": "5,nan"}, "listed.levels must be > 0, <= 100, not nan"),
-        ({"levels": [1.0] * 100_001}, "listed.levels must be list of float, not [1.0, "),
-        ({"counts": "1.5"}, "listed.counts must be list of int or none, not '1.5'"),
+        ({"levels": [1.0] * 100_001}, "listed.levels must be a list of numbers, not [1.0, "),
+        ({"counts": "1.5"}, "listed.counts must be a list of whole numbers or none, not '1.5'"),
         ({"levels": "@/no/such/file"}, "/no/such/file can't be read as a list of values: No such file"),
         ({"levels": "@/dev/zero"}, "/dev/zero can't be read as a list of values: it is a device"),
         ({"levels": f"@{'x' * 300}"}, "'xxx"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar
 
 from bench.diffusion.levels import NoiseLevel
 from bench.diffusion.sde import SDE
@@ -15,6 +17,9 @@ class Label(Plugin):
     A subclass defines `value`. Its ``name`` is what a card's ``labels`` and `network` take. A network that
     counts the noise scales of its training has an `IndexLabel`.
     """
+
+    published: ClassVar[Mapping[str, Mapping[float, float]]] = {}
+    """Labels of published code, for ``bench check``: by SDE, then by time t, at default parameters."""
 
     factor: float = param(default=1.0, help="factor of the label", above=0)
 

@@ -35,6 +35,23 @@ class Parametrisation(Plugin):
             The factors of ``E[x0 | x]`` and of ``E[noise | x]``.
         """
 
+    def target(self, x0: Tensor, noise: Tensor, level: NoiseLevel) -> Tensor:
+        """What the network is trained to answer with where data and noise are known: ``p x0 + q noise``.
+
+        Sampling needs `weights` alone. A subclass may write this as its paper does, for ``bench check`` to
+        hold the weights to it.
+
+        Args:
+            x0: Clean data (B, ...).
+            noise: Standard normal noise (B, ...).
+            level: The noise level of ``x = alpha x0 + sigma noise``; sigma > 0.
+
+        Returns:
+            The target (B, ...).
+        """
+        p, q = self.weights(level)
+        return p * x0 + q * noise
+
     def input_factor(self, level: NoiseLevel) -> float:
         """Factor of the state that the network is given.
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from bench.checkpoints.cards import Card
+from bench.errors import BenchError
 from bench.params import Plugin
 
 if TYPE_CHECKING:
@@ -58,3 +59,18 @@ class Reader(Plugin):
         Raises:
             BenchError: The files are missing, damaged, or of another network than the card's.
         """
+
+    def example(self, folder: Path) -> Card:
+        """Write a small checkpoint of this format with random weights, for ``bench check`` to read.
+
+        Args:
+            folder: An empty folder, for the files as they are published: before `prepare`.
+
+        Returns:
+            Its card, which names the files.
+
+        Raises:
+            BenchError: The reader writes no example, as by default: it can't be checked.
+        """
+        del folder
+        raise BenchError(f"{self.name} writes no example: define Reader.example")

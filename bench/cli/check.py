@@ -43,7 +43,7 @@ def check_command(
     out: Path,
     as_json: bool,
 ) -> int:
-    """Check NAME (predictor, corrector, solver, SDE, grid, metric, executor, task, data set) by its role.
+    """Check NAME (a sampler, SDE, grid, metric, data set, label, reader or other plugin) by its role.
 
     Samplers run on data whose truth is known: shapes, randomness, declared network calls, convergence and its
     order, cost. It takes seconds on a CPU. Exit status: 0 all passed, 1 a check failed, 2 a mistake in the

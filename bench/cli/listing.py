@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 WIDE = 120
 """Smallest width of a terminal at which the list has the column "from"."""
+IN_CARDS = ("readers", "parametrisations", "labels")
+"""Kinds whose parameters are set in a checkpoint's card."""
 LISTED = (*KINDS, "suites", "profiles", "runs")
 """What can be listed and shown."""
 
@@ -130,6 +132,7 @@ def _print_list(
         table.add_row(*[escape(printable(text, 1000)) for text in row[: len(columns)]])
     out.print(table)
     uses = {"suites": "bench run --suite NAME runs it", "profiles": "bench run --profile NAME uses it"}
+    uses |= {one: f"a card's [parameters.{one[:-1]}] sets its parameters" for one in IN_CARDS}
     use = uses.get(kind or "", "set a parameter by -P ROLE.PARAMETER=VALUE")
     out.print(escape(f"bench show NAME describes one; {use}"), style="dim", highlight=False)
 
@@ -364,7 +367,10 @@ def _entry_text(entry: Entry) -> str:
         text += "\n\n" + _dataset_text(entry.thing)
     for p in entry.thing.parameters():
         limits = f", {p.range}" if p.range else ""
-        text += f"\n\n  -P {entry.kind[:-1]}.{p.name}={_text(p.default)}  ({p.type}{limits})\n"
+        setting = f"-P {entry.kind[:-1]}.{p.name}={_text(p.default)}"
+        if entry.kind in IN_CARDS:
+            setting = f"{p.name} = {json.dumps(p.default)} in a card's [parameters.{entry.kind[:-1]}]"
+        text += f"\n\n  {setting}  ({p.type}{limits})\n"
         text += click.wrap_text(p.help, 79, "      ", "      ")
         notes = [f"short: --{p.flag}"] if p.flag else []
         notes += [] if p.decides else ["does not decide the value: comparisons ignore it"]

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from bench.checkpoints.label import Label
+from bench.checkpoints.parametrisation import Parametrisation
+from bench.checkpoints.readers import Reader
 from bench.data.dataset import Dataset
 from bench.diffusion.grid import Grid
 from bench.diffusion.roles import Corrector, Predictor, SamplerPart, Solver
@@ -34,6 +37,9 @@ _BASES: dict[str, type[Plugin]] = {
     "executor": Executor,
     "task": Task,
     "dataset": Dataset,
+    "parametrisation": Parametrisation,
+    "label": Label,
+    "reader": Reader,
 }
 
 ROLES = tuple(_BASES)
@@ -158,6 +164,18 @@ def _checks(plugin: Plugin, registry: Registry, sdes: Sequence[str]) -> Iterator
         from bench.testing.datasets import check_dataset
 
         yield from check_dataset(plugin)
+    elif isinstance(plugin, Parametrisation):
+        from bench.testing.parametrisations import check_parametrisation
+
+        yield from check_parametrisation(plugin, CheckContext(registry))
+    elif isinstance(plugin, Label):
+        from bench.testing.labels import check_label
+
+        yield from check_label(plugin, CheckContext(registry))
+    elif isinstance(plugin, Reader):
+        from bench.testing.readers import check_reader
+
+        yield from check_reader(plugin)
 
 
 def _of_sampler(part: Any, context: CheckContext) -> Iterator[Finding | Point]:

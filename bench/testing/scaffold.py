@@ -26,6 +26,9 @@ _FIRST_RUN = {
     "executor": "bench run --checkpoint gaussian-cifar10 --executor $module --steps 100",
     "task": "bench run --checkpoint gaussian-cifar10 --task $module",
     "dataset": "bench stats build $module --extractor pixels",
+    "parametrisation": "bench check $module -P sigma_data=0.25",
+    "label": "bench check $module -P factor=1000",
+    "reader": "bench list readers",
 }
 """A first command for a plugin of each role."""
 

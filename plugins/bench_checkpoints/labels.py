@@ -22,6 +22,8 @@ class Time999(Label):
     """``999 t``, of score_sde's continuous VP and sub-VP networks (Song et al. 2021)."""
 
     name = "999t"
+    # models/utils.py of score_sde_pytorch
+    published = {"vp": {1.0: 999.0, 0.001: 0.999}, "subvp": {0.5: 499.5}}
 
     def value(self, level: NoiseLevel, sde: SDE | None) -> float:
         return 999 * level.t
@@ -31,6 +33,7 @@ class Sigma(Label):
     """sigma(t), the marginal's standard deviation, of score_sde's VE networks (Song et al. 2021)."""
 
     name = "sigma"
+    published = {"ve": {1.0: 50.0, 0.5: math.sqrt(0.5)}}
 
     def value(self, level: NoiseLevel, sde: SDE | None) -> float:
         return level.sigma
@@ -43,6 +46,7 @@ class LogSNR(Label):
     """
 
     name = "log_snr"
+    published = {"flow": {0.5: 0.0, 0.25: math.log(9)}}
 
     def value(self, level: NoiseLevel, sde: SDE | None) -> float:
         if level.alpha == 0:
@@ -55,6 +59,7 @@ class EDMNoise(Label):
     """``ln(sigma) / 4``, EDM's c_noise (Karras et al. 2022, Table 1)."""
 
     name = "edm"
+    published = {"ve": {1.0: math.log(50) / 4}}
 
     def value(self, level: NoiseLevel, sde: SDE | None) -> float:
         return math.log(level.sigma) / 4

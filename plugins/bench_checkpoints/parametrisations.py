@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from bench import BenchError, NoiseLevel, Parametrisation, param
+
+if TYPE_CHECKING:
+    from bench import Tensor
 
 
 class Noise(Parametrisation):
@@ -68,7 +71,10 @@ class Velocity(Parametrisation):
 
     def weights(self, level: NoiseLevel) -> tuple[float, float]:
         if level.alpha_slope is None or level.sigma_slope is None:
-            raise BenchError("a velocity is of a network that knows every t: give other labels than an index")
+            raise BenchError(
+                "a velocity needs d alpha / dt, which discrete scales don't have: give labels of t, "
+                "such as t with factor 1000 for index i = 1000 t"
+            )
         sign = 1 if self.direction == "to_noise" else -1
         return sign * level.alpha_slope, sign * level.sigma_slope
 
@@ -88,6 +94,11 @@ class EDM(Parametrisation):
     def weights(self, level: NoiseLevel) -> tuple[float, float]:
         s = math.hypot(level.sigma, self.sigma_data)
         return level.sigma / (self.sigma_data * s), -self.sigma_data / s
+
+    def target(self, x0: Tensor, noise: Tensor, level: NoiseLevel) -> Tensor:
+        variance = level.sigma**2 + self.sigma_data**2
+        c_skip, c_out = self.sigma_data**2 / variance, level.sigma * self.sigma_data / math.sqrt(variance)
+        return (x0 - c_skip * (x0 + level.sigma * noise)) / c_out
 
     def input_factor(self, level: NoiseLevel) -> float:
         return 1 / math.hypot(level.sigma, self.sigma_data)

@@ -112,6 +112,28 @@ class Diffusers(Reader):
         load(views(network, ATTENTION[old]), *_without_copies(published))
         return network
 
+    def example(self, folder: Path) -> Card:
+        from safetensors.torch import save_file
+
+        from bench import UNet
+        from bench_readers.example import example_card, random_weights
+        from bench_readers.layout import published
+
+        files = ["config.json", "example.safetensors"]
+        table = {"architecture": "unet"}
+        card = example_card(self, files, network=table, predicts="noise", labels="index", scales=1000)
+        content = {
+            "sample_size": card.shape[1],
+            "block_out_channels": [32, 64],
+            "layers_per_block": 1,
+            "down_block_types": ["DownBlock2D", "AttnDownBlock2D"],
+            "up_block_types": ["AttnUpBlock2D", "UpBlock2D"],
+        }
+        (folder / files[0]).write_text(json.dumps({"_class_name": "UNet2DModel"} | content))
+        network = random_weights(UNet(configuration(DEFAULTS | content, card)))
+        save_file(published(views(network)), folder / files[1])
+        return card
+
 
 def _file(card: Card, *suffixes: str) -> str:
     """The one file of a card with such a suffix; ``config.json`` takes precedence."""

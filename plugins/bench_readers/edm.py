@@ -87,6 +87,16 @@ class EDM(Reader):
         load(network.state_dict().items(), safetensors_file(weights(card, folder)))
         return network
 
+    def example(self, folder: Path) -> Card:
+        from safetensors.torch import save_file
+
+        from bench_readers.example import example_card, random_weights
+
+        table = {"architecture": "tiny", "width": 16, "width_low": 32, "embedding": 32}
+        card = example_card(self, ["example.safetensors"], network=table, predicts="edm", labels="edm")
+        save_file(random_weights(build(card)).state_dict(), weights(card, folder))
+        return card
+
 
 def weights(card: Card, folder: Path) -> Path:
     """The safetensors file of a card."""

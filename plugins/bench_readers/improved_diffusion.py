@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import BenchError, Card, Reader
+from bench import Card, Reader
 
 if TYPE_CHECKING:
-    from bench import SDE, Attention, UNet, UNetConfig
+    from bench import SDE, Attention, UNet
     from bench_readers.layout import View
 
 BLOCK = {
@@ -21,12 +21,6 @@ BLOCK = {
     "skip": "skip_connection",
 }
 
-FIXED = (
-    *("attention_up", "embedding", "group_size", "most_groups", "eps", "biggan", "fir", "even", "rescale"),
-    *("pyramid_in", "pyramid_out", "classes", "centre"),
-)
-"""What all of its networks without classes share, and what no shape of a tensor shows."""
-
 
 class ImprovedDiffusion(Reader):
     """A ``.pt`` of improved-diffusion. The published ones hold the moving average of the weights."""
@@ -37,23 +31,26 @@ class ImprovedDiffusion(Reader):
         del sde
         from bench import UNet, UNetConfig
         from bench_readers.files import torch_file
-        from bench_readers.layout import load, tensors
+        from bench_readers.layout import check_fixed, load, tensors
 
         config = UNetConfig.read(card.network)
-        _check(config)
+        check_fixed(config, "iddpm", "improved-diffusion's")
         network = UNet(config)
         load(views(network), tensors(torch_file(folder / card.files[0].name)))
         return network
 
+    def example(self, folder: Path) -> Card:
+        import torch
 
-def _check(config: UNetConfig) -> None:
-    from bench import UNetConfig
+        from bench import UNet, UNetConfig
+        from bench_readers.example import SMALL_UNET, example_card, random_weights
+        from bench_readers.layout import published
 
-    published = UNetConfig.read({"configuration": "iddpm"})
-    for key in FIXED:
-        value, right = getattr(config, key), getattr(published, key)
-        if value != right:
-            raise BenchError(f"its card's [network] has {key} {value!r}; improved-diffusion's have {right!r}")
+        table = {**SMALL_UNET, "configuration": "iddpm"}
+        network = random_weights(UNet(UNetConfig.read(table)))
+        torch.save(published(views(network)), folder / "example.pt")
+        facts = {"predicts": "noise", "labels": "index", "learned_variance": True, "scales": 1000}
+        return example_card(self, ["example.pt"], network=table, **facts)
 
 
 def views(network: UNet) -> Iterator[View]:

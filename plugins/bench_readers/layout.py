@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from bench import Attention, BenchError, ResidualBlock, printable
+from bench import Attention, BenchError, ResidualBlock, UNetConfig, printable
 
 
 class Merged(NamedTuple):
@@ -30,6 +30,22 @@ class Merged(NamedTuple):
 
 View = tuple[str, Tensor | Merged]
 """A published name and a view of our tensor, of the published shape."""
+
+
+FIXED = (
+    *("attention_up", "embedding", "group_size", "most_groups", "eps", "biggan", "fir", "even", "rescale"),
+    *("pyramid_in", "pyramid_out", "classes", "centre"),
+)
+"""What all networks without classes of improved-diffusion's code share and no shape of a tensor shows."""
+
+
+def check_fixed(config: UNetConfig, published: str, whose: str) -> None:
+    """`BenchError` where a card's network differs from the ``published`` configuration in one of `FIXED`."""
+    reference = UNetConfig.read({"configuration": published})
+    for key in FIXED:
+        value, right = getattr(config, key), getattr(reference, key)
+        if value != right:
+            raise BenchError(f"its card's [network] has {key} {value!r}; {whose} have {right!r}")
 
 
 def named(prefix: str, module: nn.Module) -> Iterator[View]:
@@ -59,6 +75,14 @@ def tensors(content: Any) -> dict[str, Tensor]:
     ):
         return content
     raise BenchError("it is not a bare state dict: tensors by name and nothing else")
+
+
+def published(views: Iterable[View]) -> dict[str, Tensor]:
+    """The tensors of a network by their published names, in the published shapes."""
+    return {
+        name: (view.view.reshape(view.shape) if isinstance(view, Merged) else view).clone()
+        for name, view in views
+    }
 
 
 def load(views: Iterable[View], published: Mapping[str, Tensor], known: Iterable[str] = ()) -> None:

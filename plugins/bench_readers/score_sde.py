@@ -50,6 +50,20 @@ class ScoreSDE(Reader):
             load_list(((n, v) for n, v in views(network) if n not in frozen(network)), average)
         return network
 
+    def example(self, folder: Path) -> Card:
+        import torch
+
+        from bench import UNet, UNetConfig
+        from bench_readers.example import SMALL_UNET, example_card, random_weights
+        from bench_readers.layout import published
+
+        table = {**SMALL_UNET, "configuration": "ddpm"}
+        state = published(views(random_weights(UNet(UNetConfig.read(table)))))
+        average = {"decay": 0.999, "num_updates": 1, "shadow_params": [t.clone() for t in state.values()]}
+        content = {"model": state, "ema": average, "optimizer": {}, "step": 1}
+        torch.save(content, folder / "example.pth")
+        return example_card(self, ["example.pth"], network=table, predicts="noise", labels="999t")
+
 
 def _check_sigmas(card: Card, sde: SDE | None, sigmas: Tensor | None) -> None:
     """The noise levels in the file of a VE network must be its card's."""

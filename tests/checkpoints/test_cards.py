@@ -48,6 +48,9 @@ PULLED = {
     "edm-cifar10-uncond-ve",
     "iddpm-cifar10-uncond",
     "iddpm-cifar10-uncond-vlb",
+    "torchcfm-cifar10-fm",
+    "torchcfm-cifar10-icfm",
+    "torchcfm-cifar10-otcfm",
 }
 """Checkpoints whose files a program can fetch."""
 
@@ -176,6 +179,7 @@ def test_texts_of_a_card_are_bounded(tmp_path: Path, key: str, most: int) -> Non
         ("edm2-", "fid-edm-img64", "img64"),
         ("ddpm-", "fid", "cifar10-train"),
         ("iddpm-", "fid", "cifar10-train"),
+        ("torchcfm-", "fid", "cifar10-train"),
     ],
 )
 def test_a_published_fid_is_compared_by_its_papers_convention(start: str, label: str, reference: str) -> None:

@@ -160,6 +160,16 @@ def test_show_prints_the_short_flag_of_a_parameter_and_that_it_decides_nothing(
     assert text.index("metric.bootstrap") < text.index("comparisons ignore it")
 
 
+def test_what_a_card_sets_is_shown_as_a_card_has_it(capsys: pytest.CaptureFixture[str]) -> None:
+    """No flag takes it."""
+    text = _printed(capsys, installed(), "show", "label", "t")
+    assert "  factor = 1.0 in a card's [parameters.label]  (float, > 0)\n" in text
+    assert "  reverse = false in a card's [parameters.label]  (bool)\n" in text
+    text = _printed(capsys, installed(), "show", "parametrisation", "velocity")
+    assert '  direction = "to_noise" in a card\'s [parameters.parametrisation]' in text
+    assert "card's [parameters.reader] sets" in _printed(capsys, installed(), "list", "readers")
+
+
 @pytest.fixture
 def toml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A bench.toml in an empty working folder: a profile of a plugin's name, and one of its own."""

@@ -12,6 +12,7 @@ ALLOWED_SKIPS = {
     "inception": r"inception/.* is not here",
     "kdiffusion": r"k-diffusion is (not )?installed",
     "mount": r"a small tmpfs can't be mounted",
+    "torchcfm": r"torchcfm is not installed",
     "sigpipe": r"no SIGPIPE there",
 }
 """Reasons for which a test may skip: a name, and a regular expression that finds the skip's message."""

@@ -13,7 +13,7 @@ from bench.testing import scaffold
 from tests.support.plugins import installed
 
 
-@pytest.mark.timeout(900)  # seven packages, each checked in full
+@pytest.mark.timeout(900)  # each package is checked in full
 def test_its_own_tests_pass_at_once(tmp_path: Path) -> None:
     """In one process for all roles, with the packages' folders on the path of imports."""
     for role in scaffold.ROLES:

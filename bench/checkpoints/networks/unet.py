@@ -174,6 +174,7 @@ PUBLISHED: dict[str, UNetConfig] = {
         even=True,
         modulate=True,
     ),
+    "torchcfm": UNetConfig(attention_up="each", head_width=64, embedding="cosine_first", eps=1e-5, even=True),
     "edm_vp": dataclasses.replace(_DDPMPP, multipliers=(2, 2, 2)),
     "edm_ve": dataclasses.replace(_NCSNPP, multipliers=(2, 2, 2), embedding="fourier"),
     "edm_vp_64": dataclasses.replace(_DDPMPP, size=64),

@@ -199,5 +199,5 @@ def test_networks_of_discrete_scales(label: str) -> None:
 
 def test_a_velocity_needs_slopes() -> None:
     subject = installed().build("parametrisations", "velocity", {})
-    with pytest.raises(BenchError, match="knows every t"):
+    with pytest.raises(BenchError, match="discrete scales don't have: give labels of t"):
         subject.weights(NoiseLevel(0.5, 0.8, 0.6))
