@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, TypeVar
 
 from bench.diffusion.levels import NoiseLevel
 from bench.errors import BenchError
@@ -11,6 +13,7 @@ from bench.errors import BenchError
 if TYPE_CHECKING:
     from torch import Tensor
 
+T = TypeVar("T")
 
 NO_DATA = (
     "where alpha = 0 a score says nothing of the data: take an SDE that ends above alpha = 0, such as vp, or "
@@ -216,6 +219,35 @@ class Model(ABC):
         """
         del labels
         raise BenchError("this checkpoint is not class-conditional")
+
+    def of_rows(self, rows: Tensor) -> Model:
+        """This model for states of some samples of a batch; by default itself.
+
+        Args:
+            rows: The sample of each state (M,), integers; a sample may be there several times, or not at all.
+
+        Returns:
+            The model that takes these M states.
+        """
+        del rows
+        return self
+
+    def at_once(
+        self, questions: Sequence[Callable[[Model, bool], T]], clock: AbstractContextManager[object]
+    ) -> list[T]:
+        """The answers to several questions, such as the scores at several noise levels.
+
+        A network that can be called once for all does so; by default the questions are asked one by one.
+
+        Args:
+            questions: ``question(model, timed)`` asks the model once; if ``timed``, it times the call itself.
+            clock: Times a call for all.
+
+        Returns:
+            The answers, in order.
+        """
+        del clock
+        return [question(self, True) for question in questions]
 
     @abstractmethod
     def images(self, x: Tensor) -> Tensor:
