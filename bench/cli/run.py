@@ -99,6 +99,12 @@ def _selection(name: str, help: str) -> Decorator:
 @click.option(
     "--label-scales", type=int, help="Call the network at the nearest lower of this number of scales."
 )
+@click.option(
+    "--afs",
+    is_flag=True,
+    default=None,
+    help="Analytic slope in the first step: one network call less.",
+)
 @click.option("--device", help="auto, cpu, cuda or cuda:N.")
 @click.option("--precision", type=click.Choice(["fp32", "tf32", "bf16"]), help="Precision of the network.")
 @click.option("--compile", is_flag=True, default=None, help="torch.compile the network.")

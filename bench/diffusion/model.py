@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -289,6 +290,35 @@ class Model(ABC):
             States (B, *shape).
         """
         return self.states(self.images(x).clamp(0, 1))
+
+
+class NegligibleData(Model):
+    """What is known of a state at T without a network: ``E[noise | x] = x / sqrt(alpha^2 + sigma^2)``.
+
+    The data are negligible there, so that the slope of the first step is analytic (AFS). On VP the noise is
+    x, as GENIE has it; where alpha is 1 it is ``x / sqrt(1 + sigma^2)``, as AMED-Solver has it. Both are of
+    data on [-1, 1]: on a range of another middle c and half width h it is
+    ``(x - alpha c) / sqrt((alpha h)^2 + sigma^2)``. alpha > 0.
+
+    Args:
+        model: The model whose place it takes, for the state of the middle.
+        data_range: The data range of the run.
+
+    Source: Dockhorn et al. (2022), GENIE; Zhou et al. (2024), AMED-Solver.
+    """
+
+    def __init__(self, model: Model, data_range: tuple[float, float]) -> None:
+        self.shape, self.model = model.shape, model
+        low, high = data_range
+        self.middle, self.half_width = (low + high) / 2, (high - low) / 2
+
+    def score(self, x: Tensor, level: NoiseLevel) -> Tensor:
+        if self.middle:
+            x = x - level.alpha * self.model.states(x.new_full((1, *self.shape), 0.5))
+        return x / (-level.sigma * math.hypot(level.alpha * self.half_width, level.sigma))
+
+    def images(self, x: Tensor) -> Tensor:
+        return self.model.images(x)
 
 
 class Denoiser(Model):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Self, TypeAlias, TypeVar
@@ -13,7 +14,13 @@ import numpy as np
 
 from bench.diffusion.counting import evaluations_of
 from bench.diffusion.levels import NoiseLevel
-from bench.diffusion.model import Model, denoised_of_score, velocity_of_denoised, velocity_of_score
+from bench.diffusion.model import (
+    Model,
+    NegligibleData,
+    denoised_of_score,
+    velocity_of_denoised,
+    velocity_of_score,
+)
 from bench.diffusion.sde import SDE
 from bench.errors import BenchError
 from bench.types import Array
@@ -68,6 +75,28 @@ class Clock:
         return self._seconds
 
 
+def _is_per_row(at: At) -> bool:
+    """Whether it is a time for each row."""
+    return not isinstance(at, NoiseLevel) and getattr(at, "ndim", 0) > 0
+
+
+Ask = Callable[["Prediction", "Tensor", At], "Tensor"]
+
+
+def _asked(method: Ask) -> Ask:
+    """A method that takes a time for each row too, and the first step's analytic answer."""
+
+    @functools.wraps(method)
+    def ask(self: Prediction, x: Tensor, at: At) -> Tensor:
+        if _is_per_row(at):
+            return self._at_times(ask, x, at)
+        if self._start is not None and self._level(at).t >= self.sde.end:
+            return method(self._start, x, at)
+        return method(self, x, at)
+
+    return ask
+
+
 class _Counter:
     """Network calls of a run: predictions that derive from each other share one."""
 
@@ -106,6 +135,7 @@ class Prediction:
         self._condition: Condition | None = None
         self._on_call: OnCall | None = None
         self._rows: Tensor | None = None
+        self._start: Prediction | None = None
 
     @property
     def calls(self) -> int:
@@ -138,6 +168,16 @@ class Prediction:
         derived._on_call = on_call
         return derived
 
+    def with_analytic_start(self) -> Self:
+        """This prediction, which answers at T as `NegligibleData` does: no network call, and no guide.
+
+        Returns:
+            A prediction that shares this one's counter and clock.
+        """
+        derived = copy.copy(self)
+        derived._start = Prediction(NegligibleData(self.model, self.sde.data_range), self.sde)
+        return derived
+
     def of_rows(self, rows: Tensor) -> Self:
         """This prediction for states of some samples of the batch.
 
@@ -165,6 +205,7 @@ class Prediction:
         derived._rows = rows if self._rows is None else self._rows[rows]
         return derived
 
+    @_asked
     def score(self, x: Tensor, at: At) -> Tensor:
         """``grad log p_t(x)``, plus the condition's guide; one network call.
 
@@ -175,10 +216,9 @@ class Prediction:
         Returns:
             The score (B, ...).
         """
-        if _is_per_row(at):
-            return self._at_times(type(self).score, x, at)
         return self._with_guide(self._call(self.model.score, x, at), x, at)
 
+    @_asked
     def denoised(self, x: Tensor, at: At) -> Tensor:
         """``E[x0 | x]``, the expected clean data, of the conditioned score; one network call.
 
@@ -193,8 +233,6 @@ class Prediction:
             BenchError: alpha is 0, and the checkpoint does not know the data there, or a condition guides the
                 score alone.
         """
-        if _is_per_row(at):
-            return self._at_times(type(self).denoised, x, at)
         level = self._level(at)
         if self._follows_model or level.alpha == 0:
             denoised = self._call(self.model.denoised, x, level)
@@ -203,6 +241,7 @@ class Prediction:
             return self._condition.combine_denoised(denoised, x, level)
         return denoised_of_score(x, self.score(x, level), level)
 
+    @_asked
     def noise(self, x: Tensor, at: At) -> Tensor:
         """``E[noise | x]``, the expected noise, of the conditioned score; one network call.
 
@@ -213,13 +252,12 @@ class Prediction:
         Returns:
             The noise (B, ...); where alpha is 0 it is ``x / sigma``.
         """
-        if _is_per_row(at):
-            return self._at_times(type(self).noise, x, at)
         level = self._level(at)
         if self._follows_model:
             return self._call(self.model.noise, x, level)
         return self.score(x, level).mul_(-level.sigma)
 
+    @_asked
     def velocity(self, x: Tensor, at: At) -> Tensor:
         """``alpha' E[x0 | x] + sigma' E[noise | x]``, the slope dx/dt of the probability flow; one call.
 
@@ -235,8 +273,6 @@ class Prediction:
 
         Source: Song et al. (2021), eq. 13.
         """
-        if _is_per_row(at):
-            return self._at_times(type(self).velocity, x, at)
         level = self._with_slopes(at)
         if self._follows_model:
             return self._call(self.model.velocity, x, level)
@@ -280,7 +316,7 @@ class Prediction:
             raise BenchError("a variance or a divergence is asked for at one time for the whole batch")
         return at if isinstance(at, NoiseLevel) else self.sde.at(float(at))
 
-    def _at_times(self, ask: Callable[[Self, Tensor, At], Tensor], x: Tensor, at: At) -> Tensor:
+    def _at_times(self, ask: Ask, x: Tensor, at: At) -> Tensor:
         """The answers at a time for each row (B,), one network call.
 
         Rows of one time are asked for together, as at a level of the whole batch.
@@ -376,8 +412,3 @@ class Prediction:
         self._note_call(x)
         with evaluations_of(self._rows), self.clock or contextlib.nullcontext():
             return network(x, level)
-
-
-def _is_per_row(at: At) -> bool:
-    """Whether it is a time for each row."""
-    return not isinstance(at, NoiseLevel) and getattr(at, "ndim", 0) > 0

@@ -50,8 +50,9 @@ COLUMNS = (
     "fingerprint", "cell", "status", "title", "task", "checkpoint", "sde", "predictor", "corrector", "solver",
     "steps", "grid", "order", "label_scales", "afs", "denoise", "parameters", "samples", "batch_size",
     "seed", "nfe", "nfe_max", "metric", "value", "error", "exact", "limit_at_tolerance_0", "floor", "note",
-    "direction", "value_kind", "samples_per_second", "network_share", "seconds", "peak_host_bytes", "peak_gpu_bytes",
-    "device", "cpu", "cores", "host", "precision", "compile", "torch", "created", "commit", "dirty", "reason",
+    "direction", "value_kind", "samples_per_second", "network_share", "seconds", "peak_host_bytes",
+    "peak_gpu_bytes", "device", "cpu", "cores", "host", "precision", "compile", "torch", "created", "commit",
+    "dirty", "reason",
 )
 # fmt: on
 
