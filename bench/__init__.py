@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from bench.diffusion.grid import UniformGrid as UniformGrid
     from bench.diffusion.levels import NoiseLevel as NoiseLevel
     from bench.diffusion.levels import Step as Step
+    from bench.diffusion.levels import per_sample as per_sample
     from bench.diffusion.model import Denoiser as Denoiser
     from bench.diffusion.model import Model as Model
     from bench.diffusion.noise import Noise as Noise
@@ -171,7 +172,7 @@ _EXPORTS = {
     "bench.data.images": ("Images",),
     "bench.diffusion.condition": ("Condition",),
     "bench.diffusion.grid": ("Grid", "UniformGrid"),
-    "bench.diffusion.levels": ("NoiseLevel", "Step"),
+    "bench.diffusion.levels": ("NoiseLevel", "Step", "per_sample"),
     "bench.diffusion.model": ("Denoiser", "Model"),
     "bench.diffusion.noise": ("Noise", "draw_seed"),
     "bench.diffusion.prediction": ("Prediction",),
@@ -348,6 +349,7 @@ __all__ = [
     "measure",
     "network",
     "param",
+    "per_sample",
     "printable",
     "registry_path",
     "remeasure",

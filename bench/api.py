@@ -135,6 +135,7 @@ def run(
     denoise: str | None = None,
     labels: str | int | None = None,
     label_scales: int | None = None,
+    afs: bool | None = None,
     samples: int | None = None,
     batch_size: int | None = None,
     seed: int | None = None,
@@ -177,6 +178,7 @@ def run(
         labels: Classes that a class-conditional checkpoint is given: ``seed`` (drawn), ``turn`` (sample i is
             of class i mod their number), or one class. Default: ``seed``.
         label_scales: Number of trained noise scales; the network is called at the nearest lower one.
+        afs: Whether the first step's slope at T is taken analytically, which saves a network call.
         samples: Number of samples per run.
         batch_size: Samples per batch, the unit of randomness and of resuming.
         seed: First seed.
@@ -225,6 +227,7 @@ def run(
         "denoise": denoise,
         "labels": labels,
         "label_scales": label_scales,
+        "afs": afs,
         "samples": samples,
         "batch_size": batch_size,
         "seed": seed,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -20,10 +23,12 @@ from bench.checkpoints.parametrisation import Parametrisation
 from bench.checkpoints.resolve import is_native
 from bench.diffusion.counting import count_evaluations
 from bench.diffusion.levels import NoiseLevel
-from bench.diffusion.model import Denoiser, denoised_of_score
+from bench.diffusion.model import Denoiser, Model, denoised_of_score
 from bench.diffusion.sde import SDE
 from bench.errors import BenchError
 from bench.types import Array
+
+T = TypeVar("T")
 
 
 class Convention:
@@ -140,6 +145,14 @@ class Convention:
         return self.at(level)[0], dataclasses.replace(level, sigma=ratio * level.alpha)
 
 
+_Exchange = Callable[[Tensor, float, tuple[Tensor, ...]], Tensor]
+"""``exchange(x, label, arguments)``: the network's output at one level, from elsewhere."""
+
+
+class _TakenDown(Exception):
+    """What the network would be given is known."""
+
+
 class NetworkModel(Denoiser):
     """A network as a model.
 
@@ -147,7 +160,8 @@ class NetworkModel(Denoiser):
     which it has no label, the network is a denoiser at the level of equal ``sigma / alpha`` (`Denoiser`).
 
     Args:
-        call: ``network(x, label)``: x (B, *shape) in ``dtype``, in the device's `memory_format`, label (1,).
+        call: ``network(x, label)``: x (B, *shape) in ``dtype``, in the device's `memory_format`, label (1,),
+            or (B,) where states are at several levels.
             A class-conditional network: ``network(x, label, classes)`` with classes (B,), integers.
         card: Its card.
         parametrisation: What it answers with.
@@ -186,6 +200,7 @@ class NetworkModel(Denoiser):
         self._dtype = dtype
         self._load_classifier = classifier
         self._labels: Tensor | None = None
+        self._exchange: _Exchange | None = None
 
     def of_classes(self, labels: Tensor) -> NetworkModel:
         if not self.card.classes:
@@ -193,6 +208,47 @@ class NetworkModel(Denoiser):
         conditional = copy.copy(self)
         conditional._labels = labels
         return conditional
+
+    def of_rows(self, rows: Tensor) -> NetworkModel:
+        if self._labels is None:
+            return self
+        part = copy.copy(self)
+        part._labels = self._labels[rows]
+        return part
+
+    def at_once(
+        self, questions: Sequence[Callable[[Model, bool], T]], clock: AbstractContextManager[object]
+    ) -> list[T]:
+        """The answers to several questions, in one call of the network.
+
+        What is done before and after the call differs by level. So a first pass of the questions takes down
+        what the network would be given, up to its call, and a second hands them the network's answers.
+        """
+        inputs: list[tuple[Tensor, float, tuple[Tensor, ...]]] = []
+
+        def take_down(*call: Any) -> Tensor:
+            inputs.append(call)
+            raise _TakenDown
+
+        for question in questions:
+            with contextlib.suppress(_TakenDown):
+                question(self._exchanging(take_down), False)
+        if not inputs:  # at sigma = 0 no network is needed
+            return [question(self, False) for question in questions]
+        states, numbers, classes = zip(*inputs, strict=True)
+        sizes = list(map(len, states))
+        labels = torch.tensor(numbers, dtype=self._dtype).repeat_interleave(torch.tensor(sizes))
+        arguments = [torch.cat(each) for each in zip(*classes, strict=True)]
+        with clock:
+            output = self._evaluate(torch.cat(states), labels.to(states[0].device), *arguments)
+        answers = iter(output.split(sizes))
+        return [question(self._exchanging(lambda *_: next(answers)), False) for question in questions]
+
+    def _exchanging(self, exchange: _Exchange) -> NetworkModel:
+        """This model with a stand-in for its network."""
+        model = copy.copy(self)
+        model._exchange = exchange
+        return model
 
     @property
     def _arguments(self) -> tuple[Tensor, ...]:
@@ -204,12 +260,19 @@ class NetworkModel(Denoiser):
         return (self._labels,)
 
     def _call(self, x: Tensor, label: float) -> Tensor:
+        if self._exchange is not None:
+            return self._exchange(x, label, self._arguments)
+        return self._evaluate(
+            x, torch.full((1,), label, device=x.device, dtype=self._dtype), *self._arguments
+        )
+
+    def _evaluate(self, x: Tensor, labels: Tensor, *arguments: Tensor) -> Tensor:
+        """The network's output, for labels (1,) or (B,)."""
         count_evaluations(len(x))
-        where = torch.full((1,), label, device=x.device, dtype=self._dtype)
         # only batches of images have a format with channels last
         memory = memory_format(x.device, bf16=self._bf16) if x.dim() == 4 else torch.contiguous_format
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self._bf16):
-            y = self._network(x.to(self._dtype).contiguous(memory_format=memory), where, *self._arguments)
+            y = self._network(x.to(self._dtype).contiguous(memory_format=memory), labels, *arguments)
         return y.to(x.dtype)
 
     def _answer(self, x: Tensor, label: float, level: NoiseLevel) -> Tensor:

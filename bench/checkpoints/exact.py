@@ -66,6 +66,8 @@ def _distance(
         return None
     data, color = exact_data(card)
     low, high = sampler.sde.data_range
+    if sampler.afs and (low, high) != (-1.0, 1.0):
+        return None  # the first step moves the middle of the range, which is no number for all coefficients
     moved = on_range(data, (low, high), color)
     mean, variance = moved.mean[component], moved.variance[component]
     moments = moments_of(sampler, mean, variance, trained_answer(card, sampler.sde))

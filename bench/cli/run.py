@@ -9,7 +9,7 @@ import click
 
 from bench.cli.console import console, echo, echo_json
 from bench.cli.context import registry_of
-from bench.cli.flags import flag_command, flag_values
+from bench.cli.flags import flag_command, flag_values, one_value
 from bench.cli.parameters import plugin_parameters
 from bench.cli.paths import NamedPath
 from bench.cli.stopping import STOPPED, report_stop
@@ -34,6 +34,11 @@ def _class_labels(context: click.Context, parameter: click.Parameter, value: str
     return int(value[:20])
 
 
+def _setting(name: str, help: str, **options: Any) -> Decorator:
+    """An option of one value that looks like a selection: given twice it is an error."""
+    return click.option(f"--{name}", multiple=True, callback=one_value, help=help, **options)
+
+
 def _selection(name: str, help: str) -> Decorator:
     return click.option(f"--{name}", multiple=True, metavar="NAME", help=help)
 
@@ -41,8 +46,8 @@ def _selection(name: str, help: str) -> Decorator:
 @click.command(
     "run", cls=flag_command("task", "sde", "predictor", "corrector", "solver", "grid", "metric", "executor")
 )
-@click.option(
-    "--task", metavar="NAME", help="What the run does with the sampler; default: generate. bench list tasks."
+@_setting(
+    "task", metavar="NAME", help="What the run does with the sampler; default: generate. bench list tasks."
 )
 @click.option(
     "--data", metavar="SOURCE", help="Images that the task works on: folder, .npz, run, or data set."
@@ -66,7 +71,7 @@ def _selection(name: str, help: str) -> Decorator:
     help="Run only the suite's runs whose 'SDE ROW COLUMN' matches, such as 'vp * P1000'; repeats.",
 )
 @click.option("--steps-scale", type=float, help="Multiply a suite's step counts, for a small table.")
-@click.option("--steps", type=int, help="Steps of the time grid.")
+@_setting("steps", type=int, help="Steps of the time grid.")
 @click.option("--samples", type=int, help="Number of samples.")
 @click.option("--batch-size", type=int, help="Samples per batch, the unit of randomness and of resuming.")
 @click.option("--seed", type=int, help="First seed.")
@@ -78,13 +83,13 @@ def _selection(name: str, help: str) -> Decorator:
     metavar="ROLE.NAME=VALUE",
     help="Parameter of a plugin; see bench show.",
 )
-@click.option("--grid", metavar="NAME", help="Time grid; published: uniform. bench list grids.")
-@click.option(
-    "--order",
+@_setting("grid", metavar="NAME", help="Time grid; published: uniform. bench list grids.")
+@_setting(
+    "order",
     type=click.Choice(["corrector_first", "predictor_first"]),
     help="Order of corrector and predictor at a noise level.",
 )
-@click.option("--denoise", type=click.Choice(["mean", "tweedie", "none"]), help="How a run ends.")
+@_setting("denoise", type=click.Choice(["mean", "tweedie", "none"]), help="How a run ends.")
 @click.option(
     "--labels",
     metavar="seed|turn|CLASS",
@@ -93,6 +98,12 @@ def _selection(name: str, help: str) -> Decorator:
 )
 @click.option(
     "--label-scales", type=int, help="Call the network at the nearest lower of this number of scales."
+)
+@click.option(
+    "--afs",
+    is_flag=True,
+    default=None,
+    help="Analytic slope in the first step: one network call less.",
 )
 @click.option("--device", help="auto, cpu, cuda or cuda:N.")
 @click.option("--precision", type=click.Choice(["fp32", "tf32", "bf16"]), help="Precision of the network.")

@@ -124,7 +124,7 @@ def show_run(digits: str, out: Path | None, registry: Registry, *, required: boo
 def run_text(run: ShownRun) -> str:
     """A run for people."""
     from bench.reporting.reproduction import quoted
-    from bench.reporting.text import count
+    from bench.reporting.text import count, with_most
 
     facts = run.facts
     lines = [f"run {facts.fingerprint}, {facts.status}, made {facts.created}"]
@@ -144,7 +144,8 @@ def run_text(run: ShownRun) -> str:
             if one.metric == label
         ]
     if facts.nfe is not None and facts.seconds is not None:
-        lines.append(f"  NFE per sample: {facts.nfe:g}, {facts.seconds:.4g} s in all")
+        calls = with_most(f"{facts.nfe:g}", facts.nfe_max)
+        lines.append(f"  NFE per sample: {calls}, {facts.seconds:.4g} s in all")
     lines += ["", "made by"]
     lines += [f"  {run.no_command}"] if run.no_command else []
     lines += [f"  {quoted(words)}" for words in run.commands]

@@ -87,8 +87,9 @@ def moments(
     ``A = a - b / v``. A Langevin step has (a, b, c) = (1, e, sqrt(2 e)); where e depends on the
     batch's norms, their expectations take their place. At 3072 dimensions the variances' mean ratio to
     sampled ones is one within 1e-3, down to batches of one (results/reference/langevin_expectation.csv).
-    Where alpha is 0 at T, the first step may be DDIM's limit. Under an `Answer`, v and alpha are those of the
-    level that it names, and its factor multiplies b.
+    Where alpha is 0 at T, the first step may be DDIM's limit; with AFS, on [-1, 1], its score is that of
+    `NegligibleData`. Under an `Answer`, v and alpha are those of the level that it names, and its factor
+    multiplies b.
     """
     m, s = np.zeros_like(mean), np.full_like(variance, sampler.sde.prior_std**2)
     noise_norm = expected_norm(np.zeros_like(mean), np.ones_like(variance))
@@ -113,6 +114,12 @@ def moments(
         variance_next = factor**2 * s
         return factor * m + step.alpha_next * mean, variance_next, variance_next
 
+    def analytic(step: Step, a: float, b: float, c: float) -> tuple[Array, Array, Array]:
+        """AFS: the score is ``-x / (sigma sqrt(alpha^2 + sigma^2))``."""
+        factor = a - b / (step.sigma * math.hypot(step.alpha, step.sigma))
+        variance_next = factor**2 * s
+        return factor * m, variance_next + c**2, variance_next
+
     def correct(step: Step) -> tuple[Array, Array, Array]:
         assert isinstance(sampler.corrector, LangevinLike)
         level, scale = score_level(step)
@@ -131,6 +138,8 @@ def moments(
         assert isinstance(sampler.predictor, LinearPredictor)
         if step.alpha == 0 and sampler.starts_by_limit:
             m, s, noiseless = start(step)
+        elif sampler.afs and done == 1:
+            m, s, noiseless = analytic(step, *sampler.predictor.coefficients(step))
         elif not sampler.predictor.idle:
             m, s, noiseless = move(step, *sampler.predictor.coefficients(step))
         if sampler.order == "predictor_first" and done < len(schedule):

@@ -26,6 +26,24 @@ class Condition:
         cls = type(self)
         return cls.guide is not Condition.guide or cls.combine is not Condition.combine
 
+    def of_rows(self, rows: Tensor) -> Condition:
+        """This condition for states of some samples of its batch: a sampler may ask for a part of a batch, or
+        at a time of its own for each sample (`Prediction.of_rows`).
+
+        Args:
+            rows: The sample of each state (M,), integers; a sample may be there several times, or not at all.
+
+        Returns:
+            The condition of these M states.
+
+        Raises:
+            BenchError: The condition takes whole batches alone: by default.
+        """
+        raise BenchError(
+            f"the condition {type(self).__name__} guides whole batches at one noise level: take a "
+            "sampler whose samples are all at the same level, or define of_rows"
+        )
+
     def guide(self, x: Tensor, level: NoiseLevel) -> Tensor | None:
         """The term u that is added to the score, such as ``grad log p_t(y | x)``.
 

@@ -6,13 +6,39 @@ import contextvars
 import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclasses.dataclass
 class Evaluations:
-    """Network evaluations so far: one for each state of each call."""
+    """Network evaluations so far: one for each state of each call.
+
+    ``of_rows`` holds those of parts of a batch (`evaluations_of`): the samples, and how many each has.
+    """
 
     count: int = 0
+    of_rows: list[tuple[Tensor, float]] = dataclasses.field(default_factory=list)
+
+    @property
+    def of_all(self) -> float:
+        """The evaluations that are of no part: each sample of the batch has an equal share of them."""
+        return self.count - sum(len(rows) * each for rows, each in self.of_rows)
+
+    def most(self, size: int) -> float:
+        """The greatest number of evaluations of one sample.
+
+        Args:
+            size: Number of samples of the batch.
+        """
+        import torch
+
+        counts = torch.full((size,), self.of_all / size, dtype=torch.float64)
+        for rows, each in self.of_rows:
+            counts.index_add_(0, rows.cpu(), torch.full((len(rows),), each, dtype=torch.float64))
+        return float(counts.max())
 
 
 _CURRENT: contextvars.ContextVar[Evaluations | None] = contextvars.ContextVar("evaluations", default=None)
@@ -35,6 +61,23 @@ def counted_evaluations() -> Iterator[Evaluations]:
         _CURRENT.reset(token)
         if outer is not None:
             outer.count += own.count
+            outer.of_rows += own.of_rows
+
+
+@contextmanager
+def evaluations_of(rows: Tensor | None) -> Iterator[None]:
+    """Count the evaluations within the block as those of these samples, an equal share for each.
+
+    Those of a block within it are of its own samples.
+
+    Args:
+        rows: Numbers of the samples within their batch (M,), integers; None stands for the whole batch.
+    """
+    current = _CURRENT.get()
+    before = 0.0 if current is None else current.of_all
+    yield
+    if current is not None and rows is not None and len(rows):
+        current.of_rows.append((rows, (current.of_all - before) / len(rows)))
 
 
 def count_evaluations(states: int) -> None:

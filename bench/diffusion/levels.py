@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from bench.types import Array
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -87,3 +93,19 @@ class Step(NoiseLevel):
 
 CLEAN_DATA = NoiseLevel(0.0, 1.0, 0.0)
 """The level of clean data."""
+
+
+def per_sample(values: Array, x: Tensor) -> Tensor:
+    """Numbers of the samples of a batch as a tensor that multiplies their states: ``v[i] x[i]`` is ``v * x``.
+
+    For samplers whose samples are at times of their own: coefficients are computed as arrays on the host,
+    such as ``sde.alpha(t)`` of times t (B,), and go to the device at once.
+
+    Args:
+        values: A number for each sample (B,), float64.
+        x: The states (B, ...), used for shape, precision and device alone.
+
+    Returns:
+        A tensor (B, 1, ...) with as many axes as x, of its precision and device.
+    """
+    return x.new_tensor(values).view(-1, *[1] * (x.dim() - 1))

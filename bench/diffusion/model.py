@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, TypeVar
 
 from bench.diffusion.levels import NoiseLevel
 from bench.errors import BenchError
@@ -11,6 +14,7 @@ from bench.errors import BenchError
 if TYPE_CHECKING:
     from torch import Tensor
 
+T = TypeVar("T")
 
 NO_DATA = (
     "where alpha = 0 a score says nothing of the data: take an SDE that ends above alpha = 0, such as vp, or "
@@ -217,6 +221,35 @@ class Model(ABC):
         del labels
         raise BenchError("this checkpoint is not class-conditional")
 
+    def of_rows(self, rows: Tensor) -> Model:
+        """This model for states of some samples of a batch; by default itself.
+
+        Args:
+            rows: The sample of each state (M,), integers; a sample may be there several times, or not at all.
+
+        Returns:
+            The model that takes these M states.
+        """
+        del rows
+        return self
+
+    def at_once(
+        self, questions: Sequence[Callable[[Model, bool], T]], clock: AbstractContextManager[object]
+    ) -> list[T]:
+        """The answers to several questions, such as the scores at several noise levels.
+
+        A network that can be called once for all does so; by default the questions are asked one by one.
+
+        Args:
+            questions: ``question(model, timed)`` asks the model once; if ``timed``, it times the call itself.
+            clock: Times a call for all.
+
+        Returns:
+            The answers, in order.
+        """
+        del clock
+        return [question(self, True) for question in questions]
+
     @abstractmethod
     def images(self, x: Tensor) -> Tensor:
         """Items of states: on the unit range (pixels on [0, 1]), not clipped.
@@ -257,6 +290,35 @@ class Model(ABC):
             States (B, *shape).
         """
         return self.states(self.images(x).clamp(0, 1))
+
+
+class NegligibleData(Model):
+    """What is known of a state at T without a network: ``E[noise | x] = x / sqrt(alpha^2 + sigma^2)``.
+
+    The data are negligible there, so that the slope of the first step is analytic (AFS). On VP the noise is
+    x, as GENIE has it; where alpha is 1 it is ``x / sqrt(1 + sigma^2)``, as AMED-Solver has it. Both are of
+    data on [-1, 1]: on a range of another middle c and half width h it is
+    ``(x - alpha c) / sqrt((alpha h)^2 + sigma^2)``. alpha > 0.
+
+    Args:
+        model: The model whose place it takes, for the state of the middle.
+        data_range: The data range of the run.
+
+    Source: Dockhorn et al. (2022), GENIE; Zhou et al. (2024), AMED-Solver.
+    """
+
+    def __init__(self, model: Model, data_range: tuple[float, float]) -> None:
+        self.shape, self.model = model.shape, model
+        low, high = data_range
+        self.middle, self.half_width = (low + high) / 2, (high - low) / 2
+
+    def score(self, x: Tensor, level: NoiseLevel) -> Tensor:
+        if self.middle:
+            x = x - level.alpha * self.model.states(x.new_full((1, *self.shape), 0.5))
+        return x / (-level.sigma * math.hypot(level.alpha * self.half_width, level.sigma))
+
+    def images(self, x: Tensor) -> Tensor:
+        return self.model.images(x)
 
 
 class Denoiser(Model):

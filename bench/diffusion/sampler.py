@@ -54,10 +54,11 @@ class Sampler:
             ``none``: on the state.
         label_scales: Number of trained noise scales; the network is called at the nearest lower one (Song et
             al. 2021, Table 4). None calls it at each step's own level.
+        afs: Whether the predictor's first step has its slope at T from `NegligibleData`: one call less.
 
     Raises:
-        BenchError: ``label_scales`` is given for a solver or off the uniform grid, or a part is not defined
-            on the SDE.
+        BenchError: ``label_scales`` is given for a solver or off the uniform grid, ``afs`` for a sampler
+            without such a step, or a part is not defined on the SDE.
     """
 
     sde: SDE
@@ -69,6 +70,7 @@ class Sampler:
     order: Order = "corrector_first"
     denoise: Denoise = "mean"
     label_scales: int | None = None
+    afs: bool = False
 
     def __post_init__(self) -> None:
         if self.label_scales is not None and (self.solver is not None or not self.grid.has_chain):
@@ -77,6 +79,26 @@ class Sampler:
             object.__setattr__(self, "predictor", self.predictor.resolve(self.sde))
         if self.corrector is not None:
             object.__setattr__(self, "corrector", self.corrector.resolve(self.sde))
+        if self.afs:
+            self._check_afs()
+
+    def _check_afs(self) -> None:
+        predictor, corrector = self.predictor, self.corrector
+        if predictor is None or predictor.idle:
+            raise BenchError("--afs is of a predictor's first step: leave it out, or give --predictor")
+        if corrector is not None and corrector.calls:
+            raise BenchError(
+                f"--afs leaves out the call at T, which {corrector.name} needs: give no --corrector"
+            )
+        if predictor.needs_variance:
+            raise BenchError(f"--afs leaves out a call in which {predictor.name} needs the learned variance")
+        if self.sde.ends_in_noise:
+            raise BenchError(
+                f"--afs has no meaning on {self.sde.name}, where alpha = 0 at T: the slope there is of the "
+                "data's mean, which the network knows"
+            )
+        if self.steps < 2:
+            raise BenchError("--afs needs --steps 2 or more: a single step would call no network")
 
     @property
     def starts_by_limit(self) -> bool:
@@ -217,6 +239,7 @@ class Sampler:
         moves = self.corrector.calls if self.corrector is not None else 0
         corrector_first = self.order == "corrector_first"
         prior, mean, state = x, x, None
+        first = p.with_analytic_start() if self.afs else p
 
         def finish(part: SamplerPart, update: Update, level: NoiseLevel, where: str) -> Update:
             """The update of a move to ``level``, checked, with the condition's projection applied."""
@@ -237,7 +260,7 @@ class Sampler:
                     x = limit_step(x, step, ends[done - 1], p)
                     update = Update(x, x)
                 else:
-                    update = self.predictor.step(x, step, p, predictor_noise, state)
+                    update = self.predictor.step(x, step, first if done == 1 else p, predictor_noise, state)
                 where = f"in the predictor at step {done} of {len(schedule)}"
                 x, mean, state = finish(self.predictor, update, ends[done - 1], where)
             if not corrector_first and self.corrector is not None and done < len(schedule):

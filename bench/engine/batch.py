@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import time
 import traceback
 from typing import TYPE_CHECKING
@@ -118,8 +119,10 @@ def _run_batch(spec: RunSpec, index: int, session: Session, emit: Emit) -> Batch
             "prediction, so that the outputs are not of the checkpoint"
         )
     clock = batch.prediction.clock
+    nfe, most = evaluations.count / size, evaluations.most(size)
     facts = BatchFacts(
-        nfe=evaluations.count / size,
+        nfe=nfe,
+        nfe_max=None if math.isclose(most, nfe) else most,
         seconds=seconds,
         network_seconds=0.0 if clock is None else clock.seconds(),
         warm_seconds=warm_seconds,

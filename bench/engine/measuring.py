@@ -211,11 +211,11 @@ def measure_run(spec: RunSpec, store: Store, context: MetricContext) -> RunMeasu
     previewed: list[Outputs] = []
     batches: list[BatchRecord] = []
     seconds, network_seconds = array("d"), array("d")
-    warm_seconds, calls = 0.0, 0.0
+    warm_seconds, calls, most_calls = 0.0, 0.0, 0.0
     peaks: dict[str, int | None] = {"peak_host_bytes": None, "peak_gpu_bytes": None}
 
     def outputs() -> Iterator[Outputs]:
-        nonlocal warm_seconds, calls
+        nonlocal warm_seconds, calls, most_calls
         stored = stored_batches(store, spec.key, spec.batches())
         for (index, size), (batch, facts) in zip(spec.batches(), stored, strict=True):
             if index * spec.batch_size < previewed_samples:
@@ -235,6 +235,7 @@ def measure_run(spec: RunSpec, store: Store, context: MetricContext) -> RunMeasu
             network_seconds.append(facts.network_seconds)
             warm_seconds += facts.warm_seconds
             calls += facts.nfe * size
+            most_calls = max(most_calls, facts.nfe if facts.nfe_max is None else facts.nfe_max)
             for name, peak in peaks.items():
                 both = [one for one in (peak, getattr(facts, name)) if one is not None]
                 peaks[name] = max(both, default=None)
@@ -248,8 +249,10 @@ def measure_run(spec: RunSpec, store: Store, context: MetricContext) -> RunMeasu
 
     metrics = measure_batches(spec.metrics, outputs(), context, companions=spec.companions)
     total = math.fsum(seconds)
+    nfe = calls / spec.samples
     cost = Cost(
-        nfe=calls / spec.samples,
+        nfe=nfe,
+        nfe_max=None if math.isclose(most_calls, nfe) else most_calls,
         seconds=total,
         samples_per_second=spec.samples / total,
         network_share=math.fsum(network_seconds) / total,

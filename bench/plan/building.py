@@ -60,7 +60,7 @@ def _recorded_sampler(identity: Identity, registry: Registry) -> Sampler:
     parts: dict[str, Any] = {
         role: registry.build(f"{role}s", plugin.name, plugin.parameters) for role, plugin in plugins.items()
     }
-    settings = {name: getattr(identity, name) for name in ("steps", "order", "label_scales")}
+    settings = {name: getattr(identity, name) for name in ("steps", "order", "label_scales", "afs")}
     settings = {name: value for name, value in settings.items() if value is not None}
     return Sampler(**{**settings, **parts, "denoise": identity.denoise})
 

@@ -148,6 +148,7 @@ class Draft:
             order=settings.order,
             denoise=denoise,
             label_scales=settings.label_scales,
+            afs=settings.afs,
         )
 
     def _metrics_of(self, sampler: Sampler) -> tuple[Metric, ...]:
@@ -181,6 +182,7 @@ class Draft:
                             "solver": [run.solver],
                             "denoise": run.denoise,
                             "label_scales": None,
+                            "afs": False,
                             "precision": "fp32",
                         }
                     ),
@@ -287,7 +289,7 @@ class Draft:
         grid: dict[str, Any] = {}
         if "solver" not in self.names:
             keys = ("steps", "order", "label_scales")
-            grid = {key: getattr(settings, key) for key in keys}
+            grid = {key: getattr(settings, key) for key in keys} | {"afs": settings.afs or None}
         return self._identity_of(
             checkpoint=partial_checkpoint_identity(self.card),
             **plugins,
@@ -319,6 +321,7 @@ class Draft:
             method += "" if sampler.order == "corrector_first" else f", {sampler.order.replace('_', ' ')}"
             scales = sampler.label_scales
             method += "" if scales is None else f", labels of {scales} scales"
+            method += ", AFS" if sampler.afs else ""
         if sampler.denoise != default_denoise(sampler.solver) and not run_task.follows_flow:
             method += f", denoise {sampler.denoise}"
         labels = self._labels()
@@ -429,7 +432,7 @@ def _declared_nfe(task: Task, sampler: Sampler, steps: Sequence[Step] | None) ->
         grid = sampler.schedule() if steps is None else steps
         first = int(sampler.starts_by_limit)  # DDIM's limit is one call
         predicts = predictor.nfe(grid[first:]) if len(grid) > first else 0
-        predicts = None if predicts is None else predicts + first
+        predicts = None if predicts is None else predicts + first - int(sampler.afs)
     return None if predicts is None else predicts + levels * moves + last
 
 

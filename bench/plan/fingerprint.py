@@ -159,6 +159,7 @@ def grid_identity(sampler: Sampler) -> Mapping[str, JsonValue]:
         "steps": sampler.steps,
         "order": sampler.order,
         "label_scales": sampler.label_scales,
+        "afs": sampler.afs or None,
     }
 
 

@@ -128,6 +128,11 @@ class Planner:
                 if task is not None:
                     further = () if suite is None or card.exact else suite.network_metrics
                     metrics = self._metrics(settings, card, task, device, further)
+            # who has yet to fetch the checkpoint learns first which metrics refuse it; then metrics may fetch
+            card.check()
+            with errors_here.collect():
+                for metric in metrics:
+                    metric.provenance(self.contexts.on(device))
             for names in self._sampler_names(settings, sde):
                 part_errors = PluginErrors(errors_here.first)
                 parts: dict[str, Plugin] = {}
@@ -192,7 +197,6 @@ class Planner:
         """Checkpoints with SDEs; where the user gives none, each with the SDE of its training."""
         for name in unique(settings.checkpoint):
             card: Card = self.registry.get("checkpoints", name).thing
-            card.check()
             metrics = self.registry.names("metrics")
             if card.metric not in metrics:
                 raise BenchError(
@@ -226,7 +230,6 @@ class Planner:
                         f"{metric.name} reads {name}, which the task {task.name} does not return{outputs}"
                     )
             check_metric(metric, task, card.shape, settings.samples, self.contexts.on(device))
-            metric.provenance(self.contexts.on(device))
         labels = [metric.label for metric in metrics]
         if len(set(labels)) < len(labels):
             twice = next(label for label in labels if labels.count(label) > 1)

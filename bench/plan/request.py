@@ -101,7 +101,7 @@ def _with_suite(
 
 def _check_meaning(values: Mapping[str, object], chosen: Settings) -> None:
     """Refuse a setting that has no effect."""
-    idle = [name for name in ("steps", "grid", "order") if name in values]
+    idle = [name for name in ("steps", "grid", "order", "afs") if name in values]
     if chosen.solver and idle:
         raise BenchError(
             f"--{idle[0]} has no meaning for a solver, which makes its own steps: leave it out "

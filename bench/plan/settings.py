@@ -50,6 +50,7 @@ class Settings(BaseModel):
     denoise: Denoise | None = None
     labels: ClassLabels | None = None
     label_scales: int | None = Field(default=None, ge=1, le=1_000_000)
+    afs: bool = False
     device: str = "auto"
     precision: Precision = "fp32"
     compile: bool = False
@@ -63,7 +64,7 @@ SELECTIONS = ("checkpoint", "sde", "predictor", "corrector", "solver", "metric")
 
 SAMPLER_SETTINGS = (
     *("task", "sde", "predictor", "corrector", "solver", "steps"),
-    *("grid", "order", "denoise", "label_scales"),
+    *("grid", "order", "denoise", "label_scales", "afs"),
 )
 """Settings that define a sampler; a suite sets its own."""
 

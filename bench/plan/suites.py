@@ -69,6 +69,7 @@ class CellGroup(BaseModel):
     order: str | list[str] | None = None
     denoise: str | list[str] | None = None
     label_scales: int | list[int] | None = None
+    afs: bool | list[bool] | None = None
     parameters: dict[str, dict[str, Any]] = {}
     row: Annotated[str, Field(max_length=LONGEST_PLACE)] = "{sampler}"
     column: Annotated[str, Field(max_length=LONGEST_PLACE)] = ""
@@ -87,6 +88,7 @@ class CellSettings(TypedDict, total=False):
     order: str
     denoise: str
     label_scales: int
+    afs: bool
     parameters: dict[str, dict[str, Any]]
 
 

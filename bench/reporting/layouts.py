@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 
 from bench.reporting.table import Cell, Table
-from bench.reporting.text import LIMIT, amount, number, percent
+from bench.reporting.text import LIMIT, amount, number, percent, with_most
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,7 +101,7 @@ def list_layout(table: Table, cells: Iterable[Cell]) -> TextTable:
             _minimum_entry(cell),
             _exact_entry(cell),
             _limit_entry(cell),
-            Entry(number(cell.nfe)),
+            Entry(with_most(number(cell.nfe), cell.nfe_max)),
             EMPTY if cell.published is None else Entry(f"{cell.published:g}"),
             Entry(number(cell.pace)),
         )
@@ -120,7 +120,7 @@ def cost_layout(cells: Sequence[Cell]) -> TextTable:
     lines = (
         (
             *_place(cell),
-            Entry(number(cell.nfe)),
+            Entry(with_most(number(cell.nfe), cell.nfe_max)),
             Entry(number(cell.pace, cell.pace_std)),
             Entry(percent(cell.network_share)),
             Entry(number(None if cell.pace is None else 50_000 / cell.pace)),

@@ -66,6 +66,7 @@ def _sampler(identity: Identity) -> Command:
     words += ["--denoise", identity.denoise] if identity.denoise else []
     if identity.label_scales is not None:
         words += ["--label-scales", str(identity.label_scales)]
+    words += ["--afs"] if identity.afs else []
     if identity.labels is not None:
         words += ["--labels", str(identity.labels)]
     return words

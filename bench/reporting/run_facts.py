@@ -72,7 +72,8 @@ def companionships(record: Record, store: Store) -> tuple[list[Companionship], l
 class RunFacts:
     """What a record says in short, and where its files are.
 
-    ``nfe`` is per sample, ``seconds`` are of the whole run. ``samples_folder``, ``preview`` and ``log`` are
+    ``nfe`` is per sample, ``nfe_max`` of the sample with the most calls, None where all have as many,
+    ``seconds`` are of the whole run. ``samples_folder``, ``preview`` and ``log`` are
     None where there is no such file.
     """
 
@@ -89,6 +90,7 @@ class RunFacts:
     seed: int
     created: str
     nfe: float | None
+    nfe_max: float | None
     seconds: float | None
     metrics: dict[str, MetricFacts]
     reason: str
@@ -124,6 +126,7 @@ def run_facts(record: Record, store: Store) -> RunFacts:
         seed=record.seed,
         created=record.created,
         nfe=None if cost is None else cost.nfe,
+        nfe_max=None if cost is None else cost.nfe_max,
         seconds=None if cost is None else cost.seconds,
         metrics={
             label: MetricFacts(**{name: getattr(metric, name) for name in fields})

@@ -53,6 +53,7 @@ class RunRow:
     published_quantity: str
     published_source: str
     nfe: float | None
+    nfe_max: float | None
     seconds: float | None
     samples_per_second: float | None
     network_share: float | None
@@ -144,6 +145,7 @@ def _run_row(
         published_quantity="" if figure is None else figure.quantity,
         published_source="" if figure is None else figure.source,
         nfe=None if cost is None else cost.nfe,
+        nfe_max=None if cost is None else cost.nfe_max,
         seconds=None if cost is None else cost.seconds,
         samples_per_second=None if cost is None else cost.samples_per_second,
         network_share=None if cost is None else cost.network_share,

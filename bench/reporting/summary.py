@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, TypedDict, cast
 import numpy as np
 
 from bench.reporting.layouts import Entry, TextTable
-from bench.reporting.text import LIMIT, dagger_note
+from bench.reporting.table import most_calls
+from bench.reporting.text import LIMIT, dagger_note, with_most
 
 if TYPE_CHECKING:
     from bench.results.record import Cost, MetricRecord, Record
@@ -107,7 +108,7 @@ def _line(label: str, records: Sequence[Record]) -> tuple[Entry, ...]:
         Entry("" if first.exact is None else f"{first.exact:.4g}"),
         Entry("" if first.limit is None else f"{first.limit:.4g}"),
         Entry(str(first.n)),
-        Entry(spread([cost.nfe for cost in costs]) if costs else ""),
+        Entry(with_most(spread([cost.nfe for cost in costs]), most_calls(costs)) if costs else ""),
         Entry(spread([cost.samples_per_second for cost in costs]) if costs else ""),
         Entry(f"{100 * float(np.mean([c.network_share for c in costs])):.1f} %" if costs else ""),
     )

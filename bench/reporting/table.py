@@ -15,6 +15,7 @@ from bench.reporting.text import listed
 if TYPE_CHECKING:
     import pandas as pd
 
+    from bench.results.record import Cost
     from bench.types import JSONObject
 
 
@@ -40,6 +41,7 @@ class Cell:
         declared_order: Order of convergence that the sampler declares.
         published: A paper's figure, with its spread ``published_std`` and ``quantity``.
         nfe: Network calls per sample.
+        nfe_max: Greatest number of network calls of one sample; None where all have as many.
         pace: Samples per second, with its spread ``pace_std`` over seeds.
         network_share: Share of the time that is spent in the network, from 0 to 1.
         peak_host_bytes: Greatest resident memory of the process that sampled, over the seeds.
@@ -70,6 +72,7 @@ class Cell:
     published_std: float | None
     quantity: str
     nfe: float | None
+    nfe_max: float | None
     pace: float | None
     pace_std: float | None
     network_share: float | None
@@ -221,6 +224,7 @@ class Table:
             "published",
             "published_std",
             "nfe",
+            "nfe_max",
             "pace",
         ]
         optional += ["pace_std", "network_share", "peak_host_bytes", "peak_gpu_bytes", "seconds_per_sample"]
@@ -261,6 +265,14 @@ def cells_of(rows: Sequence[RunRow], metric: str, *, minima: bool = False) -> li
     return [_cell(seeds, minima) for seeds in by_place.values()]
 
 
+def most_calls(costs: Sequence[RunRow] | Sequence[Cost]) -> float | None:
+    """The greatest number of network calls of one sample, over runs; None where all samples of each have as
+    many."""
+    if all(cost.nfe_max is None for cost in costs):
+        return None
+    return max(cost.nfe_max or cost.nfe or 0.0 for cost in costs)
+
+
 def _cell(seeds: Sequence[RunRow], minima: bool) -> Cell:
     first, statuses = seeds[0], {row.status for row in seeds}
     status: Status = "finished" if "finished" in statuses else "failed" if "failed" in statuses else "missing"
@@ -289,6 +301,7 @@ def _cell(seeds: Sequence[RunRow], minima: bool) -> Cell:
         published_std=first.published_std,
         quantity=first.published_quantity,
         nfe=_mean([row.nfe for row in finished]),
+        nfe_max=most_calls(finished),
         pace=_mean(paces),
         pace_std=_std(paces),
         network_share=_mean([row.network_share for row in finished]),

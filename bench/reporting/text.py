@@ -24,6 +24,11 @@ def number(mean: float | None, std: float | None = None) -> str:
     return f"{mean:.{digits}f} ± {std:.{digits}f}"
 
 
+def with_most(calls: str, most: float | None) -> str:
+    """``97.25 (max 143)``: network calls per sample, with the greatest number of one where they differ."""
+    return calls if most is None else f"{calls} (max {most:g})"
+
+
 def percent(share: float | None) -> str:
     """``62 %``."""
     return "–" if share is None else f"{100 * share:.0f} %"

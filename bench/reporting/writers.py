@@ -65,17 +65,17 @@ def _wide_cell(name: str, cell: Cell) -> Mapping[str, Value]:
 
 
 def cost_csv(cells: Iterable[Cell]) -> bytes:
-    """A line per cell: NFE per sample, samples/s over seeds, share of the time in the network, seconds per
-    50,000 samples, batch size, device, and peak memory in bytes."""
-    names = ["sde", "row", "column", "status", "nfe", "samples_per_second", "samples_per_second_std"]
-    names += ["network_share", "seconds_per_50000", "batch_size", "device"]
+    """A line per cell: NFE per sample and the greatest of one, samples/s over seeds, share of the time in the
+    network, seconds per 50,000 samples, batch size, device, and peak memory in bytes."""
+    names = ["sde", "row", "column", "status", "nfe", "nfe_max", "samples_per_second"]
+    names += ["samples_per_second_std", "network_share", "seconds_per_50000", "batch_size", "device"]
     names += ["peak_host_bytes", "peak_gpu_bytes"]
     return _csv(
         names,
         (
             [
                 *(cell.sde, cell.row, cell.column, cell.status),
-                *map(_digits, (cell.nfe, cell.pace, cell.pace_std, cell.network_share)),
+                *map(_digits, (cell.nfe, cell.nfe_max, cell.pace, cell.pace_std, cell.network_share)),
                 _digits(None if cell.pace is None else 50_000 / cell.pace),
                 *(cell.batch_size, cell.device, cell.peak_host_bytes, cell.peak_gpu_bytes),
             ]

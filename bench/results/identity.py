@@ -156,7 +156,7 @@ class Identity(Strict):
     """Everything that decides the numbers of a batch.
 
     ``code`` is the hash of the core's modules that compute samples. The grid and its fields are None for a
-    solver, ``labels`` for an unconditional checkpoint.
+    solver, ``labels`` for an unconditional checkpoint, ``afs`` for a first step as any other.
     """
 
     checkpoint: CheckpointIdentity
@@ -169,6 +169,7 @@ class Identity(Strict):
     steps: int | None = None
     order: str | None = None
     label_scales: int | None = None
+    afs: bool | None = None
     denoise: str
     labels: ClassLabels | None = None
     data: DataIdentity | None = None
@@ -205,6 +206,8 @@ class Identity(Strict):
         settings |= {key: getattr(self, key) for key in keys}
         if self.labels is not None:
             settings["labels"] = self.labels
+        if self.afs:
+            settings["afs"] = True
         data = None if self.data is None else [self.data.kind, self.data.sha256]
         return digest(settings | {"checkpoint": self.checkpoint.name, "data": data, "samples": samples})
 

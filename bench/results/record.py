@@ -72,11 +72,13 @@ class MetricRecord(Strict):
 class Cost(Strict):
     """The cost of a run: ``nfe`` are counted network calls per sample, times are in seconds.
 
+    ``nfe`` is the mean over samples. ``nfe_max`` is the greatest of one sample; None where all have as many.
     ``network_share`` is the network's part of the time, from 0 to 1. ``warm_seconds`` (loading, compiling,
     first calls) is not part of ``seconds``. The peaks are the greatest of the batches' (`BatchFacts`).
     """
 
     nfe: Amount
+    nfe_max: Amount | None = None
     seconds: Amount
     samples_per_second: Annotated[Amount, Field(gt=0)]
     network_share: Amount
@@ -88,6 +90,7 @@ class Cost(Strict):
 class BatchFacts(Strict):
     """The cost of a batch: network calls per sample, and seconds in all, in the network, and of warming up.
 
+    ``nfe`` is the mean over samples; ``nfe_max`` as in `Cost`.
     Warming up (loading, compiling, first calls) is not part of ``seconds``. ``peak_host_bytes`` is the
     greatest resident memory of the process while it computed the batch, with its libraries and weights; None
     outside of Linux. ``peak_gpu_bytes`` is that of torch's tensors on the GPU; None on a CPU. ``worker`` is
@@ -96,6 +99,7 @@ class BatchFacts(Strict):
     """
 
     nfe: float
+    nfe_max: float | None = None
     seconds: float
     network_seconds: float
     warm_seconds: float

@@ -46,10 +46,11 @@ if TYPE_CHECKING:
 # fmt: off
 COLUMNS = (
     "fingerprint", "cell", "status", "title", "task", "checkpoint", "sde", "predictor", "corrector", "solver",
-    "steps", "grid", "order", "label_scales", "denoise", "parameters", "samples", "batch_size", "seed",
-    "nfe", "metric", "value", "error", "exact", "limit_at_tolerance_0", "floor", "note", "direction",
-    "value_kind", "samples_per_second", "network_share", "seconds", "peak_host_bytes", "peak_gpu_bytes",
-    "device", "cpu", "cores", "host", "precision", "compile", "torch", "created", "commit", "dirty", "reason",
+    "steps", "grid", "order", "label_scales", "afs", "denoise", "parameters", "samples", "batch_size",
+    "seed", "nfe", "nfe_max", "metric", "value", "error", "exact", "limit_at_tolerance_0", "floor", "note",
+    "direction", "value_kind", "samples_per_second", "network_share", "seconds", "peak_host_bytes",
+    "peak_gpu_bytes", "device", "cpu", "cores", "host", "precision", "compile", "torch", "created", "commit",
+    "dirty", "reason",
 )
 # fmt: on
 
@@ -416,6 +417,7 @@ def rows(record: Record) -> list[dict[str, object]]:
         **{role: plugin.name for role, plugin in plugins.items()},
         **({} if cost is None else cost.model_dump()),
         "nfe": "" if cost is None else f"{cost.nfe:g}",
+        "nfe_max": "" if cost is None or cost.nfe_max is None else f"{cost.nfe_max:g}",
         "cell": record.cell,
         "checkpoint": identity.checkpoint.name,
         "parameters": json.dumps(parameters, sort_keys=True),

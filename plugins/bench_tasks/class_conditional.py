@@ -138,5 +138,8 @@ class Guided(Condition):
     def __init__(self, model: Model, labels: Tensor, scale: float) -> None:
         self.model, self.labels, self.scale = model, labels, scale
 
+    def of_rows(self, rows: Tensor) -> Guided:
+        return Guided(self.model, self.labels[rows], self.scale)
+
     def guide(self, x: Tensor, level: NoiseLevel) -> Tensor:
         return self.model.class_gradient(x, level, self.labels).mul_(self.scale)

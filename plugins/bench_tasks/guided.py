@@ -114,6 +114,9 @@ class Guidance(Condition):
     ) -> None:
         self.guide_prediction, self.scale, self.interval, self.unit = guide, scale, interval, unit
 
+    def of_rows(self, rows: Tensor) -> Guidance:
+        return Guidance(self.guide_prediction.of_rows(rows), self.scale, self.interval, unit=self.unit)
+
     def combine(self, score: Tensor, x: Tensor, level: NoiseLevel) -> Tensor:
         if not self.applies(level):
             return score

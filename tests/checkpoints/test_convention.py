@@ -17,6 +17,7 @@ from bench.checkpoints.exact import trained_answer
 from bench.checkpoints.resolve import label_of, parametrisation_of
 from bench.closed_form.mixture import Answer, Mixture, MixtureModel
 from bench.closed_form.moments import moments
+from bench.diffusion.counting import counted_evaluations
 from bench.diffusion.grid import schedule_of
 from bench.diffusion.noise import noise_streams
 from tests.support.analytic import gaussian, grid_of, sde
@@ -385,3 +386,50 @@ def test_no_learned_variance() -> None:
     score = Prediction(model("vp", law, exact("vp")), law)
     with pytest.raises(BenchError, match="no learned variance"):
         score.score_and_variance(torch.zeros(1, *SHAPE), 0.5)
+
+
+class Affine:
+    """A network whose answers differ by state, label and class; it counts its calls."""
+
+    def __init__(self) -> None:
+        self.shapes: list[tuple[int, ...]] = []
+
+    def __call__(self, x: Tensor, label: Tensor, *classes: Tensor) -> Tensor:
+        self.shapes.append((len(x), len(label)))
+        shift = label / 1000 + sum((one.to(x.dtype) for one in classes), torch.zeros(()))
+        y = 0.5 * x.tanh() + shift.view(-1, 1, 1, 1)
+        return torch.cat([y, -y], dim=1) if self.outputs == 6 else y
+
+    outputs = 3
+
+
+@pytest.mark.parametrize("run", ["vp", "flow"])
+@pytest.mark.parametrize("kind", ["vp", "ve", "ddpm", "vp, discrete", "cosine"])
+def test_states_at_several_levels_are_one_call_of_the_network(kind: str, run: str) -> None:
+    """Each row is what it is at its own level, by the published convention (vp, vp, discrete) or another."""
+    network = Affine()
+    network.outputs = 6 if kind == "cosine" else 3
+    p = Prediction(model(kind, sde(run), network), sde(run))
+    x = torch.randn(4, *SHAPE, generator=torch.Generator().manual_seed(1))
+    times = torch.tensor([0.8, 0.25, 0.8, 0.55])
+    for ask in (Prediction.score, Prediction.denoised, Prediction.noise, Prediction.velocity):
+        network.shapes.clear()
+        with counted_evaluations() as evaluations:
+            answers = ask(p, x, times)
+        assert (network.shapes, evaluations.count) == ([(4, 4)], 4)
+        each = [ask(p, x[i : i + 1], float(times[i])) for i in range(4)]
+        torch.testing.assert_close(answers, torch.cat(each), rtol=1e-5, atol=1e-5)
+
+
+def test_classes_go_with_their_rows() -> None:
+    subject = card("vp").model_copy(update={"classes": 5})
+    network = Affine()
+    parametrisation, label = parametrisation_of(subject, installed()), label_of(subject, installed())
+    loaded = NetworkModel(network, subject, parametrisation, label, sde("vp"), sde("vp"), bf16=False)
+    p = Prediction(loaded.of_classes(torch.tensor([0, 1, 2, 4])), sde("vp"))
+    x = torch.zeros(4, *SHAPE)
+    rows = torch.tensor([3, 1, 3])
+    answers = p.of_rows(rows).noise(x[rows], torch.tensor([0.5, 0.2, 0.3]))
+    assert network.shapes == [(3, 3)]
+    expected = torch.tensor([0.4995 + 4, 0.1998 + 1, 0.2997 + 4]).view(-1, 1, 1, 1).expand(3, *SHAPE)
+    torch.testing.assert_close(answers, expected, rtol=1e-5, atol=1e-5)

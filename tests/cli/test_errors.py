@@ -81,6 +81,9 @@ def test_a_far_miss_gets_the_known_names_and_no_guess(refusal: Refusal) -> None:
         (("-P", "="), "ROLE.NAME=VALUE, not '='"),
         ((*EM, "-P", "predictor.dt=grid", "-P", "predictor.dt=published"), "predictor.dt was given twice"),
         ((*LANGEVIN, "--snr", "0.1", "-P", "corrector.snr=0.2"), "corrector.snr was given twice"),
+        (("--steps", "10", "--steps", "20"), "--steps was given twice: it takes one value"),
+        (("--grid", "uniform", "--grid=logsnr"), "--grid was given twice: it takes one value"),
+        ((*LANGEVIN, "--snr", "0.1", "--snr", "0.2"), "--snr was given twice: it takes one value"),
         ((*EM, "-P", "predictor.dt=fast"), "euler_maruyama.dt must be grid|published, not 'fast'"),
         ((*LANGEVIN, "-P", "corrector.steps=2.5"), "langevin.steps must be int, not '2.5'"),
         ((*LANGEVIN, "-P", "corrector.snr=abc"), "langevin.snr must be float or none, not 'abc'"),
@@ -215,6 +218,13 @@ def test_a_damaged_checkpoint_file(
     assert message in line
     assert "checkpoint mine" in line
     assert card.files[0].name in line
+
+
+def test_a_metric_refuses_a_checkpoint_before_its_files_are_missed(refusal: Refusal, tmp_path: Path) -> None:
+    card, registry = _own_card(tmp_path)
+    _missing(card.folder / card.files[0].name)
+    run = ("run", "--checkpoint", "mine", "--metric", "sliced_wasserstein", "--dry-run")
+    assert "digits is of 1x8x8 items" in refusal(*run, "-P", "metric.reference=digits", registry=registry)
 
 
 @pytest.mark.parametrize(

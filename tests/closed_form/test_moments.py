@@ -18,7 +18,7 @@ from bench.closed_form.moments import frechet, limit_moments, moments, response_
 from bench.diffusion.noise import noise_streams
 from bench.metrics.frechet import fd_diagonal
 from tests.support import closed_form
-from tests.support.analytic import gaussian
+from tests.support.analytic import gaussian, grid_of
 from tests.support.closed_form import Case
 from tests.support.plugins import installed
 
@@ -137,6 +137,21 @@ def test_impulses_see_the_same_score(case: Case) -> None:
     expected = closed_form.moments(case, mu, lam)
     result = response_moments(dataclasses.replace(sampler(case), denoise="mean"), mu, lam, answer(case))
     np.testing.assert_allclose(result, expected, rtol=1e-9, atol=1e-9 * float(np.abs(expected[0]).max()))
+
+
+@pytest.mark.parametrize("name", ["ddim", "ancestral", "reverse_diffusion"])
+@pytest.mark.parametrize("law", ["vp", "subvp"])
+def test_moments_with_an_analytic_first_step(law: str, name: str) -> None:
+    """The recursion beside impulses through the run's own loop, whose model is not asked at T."""
+    mu, lam = data()
+    chosen = dataclasses.replace(
+        sampler(Case(law, name, steps=30)), steps=8, grid=grid_of("logsnr"), afs=True, denoise="mean"
+    )
+    expected = response_moments(chosen, mu, lam)
+    result = moments(chosen, mu, lam)
+    np.testing.assert_allclose(result, expected, rtol=1e-9, atol=1e-9 * float(np.abs(expected[0]).max()))
+    plain = moments(dataclasses.replace(chosen, afs=False), mu, lam)
+    assert np.abs(plain[1] / result[1] - 1).max() > 1e-6
 
 
 def test_a_solver_on_a_trained_score_has_no_known_limit() -> None:

@@ -6,9 +6,11 @@ import copy
 import dataclasses
 import pickle
 
+import numpy as np
 import pytest
+import torch
 
-from bench import NoiseLevel
+from bench import NoiseLevel, per_sample
 from bench.diffusion.grid import schedule_of
 from bench.diffusion.levels import CLEAN_DATA
 from tests.support.analytic import sde
@@ -34,3 +36,10 @@ def test_levels_and_steps_pickle_copy_and_stay_as_they_are() -> None:
         assert pickle.loads(pickle.dumps(one)) == copy.copy(one) == one
         with pytest.raises(dataclasses.FrozenInstanceError):
             one.t = 0.5  # type: ignore[misc]
+
+
+def test_numbers_of_the_samples_multiply_their_states() -> None:
+    x = torch.arange(12, dtype=torch.float32).view(2, 3, 2)
+    product = per_sample(np.array([2.0, -1.0]), x) * x
+    assert torch.equal(product, torch.stack([2 * x[0], -x[1]]))
+    assert product.dtype == torch.float32

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from bench import BenchError, Denoiser, Model, NoiseLevel, Tensor
+from bench.diffusion.model import NegligibleData
 from tests.support.analytic import SDES, gaussian, sde
 
 SHAPE = (1, 2, 2)
@@ -50,6 +51,19 @@ def test_a_denoisers_score_is_the_marginals(name: str, own_range: tuple[float, f
         # at small noise the score is a difference of nearly equal numbers over sigma^2
         tolerance = 1e-12 + 1e-15 / level.sigma**2
         torch.testing.assert_close(model.score(x, level), exact.score(x, level), rtol=1e-9, atol=tolerance)
+
+
+def test_negligible_data_are_those_of_the_papers() -> None:
+    """VP: the noise is x (GENIE); alpha = 1: x / sqrt(1 + sigma^2) (AMED-Solver); each on [-1, 1]."""
+    x = torch.linspace(-2, 2, 12, dtype=torch.float64).view(3, *SHAPE)
+    centered = NegligibleData(GaussianDenoiser((-1.0, 1.0), (-1.0, 1.0)), (-1.0, 1.0))
+    torch.testing.assert_close(centered.noise(x, sde("vp").at(1.0)), x, rtol=1e-12, atol=0)
+    noise = centered.noise(80 * x, NoiseLevel(1.0, 1.0, 80.0))
+    torch.testing.assert_close(noise, 80 * x / 6401**0.5, rtol=1e-12, atol=0)
+    # the same states on [0, 1]
+    unit = NegligibleData(GaussianDenoiser((0.0, 1.0), (0.0, 1.0)), (0.0, 1.0))
+    moved = unit.noise((80 * x + 1) / 2, NoiseLevel(1.0, 1.0, 40.0))
+    torch.testing.assert_close(moved, noise, rtol=1e-12, atol=1e-14)
 
 
 def test_images_and_states_are_inverse() -> None:

@@ -12,6 +12,7 @@ import torch
 
 from bench import (
     BenchError,
+    Condition,
     Field,
     FlowSolver,
     Model,
@@ -213,6 +214,66 @@ def test_a_sampler_pickles(settings: dict[str, Any]) -> None:
 def test_label_scales_belong_to_the_uniform_grid() -> None:
     with pytest.raises(BenchError, match="label_scales belongs to"):
         Sampler(sde("vp"), predictor("ddim"), grid=grid_of("logsnr"), label_scales=10)
+
+
+@pytest.mark.parametrize(
+    ("name", "nfe"),
+    [("ddim", 5), ("heun", 10), ("dpmpp_3m", 5), ("ipndm", 5), ("unipc", 5), ("deis", 5), ("ancestral", 5)],
+)
+def test_afs_saves_the_call_at_the_start(name: str, nfe: int) -> None:
+    settings: dict[str, Any] = {"predictor": predictor(name), "grid": grid_of("logsnr"), "steps": 6}
+    assert count("vp", **settings, afs=True)[0] == nfe == count("vp", **settings)[0] - 1
+    # sigma x / (alpha^2 v + sigma^2), a Gaussian's noise at T, is x where v = sigma / (1 + sigma)
+    vp = sde("vp")
+    sigma = vp.at(vp.end).sigma
+    results = []
+    for afs, variance in (
+        (True, sigma / (1 + sigma)),
+        (False, sigma / (1 + sigma)),
+        (True, 0.1),
+        (False, 0.1),
+    ):
+        prior, one, two = noise_streams(0, 0, "cpu")
+        p = Prediction(gaussian(np.zeros(SHAPE), np.full(SHAPE, variance)), vp)
+        z = prior(torch.empty(3, *SHAPE, dtype=torch.float64))
+        results.append(Sampler(vp, **settings, afs=afs).run(z, p, one, two))
+    torch.testing.assert_close(results[0], results[1], rtol=1e-9, atol=1e-9)
+    assert float((results[2] - results[3]).abs().max()) > 1e-6
+
+
+def test_afs_takes_the_prior_for_the_noise_and_leaves_out_the_guide() -> None:
+    """DDIM's first step on VP with noise = x; the rest as from there."""
+
+    class Failing(Condition):
+        def guide(self, x: Tensor, level: NoiseLevel) -> Tensor | None:
+            assert level.t < 1
+            return None
+
+    chosen = Sampler(sde("vp"), predictor("ddim"), grid=grid_of("logsnr"), steps=2, afs=True)
+    first, last = chosen.schedule()
+    prior, one, two = noise_streams(0, 0, "cpu")
+    z = prior(torch.empty(3, *SHAPE, dtype=torch.float64))
+    noise = z / math.hypot(first.alpha, first.sigma)
+    x = first.alpha_next / first.alpha * (z - first.sigma * noise) + first.sigma_next * noise
+    model = gaussian(np.full(SHAPE, 0.3), np.full(SHAPE, 0.25))
+    expected = model.denoised(x, last)
+    result = chosen.run(z, Prediction(model, chosen.sde), one, two, condition=Failing())
+    torch.testing.assert_close(result, expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("law", "settings", "message"),
+    [
+        ("vp", {"solver": installed().build("solvers", "rk45", {})}, "is of a predictor's first step"),
+        ("vp", {"predictor": predictor("none"), "corrector": langevin()}, "is of a predictor's first step"),
+        ("vp", {"predictor": predictor("ddim"), "corrector": langevin()}, "which langevin needs"),
+        ("flow", {"predictor": predictor("euler")}, "has no meaning on flow"),
+        ("vp", {"predictor": predictor("ddim"), "steps": 1}, "needs --steps 2 or more"),
+    ],
+)
+def test_afs_needs_a_step_whose_call_it_saves(law: str, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(BenchError, match=message):
+        Sampler(sde(law), **{"steps": 9, **settings}, afs=True)
 
 
 def test_the_default_end_suits_the_solver() -> None:

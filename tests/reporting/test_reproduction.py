@@ -40,6 +40,7 @@ def test_every_setting_of_the_identity_is_a_flag() -> None:
     words = words_of(
         with_identity(
             compile=True,
+            afs=True,
             label_scales=40,
             labels="turn",
             grid=plugin("polynomial", rho=0.1 + 0.2, levels=[3.0, 0.5]),
@@ -67,6 +68,7 @@ def test_every_setting_of_the_identity_is_a_flag() -> None:
     }
     assert {flag: following(words, flag) for flag in expected} == {f: [v] for f, v in expected.items()}
     assert "--compile" in words
+    assert "--afs" in words
     texts = ["predictor.index=0", "grid.rho=0.30000000000000004", "grid.levels=3.0,0.5"]
     assert following(words, "-P") == texts
     assert following(words_of(with_identity(device="cuda NVIDIA H100")), "--device") == ["cuda"]

@@ -199,6 +199,7 @@ def cell(**changes: Any) -> Cell:
         "published_std": None,
         "quantity": "",
         "nfe": 10.0,
+        "nfe_max": None,
         "pace": 50.0,
         "pace_std": None,
         "network_share": 0.5,

@@ -14,6 +14,7 @@ from bench import SDE, BatchContext, BenchError, Card, Denoiser, Model, Predicti
 from bench.checkpoints.load import load_model
 from bench.diffusion.counting import count_evaluations, counted_evaluations
 from bench.plan.drafting import planned_nfe
+from bench_tasks.guided import Guidance
 from tests.support.completions import build_task, completion_batch, pc, small_gaussian
 from tests.support.plugins import installed
 
@@ -147,6 +148,19 @@ def test_classifier_free_guidance() -> None:
     expected, calls = counted_run(build_task("generate"), plain)
     torch.testing.assert_close(images, expected, rtol=1e-4, atol=1e-4)
     assert guided_calls == 2 * calls
+
+
+def test_each_sample_is_guided_at_its_own_time() -> None:
+    """An interval holds some of them; two networks count for those alone."""
+    vp = pc("vp", steps=3).sde
+    guide = Prediction(conditional(vp, [-1, -1, -1]), vp)
+    p = Prediction(conditional(vp, [0, 3, 1]), vp).guided(Guidance(guide, 3.0, (0.0, 1.0), unit=1.0))
+    x, times = torch.ones(3, 3, 4, 4), torch.tensor([0.1, 0.9, 0.2])
+    with torch.no_grad(), counted_evaluations() as evaluations:
+        score = p.score(x, times)
+    assert (evaluations.count, evaluations.most(3)) == (5, 2)
+    means = torch.tensor([-0.5 + 3 * 0.5, 1.0, -0.5 + 3 * (1 / 3 + 0.5)])
+    torch.testing.assert_close(score, means.view(-1, 1, 1, 1) - x, rtol=1e-5, atol=1e-5)
 
 
 def test_a_guide_of_other_coordinates_is_refused() -> None:
