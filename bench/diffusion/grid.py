@@ -166,6 +166,7 @@ def schedule_of(sde: SDE, steps: int, grid: Grid = UNIFORM, *, chain: bool = Tru
         Step(
             *(t_, alpha_, sigma_, i if grid.has_chain else None, count, *rest),
             steps=steps,
+            steps_left=i,
             alpha_slope=alpha_slope,
             sigma_slope=sigma_slope,
         )

@@ -65,6 +65,7 @@ class Step(NoiseLevel):
         ancestral_alpha: alpha of the ancestral chain's own marginal at this level.
         ancestral_sigma: sigma of the ancestral chain's own marginal at this level, ``sqrt(v_i)``.
         steps: Number of steps of the run, on any grid.
+        steps_left: Number of the run's steps after this one, 0 on the last.
 
     Source: Song et al. (2021), appendices E and F; Ho et al. (2020), eq. 7, for ``posterior``.
     """
@@ -84,6 +85,7 @@ class Step(NoiseLevel):
     ancestral_alpha: float = 1.0
     ancestral_sigma: float = 0.0
     steps: int = dataclasses.field(default=1, kw_only=True)
+    steps_left: int = dataclasses.field(default=0, kw_only=True)
 
     @property
     def last(self) -> bool:

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from bench import SDE, Array, BenchError, Noise, Prediction, Predictor, Step, Tensor, Update, param
-from bench_fast.history import Entry, History, combine, extend
+from bench_fast.history import Entry, History, LowerOrderFinal, combine, extend, final_order
 
 LARGEST_FACTOR = 300.0
 """Largest ``sum_j |C_j| / |rho' - rho|`` of a step: 6.7 on even nodes of order 4, below 150 on every grid of
@@ -22,7 +22,8 @@ class DEIS(Predictor):
 
     With ``rho = sigma / alpha``; l_j are Lagrange's polynomials through the times of this and the last
     predictions, in t (tAB-DEIS) or in ln rho. The first steps use as many predictions as there are; the last
-    step, to rho = 0, is the expected data.
+    step, to rho = 0, is the expected data. The order stays as it is up to eps, as in the authors' code;
+    diffusers' lowers it (``lower_order_final``, on by default).
 
     Raises:
         BenchError: A step's ``sum_j |C_j|`` exceeds `LARGEST_FACTOR` times its length ``|rho' - rho|``: the
@@ -41,6 +42,11 @@ class DEIS(Predictor):
         "vp_cosine, whose last steps in t are too uneven",
     )
 
+    lower_order_final: LowerOrderFinal = param(
+        default="published",
+        help="whether the order falls to 1 before eps: always, never, or published: never",
+    )
+
     def resolve(self, sde: SDE) -> DEIS:
         variable = sde.multistep_variable if self.variable == "published" else self.variable
         return dataclasses.replace(self, variable=variable)
@@ -51,17 +57,19 @@ class DEIS(Predictor):
 
     @property
     def convergence_order(self) -> float:
-        return float(self.order)
+        return min(self.order, 2.0) if self.lower_order_final == "always" else float(self.order)
 
     def step(self, x: Tensor, step: Step, p: Prediction, noise: Noise, state: History | None) -> Update:
         if step.last:
             clean = p.denoised(x, step)
             return Update(clean, clean)
         history = extend(state, Entry(step, p.noise(x, step)), self.order)
-        nodes = tuple((entry.level.t, entry.level.sigma / entry.level.alpha) for entry in history)
+        lower = self.lower_order_final == "always"
+        entries = history[: final_order(self.order, step.steps_left) if lower else self.order]
+        nodes = tuple((entry.level.t, entry.level.sigma / entry.level.alpha) for entry in entries)
         variable: Literal["t", "log_sigma_ratio"] = "log_sigma_ratio" if self.variable != "t" else "t"
         weights = integrals(p.sde, nodes, step.sigma_next / step.alpha_next, variable)
-        terms = [(step.alpha_next * w, entry.output) for w, entry in zip(weights, history, strict=True)]
+        terms = [(step.alpha_next * w, entry.output) for w, entry in zip(weights, entries, strict=True)]
         x = combine((step.alpha_next / step.alpha, x), *terms)
         return Update(x, x, history)
 

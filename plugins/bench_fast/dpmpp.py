@@ -11,11 +11,16 @@ from bench import Noise, Prediction, Predictor, Step, Tensor, Update, param
 from bench_fast.history import (
     Entry,
     History,
+    LowerOrderFinal,
     combine,
     extend,
+    final_order,
     half_log_snr,
     half_log_snr_next,
 )
+
+FEW = 10
+"""Moves below which the authors' code lowers the order at the end (``dpm_solver_pytorch.py``)."""
 
 
 class _Multistep(Predictor):
@@ -23,15 +28,23 @@ class _Multistep(Predictor):
 
     With ``lambda = ln(alpha / sigma)``, ``h = lambda' - lambda``; the further terms extrapolate D in lambda
     by its past values. The last step is D itself.
+
+    The moves to the last levels are of lower order, 1 for the move to eps, where a run has fewer than 10
+    moves between levels, and so 10 steps or fewer: the authors' ``lower_order_final``, on by default.
     """
 
     name = "dpmpp"
     uses_chain = False
     points = 1
 
+    lower_order_final: LowerOrderFinal = param(
+        default="published",
+        help="whether the order falls to 1 before eps: always, never, or published: at 10 steps or fewer",
+    )
+
     @property
     def convergence_order(self) -> float:
-        return float(self.points)
+        return min(self.points, 2.0) if self.lower_order_final == "always" else float(self.points)
 
     @property
     def linear(self) -> bool:
@@ -42,12 +55,21 @@ class _Multistep(Predictor):
         if step.last:
             return Update(clean, clean)
         history = extend(state, Entry(step, clean), self.points)
+        entries = history[: self.order_of(step)]
         h = half_log_snr_next(step) - half_log_snr(step)
-        lambdas = [half_log_snr(entry.level) for entry in history]
+        lambdas = [half_log_snr(entry.level) for entry in entries]
         weights = self.weights(h, [(a - b) / h for a, b in itertools.pairwise(lambdas)])
-        terms = [(step.alpha_next * w, entry.output) for w, entry in zip(weights, history, strict=True)]
+        terms = [(step.alpha_next * w, entry.output) for w, entry in zip(weights, entries, strict=True)]
         x = combine((step.sigma_next / step.sigma, x), *terms)
         return Update(x, x, history)
+
+    def order_of(self, step: Step) -> int:
+        """The number of values that the step uses where as many are known."""
+        moves = step.steps - 1  # the last step is no move of the authors' method
+        few = self.lower_order_final == "published" and moves < FEW
+        if few or self.lower_order_final == "always":
+            return final_order(self.points, step.steps_left)
+        return self.points
 
     @abstractmethod
     def weights(self, h: float, r: list[float]) -> list[float]:
@@ -84,7 +106,7 @@ class DPMpp3M(_Multistep):
 
     @property
     def convergence_order(self) -> float:
-        return 2.0 if self.second == "published" else 3.0
+        return 2.0 if self.second == "published" else super().convergence_order
 
     def weights(self, h: float, r: list[float]) -> list[float]:
         if len(r) < 2:

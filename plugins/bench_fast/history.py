@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from bench import NoiseLevel, Step, Tensor
 
@@ -25,6 +25,18 @@ History = tuple[Entry, ...]
 def extend(history: History | None, entry: Entry, length: int) -> History:
     """The history with ``entry`` in front, of ``length`` entries at most."""
     return (entry, *(history or ())[: length - 1])
+
+
+LowerOrderFinal = Literal["published", "always", "never"]
+"""When the order of a multistep method falls at the end: by its authors' rule, or on every or no run."""
+
+
+def final_order(order: int, steps_left: int) -> int:
+    """The order of a step where it falls at the end: 1 for the move to eps, 2 for the one before, ...
+
+    After the move to eps one step is left, the last, which is the expected data.
+    """
+    return max(min(order, steps_left), 1)
 
 
 def half_log_snr(level: NoiseLevel) -> float:

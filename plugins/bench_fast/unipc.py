@@ -11,8 +11,10 @@ from bench import Array, Noise, Prediction, Predictor, Step, Tensor, Update, par
 from bench_fast.history import (
     Entry,
     History,
+    LowerOrderFinal,
     combine,
     extend,
+    final_order,
     half_log_snr,
     half_log_snr_next,
 )
@@ -32,6 +34,9 @@ class UniPC(Predictor):
 
     so that a corrector's moves in between are preserved. It raises the order by one. The first step has
     p = 1; the last step is D.
+
+    The moves to the last levels have a lower p, 1 for the move to eps, at any number of steps: the authors'
+    ``lower_order_final``, on by default. That move's error is of second order, and so is the run's.
     """
 
     name = "unipc"
@@ -41,6 +46,10 @@ class UniPC(Predictor):
     variant: Literal["bh1", "bh2"] = param(
         default="bh1", help="B(h): bh1 for unconditional sampling, bh2 for guided"
     )
+    lower_order_final: LowerOrderFinal = param(
+        default="published",
+        help="whether p falls to 1 before eps: always, never, or published: always",
+    )
 
     @property
     def linear(self) -> bool:
@@ -48,7 +57,7 @@ class UniPC(Predictor):
 
     @property
     def convergence_order(self) -> float:
-        return self.order + 1.0
+        return self.order + 1.0 if self.lower_order_final == "never" else 2.0
 
     def step(self, x: Tensor, step: Step, p: Prediction, noise: Noise, state: History | None) -> Update:
         clean = p.denoised(x, step)
@@ -56,15 +65,21 @@ class UniPC(Predictor):
             return Update(clean, clean)
         here = half_log_snr(step)
         if state is not None:
-            x = self.correct(x, step, here, clean, state)
+            # of the order of the step that led here
+            x = self.correct(x, step, here, clean, state[: self.order_with(step.steps_left + 1)])
         history = extend(state, Entry(step, clean), self.order)
+        entries = history[: self.order_with(step.steps_left)]
         h = half_log_snr_next(step) - here
-        weights = self.differences(h, history, self.predictor_coefficients(h, history))
+        weights = self.differences(h, entries, self.predictor_coefficients(h, entries))
         first = -math.expm1(-h)
-        terms = [(step.alpha_next * w, entry.output) for w, entry in zip(weights, history, strict=True)]
+        terms = [(step.alpha_next * w, entry.output) for w, entry in zip(weights, entries, strict=True)]
         terms[0] = (terms[0][0] + step.alpha_next * first, clean)
         x = combine((step.sigma_next / step.sigma, x), *terms)
         return Update(x, x, history)
+
+    def order_with(self, steps_left: int) -> int:
+        """p of the step after which so many follow, where as many values are known."""
+        return self.order if self.lower_order_final == "never" else final_order(self.order, steps_left)
 
     def correct(self, x: Tensor, step: Step, here: float, clean: Tensor, history: History) -> Tensor:
         """x with UniC's correction, from the history of the step that led here and D at its end."""
