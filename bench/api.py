@@ -428,10 +428,11 @@ def table(
 
 
 def check(
-    thing: str | Plugin | type[Plugin],
+    thing: str | Plugin | Card | type[Plugin],
     *,
     role: str | None = None,
     sdes: Sequence[str] = SDES,
+    data: str | None = None,
     registry: Registry | None = None,
     emit: Emit = silent,
     **parameters: object,
@@ -439,9 +440,12 @@ def check(
     """Check a plugin against the rules of its role, on data whose truth is known; takes seconds on a CPU.
 
     Args:
-        thing: The plugin: its registered name, its class, or an instance.
+        thing: The plugin: its registered name, its class, or an instance; or a checkpoint: its name, its
+            card, or a `network` in memory.
         role: Role of the plugin, for a name that plugins of several roles have.
-        sdes: Names of the SDEs that a sampler is checked on.
+        sdes: Names of the SDEs that a sampler or grid is checked on.
+        data: Name of the data that a checkpoint is held to (a data set, folder, ``.npz``, run or exact
+            checkpoint); None for those of its card.
         registry: Plugins by name; None for the installed ones.
         emit: Receives an `Advance` after each check.
         parameters: Parameters of the plugin by name, for a name or a class.
@@ -450,14 +454,15 @@ def check(
         The findings; ``report.passed`` is whether all checks passed.
 
     Raises:
-        BenchError: There is no such plugin, or its role has no checks.
+        BenchError: There is no such plugin, its role has no checks, or a checkpoint's files or data are not
+            here.
     """
     registry = registry or installed_registry()
     for sde in sdes:
         registry.get("sdes", sde)
     if isinstance(thing, str):
         thing, parameters = find_plugin(thing, role, parameters, registry), {}
-    return check_plugin(thing, registry=registry, sdes=sdes, emit=emit, **parameters)
+    return check_plugin(thing, registry=registry, sdes=sdes, data=data, emit=emit, **parameters)
 
 
 def remeasure(

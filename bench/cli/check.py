@@ -1,4 +1,4 @@
-"""``bench check``: checks a plugin against the rules of its role."""
+"""``bench check``: checks a plugin or a checkpoint against the rules of its role."""
 
 from __future__ import annotations
 
@@ -20,13 +20,20 @@ MARKS = {"pass": "[green]pass[/]", "fail": "[bold red]FAIL[/]", "info": "[dim]in
 
 
 @click.command("check")
-@click.argument("name")
+@click.argument("name", required=False)
 @click.option(
-    "--role", help="The role, where plugins of several roles have the NAME: predictor, corrector, solver, …"
+    "--role",
+    help="The role, where several have the NAME, such as dataset and checkpoint. "
+    "Without a NAME: list what can be checked of this role alone.",
 )
 @click.option("--parameter", "-P", multiple=True, metavar="NAME=VALUE", help="A parameter of the plugin.")
 @click.option(
     "--sde", multiple=True, help="SDE to check a sampler or grid on; repeats. Default: ve, vp, subvp."
+)
+@click.option(
+    "--data",
+    metavar="SOURCE",
+    help="Data that a checkpoint is held to, as bench fid takes them. Default: those of its card.",
 )
 @click.option(
     "--out", type=NamedPath(), default=Path("results/checks"), show_default=True,
@@ -36,28 +43,50 @@ MARKS = {"pass": "[green]pass[/]", "fail": "[bold red]FAIL[/]", "info": "[dim]in
 @click.pass_context
 def check_command(
     context: click.Context,
-    name: str,
+    name: str | None,
     role: str | None,
     parameter: tuple[str, ...],
     sde: tuple[str, ...],
+    data: str | None,
     out: Path,
     as_json: bool,
 ) -> int:
-    """Check NAME (a sampler, SDE, grid, metric, data set, label, reader or other plugin) by its role.
+    """Check NAME (of a plugin or a checkpoint) by its role; without a NAME, list what can be checked.
 
-    Samplers run on data whose truth is known: shapes, randomness, declared network calls, convergence and its
-    order, cost. It takes seconds on a CPU. Exit status: 0 all passed, 1 a check failed, 2 a mistake in the
-    command, 130 stopped (143 by SIGTERM, 129 by SIGHUP).
+    \b
+    predictor, corrector, solver  on data whose truth is known: shapes, randomness, network
+                                  calls, convergence and its order, cost
+    sde         its functions agree with each other
+    grid        times from T to eps on every SDE, dense as steps grow, the same each time
+    metric      one value whatever the batches, right at equal distributions, worse where
+                samples are worse, bounded memory
+    task        declared outputs, rows and metrics, one result of one seed
+    executor    every batch once with its own outcome, here and in other processes
+    dataset     declared shape, range and number of items, the same at each reading
+    parametrisation, label        exact on data whose truth is known, in the limits too
+    reader      reads what it writes, refuses what is damaged, runs nothing of a file
+    checkpoint  its card's convention held to data: denoising error by noise level
+
+    It takes seconds on a CPU, for a large network minutes. Exit status: 0 all passed, 1 a check failed, 2 a
+    mistake in the command, 130 stopped (143 by SIGTERM, 129 by SIGHUP).
     """
     from bench.api import check
     from bench.reporting.progress import Display
     from bench.testing.kit import SDES
 
+    if name is None:
+        return _list(context, role, as_json=as_json)
     values = _parameters(parameter)
     _check_folder(out)
     with Display(console(stderr=True)) as display:
         report = check(
-            name, role=role, sdes=sde or SDES, registry=registry_of(context), emit=display, **values
+            name,
+            role=role,
+            sdes=sde or SDES,
+            data=data,
+            registry=registry_of(context),
+            emit=display,
+            **values,
         )
     files = []
     if report.points:
@@ -71,6 +100,20 @@ def check_command(
         for file in files:
             echo(f"  {file}")
     return 0 if report.passed else 1
+
+
+def _list(context: click.Context, role: str | None, *, as_json: bool) -> int:
+    """List what can be checked, by role."""
+    from bench.testing.kit import checkable
+
+    names = checkable(registry_of(context), role)
+    if as_json:
+        echo_json({"roles": {role: list(known) for role, known in names.items()}})
+        return 0
+    for role_name, known in names.items():
+        echo(f"{role_name}: {', '.join(known)}")
+    echo("bench check NAME checks one of them")
+    return 0
 
 
 def _check_folder(out: Path) -> None:

@@ -206,9 +206,21 @@ BY_COMMAND: dict[tuple[str, str], Source] = {
     ("show", "words"): several(plugins(*KINDS), suites, profiles, runs),
     ("new", "role"): words(*scaffold.ROLES),
     ("check", "role"): words(*(kind[:-1] for kind in KINDS)),
-    ("check", "name"): plugins(
-        "tasks", "sdes", "grids", "predictors", "correctors", "solvers", "metrics", "executors", "datasets"
+    ("check", "name"): several(
+        plugins(
+            "tasks",
+            "sdes",
+            "grids",
+            "predictors",
+            "correctors",
+            "solvers",
+            "metrics",
+            "executors",
+            "datasets",
+        ),
+        checkpoints,
     ),
+    ("check", "data"): datasets,
 }
 """What completes a parameter of one command, by the command and the parameter's name."""
 

@@ -1,10 +1,12 @@
-"""The conformance kit: checks a plugin against the rules of its role, on data whose truth is known."""
+"""The conformance kit: checks a plugin or a checkpoint against the rules of its role, on data whose truth is
+known."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from bench.checkpoints.cards import Card
 from bench.checkpoints.label import Label
 from bench.checkpoints.parametrisation import Parametrisation
 from bench.checkpoints.readers import Reader
@@ -27,7 +29,7 @@ from bench.testing.report import Finding, Point, Report, guard
 SDES = ("ve", "vp", "subvp")
 """The SDEs that samplers are checked on by default."""
 
-_BASES: dict[str, type[Plugin]] = {
+_BASES: dict[str, type[Plugin | Card]] = {
     "predictor": Predictor,
     "corrector": Corrector,
     "solver": Solver,
@@ -40,14 +42,15 @@ _BASES: dict[str, type[Plugin]] = {
     "parametrisation": Parametrisation,
     "label": Label,
     "reader": Reader,
+    "checkpoint": Card,
 }
 
 ROLES = tuple(_BASES)
 """The roles that can be checked."""
 
 
-def role_of(plugin: Plugin) -> str:
-    """The role of a plugin.
+def role_of(plugin: Plugin | Card) -> str:
+    """The role of a plugin; ``checkpoint`` of a card.
 
     Raises:
         BenchError: There are no checks for it.
@@ -58,8 +61,8 @@ def role_of(plugin: Plugin) -> str:
     raise BenchError(f"{plugin!r} is none of {', '.join(ROLES)}: there is nothing to check")
 
 
-def find_plugin(name: str, role: str | None, values: Mapping[str, Any], registry: Registry) -> Plugin:
-    """A registered plugin by its name.
+def find_plugin(name: str, role: str | None, values: Mapping[str, Any], registry: Registry) -> Plugin | Card:
+    """A registered plugin, or the card of a checkpoint, by its name.
 
     Args:
         name: The name; ``family:member`` for a member of a family.
@@ -88,8 +91,28 @@ def find_plugin(name: str, role: str | None, values: Mapping[str, Any], registry
     if len(matching) > 1:
         options = " or ".join(f"--role {kind[:-1]}" for kind in matching)
         raise BenchError(f"{name!r} is the name of several things: give {options}")
+    if matching == ["checkpoints"]:
+        if values:
+            raise BenchError(f"{name} is a checkpoint, whose card has its parameters: leave out -P")
+        card: Card = registry.get("checkpoints", name).thing
+        return card
     plugin: Plugin = registry.build(matching[0], name, values)
     return plugin
+
+
+def checkable(registry: Registry, role: str | None = None) -> dict[str, list[str]]:
+    """Names of all that can be checked, by role.
+
+    Args:
+        registry: Plugins by name.
+        role: One role alone; None for all.
+
+    Raises:
+        BenchError: There is no such role.
+    """
+    if role is not None and role not in ROLES:
+        raise BenchError(f"unknown role {role!r}{did_you_mean(role, ROLES)}")
+    return {one: list(registry.names(f"{one}s")) for one in ROLES if role in (None, one)}
 
 
 def _has(registry: Registry, kind: str, name: str) -> bool:
@@ -99,19 +122,21 @@ def _has(registry: Registry, kind: str, name: str) -> bool:
 
 
 def check(
-    thing: str | Plugin | type[Plugin],
+    thing: str | Plugin | Card | type[Plugin],
     *,
     registry: Registry,
     sdes: Sequence[str] = SDES,
+    data: str | None = None,
     emit: Emit = silent,
     **parameters: object,
 ) -> Report:
     """Check a plugin against the rules of its role; takes seconds on a CPU.
 
     Args:
-        thing: The plugin: its registered name, its class, or an instance.
+        thing: The plugin: its registered name, its class, or an instance; or a checkpoint: its name or card.
         registry: Plugins by name: the SDEs, exact checkpoints and built-in samplers that the checks use.
         sdes: Names of the SDEs that a sampler or grid is checked on.
+        data: Name of the data that a checkpoint is held to; None for those of its card.
         emit: Receives an `Advance` after each check.
         parameters: Parameters of the plugin by name, for a name or a class.
 
@@ -120,14 +145,17 @@ def check(
 
     Raises:
         BenchError: There is no such plugin, its role has no checks, or a task or metric works on no exact
-            checkpoint.
+            checkpoint, or a checkpoint's files or data are not here.
     """
     if isinstance(thing, str):
         plugin = find_plugin(thing, None, parameters, registry)
     else:
         plugin = thing.build(parameters) if isinstance(thing, type) else thing
-    report = Report(role_of(plugin), plugin.name, plugin.values())
-    for result in _checks(plugin, registry, sdes):
+    role = role_of(plugin)
+    if data is not None and role != "checkpoint":
+        raise BenchError(f"{plugin.name} is a {role}: data is what a checkpoint is held to")
+    report = Report(role, plugin.name, plugin.values() if isinstance(plugin, Plugin) else {})
+    for result in _checks(plugin, registry, sdes, data):
         if isinstance(result, Point):
             report.points.append(result)
             continue
@@ -136,7 +164,9 @@ def check(
     return report
 
 
-def _checks(plugin: Plugin, registry: Registry, sdes: Sequence[str]) -> Iterator[Finding | Point]:
+def _checks(
+    plugin: Plugin | Card, registry: Registry, sdes: Sequence[str], data: str | None
+) -> Iterator[Finding | Point]:
     # a check's module is imported when a plugin of its role is checked: each brings its own libraries
     if isinstance(plugin, SamplerPart):
         yield from _of_sampler(plugin, CheckContext(registry, sdes))
@@ -176,6 +206,10 @@ def _checks(plugin: Plugin, registry: Registry, sdes: Sequence[str]) -> Iterator
         from bench.testing.readers import check_reader
 
         yield from check_reader(plugin)
+    elif isinstance(plugin, Card):
+        from bench.testing.checkpoints import check_checkpoint
+
+        yield from check_checkpoint(plugin, registry, data)
 
 
 def _of_sampler(part: Any, context: CheckContext) -> Iterator[Finding | Point]:
@@ -195,9 +229,10 @@ def _of_sampler(part: Any, context: CheckContext) -> Iterator[Finding | Point]:
 
 
 def assert_conforms(
-    thing: str | Plugin | type[Plugin],
+    thing: str | Plugin | Card | type[Plugin],
     *,
     sdes: Sequence[str] = SDES,
+    data: str | None = None,
     registry: Registry | None = None,
     **parameters: object,
 ) -> None:
@@ -211,8 +246,9 @@ def assert_conforms(
             assert_conforms(MyPredictor, order=3)
 
     Args:
-        thing: The plugin: its registered name, its class, or an instance.
+        thing: The plugin: its registered name, its class, or an instance; or a checkpoint: its name or card.
         sdes: Names of the SDEs that a sampler or grid is checked on.
+        data: Name of the data that a checkpoint is held to; None for those of its card.
         registry: Plugins by name; None for the installed ones.
         parameters: Parameters of the plugin by name, for a name or a class.
 
@@ -221,7 +257,7 @@ def assert_conforms(
         BenchError: There is no such plugin, its role has no checks, or a task or metric works on no exact
             checkpoint.
     """
-    report = check(thing, registry=registry or installed_registry(), sdes=sdes, emit=silent, **parameters)
+    report = check(thing, registry=registry or installed_registry(), sdes=sdes, data=data, **parameters)
     lines = [
         f"{finding.name}: {finding.measured} (required: {finding.required})" for finding in report.failures
     ]

@@ -6,7 +6,7 @@ import pytest
 
 from bench import BenchError, Reader, assert_conforms
 from bench.events import Advance, Event
-from bench.testing.kit import ROLES, check, find_plugin, role_of
+from bench.testing.kit import ROLES, check, checkable, find_plugin, role_of
 from tests.support.checks import report
 from tests.support.executors import InTurn
 from tests.support.plugins import Still, empty_registry, hooks, installed
@@ -16,7 +16,9 @@ from tests.support.plugins import Still, empty_registry, hooks, installed
 def test_every_role_has_registered_plugins_that_it_names(role: str) -> None:
     kind = f"{role}s"
     name = next(name for name in installed().names(kind) if ":<" not in name)
-    assert role_of(installed().build(kind, name, {})) == role
+    assert role_of(find_plugin(name, role, {}, installed())) == role
+    assert name in checkable(installed())[role]
+    assert list(checkable(installed(), role)) == [role]
 
 
 def test_a_plugin_of_another_role_has_no_checks() -> None:
@@ -45,17 +47,31 @@ def test_a_member_of_a_family_is_found() -> None:
         ("heunn", None, "nothing to check is called 'heunn' \\(did you mean 'heun'"),
         ("heun", "solver", "unknown solver 'heun'"),
         ("heun", "solvent", "unknown role 'solvent' \\(did you mean 'solver'"),
-        (
-            "gaussian-cifar10",
-            None,
-            "nothing to check is called 'gaussian-cifar10': checkpoints have no checks",
-        ),
+        ("pixels", None, "nothing to check is called 'pixels': extractors have no checks"),
+        ("spiral", None, "give --role dataset or --role checkpoint"),
         ("my_own", None, "pip install -e ./FOLDER"),
     ],
 )
 def test_another_name_is_an_error(name: str, role: str | None, message: str) -> None:
     with pytest.raises(BenchError, match=message):
         find_plugin(name, role, {}, installed())
+
+
+def test_a_checkpoint_has_no_parameters_and_other_things_no_data() -> None:
+    with pytest.raises(BenchError, match="digits-tiny is a checkpoint, whose card has its parameters"):
+        find_plugin("digits-tiny", None, {"sigma": "1"}, installed())
+    with pytest.raises(BenchError, match="ve is a sde: data is what a checkpoint is held to"):
+        check("ve", registry=installed(), data="digits")
+
+
+def test_an_unknown_role_is_not_listed() -> None:
+    with pytest.raises(BenchError, match="unknown role 'sdee'"):
+        checkable(installed(), "sdee")
+
+
+def test_a_checkpoint_is_checked_by_its_card() -> None:
+    report = check("digits-tiny", registry=installed())
+    assert (report.role, report.parameters, report.passed) == ("checkpoint", {}, True)
 
 
 def test_a_name_of_several_roles_needs_its_role() -> None:
