@@ -123,6 +123,8 @@ if TYPE_CHECKING:
     from bench.plugins.hookspecs import Register as Register
     from bench.plugins.hookspecs import hookimpl as hookimpl
     from bench.reporting.compare.comparison import Comparison as Comparison
+    from bench.reporting.published_figures import PublishedFigure as PublishedFigure
+    from bench.reporting.published_figures import published as published
     from bench.reporting.results_view import Results as Results
     from bench.reporting.table import Table as Table
     from bench.results.export import Export as Export
@@ -210,6 +212,7 @@ _EXPORTS = {
     "bench.params": ("Plugin", "param"),
     "bench.plugins.hookspecs": ("Register", "hookimpl"),
     "bench.reporting.compare.comparison": ("Comparison",),
+    "bench.reporting.published_figures": ("PublishedFigure", "published"),
     "bench.reporting.results_view": ("Results",),
     "bench.reporting.table": ("Table",),
     "bench.results.export": ("Export",),
@@ -289,6 +292,7 @@ __all__ = [
     "Point",
     "Prediction",
     "Predictor",
+    "PublishedFigure",
     "Reader",
     "Record",
     "Reference",
@@ -342,6 +346,7 @@ __all__ = [
     "network",
     "param",
     "printable",
+    "published",
     "registry_path",
     "remeasure",
     "run",

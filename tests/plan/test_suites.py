@@ -191,7 +191,7 @@ def test_the_manifest(bench: Bench) -> None:
         "steps_scale": 0.8,
         "precision": "fp32",
         "metrics": ["fd_dct"],
-        "published": [],
+        "published_of": [],
     }
     assert len(cells) == 20
     assert Counter(cell["seed"] for cell in cells) == {0: 10, 1: 10}
