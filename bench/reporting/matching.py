@@ -105,6 +105,8 @@ class Matcher:
         metric = record.metrics[label]
         if figure.sde not in ("", record.identity.sde.name):
             yield f"on {figure.sde}"
+        elif record.identity.checkpoint.convention == "rescaled":
+            yield "on the SDE of the training"
         if figure.metric != metric.metric:
             yield figure.quantity
             return
@@ -114,7 +116,9 @@ class Matcher:
         if figure.preset and figure.dataset:
             values = {"preset": figure.preset, "reference": figure.dataset}
             expected = self._build("metrics", figure.metric, values, strict=False)
-            deciding = {name: value for name, value in expected.items() if name in metric.parameters}
+            deciding = {
+                name: value for name, value in expected.items() if name in metric.parameters or not name
+            }
             yield from _other_values("", deciding, metric.parameters)
 
     def other_way(self, figure: PublishedFigure, record: Record) -> Iterator[str]:

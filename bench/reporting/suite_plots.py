@@ -42,10 +42,8 @@ def table_plots(table: Table) -> Iterator[Plot]:
     cells = cells.assign(**{name: cells[name].map(make_printable) for name in names})
     heading = make_printable(table.heading)
     # a number of network calls is no quality
-    quantities = [one.quantity for one in table.elsewhere if one.metric != "nfe"]
-    published = (
-        make_printable(f"{', '.join(dict.fromkeys(quantities))} published elsewhere") if quantities else ""
-    )
+    quantities = dict.fromkeys(one.quantity for one in table.elsewhere if one.metric != "nfe")
+    published = make_printable(f"{', '.join(quantities)} of other checkpoints") if quantities else ""
     if table.ranked:
         columns = [name for name in COLUMNS if name != "x"]
         figure = plots.grid(cells, table.metric, published, heading, table.axis)

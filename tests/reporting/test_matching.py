@@ -117,6 +117,13 @@ def test_nor_does_it_beside_any_other_run(change: dict[str, Any]) -> None:
     assert not beside(figure(), run(**change))
 
 
+def test_nor_where_the_network_is_called_off_its_own_sde() -> None:
+    made_up = run()
+    checkpoint = made_up.identity.checkpoint.model_copy(update={"convention": "rescaled"})
+    other = made_up.identity.model_copy(update={"checkpoint": checkpoint})
+    assert not beside(figure(sde="vp"), made_up.model_copy(update={"identity": other}))
+
+
 def test_a_class_conditional_network_is_given_classes_as_published() -> None:
     assert beside(figure(), run(labels="seed"))
 

@@ -156,7 +156,6 @@ def test_mean_spread_and_exact_value_are_those_of_the_records(table: Table) -> N
     assert float(row["P1000 std"]) == pytest.approx(np.std(values, ddof=1), rel=1e-12)
     assert float(row["P1000 exact"]) == value(0, 0)
     assert row["P1000 seeds"] == "3"
-    assert "4.98 ± 0.06" in out
     assert "Mean ± standard deviation over 3 seeds" in out
     cost = next(r for r in read("results/table1/made-up/cost.csv") if r["row"] == "ancestral")
     paces = [100 / (2 + seed) for seed in range(3)]
