@@ -324,7 +324,8 @@ def _abscissa(axes: Axes, values: pd.Series[float]) -> None:
 def _published(axes: Axes, panel: pd.DataFrame, x: str, look: Mapping[str, Style], label: str) -> None:
     for row, line in panel[panel["published_value"].notna()].groupby("row", sort=False):
         # several sources of one place are points of one vertical
-        axes.plot(line[x], line["published_value"], markersize=4, **{**look[str(row)], "linestyle": "none"})
+        style: Style = {**look[str(row)], "linestyle": "none"}
+        axes.plot(line[x], line["published_value"], markersize=4, **style)
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_formatter(_between(axes.yaxis))

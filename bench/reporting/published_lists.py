@@ -114,7 +114,8 @@ def figures_plot(figures: Sequence[PublishedFigure]) -> Figure:
 
 
 def _panel(figure: PublishedFigure) -> str:
-    return f"{figure.checkpoint or figure.network} · {figure.quantity}"
+    quantity = figure.quantity if figure.preset else f"{figure.metric}, convention not stated"
+    return f"{figure.checkpoint or figure.network} · {quantity}"
 
 
 def _curve(figure: PublishedFigure) -> str:

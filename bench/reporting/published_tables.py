@@ -52,8 +52,8 @@ def with_published(
     sdes = sorted({record.identity.sde.name for record in by_place.values()})
     cells = []
     for cell in table.cells:
-        run = by_place.get((cell.sde, cell.row, cell.column))
-        figures = () if run is None else matcher.elsewhere(run, others, sdes)
+        own_run = by_place.get((cell.sde, cell.row, cell.column))
+        figures = () if own_run is None else matcher.elsewhere(own_run, others, sdes)
         figures = tuple(figure for figure in figures if figure not in cell.published)
         cells.append(dataclasses.replace(cell, published_elsewhere=figures))
     changed = {(cell.sde, cell.row, cell.column): cell for cell in cells}
