@@ -127,6 +127,8 @@ if TYPE_CHECKING:
     from bench.plugins.hookspecs import Register as Register
     from bench.plugins.hookspecs import hookimpl as hookimpl
     from bench.reporting.compare.comparison import Comparison as Comparison
+    from bench.reporting.published_figures import PublishedFigure as PublishedFigure
+    from bench.reporting.published_figures import published as published
     from bench.reporting.results_view import Results as Results
     from bench.reporting.table import Table as Table
     from bench.results.export import Export as Export
@@ -215,6 +217,7 @@ _EXPORTS = {
     "bench.params": ("Plugin", "param"),
     "bench.plugins.hookspecs": ("Register", "hookimpl"),
     "bench.reporting.compare.comparison": ("Comparison",),
+    "bench.reporting.published_figures": ("PublishedFigure", "published"),
     "bench.reporting.results_view": ("Results",),
     "bench.reporting.table": ("Table",),
     "bench.results.export": ("Export",),
@@ -294,6 +297,7 @@ __all__ = [
     "Point",
     "Prediction",
     "Predictor",
+    "PublishedFigure",
     "Reader",
     "Record",
     "Reference",
@@ -351,6 +355,7 @@ __all__ = [
     "param",
     "per_sample",
     "printable",
+    "published",
     "registry_path",
     "remeasure",
     "run",

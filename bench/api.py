@@ -399,6 +399,7 @@ def table(
     out: str | Path | None = None,
     to: str | Path | None = None,
     plots: bool = True,
+    published_of: str | Sequence[str] | None = None,
     emit: Emit = silent,
 ) -> list[Table]:
     """The tables of a suite, or of all runs of a results folder, from their records alone.
@@ -411,20 +412,24 @@ def table(
         to: Folder in which ``SUITE/NAME/`` (``runs/NAME/`` without a suite) is written, with CSV, Markdown,
             LaTeX and plots; None writes nothing.
         plots: Whether to write plots.
+        published_of: Checkpoints whose published figures stand below the tables, where the same sampler was
+            run; None for those that the suite names.
         emit: Receives a `Notice` for each damaged file.
 
     Returns:
         One table per plan and metric; a notebook shows each.
 
     Raises:
-        BenchError: There is no run of that suite, name or metric, or ``to`` can't be written.
+        BenchError: There is no run of that suite, name or metric, no published figure of a checkpoint, or
+            ``to`` can't be written.
     """
     folder = results_folder(out)
     store = Store(folder, writes=False, emit=emit)
     if to == "":
         raise BenchError("to must name a folder")
     target = None if to is None else user_path(to)
-    return make_tables(suite, store, metric=metric, name=name, to=target, plots=plots)
+    others = None if published_of is None else _texts(published_of)
+    return make_tables(suite, store, metric=metric, name=name, to=target, plots=plots, published_of=others)
 
 
 def check(

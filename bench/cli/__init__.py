@@ -19,6 +19,7 @@ from bench.cli.fid import fid_command
 from bench.cli.listing import list_command, show_command
 from bench.cli.measure import measure_command
 from bench.cli.new import new_command
+from bench.cli.published import published_command
 from bench.cli.run import run_command
 from bench.cli.stats import stats_command
 from bench.cli.stopping import STOPPED, Stop, report_stop, stop_signals
@@ -36,6 +37,7 @@ def cli() -> None:
     bench run --sde vp --predictor reverse_diffusion --corrector langevin
     bench run --suite table1 --checkpoint gaussian-cifar10 --steps-scale 0.1
     bench table table1
+    bench published --checkpoint edm-cifar10-uncond-vp --nfe 5..10
     bench fid samples/ --reference cifar10
     bench export 2cf71ed5 -o samples/
     bench list predictors
@@ -53,6 +55,7 @@ LONGEST_MESSAGE = 2000
 cli.add_command(run_command)
 cli.add_command(table_command)
 cli.add_command(compare_command)
+cli.add_command(published_command)
 cli.add_command(measure_command)
 cli.add_command(fid_command)
 cli.add_command(export_command)

@@ -96,6 +96,22 @@ def plans(context: click.Context) -> Iterator[Named]:
     return ((path.stem, "plan") for path in sorted(folder.glob("*.json")))
 
 
+def published_checkpoints(_: click.Context) -> Iterator[Named]:
+    """Names of the cards that have published figures."""
+    from bench.reporting.published_figures import all_figures
+
+    names = sorted({figure.checkpoint for figure in all_figures()} - {""})
+    return ((name, "published figures") for name in names)
+
+
+def published_samplers(_: click.Context) -> Iterator[Named]:
+    """Names of the samplers that have published figures."""
+    from bench.reporting.published_figures import all_figures
+
+    parts = {part for figure in all_figures() for part in figure.sampler.split(" + ")} - {""}
+    return ((name, "sampler") for name in sorted(parts))
+
+
 def datasets(context: click.Context) -> Iterator[Named]:
     """Names of data sets and of their splits."""
     from bench.data.splits import split_names
@@ -192,6 +208,10 @@ BY_COMMAND: dict[tuple[str, str], Source] = {
     ("measure", "suite"): planned_suites,
     ("table", "source"): planned_suites,
     ("table", "name"): plans,
+    ("table", "published_of"): published_checkpoints,
+    ("run", "published_of"): published_checkpoints,
+    ("published", "checkpoint"): published_checkpoints,
+    ("published", "sampler"): published_samplers,
     ("compare", "a"): _SIDES,
     ("compare", "b"): _SIDES,
     ("fid", "path"): _IMAGES,

@@ -109,6 +109,12 @@ def _selection(name: str, help: str) -> Decorator:
 @click.option("--precision", type=click.Choice(["fp32", "tf32", "bf16"]), help="Precision of the network.")
 @click.option("--compile", is_flag=True, default=None, help="torch.compile the network.")
 @click.option("--executor", metavar="NAME", help="Executor of the batches.")
+@click.option(
+    "--published-of",
+    multiple=True,
+    metavar="CHECKPOINT",
+    help="Show published figures of other checkpoints at the end, or below a suite's tables.",
+)
 @click.option("--out", type=NamedPath(), help="Results folder.")
 @click.option(
     "--rerun",
@@ -136,6 +142,7 @@ def run_command(
     suite: str | None,
     only: tuple[str, ...],
     steps_scale: float | None,
+    published_of: tuple[str, ...],
     rerun: Rerun,
     dry_run: bool,
     as_json: bool,
@@ -150,7 +157,9 @@ def run_command(
     from bench.devices import place_of_process
     from bench.plan.request import Request
     from bench.reporting.progress import Display
-    from bench.reporting.terminal import print_run_report
+    from bench.reporting.published_figures import check_published_of
+    from bench.reporting.suite_tables import tables_of_records
+    from bench.reporting.terminal import print_published, print_run_report
 
     registry = registry_of(context)
     for problem in registry.problems:
@@ -161,7 +170,7 @@ def run_command(
         if value is not None and value != ()
     }
     values["parameters"] = plugin_parameters(parameters, flag_values(context))
-    request = Request(values, profile, suite, only, steps_scale)
+    request = Request(values, profile, suite, only, steps_scale, check_published_of(published_of))
     # of the processes that torchrun or srun started, the first one prints
     silent = bool(place_of_process("RANK", "SLURM_PROCID"))
     screen = console(stderr=as_json, quiet=silent)
@@ -191,7 +200,10 @@ def run_command(
     if silent:
         return int(bool(results.failed))
     print_run_report(results.records, job.store, screen, table=suite is None)
-    if suite is not None:
+    if suite is None:
+        for table in tables_of_records(results.records, published_of):
+            print_published(table, screen)
+    else:
         out = job.plan.settings.out
         echo(
             f"  table    bench table {suite}" + ("" if str(out) == "results" else f" --out {out}"),

@@ -22,6 +22,12 @@ from bench.files import user_path
 @click.option("--to", type=NamedPath(), help="Where to write; default: the results folder.")
 @click.option("--name", help="One of the tables, where there are several: see the message.")
 @click.option("--metric", help="Metric to tabulate; default: each that the runs have.")
+@click.option(
+    "--published-of",
+    multiple=True,
+    metavar="CHECKPOINT",
+    help="Show published figures of other checkpoints below; default: those that the suite names.",
+)
 @click.option("--no-plots", is_flag=True, help="Write tables alone.")
 @click.option("--json", "as_json", is_flag=True, help="Print the tables as plain JSON.")
 def table_command(
@@ -30,6 +36,7 @@ def table_command(
     to: Path | None,
     name: str | None,
     metric: str | None,
+    published_of: tuple[str, ...],
     no_plots: bool,
     as_json: bool,
 ) -> int:
@@ -48,7 +55,14 @@ def table_command(
     suite, folder = _suite_or_folder(source, out, results_folder(out))
     with Display(console(stderr=True)) as display:
         tables = table(
-            suite, metric=metric, name=name, out=folder, to=to or folder, plots=not no_plots, emit=display
+            suite,
+            metric=metric,
+            name=name,
+            out=folder,
+            to=to or folder,
+            plots=not no_plots,
+            published_of=published_of or None,
+            emit=display,
         )
     if as_json:
         echo_json({"tables": [one.plain() for one in tables]})

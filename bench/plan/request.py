@@ -28,6 +28,8 @@ class Request:
         suite: Name of a suite, which sets its own samplers.
         only: Patterns of ``SDE ROW COLUMN`` that select runs of the suite.
         steps_scale: Factor of a suite's step counts.
+        published_of: Checkpoints whose published figures stand below a suite's tables; empty for those that
+            the suite names.
     """
 
     settings: Mapping[str, object]
@@ -35,6 +37,7 @@ class Request:
     suite: str | None = None
     only: tuple[str, ...] = ()
     steps_scale: float | None = None
+    published_of: tuple[str, ...] = ()
 
     def resolve(self, registry: Registry) -> tuple[Settings, str, Suite | None]:
         """The settings, the profile's name and the suite.
@@ -47,6 +50,8 @@ class Request:
         suite = None
         if self.suite is not None:
             suite = resolve_suite(self.suite, suites())
+            if self.published_of:
+                suite = suite.model_copy(update={"published_of": [*self.published_of]})
             self._check_beside_suite(values)
             values, profile = _with_suite(suite, values, profile, registry)
         elif self.steps_scale is not None or self.only:

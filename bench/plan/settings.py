@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bench.diffusion.sampler import Denoise, Order
 from bench.errors import BenchError, did_you_mean, first_problem, printable
-from bench.files import REGISTRY, SHIPPED_TOML, is_safe_name, read_toml, user_path
+from bench.files import SHIPPED_TOML, is_safe_name, read_toml, user_path
 from bench.plan.suites import CellGroup, Suite
 from bench.results.identity import MAX_SAMPLES
 from bench.types import ClassLabels, Precision
@@ -88,6 +88,7 @@ class _File(BaseModel):
     profiles: dict[str, dict[str, Any]] = {}
     suites: dict[str, Suite] = {}
     cards: list[str] = []
+    published: list[str] = []
     datasets: dict[str, OwnData] = {}
 
 
@@ -140,15 +141,23 @@ def _read(path: Path) -> _File:
 
 
 def suites(folder: Path | None = None) -> dict[str, Suite]:
-    """The shipped suites and those of the folder's bench.toml; one of the same name replaces a shipped one.
-
-    ``published`` becomes the path of the file that it names.
-    """
+    """The shipped suites and those of the folder's bench.toml; of one name the folder's own counts."""
     by_name: dict[str, Suite] = {}
     for path in _files(folder):
-        for name, suite in _read(path).suites.items():
-            by_name[name] = suite.model_copy(update={"published": _published(path, name, suite.published)})
+        by_name |= _read(path).suites
     return by_name
+
+
+def published_files(folder: Path | None = None) -> list[Path]:
+    """The CSVs of published figures that a bench.toml names by ``published``, relative to the file."""
+    files = []
+    for toml in _files(folder):
+        for name in _read(toml).published:
+            path = user_path(toml.parent / user_path(name))
+            if not name or not path.is_file():
+                raise BenchError(f"{toml}: published: there is no file {path}")
+            files.append(path)
+    return files
 
 
 def card_folders(folder: Path | None = None) -> list[tuple[Path, Path]]:
@@ -190,17 +199,6 @@ def own_datasets(folder: Path | None = None) -> dict[str, tuple[OwnData, dict[st
             places = {split: user_path(toml.parent / user_path(f"{path}")) for split, path in splits.items()}
             own[name] = (data, places)
     return own
-
-
-def _published(toml: Path, suite: str, name: str | None) -> str | None:
-    """Path of the published figures that a suite names: shipped ones, or a file beside the bench.toml."""
-    if name is None:
-        return None
-    places = (REGISTRY / "published" / f"{name}.csv", toml.parent / name)
-    for path in places:
-        if path.is_file():
-            return str(path)
-    raise BenchError(f"{toml}: [suites.{suite}] published: neither {places[0]} nor {places[1]} exists")
 
 
 def _files(folder: Path | None) -> list[Path]:

@@ -99,10 +99,9 @@ class Suite(BaseModel):
     * ``curve``: the metric along ``x`` (a setting or parameter such as nfe or snr), a curve per row;
     * ``list``: a line per cell.
 
-    ``published`` names a CSV of published figures (sde, row, column, quantity, value, std, source) in
-    registry/published, or a path beside the bench.toml. ``profile`` is that of its runs unless the user
-    chooses one. ``network_metrics`` are metrics that runs on networks have besides the checkpoint's own,
-    unless the user chooses metrics.
+    ``published_of`` names checkpoints, or networks in a source's words, whose published figures stand below
+    the table. ``profile`` is that of its runs unless the user chooses one. ``network_metrics`` are metrics
+    that runs on networks have besides the checkpoint's own, unless the user chooses metrics.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -111,7 +110,7 @@ class Suite(BaseModel):
     extends: str | None = None
     layout: Layout | None = None
     x: SafeName | None = None
-    published: str | None = None
+    published_of: list[str] = []
     checkpoint: str | list[str] | None = None
     profile: str | None = None
     network_metrics: list[str] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 
+from bench.reporting.published_figures import PublishedFigure
 from bench.reporting.table import Cell, Table
 from bench.reporting.text import LIMIT, amount, number, percent, with_most
 
@@ -69,13 +70,38 @@ def terminal_layout(table: Table, width: int) -> TextTable:
 
 def grid_layout(table: Table) -> TextTable:
     """Per SDE and row a line of values, of minima, of values by theory, and of published figures."""
+
+    def published(cell: Cell) -> Entry:
+        return _published_entry(cell.published, table.sources)
+
     kinds: tuple[tuple[str, Callable[[Cell], Entry]], ...] = (
         (table.metric, value_entry),
         (f"{table.metric}, minimum", _minimum_entry),
         (f"{table.metric}, exact", _exact_entry),
         (f"{table.metric}, {LIMIT}", _limit_entry),
-        (f"{table.quantity} in the paper", _published_entry),
+        (f"{table.metric}, published", published),
     )
+    return _by_rows(table, kinds)
+
+
+def elsewhere_layout(table: Table) -> TextTable:
+    """The published figures of ``table.published_of``, in the places of the cells that were sampled alike."""
+
+    def kind(quantity: str) -> Callable[[Cell], Entry]:
+        def entry(cell: Cell) -> Entry:
+            figures = [figure for figure in cell.published_elsewhere if figure.quantity == quantity]
+            return _published_entry(figures, table.sources)
+
+        return entry
+
+    quantities = dict.fromkeys(figure.quantity for figure in table.elsewhere)
+    kinds = tuple((quantity, kind(quantity)) for quantity in quantities)
+    return _by_rows(table, kinds).without_empty_columns()
+
+
+def _by_rows(table: Table, kinds: Iterable[tuple[str, Callable[[Cell], Entry]]]) -> TextTable:
+    """Per SDE and row a line of each kind that is not empty in it."""
+    kinds = tuple(kinds)
     lines: list[tuple[Entry, ...]] = []
     for row in table.rows:
         first = (Entry(row.sde), Entry(row.row))
@@ -92,7 +118,7 @@ def list_layout(table: Table, cells: Iterable[Cell]) -> TextTable:
     """A line per cell: its place, value, minimum, values by theory, NFE, published figure and pace."""
     header = (
         *("sde", "row", "column", table.metric, "minimum", "exact", LIMIT, "NFE"),
-        *(f"published {table.quantity}", "samples/s"),
+        *("published", "samples/s"),
     )
     lines = (
         (
@@ -102,7 +128,7 @@ def list_layout(table: Table, cells: Iterable[Cell]) -> TextTable:
             _exact_entry(cell),
             _limit_entry(cell),
             Entry(with_most(number(cell.nfe), cell.nfe_max)),
-            EMPTY if cell.published is None else Entry(f"{cell.published:g}"),
+            _published_entry(cell.published, table.sources),
             Entry(number(cell.pace)),
         )
         for cell in cells
@@ -154,14 +180,12 @@ def _limit_entry(cell: Cell) -> Entry:
     return EMPTY if cell.limit is None else Entry(f"{cell.limit:.4g}")
 
 
-def _published_entry(cell: Cell) -> Entry:
-    """As the paper prints it: the spread decides the decimals."""
-    if cell.published is None:
-        return EMPTY
-    if cell.published_std is None:
-        return Entry(f"{cell.published:g}")
-    digits = len(f"{cell.published_std:g}".partition(".")[2])
-    return Entry(f"{cell.published:.{digits}f} ± {cell.published_std:g}")
+def _published_entry(figures: Iterable[PublishedFigure], sources: Sequence[str]) -> Entry:
+    """All figures as papers print them; where there are several sources, each with its number in the
+    notes."""
+    if len(sources) < 2:
+        return Entry("; ".join(figure.text for figure in figures))
+    return Entry("; ".join(f"{figure.text} [{sources.index(figure.citation) + 1}]" for figure in figures))
 
 
 def _place(cell: Cell) -> tuple[Entry, Entry, Entry]:

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from bench.errors import BenchError
+from bench.reporting.published_points import SAME_METRIC, legend_mark, marked, published_points
 from bench.reporting.text import LIMIT
 
 if TYPE_CHECKING:
@@ -166,15 +167,16 @@ def curve(
     label: str,
     metric: str,
     heading: str,
-    quantity: str = "",
+    published: str = "",
     scale: Literal["log", "linear"] = "log",
 ) -> Figure:
     """The metric along ``x``: a panel per SDE and a curve per row.
 
     Curves are means with a band of one standard deviation over seeds; bars are one seed's standard error. The
     values by theory are crosses in the color of their row. The Pareto front is drawn where ``cells`` has a
-    column ``front``. Published figures, called ``quantity``, are in panels below. What is drawn around the
-    values, and what a dagger means, is written below the heading.
+    column ``front``. Published figures of the same checkpoint and metric are stars, others are in panels
+    below, which ``published`` names. What is drawn around the values, and what a dagger means, is written
+    below the heading.
     """
     import matplotlib as mpl
     from matplotlib.figure import Figure
@@ -184,7 +186,8 @@ def curve(
         sdes = list(dict.fromkeys(cells["sde"]))
         _check_panels(sdes)
         rows = list(dict.fromkeys(cells["row"]))
-        both = bool(quantity) and bool(cells["published"].notna().any())
+        elsewhere = published_points(cells, "published_elsewhere")
+        both = bool(published) and bool(elsewhere["published_value"].notna().any())
         width = 1.4 + 4.6 * len(sdes)
         figure = Figure(figsize=(max(width, 7.0) if both else width, 8.0 if both else 5.6))
         look = styles(rows)
@@ -209,6 +212,7 @@ def curve(
                     _bars(axes, line[x], line["mean"], line["std"], style, elinewidth=5, alpha=2 * shade)
                 _bars(axes, line[x], line["mean"], line["error"].where(line["std"].isna()), style)
                 extra |= _theory(axes, line[x], line, style)
+                extra |= _stars(axes, published_points(line, "published"), x, style)
                 daggers.mark(axes, line[x], line, style)
             front = panel[panel["front"]].sort_values(x) if "front" in panel else panel[:0]
             if len(front) > 1:
@@ -218,11 +222,13 @@ def curve(
                 extra["Pareto front"] = drawn
             axes.set_title(_short(sde, NAME), fontsize=10)
             if axes.get_yscale() == "log":  # a band that reaches zero would stretch the axis without end
-                values = cells[["mean", *THEORY]].to_numpy()
+                stars = published_points(cells, "published")["published_value"].to_numpy()
+                values = np.append(cells[["mean", *THEORY]].to_numpy(), stars)
                 axes.set_ylim(bottom=max(axes.get_ylim()[0], 0.5 * float(np.nanmin(values[values > 0]))))
             panels[-1, j].set_xlabel(_short(label, NAME))
             if both:
-                _published(panels[1, j], panel, x, look, f"published {quantity}" if j == 0 else "")
+                below = elsewhere[elsewhere["sde"] == sde]
+                _published(panels[1, j], below, x, look, _short(published, NAME) if j == 0 else "")
         spreads = _spreads(cells, "Bands", "Bars")
         front_note = (
             "The Pareto front ignores differences within the spread." if "Pareto front" in extra else ""
@@ -316,13 +322,24 @@ def _abscissa(axes: Axes, values: pd.Series[float]) -> None:
 
 
 def _published(axes: Axes, panel: pd.DataFrame, x: str, look: Mapping[str, Style], label: str) -> None:
-    for row, line in panel[panel["published"].notna()].groupby("row", sort=False):
-        line = line.sort_values(x)
-        axes.plot(line[x], line["published"], markersize=4, linewidth=1.2, **look[str(row)])
+    for row, line in panel[panel["published_value"].notna()].groupby("row", sort=False):
+        # several sources of one place are points of one vertical
+        style: Style = {**look[str(row)], "linestyle": "none"}
+        axes.plot(line[x], line["published_value"], markersize=4, **style)
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_formatter(_between(axes.yaxis))
     axes.set_ylabel(label)
+
+
+def _stars(axes: Axes, points: pd.DataFrame, x: str, style: Style) -> dict[str, Any]:
+    """Mark the published figures of a row's own checkpoint and metric; the legend's entry."""
+    points = points[points["published_value"].notna()]
+    if points.empty:
+        return {}
+    axes.plot(points[x], points["published_value"], markersize=9, **marked(style))
+    _bars(axes, points[x], points["published_value"], points["published_spread"], style)
+    return {SAME_METRIC: legend_mark()}
 
 
 def _entries(look: Mapping[str, Style]) -> dict[str, Any]:
@@ -420,13 +437,14 @@ def _tick_labels(columns: list[str]) -> list[str]:
 def grid(
     cells: pd.DataFrame,
     metric: str,
-    quantity: str,
+    published: str,
     heading: str,
     scale: Literal["log", "linear"] = "log",
 ) -> Figure:
-    """A table's values, the published ones below: a panel per SDE, a place per column, a marker per row.
+    """A table's values: a panel per SDE, a place per column, a marker per row.
 
-    Bars and daggers are explained below the heading.
+    Published figures of the same checkpoint and metric are stars, others are in panels below, which
+    ``published`` names. Bars and daggers are explained below the heading.
     """
     import matplotlib as mpl
     from matplotlib.figure import Figure
@@ -437,7 +455,9 @@ def grid(
         columns = list(dict.fromkeys(cells["column"]))
         labels = _tick_labels(columns)
         look = styles(list(dict.fromkeys(cells["row"])))
-        both = bool(cells["published"].notna().any())
+        beside = published_points(cells, "published")
+        elsewhere = published_points(cells, "published_elsewhere")
+        both = bool(published) and bool(elsewhere["published_value"].notna().any())
         figure = Figure(figsize=(1.2 + 4.4 * len(sdes), 6.6 if both else 4.4))
         panels = np.atleast_2d(figure.subplots(1 + both, len(sdes), sharex=True, sharey="row", squeeze=False))
         daggers = _Daggers(cells)
@@ -448,11 +468,17 @@ def grid(
             panel = cells[cells["sde"] == sde]
             theory |= _dots(panels[0, j], panel, columns, look, "mean", "std", handles, daggers)
             panels[0, j].set_title(_short(sde, NAME), fontsize=10)
+            stars = beside[beside["sde"] == sde]
+            if stars["published_value"].notna().any():
+                looks: Any = {row: marked(style) for row, style in look.items()}
+                _dots(panels[0, j], stars, columns, looks, "published_value", "published_spread", {}, size=9)
+                theory[SAME_METRIC] = legend_mark()
             if both:
-                _dots(panels[1, j], panel, columns, look, "published", "published_std", handles)
+                below = elsewhere[elsewhere["sde"] == sde]
+                _dots(panels[1, j], below, columns, look, "published_value", "published_spread", handles)
                 panels[1, j].set_yscale("log")
-                _log_limits(panels[1, j], cells[["published"]])
-                panels[1, j].set_ylabel(f"{quantity} in the paper" if j == 0 else "")
+                _log_limits(panels[1, j], elsewhere[["published_value"]])
+                panels[1, j].set_ylabel(_short(published, NAME) if j == 0 else "")
                 panels[1, j].yaxis.set_major_formatter("{x:g}")
                 panels[1, j].yaxis.set_minor_formatter("{x:g}")
             bottom = panels[-1, j]
@@ -460,8 +486,8 @@ def grid(
             stride = -(-len(columns) // TICKS)
             bottom.set_xticks(range(0, len(columns), stride), labels[::stride])
         spreads = _spreads(cells, "Bars with caps", "Bars without caps")
-        if cells["published_std"].notna().any():
-            spreads.append(f"Bars of {quantity}: as published.")
+        if any(points["published_spread"].notna().any() for points in (beside, elsewhere)):
+            spreads.append("Bars of published figures: as published.")
         ticks = max(label.count("\n") + 1 for label in labels)
         _arrange(figure, [heading, " ".join(spreads), daggers.note], handles | theory, ticks)
         return figure
@@ -476,6 +502,7 @@ def _dots(
     spread: str,
     handles: dict[str, Any],
     daggers: _Daggers | None = None,
+    size: float = 5,
 ) -> dict[str, Any]:
     """Draw a panel's values with their spread; the legend's entries of the values by theory."""
     theory: dict[str, Any] = {}
@@ -489,7 +516,7 @@ def _dots(
             shift = 0.5 * (beside.index(row) - (len(beside) - 1) / 2) / len(beside)
             at.append(columns.index(column) + shift)
         style: Style = {**look[row], "linestyle": "none"}
-        (drawn,) = axes.plot(at, line[value], markersize=5, **style)
+        (drawn,) = axes.plot(at, line[value], markersize=size, **style)
         handles.setdefault(row, drawn)
         _bars(axes, at, line[value], line[spread], style, capsize=2)
         if daggers is not None:

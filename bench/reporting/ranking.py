@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
 
+from bench.reporting.published_figures import PublishedFigure
 from bench.reporting.table import Cell
 from bench.types import Array
 
@@ -96,31 +97,44 @@ def kendall_tau(a: Array, b: Array) -> float:
 
 @dataclasses.dataclass(frozen=True)
 class Agreement:
-    """Kendall's tau of an SDE's cells with the published order; ``tau_exact`` is that of their exact
+    """Kendall's tau of the cells at a place with the published order; ``tau_exact`` is that of their exact
     values, None where a cell has none."""
 
-    sde: str
+    place: str
     cells: int
     tau: float
     tau_exact: float | None
 
 
-def rank_agreements(cells: Sequence[Cell]) -> list[Agreement]:
-    """The agreement with the published order per SDE, over at least three cells that have both values."""
-    by_sde: dict[str, list[Cell]] = {}
+def rank_agreements(
+    cells: Sequence[Cell],
+    figures: Callable[[Cell], Sequence[PublishedFigure]] = lambda cell: cell.published,
+    *,
+    columns: bool = False,
+) -> list[Agreement]:
+    """The agreement with the published order per SDE, over at least three cells that have both values.
+
+    Args:
+        cells: The cells.
+        figures: The published figures of a cell; of several the mean counts.
+        columns: Whether each column is ranked by itself, as its cells cost the same.
+    """
+    places: dict[str, list[tuple[Cell, float]]] = {}
     for cell in cells:
-        by_sde.setdefault(cell.sde, [])
-        if cell.published is not None and cell.value is not None:
-            by_sde[cell.sde].append(cell)
+        values = [figure.value for figure in figures(cell) if figure.metric != "nfe"]
+        if values and cell.value is not None:
+            place = f"{cell.sde}, {cell.column}" if columns else cell.sde
+            places.setdefault(place, []).append((cell, float(np.mean(values))))
     agreements = []
-    for sde, both in by_sde.items():
-        if len(both) < 3:
+    for place, pairs in places.items():
+        if len(pairs) < 3:
             continue
-        published = np.array([cell.published for cell in both])
+        both = [cell for cell, _ in pairs]
+        published = np.array([value for _, value in pairs])
         exact = [cell.exact for cell in both if cell.exact is not None]
         agreements.append(
             Agreement(
-                sde=sde,
+                place=place,
                 cells=len(both),
                 tau=kendall_tau(np.array([cell.value for cell in both]), published),
                 tau_exact=kendall_tau(np.array(exact), published) if len(exact) == len(both) else None,

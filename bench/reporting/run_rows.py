@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Literal
 from bench.reporting.basis import Basis, difference
 
 if TYPE_CHECKING:
-    from bench.results.manifest import PlannedRun, PublishedFigure, SuitePlan
+    from bench.reporting.matching import Matcher
+    from bench.reporting.published_figures import PublishedFigure
+    from bench.results.manifest import PlannedRun, SuitePlan
     from bench.results.record import MetricRecord, Record
 
 Status = Literal["finished", "failed", "missing"]
@@ -22,7 +24,9 @@ class RunRow:
 
     ``status`` is ``missing`` where the run was never made, where its record lacks the metric, and where
     the value does not compare with the others of the metric; ``reason`` then says why (`misfits`).
-    ``cell`` is `Record.cell`, empty without a record.
+    ``cell`` is `Record.cell`, empty without a record. ``published`` are the figures of the same checkpoint,
+    data set, metric and sampler (`bench.reporting.matching.Matcher.beside`); cells.csv has their values,
+    spreads and sources in columns of their own.
     """
 
     suite: str
@@ -48,10 +52,7 @@ class RunRow:
     value_kind: str
     solver: str
     declared_order: float | None
-    published: float | None
-    published_std: float | None
-    published_quantity: str
-    published_source: str
+    published: tuple[PublishedFigure, ...]
     nfe: float | None
     nfe_max: float | None
     seconds: float | None
@@ -78,17 +79,15 @@ class RunRow:
         return self.sde, self.row, self.column
 
 
-def run_rows(plan: SuitePlan, records: Sequence[Record | None]) -> list[RunRow]:
+def run_rows(plan: SuitePlan, records: Sequence[Record | None], matcher: Matcher) -> list[RunRow]:
     """One row per run of the plan and metric, in the plan's order.
 
     Args:
         plan: The planned suite.
         records: The record of each of ``plan.cells``, None where there is none.
+        matcher: Finds the published figures of a run.
     """
-    published = {(figure.sde, figure.row, figure.column): figure for figure in plan.published}
     reasons = {metric: misfits(records, metric, plan.samples) for metric in plan.metrics}
-    # a published figure is no counterpart of a distance from runs of one's own
-    alone = {metric for metric in plan.metrics if _reads_companions(records, metric)}
     return [
         _run_row(
             plan,
@@ -96,7 +95,7 @@ def run_rows(plan: SuitePlan, records: Sequence[Record | None]) -> list[RunRow]:
             record,
             metric,
             reasons[metric].get(index, ""),
-            None if metric in alone else published.get(run.place),
+            matcher,
         )
         for index, (run, record) in enumerate(zip(plan.cells, records, strict=True))
         for metric in plan.metrics
@@ -110,7 +109,7 @@ def _run_row(
     record: Record | None,
     metric: str,
     misfit: str,
-    figure: PublishedFigure | None,
+    matcher: Matcher,
 ) -> RunRow:
     value = None if record is None or misfit else record.metrics.get(metric)
     cost = None if record is None else record.cost
@@ -140,10 +139,7 @@ def _run_row(
         value_kind="" if value is None else value.value_kind,
         solver="" if record is None or record.identity.solver is None else record.identity.solver.name,
         declared_order=None if record is None else record.declared_order,
-        published=None if figure is None else figure.value,
-        published_std=None if figure is None else figure.std,
-        published_quantity="" if figure is None else figure.quantity,
-        published_source="" if figure is None else figure.source,
+        published=() if record is None or value is None else matcher.beside(record, metric),
         nfe=None if cost is None else cost.nfe,
         nfe_max=None if cost is None else cost.nfe_max,
         seconds=None if cost is None else cost.seconds,
@@ -164,10 +160,6 @@ def _run_row(
         dirty=None if provenance is None else provenance.dirty,
         reason=misfit or ("" if record is None else record.reason),
     )
-
-
-def _reads_companions(records: Sequence[Record | None], metric: str) -> bool:
-    return any(value.companions for value in metric_records(records, metric).values())
 
 
 def metric_records(records: Sequence[Record | None], metric: str) -> dict[int, MetricRecord]:

@@ -41,27 +41,33 @@ def table_plots(table: Table) -> Iterator[Plot]:
     names = ("sde", "row", "column", "note")
     cells = cells.assign(**{name: cells[name].map(make_printable) for name in names})
     heading = make_printable(table.heading)
+    # a number of network calls is no quality
+    quantities = dict.fromkeys(one.quantity for one in table.elsewhere if one.metric != "nfe")
+    published = make_printable(f"{', '.join(quantities)} of other checkpoints") if quantities else ""
     if table.ranked:
-        columns = [name for name in COLUMNS if name != "x"] + ["published", "published_std"]
-        figure = plots.grid(cells, table.metric, table.quantity, heading, table.axis)
+        columns = [name for name in COLUMNS if name != "x"]
+        figure = plots.grid(cells, table.metric, published, heading, table.axis)
         yield Plot(f"{table.metric}-plot", _data(cells, columns), figure)
         return
-    quantity = table.quantity if table.quantity != "NFE" else ""
-    columns = COLUMNS + (["published"] if quantity else [])
     # the lines of a list have no common abscissa but their cost
     x = table.x if table.layout != "list" else None
     if x not in ("nfe", None):
-        figure = plots.curve(cells, "x", x, table.metric, heading, quantity, table.axis)
-        yield Plot(f"{table.metric}-{x}", _data(cells, columns), figure)
+        figure = plots.curve(cells, "x", x, table.metric, heading, published, table.axis)
+        yield Plot(f"{table.metric}-{x}", _data(cells, COLUMNS), figure)
         return
     for cost, label in COST_LABELS.items():
         front = pareto_front(table.cells, cost, lower=table.lower_is_better)
         data = cells.assign(front=front)
-        figure = plots.curve(data, cost, label, table.metric, heading, quantity, table.axis)
+        figure = plots.curve(data, cost, label, table.metric, heading, published, table.axis)
         name = "nfe" if cost == "nfe" else "seconds"
-        yield Plot(f"{table.metric}-{name}", _data(data, [*columns, "front"]), figure)
+        yield Plot(f"{table.metric}-{name}", _data(data, [*COLUMNS, "front"]), figure)
 
 
 def _data(cells: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    """The columns of a plot's CSV."""
-    return cells.rename(columns={"limit": LIMIT_COLUMN})[list(columns)]
+    """The columns of a plot's CSV, and published figures where there are any, with semicolons between."""
+    data = cells.rename(columns={"limit": LIMIT_COLUMN})[list(columns)]
+    for name in ("published", "published_elsewhere"):
+        if cells[name].map(len).any():
+            texts = cells[name].map(lambda figures: "; ".join(f"{one.value:.10g}" for one in figures))
+            data = data.assign(**{name: texts})
+    return data

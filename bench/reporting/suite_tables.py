@@ -12,19 +12,21 @@ from bench.errors import BenchError, did_you_mean, printable
 from bench.events import Notice
 from bench.files import csv_cell, inside, replace_file
 from bench.plan.settings import suites
-from bench.reporting.layouts import cost_layout, table_layout
+from bench.reporting.layouts import cost_layout, elsewhere_layout, table_layout
+from bench.reporting.matching import Matcher
+from bench.reporting.published_figures import all_figures, figures_of
+from bench.reporting.published_tables import with_published
 from bench.reporting.ranking import (
     best_of_curves,
     best_of_rows,
     measured_orders,
     pareto_front,
-    rank_agreements,
 )
 from bench.reporting.run_plans import RUNS, plans_of_runs
 from bench.reporting.run_rows import RunRow, metric_records, run_rows
 from bench.reporting.table import Cell, Table, cells_of
 from bench.reporting.text import count, number
-from bench.reporting.writers import cost_csv, latex, markdown, runs_csv, wide_csv
+from bench.reporting.writers import cost_csv, elsewhere_csv, latex, markdown, runs_csv, wide_csv
 
 if TYPE_CHECKING:
     from bench.results.manifest import SuitePlan
@@ -45,6 +47,7 @@ def make_tables(
     name: str | None = None,
     to: Path | None = None,
     plots: bool = True,
+    published_of: Sequence[str] | None = None,
 ) -> list[Table]:
     """The tables of a suite that was run, or of all runs: one per plan and metric.
 
@@ -56,11 +59,17 @@ def make_tables(
         name: Name of one plan; None for all.
         to: Folder to write ``SUITE/NAME/…`` to; None writes nothing.
         plots: Whether plots are written too.
+        published_of: Checkpoints whose published figures stand below the tables; None for those of the suite.
 
     Raises:
-        BenchError: Nothing was run of that suite, name or metric, or ``to`` can't be written.
+        BenchError: Nothing was run of that suite, name or metric, a checkpoint has no published figure, or
+            ``to`` can't be written.
     """
     tables = []
+    figures = all_figures()
+    matcher = Matcher(figures)
+    if published_of is not None:
+        figures_of(published_of, figures)
     plans = _plans(suite, store, name)
     if suite is None and metric is not None:
         # runs of other tasks have other metrics
@@ -72,13 +81,28 @@ def make_tables(
                 f"{_measure_command(plan.suite, 'NAME')} adds a metric"
             )
         records = [store.read_record(run.fingerprint) for run in plan.cells]
-        runs = tuple(run_rows(plan, records))
+        runs = tuple(run_rows(plan, records, matcher))
         if suite is None:
             # nobody planned a metric that a run lacks
             runs = tuple(row for row in runs if row.status != "missing" or row.reason)
         for label in plan.metrics if metric is None else (metric,):
             table = _make_table(plan, records, runs, label)
+            table = with_published(table, plan, records, matcher, published_of)
             tables.append(table if to is None else write_table(table, to, plots=plots))
+    return tables
+
+
+def tables_of_records(records: Sequence[Record], published_of: Sequence[str] = ()) -> list[Table]:
+    """The tables of runs that no suite names, a line per cell, one per checkpoint, task and metric."""
+    matcher = Matcher(all_figures())
+    by_fingerprint = {record.fingerprint: record for record in records}
+    tables = []
+    for plan in plans_of_runs(records)[0]:
+        own = [by_fingerprint[run.fingerprint] for run in plan.cells]
+        runs = tuple(run_rows(plan, own, matcher))
+        for label in plan.metrics:
+            table = _make_table(plan, own, runs, label)
+            tables.append(with_published(table, plan, own, matcher, published_of))
     return tables
 
 
@@ -168,7 +192,7 @@ def _excerpt(table: Table) -> tuple[list[Cell], str]:
 
 
 def _notes(table: Table, plugin: str) -> list[str]:
-    """What the numbers are, what the marks mean, and how far the order agrees with the paper's.
+    """What the numbers are, and what the marks mean.
 
     ``plugin`` is the name of the metric's plugin, under which `bench measure` computes it.
     """
@@ -193,15 +217,6 @@ def _notes(table: Table, plugin: str) -> list[str]:
             "solver's error adds to sampling noise."
         )
     notes += _floor_notes(table)
-    # along x the order is mostly that of the cost
-    comparable = table.x is None and any(cell.quantity not in ("", "nfe") for cell in cells)
-    for agreement in rank_agreements(cells) if comparable else ():
-        exact = agreement.tau_exact
-        addition = "" if exact is None else f"; of the exact values {exact:.2f}"
-        notes.append(
-            f"Kendall's τ between this order and the paper's, {agreement.sde}: {agreement.tau:.2f} "
-            f"over {agreement.cells} cells{addition}."
-        )
     runs = [run for run in table.runs if run.metric == table.metric]
     notes += [f"† {table.metric}: {note}." for note in sorted({run.note for run in runs if run.note})]
     short = sum(0 < cell.seeds < cell.planned for cell in cells)
@@ -288,8 +303,17 @@ def write_table(table: Table, to: Path, *, plots: bool = True) -> Table:
         if plots:
             notes += _write_plots(table, write)
         notes += _old_plots(table, folder, files, remove=plots)
-        write(f"{table.metric}.md", markdown(table.heading, layout, notes).encode())
-        write(f"{table.metric}.tex", latex(table.heading, layout, notes).encode())
+        texts = {"md": markdown(table.heading, layout, notes), "tex": latex(table.heading, layout, notes)}
+        elsewhere = f"{table.metric}-published.csv"
+        if table.elsewhere:
+            write(elsewhere, elsewhere_csv(table.cells))
+            block = (table.elsewhere_heading, elsewhere_layout(table), table.elsewhere_notes)
+            texts = {"md": f"{texts['md']}\n{markdown(*block)}", "tex": f"{texts['tex']}\n{latex(*block)}"}
+        else:
+            # of an earlier call
+            inside(folder, elsewhere).unlink(missing_ok=True)
+        for suffix, text in texts.items():
+            write(f"{table.metric}.{suffix}", text.encode())
     except OSError as error:
         raise BenchError(f"{to} can't be written ({error.strerror}): choose another by --to") from error
     return dataclasses.replace(table, folder=folder, files=tuple(files), notes=tuple(notes))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from bench.reporting.published_figures import PublishedFigure
 from bench.reporting.run_rows import RunRow, Status
 from bench.reporting.text import listed
 
@@ -39,7 +40,8 @@ class Cell:
         limit: The value that theory gives at tolerance 0 of its solver.
         floor: Smallest value that the measurement resolves.
         declared_order: Order of convergence that the sampler declares.
-        published: A paper's figure, with its spread ``published_std`` and ``quantity``.
+        published: The published figures of the same checkpoint, data set, metric, sampler, grid and calls.
+        published_elsewhere: Those of the table's ``published_of``, of the same sampler, grid and calls alone.
         nfe: Network calls per sample.
         nfe_max: Greatest number of network calls of one sample; None where all have as many.
         pace: Samples per second, with its spread ``pace_std`` over seeds.
@@ -68,9 +70,8 @@ class Cell:
     limit: float | None
     floor: float | None
     declared_order: float | None
-    published: float | None
-    published_std: float | None
-    quantity: str
+    published: tuple[PublishedFigure, ...]
+    published_elsewhere: tuple[PublishedFigure, ...]
     nfe: float | None
     nfe_max: float | None
     pace: float | None
@@ -132,6 +133,9 @@ class Table:
         runs: A row per run and metric, the content of cells.csv.
         folder: Folder that the table was written to; None where it was not written.
         files: Names of the files in that folder.
+        published_of: Checkpoints whose published figures stand below the table.
+        published_notes: Those of the notes that explain the published figures of the cells themselves.
+        elsewhere_notes: Lines that explain the published figures below the table.
     """
 
     suite: str
@@ -152,6 +156,9 @@ class Table:
     runs: tuple[RunRow, ...] = dataclasses.field(default=(), repr=False)
     folder: Path | None = None
     files: tuple[str, ...] = ()
+    published_of: tuple[str, ...] = ()
+    published_notes: tuple[str, ...] = ()
+    elsewhere_notes: tuple[str, ...] = ()
 
     @property
     def heading(self) -> str:
@@ -167,9 +174,28 @@ class Table:
         )
 
     @property
-    def quantity(self) -> str:
-        """What the published figures are, in capitals: FID; empty where there are none."""
-        return next((cell.quantity.upper() for cell in self.cells if cell.quantity), "")
+    def elsewhere(self) -> tuple[PublishedFigure, ...]:
+        """The published figures below the table, each once."""
+        return tuple(dict.fromkeys(one for cell in self.cells for one in cell.published_elsewhere))
+
+    @property
+    def elsewhere_heading(self) -> str:
+        """What the published figures below the table are of; empty where there are none."""
+        figures = self.elsewhere
+        if not figures:
+            return ""
+        names = "; ".join(dict.fromkeys(figure.checkpoint or figure.network for figure in figures))
+        quantities = dict.fromkeys(figure.quantity for figure in figures)
+        others = [] if self.checkpoint in {figure.checkpoint for figure in figures} else ["checkpoint"]
+        others += [] if self.metric in quantities else ["metric"]
+        text = " and ".join(f"another {other}" for other in others)
+        return f"Published {', '.join(quantities)}" + (f", of {text}" if others else "") + f": {names}"
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The sources of all published figures, in the order of the cells."""
+        figures = (one for cell in self.cells for one in (*cell.published, *cell.published_elsewhere))
+        return tuple(dict.fromkeys(figure.citation for figure in figures))
 
     @property
     def ranked(self) -> bool:
@@ -204,11 +230,13 @@ class Table:
         """The cells as a pandas data frame.
 
         Returns:
-            A row per cell; the columns are the fields of a cell.
+            A row per cell; the columns are the fields of a cell, ``published`` and ``published_elsewhere`` as
+            tuples of figures.
         """
         import pandas as pd
 
-        frame = pd.DataFrame([dataclasses.asdict(cell) for cell in self.cells])
+        names = [field.name for field in dataclasses.fields(Cell)]
+        frame = pd.DataFrame({name: [getattr(cell, name) for cell in self.cells] for name in names})
         frame["flagged"] = [cell.flagged for cell in self.cells]
         frame["seconds_per_sample"] = [cell.seconds_per_sample for cell in self.cells]
         optional = [
@@ -221,8 +249,6 @@ class Table:
             "limit",
             "floor",
             "declared_order",
-            "published",
-            "published_std",
             "nfe",
             "nfe_max",
             "pace",
@@ -247,10 +273,13 @@ class Table:
         }
 
     def _repr_html_(self) -> str:
-        from bench.reporting.layouts import table_layout
+        from bench.reporting.layouts import elsewhere_layout, table_layout
         from bench.reporting.writers import html
 
-        return html(self.heading, table_layout(self), self.notes)
+        text = html(self.heading, table_layout(self), self.notes)
+        if self.elsewhere:
+            text += html(self.elsewhere_heading, elsewhere_layout(self), self.elsewhere_notes)
+        return text
 
 
 def cells_of(rows: Sequence[RunRow], metric: str, *, minima: bool = False) -> list[Cell]:
@@ -297,9 +326,8 @@ def _cell(seeds: Sequence[RunRow], minima: bool) -> Cell:
         limit=_first([row.limit_at_tolerance_0 for row in finished]),
         floor=_mean([row.floor for row in finished]),
         declared_order=_first([row.declared_order for row in finished]),
-        published=first.published,
-        published_std=first.published_std,
-        quantity=first.published_quantity,
+        published=tuple(dict.fromkeys(figure for row in finished for figure in row.published)),
+        published_elsewhere=(),
         nfe=_mean([row.nfe for row in finished]),
         nfe_max=most_calls(finished),
         pace=_mean(paces),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from bench.reporting.layouts import Entry, TextTable, terminal_layout
+from bench.reporting.layouts import Entry, TextTable, elsewhere_layout, list_layout, terminal_layout
 from bench.reporting.summary import fits, notes, summary_layout
 from bench.reporting.table import Table
 from bench.reporting.text import make_printable
@@ -26,9 +26,39 @@ def print_table(table: Table, console: Console) -> None:
     print_layout(terminal_layout(table, console.width), console)
     for note in [table.excerpt_note] * bool(table.excerpt_note) + list(table.notes):
         print_line(note, console)
+    print_elsewhere(table, console)
     if table.folder is not None:
         print_line(f"written to {table.folder}: {', '.join(table.files)}", console)
     console.print("")
+
+
+def print_elsewhere(table: Table, console: Console) -> None:
+    """Print the published figures of other checkpoints, if there are any, under a heading of their own."""
+    if not table.elsewhere:
+        return
+    console.print("")
+    print_line(table.elsewhere_heading, console, style="bold")
+    print_layout(elsewhere_layout(table), console)
+    for note in table.elsewhere_notes:
+        print_line(note, console)
+
+
+def print_published(table: Table, console: Console) -> None:
+    """Print the published figures of a table's runs: of their own checkpoint, then of others."""
+    cells = [cell for cell in table.cells if cell.published]
+    if cells:
+        print_line(f"Published beside {table.metric} on {table.checkpoint}", console, style="bold")
+        print_layout(list_layout(table, cells), console)
+        for note in table.published_notes:
+            print_line(note, console)
+    print_elsewhere(table, console)
+    if table.published_of and not table.elsewhere:
+        names = "; ".join(table.published_of)
+        print_line(
+            f"no published figure of {names} is of these samplers, grids and network calls: "
+            "bench published lists all",
+            console,
+        )
 
 
 def print_run_report(

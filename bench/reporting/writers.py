@@ -6,11 +6,13 @@ import csv
 import dataclasses
 import html as markup
 import io
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from bench.files import csv_cell
 from bench.reporting.layouts import Entry, TextTable
+from bench.reporting.published_figures import COLUMNS, PublishedFigure
 from bench.reporting.run_rows import RunRow
 from bench.reporting.table import Cell, Table
 from bench.reporting.text import make_printable
@@ -21,7 +23,40 @@ Value = str | int | float | bool | None
 def runs_csv(runs: Sequence[RunRow]) -> bytes:
     """cells.csv: a line per run and metric, with every bit of the values."""
     names = [field.name for field in dataclasses.fields(RunRow)]
-    return _csv(names, ([getattr(row, name) for name in names] for row in runs))
+    lines = [{name: getattr(row, name) for name in names} | published_columns(row.published) for row in runs]
+    at = names.index("published") + 1
+    names[at:at] = [name for name in published_columns(()) if name != "published"]
+    return _csv(names, ([line[name] for name in names] for line in lines))
+
+
+def published_columns(figures: Sequence[PublishedFigure]) -> dict[str, Value]:
+    """Values, spreads and sources of published figures, with semicolons between those of several sources."""
+    spreads = [_digits(figure.std) or "" for figure in figures]
+    return {
+        "published": "; ".join(f"{figure.value:.10g}" for figure in figures),
+        "published_std": "; ".join(spreads) if any(spreads) else "",
+        "published_source": "; ".join(figure.citation for figure in figures),
+    }
+
+
+def elsewhere_csv(cells: Iterable[Cell]) -> bytes:
+    """A line per cell and published figure of another checkpoint that was sampled alike: the cell's place and
+    value, then the figure."""
+    names = ["sde", "row", "column", "nfe", "value"]
+    figure_names = [f"published_{name}" for name in COLUMNS]
+    return _csv(
+        [*names, *figure_names],
+        (
+            [*(getattr(cell, name) for name in names[:3]), _digits(cell.nfe), _digits(cell.value)]
+            + [_plain(getattr(figure, name)) for name in COLUMNS]
+            for cell in cells
+            for figure in cell.published_elsewhere
+        ),
+    )
+
+
+def _plain(value: object) -> Value:
+    return value if isinstance(value, str | int | float | None) else json.dumps(value, sort_keys=True)
 
 
 def wide_csv(table: Table) -> bytes:
@@ -49,6 +84,7 @@ def wide_csv(table: Table) -> bytes:
 
 
 def _wide_cell(name: str, cell: Cell) -> Mapping[str, Value]:
+    published = published_columns(cell.published)
     return {
         name: _digits(cell.value),
         f"{name} std": _digits(cell.std),
@@ -56,8 +92,8 @@ def _wide_cell(name: str, cell: Cell) -> Mapping[str, Value]:
         f"{name} seeds": cell.seeds,
         f"{name} exact": _digits(cell.exact),
         f"{name} limit_at_tolerance_0": _digits(cell.limit),
-        f"{name} published": _digits(cell.published),
-        f"{name} published_std": _digits(cell.published_std),
+        f"{name} published": published["published"],
+        f"{name} published_std": published["published_std"],
         f"{name} nfe": _digits(cell.nfe),
         f"{name} status": cell.status,
         f"{name} best": cell.best,

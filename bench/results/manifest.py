@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator
 
-from bench.errors import BenchError, one_line, printable
-from bench.files import MAX_SETTINGS, read_file, safe_name
+from bench.files import safe_name
 from bench.params import slug
 from bench.results.identity import Natural, Positive, SafeName, Samples, Stored, Strict
 from bench.results.run_spec import IdentifiedRun, RunSpec, UnplannedRun
 
 if TYPE_CHECKING:
     from bench.plan.suites import Place, Suite
-
-
-PUBLISHED = ("sde", "row", "column", "quantity", "value", "std", "source")
-"""Columns of a CSV of published figures."""
+    from bench.types import JSONObject
 
 
 RESERVED = ("samples", "records", "logs", "images", "suites", "runs.csv")
@@ -34,18 +28,6 @@ def suite_name(name: str) -> str:
     if name.lower() in RESERVED:
         raise ValueError(f"a suite can't be called {name}: take none of {', '.join(RESERVED)}")
     return safe_name(name)
-
-
-class PublishedFigure(Strict):
-    """A published figure for the cell at (sde, row, column), with its spread ``std`` if that is published."""
-
-    sde: str
-    row: str
-    column: str
-    quantity: str
-    value: float
-    std: float | None = None
-    source: str
 
 
 class PlannedRun(Strict):
@@ -76,7 +58,8 @@ class SuitePlan(Stored):
     """A suite as planned on one checkpoint: one table.
 
     ``name`` distinguishes the tables of a suite. It holds the checkpoint, the number of samples, and the
-    settings that differ from their defaults. ``samples`` is the number per run; ``metrics`` are labels.
+    settings that differ from their defaults. ``samples`` is the number per run; ``metrics`` are labels;
+    ``published_of`` as in `bench.plan.suites.Suite`.
     """
 
     schema_version: Literal[1] = 1
@@ -91,8 +74,13 @@ class SuitePlan(Stored):
     steps_scale: float = 1.0
     precision: str
     metrics: tuple[SafeName, ...]
-    published: tuple[PublishedFigure, ...] = ()
+    published_of: tuple[str, ...] = ()
     cells: tuple[PlannedRun, ...]
+
+    @classmethod
+    def in_current_form(cls, plain: JSONObject) -> JSONObject:
+        """Without the published figures by place of earlier plans: records say which figures are theirs."""
+        return {key: value for key, value in plain.items() if key != "published"}
 
     def merged_with(self, previous: SuitePlan) -> tuple[SuitePlan, int]:
         """This plan with the other seeds and metrics of an earlier plan of the same name.
@@ -130,7 +118,6 @@ def suite_plans(
     A run that could not be planned has a place too: its record states the reason. A checkpoint that has only
     such runs has no plan.
     """
-    published = tuple(read_published(Path(suite.published))) if suite.published else ()
     by_checkpoint: dict[str, list[tuple[Place, RunSpec | UnplannedRun]]] = {}
     for place, run in planned:
         by_checkpoint.setdefault(run.identity.checkpoint.name, []).append((place, run))
@@ -159,7 +146,7 @@ def suite_plans(
                 steps_scale=scale,
                 precision=first.precision,
                 metrics=metrics,
-                published=published,
+                published_of=tuple(suite.published_of),
                 cells=tuple(_planned_run(place, spec) for place, spec in runs),
             )
         )
@@ -178,21 +165,3 @@ def _planned_run(place: Place, spec: IdentifiedRun) -> PlannedRun:
         sampler=spec.sampler_digest,
         unfit=spec.unfit if isinstance(spec, RunSpec) else (),
     )
-
-
-def read_published(path: Path) -> list[PublishedFigure]:
-    """Published figures of a CSV with the columns of `PUBLISHED`; ``std`` may be empty."""
-    try:
-        text = read_file(path, MAX_SETTINGS).decode()
-        rows = list(csv.DictReader(io.StringIO(text, newline="")))
-        for row in rows:
-            if set(row) != set(PUBLISHED):
-                raise BenchError(f"{path}: its columns must be {', '.join(PUBLISHED)}")
-        return [_published_figure(row) for row in rows]
-    except (OSError, ValueError, TypeError, csv.Error) as error:
-        raise BenchError(f"{path}: {printable(one_line(error))}") from error
-
-
-def _published_figure(row: dict[str, str]) -> PublishedFigure:
-    texts = {name: row[name] for name in ("sde", "row", "column", "quantity", "source")}
-    return PublishedFigure(**texts, value=float(row["value"]), std=float(row["std"]) if row["std"] else None)

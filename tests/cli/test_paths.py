@@ -30,6 +30,7 @@ EMPTY = [
     ("stats", "build", ".", "-o", "x.npz", "--extractor", "pixels", "--out", ""),
     ("stats", "show", ""),
     ("check", "ddim", "--out", ""),
+    ("published", "--plot", ""),
     ("new", "predictor", ""),
     ("checkpoints", "import", "", "--card", "edm-cifar10-32x32-uncond-vp"),
 ]

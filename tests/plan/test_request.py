@@ -10,6 +10,7 @@ import pytest
 
 from bench import BenchError
 from bench.plan.request import Request, rescaling_note, results_folder
+from bench.plan.settings import suites
 from tests.support import score_sde_files
 from tests.support.plans import QUICK, contexts, quick_spec
 from tests.support.plugins import installed
@@ -78,6 +79,14 @@ def test_the_suite_of_the_digits_takes_the_small_network() -> None:
     assert (chosen.checkpoint, chosen.samples, profile) == (["digits-tiny"], 1000, "digits")
     assert suite is not None
     assert suite.network_metrics == ["flow_error"]
+
+
+def test_a_suite_shows_the_figures_of_the_checkpoints_that_the_command_names() -> None:
+    for names in ((), ("edm-cifar10-uncond-vp",)):
+        request = Request({"checkpoint": ["gaussian-cifar10"]}, suite="table1", published_of=names)
+        suite = request.resolve(installed())[2]
+        assert suite is not None
+        assert suite.published_of == [*(names or suites()["table1"].published_of)]
 
 
 @pytest.mark.parametrize("suite", [None, "table1"])

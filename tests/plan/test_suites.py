@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import itertools
 import json
 from collections import Counter
@@ -16,7 +15,11 @@ from bench import BenchError
 from bench.plan.planning import plan_suite
 from bench.plan.settings import settings, suites
 from bench.plan.suites import Place, Suite, expand, resolve_suite
+from bench.reporting.matching import Matcher
+from bench.reporting.published_figures import all_figures
 from tests.support import plans
+from tests.support.made_up import failed_record
+from tests.support.plugins import installed
 from tests.support.runs import exit_status
 
 MINE = """
@@ -191,7 +194,7 @@ def test_the_manifest(bench: Bench) -> None:
         "steps_scale": 0.8,
         "precision": "fp32",
         "metrics": ["fd_dct"],
-        "published": [],
+        "published_of": [],
     }
     assert len(cells) == 20
     assert Counter(cell["seed"] for cell in cells) == {0: 10, 1: 10}
@@ -356,10 +359,9 @@ CELLS = '[[suites.s.cells]]\nsde = "vp"\npredictor = "ancestral"\nsteps = 30\n'
         ),
         (CELLS + "parameters.predictor.dt = 1\n", "ancestral has no parameter 'dt'"),
         (CELLS + "parameters.corrector.snr = 1\n", "none has no parameter 'snr'"),
-        ('[suites.s]\npublished = "song"\n' + CELLS, "[suites.s] published: neither "),
         (
-            '[suites.s]\npublished = "bench.toml"\n' + CELLS,
-            "columns must be sde, row, column, quantity, value",
+            '[suites.s]\npublished = "song"\n' + CELLS,
+            "unknown key 'published' in [suites.s] (did you mean 'published_of'?",
         ),
     ],
 )
@@ -389,10 +391,19 @@ def test_the_shipped_suites_can_be_planned(tmp_path: Path, name: str) -> None:
     places = [run.place for suite_plan in plan.suite_plans for run in suite_plan.cells]
     assert len(places) == len(plan.runs)
     assert len(set(places)) == len(places)
-    if suite.published is not None:
-        with Path(suite.published).open(newline="") as handle:
-            published = {(row["sde"], row["row"], row["column"]) for row in csv.DictReader(handle)}
-        assert published <= set(places)
+    # every figure of the suite's source that states its sampler has the place of one run
+    figures = [
+        one
+        for one in all_figures()
+        if one.network in suite.published_of
+        or (one.checkpoint in suite.published_of and one.citation.startswith("Song et al. 2021, Table"))
+    ]
+    matcher = Matcher(figures, installed())
+    sdes = sorted({run.identity.sde.name for run in plan.specs})
+    runs = [failed_record(identity=run.identity, planned_nfe=run.planned_nfe) for run in plan.specs]
+    counts = Counter(one for run in runs for one in matcher.elsewhere(run, figures, sdes))
+    assert counts == Counter(figures)
+    assert len(figures) == {"table1": 26, "memoir": 9}.get(name, 0)
 
 
 def test_a_label_of_a_coarser_chain_is_another_cell(tmp_path: Path) -> None:

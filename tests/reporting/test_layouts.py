@@ -6,12 +6,13 @@ from bench.reporting.layouts import (
     Entry,
     TextTable,
     cost_layout,
+    elsewhere_layout,
     grid_layout,
     list_layout,
     terminal_layout,
     value_entry,
 )
-from tests.support.made_up import cell, table
+from tests.support.made_up import cell, figure, table
 
 
 def test_an_entry_is_its_status_or_its_value_with_marks() -> None:
@@ -24,7 +25,7 @@ def test_an_entry_is_its_status_or_its_value_with_marks() -> None:
 def test_a_grid_has_a_line_of_values_and_lines_of_exact_and_published_ones() -> None:
     layout = grid_layout(
         table(
-            cell(column="P", exact=0.5, published=3.2, published_std=0.02, quantity="fid"),
+            cell(column="P", exact=0.5, published=(figure(value=3.2, std=0.02),)),
             cell(column="PC", row="other", limit=0.25),
         )
     )
@@ -32,9 +33,30 @@ def test_a_grid_has_a_line_of_values_and_lines_of_exact_and_published_ones() -> 
     assert [[entry.plain for entry in line] for line in layout.lines] == [
         ["ve", "r", "fd_dct", "1.00 ± 0.10", ""],
         ["", "", "fd_dct, exact", "0.5", ""],
-        ["", "", "FID in the paper", "3.20 ± 0.02", ""],
+        ["", "", "fd_dct, published", "3.20 ± 0.02", ""],
         ["ve", "other", "fd_dct", "", "1.00 ± 0.10"],
         ["", "", "fd_dct, limit at tolerance 0", "", "0.25"],
+    ]
+
+
+def test_sources_that_disagree_stand_in_one_cell_with_their_numbers() -> None:
+    one, other = figure(value=15.93, source="one"), figure(value=16.57, source="other")
+    made_up = table(cell(column="P", published=(one, other)), cell(column="Q", published=(other,)))
+    assert [entry.plain for entry in grid_layout(made_up).lines[1]] == [
+        *("", "", "fd_dct, published", "15.93 [1]; 16.57 [2]", "16.57 [2]")
+    ]
+    lines = list_layout(made_up, made_up.cells).lines
+    assert [line[-2].plain for line in lines] == ["15.93 [1]; 16.57 [2]", "16.57 [2]"]
+
+
+def test_figures_of_other_checkpoints_have_a_layout_of_their_own() -> None:
+    elsewhere = (figure(value=15.93), figure(value=16.57, preset="song2021"))
+    made_up = table(cell(column="P", published_elsewhere=elsewhere), cell(row="s", column="P"))
+    assert "published" not in " ".join(str(line) for line in grid_layout(made_up).lines)
+    layout = elsewhere_layout(made_up)
+    assert [[entry.plain for entry in line] for line in layout.lines] == [
+        ["ve", "r", "fid-edm", "15.93"],
+        ["", "", "fid-song2021", "16.57"],
     ]
 
 

@@ -14,9 +14,10 @@ from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 
 from bench.reporting import plots
+from bench.reporting.published_points import MARKER, SAME_METRIC
 from bench.reporting.suite_plots import table_plots
 from bench.reporting.table import Cell
-from tests.support.made_up import cell, table
+from tests.support.made_up import cell, figure, table
 
 
 def figure_of(*cells: Cell, **changes: Any) -> Figure:
@@ -24,10 +25,10 @@ def figure_of(*cells: Cell, **changes: Any) -> Figure:
     return next(table_plots(table(*cells, **changes))).figure
 
 
-def words(figure: Figure) -> str:
+def words(picture: Figure) -> str:
     """The text above the panels."""
-    assert figure.get_suptitle()
-    return " ".join(figure.get_suptitle().split())
+    assert picture.get_suptitle()
+    return " ".join(picture.get_suptitle().split())
 
 
 def lines(axes: Axes, marker: str) -> list[tuple[str, list[float]]]:
@@ -66,7 +67,9 @@ def test_a_curve_has_a_place_for_zero() -> None:
     """An abscissa of 0 has a place and a label of its own; without one the axis is log, as ever."""
     for x, scale in (([0.0, 0.5, 1.0], "symlog"), ([0.5, 1.0, 2.0], "log")):
         cells = pd.DataFrame({"x": x, "mean": [1.0, 2.0, 3.0], "sde": "vp", "row": "ddim"})
-        cells = cells.assign(std=np.nan, exact=np.nan, limit=np.nan, error=np.nan, published=np.nan, note="")
+        cells = cells.assign(std=np.nan, exact=np.nan, limit=np.nan, error=np.nan, note="")
+        empty = pd.Series([()] * 3)
+        cells = cells.assign(published=empty, published_elsewhere=empty)
         (axes,) = plots.curve(cells, "x", "scale", "fd", "").axes
         low, high = axes.get_xlim()
         assert (axes.get_xscale(), low <= x[0], x[-1] <= high) == (scale, True, True)
@@ -95,9 +98,27 @@ def test_what_is_drawn_around_the_values_is_written_in_the_picture(layout: dict[
 
 
 def test_bars_of_published_figures_are_explained_too() -> None:
-    cells = two_rows(published=3.0, published_std=0.1, quantity="fid")
-    assert "Bars of FID: as published." in words(figure_of(*cells))
-    assert "published" not in words(figure_of(*two_rows(published=3.0, quantity="fid")))
+    for place in ("published", "published_elsewhere"):
+        cells = two_rows(**{place: (figure(value=3.0, std=0.1),)})
+        assert "Bars of published figures: as published." in words(figure_of(*cells))
+        assert "as published" not in words(figure_of(*two_rows(**{place: (figure(value=3.0),)})))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_published_figures_are_points_in_the_panel_of_their_metric_or_below(layout: dict[str, Any]) -> None:
+    """Every source is a point: two of one cell at the same place, with an entry of the legend."""
+    disagreeing = (figure(value=15.93, source="one"), figure(value=16.57, source="other"))
+    picture = figure_of(*two_rows(published=disagreeing), **layout)
+    (axes,) = picture.axes
+    stars = [line for line in axes.lines if line.get_marker() == MARKER]
+    heights = sorted(y for line in stars for y in np.atleast_1d(line.get_ydata()))
+    assert heights == [15.93] * 4 + [16.57] * 4
+    assert SAME_METRIC in [text.get_text() for text in picture.legends[0].get_texts()]
+    upper, lower = figure_of(*two_rows(published_elsewhere=disagreeing), **layout).axes
+    assert not [line for line in upper.lines if line.get_marker() == MARKER]
+    assert "fid-edm of other checkpoints" in lower.get_ylabel()
+    heights = sorted(y for line in lower.lines for y in np.atleast_1d(line.get_ydata()))
+    assert heights == [15.93] * 4 + [16.57] * 4
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

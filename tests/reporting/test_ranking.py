@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from bench.reporting.ranking import (
     rank_agreements,
 )
 from bench.reporting.table import Cell
-from tests.support.made_up import cell
+from tests.support.made_up import cell, figure
 
 finite = st.floats(-100, 100).map(lambda x: round(x, 1))
 
@@ -95,12 +96,21 @@ def test_every_curve_has_a_best_cell() -> None:
 
 
 def test_orders_agree_by_sde_over_cells_that_have_both_values() -> None:
-    both = [cell(value=v, published=p) for v, p in ((1.0, 3.0), (2.0, 4.0), (3.0, 5.0))]
-    few = [cell(sde="vp", published=1.0)]
+    both = [
+        cell(value=v, column=f"{v}", published=(figure(value=p - 1), figure(value=p + 1, source="other")))
+        for v, p in ((1.0, 3.0), (2.0, 4.0), (3.0, 5.0))
+    ]
+    few = [cell(sde="vp", published=(figure(),))]
     (agreement,) = rank_agreements([*both, cell(value=9.0), *few])
-    assert (agreement.sde, agreement.cells, agreement.tau, agreement.tau_exact) == ("ve", 3, 1.0, None)
+    assert (agreement.place, agreement.cells, agreement.tau, agreement.tau_exact) == ("ve", 3, 1.0, None)
     exact = [cell(value=c.value, published=c.published, exact=-(c.value or 0.0)) for c in both]
     assert rank_agreements(exact)[0].tau_exact == -1.0
+    assert not rank_agreements(both, lambda one: one.published_elsewhere)
+    assert not rank_agreements(both, columns=True)
+    (agreement,) = rank_agreements([dataclasses.replace(c, column="NFE 5") for c in both], columns=True)
+    assert (agreement.place, agreement.tau) == ("ve, NFE 5", 1.0)
+    calls = [cell(published=(figure(metric="nfe", value=float(n)),)) for n in range(3)]
+    assert not rank_agreements(calls)  # a cost is no quality
 
 
 def test_measured_orders_are_slopes_above_the_floor() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from bench.cli import main
+from bench.reporting.matching import Matcher
 from bench.reporting.run_rows import misfits, run_rows
 from bench.results.manifest import SuitePlan
 from bench.results.record import MetricRecord, Record
@@ -66,7 +67,7 @@ def test_a_run_without_a_record_or_metric_is_missing() -> None:
     plan = suite_plan("nfe", seeds=1)
     records: list[Record | None] = [None] * len(plan.cells)
     records[0], records[1] = record(0), record(1, metrics={})
-    rows = run_rows(plan, records)
+    rows = run_rows(plan, records, Matcher(()))
     assert [row.status for row in rows[:3]] == ["finished", "missing", "missing"]
     assert [row.fingerprint for row in rows] == [run.fingerprint for run in plan.cells]
     assert (rows[0].cell, rows[2].cell) == (record(0).cell, "")

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from bench.reporting.matching import Matcher
 from bench.reporting.run_rows import run_rows
 from bench.reporting.table import cells_of
 from bench.results.record import Record
@@ -19,7 +20,7 @@ def test_seeds_at_one_place_are_one_cell() -> None:
     records: list[Record | None] = [None] * len(plan.cells)
     records[0], records[n], records[2 * n] = record(0, 0), record(0, 1), failed_record(0, 2)
     records[1] = failed_record(1, 0)
-    first, second, third = cells_of(run_rows(plan, records), METRIC)[:3]
+    first, second, third = cells_of(run_rows(plan, records, Matcher(())), METRIC)[:3]
     values = [record(0, seed).metrics[METRIC].value for seed in (0, 1)]
     assert first.value == np.mean(values)
     assert first.std == np.std(values, ddof=1)
@@ -36,7 +37,7 @@ def test_a_cell_has_the_smallest_value_where_papers_report_it() -> None:
     records: list[Record | None] = [None] * len(plan.cells)
     records[0], records[n], records[2 * n] = record(0, 0), record(0, 1), failed_record(0, 2)
     records[1] = record(1, 0)
-    rows = run_rows(plan, records)
+    rows = run_rows(plan, records, Matcher(()))
     first, second, third = cells_of(rows, METRIC, minima=True)[:3]
     assert first.minimum == min(record(0, seed).metrics[METRIC].value for seed in (0, 1))
     assert second.minimum is third.minimum is None  # one value, and none

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
-from bench import BenchError
 from bench.results.identity import with_checksum
-from bench.results.manifest import PlannedRun, SuitePlan, read_published
+from bench.results.manifest import PlannedRun, SuitePlan
 from tests.support.made_up import suite_plan
 
 
@@ -43,7 +41,7 @@ def plan(*runs: PlannedRun, metrics: tuple[str, ...] = ("fd",)) -> SuitePlan:
 def test_a_plan_is_read_as_it_was_written() -> None:
     shipped = suite_plan("table1")
     assert SuitePlan.from_json(shipped.to_json()) == shipped
-    assert shipped.published
+    assert shipped.published_of
 
 
 @pytest.mark.parametrize(
@@ -82,25 +80,13 @@ def test_a_place_that_is_planned_no_more_is_dropped() -> None:
     assert merged.metrics == ("fd",)
 
 
-def test_published_figures_need_their_columns(tmp_path: Path) -> None:
-    path = tmp_path / "published.csv"
-    header = "sde,row,column,quantity,value,std,source\n"
-    path.write_text(header + "vp,ddim,P,fid,3.2,,a paper\n")
-    (figure,) = read_published(path)
-    assert (figure.value, figure.std) == (3.2, None)
-    for text, message in (
-        ("a,b\n1,2\n", "columns must be sde"),
-        (header + "v,r,c,fid,x,,s\n", "could not convert"),
-        (header + "v,r,c,fid,1,,s,more\n", "columns must be sde"),
-        (header + "v,r,c,fid\n", "."),
-        (header + "v,r,c,fid,nan,,s\n", "finite number"),
-        (header + "x" * 200_000 + ",r,c,fid,1,,s\n", "field larger than field limit"),
-        (header + "x" * 1_000_001, "it is too large"),
-    ):
-        path.write_text(text)
-        with pytest.raises(BenchError, match=message) as caught:
-            read_published(path)
-        assert "\n" not in str(caught.value)
+def test_a_plan_of_earlier_versions_is_read_without_its_figures() -> None:
+    """They held published figures by place, whatever the checkpoint and the metric."""
+    figure = {"sde": "vp", "row": "ddim", "column": "P", "quantity": "fid", "value": 3.2, "source": "a paper"}
+    plain = json.loads(suite_plan("table1").to_json())
+    del plain["published_of"]
+    earlier = with_checksum({**plain, "published": [figure]})
+    assert SuitePlan.from_json(earlier) == suite_plan("table1").model_copy(update={"published_of": ()})
 
 
 @pytest.mark.parametrize("key", ["suite", "name", "x", "checkpoint", "metrics", "fingerprint"])

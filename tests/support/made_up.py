@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
-from pathlib import Path
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from bench.plan.settings import suites
 from bench.plan.suites import Suite, expand, resolve_suite
+from bench.reporting.published_figures import PublishedFigure
 from bench.reporting.table import Cell, Table
 from bench.results.identity import CheckpointIdentity, Identity, PluginIdentity
-from bench.results.manifest import PlannedRun, SuitePlan, read_published
+from bench.results.manifest import PlannedRun, SuitePlan
 from bench.results.record import Cost, MetricRecord, Provenance, Record
 from bench.results.store import Store
 from tests.support.paths import TESTS_PATH
+from tests.support.plugins import installed
 
 METRIC = "fd_dct"
 
@@ -35,7 +36,7 @@ def suite_plan(suite: str, seeds: int = 2, scale: float = 1.0) -> SuitePlan:
         steps_scale=scale,
         precision="fp32",
         metrics=(METRIC,),
-        published=tuple(read_published(Path(shipped.published))) if shipped.published else (),
+        published_of=tuple(shipped.published_of),
         cells=tuple(
             PlannedRun(
                 sde=place.sde,
@@ -162,19 +163,82 @@ def indices(plan: SuitePlan) -> list[int]:
     return [place % cells for place in range(len(plan.cells))]
 
 
+def sampled(plan: SuitePlan) -> list[dict[str, Any]]:
+    """Of each cell of a shipped suite, the fields of an identity that its run has, and its ``nfe``."""
+    runs = []
+    for _, chosen in expand(plan.suite, resolve_suite(plan.suite, suites(TESTS_PATH))):
+        values, steps = chosen.get("parameters", {}), chosen.get("steps", 0)
+        sde = installed().build("sdes", chosen["sde"], {})
+        run: dict[str, Any] = {"sde": plugin(chosen["sde"], **sde.values()), "predictor": None, "nfe": 0}
+        run |= {"steps": steps or None, "label_scales": chosen.get("label_scales")}
+        names: dict[str, Any] = {"grid": "uniform", **chosen} if steps else {**chosen}
+        for role in ("predictor", "corrector", "solver", "grid"):
+            if role not in names:
+                continue
+            part = installed().build(f"{role}s", names[role], values.get(role, {}))
+            if role in ("predictor", "corrector"):
+                part = part.resolve(sde)
+                if role == "corrector":
+                    run["nfe"] += part.calls * steps
+                elif not part.idle:
+                    run["nfe"] += part.nfe([None] * steps)
+            run[role] = plugin(names[role], **part.values())
+        runs.append(run | {"order": "corrector_first"})
+    return runs
+
+
 def fill(
     store: Store,
     plan: SuitePlan,
     missing: Collection[tuple[int, int]] = (),
     failed: Collection[tuple[int, int]] = (),
+    runs: Sequence[Mapping[str, Any]] = (),
 ) -> None:
-    """Put the plan and its records into a store; ``missing`` and ``failed`` name runs by (index, seed)."""
+    """Put the plan and its records into a store; ``missing`` and ``failed`` name runs by (index, seed).
+
+    ``runs`` are fields of the identity of each cell's run, as `sampled` gives them, with its ``nfe``.
+    """
     store.write_suite(plan)
     for index, run in zip(indices(plan), plan.cells, strict=True):
         if (index, run.seed) in missing:
             continue
         make = failed_record if (index, run.seed) in failed else record
-        put(store, make(index, run.seed, title=run.title, fingerprint=run.fingerprint))
+        changes: dict[str, Any] = {}
+        if runs:
+            fields = dict(runs[index])
+            changes["planned_nfe"] = fields.pop("nfe")
+            changes["identity"] = identity(run.seed, index, **fields)
+        made_up = make(index, run.seed, title=run.title, fingerprint=run.fingerprint, **changes)
+        if runs and made_up.cost is not None:
+            cost = made_up.cost.model_copy(update={"nfe": changes["planned_nfe"]})
+            made_up = made_up.model_copy(update={"cost": cost})
+        put(store, made_up)
+
+
+def figure(**changes: Any) -> PublishedFigure:
+    """A published figure of heun on EDM's network, whose whole key is stated."""
+    fields: dict[str, Any] = {
+        "checkpoint": "edm-cifar10-uncond-vp",
+        "network": "EDM",
+        "dataset": "cifar10-train",
+        "metric": "fid",
+        "preset": "edm",
+        "value": 2.5,
+        "std": None,
+        "sde": "",
+        "sampler": "heun",
+        "parameters": {"grid.rho": 7.0},
+        "grid": "polynomial",
+        "nfe": 19,
+        "guidance": "none",
+        "method": "Heun",
+        "kind": "training-free",
+        "source": "a paper",
+        "table": "Table 1",
+        "year": 2022,
+        "read_from": "paper text",
+    }
+    return PublishedFigure(**(fields | changes))
 
 
 def cell(**changes: Any) -> Cell:
@@ -195,9 +259,8 @@ def cell(**changes: Any) -> Cell:
         "limit": None,
         "floor": None,
         "declared_order": None,
-        "published": None,
-        "published_std": None,
-        "quantity": "",
+        "published": (),
+        "published_elsewhere": (),
         "nfe": 10.0,
         "nfe_max": None,
         "pace": 50.0,
