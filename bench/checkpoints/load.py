@@ -16,6 +16,7 @@ from bench.checkpoints.exact import exact_data, trained_answer
 from bench.checkpoints.memory import MemoryCheckpoint
 from bench.checkpoints.networks.classifier import load_noisy_classifier
 from bench.checkpoints.networks.layers import memory_format
+from bench.checkpoints.parts import InParts
 from bench.checkpoints.resolve import label_of, naming, own_sde, parametrisation_of, reader_of
 from bench.closed_form.mixture import MixtureModel, on_range
 from bench.diffusion.model import Model
@@ -88,7 +89,8 @@ def load_model(
         for layer in network.modules():
             if isinstance(layer, nn.Conv2d | nn.Linear):
                 layer.to(torch.bfloat16)
-    call = _compiled(network) if compile else network
+    call: Callable[..., Tensor] = _compiled(network) if compile else network
+    call = InParts(call) if device.type == "cuda" else call
     guide = None if card.classifier is None else partial(load_noisy_classifier, device, classifier_path(card))
     own = own_sde(card, registry)
     return NetworkModel(call, card, parametrisation, label, sde, own, bf16=bf16, classifier=guide)

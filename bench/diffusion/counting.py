@@ -17,9 +17,12 @@ class Evaluations:
     """Network evaluations so far: one for each state of each call.
 
     ``of_rows`` holds those of parts of a batch (`evaluations_of`): the samples, and how many each has.
+    ``part`` is the least number of states that a call was divided into, for want of memory; None where no
+    call was.
     """
 
     count: int = 0
+    part: int | None = None
     of_rows: list[tuple[Tensor, float]] = dataclasses.field(default_factory=list)
 
     @property
@@ -62,6 +65,7 @@ def counted_evaluations() -> Iterator[Evaluations]:
         if outer is not None:
             outer.count += own.count
             outer.of_rows += own.of_rows
+            outer.part = _least(outer.part, own.part)
 
 
 @contextmanager
@@ -78,6 +82,21 @@ def evaluations_of(rows: Tensor | None) -> Iterator[None]:
     yield
     if current is not None and rows is not None and len(rows):
         current.of_rows.append((rows, (current.of_all - before) / len(rows)))
+
+
+def _least(a: int | None, b: int | None) -> int | None:
+    return min((one for one in (a, b) if one is not None), default=None)
+
+
+def report_part(states: int) -> None:
+    """Note that a call was divided into parts of so many states, for want of memory.
+
+    Args:
+        states: Number of states of a part.
+    """
+    current = _CURRENT.get()
+    if current is not None:
+        current.part = _least(current.part, states)
 
 
 def count_evaluations(states: int) -> None:

@@ -128,6 +128,7 @@ def _run_batch(spec: RunSpec, index: int, session: Session, emit: Emit) -> Batch
         warm_seconds=warm_seconds,
         peak_host_bytes=host_bytes,
         peak_gpu_bytes=gpu_bytes,
+        part=evaluations.part,
     )
     return BatchResult(outputs, facts)
 

@@ -145,6 +145,25 @@ def with_theory(
     }
 
 
+def with_parts(records: Mapping[str, MetricRecord], parts: Iterable[int | None]) -> dict[str, MetricRecord]:
+    """The records, with a note where network calls were divided, for want of memory.
+
+    Such samples are those of undivided calls to rounding, and not to the bit.
+
+    Args:
+        records: Records of metrics by label.
+        parts: For each batch the states of a call; None for an undivided one.
+    """
+    least = min((part for part in parts if part is not None), default=None)
+    if least is None:
+        return dict(records)
+    note = f"the network was called for {least} samples at a time, for want of memory: equal to rounding"
+    return {
+        label: record.model_copy(update={"note": f"{record.note}; {note}" if record.note else note})
+        for label, record in records.items()
+    }
+
+
 def _companion_outputs(spec: RunSpec, store: Store, index: int) -> dict[str, Tensor]:
     """The outputs of one batch of a run's companions."""
     batches = {one.spec.key: one.spec for one in spec.companions}
@@ -209,6 +228,7 @@ def measure_run(spec: RunSpec, store: Store, context: MetricContext) -> RunMeasu
     exact = dict(spec.task.exact(spec.card, spec.sampler))
     limit = dict(spec.task.limit(spec.card, spec.sampler))
     previewed: list[Outputs] = []
+    parts: set[int | None] = set()
     batches: list[BatchRecord] = []
     seconds, network_seconds = array("d"), array("d")
     warm_seconds, calls, most_calls = 0.0, 0.0, 0.0
@@ -229,9 +249,11 @@ def measure_run(spec: RunSpec, store: Store, context: MetricContext) -> RunMeasu
                         network_seconds=facts.network_seconds,
                         worker=facts.worker,
                         retries=facts.retries,
+                        part=facts.part,
                     )
                 )
             seconds.append(facts.seconds)
+            parts.add(facts.part)
             network_seconds.append(facts.network_seconds)
             warm_seconds += facts.warm_seconds
             calls += facts.nfe * size
@@ -263,4 +285,5 @@ def measure_run(spec: RunSpec, store: Store, context: MetricContext) -> RunMeasu
     preview = spec.task.preview({name: torch.cat([batch[name] for batch in previewed]) for name in names})
     png = None if preview is None else preview_png(*preview, spec.card.data_range, _truth(spec, context))
     path = "" if png is None else str(store.write_image(spec.fingerprint, png))
-    return RunMeasurement(with_theory(metrics, exact, limit), exact, limit, cost, tuple(batches), path)
+    metrics = with_parts(with_theory(metrics, exact, limit), parts)
+    return RunMeasurement(metrics, exact, limit, cost, tuple(batches), path)

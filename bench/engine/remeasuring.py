@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
-from bench.engine.measuring import measure_batches, stored_batches, with_theory
+from bench.engine.measuring import measure_batches, stored_batches, with_parts, with_theory
 from bench.errors import BenchError, NoValueError, StoreError, did_you_mean
 from bench.events import Emit, MetricsDone, RunMeasuring, RunWaiting, silent
 from bench.metrics.context import MetricContext
@@ -217,7 +217,8 @@ def _results(
     try:
         for metric in metrics:
             check_items(metric, shape, context)
-        return with_theory(measure_batches(metrics, batches, context), record.exact, record.limit), {}
+        measured = with_theory(measure_batches(metrics, batches, context), record.exact, record.limit)
+        return with_parts(measured, (batch.part for batch in record.batches)), {}
     except StoreError:
         raise
     except Exception as error:

@@ -95,7 +95,8 @@ class BatchFacts(Strict):
     greatest resident memory of the process while it computed the batch, with its libraries and weights; None
     outside of Linux. ``peak_gpu_bytes`` is that of torch's tensors on the GPU; None on a CPU. ``worker`` is
     the number of the executor's worker that computed it, None in the command's own process; ``retries``
-    counts the workers that died of it before.
+    counts the workers that died of it before. ``part`` is the number of states of a network call where whole
+    batches did not fit into the GPU's memory; None where they did.
     """
 
     nfe: float
@@ -107,6 +108,7 @@ class BatchFacts(Strict):
     peak_gpu_bytes: int | None = None
     worker: int | None = None
     retries: int = 0
+    part: int | None = None
 
 
 MOST_BATCHES = 100_000
@@ -116,7 +118,7 @@ MOST_BATCHES = 100_000
 class BatchRecord(Strict):
     """Size and cost of one batch: network calls per sample, seconds in all and in the network.
 
-    ``worker`` and ``retries`` are those of `BatchFacts`.
+    ``worker``, ``retries`` and ``part`` are those of `BatchFacts`.
     """
 
     size: Positive
@@ -125,6 +127,7 @@ class BatchRecord(Strict):
     network_seconds: Amount
     worker: Natural | None = None
     retries: Natural = 0
+    part: Positive | None = None
 
 
 class Provenance(Strict):

@@ -25,8 +25,9 @@ from bench import (
     Tensor,
     param,
 )
-from bench.engine.measuring import measure_batches
+from bench.engine.measuring import measure_batches, with_parts
 from bench.plan.measured import has_metric
+from tests.support import made_up
 from tests.support.metrics import metric_context
 from tests.support.plugins import installed
 
@@ -181,3 +182,11 @@ def test_what_json_cannot_hold_fails_its_run_and_is_in_no_record(
     assert reason in failed["reason"]
     assert "\n" not in failed["reason"]
     assert Path(failed["log"]).read_text().startswith("Traceback")
+
+
+def test_values_of_divided_calls_are_marked() -> None:
+    records = {"fd": made_up.metric_record(note="few samples"), "kid": made_up.metric_record(note="")}
+    assert with_parts(records, [None, None]) == records
+    marked = with_parts(records, [None, 8, 4])
+    note = "the network was called for 4 samples at a time, for want of memory: equal to rounding"
+    assert [one.note for one in marked.values()] == [f"few samples; {note}", note]
