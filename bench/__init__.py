@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from bench.api import compare as compare
     from bench.api import export as export
     from bench.api import measure as measure
+    from bench.api import merge as merge
     from bench.api import remeasure as remeasure
     from bench.api import run as run
     from bench.api import table as table
@@ -147,7 +148,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _EXPORTS = {
-    "bench.api": ("check", "compare", "export", "measure", "remeasure", "run", "table"),
+    "bench.api": ("check", "compare", "export", "measure", "merge", "remeasure", "run", "table"),
     "bench.cache": ("cache_folder", "cached_sha256", "is_web_page"),
     "bench.checkpoints.cards": ("Card", "WeightsCard"),
     "bench.checkpoints.classes": ("class_count", "classifier_sha256"),
@@ -351,6 +352,7 @@ __all__ = [
     "jackknife_groups",
     "limit_fd_dct",
     "measure",
+    "merge",
     "network",
     "param",
     "per_sample",

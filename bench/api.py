@@ -40,6 +40,7 @@ from bench.reporting.results_view import Results
 from bench.reporting.suite_tables import make_tables
 from bench.reporting.table import Table
 from bench.results.export import Export, export_images
+from bench.results.merge import Merge, merge_results
 from bench.results.store import Store
 from bench.testing.kit import SDES, find_plugin
 from bench.testing.kit import check as check_plugin
@@ -361,6 +362,26 @@ def export(
     samples = [open_run(name, folder) for name in names]
     by_fingerprint = {one.fingerprint: one for one in samples}
     return export_images(by_fingerprint, to, rounding=rounding, overwrite=overwrite, emit=emit)
+
+
+def merge(*folders: str | Path, out: str | Path, emit: Emit = silent) -> Merge:
+    """Join results folders, such as those of machines without a shared disk.
+
+    Args:
+        folders: Results folders; they are read alone.
+        out: The results folder that they are joined in. What it has stays.
+        emit: Receives progress events.
+
+    Returns:
+        The numbers of records and batches that are new there.
+
+    Raises:
+        BenchError: There is no folder, one is no results folder, or one is ``out``.
+        StoreError: ``out`` can't be written.
+    """
+    if not folders:
+        raise BenchError("there is nothing to join: give results folders")
+    return merge_results([user_path(folder) for folder in folders], user_path(out), emit)
 
 
 def compare(

@@ -37,13 +37,13 @@ class Advance:
         phase: What is under way, in a few words; a download is called by its file's name.
         done: Number of complete units.
         total: Number of units in all; None where it is unknown.
-        unit: What is counted: images, bytes or checks.
+        unit: What is counted: images, bytes, checks or batches.
     """
 
     phase: str
     done: int
     total: int | None
-    unit: Literal["images", "bytes", "checks"]
+    unit: Literal["images", "bytes", "checks", "batches"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from bench.cli.export import export_command
 from bench.cli.fid import fid_command
 from bench.cli.listing import list_command, show_command
 from bench.cli.measure import measure_command
+from bench.cli.merge import merge_command
 from bench.cli.new import new_command
 from bench.cli.published import published_command
 from bench.cli.run import run_command
@@ -59,6 +60,7 @@ cli.add_command(published_command)
 cli.add_command(measure_command)
 cli.add_command(fid_command)
 cli.add_command(export_command)
+cli.add_command(merge_command)
 cli.add_command(stats_command)
 cli.add_command(checkpoints_command)
 cli.add_command(list_command)

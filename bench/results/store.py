@@ -55,7 +55,7 @@ COLUMNS = (
 # fmt: on
 
 
-_BATCH_NAME = re.compile(r"([0-9]{5,12})-[0-9]{1,12}\.safetensors")
+BATCH_NAME = re.compile(r"([0-9]{5,12})-[0-9]{1,12}\.safetensors")
 
 
 def _batch_name(index: int, size: int) -> str:
@@ -213,7 +213,7 @@ class Store:
             return
         with entries:
             for entry in entries:
-                match = _BATCH_NAME.fullmatch(entry.name)
+                match = BATCH_NAME.fullmatch(entry.name)
                 if match is None:
                     continue
                 index = int(match[1])
@@ -374,11 +374,15 @@ class Store:
             self._report(f"{path} is damaged ({error}): made again by {command}")
         return None
 
-    def write_log(self, fingerprint: str, text: str) -> Path:
+    def log_path(self, fingerprint: str) -> Path:
+        """File of a failed run's log."""
+        return inside(self.root / "logs", f"{fingerprint}.log")
+
+    def write_log(self, fingerprint: str, text: str | bytes) -> Path:
         """Write a failed run's log; its lock must be held."""
-        path = inside(self.root / "logs", f"{fingerprint}.log")
+        path = self.log_path(fingerprint)
         # a path in a message may hold bytes that are not UTF-8
-        _replace_locked(path, text.encode(errors="backslashreplace"))
+        _replace_locked(path, text if isinstance(text, bytes) else text.encode(errors="backslashreplace"))
         return path
 
     def image_path(self, fingerprint: str) -> Path:
