@@ -187,6 +187,19 @@ def test_a_cell_of_a_csv_is_no_formula_and_has_no_control_characters(value: obje
     assert csv_cell(value) == cell
 
 
+def test_toml_is_read_as_it_is_now_and_belongs_to_its_reader(tmp_path: Path) -> None:
+    """Equal contents are parsed once; what a reader changes in his is not in the next one's."""
+    path = tmp_path / "a.toml"
+    path.write_text("a = [1]")
+    first = read_toml(path)
+    inner = first["a"]
+    assert isinstance(inner, list)
+    inner.append(2)
+    assert read_toml(path) == {"a": [1]}
+    path.write_text("a = [3]")
+    assert read_toml(path) == {"a": [3]}
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -24,7 +24,7 @@ from tests.support.plugins import installed
 
 SHAPE = (3, 8, 8)
 D = 192
-N = 2000
+N = 1000
 # 94 cases with three statistics each: one false alarm in 35 sets of seeds, and the seed is fixed
 P = 1e-4
 
@@ -165,7 +165,7 @@ def test_a_solver_on_a_trained_score_has_no_known_limit() -> None:
 
 @pytest.mark.parametrize("case", CASES + VARIANTS, ids=label)
 def test_sampled_moments(case: Case) -> None:
-    """float32 as runs are: its rounding is 1e-4 of the noise of 2000 samples.
+    """float32 as runs are: its rounding is 1e-4 of the noise of 1000 samples.
 
     Per coefficient the samples are normal, independent of each other, so that n (m - m')^2 / v is
     chi-squared with one degree of freedom and (n-1) v' / v with n-1.
