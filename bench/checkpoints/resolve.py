@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from bench.diffusion.levels import NoiseLevel
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
@@ -54,6 +55,11 @@ def label_of(card: Card, registry: Registry) -> Label:
         label: Label = registry.build("labels", card.labels or "", card.parameters.get("label", {}))
         if isinstance(label, IndexLabel) and card.scales is None:
             raise BenchError(f"labels {label.name!r} need scales, the number of noise levels")
+    if isinstance(label, IndexLabel):
+        parametrisation = parametrisation_of(card, registry)
+        with naming(card):
+            # a level of discrete scales has no slopes: what needs them is refused before the run
+            parametrisation.weights(NoiseLevel(0.5, 0.8, 0.6))
     return label
 
 

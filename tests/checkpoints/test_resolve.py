@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bench import SDE, BenchError, Card
-from bench.checkpoints.resolve import follows_convention, naming, own_sde, reader_of
+from bench.checkpoints.resolve import follows_convention, label_of, naming, own_sde, reader_of
 from tests.support.plugins import empty_registry, installed
 
 
@@ -60,3 +60,12 @@ def test_a_reader_without_classes_refuses_a_class_conditional_card() -> None:
     own = card("score-sde-vp-ddpm", classes=10)
     with pytest.raises(BenchError, match="the format score_sde has no class-conditional networks"):
         reader_of(own, installed())
+
+
+def test_a_velocity_of_discrete_scales_is_refused_before_a_run() -> None:
+    own = card("score-sde-vp-ddpm", predicts="velocity", labels="index")
+    with pytest.raises(BenchError, match="which discrete scales don't have: give labels of t") as caught:
+        label_of(own, installed())
+    assert str(caught.value).count("checkpoint score-sde-vp-ddpm: ") == 1
+    assert label_of(own.model_copy(update={"labels": "t"}), installed()).name == "t"
+    assert label_of(own.model_copy(update={"predicts": "v"}), installed()).name == "index"

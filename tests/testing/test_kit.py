@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench import BenchError, Reader, assert_conforms
+from bench import BenchError, Plugin, assert_conforms
 from bench.events import Advance, Event
 from bench.testing.kit import ROLES, check, checkable, find_plugin, role_of
 from tests.support.checks import report
@@ -22,9 +22,8 @@ def test_every_role_has_registered_plugins_that_it_names(role: str) -> None:
 
 
 def test_a_plugin_of_another_role_has_no_checks() -> None:
-    class Nothing(Reader):
+    class Nothing(Plugin):
         name = "nothing"
-        read = None  # type: ignore[assignment]
 
     with pytest.raises(BenchError, match=r"is none of predictor, .*: there is nothing to check"):
         role_of(Nothing())
