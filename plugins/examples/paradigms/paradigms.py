@@ -8,7 +8,7 @@ from bench import SDE, Noise, Prediction, Register, Solver, Tensor, hookimpl, pa
 
 
 class ParaDiGMS(Solver):
-    """DDIM on ``steps`` times even from T to eps, by Picard's iteration over a window of W steps.
+    """``steps`` of DDIM, even in t from T to eps, by Picard's iteration over a window of W steps.
 
     With DDIM's step ``F_i(x) = a_i x + (sigma_{i+1} - a_i sigma_i) noise``, ``a_i = alpha_{i+1} / alpha_i``,
     and states known up to x_i, a round asks for all steps of the window at once, in one call of W times the
@@ -18,7 +18,7 @@ class ParaDiGMS(Solver):
 
     The window then moves on to the first state that changed by more than ``tolerance`` times the standard
     deviation of DDPM's step there, as root mean square over a sample's coordinates; new states start as
-    copies of the last one. At tolerance 0 the result is DDIM's, in exact arithmetic.
+    copies of the last one. At tolerance 0 the result is DDIM's, in exact arithmetic. Memory grows with W.
 
     The cost has two numbers. Network calls per sample (NFE) are the sum of the rounds' windows, more than
     DDIM's. Rounds, the calls one after the other, are fewer than DDIM's steps, and are the time where there
@@ -27,8 +27,8 @@ class ParaDiGMS(Solver):
 
     name = "paradigms"
 
-    steps: int = param(default=100, help="times, each a step of DDIM; the last is the denoising step", low=2)
-    window: int = param(default=16, help="W: steps that are evaluated at once", low=1)
+    steps: int = param(default=100, help="steps to eps; the denoising step is one more", low=1)
+    window: int = param(default=8, help="W: steps that are evaluated at once", low=1)
     tolerance: float = param(default=0.1, help="change over DDPM's noise that counts as none", low=0)
 
     @property
@@ -39,15 +39,15 @@ class ParaDiGMS(Solver):
     def solve(self, x: Tensor, sde: SDE, p: Prediction, noise: Noise) -> Tensor:
         import torch
 
-        times = np.linspace(sde.end, sde.eps, self.steps)
+        times = np.linspace(sde.end, sde.eps, self.steps + 1)
         alpha, sigma = sde.alpha(times), sde.sigma(times)
         ratio = alpha[1:] / alpha[:-1]
         # of x_{i+1} given x_i and clean data
         deviation = sigma[1:] / sigma[:-1] * np.sqrt(sigma[:-1] ** 2 - (sigma[1:] / ratio) ** 2)
-        i, moves = 0, self.steps - 1
-        path = x.expand(min(self.window, moves) + 1, *x.shape)
-        while i < moves:
-            size = min(self.window, moves - i)
+        i = 0
+        path = x.expand(min(self.window, self.steps) + 1, *x.shape)
+        while i < self.steps:
+            size = min(self.window, self.steps - i)
             now = slice(i, i + size)
             states = path[:size]
             samples = torch.arange(len(x), device=x.device).repeat(size)
