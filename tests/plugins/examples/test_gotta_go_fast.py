@@ -21,7 +21,7 @@ MEAN, VARIANCE = 0.3, 0.1
 
 def solver(**parameters: float) -> Solver:
     """The solver, as its entry point registers it."""
-    chosen: Solver = example("gotta-go-fast").build("solvers", "gotta_go_fast", parameters)
+    chosen: Solver = example("gotta-go-fast", "gotta_go_fast").build("solvers", "gotta_go_fast", parameters)
     return chosen
 
 

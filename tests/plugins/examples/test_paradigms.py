@@ -19,7 +19,7 @@ STEPS = 24
 
 def solver(**parameters: float) -> Solver:
     """The solver, as its entry point registers it."""
-    chosen: Solver = example("paradigms").build("solvers", "paradigms", parameters)
+    chosen: Solver = example("paradigms-solver", "paradigms").build("solvers", "paradigms", parameters)
     return chosen
 
 
