@@ -9,12 +9,11 @@ import pytest
 import torch
 
 import bench
-from bench import Prediction, Record, Sampler, Solver, Tensor, assert_conforms
+from bench import Prediction, Record, Sampler, Solver, Tensor
 from bench.diffusion.counting import Evaluations, counted_evaluations
 from bench.diffusion.noise import noise_streams
 from tests.support.analytic import gaussian, sde
 from tests.support.examples import example
-from tests.support.plugins import installed
 
 MEAN, VARIANCE = 0.3, 0.1
 
@@ -84,7 +83,3 @@ def test_a_record_has_the_mean_and_the_maximum(tmp_path: Path) -> None:
     assert record.cost.nfe < record.cost.nfe_max
     assert (8 * record.cost.nfe) % 2 == 0
     assert Record.from_json(record.to_json()) == record
-
-
-def test_it_keeps_its_roles_promises() -> None:
-    assert_conforms(type(solver()), sdes=("vp",), registry=installed())
