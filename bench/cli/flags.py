@@ -45,37 +45,15 @@ def flag_values(context: click.Context) -> dict[str, object]:
     return dict(context.meta.get(_VALUES, {}))
 
 
-def one_value(context: click.Context, parameter: click.Parameter, values: tuple[Any, ...]) -> Any:
-    """The callback of an option with ``multiple`` that takes one value: click itself would keep the last.
-
-    Args:
-        context: Context of the command.
-        parameter: The option.
-        values: Its values on the command line.
-
-    Returns:
-        The value; None where there is none.
-
-    Raises:
-        UsageError: The option was given twice.
-    """
-    if len(values) > 1:
-        raise click.UsageError(f"{parameter.opts[0]} was given twice: it takes one value", context)
-    return values[0] if values else None
-
-
 def _option(flag: Flag) -> click.Option:
-    switch = flag.parameter.type == "bool"
-
-    def store(context: click.Context, parameter: click.Parameter, value: Any) -> None:
-        value = value if switch else one_value(context, parameter, value)
+    def store(context: click.Context, _: click.Parameter, value: Any) -> None:
         if value is not None:
             context.meta.setdefault(_VALUES, {})[flag.target] = value
 
+    switch = flag.parameter.type == "bool"
     return click.Option(
         [f"--{flag.name}"],
         is_flag=switch,
-        multiple=not switch,
         default=None,
         metavar=None if switch else "VALUE",
         help=f"Short for -P {flag.target}={'true' if switch else 'VALUE'}.",

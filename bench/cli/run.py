@@ -9,7 +9,7 @@ import click
 
 from bench.cli.console import console, echo, echo_json
 from bench.cli.context import registry_of
-from bench.cli.flags import flag_command, flag_values, one_value
+from bench.cli.flags import flag_command, flag_values
 from bench.cli.parameters import plugin_parameters
 from bench.cli.paths import NamedPath
 from bench.cli.stopping import STOPPED, report_stop
@@ -34,9 +34,16 @@ def _class_labels(context: click.Context, parameter: click.Parameter, value: str
     return int(value[:20])
 
 
+def _one_value(context: click.Context, parameter: click.Parameter, values: tuple[Any, ...]) -> Any:
+    """The only value of an option, None for none; click itself would take the last of several."""
+    if len(values) > 1:
+        raise click.UsageError(f"{parameter.opts[0]} was given twice: it takes one value", context)
+    return values[0] if values else None
+
+
 def _setting(name: str, help: str, **options: Any) -> Decorator:
     """An option of one value that looks like a selection: given twice it is an error."""
-    return click.option(f"--{name}", multiple=True, callback=one_value, help=help, **options)
+    return click.option(f"--{name}", multiple=True, callback=_one_value, help=help, **options)
 
 
 def _selection(name: str, help: str) -> Decorator:
@@ -46,8 +53,8 @@ def _selection(name: str, help: str) -> Decorator:
 @click.command(
     "run", cls=flag_command("task", "sde", "predictor", "corrector", "solver", "grid", "metric", "executor")
 )
-@_setting(
-    "task", metavar="NAME", help="What the run does with the sampler; default: generate. bench list tasks."
+@click.option(
+    "--task", metavar="NAME", help="What the run does with the sampler; default: generate. bench list tasks."
 )
 @click.option(
     "--data", metavar="SOURCE", help="Images that the task works on: folder, .npz, run, or data set."
@@ -84,12 +91,12 @@ def _selection(name: str, help: str) -> Decorator:
     help="Parameter of a plugin; see bench show.",
 )
 @_setting("grid", metavar="NAME", help="Time grid; published: uniform. bench list grids.")
-@_setting(
-    "order",
+@click.option(
+    "--order",
     type=click.Choice(["corrector_first", "predictor_first"]),
     help="Order of corrector and predictor at a noise level.",
 )
-@_setting("denoise", type=click.Choice(["mean", "tweedie", "none"]), help="How a run ends.")
+@click.option("--denoise", type=click.Choice(["mean", "tweedie", "none"]), help="How a run ends.")
 @click.option(
     "--labels",
     metavar="seed|turn|CLASS",

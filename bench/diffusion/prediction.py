@@ -83,7 +83,7 @@ def _is_per_row(at: At) -> bool:
 Ask = Callable[["Prediction", "Tensor", At], "Tensor"]
 
 
-def _asked(method: Ask) -> Ask:
+def _any_time(method: Ask) -> Ask:
     """A method that takes a time for each row too, and the first step's analytic answer."""
 
     @functools.wraps(method)
@@ -205,7 +205,7 @@ class Prediction:
         derived._rows = rows if self._rows is None else self._rows[rows]
         return derived
 
-    @_asked
+    @_any_time
     def score(self, x: Tensor, at: At) -> Tensor:
         """``grad log p_t(x)``, plus the condition's guide; one network call.
 
@@ -218,7 +218,7 @@ class Prediction:
         """
         return self._with_guide(self._call(self.model.score, x, at), x, at)
 
-    @_asked
+    @_any_time
     def denoised(self, x: Tensor, at: At) -> Tensor:
         """``E[x0 | x]``, the expected clean data, of the conditioned score; one network call.
 
@@ -241,7 +241,7 @@ class Prediction:
             return self._condition.combine_denoised(denoised, x, level)
         return denoised_of_score(x, self.score(x, level), level)
 
-    @_asked
+    @_any_time
     def noise(self, x: Tensor, at: At) -> Tensor:
         """``E[noise | x]``, the expected noise, of the conditioned score; one network call.
 
@@ -257,7 +257,7 @@ class Prediction:
             return self._call(self.model.noise, x, level)
         return self.score(x, level).mul_(-level.sigma)
 
-    @_asked
+    @_any_time
     def velocity(self, x: Tensor, at: At) -> Tensor:
         """``alpha' E[x0 | x] + sigma' E[noise | x]``, the slope dx/dt of the probability flow; one call.
 

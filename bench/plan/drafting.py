@@ -175,17 +175,10 @@ class Draft:
                         f"{metric.label} needs a run by a solver of the probability flow, which {run.solver} "
                         "is not"
                     )
+                own = {"solver": [run.solver], "denoise": run.denoise, "precision": "fp32"}
                 draft = dataclasses.replace(
                     self,
-                    settings=self.settings.model_copy(
-                        update={
-                            "solver": [run.solver],
-                            "denoise": run.denoise,
-                            "label_scales": None,
-                            "afs": False,
-                            "precision": "fp32",
-                        }
-                    ),
+                    settings=self.settings.model_copy(update=own | {"label_scales": None, "afs": False}),
                     parts={"sde": sampler.sde, "solver": solver},
                     names={"sde": self.names["sde"], "solver": run.solver},
                     metrics=(),
@@ -288,8 +281,8 @@ class Draft:
             plugins[role] = plugin.model_copy(update={"parameters": json.loads(values)})
         grid: dict[str, Any] = {}
         if "solver" not in self.names:
-            keys = ("steps", "order", "label_scales")
-            grid = {key: getattr(settings, key) for key in keys} | {"afs": settings.afs or None}
+            grid = {key: getattr(settings, key) for key in ("steps", "order", "label_scales")}
+            grid["afs"] = settings.afs or None
         return self._identity_of(
             checkpoint=partial_checkpoint_identity(self.card),
             **plugins,

@@ -83,7 +83,6 @@ def test_a_far_miss_gets_the_known_names_and_no_guess(refusal: Refusal) -> None:
         ((*LANGEVIN, "--snr", "0.1", "-P", "corrector.snr=0.2"), "corrector.snr was given twice"),
         (("--steps", "10", "--steps", "20"), "--steps was given twice: it takes one value"),
         (("--grid", "uniform", "--grid=logsnr"), "--grid was given twice: it takes one value"),
-        ((*LANGEVIN, "--snr", "0.1", "--snr", "0.2"), "--snr was given twice: it takes one value"),
         ((*EM, "-P", "predictor.dt=fast"), "euler_maruyama.dt must be grid|published, not 'fast'"),
         ((*LANGEVIN, "-P", "corrector.steps=2.5"), "langevin.steps must be int, not '2.5'"),
         ((*LANGEVIN, "-P", "corrector.snr=abc"), "langevin.snr must be float or none, not 'abc'"),

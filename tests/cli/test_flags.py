@@ -79,10 +79,3 @@ def test_flags_of_other_roles_are_unknown() -> None:
     status, text = run(other_command, "--depth", "3")
     assert status == 2
     assert "No such option" in text
-
-
-def test_a_flag_of_one_value_is_given_once() -> None:
-    status, text = run(make_command, "--depth", "3", "--depth=4")
-    assert status == 2
-    assert "--depth was given twice: it takes one value" in text
-    assert run(make_command, "--sharp", "--sharp")[0] == 0

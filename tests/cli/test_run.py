@@ -16,7 +16,8 @@ from PIL import Image
 from bench import Batch, Noise, Prediction, Predictor, Register, Step, Tensor, Update, hookimpl
 from tests.support.runs import computed_batches, exit_status, forbid_batches, registry_with
 
-QUICK = ("--device", "cpu", "--grid", "uniform", "--steps", "40", "--batch-size", "16")
+QUICK = ("--device", "cpu", "--grid", "uniform", "--batch-size", "16")
+STEPS = ("--steps", "40")
 Run = Callable[..., str]
 
 
@@ -58,7 +59,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 
     def call(*arguments: str, status: int = 0) -> str:
         checkpoint = () if "--checkpoint" in arguments else ("--checkpoint", "gaussian-cifar10")
-        code = exit_status("run", *QUICK, *checkpoint, *arguments, registry=registry)
+        steps = () if "--steps" in arguments else STEPS
+        code = exit_status("run", *QUICK, *steps, *checkpoint, *arguments, registry=registry)
         out, err = capsys.readouterr()
         assert code == status, out + err
         assert "Traceback" not in out + err
@@ -267,7 +269,7 @@ def test_json_is_all_of_stdout(
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: str, status: int = 0) -> tuple[Any, str]:
-        common = ("--checkpoint", "gaussian-cifar10", "--samples", "8", *QUICK)
+        common = ("--checkpoint", "gaussian-cifar10", "--samples", "8", *QUICK, *STEPS)
         assert exit_status("run", *common, "--json", *arguments, registry=registry) == status
         out, err = capsys.readouterr()
         return (json.loads(out, parse_constant=pytest.fail) if out else None), err

@@ -75,7 +75,8 @@ def test_a_grid_is_a_plugin_and_a_solver_has_none() -> None:
     grid = spec.identity.grid
     assert grid is not None
     assert (grid.name, grid.parameters, len(grid.code)) == ("polynomial", {"rho": 3.0}, 16)
-    assert grid_identity(spec.sampler) == {"steps": 30, "order": "corrector_first", "label_scales": None}
+    expected = {"steps": 30, "order": "corrector_first", "label_scales": None, "afs": None}
+    assert grid_identity(spec.sampler) == expected
     solver = quick_spec(solver=["rk45"])
     assert grid_identity(solver.sampler) == {}
     assert solver.identity.grid is None

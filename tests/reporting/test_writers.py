@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 
-from bench.reporting.layouts import Entry, TextTable
+from bench.reporting.layouts import Entry, TextTable, cost_layout, list_layout
 from bench.reporting.writers import cost_csv, html, latex, markdown, runs_csv, wide_csv
 from tests.support.made_up import cell, table
 
@@ -47,8 +47,15 @@ def test_csv_has_every_bit_or_ten_digits() -> None:
     values = dict(zip(names.split(","), first.split(","), strict=True))
     assert (values["P1000"], values["P1000 best"], values["other"]) == ("0.3333333333", "True", "")
     assert second.startswith("mine,gaussian-cifar10,100,1,fd_dct,ve,s,,")
-    assert rest.splitlines()[1] == "ve,r,P1000,finished,10,50,,0.5,1000,50,cpu AVX2,300000000,"
+    assert rest.splitlines()[1] == "ve,r,P1000,finished,10,,50,,0.5,1000,50,cpu AVX2,300000000,"
     assert runs_csv([]).decode().startswith("suite,checkpoint,steps_scale,sde,row,column,x,title,cell,seed,")
+
+
+def test_the_most_network_calls_of_a_sample_stand_beside_the_mean() -> None:
+    made_up = table(cell(nfe=97.25, nfe_max=143.0))
+    assert cost_csv(made_up.cells).decode().splitlines()[1].startswith("ve,r,c,finished,97.25,143,50,")
+    for layout in (cost_layout(made_up.cells), list_layout(made_up, made_up.cells)):
+        assert "97.25 (max 143)" in [entry.plain for entry in layout.lines[0]]
 
 
 HOSTILE = "a\x1b[2Jb\x07\u202ec\u2066d\r\ne\x85f\u200bg"
