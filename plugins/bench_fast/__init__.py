@@ -1,4 +1,4 @@
-"""Samplers of few network calls: DDIM, Euler, Heun, DPM-Solver++, UniPC, DEIS, iPNDM.
+"""Samplers of few network calls, by the probability flow or the reverse SDE.
 
 They follow the run's own time grid, ``--grid``.
 """
@@ -8,13 +8,26 @@ from bench import Register, hookimpl
 
 @hookimpl
 def register_predictors(register: Register) -> None:
+    from bench_fast.ancestral import EulerAncestral
     from bench_fast.ddim import DDIM
     from bench_fast.deis import DEIS
     from bench_fast.dpmpp import DPMpp2M, DPMpp3M
+    from bench_fast.dpmpp_sde import DPMpp2MSDE, DPMpp3MSDE
+    from bench_fast.er_sde import ERSDE
     from bench_fast.euler import Euler
+    from bench_fast.gradient_estimation import GradientEstimation
     from bench_fast.heun import Heun
-    from bench_fast.ipndm import IPNDM
+    from bench_fast.ipndm import IPNDM, IPNDMv
+    from bench_fast.res import RESMultistep
+    from bench_fast.restart import Restart
+    from bench_fast.sa_solver import SASolver
+    from bench_fast.seeds import SEEDS
+    from bench_fast.singlestep import DPMpp2S, DPMSolver2, DPMSolver3
     from bench_fast.unipc import UniPC
 
-    for predictor in (DDIM, Euler, Heun, DPMpp2M, DPMpp3M, UniPC, DEIS, IPNDM):
+    for predictor in (DDIM, Euler, Heun, DPMpp2M, DPMpp3M, UniPC, DEIS, IPNDM, IPNDMv):
+        register(predictor)
+    for predictor in (DPMSolver2, DPMSolver3, DPMpp2S, RESMultistep, GradientEstimation):
+        register(predictor)
+    for predictor in (EulerAncestral, DPMpp2MSDE, DPMpp3MSDE, ERSDE, SASolver, SEEDS, Restart):
         register(predictor)

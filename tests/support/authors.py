@@ -1,4 +1,4 @@
-"""Runs of the authors' own code, recorded (``fixtures/authors_fast.npz``): the other side of tests."""
+"""Runs of the authors' own code and of libraries, recorded (``fixtures/{authors,libraries}_fast.npz``)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from bench import Array, Grid, Prediction, Predictor, Tensor
 from bench.closed_form.mixture import Mixture, MixtureModel
 from bench.diffusion.grid import schedule_of
-from tests.support.analytic import grid_of, sde
+from tests.support.analytic import Replay, grid_of, sde
 from tests.support.paths import FIXTURES_PATH
 
 GRIDS: dict[str, Grid] = {
@@ -51,6 +51,32 @@ def states_at_eps(predictor: Predictor) -> Array:
                 x, _, state = predictor.step(x, step, p, _no_noise, state)
             states[i, j] = x.numpy()
     return states
+
+
+@cache
+def libraries() -> dict[str, Array]:
+    """The recording of libraries; ``METHOD``: states at eps (logsnr and polynomial grid, 3, 2), 8 moves."""
+    with np.load(FIXTURES_PATH / "libraries_fast.npz") as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+def states_with_draws(predictor: Predictor) -> Array:
+    """The states (logsnr and polynomial grid, 3, 2) at eps after 8 moves, with the recording's draws."""
+    law = sde("vp")
+    predictor, p = predictor.resolve(law), Prediction(mixture(), law)
+    results = []
+    for grid in ("logsnr", "polynomial"):
+        noise = Replay(torch.from_numpy(libraries()["draws"]))
+        x, state = torch.from_numpy(recording()["x"]), None
+        for step in schedule_of(law, 9, grid_of(grid), chain=False)[:-1]:
+            x, _, state = predictor.step(x, step, p, noise, state)
+        results.append(x.numpy())
+    return np.stack(results)
+
+
+def agrees(predictor: Predictor, key: str) -> None:
+    """The predictor's states are the recorded ones, both in float64."""
+    np.testing.assert_allclose(states_with_draws(predictor), libraries()[key], rtol=0, atol=1e-11)
 
 
 def _no_noise(x: Tensor) -> Tensor:

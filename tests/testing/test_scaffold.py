@@ -99,4 +99,4 @@ def test_the_worked_example_is_such_a_package() -> None:
     registry = empty_registry()
     registry.load(module(example / "dpm_solver_2.py"), "bench-dpm-solver-2", "0.1.0")
     assert registry.all_problems() == []
-    assert registry.names("predictors") == ["dpm_solver_2"]
+    assert registry.names("predictors") == ["my_dpm_solver_2"]

@@ -31,7 +31,7 @@ class DPMSolver2(Predictor):
     The last step, to clean data, is one call: ``x' = (x - sigma eps) / alpha``. N steps make 2 N - 1 calls.
     """
 
-    name = "dpm_solver_2"
+    name = "my_dpm_solver_2"
     uses_chain = False
 
     r: float = param(default=0.5, help="position of the second network call in a step", above=0, high=1)
@@ -39,7 +39,7 @@ class DPMSolver2(Predictor):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.r == 1:
-            raise BenchError("dpm_solver_2.r must be below 1")
+            raise BenchError("my_dpm_solver_2.r must be below 1")
 
     @property
     def convergence_order(self) -> float:

@@ -28,7 +28,21 @@ FAST: list[tuple[str, dict[str, Any]]] = [
     ("deis", {}),
     ("deis", {"variable": "log_sigma_ratio"}),
     ("ipndm", {}),
+    ("ipndm_v", {}),
+    ("dpm_solver_2", {}),
+    ("dpm_solver_3", {}),
+    ("dpmpp_2s", {"eta": 0.5}),
+    ("dpmpp_2m_sde", {}),
+    ("dpmpp_3m_sde", {}),
+    ("er_sde", {}),
+    ("seeds", {}),
+    ("sa_solver", {}),
+    ("restart", {}),
+    ("gradient_estimation", {}),
+    ("res_multistep", {}),
 ]
+NOISY = ("dpmpp_2m_sde", "dpmpp_3m_sde", "er_sde", "seeds", "sa_solver", "restart")
+"""Samplers that draw noise by default."""
 LAWS = ("ve", "vp", "subvp", "vp_cosine", "ve_exp")
 GRIDS: list[tuple[int, str]] = [(1, "logsnr"), (2, "polynomial"), (3, "logsnr"), (5, "polynomial")]
 GRIDS += [(30, "uniform")]
@@ -140,7 +154,7 @@ def test_no_noise_is_drawn_where_none_belongs(name: str, parameters: dict[str, A
     score = Prediction(gaussian(MU, LAM, torch.float32), sampler.sde)
     with torch.no_grad():
         sampler.run(torch.ones(2, *MU.shape), score, noise, noise)
-    assert (drawn > 0) == ("eta" in parameters or "s_churn" in parameters)
+    assert (drawn > 0) == (name in NOISY or "eta" in parameters or "s_churn" in parameters)
 
 
 @pytest.mark.parametrize(

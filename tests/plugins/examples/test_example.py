@@ -59,7 +59,7 @@ def bench(place: Path, *arguments: str, status: int = 0) -> str:
 def test_it_is_installed_there_and_not_here(place: Path) -> None:
     listed = json.loads(bench(place, "list", "predictors", "--json"))
     assert listed["problems"] == []
-    (entry,) = [e for e in listed["entries"] if e["name"] == "dpm_solver_2"]
+    (entry,) = [e for e in listed["entries"] if e["name"] == "my_dpm_solver_2"]
     assert entry["distribution"] == "bench-dpm-solver-2"
     assert [p["name"] for p in entry["parameters"]] == ["r"]
     here = subprocess.run([sys.executable, "-c", "import dpm_solver_2"], capture_output=True, cwd=place)
@@ -67,7 +67,7 @@ def test_it_is_installed_there_and_not_here(place: Path) -> None:
 
 
 def test_check_finds_its_order(place: Path) -> None:
-    content = json.loads(bench(place, "check", "dpm_solver_2", "--sde", "vp", "--json"))
+    content = json.loads(bench(place, "check", "my_dpm_solver_2", "--sde", "vp", "--json"))
     assert content["passed"] is True
 
 
@@ -82,10 +82,10 @@ def test_run_and_table_set_it_beside_the_built_ins(place: Path) -> None:
     assert {float(row["nfe"]) for (_, column), row in rows.items() if column == "9 calls"} == {9.0}
     # second order, free of sampling noise: from 9 to 49 calls a step is (49 + 1) / (9 + 1) times shorter,
     # an error its square, and the distance, of squares, its fourth power; the asymptote is not yet reached
-    fall = exact["dpm_solver_2", "9 calls"] / exact["dpm_solver_2", "49 calls"]
+    fall = exact["my_dpm_solver_2", "9 calls"] / exact["my_dpm_solver_2", "49 calls"]
     assert fall > 5**3
-    assert exact["dpm_solver_2", "49 calls"] < exact["ddim", "49 calls"]
-    name = rows["dpm_solver_2", "9 calls"]["fingerprint"]
+    assert exact["my_dpm_solver_2", "49 calls"] < exact["ddim", "49 calls"]
+    name = rows["my_dpm_solver_2", "9 calls"]["fingerprint"]
     record = json.loads((place / "results" / "records" / f"{name}.json").read_text())
     part = record["identity"]["predictor"]
     assert (part["distribution"], part["version"]) == ("bench-dpm-solver-2", "0.1.0")
