@@ -32,6 +32,8 @@ RIGHT = (
     Right(steps.RangeClipped, "clipped to the SDE's data range"),
     Right(steps.DynamicThreshold, "dynamic thresholding"),
     Right(steps.Thousandths, "step counts that divide 1000 alone"),
+    Right(steps.Pairs, "even step counts from 6 on"),
+    Right(steps.Microbatches, "the batch in parts"),
     Right(steps.FlowEuler, "flow matching", "flow"),
     Right(steps.RungeKutta, "four calls a step"),
     Right(steps.Singlestep, "three calls a step"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from bench import Noise, NoiseLevel, Prediction, Predictor, Step, Tensor, Update, param
 from tests.testing.plants.levels import next_level, next_ratio, ratio, slope
@@ -108,7 +108,7 @@ class ClippedAncestral(ShareOfNoise):
 
     name = "right_clipped_ancestral"
     linear = False
-    converges_to = "data"
+    converges_to: ClassVar[Literal["flow", "data"] | None] = "data"
 
     def clean(self, x: Tensor, step: Step, p: Prediction) -> Tensor:
         return p.clipped(p.denoised(x, step))

@@ -101,8 +101,8 @@ class Substeps(HeunSolver):
     def nfe(self) -> int:
         return 2 * self.steps * self.substeps
 
-    def refine(self, n: int) -> Substeps:
-        return dataclasses.replace(self, steps=max(n, 2))
+    def refine(self, steps: int) -> Substeps:
+        return dataclasses.replace(self, steps=max(steps, 2))
 
     def ratios(self, sde: SDE) -> list[float]:
         first, last = (math.log(end) for end in self.ends(sde))
@@ -119,8 +119,8 @@ class Points(HeunSolver):
     def nfe(self) -> int:
         return 2 * (self.points - 1)
 
-    def refine(self, n: int) -> Points:
-        return dataclasses.replace(self, points=n + 1)
+    def refine(self, steps: int) -> Points:
+        return dataclasses.replace(self, points=steps + 1)
 
     def ratios(self, sde: SDE) -> list[float]:
         return seventh_roots(*self.ends(sde), self.points)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 
@@ -266,7 +266,7 @@ class OtherRange(Ddim):
 
     name = "wrong_other_range"
     linear = False
-    converges_to = "data"
+    converges_to: ClassVar[Literal["flow", "data"] | None] = "data"
 
     def clean(self, x: Tensor, step: Step, p: Prediction) -> Tensor:
         return p.denoised(x, step).clamp(0, 1)
@@ -277,7 +277,7 @@ class ClipsStates(Ddim):
 
     name = "wrong_clips_states"
     linear = False
-    converges_to = "data"
+    converges_to: ClassVar[Literal["flow", "data"] | None] = "data"
 
     def step(self, x: Tensor, step: Step, p: Prediction, noise: Noise, state: Any) -> Update:
         x = super().step(x, step, p, noise, state).x.clamp(*p.sde.data_range)
