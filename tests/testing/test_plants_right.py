@@ -33,7 +33,8 @@ STEADY = [
     (right_steps.Singlestep, 3), (right_steps.TwoStep, 2),
     (right_steps.DataTwoStep, 2), (right_steps.ThreeStep, 3),
     (right_steps.FixedPoint, 1), (right_steps.Rosenbrock, 2), (right_steps.Splitting, 2),
-    (right_steps.Richardson, 2), (right_solvers.HeunOnItsGrid, 2), (right_solvers.HeunToZero, 2),
+    (right_steps.Richardson, 2), (right_solvers.BothWays, 2),
+    (right_solvers.HeunOnItsGrid, 2), (right_solvers.HeunToZero, 2),
     (right_solvers.Thousand, 2), (right_solvers.Substeps, 2), (right_solvers.Points, 2),
 ]  # fmt: skip
 
@@ -96,7 +97,7 @@ def test_flow_euler_tends_to_the_flow_of_straight_lines() -> None:
 
 NOISY = [
     right_noise.EulerMaruyama, right_noise.Rademacher, right_noise.Uniform, right_noise.HalfDraws,
-    right_noise.ChannelScale, right_noise.ShareOfNoise, right_noise.ClippedAncestral,
+    right_noise.ChannelScale, right_noise.Tempered, right_noise.ShareOfNoise, right_noise.ClippedAncestral,
     right_noise.ExponentialSde, right_noise.StochasticHeun, right_noise.Churn, right_solvers.Restart,
 ]  # fmt: skip
 

@@ -15,6 +15,7 @@ from tests.testing.plants import right_noise as fine_noise
 from tests.testing.plants import right_solvers as fine_solvers
 from tests.testing.plants import right_steps as fine_steps
 from tests.testing.plants import wrong_correctors as moves
+from tests.testing.plants import wrong_declared as declared
 from tests.testing.plants import wrong_hidden as hidden
 from tests.testing.plants import wrong_noise as noise
 from tests.testing.plants import wrong_promises as promises
@@ -79,8 +80,6 @@ OF_STEPS = (
     Wrong(steps.RatioForgotten, "the step ratio forgotten", ANSWER, fine_steps.DataTwoStep, 2,
           by.after_a_tiny_step),
     Wrong(steps.SecondOrderSign, "the second-order term's sign", ANSWER, fine_steps.Ddim, 0.3,
-          by.larger_error, {"steps": 80}),
-    Wrong(steps.TwiceSecondOrder, "the second-order term twice", ANSWER, fine_steps.TwoStep, 0.3,
           by.larger_error, {"steps": 80}),
     Wrong(steps.OrderTwoDeclared, "order 2 declared for 1", ("order",), fine_steps.Ddim, 0.8,
           by.error_at_rate),
@@ -231,4 +230,16 @@ HIDDEN = (
     Wrong(hidden.NoiseWhereItShows, "noise off by 3 % late", LAW, fine_noise.EulerMaruyama, 0.006),
 )  # fmt: skip
 
-WRONG = (*OF_STEPS, *OF_NOISE, *OF_PROMISES, *OF_SOLVERS, *OF_CORRECTORS, *HIDDEN)
+DECLARED = (
+    Wrong(declared.ThirdChoice, "wrong at the third choice", LAW, fine_noise.EulerMaruyama, 0.1,
+          values={"place": "both"}),
+    Wrong(declared.OptionalValue, "wrong where a value is given", LAW, fine_noise.EulerMaruyama, 0.1,
+          values={"scale": 1.0}),
+    Wrong(declared.LinearAtDefault, "linear at its default alone", ("linear",), fine_steps.Ddim, 0.01,
+          by.bend, values={"clip": True}),
+    Wrong(declared.StartsInNoise, "no limit at alpha = 0", ANSWER, fine_steps.FlowEuler, 1e3, by.not_finite,
+          {"law": "flow"}),
+    Wrong(declared.OneWay, "wrong from eps to T", ANSWER, fine_solvers.BothWays, 0.1, by.way_up),
+)  # fmt: skip
+
+WRONG = (*OF_STEPS, *OF_NOISE, *OF_PROMISES, *OF_SOLVERS, *OF_CORRECTORS, *HIDDEN, *DECLARED)

@@ -192,16 +192,6 @@ class SecondOrderSign(TwoStep):
         return -h / (2 * h_before)
 
 
-class TwiceSecondOrder(TwoStep):
-    """``h / h_1`` for ``h / (2 h_1)``, order 1 declared: the half of the second-order term forgotten."""
-
-    name = "wrong_twice_second_order"
-    convergence_order = 1.0
-
-    def weight(self, h: float, h_before: float) -> float:
-        return h / h_before
-
-
 class OrderTwoDeclared(Ddim):
     """First order, and order 2 declared."""
 
