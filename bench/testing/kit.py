@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from bench.data.dataset import Dataset
@@ -98,6 +98,7 @@ def check(
     registry: Registry,
     sdes: Sequence[str] = SDES,
     emit: Emit = silent,
+    plot: bool = True,
     **parameters: object,
 ) -> Report:
     """Check a plugin against the rules of its role; takes seconds on a CPU.
@@ -107,6 +108,7 @@ def check(
         registry: Plugins by name: the SDEs, exact checkpoints and built-in samplers that the checks use.
         sdes: Names of the SDEs that a sampler or grid is checked on.
         emit: Receives an `Advance` after each check.
+        plot: Whether the points of a sampler's plot are computed.
         parameters: Parameters of the plugin by name, for a name or a class.
 
     Returns:
@@ -121,7 +123,7 @@ def check(
     else:
         plugin = thing.build(parameters) if isinstance(thing, type) else thing
     report = Report(role_of(plugin), plugin.name, plugin.values())
-    for result in _checks(plugin, registry, sdes):
+    for result in checks_of(plugin, registry, sdes, plot=plot):
         if isinstance(result, Point):
             report.points.append(result)
             continue
@@ -130,10 +132,21 @@ def check(
     return report
 
 
-def _checks(plugin: Plugin, registry: Registry, sdes: Sequence[str]) -> Iterator[Finding | Point]:
+def checks_of(
+    plugin: Plugin, registry: Registry, sdes: Sequence[str] = SDES, *, plot: bool = False, seed: int = 0
+) -> Iterator[Finding | Point]:
+    """The findings on a plugin, one by one, each computed when it is asked for.
+
+    Args:
+        plugin: The plugin.
+        registry: Plugins by name.
+        sdes: Names of the SDEs that a sampler or grid is checked on.
+        plot: Whether the points of a sampler's plot follow.
+        seed: Seed of the noise that noisy samplers are judged on.
+    """
     # a check's module is imported when a plugin of its role is checked: each brings its own libraries
     if isinstance(plugin, SamplerPart):
-        yield from _of_sampler(plugin, CheckContext(registry, sdes))
+        yield from _of_sampler(plugin, CheckContext(registry, sdes, seed), plot=plot)
     elif isinstance(plugin, SDE):
         from bench.testing.sdes import check_sde
 
@@ -160,7 +173,7 @@ def _checks(plugin: Plugin, registry: Registry, sdes: Sequence[str]) -> Iterator
         yield from check_dataset(plugin)
 
 
-def _of_sampler(part: Any, context: CheckContext) -> Iterator[Finding | Point]:
+def _of_sampler(part: Any, context: CheckContext, *, plot: bool) -> Iterator[Finding | Point]:
     from bench.testing.convergence import check_convergence
     from bench.testing.correctors import check_invariance
     from bench.testing.cost import memory, pace
@@ -170,10 +183,14 @@ def _of_sampler(part: Any, context: CheckContext) -> Iterator[Finding | Point]:
     if isinstance(part, Corrector):
         yield from check_invariance(part, context)
     elif not getattr(part, "idle", False):
-        convergence: Callable[[], Iterator[Finding | Point]] = lambda: check_convergence(part, context)  # noqa: E731
-        yield from guard("convergence", convergence)
+        yield from guard("convergence", lambda: check_convergence(part, context))
     yield from guard("memory", lambda: memory(part, context))
     yield from guard("own time", lambda: pace(part, context))
+    if plot and not isinstance(part, Corrector) and not getattr(part, "idle", False):
+        from bench.testing.curves import curves
+
+        for sde in context.sdes:
+            yield from curves(part, sde, context)
 
 
 def assert_conforms(
@@ -203,7 +220,9 @@ def assert_conforms(
         BenchError: There is no such plugin, its role has no checks, or a task or metric works on no exact
             checkpoint.
     """
-    report = check(thing, registry=registry or installed_registry(), sdes=sdes, emit=silent, **parameters)
+    report = check(
+        thing, registry=registry or installed_registry(), sdes=sdes, emit=silent, plot=False, **parameters
+    )
     lines = [
         f"{finding.name}: {finding.measured} (required: {finding.required})" for finding in report.failures
     ]
