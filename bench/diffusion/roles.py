@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, Self
 
 from bench.diffusion.levels import Step
 from bench.diffusion.noise import Noise
@@ -59,6 +59,23 @@ class SamplerPart(Plugin):
     """Whether a predictor or corrector reads the SDE's discrete chain: ``a``, ``g``, ``alpha_ratio``,
     ``posterior`` or a field ``ancestral_…`` of a `Step`. On the uniform grid these are the published chain's,
     which is not defined at every number of steps; a sampler that reads none of them runs at any number."""
+
+    smooth_grids: ClassVar[bool] = False
+    """Whether the declared order is that of grids whose steps change smoothly, as of a multistep method whose
+    weights are those of even steps; on others the error then falls with the first power of the step."""
+
+    @property
+    def converges_to(self) -> Literal["flow", "data"] | None:
+        """What the samples tend to as steps get shorter, which `bench check` holds a predictor or solver to.
+
+        ``"flow"``: each sample to the end of the probability flow that starts where it does, at eps, at the
+        clean data expected there, or at 0. A sampler that draws noise can only tend to the data, and is held
+        to that. ``"data"``: their distribution to that of the data, whatever the single sample does. None:
+        to neither, as of a sampler distilled or guided for its looks; its error is shown, and nothing is
+        required of it. The kit's data lie within the range that checkpoints take: there a sampler that clips
+        or thresholds converges as it would without.
+        """
+        return "flow"
 
     @property
     def couples_batch(self) -> bool:
@@ -268,6 +285,24 @@ class Solver(SamplerPart):
             The number of calls; None, the default, where it is unknown in advance.
         """
         return None
+
+    def refine(self, steps: int) -> Self | None:
+        """This solver at another number of steps: what `bench check` refines to see the error fall.
+
+        Default: its parameter ``steps`` is set. A solver whose number of steps has another name, or follows
+        from several parameters, overrides this; it may take more steps than asked for, or fewer.
+
+        Args:
+            steps: The number of steps, or about it.
+
+        Returns:
+            The solver; None where it has no number of steps, as one that chooses its steps by a tolerance.
+
+        Raises:
+            BenchError: It can't take that number.
+        """
+        values = self.values()
+        return type(self).build(values | {"steps": steps}) if "steps" in values else None
 
     @abstractmethod
     def solve(self, x: Tensor, sde: SDE, p: Prediction, noise: Noise) -> Tensor:

@@ -13,7 +13,8 @@ from bench.diffusion.prediction import Prediction
 from bench.diffusion.roles import Corrector
 from bench.diffusion.sde import SDE
 from bench.testing.context import CheckContext
-from bench.testing.probe import GAUSSIAN, CountedNoise, prior
+from bench.testing.laws import normals
+from bench.testing.probe import CountedNoise, prior
 from bench.testing.report import Finding, guard, verdict
 
 BATCH = 512
@@ -40,10 +41,11 @@ def invariance(part: Corrector, sde: SDE, context: CheckContext) -> Iterator[Fin
     own, worst, pulls = part.resolve(sde), 0.0, []
     plan = context.sampler(part, sde, 40).schedule()
     for step in (plan[4], plan[20], plan[36]):
-        mean, variance = (torch.from_numpy(array) for array in context.marginal(sde, step))
+        marginal = context.law(normals(), sde).at(step)
+        mean, variance = marginal.mean[0], marginal.variance[0]
         x = mean + variance.sqrt() * prior(BATCH, seed=31)
         with torch.no_grad():
-            p = Prediction(context.model(GAUSSIAN, sde), sde)
+            p = Prediction(context.model(normals(), sde), sde)
             update = own.step(x, step, p, CountedNoise(32))
         y, moved = (x - mean) / variance.sqrt(), (update.mean - mean) / variance.sqrt()
         a = ((y - y.mean(0)) * (moved - moved.mean(0))).sum(0) / ((y - y.mean(0)) ** 2).sum(0)

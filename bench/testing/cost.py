@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.overrides import TorchFunctionMode
 
 from bench.diffusion.prediction import Prediction
 from bench.diffusion.roles import Corrector
@@ -22,15 +22,15 @@ BATCH = 16
 ROUNDS = 5
 
 
-class LiveBytes(TorchDispatchMode):
-    """Counts the bytes of all live tensors, and their peak."""
+class LiveBytes(TorchFunctionMode):
+    """Counts the bytes of all live tensors that calls of torch return, and their peak."""
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.bytes = self.peak = 0
         self.known: set[int] = set()
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         for tensor in result if isinstance(result, tuple | list) else (result,):
             if isinstance(tensor, torch.Tensor):

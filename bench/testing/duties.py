@@ -13,19 +13,20 @@ import numpy as np
 import torch
 
 from bench.diffusion.prediction import Prediction
-from bench.diffusion.roles import Corrector, Predictor, Solver
+from bench.diffusion.roles import Corrector, Solver
 from bench.params import Plugin, parameter_text
 from bench.reporting.text import count
 from bench.testing.context import CheckContext
+from bench.testing.ending import noise_left
+from bench.testing.laws import SHAPE, mixture, normals
+from bench.testing.network import calls, levels, times
 from bench.testing.probe import (
-    GAUSSIAN,
-    MIXTURE,
-    SHAPE,
     CountedNoise,
     Kind,
     ObservedModel,
     Part,
     kind,
+    other_values,
     prior,
     with_steps,
     with_values,
@@ -42,17 +43,21 @@ def check_duties(part: Part, context: CheckContext) -> Iterator[Finding]:
     yield from guard("no global random state", lambda: own_noise(part, context))
     yield from guard("input unchanged", lambda: in_place(part, context))
     yield from guard("batch", lambda: batch(part, context))
+    yield from guard("next batch", lambda: next_batch(part, context))
     yield from guard("network calls", lambda: calls(part, context))
+    yield from guard("time of a level", lambda: times(part, context))
     if not isinstance(part, Solver):
         yield from guard("discrete chain", lambda: chain(part, context))
         yield from guard("network at the state's level", lambda: levels(part, context))
         yield from guard("mean without the noise", lambda: noiseless_mean(part, context))
+    if not isinstance(part, Corrector) and part.converges_to is not None:
+        yield from guard("noise at the end", lambda: noise_left(part, context))
 
 
 def parameters(plugin: Plugin) -> Iterator[Finding]:
     """Values survive the command line's texts and the record's JSON; each parameter has a help text."""
     cls, wrong = type(plugin), []
-    variants = [plugin, *(with_values(plugin, **{k: v}) for k, v in _other_values(plugin).items())]
+    variants = [plugin, *(with_values(plugin, **{k: v}) for k, v in other_values(plugin).items())]
     for variant in variants:
         values = variant.values()
         texts = {k: parameter_text(v) for k, v in values.items()}
@@ -68,41 +73,16 @@ def parameters(plugin: Plugin) -> Iterator[Finding]:
     )
 
 
-def _other_values(plugin: Plugin) -> dict[str, Any]:
-    """Another value for each parameter that allows one near its own."""
-    values = {}
-    types = {parameter.name: parameter.type for parameter in plugin.parameters()}
-    for name, value in plugin.values().items():
-        candidates: list[Any] = []
-        if isinstance(value, bool):
-            candidates = [not value]
-        elif isinstance(value, int):
-            candidates = [value + 1, value - 1]
-        elif isinstance(value, float):
-            candidates = [value * 0.9 + 0.01, value * 1.1, value * 0.9]
-        elif isinstance(value, list) and types[name] == "list of float":
-            candidates = [[*value, 2.5], [*value, 0.5], [0.5, 0.25]]
-        elif isinstance(value, str) and "|" in types[name]:
-            candidates = [other for other in types[name].split("|") if other != value]
-        for other in candidates:
-            try:
-                with_values(plugin, **{name: other})
-            except Exception:  # out of range: the next one
-                continue
-            values[name] = other
-            break
-    return values
-
-
 def kinds(part: Part, context: CheckContext) -> Iterator[Finding]:
-    """A float32 batch on the host stays so in every step and history, and where the network is called."""
-    seen: set[Kind] = set()
+    """A batch on the host keeps its precision in every step and history, and where the network is called."""
+    odd: list[str] = []
     for sde in context.sdes:
-        trial = context.trial(with_steps(part, 10), sde, 10, prior(3, torch.float32))
-        assert isinstance(trial.model, ObservedModel)
-        seen |= trial.part.kinds | trial.model.kinds | {kind(trial.x)}
-    odd = sorted(map(_kind_text, seen - {Kind(SHAPE, "torch.float32", "cpu")}))
-    measured = f"also {odd[0]}" if odd else "float32 on cpu throughout"
+        for precision in (torch.float32, torch.float64):
+            trial = context.trial(with_steps(part, 10), sde, 10, prior(3, precision))
+            assert isinstance(trial.model, ObservedModel)
+            seen = trial.part.kinds | trial.model.kinds | {kind(trial.x)}
+            odd += sorted(map(_kind_text, seen - {Kind(SHAPE, str(precision), "cpu")}))
+    measured = f"also {odd[0]}" if odd else "float32 and float64 on cpu throughout"
     yield verdict("shape, precision, device", not odd, measured, "the input's, in states and network calls")
 
 
@@ -111,16 +91,16 @@ def _kind_text(kind: Kind) -> str:
 
 
 def finite(part: Part, context: CheckContext) -> Iterator[Finding]:
-    """No NaN at few steps, on the Gaussian and on the mixture."""
+    """No NaN at few steps, on normals and on the mixture."""
     bad = []
     for sde in context.sdes:
-        for checkpoint in (GAUSSIAN, MIXTURE):
-            model = context.model(checkpoint, sde, torch.float32)
+        for data in (normals(), mixture()):
+            model = context.model(data, sde, torch.float32)
             trial = context.trial(with_steps(part, 10), sde, 10, prior(4, torch.float32), model=model)
-            bad += [] if bool(trial.x.isfinite().all()) else [f"{sde.name} on {checkpoint}"]
+            bad += [] if bool(trial.x.isfinite().all()) else [sde.name]
     names = ", ".join(sde.name for sde in context.sdes)
     measured = f"not finite: {', '.join(bad)}" if bad else f"finite on {names}"
-    yield verdict("finite at 10 steps", not bad, measured, "finite on the Gaussian and the mixture")
+    yield verdict("finite at 10 steps", not bad, measured, "finite on normals and the mixture")
 
 
 def determined(part: Part, context: CheckContext) -> Iterator[Finding]:
@@ -177,7 +157,7 @@ def in_place(part: Part, context: CheckContext) -> Iterator[Finding]:
 
 
 def batch(part: Part, context: CheckContext) -> Iterator[Finding]:
-    """Rows of a batch are those of its halves, with the same noise, unless the part declares otherwise.
+    """Rows of a batch are those of its parts, with the same noise, unless the part declares otherwise.
 
     Compared in float64, where kernels that sum in another order differ by 1e-12 and no more.
     """
@@ -192,39 +172,30 @@ def batch(part: Part, context: CheckContext) -> Iterator[Finding]:
 
         return CountedNoise(draw=draw)
 
-    together, *halves = (
+    together, *parts = (
         context.trial(part, sde, 10, whole[rows], noise=noise_of(rows)).x
-        for rows in (slice(0, 8), slice(0, 4), slice(4, 8))
+        for rows in (slice(0, 8), slice(0, 1), slice(1, 3), slice(3, 8))
     )
-    off = float((together - torch.cat(halves)).abs().max() / together.abs().max())
+    off = float((together - torch.cat(parts)).abs().max() / together.abs().max())
     if part.couples_batch:
-        yield Finding("batch", "info", f"declared to couple its samples; halves differ by {off:.1e}")
+        yield Finding("batch", "info", f"declared to couple its samples; parts differ by {off:.1e}")
         return
     yield verdict(
-        "batch", off < 1e-9, f"halves differ by {off:.1e}", "samples independent of each other", off=off
-    )
+        "batch", off < 1e-9, f"parts of 1, 2 and 5 differ by {off:.1e}", "samples independent of each other",
+        off=off,
+    )  # fmt: skip
 
 
-def calls(part: Part, context: CheckContext) -> Iterator[Finding]:
-    """Counted calls of the network against those that the plugin declares."""
-    counts, wrong = [], []
-    for steps in (1, 2, 7):
-        variant = with_steps(part, steps)
-        count = context.trial(variant, context.sdes[0], steps, prior(2)).calls
-        declared = _declared_calls(variant, steps, context)
-        counts.append(str(count))
-        if declared is not None and declared != count:
-            wrong.append(f"{count} calls at {steps} steps, {declared} declared")
-    measured = wrong[0] if wrong else f"{', '.join(counts)} calls at 1, 2, 7 steps"
-    yield verdict("network calls", not wrong, measured, "as many as declared")
-
-
-def _declared_calls(part: Part, steps: int, context: CheckContext) -> int | None:
-    if isinstance(part, Predictor):
-        return 0 if part.idle else part.nfe(context.sampler(part, context.sdes[0], steps).schedule())
-    if isinstance(part, Corrector):
-        return steps * part.calls + steps  # DDIM beside it calls once a step
-    return part.nfe()
+def next_batch(part: Part, context: CheckContext) -> Iterator[Finding]:
+    """A batch has the same bits whichever batch the same object computed before it, at other steps too."""
+    sde = context.sdes[0]
+    results = []
+    for seed, steps in ((61, 10), (62, 10), (62, 8)):
+        context.trial(with_steps(part, steps), sde, steps, prior(4, seed=seed), noise=CountedNoise(seed))
+        results.append(context.trial(with_steps(part, 10), sde, 10, prior(4), noise=CountedNoise(3)).x)
+    same = all(torch.equal(results[0], result) for result in results[1:])
+    measured = "same bits after other batches" if same else "depends on the batch that was computed before it"
+    yield verdict("next batch", same, measured, "nothing is kept from one batch to the next")
 
 
 CHAIN: tuple[str, ...] = (
@@ -245,7 +216,7 @@ def chain(part: Part, context: CheckContext) -> Iterator[Finding]:
         unknown: dict[str, Any] = dict.fromkeys(CHAIN, math.nan)
         updates = []
         for one in (step, dataclasses.replace(step, **unknown)):
-            p, noise = Prediction(context.model(GAUSSIAN, sde), sde), CountedNoise(8)
+            p, noise = Prediction(context.model(mixture(), sde), sde), CountedNoise(8)
             resolved = part.resolve(sde)
             args = (prior(3), one, p, noise)
             updates.append(
@@ -256,34 +227,13 @@ def chain(part: Part, context: CheckContext) -> Iterator[Finding]:
     yield verdict("discrete chain", not wrong, measured, "not read, as declared")
 
 
-def levels(part: Part, context: CheckContext) -> Iterator[Finding]:
-    """Where a step calls the network at the state that it got, it passes that state's noise level.
-
-    An index off by one here leaves the method of first order, with a larger error: no limit would show it.
-    """
-    wrong, count = [], 0
-    for sde in context.sdes:
-        trial = context.trial(part, sde, 4, prior(2))
-        assert isinstance(trial.model, ObservedModel)
-        for call in trial.part.steps:
-            for number in call.calls:
-                x, level = trial.model.calls[number]
-                if not torch.equal(x, call.x):
-                    continue
-                count += 1
-                if level.sigma * call.step.alpha != level.alpha * call.step.sigma:
-                    wrong.append(f"{sde.name}: a state of t = {call.step.t:.3g} at t = {level.t:.3g}")
-    measured = wrong[0] if wrong else f"in {count} calls" if count else "no call at the state itself"
-    yield verdict("network at the state's level", not wrong, measured, "the state's own noise level")
-
-
 def noiseless_mean(part: Part, context: CheckContext) -> Iterator[Finding]:
     """On the step to clean data, ``mean`` does not depend on the noise that ``x`` includes."""
     wrong, noisy = [], False
     for sde in context.sdes:
         updates = []
         for seed in (8, 9):
-            p, noise = Prediction(context.model(GAUSSIAN, sde), sde), CountedNoise(seed)
+            p, noise = Prediction(context.model(mixture(), sde), sde), CountedNoise(seed)
             if isinstance(part, Corrector):
                 last = context.sampler(part, sde, 4).schedule()[-1]
                 updates.append(part.resolve(sde).step(prior(3), last, p, noise))

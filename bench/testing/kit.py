@@ -3,7 +3,7 @@ known."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from bench.checkpoints.cards import Card
@@ -128,6 +128,7 @@ def check(
     sdes: Sequence[str] = SDES,
     data: str | None = None,
     emit: Emit = silent,
+    plot: bool = True,
     **parameters: object,
 ) -> Report:
     """Check a plugin against the rules of its role; takes seconds on a CPU.
@@ -138,6 +139,7 @@ def check(
         sdes: Names of the SDEs that a sampler or grid is checked on.
         data: Name of the data that a checkpoint is held to; None for those of its card.
         emit: Receives an `Advance` after each check.
+        plot: Whether the points of a sampler's plot are computed.
         parameters: Parameters of the plugin by name, for a name or a class.
 
     Returns:
@@ -155,7 +157,7 @@ def check(
     if data is not None and role != "checkpoint":
         raise BenchError(f"{plugin.name} is a {role}: data is what a checkpoint is held to")
     report = Report(role, plugin.name, plugin.values() if isinstance(plugin, Plugin) else {})
-    for result in _checks(plugin, registry, sdes, data):
+    for result in checks_of(plugin, registry, sdes, data=data, plot=plot):
         if isinstance(result, Point):
             report.points.append(result)
             continue
@@ -164,12 +166,28 @@ def check(
     return report
 
 
-def _checks(
-    plugin: Plugin | Card, registry: Registry, sdes: Sequence[str], data: str | None
+def checks_of(
+    plugin: Plugin | Card,
+    registry: Registry,
+    sdes: Sequence[str] = SDES,
+    *,
+    data: str | None = None,
+    plot: bool = False,
+    seed: int = 0,
 ) -> Iterator[Finding | Point]:
+    """The findings on a plugin, one by one, each computed when it is asked for.
+
+    Args:
+        plugin: The plugin, or a checkpoint's card.
+        registry: Plugins by name.
+        sdes: Names of the SDEs that a sampler or grid is checked on.
+        data: Name of the data that a checkpoint is held to; None for those of its card.
+        plot: Whether the points of a sampler's plot follow.
+        seed: Seed of the noise that noisy samplers are judged on.
+    """
     # a check's module is imported when a plugin of its role is checked: each brings its own libraries
     if isinstance(plugin, SamplerPart):
-        yield from _of_sampler(plugin, CheckContext(registry, sdes))
+        yield from _of_sampler(plugin, CheckContext(registry, sdes, seed), plot=plot)
     elif isinstance(plugin, SDE):
         from bench.testing.sdes import check_sde
 
@@ -212,7 +230,7 @@ def _checks(
         yield from check_checkpoint(plugin, registry, data)
 
 
-def _of_sampler(part: Any, context: CheckContext) -> Iterator[Finding | Point]:
+def _of_sampler(part: Any, context: CheckContext, *, plot: bool) -> Iterator[Finding | Point]:
     from bench.testing.convergence import check_convergence
     from bench.testing.correctors import check_invariance
     from bench.testing.cost import memory, pace
@@ -222,10 +240,14 @@ def _of_sampler(part: Any, context: CheckContext) -> Iterator[Finding | Point]:
     if isinstance(part, Corrector):
         yield from check_invariance(part, context)
     elif not getattr(part, "idle", False):
-        convergence: Callable[[], Iterator[Finding | Point]] = lambda: check_convergence(part, context)  # noqa: E731
-        yield from guard("convergence", convergence)
+        yield from guard("convergence", lambda: check_convergence(part, context))
     yield from guard("memory", lambda: memory(part, context))
     yield from guard("own time", lambda: pace(part, context))
+    if plot and not isinstance(part, Corrector) and not getattr(part, "idle", False):
+        from bench.testing.curves import curves
+
+        for sde in context.sdes:
+            yield from curves(part, sde, context)
 
 
 def assert_conforms(
@@ -257,7 +279,15 @@ def assert_conforms(
         BenchError: There is no such plugin, its role has no checks, or a task or metric works on no exact
             checkpoint.
     """
-    report = check(thing, registry=registry or installed_registry(), sdes=sdes, data=data, **parameters)
+    report = check(
+        thing,
+        registry=registry or installed_registry(),
+        sdes=sdes,
+        data=data,
+        emit=silent,
+        plot=False,
+        **parameters,
+    )
     lines = [
         f"{finding.name}: {finding.measured} (required: {finding.required})" for finding in report.failures
     ]

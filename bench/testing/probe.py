@@ -8,7 +8,6 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 import torch
 
-from bench.closed_form.mixture import Mixture, MixtureModel
 from bench.diffusion.levels import NoiseLevel, Step
 from bench.diffusion.model import Model
 from bench.diffusion.noise import Noise
@@ -16,15 +15,14 @@ from bench.diffusion.prediction import Prediction
 from bench.diffusion.roles import Corrector, Predictor, Solver, Update
 from bench.diffusion.sde import SDE
 from bench.params import Plugin
+from bench.testing.laws import SHAPE
 
 Tensor = torch.Tensor
 P = TypeVar("P", bound=Plugin)
+T = TypeVar("T")
 Part = Predictor | Corrector | Solver
 GAUSSIAN, MIXTURE = "gaussian-cifar10", "gmm-cifar10"
-"""The exact checkpoints that checks use."""
-
-SHAPE = (3, 8, 8)
-"""Every fourth frequency, along both axes, of the exact checkpoints' 3 x 32 x 32 coefficients."""
+"""The exact checkpoints that checks of tasks, metrics and executors use."""
 
 
 class Kind(NamedTuple):
@@ -41,13 +39,14 @@ def kind(x: Tensor) -> Kind:
 
 
 class ObservedModel(Model):
-    """An exact model that records the kinds of the states it gets, and its first 64 calls."""
+    """An exact model that records the kinds and the number of the states it gets, and its first 64 calls."""
 
-    def __init__(self, data: Mixture, sde: SDE, dtype: torch.dtype = torch.float64) -> None:
-        self.model = MixtureModel(data, "cpu", dtype, color=None, range_=sde.data_range)
-        self.shape = SHAPE
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.shape = model.shape
         self.kinds: set[Kind] = set()
         self.calls: list[tuple[Tensor, NoiseLevel]] = []
+        self.states_seen = 0
 
     def score(self, x: Tensor, level: NoiseLevel) -> Tensor:
         """The exact score."""
@@ -59,14 +58,40 @@ class ObservedModel(Model):
         self._note(x, level)
         return self.model.denoised(x, level)
 
+    def velocity(self, x: Tensor, level: NoiseLevel) -> Tensor:
+        """The exact slope of the flow."""
+        self._note(x, level)
+        return self.model.velocity(x, level)
+
     def _note(self, x: Tensor, level: NoiseLevel) -> None:
         self.kinds.add(kind(x))
+        self.states_seen += len(x)
         if len(self.calls) < 64:
             self.calls.append((x.clone(), level))
 
     def images(self, x: Tensor) -> Tensor:
-        """The state itself."""
-        return x
+        """Items of states."""
+        return self.model.images(x)
+
+    def states(self, images: Tensor) -> Tensor:
+        """States of items."""
+        return self.model.states(images)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> ObservedModel:
+        """This model: a copy would be asked unseen."""
+        return self
+
+
+class CountedPrediction(Prediction):
+    """A run's network that counts the states for which it, and what is derived from it, is asked."""
+
+    def __init__(self, model: Model, sde: SDE) -> None:
+        super().__init__(model, sde)
+        self.asked = [0]
+
+    def _call(self, network: Callable[[Tensor, NoiseLevel], T], x: Tensor, at: NoiseLevel | float) -> T:
+        self.asked[0] += len(x)
+        return super()._call(network, x, at)
 
 
 class FreeModel(Model):
@@ -87,6 +112,10 @@ class FreeModel(Model):
     def images(self, x: Tensor) -> Tensor:
         """The state itself."""
         return x
+
+    def states(self, images: Tensor) -> Tensor:
+        """The image itself."""
+        return images
 
 
 @dataclasses.dataclass
@@ -169,10 +198,21 @@ class CountedNoise:
 
 @dataclasses.dataclass
 class Trial:
-    """A sampler's run on exact data: its samples (B, *SHAPE), network calls, noise draws, and observers."""
+    """A sampler's run on exact data.
+
+    Args:
+        x: Its samples (B, *shape).
+        calls: Network calls per sample, as the exact model counts them.
+        counts: States for which the network was asked: by the prediction, by the model that the sampler can
+            reach, and by the exact model within; they differ where a sampler goes round one of them.
+        draws: Draws of noise.
+        part: The sampler, observed.
+        model: The network.
+    """
 
     x: Tensor
     calls: int
+    counts: tuple[int, int, int]
     draws: int
     part: ObservedPart
     model: Model
@@ -186,10 +226,12 @@ class Trial:
         return self.part.last[0]
 
 
-def prior(batch: int, dtype: torch.dtype = torch.float64, seed: int = 5) -> Tensor:
-    """Standard normal (B, *SHAPE)."""
+def prior(
+    batch: int, dtype: torch.dtype = torch.float64, seed: int = 5, shape: tuple[int, ...] = SHAPE
+) -> Tensor:
+    """Standard normal (B, *shape)."""
     generator = torch.Generator().manual_seed(seed)
-    return torch.randn(batch, *SHAPE, generator=generator, dtype=torch.float64).to(dtype)
+    return torch.randn(batch, *shape, generator=generator, dtype=torch.float64).to(dtype)
 
 
 def with_values(plugin: P, **values: object) -> P:
@@ -198,13 +240,13 @@ def with_values(plugin: P, **values: object) -> P:
 
 
 def has_steps(part: Part) -> bool:
-    """Whether it is a solver with a fixed number of steps: its parameter of that name."""
-    return isinstance(part, Solver) and "steps" in part.values()
+    """Whether it is a solver with a number of steps, which `Solver.refine` sets."""
+    return isinstance(part, Solver) and part.refine(20) is not None
 
 
 def with_steps(part: Part, steps: int) -> Part:
-    """A solver with its own number of steps set, where it has one; any other part unchanged."""
-    return with_values(part, steps=steps) if has_steps(part) else part
+    """A solver at a number of steps, where it has one; any other part unchanged."""
+    return (part.refine(steps) or part) if isinstance(part, Solver) else part
 
 
 def with_tolerance(part: Part, tolerance: float) -> Part | None:
@@ -213,6 +255,40 @@ def with_tolerance(part: Part, tolerance: float) -> Part | None:
     return with_values(part, **{names[0]: tolerance}) if names else None
 
 
+def history_of(part: ObservedPart) -> bool:
+    """Whether a predictor's last step got a history from the one before."""
+    return part.last is not None and part.last[2] is not None
+
+
 def ended(sde: SDE, at: float) -> SDE:
     """The SDE with sampling ended at time ``at``."""
     return with_values(sde, eps=at)
+
+
+def other_values(plugin: Plugin) -> dict[str, Any]:
+    """Another value for each parameter that allows one, far enough from its own that a mistake would show."""
+    values = {}
+    for parameter in plugin.parameters():
+        value = plugin.values()[parameter.name]
+        candidates: list[Any] = []
+        if isinstance(value, bool):
+            candidates = [not value]
+        elif isinstance(value, int):
+            candidates = [value + 1, value - 1]
+        elif isinstance(value, float):
+            # shares lie between 0 and 1, where powers differ most in the middle
+            shares = [0.5, 1.0] if 0 <= value <= 1 else []
+            candidates = [*shares, 1.5 * value, 0.5 * value, value * 0.9 + 0.01, value * 0.9]
+            candidates = [other for other in candidates if abs(other - value) > 0.09 * abs(value)]
+        elif isinstance(value, list) and parameter.type == "list of float":
+            candidates = [[*value, 2.5], [*value, 0.5], [0.5, 0.25]]
+        elif isinstance(value, str) and "|" in parameter.type:
+            candidates = [other for other in parameter.type.split("|") if other != value]
+        for other in candidates:
+            try:
+                with_values(plugin, **{parameter.name: other})
+            except Exception:  # out of range: the next one
+                continue
+            values[parameter.name] = other
+            break
+    return values

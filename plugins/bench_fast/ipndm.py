@@ -32,6 +32,7 @@ class IPNDM(Predictor):
 
     name = "ipndm"
     uses_chain = False
+    smooth_grids = True
 
     order: int = param(default=4, help="predictions that a step combines", low=1, high=4)
 

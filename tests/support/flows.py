@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench import SDE, Array, BatchContext, Model, Noise, Prediction, Sampler, Task, Tensor
+from bench import SDE, Array, BatchContext, Model, Noise, NoiseLevel, Prediction, Sampler, Task, Tensor
 from bench.closed_form.mixture import MixtureModel
 from bench.diffusion.noise import noise_stream
 from bench.testing.probe import GAUSSIAN
@@ -60,9 +60,21 @@ def normal_latents(seed: int, n: int = 500, shape: tuple[int, ...] = (3, 4, 4)) 
     return torch.randn(n, *shape, generator=torch.Generator().manual_seed(seed))
 
 
+def thin_gaussian(run: SDE) -> tuple[Array, Array]:
+    """Mean and variance of the thinned Gaussian data."""
+    data = context().truth(GAUSSIAN, run)
+    return data.mean[0], data.variance[0]
+
+
+def marginal(run: SDE, level: NoiseLevel) -> tuple[Array, Array]:
+    """Mean and variance of the thinned Gaussian data at a noise level."""
+    mean, variance = thin_gaussian(run)
+    return level.alpha * mean, level.alpha**2 * variance + level.sigma**2
+
+
 def marginal_variances(run: SDE) -> tuple[Array, Array, Array]:
     """Mean of the thinned Gaussian data, and the variances of its marginals at eps and at T."""
-    mean, variance = context().gaussian(run)
+    mean, variance = thin_gaussian(run)
     low, high = (run.at(t) for t in (run.eps, run.end))
     v_low, v_high = (level.alpha**2 * variance + level.sigma**2 for level in (low, high))
     return mean, v_low, v_high

@@ -8,8 +8,10 @@ import torch
 
 from bench import BenchError
 from bench.testing.context import CheckContext
-from bench.testing.probe import GAUSSIAN, MIXTURE, SHAPE, prior
+from bench.testing.laws import SHAPE, normals
+from bench.testing.probe import GAUSSIAN, MIXTURE, prior
 from tests.support.plugins import empty_registry, installed
+from tests.support.samplers import Sound
 
 
 def test_data_is_thinned_and_read_once_for_each_range() -> None:
@@ -22,25 +24,29 @@ def test_data_is_thinned_and_read_once_for_each_range() -> None:
     assert context.truth(GAUSSIAN, vp).mean.shape == (1, *SHAPE)
 
 
-def test_the_marginal_is_that_of_the_exact_score() -> None:
-    """At a marginal's mean the score is zero, and its slope is minus one over the variance."""
+def test_a_model_is_that_of_the_data_on_the_sdes_range() -> None:
+    """At a normal's mean the score is zero, and its slope is minus one over the variance."""
     context = CheckContext(installed())
-    sde = context.sde("vp")
-    level, model = sde.at(0.3), context.model(GAUSSIAN, sde)
-    mean, variance = (torch.from_numpy(array)[None] for array in context.marginal(sde, level))
-    assert float(model.score(mean, level).abs().max()) < 1e-9
-    torch.testing.assert_close(model.score(mean + 1, level), -1 / variance)
-    assert len(model.calls) == 2
+    for name in ("ve", "vp"):
+        sde = context.sde(name)
+        level, model = sde.at(0.3), context.model(normals(), sde)
+        law = context.law(normals(), sde).at(level)
+        mean, variance = law.mean[:1], law.variance[:1]
+        assert float((model.score(mean, level) * variance.sqrt()).abs().max()) < 1e-9
+        torch.testing.assert_close(model.score(mean + 1, level), -1 / variance)
+        assert len(model.calls) == model.states_seen == 2
 
 
-def test_the_end_of_the_flow_is_computed_once_for_an_sde() -> None:
+def test_what_is_made_once_is_made_once() -> None:
     context = CheckContext(installed())
-    sde = context.middle(context.sde("vp"))
-    start, end, calls = context.flow_end(sde)
-    assert start.shape == end.shape == (2, *SHAPE)
-    assert calls > 100
-    assert context.flow_end(sde)[1] is end
-    assert bool(end.isfinite().all())
+    made = [context.once(key, lambda: object()) for key in ("one", "one", "other")]
+    assert made[0] is made[1]
+    assert made[0] is not made[2]
+
+
+def test_every_state_that_the_network_is_asked_for_is_counted_thrice() -> None:
+    context = CheckContext(installed())
+    assert context.trial(Sound(), context.sde("vp"), 4, prior(2)).counts == (8, 8, 8)
 
 
 def test_a_corrector_runs_beside_ddim_and_gets_its_own_stream() -> None:

@@ -47,7 +47,7 @@ class Thresholded(Sound):
 
 MISTAKES: list[tuple[type[Predictor], set[str]]] = [
     (WrongSign, {"convergence, vp"}),
-    (Forgotten, {"convergence, vp", "RK45, vp"}),
+    (Forgotten, {"convergence, vp"}),
     (NoiseByDt, {"convergence, vp"}),
     (Thresholded, {"linear"}),
 ]

@@ -28,11 +28,13 @@ from tests.testing.plants.stage import (
 
 STEADY = [
     (right_steps.Ddim, 1), (right_steps.PixelClipped, 1), (right_steps.RangeClipped, 1),
-    (right_steps.DynamicThreshold, 1), (right_steps.Thousandths, 1), (right_steps.RungeKutta, 4),
+    (right_steps.DynamicThreshold, 1), (right_steps.Microbatches, 1),
+    (right_steps.Thousandths, 1), (right_steps.RungeKutta, 4),
     (right_steps.Singlestep, 3), (right_steps.TwoStep, 2),
     (right_steps.DataTwoStep, 2), (right_steps.ThreeStep, 3),
     (right_steps.FixedPoint, 1), (right_steps.Rosenbrock, 2), (right_steps.Splitting, 2),
-    (right_steps.Richardson, 2), (right_solvers.HeunOnItsGrid, 2), (right_solvers.HeunToZero, 2),
+    (right_steps.Richardson, 2), (right_solvers.BothWays, 2),
+    (right_solvers.HeunOnItsGrid, 2), (right_solvers.HeunToZero, 2),
     (right_solvers.Thousand, 2), (right_solvers.Substeps, 2), (right_solvers.Points, 2),
 ]  # fmt: skip
 
@@ -79,6 +81,10 @@ def test_an_adaptive_one_is_as_exact_as_its_tolerance(plant: type[Solver]) -> No
     assert errors[1] < 3e-5
 
 
+def test_pairs_are_ddims() -> None:
+    assert torch.equal(samples(right_steps.Pairs()), samples(right_steps.Ddim()))
+
+
 def test_flow_euler_tends_to_the_flow_of_straight_lines() -> None:
     exact = exact_flow(sde("flow"), starts(4))
     errors = [
@@ -91,7 +97,7 @@ def test_flow_euler_tends_to_the_flow_of_straight_lines() -> None:
 
 NOISY = [
     right_noise.EulerMaruyama, right_noise.Rademacher, right_noise.Uniform, right_noise.HalfDraws,
-    right_noise.ChannelScale, right_noise.ShareOfNoise, right_noise.ClippedAncestral,
+    right_noise.ChannelScale, right_noise.Tempered, right_noise.ShareOfNoise, right_noise.ClippedAncestral,
     right_noise.ExponentialSde, right_noise.StochasticHeun, right_noise.Churn, right_solvers.Restart,
 ]  # fmt: skip
 
@@ -166,5 +172,5 @@ def test_the_exploding_sde_is_its_own_marginal() -> None:
 def test_every_right_plant_is_proven() -> None:
     proven: set[type[Plugin]] = {plant for plant, _ in STEADY} | set(NOISY) | {plant for plant, _ in MOVES}
     proven |= {right_solvers.Adaptive, right_solvers.BoundedAdaptive, right_solvers.Exploding}
-    proven |= {right_steps.FlowEuler, right_correctors.OwnNorms}
+    proven |= {right_steps.FlowEuler, right_steps.Pairs, right_correctors.OwnNorms}
     assert {row.plant for row in RIGHT} == proven

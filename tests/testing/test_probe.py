@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Literal
 
 import pytest
 import torch
 
+from bench import param
 from bench.testing import probe
+from bench.testing.laws import SHAPE, mixture
 from bench.testing.probe import CountedNoise, FreeModel, Kind, state_tensors, with_steps, with_tolerance
 from tests.support.checks import context
 from tests.support.plugins import installed
@@ -19,7 +22,7 @@ def test_a_trial_counts_calls_draws_and_steps() -> None:
     trial = context().trial(Sound(), sde, 6, probe.prior(2))
     assert (trial.calls, trial.draws, len(trial.part.steps)) == (6, 6, 6)
     assert [list(call.calls) for call in trial.part.steps] == [[number] for number in range(6)]
-    assert trial.part.kinds == {Kind(probe.SHAPE, "torch.float64", "cpu")}
+    assert trial.part.kinds == {Kind(SHAPE, "torch.float64", "cpu")}
     assert not trial.part.changed_in_place
 
 
@@ -46,14 +49,14 @@ class History:
 
 
 def test_the_tensors_of_any_history_are_listed() -> None:
-    x, scalar = torch.zeros(2, *probe.SHAPE), torch.zeros(())
+    x, scalar = torch.zeros(2, *SHAPE), torch.zeros(())
     history = (History(x + 1, 3), {"past": [x + 2, None]}, (x + 3, scalar))
     assert [float(tensor.flatten()[0]) for tensor in state_tensors(history)] == [1, 2, 3]
     assert state_tensors(None) == []
 
 
 def test_noise_counts_its_draws() -> None:
-    x = torch.zeros(3, *probe.SHAPE)
+    x = torch.zeros(3, *SHAPE)
     noise, same = CountedNoise(5), CountedNoise(5)
     assert torch.equal(noise(x), same(x))
     assert not torch.equal(noise(x), CountedNoise(5)(x))
@@ -63,9 +66,9 @@ def test_noise_counts_its_draws() -> None:
 
 
 def test_a_free_model_returns_its_output() -> None:
-    output = torch.ones(2, *probe.SHAPE)
+    output = torch.ones(2, *SHAPE)
     model = FreeModel(output)
-    assert model.shape == probe.SHAPE
+    assert model.shape == SHAPE
     assert model.score(torch.zeros_like(output), context().sde("vp").at(0.5)) is output
     assert model.images(output) is output
 
@@ -82,6 +85,25 @@ def test_a_solvers_own_steps_and_tolerance_are_set_where_it_has_them() -> None:
     assert with_steps(Sound(), 7).values() == {}
 
 
+class Shares(Sound):
+    """One parameter of each kind."""
+
+    name = "shares"
+
+    eta: float = param(default=0.0, help="share", low=0, high=1)
+    half: float = param(default=0.5, help="share", low=0, high=1)
+    rho: float = param(default=7.0, help="power", above=0)
+    count: int = param(default=3, help="number", high=3)
+    flag: bool = param(default=False, help="flag")
+    kind: Literal["one", "two"] = param(default="one", help="kind")
+
+
+def test_other_values_are_far_from_their_own() -> None:
+    """Squares, roots and signs differ from the value itself at each of them."""
+    expected = {"eta": 0.5, "half": 1.0, "rho": 10.5, "count": 2, "flag": True, "kind": "two"}
+    assert probe.other_values(Shares()) == expected
+
+
 def test_an_sde_is_ended_earlier() -> None:
     assert probe.ended(context().sde("ve"), 0.25).eps == 0.25
 
@@ -90,9 +112,8 @@ def test_an_sde_is_ended_earlier() -> None:
 def test_the_middle_has_noise_of_the_datas_size(name: str) -> None:
     sde = context().sde(name)
     cut = context().middle(sde)
-    _, variance = context().gaussian(sde)
     level = cut.at(cut.eps)
-    size = float(torch.from_numpy(variance).log().mean() / 2)
+    size = float(context().law(mixture(), sde).spread.log().mean())
     assert sde.eps < cut.eps <= 0.8 * sde.end
     assert float(torch.tensor(level.sigma / level.alpha).log()) == pytest.approx(size, abs=1e-5)
     assert installed().get("sdes", name).thing is type(cut)

@@ -20,7 +20,8 @@ from bench import SDE, BenchError, Prediction, Solver, Tensor
 from bench.checkpoints.load import load_model
 from bench.closed_form.moments import response_moments
 from bench.diffusion.sampler import Sampler
-from bench.testing.probe import MIXTURE, ended, prior
+from bench.testing.laws import mixture
+from bench.testing.probe import ended, prior
 from tests.support import adapted
 from tests.support.adapted import LAM, MU, bench, check_noise, check_refused, sample
 from tests.support.analytic import sde
@@ -71,13 +72,15 @@ def test_it_is_our_own_of_the_same_method(
     by 6e-5, and so may a state of size 1.
     """
     theirs = context().trial(build(scheduler, steps=steps, config=config), sde(law), steps, prior(3),
-                 model=context().model(MIXTURE, sde(law)))  # fmt: skip
+                 model=context().model(mixture(), sde(law)))  # fmt: skip
     own = level_of(law, lowest)
     predictor = installed().build("predictors", name, parameters)
     # diffusers begins with rho times a normal draw, or with sqrt(1 + rho^2) times it
     top = own.at(own.end)
     start = prior(3) * (float(theirs_start(scheduler, top.sigma / top.alpha)) * top.alpha / own.prior_std)
-    ours = context().trial(predictor, own, steps, start, model=context().model(MIXTURE, own), grid="uniform")
+    ours = context().trial(
+        predictor, own, steps, start, model=context().model(mixture(), own), grid="uniform"
+    )
     assert theirs.calls == ours.calls == build(scheduler, steps=steps, config=config).nfe()
     off = float((theirs.x - ours.x).norm() / ours.x.norm())
     assert off < 1e-4

@@ -18,7 +18,8 @@ import torch
 from bench import BenchError, Solver, Tensor
 from bench.closed_form.moments import response_moments
 from bench.diffusion.sampler import Sampler
-from bench.testing.probe import MIXTURE, prior
+from bench.testing.laws import mixture
+from bench.testing.probe import prior
 from tests.support import adapted
 from tests.support.adapted import LAM, MU, bench, check_noise, check_refused, sample
 from tests.support.analytic import grid_of, sde
@@ -61,11 +62,11 @@ def test_it_is_our_own_of_the_same_method(law: str, function: str, name: str, sc
         sde(law),
         30,
         prior(3),
-        model=context().model(MIXTURE, sde(law)),
+        model=context().model(mixture(), sde(law)),
     )
     ours = context().trial(
         installed().build("predictors", name, {}),
-        sde(law), 30, prior(3), model=context().model(MIXTURE, sde(law)), grid=schedule,
+        sde(law), 30, prior(3), model=context().model(mixture(), sde(law)), grid=schedule,
     )  # fmt: skip
     assert theirs.calls == ours.calls
     assert float((theirs.x - ours.x).norm() / ours.x.norm()) < 1e-8

@@ -6,7 +6,8 @@ import pytest
 import torch
 from scipy import stats
 
-from bench.testing.probe import MIXTURE, SHAPE
+from bench.testing.laws import SHAPE
+from bench.testing.probe import MIXTURE
 from bench_tasks.flow import decode, encode
 from tests.support.analytic import RECORDED
 from tests.support.flows import draws, flow_batch, flow_sde, marginal_variances, solver_error, thin_model

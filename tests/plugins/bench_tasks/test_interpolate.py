@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench.testing.probe import SHAPE
+from bench.testing.laws import SHAPE
 from bench_tasks.interpolate import on_arc
 from tests.support.flows import (
     build_task,

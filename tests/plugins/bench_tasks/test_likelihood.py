@@ -12,15 +12,17 @@ import torch
 from scipy import stats
 
 from bench import Array, BenchError, Model, NoiseLevel, Prediction, Tensor
-from bench.testing.probe import MIXTURE, SHAPE
+from bench.testing.laws import SHAPE
+from bench.testing.probe import MIXTURE
 from bench_tasks.likelihood import are_bytes, dequantize, estimated_flow
 from tests.support.analytic import RECORDED, recorded, recorded_model, relative, tensor
-from tests.support.checks import context, report
+from tests.support.checks import report
 from tests.support.flows import (
     build_task,
     draws,
     flow_batch,
     flow_sde,
+    marginal,
     marginal_variances,
     pushed,
     thin_model,
@@ -127,14 +129,14 @@ def test_the_closed_form_is_the_density_at_eps(name: str, gap: float) -> None:
         return bits
 
     truth, end = closed_form(name, x), pushed(sde, x)
-    low, high = (context().marginal(sde, sde.at(t)) for t in (sde.eps, sde.end))
+    low, high = (marginal(sde, sde.at(t)) for t in (sde.eps, sde.end))
     at_eps = (
         bits_under(x, *low)
         + bits_under(end, 0 * low[0], np.full_like(low[0], sde.prior_std**2))
         - bits_under(end, *high)
     )
     np.testing.assert_allclose(truth, at_eps, rtol=1e-9)
-    at_0 = bits_under(x, *context().marginal(sde, NoiseLevel(0.0, 1.0, 0.0)))
+    at_0 = bits_under(x, *marginal(sde, NoiseLevel(0.0, 1.0, 0.0)))
     assert np.abs(truth - at_0).mean() > gap
 
 

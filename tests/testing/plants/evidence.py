@@ -8,10 +8,11 @@ from typing import Any
 
 import torch
 
-from bench import Corrector, Prediction, Predictor, Sampler, Solver, Step, Tensor
+from bench import Corrector, FlowSolver, Prediction, Predictor, Sampler, Solver, Step, Tensor
 from bench.diffusion.counting import counted_evaluations
 from bench.testing.probe import CountedNoise, Part
 from tests.support.analytic import grid_of, sde
+from tests.support.plugins import installed
 from tests.testing.plants.stage import ddim, exact_flow, gaussian, mixture, samples, starts
 
 
@@ -46,6 +47,35 @@ def error_at_rate(part: Part, twin: Part, **scene: Any) -> float:
         errors.append(rms(samples(variant, gaussian, steps=n, **scene), exact))
     assert part.convergence_order is not None
     return part.convergence_order - math.log(errors[0] / errors[1]) / math.log(4)
+
+
+def error_on_the_mixture(part: Part, twin: Part, **scene: Any) -> float:
+    """As `error_at_rate`, from 40 to 160 steps, to the mixture's flow by RK45 at tolerance 1e-9."""
+    del twin
+    exact = samples(installed().build("solvers", "rk45", {"tol": 1e-9}))
+    errors = [rms(samples(part, steps=n, **scene), exact) for n in (40, 160)]
+    assert part.convergence_order is not None
+    return part.convergence_order - math.log(errors[0] / errors[1]) / math.log(4)
+
+
+def not_finite(part: Part, twin: Part, **scene: Any) -> float:
+    """Infinity where a number of the samples is not finite, and else 0."""
+    del twin
+    return 0.0 if bool(samples(part, **scene).isfinite().all()) else math.inf
+
+
+def way_up(part: Part, twin: Part, **scene: Any) -> float:
+    """From the Gaussian's quantiles at T, after the flow was integrated from eps to T."""
+    del twin, scene
+    run = sde("vp")
+    data, p = gaussian(run).data, Prediction(gaussian(run), run)
+    assert isinstance(part, FlowSolver)
+    states = [
+        level.alpha * float(data.mean.flat[0])
+        + (level.alpha**2 * float(data.variance.flat[0]) + level.sigma**2) ** 0.5 * starts(4)
+        for level in (run.at(run.eps), run.at(run.end))
+    ]
+    return rms(part.integrate(lambda t, y: p.velocity(y, t), states[0], run.eps, run.end), states[1])
 
 
 def larger_error(part: Part, twin: Part, **scene: Any) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from bench import Noise, NoiseLevel, Prediction, Predictor, Step, Tensor, Update, param
 from tests.testing.plants.levels import next_level, next_ratio, ratio, slope
@@ -71,6 +71,21 @@ class ChannelScale(EulerMaruyama):
         return noise(x) * scale
 
 
+class Tempered(EulerMaruyama):
+    """Noise by a temperature, which is meant to change what samples tend to: it says so where it is not 1."""
+
+    name = "right_tempered"
+
+    temperature: float = param(default=1.0, help="factor of the noise's variance", above=0)
+
+    @property
+    def converges_to(self) -> Literal["flow", "data"] | None:
+        return "flow" if self.temperature == 1 else None
+
+    def deviation(self, step: Step) -> float:
+        return math.sqrt(self.temperature) * super().deviation(step)
+
+
 class ShareOfNoise(Predictor):
     """DDIM with the share eta of ancestral sampling's noise (Song, Meng and Ermon 2021, eq. 12 and 16)."""
 
@@ -108,7 +123,7 @@ class ClippedAncestral(ShareOfNoise):
 
     name = "right_clipped_ancestral"
     linear = False
-    converges_to = "data"
+    converges_to: ClassVar[Literal["flow", "data"] | None] = "data"
 
     def clean(self, x: Tensor, step: Step, p: Prediction) -> Tensor:
         return p.clipped(p.denoised(x, step))

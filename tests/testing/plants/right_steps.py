@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
+import torch
 
 from bench import SDE, BenchError, Noise, Prediction, Predictor, Step, Tensor, Update
 from tests.testing.plants.levels import next_level, next_ratio, ratio, slope
@@ -37,7 +38,7 @@ class PixelClipped(Ddim):
 
     name = "right_pixel_clipped"
     linear = False
-    converges_to = "data"
+    converges_to: ClassVar[Literal["flow", "data"] | None] = "data"
 
     def clean(self, x: Tensor, step: Step, p: Prediction) -> Tensor:
         return p.clipped(p.denoised(x, step))
@@ -48,7 +49,7 @@ class RangeClipped(Ddim):
 
     name = "right_range_clipped"
     linear = False
-    converges_to = "data"
+    converges_to: ClassVar[Literal["flow", "data"] | None] = "data"
 
     def clean(self, x: Tensor, step: Step, p: Prediction) -> Tensor:
         return p.denoised(x, step).clamp(*p.sde.data_range)
@@ -62,7 +63,7 @@ class DynamicThreshold(Ddim):
 
     name = "right_dynamic_threshold"
     linear = False
-    converges_to = "data"
+    converges_to: ClassVar[Literal["flow", "data"] | None] = "data"
 
     def clean(self, x: Tensor, step: Step, p: Prediction) -> Tensor:
         low, high = p.sde.data_range
@@ -82,6 +83,26 @@ class Thousandths(Ddim):
         if 1000 % step.steps:
             raise BenchError(f"{self.name} takes numbers of steps that divide 1000, not {step.steps}")
         return super().step(x, step, p, noise, state)
+
+
+class Pairs(Ddim):
+    """DDIM of those who take steps in pairs, three pairs or more."""
+
+    name = "right_pairs"
+
+    def step(self, x: Tensor, step: Step, p: Prediction, noise: Noise, state: Any) -> Update:
+        if step.steps % 2 or step.steps < 6:
+            raise BenchError(f"{self.name} takes even numbers of steps from 6 on, not {step.steps}")
+        return super().step(x, step, p, noise, state)
+
+
+class Microbatches(Ddim):
+    """DDIM that calls the network for two samples at a time."""
+
+    name = "right_microbatches"
+
+    def clean(self, x: Tensor, step: Step, p: Prediction) -> Tensor:
+        return torch.cat([p.denoised(part, step) for part in x.split(2)])
 
 
 class FlowEuler(Predictor):

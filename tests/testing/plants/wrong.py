@@ -15,6 +15,8 @@ from tests.testing.plants import right_noise as fine_noise
 from tests.testing.plants import right_solvers as fine_solvers
 from tests.testing.plants import right_steps as fine_steps
 from tests.testing.plants import wrong_correctors as moves
+from tests.testing.plants import wrong_declared as declared
+from tests.testing.plants import wrong_hidden as hidden
 from tests.testing.plants import wrong_noise as noise
 from tests.testing.plants import wrong_promises as promises
 from tests.testing.plants import wrong_solvers as solvers
@@ -79,8 +81,6 @@ OF_STEPS = (
           by.after_a_tiny_step),
     Wrong(steps.SecondOrderSign, "the second-order term's sign", ANSWER, fine_steps.Ddim, 0.3,
           by.larger_error, {"steps": 80}),
-    Wrong(steps.TwiceSecondOrder, "the second-order term twice", ANSWER, fine_steps.TwoStep, 0.3,
-          by.larger_error, {"steps": 80}),
     Wrong(steps.OrderTwoDeclared, "order 2 declared for 1", ("order",), fine_steps.Ddim, 0.8,
           by.error_at_rate),
     Wrong(steps.FirstStepTooLong, "the first step too long", ANSWER, fine_steps.TwoStep, 0.001),
@@ -144,7 +144,7 @@ OF_PROMISES = (
           fine_steps.TwoStep, 0.01, by.leak),
     Wrong(promises.HistoryInItself, "history on the object", ("state", "randomness", "batch"),
           fine_steps.TwoStep, 0.01, by.leak),
-    Wrong(promises.CountsItsSteps, "counts steps on the object", ("state", "randomness", "batch"),
+    Wrong(promises.CountsItsSteps, "counts steps on the object", ("state", "randomness", "answer"),
           fine_steps.Ddim, 0.01, by.leak),
     Wrong(promises.GlobalTorchNoise, "torch's global generator", ("randomness",), fine_noise.EulerMaruyama,
           0.1, by.chance),
@@ -206,8 +206,40 @@ OF_CORRECTORS = (
     Wrong(moves.SizeSquared, "size^2 in the noise", LAW, fine_moves.Langevin, 0.01, values={"size": 2.0}),
     Wrong(moves.SharedChannelNoise, "one draw for all channels", LAW, fine_moves.Langevin, 0.01),
     Wrong(moves.AtTheLastLevel, "noise at the last level", LAW, fine_moves.Langevin, 0.2, by.at_last_level),
+    Wrong(moves.MoveNoiseByTen, "a move's noise off by 10 %", LAW, fine_moves.Langevin, 0.001),
+    Wrong(moves.MoveNoiseByThree, "a move's noise off by 3 %", LAW, fine_moves.Langevin, 0.0003),
     Wrong(moves.MovesForgotten, "noise falls with the moves", LAW, fine_moves.AnnealedMoves, 0.01,
           values={"moves": 4}),
 )  # fmt: skip
 
-WRONG = (*OF_STEPS, *OF_NOISE, *OF_PROMISES, *OF_SOLVERS, *OF_CORRECTORS)
+HIDDEN = (
+    Wrong(hidden.DiagonalJacobian, "right on independent numbers", ANSWER, fine_steps.Rosenbrock, 0.5,
+          by.error_on_the_mixture),
+    Wrong(hidden.GroupsOfFive, "wrong off multiples of five", ANSWER, fine_steps.Ddim, 0.01),
+    Wrong(hidden.ThousandSteps, "wrong above 600 steps", ANSWER, fine_steps.Ddim, 0.01, scene={"steps": 601}),
+    Wrong(hidden.TruncatedPrior, "the prior's tails cut", ANSWER, fine_steps.Ddim, 0.001,
+          scene={"batch": 64}),
+    Wrong(hidden.BatchOfOne, "wrong for one sample", ("batch", "answer"), fine_steps.Ddim, 0.01,
+          scene={"batch": 1}),
+    Wrong(hidden.OtherChannels, "noise off by 3 % in other channels", LAW, fine_noise.EulerMaruyama,
+          0.004),
+    Wrong(hidden.ChainAtLast, "reads the chain at the end", ("chain",), fine_noise.EulerMaruyama, 1e-6,
+          by.chain_reading, {"steps": 25}),
+    Wrong(hidden.Unrefinable, "3 % off, and no step count", ANSWER, fine_solvers.HeunOnItsGrid, 0.02),
+    Wrong(hidden.RefinedIsAnother, "right when it is refined", ANSWER, fine_solvers.HeunOnItsGrid, 0.02),
+    Wrong(hidden.NoiseWhereItShows, "noise off by 3 % late", LAW, fine_noise.EulerMaruyama, 0.006),
+)  # fmt: skip
+
+DECLARED = (
+    Wrong(declared.ThirdChoice, "wrong at the third choice", LAW, fine_noise.EulerMaruyama, 0.1,
+          values={"place": "both"}),
+    Wrong(declared.OptionalValue, "wrong where a value is given", LAW, fine_noise.EulerMaruyama, 0.1,
+          values={"scale": 1.0}),
+    Wrong(declared.LinearAtDefault, "linear at its default alone", ("linear",), fine_steps.Ddim, 0.01,
+          by.bend, values={"clip": True}),
+    Wrong(declared.StartsInNoise, "no limit at alpha = 0", ANSWER, fine_steps.FlowEuler, 1e3, by.not_finite,
+          {"law": "flow"}),
+    Wrong(declared.OneWay, "wrong from eps to T", ANSWER, fine_solvers.BothWays, 0.1, by.way_up),
+)  # fmt: skip
+
+WRONG = (*OF_STEPS, *OF_NOISE, *OF_PROMISES, *OF_SOLVERS, *OF_CORRECTORS, *HIDDEN, *DECLARED)

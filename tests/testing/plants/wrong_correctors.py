@@ -110,3 +110,21 @@ class MovesForgotten(AnnealedMoves):
 
     def deviation(self, step: Step) -> float:
         return super().deviation(step) / math.sqrt(self.moves)
+
+
+class MoveNoiseByTen(Langevin):
+    """10 % too much noise."""
+
+    name = "wrong_move_noise_by_10"
+
+    def deviation(self, step: Step) -> float:
+        return 1.1 * super().deviation(step)
+
+
+class MoveNoiseByThree(Langevin):
+    """3 % too much noise."""
+
+    name = "wrong_move_noise_by_3"
+
+    def deviation(self, step: Step) -> float:
+        return 1.03 * super().deviation(step)

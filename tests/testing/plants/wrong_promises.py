@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import torch
 
@@ -190,7 +190,7 @@ class BatchThreshold(Ddim):
 
     name = "wrong_batch_threshold"
     linear = False
-    converges_to = "data"
+    converges_to: ClassVar[Literal["flow", "data"] | None] = "data"
 
     def clean(self, x: Tensor, step: Step, p: Prediction) -> Tensor:
         clean = p.denoised(x, step)

@@ -166,5 +166,5 @@ class RefinesNothing(Points):
 
     points: int = param(default=8, help="points of the grid, both ends included", low=2)
 
-    def refine(self, n: int) -> RefinesNothing:
+    def refine(self, steps: int) -> RefinesNothing:
         return dataclasses.replace(self)

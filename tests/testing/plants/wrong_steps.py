@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 
@@ -192,16 +192,6 @@ class SecondOrderSign(TwoStep):
         return -h / (2 * h_before)
 
 
-class TwiceSecondOrder(TwoStep):
-    """``h / h_1`` for ``h / (2 h_1)``, order 1 declared: the half of the second-order term forgotten."""
-
-    name = "wrong_twice_second_order"
-    convergence_order = 1.0
-
-    def weight(self, h: float, h_before: float) -> float:
-        return h / h_before
-
-
 class OrderTwoDeclared(Ddim):
     """First order, and order 2 declared."""
 
@@ -266,7 +256,7 @@ class OtherRange(Ddim):
 
     name = "wrong_other_range"
     linear = False
-    converges_to = "data"
+    converges_to: ClassVar[Literal["flow", "data"] | None] = "data"
 
     def clean(self, x: Tensor, step: Step, p: Prediction) -> Tensor:
         return p.denoised(x, step).clamp(0, 1)
@@ -277,7 +267,7 @@ class ClipsStates(Ddim):
 
     name = "wrong_clips_states"
     linear = False
-    converges_to = "data"
+    converges_to: ClassVar[Literal["flow", "data"] | None] = "data"
 
     def step(self, x: Tensor, step: Step, p: Prediction, noise: Noise, state: Any) -> Update:
         x = super().step(x, step, p, noise, state).x.clamp(*p.sde.data_range)

@@ -1,0 +1,67 @@
+"""The curves of a sampler's plot: errors against network calls, of it and of built-in ones of its kind."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+
+from bench.diffusion.roles import Solver
+from bench.diffusion.sde import SDE
+from bench.testing.context import CheckContext
+from bench.testing.convergence import is_noisy
+from bench.testing.laws import normals
+from bench.testing.probe import Part, has_steps, prior, with_steps, with_tolerance
+from bench.testing.refinement import flow_residual, impulse_residual, size_of
+from bench.testing.report import Point
+
+CURVE = (5, 10, 20, 40, 100)
+"""Step counts of the plot."""
+CURVE_TOLERANCES = (1e-2, 1e-3, 1e-4, 1e-5)
+"""Tolerances of an adaptive solver's curve."""
+
+
+def error_at_end(
+    part: Part, sde: SDE, steps: int, context: CheckContext, *, noisy: bool
+) -> tuple[float, int]:
+    """Relative error of a whole run on normals, and its network calls.
+
+    Without noise: of each sample, to the flow's end on the mixture. With noise: of means and deviations;
+    exactly, by unit impulses, where the sampler is linear, else of 256 samples of it.
+    """
+    variant = with_steps(part, steps)
+    calls = context.trial(variant, sde, steps, prior(1)).calls
+    if not noisy:
+        return size_of(flow_residual(variant, sde, context, "polynomial", whole=True)(steps)), calls
+    if part.linear:
+        return size_of(impulse_residual(variant, sde, context, "polynomial")(steps)), calls
+    law = context.law(normals(), sde)
+    start = law.at(sde.at(sde.end)).quantiles(prior(256)) / sde.prior_std
+    x = context.trial(variant, sde, steps, start, model=context.model(normals(), sde), whole=True).x
+    mean, deviation = (x.mean(0) - law.mean[0]) / law.spread, x.std(0) / law.spread - 1
+    # less what the estimates themselves scatter: 1 / n of means and 1 / (2 n) of deviations
+    return math.sqrt(max(size_of(torch.stack([mean, deviation])) ** 2 - 0.75 / len(x), 0.0)), calls
+
+
+def curves(part: Part, sde: SDE, context: CheckContext) -> Iterator[Point]:
+    """Errors of whole runs against network calls: the part's, and built-in ones' of its kind."""
+    noisy = is_noisy(part, sde, context)
+    names = ("euler_maruyama", "ancestral") if noisy else ("ddim", "heun", "dpmpp_2m")
+    others: list[Part] = [context.predictor(name) for name in names if name != part.name]
+    for sampler in [part, *others]:
+        for steps, variant in _variants(sampler):
+            try:
+                error, calls = error_at_end(variant, sde, steps, context, noisy=noisy)
+            except Exception:  # the checks report it
+                continue
+            if math.isfinite(error) and error > 0:
+                yield Point(sampler.name, sde.name, steps, calls, error)
+
+
+def _variants(part: Part) -> list[tuple[int, Part]]:
+    """The points of a sampler's curve: by steps, or of an adaptive solver by tolerance."""
+    if not isinstance(part, Solver) or has_steps(part):
+        return [(steps, part) for steps in CURVE]
+    variants = [variant for tol in CURVE_TOLERANCES if (variant := with_tolerance(part, tol)) is not None]
+    return [(0, variant) for variant in variants or [part]]

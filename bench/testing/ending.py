@@ -1,0 +1,51 @@
+"""Whether a run's last step, with its denoising, takes the noise of eps away."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from bench.diffusion.roles import Solver
+from bench.testing.context import CheckContext
+from bench.testing.laws import point
+from bench.testing.probe import Part, prior, with_steps
+from bench.testing.report import Finding, verdict
+
+STEPS = 20
+SOLVER_STEPS = 200
+SHARE = 0.75
+"""What may be left of the noise at eps: half of it is what an Euler step of the flow over sigma^2 leaves."""
+LEVELS = 255
+"""Steps of an 8-bit image; noise below half of one can't be seen."""
+
+
+def noise_left(part: Part, context: CheckContext) -> Iterator[Finding]:
+    """On data that is one point, what a run ends with around it is noise.
+
+    A predictor's is measured over that of its last step's input, a solver's as it is. A run may keep `SHARE`
+    of the noise at eps, all of it where the SDE has as much at t = 0, and any below half a level of 8 bits.
+    """
+    wrong, shares = [], []
+    for sde in context.sdes:
+        law, end, data_end = context.law(point(), sde), sde.at(sde.eps), sde.at(0.0)
+        solver, low, high = isinstance(part, Solver), *sde.data_range
+        start = law.at(sde.at(sde.end)).mean[0] + sde.at(sde.end).sigma * prior(4)
+        steps = SOLVER_STEPS if solver else STEPS
+        model, variant = context.model(point(), sde), with_steps(part, steps)
+        trial = context.trial(variant, sde, steps, start / sde.prior_std, model=model, whole=True)
+        left = float((trial.x - law.mean[0]).square().mean().sqrt())
+        if not solver:
+            last = trial.part.last
+            assert last is not None
+            before = float((last[0] - last[1].alpha * law.mean[0]).square().mean().sqrt())
+            left *= end.sigma / before if before else math.inf if left else 0.0
+        allowed = max(SHARE * end.sigma, 1.05 * data_end.sigma, (high - low) / LEVELS / 2)
+        shares.append(left / end.sigma)
+        if not left <= allowed:
+            wrong.append(f"{left / end.sigma:.2g} of it stays on {sde.name}")
+    share = float(np.max(shares))
+    measured = wrong[0] if wrong else f"{share:.1g} of it stays at most"
+    required = f"the noise of eps taken away, to {SHARE:g} of it"
+    yield verdict("noise at the end", not wrong, measured, required, shares=shares)

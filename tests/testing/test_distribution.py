@@ -1,0 +1,104 @@
+"""The law of noisy samplers: exact statistics, power, and samples of the data itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from bench import Noise, Prediction, Solver, Step, Tensor, Update
+from bench.diffusion.sde import SDE
+from bench.testing.distribution import DEVIATIONS, NAMES, check_law, statistics
+from bench.testing.laws import mixture
+from bench.testing.probe import prior
+from tests.support.analytic import sde
+from tests.support.checks import context
+from tests.support.samplers import Sound
+
+
+class Truth(Solver):
+    """Draws of the data itself, with its coordinates times ``factor``; the network is not asked."""
+
+    name = "truth"
+    ends_clean = True
+    factor = 1.0
+
+    def refine(self, steps: int) -> Truth:
+        return self
+
+    def solve(self, x: Tensor, sde: SDE, p: Prediction, noise: Noise) -> Tensor:
+        law = mixture().mapped(*sde.data_range)
+        y = law.quantiles(noise(x).double())
+        return law.states(law.center + self.factor * (y - law.center)).to(x.dtype)
+
+
+class TooWide(Truth):
+    """Ten percent too wide."""
+
+    name = "too_wide"
+    factor = 1.1
+
+
+class Signs(Sound):
+    """Signs for noise, right in law."""
+
+    name = "signs"
+    linear = False
+    scale = 1.0
+
+    def draw(self, x: Tensor, noise: Noise) -> Tensor:
+        return noise(x).sign() * self.scale
+
+
+class LoudSigns(Signs):
+    """Ten percent too much noise."""
+
+    name = "loud_signs"
+    scale = 1.1
+
+
+class AffineAlone(Sound):
+    """Right where the score is affine: it is extrapolated along a line."""
+
+    name = "affine_alone"
+
+    def step(self, x: Tensor, step: Step, p: Prediction, noise: Noise, state: Any) -> Update:
+        d = 0.5 * step.sigma
+        slope = (p.score(x + d, step) - p.score(x - d, step)) / (2 * d)
+        far = p.score(x + 2 * d, step) - 2 * d * slope
+        f, g, dt = step.drift, step.diffusion, step.dt
+        mean = x - (f * x - g**2 * far) * dt
+        return Update(mean + g * dt**0.5 * noise(x), mean)
+
+
+def status(part: Any, batch: int) -> tuple[str, str]:
+    """The verdict on VP, and what was measured."""
+    (finding,) = check_law(part, sde("vp"), context(), batch=batch)
+    return finding.status, finding.measured
+
+
+def test_samples_of_the_data_pass_and_wider_ones_do_not() -> None:
+    assert status(Truth(), 64)[0] == "pass"
+    assert status(TooWide(), 256)[0] == "fail"
+
+
+def test_signs_for_noise_pass_and_louder_ones_do_not() -> None:
+    assert status(Signs(), 128)[0] == "pass"
+    assert status(LoudSigns(), 256)[0] == "fail"
+
+
+def test_what_is_right_on_affine_scores_alone_is_caught() -> None:
+    verdict, measured = status(AffineAlone(), 64)
+    assert verdict == "fail"
+    assert "stays off" in measured
+
+
+def test_statistics_of_independent_numbers_scatter_as_their_errors_say() -> None:
+    """Of normal numbers: every mean within the allowed number of standard errors of its truth."""
+    rows = statistics(prior(4096))
+    assert rows.shape == (4096, len(NAMES))
+    off = rows.mean(0) / (rows.std(0) / 64)
+    zero = [i for i, name in enumerate(NAMES) if "product" in name or "channels" in name or "sin" in name]
+    assert float(off[zero].abs().max()) < DEVIATIONS
+    cos = rows.mean(0)[NAMES.index("the mean of cos 2u in channel 1")]
+    torch.testing.assert_close(float(cos), 2.718281828**-2, rtol=0.02, atol=0.0)
