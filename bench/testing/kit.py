@@ -24,7 +24,7 @@ from bench.testing.context import CheckContext
 from bench.testing.report import Finding, Point, Report, guard
 
 SDES = ("ve", "vp", "subvp")
-"""The SDEs that samplers are checked on by default."""
+"""The SDEs that samplers are checked on by default; grids are on all."""
 
 _BASES: dict[str, type[Plugin | Card]] = {
     "predictor": Predictor,
@@ -127,7 +127,7 @@ def check(
     """Check a plugin against the rules of its role; takes seconds on a CPU.
 
     Args:
-        thing: The plugin: its registered name, its class, or an instance; or a checkpoint: its name or card.
+        thing: The plugin: its registered name, class, or an instance; or a checkpoint: name or card.
         registry: Plugins by name: the SDEs, exact checkpoints and built-in samplers that the checks use.
         sdes: Names of the SDEs that a sampler or grid is checked on.
         data: Name of the data that a checkpoint is held to; None for those of its card.
@@ -171,7 +171,9 @@ def _checks(
     elif isinstance(plugin, Grid):
         from bench.testing.grids import check_grid
 
-        yield from check_grid(plugin, CheckContext(registry, sdes))
+        # a grid knows no SDE by name: by default it is tried on all
+        every = registry.names("sdes") if tuple(sdes) == SDES else sdes
+        yield from check_grid(plugin, CheckContext(registry, every))
     elif isinstance(plugin, Metric):
         from bench.testing.metrics import check_metric
 
@@ -228,7 +230,7 @@ def assert_conforms(
             assert_conforms(MyPredictor, order=3)
 
     Args:
-        thing: The plugin: its registered name, its class, or an instance; or a checkpoint: its name or card.
+        thing: The plugin: its registered name, class, or an instance; or a checkpoint: name or card.
         sdes: Names of the SDEs that a sampler or grid is checked on.
         data: Name of the data that a checkpoint is held to; None for those of its card.
         registry: Plugins by name; None for the installed ones.
@@ -239,7 +241,9 @@ def assert_conforms(
         BenchError: There is no such plugin, its role has no checks, or a task or metric works on no exact
             checkpoint.
     """
-    report = check(thing, registry=registry or installed_registry(), sdes=sdes, data=data, **parameters)
+    report = check(
+        thing, registry=registry or installed_registry(), sdes=sdes, data=data, emit=silent, **parameters
+    )
     lines = [
         f"{finding.name}: {finding.measured} (required: {finding.required})" for finding in report.failures
     ]
