@@ -26,8 +26,8 @@ DENSE = (100, 1000)
 LOSS = 0.01
 """Share of a deviation that DDIM may lose at the second of them; without a hole it is 0.001 to 0.01."""
 SHRINKS = 0.7
-"""Where it loses more, it must lose less than this share of what it lost at the first: a tenth where steps are
-spread over all levels, and all of it where a hole stays."""
+"""Where it loses more, it must lose less than this share of what it lost at the first: a tenth where
+steps are spread over all levels, and all of it where a hole stays."""
 SPREAD = 0.25
 """Deviation of the data for that, as a share of their range: about that of pixels."""
 
@@ -136,7 +136,7 @@ def ddim_loss(sde: SDE, t: Array) -> float:
     """The share of the data's deviation that DDIM loses on a grid, against the probability flow.
 
     On data N(0, v), with the angle ``tan theta = sigma / (alpha sqrt v)``, a step of the flow turns
-    (alpha sqrt v, sigma) by the difference of angles, and DDIM multiplies the deviation by its cosine besides.
+    (alpha sqrt v, sigma) by the difference of angles, and DDIM multiplies the deviation by its cosine too.
 
     Args:
         sde: The SDE.
