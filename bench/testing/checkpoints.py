@@ -1,15 +1,15 @@
 """Whether a checkpoint's card tells the truth: its convention held to data, level by level.
 
 Items x0 of the card's data get noise, ``x = alpha x0 + sigma z``, and the network is asked for ``E[x0 | x]``
-through the code that runs use. What it gets wrong, ``E |D(x) - x0|^2``, is judged without a second network, by
-the best that scaling alone allows,
+through the code that runs use. What it gets wrong, ``E |D(x) - x0|^2``, is judged without a second network,
+by the best that scaling alone allows,
 
     v sigma^2 / (sigma^2 + alpha^2 v),   v the data's variance,
 
-and that of the best linear filter, the mean of this over the variances of the data's principal axes; and by the
-error that is left when answer and state are scaled, ``a D(x) + b x + c`` with the best a, b and c: there is none
-that betters an expectation. A wrong label, parametrisation, SDE or range fails one of them. All errors are
-shares of v.
+and that of the best linear filter, the mean of this over the variances of the data's principal axes; and by
+the error that is left when answer and state are scaled, ``a D(x) + b x + c`` with the best a, b and c: none
+betters an expectation. A wrong label, parametrisation, SDE or range fails one of them. All errors are shares
+of v.
 """
 
 from __future__ import annotations
@@ -167,7 +167,8 @@ class CheckpointCheck:
 
     def curve(self, sde: SDE) -> list[float]:
         """sigma / alpha of the levels of the whole range."""
-        return np.exp(np.linspace(*sde.log_sigma_ratio_range, LEVELS)).tolist()
+        low, high = sde.log_sigma_ratio_range
+        return [math.exp(value) for value in np.linspace(low, high, LEVELS).tolist()]
 
     def level(self, card: Card, sde: SDE, ratio: float) -> NoiseLevel:
         """The level of a sigma / alpha; of a network of discrete scales, its scale nearest to that."""
@@ -265,7 +266,8 @@ def exact_error(card: Card, registry: Registry) -> Iterator[Finding]:
     noise = noise_stream(0, 0, "check", "cpu")
     x0 = model.draw(ITEMS, noise)
     z, size, off, finite = noise(x0), x0[0].numel(), [], True
-    ratios = np.exp(np.linspace(*sde.log_sigma_ratio_range, LEVELS)).tolist()
+    low, high = sde.log_sigma_ratio_range
+    ratios = [math.exp(value) for value in np.linspace(low, high, LEVELS).tolist()]
     for ratio in ratios:
         level = sde.level_at(ratio, clip=True)
         x = level.alpha * x0 + level.sigma * z

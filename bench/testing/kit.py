@@ -27,7 +27,7 @@ from bench.testing.context import CheckContext
 from bench.testing.report import Finding, Point, Report, guard
 
 SDES = ("ve", "vp", "subvp")
-"""The SDEs that samplers are checked on by default."""
+"""The SDEs that samplers are checked on by default; grids are on all."""
 
 _BASES: dict[str, type[Plugin | Card]] = {
     "predictor": Predictor,
@@ -134,7 +134,7 @@ def check(
     """Check a plugin against the rules of its role; takes seconds on a CPU.
 
     Args:
-        thing: The plugin: its registered name, its class, or an instance; or a checkpoint: its name or card.
+        thing: The plugin: its registered name, class, or an instance; or a checkpoint: name or card.
         registry: Plugins by name: the SDEs, exact checkpoints and built-in samplers that the checks use.
         sdes: Names of the SDEs that a sampler or grid is checked on.
         data: Name of the data that a checkpoint is held to; None for those of its card.
@@ -195,7 +195,9 @@ def checks_of(
     elif isinstance(plugin, Grid):
         from bench.testing.grids import check_grid
 
-        yield from check_grid(plugin, CheckContext(registry, sdes))
+        # a grid knows no SDE by name: by default it is tried on all
+        every = registry.names("sdes") if tuple(sdes) == SDES else sdes
+        yield from check_grid(plugin, CheckContext(registry, every))
     elif isinstance(plugin, Metric):
         from bench.testing.metrics import check_metric
 
@@ -268,7 +270,7 @@ def assert_conforms(
             assert_conforms(MyPredictor, order=3)
 
     Args:
-        thing: The plugin: its registered name, its class, or an instance; or a checkpoint: its name or card.
+        thing: The plugin: its registered name, class, or an instance; or a checkpoint: name or card.
         sdes: Names of the SDEs that a sampler or grid is checked on.
         data: Name of the data that a checkpoint is held to; None for those of its card.
         registry: Plugins by name; None for the installed ones.

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import json
 import math
+import pickle
 from collections.abc import Iterator, Sequence
 from typing import get_args
 
-import numpy as np
 import torch
 
-from bench.checkpoints.exact import exact_data
-from bench.closed_form.mixture import MixtureModel, on_range
 from bench.errors import BenchError
 from bench.metrics.blocks import jackknife_groups
 from bench.metrics.context import MetricContext
 from bench.metrics.role import Metric, MetricResult, ValueKind
 from bench.testing.context import CheckContext
 from bench.testing.duties import parameters
-from bench.testing.probe import GAUSSIAN
 from bench.testing.report import Finding, error_text, guard, verdict
+from bench.testing.samples import COMPLETIONS, Batch, Samples
 
 COUNT = 128
 """Samples of a measurement."""
@@ -30,54 +28,56 @@ class MetricCheck:
 
     Args:
         metric: The metric.
-        context: Where the Gaussian checkpoint comes from.
+        context: Where the exact checkpoints come from.
+
+    Raises:
+        BenchError: The metric takes an output of tasks that is not known here.
     """
 
     def __init__(self, metric: Metric, context: CheckContext) -> None:
         self.metric = metric
         self.context = MetricContext(context.registry, torch.device("cpu"))
-        sde = context.sde("ve")
-        data, color = exact_data(context.card(GAUSSIAN))
-        self.data = on_range(data, sde.data_range, color)
-        self.model = MixtureModel(self.data, "cpu", torch.float32, color=color, range_=sde.data_range)
+        self.samples = Samples(metric, context)
 
-    def images(self, noise: float = 0.0) -> torch.Tensor:
-        """Draws of the Gaussian fitted to CIFAR-10, (n, 3, 32, 32) on [0, 1], with white noise added."""
-        generator = torch.Generator().manual_seed(41)
-        z = torch.randn(COUNT, *self.model.shape, generator=generator)
-        mean, deviation = self.data.mean[0], np.sqrt(self.data.variance[0])
-        x = self.model.images(torch.from_numpy(mean).float() + torch.from_numpy(deviation).float() * z)
-        return x + noise * torch.randn(x.shape, generator=generator)
+    def draw(self, amount: float = 0.0) -> Batch:
+        """The metric's inputs for `COUNT` samples, worse by an amount."""
+        return self.samples.draw(COUNT, amount)
 
-    def measure(self, batches: Sequence[torch.Tensor]) -> MetricResult:
+    def measure(self, batches: Sequence[Batch]) -> MetricResult:
         """The metric on these batches."""
         state = self.metric.start(self.context)
         for batch in batches:
-            state.update(batch.clone())
+            state.update(*(part.clone() for part in batch))
         return state.compute()
+
+
+def split(whole: Batch, size: int) -> list[Batch]:
+    """Batches of a size; the last may be smaller."""
+    return list(zip(*(part.split(size) for part in whole), strict=True))
+
+
+def rows(whole: Batch, index: torch.Tensor) -> Batch:
+    """The samples of an index."""
+    return tuple(part[index] for part in whole)
 
 
 def check_metric(metric: Metric, context: CheckContext) -> Iterator[Finding]:
     """All checks.
 
     Raises:
-        BenchError: The metric's own data is missing, or it does not take images.
+        BenchError: The metric's own data is missing, or it takes an output of tasks that is not known here.
     """
-    if metric.has_companions():
-        raise BenchError(f"{metric.name} reads further runs: bench check measures images alone")
-    if metric.inputs != ("images",):
-        inputs = ", ".join(metric.inputs)
-        raise BenchError(
-            f"{metric.name} takes a task's {inputs}: bench check knows the truth of metrics of images alone"
-        )
     case = MetricCheck(metric, context)
     metric.provenance(case.context)
     yield from guard("parameters", lambda: parameters(metric))
     yield from guard("declared", lambda: declared(case))
     yield from guard("order of batches", lambda: order(case))
     yield from guard("worse samples", lambda: worse(case))
+    yield from guard("number of samples", lambda: number(case))
+    yield from guard("equal samples", lambda: equal(case))
     yield from guard("leave one out", lambda: leave_one_out(case))
     yield from guard("bad input", lambda: bad_input(case))
+    yield from guard("memory", lambda: memory(case))
 
 
 def declared(case: MetricCheck) -> Iterator[Finding]:
@@ -98,18 +98,24 @@ def declared(case: MetricCheck) -> Iterator[Finding]:
 
 
 def order(case: MetricCheck) -> Iterator[Finding]:
-    """The same value whatever the size of batches, and their order unless the metric depends on it."""
-    x = case.images()
-    plain, again = (case.measure(x.split(32)) for _ in range(2))
-    others = [case.measure(x.split(50)), case.measure([x])]
+    """The same value whatever the size of batches, and whatever the order of samples unless it matters.
+
+    Sizes are multiples of the completions of one image, which stay together.
+    """
+    x = case.draw()
+    plain, again = (case.measure(split(x, 32)) for _ in range(2))
+    others = [case.measure(split(x, size)) for size in (52, 4, COUNT)]
     if not case.metric.order_matters:
-        others.append(case.measure(list(reversed(x.split(32)))))
+        others.append(case.measure(list(reversed(split(x, 32)))))
+        mixed = torch.randperm(COUNT // COMPLETIONS, generator=torch.Generator().manual_seed(5))
+        index = (mixed[:, None] * COMPLETIONS + torch.arange(COMPLETIONS)).flatten()
+        others.append(case.measure(split(rows(x, index), 32)))
     off = max(abs(other.value - plain.value) for other in others) / max(abs(plain.value), 1e-12)
     wrong = "another value the second time" if again != plain else ""
     wrong = wrong or (f"n is {plain.n}, of {COUNT} samples" if plain.n != COUNT else "")
     wrong = wrong or ("not a finite number" if not math.isfinite(plain.value) else "")
     wrong = wrong or _outside(plain.value, plain.value_kind or case.metric.value_kind)
-    wrong = wrong or (f"off by {off:.1e} in another order or split" if off > 1e-5 else "")
+    wrong = wrong or (f"off by {off:.1e} in another order or split" if not off < 1e-5 else "")
     measured = wrong or f"{plain.value:.6g}, off by {off:.1e}"
     yield verdict("order of batches", not wrong, measured, "the same value (1e-5)")
 
@@ -124,21 +130,70 @@ def _outside(value: float, kind: ValueKind) -> str:
 
 
 def worse(case: MetricCheck) -> Iterator[Finding]:
-    """White noise of a tenth and a half of the range makes the value worse, in its own direction."""
-    values = [case.measure(case.images(noise).split(32)).value for noise in (0.0, 0.1, 0.5)]
+    """Samples that are worse by a tenth and by a half make the value worse, in its own direction."""
+    values = [case.measure(split(case.draw(amount), 32)).value for amount in (0.0, 0.1, 0.5)]
     sign = 1 if case.metric.direction == "lower" else -1
-    rises = sign * values[0] < sign * values[1] < sign * values[2]
-    measured = ", ".join(f"{value:.4g}" for value in values) + " with more and more noise"
+    if "labels" in case.metric.inputs:
+        # a classifier of real images may not know these at all: then they tell nothing of it
+        chance = 5 * math.sqrt(0.25 / COUNT)
+        if case.metric.value_kind == "share" and abs(values[0] - values[2]) < chance:
+            yield Finding("worse samples", "info", "the classes of these samples are not told apart")
+            return
+    worsens = sign * values[0] < sign * values[1] < sign * values[2]
+    measured = ", ".join(f"{value:.4g}" for value in values) + " of worse and worse samples"
     required = f"gets worse ({case.metric.direction} is better)"
-    yield verdict("worse samples", rises, measured, required, values=values)
+    yield verdict("worse samples", worsens, measured, required, values=values)
+
+
+def number(case: MetricCheck) -> Iterator[Finding]:
+    """Of samples that are far off, twice as many have about the same value: it is no sum over samples."""
+    x = case.draw(0.5)
+    half, whole = (case.measure(split(rows(x, torch.arange(n)), 32)).value for n in (COUNT // 2, COUNT))
+    ratio = whole / half if half else math.inf
+    good = not 1.6 < ratio < 2.5 or case.metric.value_kind == "share"
+    measured = f"{half:.4g} of {COUNT // 2} samples, {whole:.4g} of {COUNT}"
+    yield verdict("number of samples", good, measured, "no sum over samples: not twice as much", ratio=ratio)
+
+
+def equal(case: MetricCheck) -> Iterator[Finding]:
+    """Samples that occur twice have a finite value, or are refused."""
+    x = case.draw()
+    half = torch.arange(COUNT // 2)
+    try:
+        value = case.measure(split(rows(x, torch.cat([half, half])), 32)).value
+    except BenchError as error:
+        yield verdict("equal samples", True, f"refused: {error}", "a finite value, or a BenchError")
+        return
+    yield verdict("equal samples", math.isfinite(value), f"{value:.4g}", "a finite value, or a BenchError")
+
+
+def memory(case: MetricCheck) -> Iterator[Finding]:
+    """What the state holds of a sample, by its pickled size where there is one.
+
+    Nothing is required: a distance between samples needs them all.
+    """
+    sizes, x = [], case.draw()
+    for n in (COUNT // 2, COUNT):
+        state = case.metric.start(case.context)
+        for batch in split(rows(x, torch.arange(n)), 32):
+            state.update(*(part.clone() for part in batch))
+        try:
+            sizes.append(len(pickle.dumps(state)))
+        except Exception:  # a state need not be plain data
+            return
+    held = max(sizes[1] - sizes[0], 0) / (COUNT // 2)
+    given = sum(part[0].numel() * part.element_size() for part in x)
+    yield Finding(
+        "memory", "info", f"{held:,.0f} bytes a sample, of {given:,} given", numbers={"bytes": held}
+    )
 
 
 def leave_one_out(case: MetricCheck) -> Iterator[Finding]:
     """The values without each group of batches are those measured without them."""
-    batches = case.images().split(16)
+    batches = split(case.draw(), 16)
     state = case.metric.start(case.context)
     for batch in batches:
-        state.update(batch.clone())
+        state.update(*(part.clone() for part in batch))
     values = state.leave_one_out()
     if not values:
         yield Finding("leave one out", "info", "not offered: bench compare pairs its seeds alone")
@@ -156,7 +211,12 @@ def leave_one_out(case: MetricCheck) -> Iterator[Finding]:
 def bad_input(case: MetricCheck) -> Iterator[Finding]:
     """NaN in a sample is refused, and so is a result of no samples."""
     wrong = []
-    for name, batches in (("NaN", [torch.full((4, 3, 32, 32), float("nan"))]), ("no samples", [])):
+    first, *others = rows(case.draw(), torch.arange(4))
+    nothing: list[Batch] = []
+    for name, batches in (
+        ("NaN", [(torch.full_like(first, float("nan")), *others)]),
+        ("no samples", nothing),
+    ):
         try:
             result = case.measure(batches)
         except BenchError:

@@ -12,6 +12,7 @@ import numpy as np
 
 from bench import (
     Array,
+    BenchError,
     Blocks,
     CompanionRun,
     Metric,
@@ -104,6 +105,8 @@ class FlowErrorState(MetricState):
         return [sum(total for total, _ in rest) / sum(n for _, n in rest) for rest in rests]
 
     def compute(self) -> MetricResult:
+        if not self.errors.parts:
+            raise BenchError("flow_error needs at least one sample")
         errors = np.concatenate(self.errors.parts)
         n, value, floor = len(errors), float(errors.mean()), self.floors / len(errors)
         error = float(errors.std(ddof=1)) / math.sqrt(n) if n > 1 else None

@@ -222,6 +222,8 @@ class ShareState(MetricState):
         """Hits and samples of each label."""
 
     def update(self, images: Tensor, labels: Tensor) -> None:  # type: ignore[override]
+        if not bool(images.isfinite().all()):
+            raise BenchError("a share of classes takes finite images")
         requested = labels.numpy()
         hits = self.classify(images) == requested
         self.batches.add((int(hits.sum()), len(hits)))

@@ -59,10 +59,14 @@ class DeviationState(MetricState):
 
     def update(self, images: Tensor, original: Tensor, known: Tensor, axes: Tensor) -> None:  # type: ignore[override]
         difference = rotate_channels(axes[0].double(), images.double() - original.double())
+        if not bool(difference.isfinite().all()):
+            raise BenchError("known_error takes finite images")
         self.n += len(images)
         self.largest = max(self.largest, float((difference * known).abs().max()))
 
     def compute(self) -> MetricResult:
+        if not self.n:
+            raise BenchError("known_error needs at least one sample")
         return MetricResult(self.largest, self.n)
 
 

@@ -47,11 +47,17 @@ class Trained(nn.Module):
         answer: The output, from clean data, noise, alpha and sigma.
     """
 
+    mean: Tensor
+    variance: Tensor
+    axes: Tensor
+
     def __init__(self, sde: str, factor: float, answer: Callable[..., Tensor]) -> None:
         super().__init__()
         x = torch.cat(list(open_images("digits", registry=installed()))).double().flatten(1) * 2 - 1
         self.register_buffer("mean", x.mean(0))
-        self.variance, self.axes = (nn.Buffer(part) for part in torch.linalg.eigh((x - x.mean(0)).T.cov()))
+        variance, axes = torch.linalg.eigh((x - x.mean(0)).T.cov())
+        self.register_buffer("variance", variance)
+        self.register_buffer("axes", axes)
         self.sde: SDE = installed().build("sdes", sde, {})
         self.factor, self.answer = factor, answer
 

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import ClassVar
 
 import pytest
+import torch
 
-from bench import Metric, MetricContext, MetricResult, MetricState, Tensor, ValueKind, assert_conforms
+from bench import (
+    BenchError,
+    Metric,
+    MetricContext,
+    MetricResult,
+    MetricState,
+    Tensor,
+    ValueKind,
+    assert_conforms,
+)
 from tests.support.checks import failures
 from tests.support.plugins import installed
 
@@ -67,9 +78,133 @@ class LargeShare(NegativeDistance):
     value_kind = "share"
 
 
+class Summed(Roughness):
+    """The sum over samples where the mean is meant."""
+
+    name = "summed"
+
+    def start(self, context: MetricContext) -> MetricState:
+        return SummedState(self.last_only)
+
+
+class SummedState(RoughnessState):
+    def compute(self) -> MetricResult:
+        return MetricResult(self.total if self.n else float("nan"), self.n)
+
+
+class MeanOfBatches(Roughness):
+    """Weighs batches alike, whatever their sizes."""
+
+    name = "mean_of_batches"
+
+    def start(self, context: MetricContext) -> MetricState:
+        return MeanOfBatchesState(self.last_only)
+
+
+class MeanOfBatchesState(RoughnessState):
+    batches: int = 0
+
+    def update(self, images: Tensor) -> None:
+        self.batches += 1
+        n = self.n
+        super().update(images)
+        self.total += (1 / len(images) - 1) * float(
+            (images[..., 1:] - images[..., :-1]).double().square().mean(dim=(1, 2, 3)).sum()
+        )
+        self.n = n + len(images)
+
+    def compute(self) -> MetricResult:
+        return MetricResult(self.total / self.batches if self.n else float("nan"), self.n)
+
+
+class Weighted(Roughness):
+    """Gives the first samples of each batch more weight."""
+
+    name = "weighted"
+
+    def start(self, context: MetricContext) -> MetricState:
+        return WeightedState(self.last_only)
+
+
+class WeightedState(RoughnessState):
+    def update(self, images: Tensor) -> None:
+        weight = torch.where(torch.arange(self.n, self.n + len(images)) % 32 < 8, 2.0, 1.0)
+        super().update(images * weight.view(-1, 1, 1, 1))
+
+
+class Cancels(Roughness):
+    """``E x^2 - (E x)^2`` in single precision, of values far from zero."""
+
+    name = "cancels"
+
+    def start(self, context: MetricContext) -> MetricState:
+        return CancelsState(self.last_only)
+
+
+class CancelsState(RoughnessState):
+    def __post_init__(self) -> None:
+        self.sums = torch.zeros(2)
+
+    def update(self, images: Tensor) -> None:
+        if not images.isfinite().all():
+            raise BenchError("not finite")
+        x = images + 100
+        self.sums += torch.stack([x.sum(), x.square().sum()])
+        self.n += images.numel()
+
+    def compute(self) -> MetricResult:
+        mean, square = (self.sums / max(self.n, 1)).tolist()
+        return MetricResult(square - mean**2 if self.n else float("nan"), self.n // (3 * 32 * 32))
+
+
+class Ties(Roughness):
+    """Divides by the smallest distance between samples."""
+
+    name = "ties"
+
+    def start(self, context: MetricContext) -> MetricState:
+        return TiesState(self.last_only)
+
+
+class TiesState(RoughnessState):
+    def __post_init__(self) -> None:
+        self.rows: list[Tensor] = []
+
+    def update(self, images: Tensor) -> None:
+        super().update(images)
+        self.rows.append(images.double().flatten(1).mean(1))
+
+    def compute(self) -> MetricResult:
+        result = super().compute()
+        gap = torch.cat(self.rows).sort().values.diff().min() if self.n else torch.tensor(0.0)
+        return dataclasses.replace(result, value=float(result.value + 0 * (1 / gap) if gap else math.nan))
+
+
 class OtherKind(Roughness):
     name = "other_kind"
     value_kind = "length"  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "bits_per_dim", "component_share", "fd_dct", "flow_error", "known_error", "latent_correlation",
+        "latent_difference", "latent_fd", "round_trip",
+    ],
+)  # fmt: skip
+def test_built_in_metrics_pass(name: str) -> None:
+    """Those that need no statistics; tests of their own check the others."""
+    assert_conforms(name, registry=installed())
+
+
+class Strange(Roughness):
+    name = "strange"
+    inputs = ("colors",)
+
+
+def test_a_metric_of_an_unknown_output_is_an_error() -> None:
+    with pytest.raises(BenchError, match="takes a task's colors: bench check knows the truth of images"):
+        failures(Strange)
 
 
 def test_a_sound_metric_passes() -> None:
@@ -84,6 +219,11 @@ def test_a_sound_metric_passes() -> None:
         (NegativeDistance, "order of batches"),
         (LargeShare, "order of batches"),
         (OtherKind, "declared"),
+        (Summed, "number of samples"),
+        (MeanOfBatches, "order of batches"),
+        (Weighted, "order of batches"),
+        (Cancels, "order of batches"),
+        (Ties, "equal samples"),
     ],
 )
 def test_a_mistaken_metric_is_caught(mistaken: type[Metric], caught: str) -> None:
