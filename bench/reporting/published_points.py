@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 import pandas as pd
 
@@ -34,7 +34,7 @@ class StarStyle(TypedDict):
     markerfacecolor: str
     markeredgecolor: str
     markeredgewidth: float
-    linestyle: str
+    linestyle: Literal["none"]
 
 
 def marked(color: str) -> StarStyle:
