@@ -337,7 +337,7 @@ def _stars(axes: Axes, points: pd.DataFrame, x: str, style: Style) -> dict[str, 
     points = points[points["published_value"].notna()]
     if points.empty:
         return {}
-    axes.plot(points[x], points["published_value"], markersize=9, **marked(style))
+    axes.plot(points[x], points["published_value"], markersize=9, **marked(style["color"]))
     _bars(axes, points[x], points["published_value"], points["published_spread"], style)
     return {SAME_METRIC: legend_mark()}
 
@@ -470,7 +470,7 @@ def grid(
             panels[0, j].set_title(_short(sde, NAME), fontsize=10)
             stars = beside[beside["sde"] == sde]
             if stars["published_value"].notna().any():
-                looks: Any = {row: marked(style) for row, style in look.items()}
+                looks: Any = {row: marked(style["color"]) for row, style in look.items()}
                 _dots(panels[0, j], stars, columns, looks, "published_value", "published_spread", {}, size=9)
                 theory[SAME_METRIC] = legend_mark()
             if both:

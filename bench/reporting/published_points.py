@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal, TypedDict
 
 import pandas as pd
 
@@ -27,15 +26,31 @@ def published_points(cells: pd.DataFrame, column: str) -> pd.DataFrame:
     )
 
 
-def marked(style: Mapping[str, Any]) -> dict[str, Any]:
-    """The style of a row's published figures: its color, a star with a black edge, no line."""
-    look = {"marker": MARKER, "markeredgecolor": "black", "markeredgewidth": 0.6, "linestyle": "none"}
-    return {**style, **look, "markerfacecolor": style["color"]}
+class StarStyle(TypedDict):
+    """The look of published figures beside values: keyword arguments of matplotlib."""
+
+    color: str
+    marker: str
+    markerfacecolor: str
+    markeredgecolor: str
+    markeredgewidth: float
+    linestyle: Literal["none"]
+
+
+def marked(color: str) -> StarStyle:
+    """The style of a row's published figures: a star of its color with a black edge, no line."""
+    return {
+        "color": color,
+        "marker": MARKER,
+        "markerfacecolor": color,
+        "markeredgecolor": "black",
+        "markeredgewidth": 0.6,
+        "linestyle": "none",
+    }
 
 
 def legend_mark() -> Any:
     """The legend's entry of these marks."""
     from matplotlib.lines import Line2D
 
-    look = marked({"color": "#FFFFFF"})
-    return Line2D([], [], markersize=9, **look)
+    return Line2D([], [], markersize=9, **marked("#FFFFFF"))

@@ -49,8 +49,8 @@ def print_published(table: Table, console: Console) -> None:
     if cells:
         print_line(f"Published beside {table.metric} on {table.checkpoint}", console, style="bold")
         print_layout(list_layout(table, cells), console)
-        for note in table.published_notes:
-            print_line(note, console)
+    for note in table.published_notes:
+        print_line(note, console)
     print_elsewhere(table, console)
     if table.published_of and not table.elsewhere:
         names = "; ".join(table.published_of)

@@ -34,7 +34,8 @@ EDM = "edm-cifar10-uncond-vp"
 def test_every_row_of_the_sources_is_a_figure_of_its_own() -> None:
     """The file is what the recipe makes of sources and mapping, row by row."""
     sources = list(source_rows())
-    assert len(sources) == len(FIGURES) == 557
+    assert len(sources) == len(FIGURES)
+    assert f"lists {len(FIGURES)} published figures" in (ROOT / "README.md").read_text()
     with registry_path("published", "figures.csv").open(newline="") as file:
         assert list(csv.DictReader(file)) == typed_rows()
     for row, one in zip(sources, FIGURES, strict=True):
@@ -46,8 +47,10 @@ def test_every_row_of_the_sources_is_a_figure_of_its_own() -> None:
             assert one.nfe == int(row["NFE"])
 
 
-def test_every_row_of_the_sources_is_listed() -> None:
+def test_every_row_of_the_sources_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
     """By its checkpoint or network, its sampler's words, and its calls."""
+    # the file is read once
+    monkeypatch.setattr("bench.reporting.published_figures.all_figures", lambda: FIGURES)
     sources = Counter(
         (row["method"], row["checkpoint"], row.get("value") or row["FID"]) for row in source_rows()
     )
