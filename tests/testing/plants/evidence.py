@@ -257,7 +257,7 @@ def wrong_time(part: Part, twin: Part, **scene: Any) -> float:
     """Largest relative difference between the t of a level asked and the time at which it has its sigma."""
     del twin
     run = sde("vp")
-    off = []
+    off: list[float] = []
 
     class Watching(type(mixture(run))):  # type: ignore[misc]
         def denoised(self, x: Tensor, level: Any) -> Tensor:
