@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
@@ -60,7 +61,7 @@ class AlphaFromSigma(Ddim):
     name = "wrong_alpha_from_sigma"
 
     def clean(self, x: Tensor, step: Step, p: Prediction) -> Tensor:
-        alpha = max(1 - step.sigma**2, 1e-8) ** 0.5
+        alpha = math.sqrt(max(1 - step.sigma**2, 1e-8))
         return (x + step.sigma**2 * p.score(x, step)) / alpha
 
 
