@@ -114,8 +114,8 @@ class Items:
             chosen = np.random.default_rng(0).choice(images.n, min(ITEMS, images.n), replace=False)
             rows, start = [], 0
             for batch in images:
-                own = np.sort(chosen[(chosen >= start) & (chosen < start + len(batch))]) - start
-                rows.append(batch[torch.from_numpy(own)])
+                index = np.sort(chosen[(chosen >= start) & (chosen < start + len(batch))]) - start
+                rows.append(batch[torch.from_numpy(index)])
                 start += len(batch)
         except BenchError as error:
             raise BenchError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -145,7 +144,7 @@ def ddim_loss(sde: SDE, t: Array) -> float:
     low, high = sde.data_range
     whole = np.append(t, sde.eps)
     theta = np.arctan2(sde.sigma(whole), sde.alpha(whole) * (SPREAD * (high - low)))
-    return 1 - math.prod(np.cos(np.diff(theta)).tolist())
+    return float(1 - np.cos(np.diff(theta)).prod())
 
 
 def dense(grid: Grid, sdes: Sequence[SDE]) -> Iterator[Finding]:
