@@ -3,7 +3,7 @@
 They follow the run's own time grid, ``--grid``.
 """
 
-from bench import Register, hookimpl
+from bench import Predictor, Register, hookimpl
 
 
 @hookimpl
@@ -25,9 +25,8 @@ def register_predictors(register: Register) -> None:
     from bench_fast.singlestep import DPMpp2S, DPMSolver2, DPMSolver3
     from bench_fast.unipc import UniPC
 
-    for predictor in (DDIM, Euler, Heun, DPMpp2M, DPMpp3M, UniPC, DEIS, IPNDM, IPNDMv):
-        register(predictor)
-    for predictor in (DPMSolver2, DPMSolver3, DPMpp2S, RESMultistep, GradientEstimation):
-        register(predictor)
-    for predictor in (EulerAncestral, DPMpp2MSDE, DPMpp3MSDE, ERSDE, SASolver, SEEDS, Restart):
+    predictors: list[type[Predictor]] = [DDIM, Euler, Heun, DPMpp2M, DPMpp3M, UniPC, DEIS, IPNDM, IPNDMv]
+    predictors += [DPMSolver2, DPMSolver3, DPMpp2S, RESMultistep, GradientEstimation]
+    predictors += [EulerAncestral, DPMpp2MSDE, DPMpp3MSDE, ERSDE, SASolver, SEEDS, Restart]
+    for predictor in predictors:
         register(predictor)

@@ -21,8 +21,8 @@ class Restart(Predictor):
     and Heun's method back from t_max to rho, on a polynomial grid of ``points`` levels, both ends among them.
 
     With ``y = x / alpha``. N steps make 2 N - 1 network calls, and a repeat ``2 (points - 1)`` more. There is
-    no restart where t_max is above the prior's level or below rho, or the nearest level is clean data or the
-    prior.
+    no restart where t_max is above the prior's level or below rho, or the nearest level is the first or the
+    last of the grid.
 
     Source: Xu et al. (2023), Algorithm 1 and table 3; the interval is that of EDM's networks on CIFAR-10.
     """
@@ -62,7 +62,7 @@ class Restart(Predictor):
         nearest = abs(here - self.t_min) < abs(before - self.t_min) and (
             abs(here - self.t_min) <= abs(after - self.t_min)
         )
-        return nearest and here < self.t_max <= _ratio(first)
+        return nearest and not step.last and here < self.t_max <= _ratio(first)
 
     def again(self, x: Tensor, step: Step, p: Prediction, noise: Noise) -> Tensor:
         """x at the step's level after the restarts."""

@@ -67,8 +67,6 @@ def slope(errors: list[float]) -> float:
         ("deis", {"order": 3, "variable": "log_sigma_ratio"}, 3, "polynomial", 40),
         ("ipndm", {}, 2, "polynomial", 40),
         ("ipndm", {"order": 1}, 1, "polynomial", 40),
-        # as published: its weights of four noises do not sum to one
-        ("ipndm_v", {}, 2, "polynomial", 160),
         ("ipndm_v", {"order": 3, "weights": "exact"}, 3, "polynomial", 40),
         ("dpm_solver_2", {}, 2, "logsnr", 20),
         ("dpm_solver_3", {}, 3, "logsnr", 20),
@@ -112,6 +110,14 @@ def test_order_of_moments_with_noise(predictor: str, parameters: dict[str, Any])
         results.append(np.concatenate([mean, np.sqrt(variance)]))
     first, second = (float(np.linalg.norm(a - b)) for a, b in pairwise(results))
     assert math.log2(first / second) > part.convergence_order - 0.3
+
+
+def test_published_ipndm_v_of_four_noises_is_of_second_order_in_the_limit_alone() -> None:
+    """Its weights sum to one up to second order in the steps' relative change."""
+    early = slope([error("vp", "ipndm_v", {}, n, "polynomial") for n in (40, 80, 160)])
+    late = slope([error("vp", "ipndm_v", {}, n, "polynomial") for n in (320, 640, 1280)])
+    assert abs(early - installed().build("predictors", "ipndm_v", {}).convergence_order) < 0.3
+    assert abs(late - 2) < 0.3
 
 
 def test_published_3m_gains_a_third_order_only_at_few_steps() -> None:

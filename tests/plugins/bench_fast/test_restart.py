@@ -32,7 +32,9 @@ def test_it_is_the_authors(predictor: Restart, key: str) -> None:
     assert noise.drawn == predictor.repeats
 
 
-@pytest.mark.parametrize("t_max", [1e-9, 1e9])
-def test_without_an_interval_it_is_heuns_method(t_max: float) -> None:
+@pytest.mark.parametrize(
+    "parameters", [{"t_max": 1e-9}, {"t_max": 1e9}, {"t_min": 1e-3}], ids=["below", "above", "last"]
+)
+def test_without_an_interval_within_the_grid_it_is_heuns_method(parameters: dict[str, float]) -> None:
     schedule = schedule_of(sde("vp"), 9, grid_of("polynomial"), chain=False)
-    assert Restart(t_max=t_max).nfe(schedule) == 17
+    assert Restart(**parameters).nfe(schedule) == 17  # type: ignore[arg-type]

@@ -37,7 +37,7 @@ FAST: list[tuple[str, dict[str, Any]]] = [
     ("er_sde", {}),
     ("seeds", {}),
     ("sa_solver", {}),
-    ("restart", {}),
+    ("restart", {"t_min": 0.5, "t_max": 2.0}),
     ("gradient_estimation", {}),
     ("res_multistep", {}),
 ]
