@@ -8,7 +8,7 @@ import pytest
 from _pytest.mark import ParameterSet
 
 from bench import Finding, Plugin
-from bench.testing.kit import _checks
+from bench.testing.kit import checks_of
 from tests.support.plugins import installed
 from tests.testing.plants.misses import FALSE_ALARMS, MISSES
 from tests.testing.plants.right import RIGHT, Right
@@ -34,8 +34,10 @@ CHECKS: dict[Kind, tuple[str, ...]] = {
 
 def findings(plant: type[Plugin], law: str) -> Iterator[Finding]:
     """The checks' results, one by one, so that a mistake found needs no further check."""
-    for result in _checks(plant(), installed(), (law,)):
+    for result in checks_of(plant(), installed(), (law,)):
         if isinstance(result, Finding):
+            if result.name == "memory":
+                return  # what it costs is right or wrong for none of them
             yield result
 
 
