@@ -26,14 +26,15 @@ from tests.testing.plants.stage import (
     starts,
 )
 
-STEADY = [
+STEADY: list[tuple[type[Part], int]] = [
     (right_steps.Ddim, 1), (right_steps.PixelClipped, 1), (right_steps.RangeClipped, 1),
     (right_steps.DynamicThreshold, 1), (right_steps.Microbatches, 1),
     (right_steps.Thousandths, 1), (right_steps.RungeKutta, 4),
     (right_steps.Singlestep, 3), (right_steps.TwoStep, 2),
     (right_steps.DataTwoStep, 2), (right_steps.ThreeStep, 3),
     (right_steps.FixedPoint, 1), (right_steps.Rosenbrock, 2), (right_steps.Splitting, 2),
-    (right_steps.Richardson, 2), (right_solvers.HeunOnItsGrid, 2), (right_solvers.HeunToZero, 2),
+    (right_steps.Richardson, 2), (right_solvers.BothWays, 2),
+    (right_solvers.HeunOnItsGrid, 2), (right_solvers.HeunToZero, 2),
     (right_solvers.Thousand, 2), (right_solvers.Substeps, 2), (right_solvers.Points, 2),
 ]  # fmt: skip
 
@@ -94,9 +95,9 @@ def test_flow_euler_tends_to_the_flow_of_straight_lines() -> None:
     assert errors[0] / errors[1] > (STEPS[1] / STEPS[0]) ** 0.7
 
 
-NOISY = [
+NOISY: list[type[Part]] = [
     right_noise.EulerMaruyama, right_noise.Rademacher, right_noise.Uniform, right_noise.HalfDraws,
-    right_noise.ChannelScale, right_noise.ShareOfNoise, right_noise.ClippedAncestral,
+    right_noise.ChannelScale, right_noise.Tempered, right_noise.ShareOfNoise, right_noise.ClippedAncestral,
     right_noise.ExponentialSde, right_noise.StochasticHeun, right_noise.Churn, right_solvers.Restart,
 ]  # fmt: skip
 
@@ -123,7 +124,7 @@ def test_a_noisy_one_has_the_mixtures_law(plant: type[Part]) -> None:
     assert abs(limit - 1) < 5 * 0.011 * math.hypot(1 + share, share)
 
 
-MOVES = [
+MOVES: list[tuple[type[Corrector], float]] = [
     (right_correctors.Langevin, 1.0), (right_correctors.TwoMoves, 1.0), (right_correctors.AnnealedMoves, 1.0),
     (right_correctors.Preconditioned, 1.5),
 ]  # fmt: skip
@@ -169,7 +170,7 @@ def test_the_exploding_sde_is_its_own_marginal() -> None:
 
 
 def test_every_right_plant_is_proven() -> None:
-    proven: set[type[Plugin]] = {plant for plant, _ in STEADY} | set(NOISY) | {plant for plant, _ in MOVES}
+    proven: set[type[Plugin]] = {*NOISY, *(plant for plant, _ in STEADY), *(plant for plant, _ in MOVES)}
     proven |= {right_solvers.Adaptive, right_solvers.BoundedAdaptive, right_solvers.Exploding}
     proven |= {right_steps.FlowEuler, right_steps.Pairs, right_correctors.OwnNorms}
     assert {row.plant for row in RIGHT} == proven

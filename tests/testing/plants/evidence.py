@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from bench import Corrector, Prediction, Predictor, Sampler, Solver, Step, Tensor
+from bench import Corrector, FlowSolver, Prediction, Predictor, Sampler, Solver, Step, Tensor
 from bench.diffusion.counting import counted_evaluations
 from bench.testing.probe import CountedNoise, Part
 from tests.support.analytic import grid_of, sde
@@ -56,6 +56,26 @@ def error_on_the_mixture(part: Part, twin: Part, **scene: Any) -> float:
     errors = [rms(samples(part, steps=n, **scene), exact) for n in (40, 160)]
     assert part.convergence_order is not None
     return part.convergence_order - math.log(errors[0] / errors[1]) / math.log(4)
+
+
+def not_finite(part: Part, twin: Part, **scene: Any) -> float:
+    """Infinity where a number of the samples is not finite, and else 0."""
+    del twin
+    return 0.0 if bool(samples(part, **scene).isfinite().all()) else math.inf
+
+
+def way_up(part: Part, twin: Part, **scene: Any) -> float:
+    """From the Gaussian's quantiles at T, after the flow was integrated from eps to T."""
+    del twin, scene
+    run = sde("vp")
+    data, p = gaussian(run).data, Prediction(gaussian(run), run)
+    assert isinstance(part, FlowSolver)
+    states = [
+        level.alpha * float(data.mean.flat[0])
+        + (level.alpha**2 * float(data.variance.flat[0]) + level.sigma**2) ** 0.5 * starts(4)
+        for level in (run.at(run.eps), run.at(run.end))
+    ]
+    return rms(part.integrate(lambda t, y: p.velocity(y, t), states[0], run.eps, run.end), states[1])
 
 
 def larger_error(part: Part, twin: Part, **scene: Any) -> float:
@@ -165,6 +185,36 @@ def bend(part: Part, twin: Part, **scene: Any) -> float:
     return rms(result(3, 2), zero + 3 * (of_start - zero) + 2 * (of_noise - zero))
 
 
+def channel_correlation(part: Part, twin: Part, **scene: Any) -> float:
+    """Of a corrector's noise in two channels; that of 4096 independent pairs scatters by 1/64."""
+    del twin, scene
+    run = sde("vp")
+    step = Sampler(run, ddim(), steps=9, grid=grid_of("polynomial")).schedule()[4]
+    assert isinstance(part, Corrector)
+    update = part.step(starts(256), step, Prediction(gaussian(run), run), CountedNoise(1))
+    z = update.x - update.mean
+    return float((z[:, 0] * z[:, 1]).mean() / z.square().mean())
+
+
+def drift(part: Part, twin: Part, **scene: Any) -> float:
+    """Change of a step's mean beside the twin's, for states between the mixture's modes at sigma = alpha / 2.
+
+    The mean is that over the step's noise, in the direction from mode to mode.
+    """
+    del scene
+    run, moves = sde("vp"), []
+    schedule = Sampler(run, ddim(), steps=40, grid=grid_of("polynomial")).schedule()
+    step = min(schedule, key=lambda one: abs(math.log(2 * one.sigma / one.alpha)))
+    first, second = torch.from_numpy(mixture(run).data.mean)
+    place = torch.linspace(0.1, 0.9, 9, dtype=torch.float64).view(9, 1, 1, 1)
+    x = (step.alpha * (first + place * (second - first))).repeat_interleave(512, 0)
+    for one in (part, twin):
+        args = (x, step, Prediction(mixture(run), run), CountedNoise(1))
+        update = one.step(*args) if isinstance(one, Corrector) else one.step(*args, None)  # type: ignore[union-attr]
+        moves.append(((update.mean - x) * (second - first)).flatten(1).sum(1).view(9, 512).mean(1))
+    return float((moves[0] - moves[1]).norm() / moves[1].norm())
+
+
 def overwriting(part: Part, twin: Part, **scene: Any) -> float:
     """Change of the state that a step got."""
     del twin, scene
@@ -207,7 +257,7 @@ def wrong_time(part: Part, twin: Part, **scene: Any) -> float:
     """Largest relative difference between the t of a level asked and the time at which it has its sigma."""
     del twin
     run = sde("vp")
-    off = []
+    off: list[float] = []
 
     class Watching(type(mixture(run))):  # type: ignore[misc]
         def denoised(self, x: Tensor, level: Any) -> Tensor:

@@ -71,6 +71,21 @@ class ChannelScale(EulerMaruyama):
         return noise(x) * scale
 
 
+class Tempered(EulerMaruyama):
+    """Noise by a temperature, which is meant to change what samples tend to: it says so where it is not 1."""
+
+    name = "right_tempered"
+
+    temperature: float = param(default=1.0, help="factor of the noise's variance", above=0)
+
+    @property
+    def converges_to(self) -> Literal["flow", "data"] | None:
+        return "flow" if self.temperature == 1 else None
+
+    def deviation(self, step: Step) -> float:
+        return math.sqrt(self.temperature) * super().deviation(step)
+
+
 class ShareOfNoise(Predictor):
     """DDIM with the share eta of ancestral sampling's noise (Song, Meng and Ermon 2021, eq. 12 and 16)."""
 

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from bench import SDE, Array, BenchError, Noise, Prediction, Solver, Tensor, param
+from bench import SDE, Array, BenchError, Field, FlowSolver, Noise, Prediction, Solver, Tensor, param
 from tests.testing.plants.levels import slope
 
 
@@ -124,6 +124,27 @@ class Points(HeunSolver):
 
     def ratios(self, sde: SDE) -> list[float]:
         return seventh_roots(*self.ends(sde), self.points)
+
+
+class BothWays(FlowSolver):
+    """Heun's method over ln t, from T to eps and back, for fields of any shape."""
+
+    name = "right_both_ways"
+    uses_chain = False
+    linear = True
+    convergence_order = 2.0
+
+    steps: int = param(default=60, help="steps; each evaluates the field twice", low=1)
+
+    def nfe(self) -> int:
+        return 2 * self.steps
+
+    def integrate(self, field: Field, y: Tensor, start: float, end: float) -> Tensor:
+        times = [start, *np.geomspace(start, end, self.steps + 1)[1:-1].tolist(), end]
+        for t, t_next in itertools.pairwise(times):
+            slope = field(t, y)
+            y = y + (t_next - t) / 2 * (slope + field(t_next, y + (t_next - t) * slope))
+        return y
 
 
 class Adaptive(Solver):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -89,6 +90,6 @@ def exact_flow(run: SDE, x: Tensor) -> Tensor:
     """Where the Gaussian's flow takes states at T, denoised at eps: its quantiles stay."""
     mean, variance = float(scaled(run, CENTER + MEAN)), float(gaussian(run).data.variance.flat[0])
     for_end, for_eps = run.at(run.end), run.at(run.eps)
-    at_end, at_eps = (level.alpha**2 * variance + level.sigma**2 for level in (for_end, for_eps))
-    quantile = (x - for_end.alpha * mean) / at_end**0.5
-    return mean + for_eps.alpha * variance / at_eps**0.5 * quantile
+    at_end, at_eps = (math.sqrt(one.alpha**2 * variance + one.sigma**2) for one in (for_end, for_eps))
+    quantile = (x - for_end.alpha * mean) / at_end
+    return mean + for_eps.alpha * variance / at_eps * quantile

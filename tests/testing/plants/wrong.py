@@ -15,6 +15,7 @@ from tests.testing.plants import right_noise as fine_noise
 from tests.testing.plants import right_solvers as fine_solvers
 from tests.testing.plants import right_steps as fine_steps
 from tests.testing.plants import wrong_correctors as moves
+from tests.testing.plants import wrong_declared as declared
 from tests.testing.plants import wrong_hidden as hidden
 from tests.testing.plants import wrong_noise as noise
 from tests.testing.plants import wrong_promises as promises
@@ -80,8 +81,6 @@ OF_STEPS = (
           by.after_a_tiny_step),
     Wrong(steps.SecondOrderSign, "the second-order term's sign", ANSWER, fine_steps.Ddim, 0.3,
           by.larger_error, {"steps": 80}),
-    Wrong(steps.TwiceSecondOrder, "the second-order term twice", ANSWER, fine_steps.TwoStep, 0.3,
-          by.larger_error, {"steps": 80}),
     Wrong(steps.OrderTwoDeclared, "order 2 declared for 1", ("order",), fine_steps.Ddim, 0.8,
           by.error_at_rate),
     Wrong(steps.FirstStepTooLong, "the first step too long", ANSWER, fine_steps.TwoStep, 0.001),
@@ -125,7 +124,7 @@ OF_NOISE = (
     Wrong(noise.NarrowUniform, "uniform noise of variance 1/3", LAW, fine_noise.Uniform, 0.1),
     Wrong(noise.HalfDrawsUnscaled, "half of the variance", LAW, fine_noise.HalfDraws, 0.1),
     Wrong(noise.NoisyEnd, "ends with noise", ("end",), fine_noise.EulerMaruyama, 0.01, by.noise_in_mean),
-    Wrong(noise.Smoothed, "right on affine scores alone", LAW, fine_noise.EulerMaruyama, 0.1),
+    Wrong(noise.Smoothed, "right on affine scores alone", LAW, fine_noise.EulerMaruyama, 0.1, by.drift),
     Wrong(noise.ManyNoisySteps, "noise off by 3 % beyond 50 steps", LAW, fine_noise.EulerMaruyama, 0.006,
           scene={"steps": 60}),
     Wrong(noise.DiffusionFromDrift, "VP's g on any SDE", LAW, fine_noise.EulerMaruyama, 0.1,
@@ -203,9 +202,10 @@ OF_CORRECTORS = (
     Wrong(moves.TwoMovesForOne, "two moves for one", ("calls",), fine_moves.Langevin, 10, by.calls),
     Wrong(moves.NoisyMean, "the mean includes the noise", ("end", "law"), fine_moves.Langevin, 0.001,
           by.noise_in_mean),
-    Wrong(moves.SmoothedScore, "right on affine scores alone", LAW, fine_moves.Langevin, 0.001),
+    Wrong(moves.SmoothedScore, "right on affine scores alone", LAW, fine_moves.Langevin, 0.1, by.drift),
     Wrong(moves.SizeSquared, "size^2 in the noise", LAW, fine_moves.Langevin, 0.01, values={"size": 2.0}),
-    Wrong(moves.SharedChannelNoise, "one draw for all channels", LAW, fine_moves.Langevin, 0.01),
+    Wrong(moves.SharedChannelNoise, "one draw for all channels", LAW, fine_moves.Langevin, 0.5,
+          by.channel_correlation),
     Wrong(moves.AtTheLastLevel, "noise at the last level", LAW, fine_moves.Langevin, 0.2, by.at_last_level),
     Wrong(moves.MoveNoiseByTen, "a move's noise off by 10 %", LAW, fine_moves.Langevin, 0.001),
     Wrong(moves.MoveNoiseByThree, "a move's noise off by 3 %", LAW, fine_moves.Langevin, 0.0003),
@@ -224,6 +224,8 @@ HIDDEN = (
           scene={"batch": 1}),
     Wrong(hidden.OtherChannels, "noise off by 3 % in other channels", LAW, fine_noise.EulerMaruyama,
           0.004),
+    Wrong(hidden.LagOfTwo, "noise mixed with the neighbor's but one", LAW, fine_noise.EulerMaruyama, 0.1,
+          by.covariance),
     Wrong(hidden.ChainAtLast, "reads the chain at the end", ("chain",), fine_noise.EulerMaruyama, 1e-6,
           by.chain_reading, {"steps": 25}),
     Wrong(hidden.Unrefinable, "3 % off, and no step count", ANSWER, fine_solvers.HeunOnItsGrid, 0.02),
@@ -231,4 +233,16 @@ HIDDEN = (
     Wrong(hidden.NoiseWhereItShows, "noise off by 3 % late", LAW, fine_noise.EulerMaruyama, 0.006),
 )  # fmt: skip
 
-WRONG = (*OF_STEPS, *OF_NOISE, *OF_PROMISES, *OF_SOLVERS, *OF_CORRECTORS, *HIDDEN)
+DECLARED = (
+    Wrong(declared.ThirdChoice, "wrong at the third choice", LAW, fine_noise.EulerMaruyama, 0.1,
+          values={"place": "both"}),
+    Wrong(declared.OptionalValue, "wrong where a value is given", LAW, fine_noise.EulerMaruyama, 0.1,
+          values={"scale": 1.0}),
+    Wrong(declared.LinearAtDefault, "linear at its default alone", ("linear",), fine_steps.Ddim, 0.01,
+          by.bend, values={"clip": True}),
+    Wrong(declared.StartsInNoise, "no limit at alpha = 0", ANSWER, fine_steps.FlowEuler, 1e3, by.not_finite,
+          {"law": "flow"}),
+    Wrong(declared.OneWay, "wrong from eps to T", ANSWER, fine_solvers.BothWays, 0.1, by.way_up),
+)  # fmt: skip
+
+WRONG = (*OF_STEPS, *OF_NOISE, *OF_PROMISES, *OF_SOLVERS, *OF_CORRECTORS, *HIDDEN, *DECLARED)

@@ -65,14 +65,13 @@ class NoisyMean(Langevin):
 
 
 class SmoothedScore(Langevin):
-    """The mean of the scores at both sides of x, a noise level away: right where the score is affine."""
+    """The score a noise level away, in a random direction: on average right where the score is affine."""
 
     name = "wrong_smoothed_score"
-    calls = 2
 
-    def score(self, x: Tensor, step: Step, p: Prediction) -> Tensor:
-        shift = step.sigma * x.sign()
-        return (p.score(x + shift, step) + p.score(x - shift, step)) / 2
+    def step(self, x: Tensor, step: Step, p: Prediction, noise: Noise) -> Update:
+        mean = x + self.e(step) * p.score(x + step.sigma * noise(x), step)
+        return Update(mean + self.deviation(step) * noise(x), mean)
 
 
 class SizeSquared(Langevin):

@@ -91,6 +91,16 @@ class OtherChannels(EulerMaruyama):
         return z
 
 
+class LagOfTwo(EulerMaruyama):
+    """Noise mixed with that of the neighbor but one: each number and each two neighbors have their law."""
+
+    name = "wrong_lag_of_two"
+
+    def draw(self, x: Tensor, step: Step, noise: Noise) -> Tensor:
+        z = noise(x)
+        return (z + z.roll(2, dims=-1)) * math.sqrt(0.5)
+
+
 class ChainAtLast(EulerMaruyama):
     """Reads the chain's g at the last step alone, and declares that it reads none."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from typing import ClassVar
 
 import numpy as np
 import torch
@@ -143,7 +142,6 @@ class RestartBelow(Restart):
     """Adds the noise, and takes the way back from half of it."""
 
     name = "wrong_restart_below"
-    rounds: ClassVar[int] = 1
 
     def raised(self, low: float, high: float) -> float:
         return super().raised(low, high) / 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
@@ -60,7 +61,7 @@ class AlphaFromSigma(Ddim):
     name = "wrong_alpha_from_sigma"
 
     def clean(self, x: Tensor, step: Step, p: Prediction) -> Tensor:
-        alpha = max(1 - step.sigma**2, 1e-8) ** 0.5
+        alpha = math.sqrt(max(1 - step.sigma**2, 1e-8))
         return (x + step.sigma**2 * p.score(x, step)) / alpha
 
 
@@ -190,16 +191,6 @@ class SecondOrderSign(TwoStep):
 
     def weight(self, h: float, h_before: float) -> float:
         return -h / (2 * h_before)
-
-
-class TwiceSecondOrder(TwoStep):
-    """``h / h_1`` for ``h / (2 h_1)``, order 1 declared: the half of the second-order term forgotten."""
-
-    name = "wrong_twice_second_order"
-    convergence_order = 1.0
-
-    def weight(self, h: float, h_before: float) -> float:
-        return h / h_before
 
 
 class OrderTwoDeclared(Ddim):

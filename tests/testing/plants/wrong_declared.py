@@ -1,0 +1,72 @@
+"""Wrong samplers that are right as they are first tried: their mistake is in what they also declare."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+from bench import SDE, Field, Noise, Prediction, Step, Tensor, Update, param
+from tests.testing.plants.right_noise import EulerMaruyama
+from tests.testing.plants.right_solvers import BothWays
+from tests.testing.plants.right_steps import Ddim
+
+
+class ThirdChoice(EulerMaruyama):
+    """Of three ways to take the noise's deviation two are right; the third adds where a mean is meant."""
+
+    name = "wrong_third_choice"
+
+    place: Literal["start", "mean", "both"] = param(default="start", help="where g is taken")
+
+    def deviation(self, step: Step) -> float:
+        usual = super().deviation(step)
+        return usual * {"start": 1.0, "mean": 1.0, "both": math.sqrt(2)}[self.place]
+
+
+class OptionalValue(EulerMaruyama):
+    """A factor that is none by default; where it is 1, its square root's half is taken."""
+
+    name = "wrong_optional_value"
+
+    scale: float | None = param(default=None, help="factor of the noise; none and 1: as it is", above=0)
+
+    def deviation(self, step: Step) -> float:
+        usual = super().deviation(step)
+        return usual if self.scale is None else usual * math.sqrt(self.scale) / 2
+
+
+class LinearAtDefault(Ddim):
+    """Declared linear, which it is unless it clips: a parameter."""
+
+    name = "wrong_linear_at_default"
+
+    clip: bool = param(default=False, help="clip the clean data to its range")
+
+    def clean(self, x: Tensor, step: Step, p: Prediction) -> Tensor:
+        clean = p.denoised(x, step)
+        return clean.clamp(*p.sde.data_range) if self.clip else clean
+
+
+class StartsInNoise(Ddim):
+    """Declares a limit at alpha = 0, and divides by alpha there."""
+
+    name = "wrong_starts_in_noise"
+
+    def starts_in_noise(self, sde: SDE) -> bool:
+        return True
+
+    def step(self, x: Tensor, step: Step, p: Prediction, noise: Noise, state: Any) -> Update:
+        if step.last:
+            return super().step(x, step, p, noise, state)
+        inverse = 1 / step.alpha if step.alpha else math.inf
+        y = x * inverse + (step.sigma_next / step.alpha_next - step.sigma * inverse) * p.noise(x, step)
+        return Update(step.alpha_next * y, step.alpha_next * y)
+
+
+class OneWay(BothWays):
+    """Right from T to eps; the other way, which tasks take, it goes half as far in ln t."""
+
+    name = "wrong_one_way"
+
+    def integrate(self, field: Field, y: Tensor, start: float, end: float) -> Tensor:
+        return super().integrate(field, y, start, math.sqrt(start * end) if end > start else end)
