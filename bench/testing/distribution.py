@@ -27,6 +27,8 @@ BATCH, SMALL_BATCH = 1024, 256
 """Samples where a nonlinear sampler declares its order, and where it does not or the law is a second look."""
 ROUGH = 0.3
 """Largest deviation of a statistic at the finest steps."""
+NEXT_ORDER, OTHER_ORDER = 0.35, 1.0
+"""Share of the change from n to 2 n steps that may stay, where the order is declared and where it is not."""
 DEVIATIONS = 5.5
 """Standard errors that are allowed: 26 statistics exceed them once in a million checks, by chance alone."""
 
@@ -36,9 +38,11 @@ def check_law(
 ) -> Iterator[Finding]:
     """Statistics of whole runs at two step counts against the exact ones, extrapolated to short steps.
 
-    With deviations d(n) and d(2 n), ``2 d(2 n) - d(n)`` is what stays: for errors ``b n^-p`` of any p >= 1 it
-    is at most ``|d(2 n) - d(n)|``, to which `DEVIATIONS` standard errors are added. A run may end at eps, at
-    the data expected there or at 0: the nearest of the three laws is the one to have.
+    With deviations d(n) and d(2 n) and the declared order p, ``(2^p d(2 n) - d(n)) / (2^p - 1)`` is what
+    stays. It may be `NEXT_ORDER` of the change ``|d(2 n) - d(n)|``, for what is not of that order alone, or,
+    where p = 1 is no more than assumed, all of it, as errors of any order of 1 and above leave no more; and
+    `DEVIATIONS` standard errors. A run may end at eps, at the data expected there or at 0: the nearest of
+    the three laws is the one to have.
 
     Args:
         part: The sampler.
@@ -70,7 +74,8 @@ def check_law(
         values.append(rows.mean(0))
         errors.append(rows.std(0) / batch**0.5)
     exact = _exact(law, sde, context)
-    margin, worst, off = min(_judge([value - one for value in values], errors) for one in exact)
+    power = part.convergence_order
+    margin, worst, off = min(_judge([value - one for value in values], errors, power) for one in exact)
     good = margin <= 1 and off < ROUGH
     measured = f"off by {off:.1e} at most, {batch} samples" + (
         "" if good else f"; {NAMES[worst]} stays off, {margin:.1f} times what may be chance"
@@ -80,12 +85,14 @@ def check_law(
     )
 
 
-def _judge(off: list[Tensor], errors: list[Tensor]) -> tuple[float, int, float]:
+def _judge(off: list[Tensor], errors: list[Tensor], order: float | None) -> tuple[float, int, float]:
     """The largest remainder over what is allowed, its statistic, and the largest deviation."""
     coarse, fine = off
     change = (fine - coarse).abs()
-    error = (4 * errors[1].square() + errors[0].square()).sqrt()
-    ratio = (2 * fine - coarse).abs() / (change + DEVIATIONS * error + 1e-4)
+    gain = 2.0 ** (order or 1.0)
+    left = (gain * fine - coarse).abs() / (gain - 1)
+    error = (gain**2 * errors[1].square() + errors[0].square()).sqrt() / (gain - 1)
+    ratio = left / ((OTHER_ORDER if order is None else NEXT_ORDER) * change + DEVIATIONS * error + 1e-4)
     ratio = torch.where(ratio.isfinite(), ratio, torch.inf)
     return float(ratio.max()), int(ratio.argmax()), float(fine.abs().max())
 

@@ -18,7 +18,7 @@ from bench.params import Plugin, parameter_text
 from bench.reporting.text import count
 from bench.testing.context import CheckContext
 from bench.testing.ending import noise_left
-from bench.testing.laws import SHAPE, mixture, normals
+from bench.testing.laws import NARROW, SHAPE, Law, mixture, normals
 from bench.testing.network import calls, levels, times
 from bench.testing.probe import (
     CountedNoise,
@@ -33,6 +33,9 @@ from bench.testing.probe import (
 )
 from bench.testing.report import Finding, guard, verdict
 
+ROWS = 20
+"""Samples of a batch that is compared with its parts."""
+
 
 def check_duties(part: Part, context: CheckContext) -> Iterator[Finding]:
     """All duties."""
@@ -43,6 +46,7 @@ def check_duties(part: Part, context: CheckContext) -> Iterator[Finding]:
     yield from guard("no global random state", lambda: own_noise(part, context))
     yield from guard("input unchanged", lambda: in_place(part, context))
     yield from guard("batch", lambda: batch(part, context))
+    yield from guard("shapes and precisions", lambda: alike(part, context))
     yield from guard("next batch", lambda: next_batch(part, context))
     yield from guard("network calls", lambda: calls(part, context))
     yield from guard("time of a level", lambda: times(part, context))
@@ -111,6 +115,8 @@ def determined(part: Part, context: CheckContext) -> Iterator[Finding]:
     )
     moved = not torch.equal(first.x, other.x)
     wrong = "" if torch.equal(first.x, again.x) else "other bits the second time"
+    if first.draws and getattr(part, "follows_flow", False):
+        wrong = "draws noise, though it is declared to follow the flow (follows_flow)"
     if not wrong and moved != (first.draws > 0):
         wrong = "other results without noise" if moved else "noise is drawn and has no effect"
     measured = f"same bits; {first.draws} draws of noise" if first.draws else "same bits; no noise"
@@ -161,29 +167,65 @@ def batch(part: Part, context: CheckContext) -> Iterator[Finding]:
 
     Compared in float64, where kernels that sum in another order differ by 1e-12 and no more.
     """
-    part, whole, sde = with_steps(part, 10), prior(8), context.sdes[0]
+    part, whole, sde = with_steps(part, 10), prior(ROWS), context.sdes[0]
     draws: dict[int, torch.Tensor] = {}
 
     def noise_of(rows: slice) -> CountedNoise:
         def draw(count: int, x: torch.Tensor) -> torch.Tensor:
             if count not in draws:
-                draws[count] = prior(8, x.dtype, seed=100 + count)
+                draws[count] = prior(ROWS, x.dtype, seed=100 + count)
             return draws[count][rows].clone()
 
         return CountedNoise(draw=draw)
 
     together, *parts = (
         context.trial(part, sde, 10, whole[rows], noise=noise_of(rows)).x
-        for rows in (slice(0, 8), slice(0, 1), slice(1, 3), slice(3, 8))
+        for rows in (slice(0, ROWS), slice(0, 1), slice(1, 3), slice(3, ROWS))
     )
     off = float((together - torch.cat(parts)).abs().max() / together.abs().max())
     if part.couples_batch:
         yield Finding("batch", "info", f"declared to couple its samples; parts differ by {off:.1e}")
         return
-    yield verdict(
-        "batch", off < 1e-9, f"parts of 1, 2 and 5 differ by {off:.1e}", "samples independent of each other",
-        off=off,
-    )  # fmt: skip
+    measured = f"parts of 1, 2 and {ROWS - 3} differ by {off:.1e}"
+    yield verdict("batch", off < 1e-9, measured, "samples independent of each other", off=off)
+
+
+def alike(part: Part, context: CheckContext) -> Iterator[Finding]:
+    """States of another shape that hold the same numbers, and float32, give the same result.
+
+    Normals of 1 x 4 x 4 are repeated to 3 x 8 x 8, with their start and noise, so that means over a sample
+    agree.
+    """
+    part, sde, wrong = with_steps(part, 10), context.sdes[0], []
+    small, times = normals(NARROW), [big // one for big, one in zip(SHAPE, NARROW, strict=True)]
+    large = Law(*(array.repeat(1, *times) for array in (small.weight, small.mean, small.variance)))
+    start = prior(2, shape=NARROW)
+
+    def result(law: Law, precision: torch.dtype) -> torch.Tensor:
+        def widened(x: torch.Tensor) -> torch.Tensor:
+            return (x if law is small else x.repeat(1, *times)).to(precision)
+
+        def noise(count: int, x: torch.Tensor) -> torch.Tensor:
+            return widened(prior(2, seed=200 + count, shape=NARROW))[: len(x)]
+
+        model = context.model(law, sde, precision)
+        x = context.trial(part, sde, 10, widened(start), noise=CountedNoise(draw=noise), model=model).x
+        return x.double()
+
+    reference = result(small, torch.float64)
+    if context.trial(part, sde, 10, prior(2)).draws and part.couples_batch:
+        yield Finding("shapes and precisions", "info", "its noise is one of the whole batch")
+        return
+    limits = {"another shape": 1e-9, "float32": 0.02}
+    results = {
+        "another shape": result(large, torch.float64)[(slice(None), *(slice(0, n) for n in NARROW))],
+        "float32": result(small, torch.float32),
+    }
+    for what, x in results.items():
+        off = float((x - reference).abs().max() / reference.abs().max())
+        wrong += [] if off < limits[what] else [f"{what}: off by {off:.1e}"]
+    measured = wrong[0] if wrong else "the same, to rounding"
+    yield verdict("shapes and precisions", not wrong, measured, "the same result")
 
 
 def next_batch(part: Part, context: CheckContext) -> Iterator[Finding]:
@@ -212,7 +254,7 @@ def chain(part: Part, context: CheckContext) -> Iterator[Finding]:
         return
     wrong = []
     for sde in context.sdes:
-        step = context.sampler(part, sde, 4).schedule()[1]
+        step = context.sampler(part, sde, 10).schedule()[1]
         unknown: dict[str, Any] = dict.fromkeys(CHAIN, math.nan)
         updates = []
         for one in (step, dataclasses.replace(step, **unknown)):
@@ -235,10 +277,10 @@ def noiseless_mean(part: Part, context: CheckContext) -> Iterator[Finding]:
         for seed in (8, 9):
             p, noise = Prediction(context.model(mixture(), sde), sde), CountedNoise(seed)
             if isinstance(part, Corrector):
-                last = context.sampler(part, sde, 4).schedule()[-1]
+                last = context.sampler(part, sde, 10).schedule()[-1]
                 updates.append(part.resolve(sde).step(prior(3), last, p, noise))
                 continue
-            trial = context.trial(part, sde, 4, prior(3))
+            trial = context.trial(part, sde, 10, prior(3))
             if trial.part.last is None:
                 return
             x, step, state = trial.part.last

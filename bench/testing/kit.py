@@ -3,6 +3,7 @@ known."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -24,6 +25,7 @@ from bench.plugins.hookspecs import KINDS
 from bench.plugins.registry import Registry
 from bench.tasks.role import Task
 from bench.testing.context import CheckContext
+from bench.testing.power import power_of
 from bench.testing.report import Finding, Point, Report, guard
 
 SDES = ("ve", "vp", "subvp")
@@ -161,6 +163,7 @@ def check(
         if isinstance(result, Point):
             report.points.append(result)
             continue
+        result = dataclasses.replace(result, power=power_of(result.name))
         report.findings.append(result)
         emit(Advance(f"check {plugin.name}: {result.name}", len(report.findings), None, "checks"))
     return report

@@ -15,7 +15,7 @@ from bench.testing.context import CheckContext
 from bench.testing.probe import ObservedModel, Part, prior, with_steps
 from bench.testing.report import Finding, verdict
 
-CALL_STEPS = (1, 2, 5)
+CALL_STEPS = (1, 2, 5, 10, 25)
 """Step counts at which calls are counted; a sampler may refuse one."""
 LABEL = 5e-4
 """What a level's time may be off, in units of T: half of the distance of 1000 trained scales."""
@@ -68,7 +68,7 @@ def levels(part: Part, context: CheckContext) -> Iterator[Finding]:
     """
     wrong, count = [], 0
     for sde in context.sdes:
-        trial = context.trial(part, sde, 5, prior(2))
+        trial = context.trial(part, sde, 10, prior(2))
         assert isinstance(trial.model, ObservedModel)
         for call in trial.part.steps:
             for number in call.calls:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 
 from bench.diffusion.grid import Grid
-from bench.diffusion.roles import Solver
+from bench.diffusion.levels import NoiseLevel, Step
+from bench.diffusion.noise import Noise
+from bench.diffusion.prediction import Prediction
+from bench.diffusion.roles import Predictor, Solver, Update
 from bench.diffusion.sde import SDE
 from bench.errors import BenchError
 from bench.testing.context import CheckContext
-from bench.testing.laws import NARROW, mixture, normals
+from bench.testing.laws import NARROW, Law, mixture, normals
 from bench.testing.probe import CountedNoise, Part, Tensor, prior, with_steps
 from bench.types import Array
 
@@ -90,6 +94,49 @@ def flow_residual(part: Part, sde: SDE, context: CheckContext, grid: str | Grid,
         return found[ends[0]]
 
     return residual
+
+
+class OnFlow:
+    """A predictor each of whose steps starts on the exact flow, and the errors of its steps.
+
+    Args:
+        part: The predictor.
+        law: The data, on the run's range.
+        z: The sample's quantiles as standard normal numbers (B, *shape).
+    """
+
+    def __init__(self, part: Predictor, law: Law, z: Tensor) -> None:
+        self.part, self.law, self.z = part, law, z
+        self.errors: list[Tensor] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.part, name)
+
+    def resolve(self, sde: SDE) -> OnFlow:
+        """Resolve the predictor."""
+        self.part = self.part.resolve(sde)
+        return self
+
+    def step(self, x: Tensor, step: Step, p: Prediction, noise: Noise, state: Any) -> Update:
+        """The predictor's step from the exact state; its result is replaced by the exact one."""
+        if step.last:
+            return Update(x, x)
+        update = self.part.step(x, step, p, noise, state)
+        end = NoiseLevel(step.t_next, step.alpha_next, step.sigma_next)
+        exact = self.law.states(self.law.at(end).quantiles(self.z))
+        self.errors.append((update.x - exact) / self.law.spread)
+        return Update(exact, exact, update.state)
+
+
+def step_errors(part: Predictor, sde: SDE, steps: int, context: CheckContext) -> Tensor:
+    """Relative errors of single steps on the uneven grid, but for the first tenth, of short histories."""
+    law, z = context.law(mixture(), sde), prior(1).clamp(-3, 3)
+    on_flow = OnFlow(part, law, z)
+    start = law.states(law.at(sde.at(sde.end)).quantiles(z)) / sde.prior_std
+    p = Prediction(context.model(mixture(), sde), sde)
+    with torch.no_grad():
+        context.sampler(on_flow, sde, steps, UNEVEN).run(start, p, CountedNoise(), CountedNoise(1))
+    return torch.stack(on_flow.errors[steps // 10 :])
 
 
 def impulse_residual(part: Part, sde: SDE, context: CheckContext, grid: str | Grid) -> Residual:

@@ -25,6 +25,7 @@ class Finding:
         measured: The measured result, in words.
         required: The required result, in words; empty with ``info``.
         numbers: The measured numbers by name; None for one that could not be measured.
+        power: The size of mistake that the check finds, in words; empty where it has none.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Finding:
     measured: str
     required: str = ""
     numbers: Numbers = dataclasses.field(default_factory=dict)
+    power: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
