@@ -241,6 +241,14 @@ def predict(state: Moments, case: Case, i: int, times: Array) -> None:
         alpha_, sigma_ = (law.alpha(below), law.sigma(below)) if i else (1.0, 0.0)
         state.update(t, alpha_ / alpha, alpha_ * sigma**2 / alpha - sigma_ * sigma, 0.0)
         return
+    if case.predictor == "euler_ancestral":
+        # k-diffusion's, of y = x / alpha at sigma / alpha: a step to sigma_down, then noise of sigma_up
+        alpha, alpha_ = law.alpha(t), law.alpha(below) if i else 1.0
+        rho, rho_ = law.sigma(t) / alpha, law.sigma(below) / alpha_ if i else 0.0
+        up2 = rho_**2 * (rho**2 - rho_**2) / rho**2
+        down = math.sqrt(rho_**2 - up2)
+        state.update(t, alpha_ / alpha, alpha_ * law.sigma(t) * (rho - down), alpha_**2 * up2)
+        return
     beta = law.beta_min / n + i / (n - 1) * (law.beta_max - law.beta_min) / n
     sigmas = [law.sigma_min * (law.sigma_max / law.sigma_min) ** (k / (n - 1)) for k in (i - 1, i)]
     if i == 0:
