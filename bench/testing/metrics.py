@@ -181,10 +181,10 @@ def memory(case: MetricCheck) -> Iterator[Finding]:
             sizes.append(len(pickle.dumps(state)))
         except Exception:  # a state need not be plain data
             return
-    held = max(sizes[1] - sizes[0], 0) / (COUNT // 2)
-    given = sum(part[0].numel() * part.element_size() for part in x)
+    size = max(sizes[1] - sizes[0], 0) / (COUNT // 2)
+    inputs = sum(part[0].numel() * part.element_size() for part in x)
     yield Finding(
-        "memory", "info", f"{held:,.0f} bytes a sample, of {given:,} given", numbers={"bytes": held}
+        "memory", "info", f"{size:,.0f} bytes a sample, of {inputs:,} given", numbers={"bytes": size}
     )
 
 
