@@ -50,8 +50,8 @@ def test_pairs_change_labels_and_parametrisation_together() -> None:
 
 
 def test_a_denoiser_of_every_sde_is_tried_on_vp() -> None:
-    changes = dict(pairs(card(predicts="edm", labels="edm"), installed()))
-    assert changes["predicts noise with labels 999t"].sde == "vp"
-    assert torch.is_tensor(
-        changes["predicts noise with labels 999t"].copy_of_network()(torch.ones(1, 2), torch.ones(1))
-    )
+    changed = dict(pairs(card(predicts="edm", labels="edm"), installed()))["predicts noise with labels 999t"]
+    assert changed.sde == "vp"
+    assert isinstance(changed, MemoryCheckpoint)  # and still has its network
+    x = torch.ones(1, 2)
+    assert torch.equal(changed.copy_of_network()(x, torch.ones(1)), x)
