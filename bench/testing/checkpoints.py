@@ -200,7 +200,9 @@ class CheckpointCheck:
                 raise BenchError(f"it answers {tuple(x.shape)} by {tuple(answer.shape)}")
             clean = (x0 - mean).double().flatten()
             error = float((answer - x0).double().square().mean())
-            scaled = _left(clean, (answer - mean, x - level.alpha * mean)) if math.isfinite(error) else error
+            scaled = (
+                _remainder(clean, (answer - mean, x - level.alpha * mean)) if math.isfinite(error) else error
+            )
             signal = level.alpha**2 * v
             scaling = level.sigma**2 / (level.sigma**2 + signal)
             linear = float((self.axes * level.sigma**2 / (level.sigma**2 + signal * self.axes)).mean())
@@ -212,7 +214,7 @@ class CheckpointCheck:
         return results
 
 
-def _left(clean: torch.Tensor, parts: Sequence[torch.Tensor]) -> float:
+def _remainder(clean: torch.Tensor, parts: Sequence[torch.Tensor]) -> float:
     """Mean square of what the best linear combination of parts and a constant leaves of ``clean`` (n,)."""
     columns = torch.stack([*(part.double().flatten() for part in parts), torch.ones_like(clean)], dim=1)
     columns = columns / columns.square().mean(0).sqrt().clamp_min(1e-30)
@@ -326,13 +328,13 @@ def denoising(case: CheckpointCheck) -> Iterator[Finding]:
         scaling=scaling,
         linear=linear,
     )
-    left = min(one.scaled / one.error for one in middle)
+    share = min(one.scaled / one.error for one in middle)
     yield verdict(
         "scaled answers",
-        left > LEFT,
-        f"{left:.4g} of the error is left at least when answer and state are scaled",
+        share > LEFT,
+        f"{share:.4g} of the error is left at least when answer and state are scaled",
         f"above {LEFT:g}: an expectation can't be bettered so",
-        left=left,
+        left=share,
     )
     last = curve[-1]
     yield verdict(
@@ -367,13 +369,13 @@ def convention(case: CheckpointCheck, *, failed: bool) -> Iterator[Finding]:
         failed: Whether the card's own convention failed already: then labels and parametrisations are also
             changed together.
     """
-    held = _in_memory(case.card, case.registry)
-    errors = case.errors(held, case.ratios(case.sde(held), SEARCHED), case.few)
+    memory = _in_memory(case.card, case.registry)
+    errors = case.errors(memory, case.ratios(case.sde(memory), SEARCHED), case.few)
     own, results = _typical(errors), []
-    for text, card in single_changes(held, case.registry):
+    for text, card in single_changes(memory, case.registry):
         results += _attempt(case, text, card)
     if failed and (not results or min(results)[0] > _typical(errors, greatest=True)):
-        for text, card in pairs(held, case.registry):
+        for text, card in pairs(memory, case.registry):
             results += _attempt(case, text, card)
     if not results:
         yield Finding("convention", "info", "no other convention can be tried")
@@ -399,7 +401,7 @@ def _in_memory(card: Card, registry: Registry) -> MemoryCheckpoint:
     """The checkpoint's network in memory, so that its files are read once for all conventions."""
     if isinstance(card, MemoryCheckpoint):
         return card
-    held = network(
+    memory = network(
         read_network(card, registry),
         predicts=card.predicts or "",
         labels=card.labels or "",
@@ -416,4 +418,4 @@ def _in_memory(card: Card, registry: Registry) -> MemoryCheckpoint:
         "parameters",
         "network",
     )
-    return held.model_copy(update={name: getattr(card, name) for name in same})
+    return memory.model_copy(update={name: getattr(card, name) for name in same})

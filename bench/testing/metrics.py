@@ -135,8 +135,9 @@ def worse(case: MetricCheck) -> Iterator[Finding]:
     sign = 1 if case.metric.direction == "lower" else -1
     if "labels" in case.metric.inputs:
         # a classifier of real images may not know these at all: then they tell nothing of it
-        chance = 5 * math.sqrt(0.25 / COUNT)
-        if case.metric.value_kind == "share" and abs(values[0] - values[2]) < chance:
+        share = case.metric.value_kind == "share"
+        chance = 5 * math.sqrt(0.25 / COUNT) if share else 0.1 * abs(values[0])
+        if abs(values[0] - values[2]) < chance:
             yield Finding("worse samples", "info", "the classes of these samples are not told apart")
             return
     worsens = sign * values[0] < sign * values[1] < sign * values[2]
@@ -181,10 +182,10 @@ def memory(case: MetricCheck) -> Iterator[Finding]:
             sizes.append(len(pickle.dumps(state)))
         except Exception:  # a state need not be plain data
             return
-    held = max(sizes[1] - sizes[0], 0) / (COUNT // 2)
-    given = sum(part[0].numel() * part.element_size() for part in x)
+    size = max(sizes[1] - sizes[0], 0) / (COUNT // 2)
+    inputs = sum(part[0].numel() * part.element_size() for part in x)
     yield Finding(
-        "memory", "info", f"{held:,.0f} bytes a sample, of {given:,} given", numbers={"bytes": held}
+        "memory", "info", f"{size:,.0f} bytes a sample, of {inputs:,} given", numbers={"bytes": size}
     )
 
 

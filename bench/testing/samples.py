@@ -83,7 +83,7 @@ class Samples:
         if "original" in self.inputs:
             images = torch.where(mask, original, true)
         latents = normal(count, *shape)
-        made = {
+        outputs = {
             "images": images if "labels" in self.inputs else images + amount * normal(*images.shape),
             "labels": (component + moved.long()) % len(self.data.weight),
             "original": original,
@@ -95,4 +95,4 @@ class Samples:
             "round_trip": 0.01 + amount + 0.001 * normal(count).abs(),
         }
         near = true + 1e-5 * normal(*true.shape)
-        return (*(made[name] for name in self.inputs), *(true, near)[: self.companions])
+        return (*(outputs[name] for name in self.inputs), *(true, near)[: self.companions])

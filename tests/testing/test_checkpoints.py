@@ -24,8 +24,8 @@ from tests.support.plugins import installed
 
 @functools.cache
 def card(name: str = "digits-tiny") -> Card:
-    found: Card = installed().get("checkpoints", name).thing
-    return found
+    one: Card = installed().get("checkpoints", name).thing
+    return one
 
 
 def findings(of: Card, data: str | None = None) -> dict[str, Finding]:
@@ -87,7 +87,7 @@ def trained(sde: str, factor: float, answer: Callable[..., Tensor]) -> Trained:
     return Trained(sde, factor, answer)
 
 
-def held(module: nn.Module, **convention: Any) -> Card:
+def in_memory(module: nn.Module, **convention: Any) -> Card:
     defaults: dict[str, Any] = {"predicts": "noise", "labels": "999t", "sde": "vp"}
     return network(module, shape=(1, 8, 8), dataset="digits", **(defaults | convention))
 
@@ -110,10 +110,12 @@ def test_an_exact_checkpoint_passes_on_the_data_that_it_was_fitted_to() -> None:
 @pytest.mark.parametrize(
     "right",
     [
-        pytest.param(lambda: held(VP(noise)), id="noise"),
-        pytest.param(lambda: held(VP(v), predicts="v"), id="v"),
+        pytest.param(lambda: in_memory(VP(noise)), id="noise"),
+        pytest.param(lambda: in_memory(VP(v), predicts="v"), id="v"),
         pytest.param(
-            lambda: held(FLOW(to_data), predicts="velocity", labels="t", sde="flow", parameters=DIRECTION),
+            lambda: in_memory(
+                FLOW(to_data), predicts="velocity", labels="t", sde="flow", parameters=DIRECTION
+            ),
             id="velocity",
         ),
     ],
@@ -124,7 +126,9 @@ def test_right_conventions_pass(right: Callable[[], Card]) -> None:
 
 def test_the_error_is_that_of_the_network_whatever_its_convention() -> None:
     """A linear filter's own error is that of the best one for its data, but for the items that were drawn."""
-    numbers = [findings(held(VP(answer), predicts=name))["denoising error"].numbers for answer, name in BOTH]
+    numbers = [
+        findings(in_memory(VP(answer), predicts=name))["denoising error"].numbers for answer, name in BOTH
+    ]
     assert numbers[0]["error"] == pytest.approx(numbers[1]["error"], rel=1e-4)
     assert numbers[0]["error"] == pytest.approx(numbers[0]["linear"], rel=0.05)
 
@@ -135,18 +139,18 @@ WRONG_SIGMA = {"network": card().network | {"sigma_data": 0.3}}
 @pytest.mark.parametrize(
     ("wrong", "remedy"),
     [
-        pytest.param(lambda: held(VP(noise), labels="t"), "labels 999t", id="t for 999t"),
-        pytest.param(lambda: held(VP(noise), labels="log_snr"), "labels 999t", id="label"),
-        pytest.param(lambda: held(VP(noise), predicts="v"), "predicts noise", id="noise as v"),
-        pytest.param(lambda: held(VP(noise), predicts="scaled_score"), "predicts noise", id="sign"),
-        pytest.param(lambda: held(VP(v), predicts="denoised"), "predicts v", id="v as denoised"),
-        pytest.param(lambda: held(VP(noise), predicts="v", labels="sigma"), "", id="both"),
-        pytest.param(lambda: held(VP(noise), sde="subvp"), "", id="vp as subvp"),
-        pytest.param(lambda: held(VP(noise), sde="vp_cosine"), "sde vp", id="vp as vp_cosine"),
-        pytest.param(lambda: held(trained("subvp", 999.0, noise)), "sde subvp", id="subvp as vp"),
-        pytest.param(lambda: held(VP(noise), data_range=(0.0, 1.0)), "data_range [-1, 1]", id="range"),
+        pytest.param(lambda: in_memory(VP(noise), labels="t"), "labels 999t", id="t for 999t"),
+        pytest.param(lambda: in_memory(VP(noise), labels="log_snr"), "labels 999t", id="label"),
+        pytest.param(lambda: in_memory(VP(noise), predicts="v"), "predicts noise", id="noise as v"),
+        pytest.param(lambda: in_memory(VP(noise), predicts="scaled_score"), "predicts noise", id="sign"),
+        pytest.param(lambda: in_memory(VP(v), predicts="denoised"), "predicts v", id="v as denoised"),
+        pytest.param(lambda: in_memory(VP(noise), predicts="v", labels="sigma"), "", id="both"),
+        pytest.param(lambda: in_memory(VP(noise), sde="subvp"), "", id="vp as subvp"),
+        pytest.param(lambda: in_memory(VP(noise), sde="vp_cosine"), "sde vp", id="vp as vp_cosine"),
+        pytest.param(lambda: in_memory(trained("subvp", 999.0, noise)), "sde subvp", id="subvp as vp"),
+        pytest.param(lambda: in_memory(VP(noise), data_range=(0.0, 1.0)), "data_range [-1, 1]", id="range"),
         pytest.param(
-            lambda: held(
+            lambda: in_memory(
                 FLOW(to_data), predicts="velocity", labels="t", sde="flow",
                 parameters={"label": {"factor": 1000.0}},
             ),
@@ -154,7 +158,7 @@ WRONG_SIGMA = {"network": card().network | {"sigma_data": 0.3}}
             id="direction",
         ),
         pytest.param(
-            lambda: held(
+            lambda: in_memory(
                 FLOW(to_data), predicts="velocity", labels="t", sde="flow",
                 parameters={"parametrisation": {"direction": "to_data"}},
             ),
@@ -205,7 +209,7 @@ def test_a_range_that_shows_at_large_noise_alone_is_caught() -> None:
 
 
 def test_a_network_that_learned_nothing_fails() -> None:
-    assert {"denoising error"} <= failures(held(Lazy()))
+    assert {"denoising error"} <= failures(in_memory(Lazy()))
 
 
 def test_an_exact_score_of_other_data_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,7 +229,7 @@ def test_scaling_alone_is_the_best_linear_filter_of_white_data() -> None:
     """Of independent coordinates of one variance all linear filters are scalings."""
     n, size = 4000, 4
     items = torch.randn(n, size, generator=torch.Generator().manual_seed(0)) * 0.1 + 0.5
-    case = CheckpointCheck(held(Lazy()), installed(), items)
+    case = CheckpointCheck(in_memory(Lazy()), installed(), items)
     assert case.variance == pytest.approx(0.01, rel=0.05)
     assert torch.allclose(case.axes, torch.ones(size, dtype=torch.float64), atol=0.15)
     assert float(case.axes.mean()) == pytest.approx(1, rel=1e-9)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from bench import network
 from bench.checkpoints.memory import MemoryCheckpoint
@@ -13,8 +13,15 @@ from bench.testing.conventions import SCALES, pairs, single_changes
 from tests.support.plugins import installed
 
 
+class Same(nn.Module):
+    """Returns the state."""
+
+    def forward(self, x: Tensor, _label: Tensor) -> Tensor:
+        return x
+
+
 def card(**convention: Any) -> MemoryCheckpoint:
-    return network(nn.Identity(), shape=(2,), **({"predicts": "v", "labels": "t"} | convention))
+    return network(Same(), shape=(2,), **({"predicts": "v", "labels": "t"} | convention))
 
 
 def test_single_changes_change_one_entry() -> None:
@@ -28,7 +35,7 @@ def test_single_changes_change_one_entry() -> None:
     assert changes["data_range [0, 1]"].data_range == (0, 1)
     assert changes[f"labels index (scales = {SCALES})"].scales == SCALES
     assert changes["label t with reverse = true"].parameters["label"] == {"factor": 2.0, "reverse": True}
-    assert changes["label t with factor = 2000"].parameters["label"] == {"factor": 2000.0}
+    assert changes["label t with factor = 2000.0"].parameters["label"] == {"factor": 2000.0}
     assert all(changed.contradiction() == "" and changed != own for changed in changes.values())
     assert not {"labels t", "predicts v", "predicts edm", "labels edm", "sde vp"} & set(changes)
 
@@ -43,8 +50,8 @@ def test_pairs_change_labels_and_parametrisation_together() -> None:
 
 
 def test_a_denoiser_of_every_sde_is_tried_on_vp() -> None:
-    changes = dict(pairs(card(predicts="edm", labels="edm"), installed()))
-    assert changes["predicts noise with labels 999t"].sde == "vp"
-    assert torch.is_tensor(
-        changes["predicts noise with labels 999t"].copy_of_network()(torch.ones(1, 2), torch.ones(1))
-    )
+    changed = dict(pairs(card(predicts="edm", labels="edm"), installed()))["predicts noise with labels 999t"]
+    assert changed.sde == "vp"
+    assert isinstance(changed, MemoryCheckpoint)  # and still has its network
+    x = torch.ones(1, 2)
+    assert torch.equal(changed.copy_of_network()(x, torch.ones(1)), x)
