@@ -69,7 +69,7 @@ class FlowCase:
 
     @property
     def ambiguity(self) -> float:
-        """How far the clean data expected at eps is from the flow at 0: no number of steps decides for one."""
+        """How far the data expected at eps is from the flow at 0: steps do not decide for one of them."""
         return size_of((self.targets["0"] - self.targets["data expected at eps"]) / self.law.spread)
 
     def residuals(self, x: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
