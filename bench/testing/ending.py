@@ -30,7 +30,8 @@ def noise_left(part: Part, context: CheckContext) -> Iterator[Finding]:
     """
     wrong, shares = [], []
     for sde in context.sdes:
-        law, end, data_end = context.law(point(), sde), sde.at(sde.eps), sde.at(0.0)
+        law, end = context.law(point(), sde), sde.at(sde.eps)
+        at_zero = float(sde.sigma(np.asarray(0.0)))
         solver, low, high = isinstance(part, Solver), *sde.data_range
         start = law.at(sde.at(sde.end)).mean[0] + sde.at(sde.end).sigma * prior(4)
         for steps in SOLVER_STEPS if solver else STEPS:
@@ -48,7 +49,7 @@ def noise_left(part: Part, context: CheckContext) -> Iterator[Finding]:
                 assert last is not None
                 before = float((last[0] - last[1].alpha * law.mean[0]).square().mean().sqrt())
                 left *= end.sigma / before if before else math.inf if left else 0.0
-            allowed = max(SHARE * end.sigma, 1.05 * data_end.sigma, (high - low) / LEVELS / 2)
+            allowed = max(SHARE * end.sigma, 1.05 * at_zero, (high - low) / LEVELS / 2)
             shares.append(left / end.sigma)
             if not left <= allowed:
                 wrong.append(f"{left / end.sigma:.2g} of it stays on {sde.name} at {steps} steps")

@@ -67,6 +67,11 @@ class FlowCase:
         self.targets = {"eps": at_end, "data expected at eps": clean, "0": law.quantiles(z)}
         self.law = law
 
+    @property
+    def ambiguity(self) -> float:
+        """How far the data expected at eps is from the flow at 0: steps do not decide for one of them."""
+        return size_of((self.targets["0"] - self.targets["data expected at eps"]) / self.law.spread)
+
     def residuals(self, x: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
         """Distances of samples from the targets of these names, over the data's deviations."""
         y = self.law.coordinates(x)
@@ -78,13 +83,18 @@ def size_of(residual: Tensor) -> float:
     return float(residual.square().mean().sqrt())
 
 
+def flow_case(sde: SDE, context: CheckContext) -> FlowCase:
+    """The flow of the mixture on an SDE, computed once."""
+    return context.once(("flow", sde), lambda: FlowCase(sde, context))
+
+
 def flow_residual(part: Part, sde: SDE, context: CheckContext, grid: str | Grid, *, whole: bool) -> Residual:
     """The residual of the flow: of a predictor at the last level, of a solver and of a whole run at its end.
 
     A solver's result and a whole run are compared with the flow to where they end: the target that is nearest
     at the first number of steps that is asked for.
     """
-    case = context.once(("flow", sde), lambda: FlowCase(sde, context))
+    case = flow_case(sde, context)
     ends = list(case.targets) if whole or isinstance(part, Solver) else ["eps"]
 
     def residual(steps: int) -> Tensor:
