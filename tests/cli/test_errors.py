@@ -94,7 +94,7 @@ def test_a_far_miss_gets_the_known_names_and_no_guess(refusal: Refusal) -> None:
         ((*RK45, "--snr", "0.1"), "a parameter of a corrector was given, but the run has none"),
         ((*RK45, "-P", "predictor.dt=grid"), "a parameter of a predictor was given, but the run has none"),
         ((*RK45, "-P", "sde.eps=1"), "vp.eps must lie between 0 and 1"),
-        (("-P", "executor.workers=2"), "local has no parameter 'workers'"),
+        (("-P", "executor.sockets=2"), "local has no parameter 'sockets'"),
         (("-P", "metric.size=2"), "fd_dct has no parameter 'size'"),
     ],
 )
