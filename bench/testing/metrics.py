@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import pickle
@@ -14,8 +15,10 @@ from bench.errors import BenchError
 from bench.metrics.blocks import jackknife_groups
 from bench.metrics.context import MetricContext
 from bench.metrics.role import Metric, MetricResult, ValueKind
+from bench.plan.sources import open_images
 from bench.testing.context import CheckContext
 from bench.testing.duties import parameters
+from bench.testing.probe import GAUSSIAN, with_values
 from bench.testing.report import Finding, error_text, guard, verdict
 from bench.testing.samples import COMPLETIONS, Batch, Samples
 
@@ -35,8 +38,11 @@ class MetricCheck:
     """
 
     def __init__(self, metric: Metric, context: CheckContext) -> None:
-        self.metric = metric
-        self.context = MetricContext(context.registry, torch.device("cpu"))
+        # as in a run, an unnamed reference is the data that the samples are of
+        unnamed = metric.values().get("reference") == ""
+        self.metric = with_values(metric, reference=GAUSSIAN) if unnamed else metric
+        opened = functools.partial(open_images, registry=context.registry)
+        self.context = MetricContext(context.registry, torch.device("cpu"), opened)
         self.samples = Samples(metric, context)
 
     def draw(self, amount: float = 0.0) -> Batch:
@@ -68,7 +74,7 @@ def check_metric(metric: Metric, context: CheckContext) -> Iterator[Finding]:
         BenchError: The metric's own data is missing, or it takes an output of tasks that is not known here.
     """
     case = MetricCheck(metric, context)
-    metric.provenance(case.context)
+    case.metric.provenance(case.context)
     yield from guard("parameters", lambda: parameters(metric))
     yield from guard("declared", lambda: declared(case))
     yield from guard("order of batches", lambda: order(case))
