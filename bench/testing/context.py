@@ -166,7 +166,7 @@ class CheckContext:
         with torch.no_grad(), counted_evaluations() as evaluations:
             x = sampler.run(start.clone(), p, *streams)
         seen = model.states_seen if isinstance(model, ObservedModel) else evaluations.count
-        counts = (p.asked[0], seen, evaluations.count)
+        counts = (p.total[0], seen, evaluations.count)
         return Trial(
             x,
             math.ceil(max(counts) / len(start)),

@@ -90,9 +90,9 @@ def _judge(off: list[Tensor], errors: list[Tensor], order: float | None) -> tupl
     coarse, fine = off
     change = (fine - coarse).abs()
     gain = 2.0 ** (order or 1.0)
-    left = (gain * fine - coarse).abs() / (gain - 1)
+    rest = (gain * fine - coarse).abs() / (gain - 1)
     error = (gain**2 * errors[1].square() + errors[0].square()).sqrt() / (gain - 1)
-    ratio = left / ((OTHER_ORDER if order is None else NEXT_ORDER) * change + DEVIATIONS * error + 1e-4)
+    ratio = rest / ((OTHER_ORDER if order is None else NEXT_ORDER) * change + DEVIATIONS * error + 1e-4)
     ratio = torch.where(ratio.isfinite(), ratio, torch.inf)
     return float(ratio.max()), int(ratio.argmax()), float(fine.abs().max())
 

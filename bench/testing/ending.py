@@ -43,16 +43,16 @@ def noise_left(part: Part, context: CheckContext) -> Iterator[Finding]:
                 if steps == STEPS[0]:
                     raise
                 continue  # a sampler may refuse a number of steps
-            left = float((trial.x - law.mean[0]).square().mean().sqrt())
+            rest = float((trial.x - law.mean[0]).square().mean().sqrt())
             if not solver:
                 last = trial.part.last
                 assert last is not None
                 before = float((last[0] - last[1].alpha * law.mean[0]).square().mean().sqrt())
-                left *= end.sigma / before if before else math.inf if left else 0.0
+                rest *= end.sigma / before if before else math.inf if rest else 0.0
             allowed = max(SHARE * end.sigma, 1.05 * at_zero, (high - low) / LEVELS / 2)
-            shares.append(left / end.sigma)
-            if not left <= allowed:
-                wrong.append(f"{left / end.sigma:.2g} of it stays on {sde.name} at {steps} steps")
+            shares.append(rest / end.sigma)
+            if not rest <= allowed:
+                wrong.append(f"{rest / end.sigma:.2g} of it stays on {sde.name} at {steps} steps")
     share = float(np.max(shares))
     measured = wrong[0] if wrong else f"{share:.1g} of it stays at most"
     required = f"the noise of eps taken away, to {SHARE:g} of it"

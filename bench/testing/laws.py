@@ -103,8 +103,8 @@ class Law:
         for _ in range(HALVINGS):
             x = (low + high) / 2
             parts = torch.special.ndtr((x - self.mean[:, None]) / deviation[:, None])
-            left = (self.weight[:, None] * parts).sum(0) < below
-            low, high = torch.where(left, x, low), torch.where(left, high, x)
+            lower = (self.weight[:, None] * parts).sum(0) < below
+            low, high = torch.where(lower, x, low), torch.where(lower, high, x)
         return (low + high) / 2
 
     def nodes(self, count: int = 48) -> tuple[Tensor, Tensor]:

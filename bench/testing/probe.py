@@ -87,10 +87,10 @@ class CountedPrediction(Prediction):
 
     def __init__(self, model: Model, sde: SDE) -> None:
         super().__init__(model, sde)
-        self.asked = [0]
+        self.total = [0]
 
     def _call(self, network: Callable[[Tensor, NoiseLevel], T], x: Tensor, at: NoiseLevel | float) -> T:
-        self.asked[0] += len(x)
+        self.total[0] += len(x)
         return super()._call(network, x, at)
 
 

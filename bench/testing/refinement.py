@@ -99,9 +99,9 @@ def flow_residual(part: Part, sde: SDE, context: CheckContext, grid: str | Grid,
 
     def residual(steps: int) -> Tensor:
         trial = context.trial(with_steps(part, steps), sde, steps, case.start, grid=grid, whole=whole)
-        found = case.residuals(trial.x if whole else trial.final_state, ends)
-        ends[:] = [min(found, key=lambda name: size_of(found[name]))]
-        return found[ends[0]]
+        residuals_of = case.residuals(trial.x if whole else trial.final_state, ends)
+        ends[:] = [min(residuals_of, key=lambda name: size_of(residuals_of[name]))]
+        return residuals_of[ends[0]]
 
     return residual
 
@@ -237,9 +237,9 @@ class Refinement:
         smaller of ``|l| / |e(2 n) - e(n)|`` and ``|l| / (0.6 |l_0|)``; 0 at float error.
         """
         *_, coarsest, coarse, fine = self.residuals
-        left, before = size_of(2 * fine - coarse), size_of(2 * coarse - coarsest)
+        rest, before = size_of(2 * fine - coarse), size_of(2 * coarse - coarsest)
         allowed = max(size_of(fine - coarse), 0.6 * before)
-        return 0.0 if left < FLOAT_ERROR else left / allowed if allowed else math.inf
+        return 0.0 if rest < FLOAT_ERROR else rest / allowed if allowed else math.inf
 
 
 def refined(residual: Residual, steps: Sequence[int]) -> Refinement:

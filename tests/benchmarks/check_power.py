@@ -79,10 +79,10 @@ class Flow(Scaled):
 
 def variant(cls: type[Scaled], mistake: str, size: float) -> Scaled:
     """A sampler with a mistake."""
-    made: type[Scaled] = type(
+    subclass: type[Scaled] = type(
         cls.__name__, (cls,), {"mistake": mistake, "size": size, "__module__": __name__}
     )
-    return made()
+    return subclass()
 
 
 Check = Callable[[Scaled, CheckContext], Iterator[Finding]]
@@ -106,14 +106,14 @@ def rows() -> Iterator[tuple[str, str, str, float, int, int]]:
     for check, sampler, cls, run, mistakes, seeds in CASES:
         for mistake in mistakes:
             for size in SIZES:
-                found = 0
+                failures = 0
                 for seed in range(seeds):
                     context = CheckContext(installed(), ("vp",), seed)
                     part = variant(cls, mistake, size)
                     results = [one for one in run(part, context) if one.name.startswith((check, "uneven"))]
-                    found += any(one.status == "fail" for one in results)
-                print(check, sampler, mistake, size, found, seeds, flush=True)
-                yield check, sampler, mistake, size, found, seeds
+                    failures += any(one.status == "fail" for one in results)
+                print(check, sampler, mistake, size, failures, seeds, flush=True)
+                yield check, sampler, mistake, size, failures, seeds
 
 
 def main(folder: str) -> None:

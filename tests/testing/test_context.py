@@ -39,9 +39,9 @@ def test_a_model_is_that_of_the_data_on_the_sdes_range() -> None:
 
 def test_what_is_made_once_is_made_once() -> None:
     context = CheckContext(installed())
-    made = [context.once(key, lambda: object()) for key in ("one", "one", "other")]
-    assert made[0] is made[1]
-    assert made[0] is not made[2]
+    things = [context.once(key, lambda: object()) for key in ("one", "one", "other")]
+    assert things[0] is things[1]
+    assert things[0] is not things[2]
 
 
 def test_every_state_that_the_network_is_asked_for_is_counted_thrice() -> None:

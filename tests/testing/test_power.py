@@ -15,16 +15,16 @@ TABLE = Path(ROOT) / "results/reference/check_power.csv"
 
 def test_the_sizes_are_those_of_the_table() -> None:
     """The smallest size that every run found, and no mistake of size 0."""
-    found: dict[str, dict[tuple[str, str], float]] = {}
+    sizes_of: dict[str, dict[tuple[str, str], float]] = {}
     with TABLE.open() as lines:
         for row in csv.DictReader(lines):
             size, every = float(row["size"]), row["found"] == row["runs"]
             assert size > 0 or row["found"] == "0"
             if every:
-                sizes = found.setdefault(row["check"], {})
+                sizes = sizes_of.setdefault(row["check"], {})
                 key = (row["sampler"], row["mistake"])
                 sizes[key] = min(size, sizes.get(key, size))
-    assert found == POWER
+    assert sizes_of == POWER
 
 
 def test_findings_say_it() -> None:
