@@ -488,7 +488,9 @@ def check(
         registry.get("sdes", sde)
     if isinstance(thing, str):
         thing, parameters = find_plugin(thing, role, parameters, registry), {}
-    return check_plugin(thing, registry=registry, sdes=sdes, data=data, emit=emit, **parameters)
+    elif isinstance(thing, type):
+        thing, parameters = thing.build(parameters), {}
+    return check_plugin(thing, registry=registry, sdes=sdes, data=data, emit=emit)
 
 
 def remeasure(

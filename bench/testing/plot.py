@@ -29,7 +29,8 @@ def write_plot(report: Report, folder: Path) -> list[Path]:
     # the plot of a suite has more columns: spreads, values by theory and published ones
     unknown = float("nan")
     cells = table.rename(columns={"sampler": "row", "error": "mean"})
-    cells = cells.assign(std=unknown, exact=unknown, limit=unknown, error=unknown, published=unknown, note="")
+    cells = cells.assign(std=unknown, exact=unknown, limit=unknown, error=unknown, note="")
+    cells = cells.assign(published=unknown, published_elsewhere=unknown)
     heading = f"{report.name} on Gaussian data from the exact marginal at T: error where sampling ends"
     figure = plots.curve(cells, "nfe", "network calls per sample (NFE)", "relative error", heading)
     return [csv, *plots.save(figure, stem, replace_file)]
