@@ -83,7 +83,7 @@ def test_a_place_that_is_planned_no_more_is_dropped() -> None:
 
 def test_a_plan_of_earlier_versions_is_read_without_its_figures() -> None:
     """They held published figures by place, whatever the checkpoint and the metric."""
-    figure: JSONObject = {"sde": "vp", "row": "ddim", "column": "P", "quantity": "fid", "value": 3.2, "source": "a paper"}
+    figure: JSONObject = {"sde": "vp", "row": "ddim", "column": "P", "quantity": "fid", "value": 3.2}
     plain = json.loads(suite_plan("table1").to_json())
     del plain["published_of"]
     earlier = with_checksum({**plain, "published": [figure]})
