@@ -304,6 +304,7 @@ def test_the_built_in_plugins_flags() -> None:
         "snr": "corrector.snr",
         "corrector-steps": "corrector.steps",
         "tol": "solver.tol",
+        "workers": "executor.workers",
         "rho": "grid.rho",
         "extrapolate": "metric.extrapolate",
     }
