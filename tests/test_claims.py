@@ -406,7 +406,7 @@ def test_the_exact_values_of_the_readmes_suite(tmp_path: Path) -> None:
 def test_the_check_of_the_readmes_sampler(tmp_path: Path) -> None:
     """The lines that the README shows, and that all passed."""
     thing = my_sampler(tmp_path).get("predictors", "my_sampler").thing
-    report = check(thing, registry=installed(), sdes=("vp",), plot=False)
+    report = check(thing, registry=installed(), sdes=("vp",))
     for finding in report.findings:
         if finding.name in ("network calls", "convergence, vp", "uneven steps, vp"):
             assert readme_says(f"{finding.name} pass {finding.measured} "), finding.measured
