@@ -40,6 +40,7 @@ from bench.testing.refinement import (
     flow_case,
     flow_residual,
     impulse_residual,
+    nearest,
     refined,
     size_of,
     step_errors,
@@ -169,8 +170,8 @@ def order(
     elif runs.rise is not None:
         good, measured = False, f"{measured}; higher at {runs.rise} steps than before"
     elif good and not noisy and measured_order < 1.5 and has_further_terms(part, cut, context):
-        first_order = size_of(flow_residual(context.predictor("ddim"), cut, context, grid, whole=False)(250))
-        own = runs.errors[runs.steps.index(250)] if 250 in runs.steps else size_of(residual(250))
+        first_order = nearest(flow_residual(context.predictor("ddim"), cut, context, grid, whole=False)(250))
+        own = runs.errors[runs.steps.index(250)] if 250 in runs.steps else nearest(residual(250))
         good = own <= 1.5 * first_order
         if not good:
             measured += f"; {own / first_order:.1f} times ddim's at 250: its further terms make it worse"
@@ -217,7 +218,7 @@ def limit(part: Solver, sde: SDE, context: CheckContext) -> Iterator[Finding]:
     name = f"convergence, {sde.name}"
     variants = [variant for tol in TOLERANCES if (variant := with_tolerance(part, tol)) is not None]
     errors = [
-        size_of(flow_residual(variant, sde, context, "polynomial", whole=False)(0))
+        nearest(flow_residual(variant, sde, context, "polynomial", whole=False)(0))
         for variant in variants or [part]
     ]
     measured = "error " + ", ".join(f"{error:.1e}" for error in errors)
@@ -239,7 +240,7 @@ def whole_run(part: Part, sde: SDE, context: CheckContext) -> Iterator[Finding]:
     name = f"whole run, {sde.name}"
     residual = flow_residual(part, sde, context, "polynomial", whole=True)
     if isinstance(part, Solver) and not has_steps(part):
-        error = size_of(residual(0))
+        error = nearest(residual(0))
         yield verdict(name, error < ROUGH, f"error {error:.1e}", f"below {ROUGH:g}", errors=[error])
         return
     runs = refined(residual, END_STEPS)
