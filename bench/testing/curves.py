@@ -13,7 +13,7 @@ from bench.testing.context import CheckContext
 from bench.testing.convergence import is_noisy
 from bench.testing.laws import normals
 from bench.testing.probe import Part, has_steps, prior, with_steps, with_tolerance
-from bench.testing.refinement import flow_residual, impulse_residual, nearest
+from bench.testing.refinement import flow_residual, impulse_residual, nearest, size_of
 from bench.testing.report import Point
 
 CURVE = (5, 10, 20, 40, 100)

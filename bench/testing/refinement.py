@@ -28,7 +28,7 @@ FLOAT_ERROR = 1e-9
 """Relative error below which float64's rounding decides."""
 
 Residual = Callable[[int], list[Tensor]]
-"""``residual(steps)``: the relative error of every number that is compared, from each end that a run may have."""
+"""``residual(steps)``: the relative error of every number that is compared, from each end of a run."""
 
 
 class UnevenGrid(Grid):
