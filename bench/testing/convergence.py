@@ -80,9 +80,12 @@ def check_convergence(part: Part, context: CheckContext) -> Iterator[Finding]:
         for name, value in other_values(part).items():
             if name in resolution(part):
                 continue
-            setting = f"{name}={parameter_text(value)}"
-            check = functools.partial(of_parameter, with_values(part, **{name: value}), setting, context)
+            setting, variant = f"{name}={parameter_text(value)}", with_values(part, **{name: value})
+            check = functools.partial(of_parameter, variant, setting, context)
             yield from guard(f"at {setting}", check)
+            if variant.linear:
+                bend = functools.partial(superposition, variant, first, context, f"linear at {setting}")
+                yield from guard(f"linear at {setting}", bend)
 
 
 def is_noisy(part: Part, sde: SDE, context: CheckContext) -> bool:
@@ -291,7 +294,7 @@ def of_parameter(part: Part, setting: str, context: CheckContext) -> Iterator[Fi
     )  # fmt: skip
 
 
-def superposition(part: Part, sde: SDE, context: CheckContext) -> Iterator[Finding]:
+def superposition(part: Part, sde: SDE, context: CheckContext, name: str = "linear") -> Iterator[Finding]:
     """A sum of starts and noises gives the sum of results, less that of zero: it is linear as declared."""
     part, steps = with_steps(part, 8), 8
     # far out, where what clips or thresholds does so
@@ -309,6 +312,4 @@ def superposition(part: Part, sde: SDE, context: CheckContext) -> Iterator[Findi
     separate = result(one, (1.0, 0.0)) + result(two, (0.0, 1.0)) - of_zero
     off = float((result(one + two, (1.0, 1.0)) - separate).abs().max() / separate.abs().max())
     # float64 in some hundred operations
-    yield verdict(
-        "linear", off < 1e-9, f"off by {off:.1e}", "linear in state and noise, as declared", off=off
-    )
+    yield verdict(name, off < 1e-9, f"off by {off:.1e}", "linear in state and noise, as declared", off=off)

@@ -257,17 +257,18 @@ def chain(part: Part, context: CheckContext) -> Iterator[Finding]:
         return
     wrong = []
     for sde in context.sdes:
-        step = context.sampler(part, sde, 10).schedule()[1]
+        plan = context.sampler(part, sde, 10).schedule()
         unknown: dict[str, Any] = dict.fromkeys(CHAIN, math.nan)
-        updates = []
-        for one in (step, dataclasses.replace(step, **unknown)):
-            p, noise = Prediction(context.model(mixture(), sde), sde), CountedNoise(8)
-            resolved = part.resolve(sde)
-            args = (prior(3), one, p, noise)
-            updates.append(
-                resolved.step(*args) if isinstance(resolved, Corrector) else resolved.step(*args, None)
-            )
-        wrong += [] if torch.equal(updates[0].x, updates[1].x) else [sde.name]
+        for step in (plan[1], plan[-1]):
+            updates = []
+            for one in (step, dataclasses.replace(step, **unknown)):
+                p, noise = Prediction(context.model(mixture(), sde), sde), CountedNoise(8)
+                resolved = part.resolve(sde)
+                args = (prior(3), one, p, noise)
+                updates.append(
+                    resolved.step(*args) if isinstance(resolved, Corrector) else resolved.step(*args, None)
+                )
+            wrong += [] if torch.equal(updates[0].x, updates[1].x) else [sde.name]
     measured = f"read on {', '.join(wrong)}, though uses_chain is False" if wrong else "not read"
     yield verdict("discrete chain", not wrong, measured, "not read, as declared")
 

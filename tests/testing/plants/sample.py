@@ -34,7 +34,6 @@ SAMPLE_WRONG: frozenset[str] = frozenset(
         "wrong_mean_moves",
         "wrong_half_the_noise",
         "wrong_move_noise_by_3",
-        "wrong_smoothed_score",
         "wrong_noisy_mean",
         # calls and levels
         "wrong_around_the_counter",
