@@ -89,8 +89,8 @@ def check_convergence(part: Part, context: CheckContext) -> Iterator[Finding]:
 
 
 def is_noisy(part: Part, sde: SDE, context: CheckContext) -> bool:
-    """Whether the part draws noise in ten steps."""
-    return context.trial(with_steps(part, 10), sde, 10, prior(2)).draws > 0
+    """Whether the part draws noise in a hundred steps: of fewer none may lie where it does."""
+    return context.trial(with_steps(part, 100), sde, 100, prior(1)).draws > 0
 
 
 def of_sde(
