@@ -8,11 +8,17 @@ import os
 if "PYTEST_XDIST_WORKER" in os.environ:  # before torch is imported
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import pytest
 from hypothesis import settings
 
-from tests.support.skips import pytest_addoption as pytest_addoption
+from tests.support import skips
 from tests.support.skips import pytest_configure as pytest_configure
 
 settings.register_profile("ci", derandomize=True, deadline=None)
 settings.register_profile("here", deadline=None)
 settings.load_profile("ci" if os.environ.get("CI") else "here")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    skips.pytest_addoption(parser)
+    parser.addoption("--all-plants", action="store_true", help="judge bench check by every plant")

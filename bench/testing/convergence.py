@@ -40,6 +40,7 @@ from bench.testing.refinement import (
     flow_case,
     flow_residual,
     impulse_residual,
+    nearest,
     refined,
     size_of,
     step_errors,
@@ -79,14 +80,17 @@ def check_convergence(part: Part, context: CheckContext) -> Iterator[Finding]:
         for name, value in other_values(part).items():
             if name in resolution(part):
                 continue
-            setting = f"{name}={parameter_text(value)}"
-            check = functools.partial(of_parameter, with_values(part, **{name: value}), setting, context)
+            setting, variant = f"{name}={parameter_text(value)}", with_values(part, **{name: value})
+            check = functools.partial(of_parameter, variant, setting, context)
             yield from guard(f"at {setting}", check)
+            if variant.linear:
+                bend = functools.partial(superposition, variant, first, context, f"linear at {setting}")
+                yield from guard(f"linear at {setting}", bend)
 
 
 def is_noisy(part: Part, sde: SDE, context: CheckContext) -> bool:
-    """Whether the part draws noise in ten steps."""
-    return context.trial(with_steps(part, 10), sde, 10, prior(2)).draws > 0
+    """Whether the part draws noise in a hundred steps: of fewer none may lie where it does."""
+    return context.trial(with_steps(part, 100), sde, 100, prior(1)).draws > 0
 
 
 def of_sde(
@@ -169,8 +173,8 @@ def order(
     elif runs.rise is not None:
         good, measured = False, f"{measured}; higher at {runs.rise} steps than before"
     elif good and not noisy and measured_order < 1.5 and has_further_terms(part, cut, context):
-        first_order = size_of(flow_residual(context.predictor("ddim"), cut, context, grid, whole=False)(250))
-        own = runs.errors[runs.steps.index(250)] if 250 in runs.steps else size_of(residual(250))
+        first_order = nearest(flow_residual(context.predictor("ddim"), cut, context, grid, whole=False)(250))
+        own = runs.errors[runs.steps.index(250)] if 250 in runs.steps else nearest(residual(250))
         good = own <= 1.5 * first_order
         if not good:
             measured += f"; {own / first_order:.1f} times ddim's at 250: its further terms make it worse"
@@ -217,7 +221,7 @@ def limit(part: Solver, sde: SDE, context: CheckContext) -> Iterator[Finding]:
     name = f"convergence, {sde.name}"
     variants = [variant for tol in TOLERANCES if (variant := with_tolerance(part, tol)) is not None]
     errors = [
-        size_of(flow_residual(variant, sde, context, "polynomial", whole=False)(0))
+        nearest(flow_residual(variant, sde, context, "polynomial", whole=False)(0))
         for variant in variants or [part]
     ]
     measured = "error " + ", ".join(f"{error:.1e}" for error in errors)
@@ -239,7 +243,7 @@ def whole_run(part: Part, sde: SDE, context: CheckContext) -> Iterator[Finding]:
     name = f"whole run, {sde.name}"
     residual = flow_residual(part, sde, context, "polynomial", whole=True)
     if isinstance(part, Solver) and not has_steps(part):
-        error = size_of(residual(0))
+        error = nearest(residual(0))
         yield verdict(name, error < ROUGH, f"error {error:.1e}", f"below {ROUGH:g}", errors=[error])
         return
     runs = refined(residual, END_STEPS)
@@ -290,7 +294,7 @@ def of_parameter(part: Part, setting: str, context: CheckContext) -> Iterator[Fi
     )  # fmt: skip
 
 
-def superposition(part: Part, sde: SDE, context: CheckContext) -> Iterator[Finding]:
+def superposition(part: Part, sde: SDE, context: CheckContext, name: str = "linear") -> Iterator[Finding]:
     """A sum of starts and noises gives the sum of results, less that of zero: it is linear as declared."""
     part, steps = with_steps(part, 8), 8
     # far out, where what clips or thresholds does so
@@ -308,6 +312,4 @@ def superposition(part: Part, sde: SDE, context: CheckContext) -> Iterator[Findi
     separate = result(one, (1.0, 0.0)) + result(two, (0.0, 1.0)) - of_zero
     off = float((result(one + two, (1.0, 1.0)) - separate).abs().max() / separate.abs().max())
     # float64 in some hundred operations
-    yield verdict(
-        "linear", off < 1e-9, f"off by {off:.1e}", "linear in state and noise, as declared", off=off
-    )
+    yield verdict(name, off < 1e-9, f"off by {off:.1e}", "linear in state and noise, as declared", off=off)

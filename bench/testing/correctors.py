@@ -12,23 +12,28 @@ import torch
 from bench.diffusion.prediction import Prediction
 from bench.diffusion.roles import Corrector
 from bench.diffusion.sde import SDE
+from bench.params import parameter_text
 from bench.testing.context import CheckContext
 from bench.testing.distribution import DEVIATIONS
 from bench.testing.laws import normals
-from bench.testing.probe import CountedNoise, prior
+from bench.testing.probe import CountedNoise, other_values, prior, with_values
 from bench.testing.report import Finding, guard, verdict
 
 BATCH = 512
 
 
 def check_invariance(part: Corrector, context: CheckContext) -> Iterator[Finding]:
-    """Invariance of the marginals of every SDE."""
+    """Invariance of every SDE's marginals, and of the first one's with each parameter at another value."""
     for sde in context.sdes:
         yield from guard(f"invariance, {sde.name}", functools.partial(invariance, part, sde, context))
+    for name, value in other_values(part).items():
+        setting, variant = f"{name}={parameter_text(value)}", with_values(part, **{name: value})
+        check = functools.partial(invariance, variant, context.sdes[0], context, f"at {setting}")
+        yield from guard(f"at {setting}", check)
 
 
-def invariance(part: Corrector, sde: SDE, context: CheckContext) -> Iterator[Finding]:
-    """One move from the exact marginal N(m, v), at a noisy, a middle and a clean noise level.
+def invariance(part: Corrector, sde: SDE, context: CheckContext, name: str = "") -> Iterator[Finding]:
+    """One move from the exact marginal N(m, v), at a noisy, a middle, a clean and the last noise level.
 
     A move takes x to ``m + A (x - m)`` in the mean and adds noise of variance c^2 per coordinate. Langevin
     dynamics with a step e has A = 1 - k, k = e / v, and c^2 = 2 k v: the variance becomes (1 + k^2) v, its
@@ -36,13 +41,13 @@ def invariance(part: Corrector, sde: SDE, context: CheckContext) -> Iterator[Fin
     what the estimates of A (a regression of the mean on x) and of c (the noise's mean square) may be off,
     k > 0, and noise that is independent from number to number.
     """
-    name = f"invariance, {sde.name}"
+    name = name or f"invariance, {sde.name}"
     if part.calls == 0:
         yield Finding(name, "info", "makes no moves")
         return
     own, worst, together, pulls = part.resolve(sde), 0.0, 0.0, []
     plan = context.sampler(part, sde, 40).schedule()
-    for step in (plan[4], plan[20], plan[36]):
+    for step in (plan[4], plan[20], plan[36], plan[-1]):
         marginal = context.law(normals(), sde).at(step)
         mean, variance = marginal.mean[0], marginal.variance[0]
         x = mean + variance.sqrt() * prior(BATCH, seed=31)

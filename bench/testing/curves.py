@@ -13,7 +13,7 @@ from bench.testing.context import CheckContext
 from bench.testing.convergence import is_noisy
 from bench.testing.laws import normals
 from bench.testing.probe import Part, has_steps, prior, with_steps, with_tolerance
-from bench.testing.refinement import flow_residual, impulse_residual, size_of
+from bench.testing.refinement import flow_residual, impulse_residual, nearest, size_of
 from bench.testing.report import Point
 
 CURVE = (5, 10, 20, 40, 100)
@@ -33,9 +33,9 @@ def error_at_end(
     variant = with_steps(part, steps)
     calls = context.trial(variant, sde, steps, prior(1)).calls
     if not noisy:
-        return size_of(flow_residual(variant, sde, context, "polynomial", whole=True)(steps)), calls
+        return nearest(flow_residual(variant, sde, context, "polynomial", whole=True)(steps)), calls
     if part.linear:
-        return size_of(impulse_residual(variant, sde, context, "polynomial")(steps)), calls
+        return nearest(impulse_residual(variant, sde, context, "polynomial")(steps)), calls
     law = context.law(normals(), sde)
     start = law.at(sde.at(sde.end)).quantiles(prior(256)) / sde.prior_std
     x = context.trial(variant, sde, steps, start, model=context.model(normals(), sde), whole=True).x

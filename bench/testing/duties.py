@@ -14,11 +14,13 @@ import torch
 
 from bench.diffusion.prediction import Prediction
 from bench.diffusion.roles import Corrector, Solver
+from bench.diffusion.sde import SDE
 from bench.params import Plugin, parameter_text
 from bench.reporting.text import count
 from bench.testing.context import CheckContext
+from bench.testing.distribution import DEVIATIONS
 from bench.testing.ending import noise_left
-from bench.testing.laws import NARROW, SHAPE, Law, mixture, normals
+from bench.testing.laws import NARROW, SHAPE, Law, mixture, normals, point
 from bench.testing.network import calls, levels, times
 from bench.testing.probe import (
     CountedNoise,
@@ -198,7 +200,8 @@ def alike(part: Part, context: CheckContext) -> Iterator[Finding]:
     """
     part, sde, wrong = with_steps(part, 10), context.sdes[0], []
     small, times = normals(NARROW), [big // one for big, one in zip(SHAPE, NARROW, strict=True)]
-    large = Law(*(array.repeat(1, *times) for array in (small.weight, small.mean, small.variance)))
+    weight, mean, variance = (array.repeat(1, *times) for array in (small.weight, small.mean, small.variance))
+    large = Law(weight, mean, variance)
     start = prior(2, shape=NARROW)
 
     def result(law: Law, precision: torch.dtype) -> torch.Tensor:
@@ -254,23 +257,28 @@ def chain(part: Part, context: CheckContext) -> Iterator[Finding]:
         return
     wrong = []
     for sde in context.sdes:
-        step = context.sampler(part, sde, 10).schedule()[1]
+        plan = context.sampler(part, sde, 10).schedule()
         unknown: dict[str, Any] = dict.fromkeys(CHAIN, math.nan)
-        updates = []
-        for one in (step, dataclasses.replace(step, **unknown)):
-            p, noise = Prediction(context.model(mixture(), sde), sde), CountedNoise(8)
-            resolved = part.resolve(sde)
-            args = (prior(3), one, p, noise)
-            updates.append(
-                resolved.step(*args) if isinstance(resolved, Corrector) else resolved.step(*args, None)
-            )
-        wrong += [] if torch.equal(updates[0].x, updates[1].x) else [sde.name]
+        for step in (plan[1], plan[-1]):
+            updates = []
+            for one in (step, dataclasses.replace(step, **unknown)):
+                p, noise = Prediction(context.model(mixture(), sde), sde), CountedNoise(8)
+                resolved = part.resolve(sde)
+                args = (prior(3), one, p, noise)
+                updates.append(
+                    resolved.step(*args) if isinstance(resolved, Corrector) else resolved.step(*args, None)
+                )
+            wrong += [] if torch.equal(updates[0].x, updates[1].x) else [sde.name]
     measured = f"read on {', '.join(wrong)}, though uses_chain is False" if wrong else "not read"
     yield verdict("discrete chain", not wrong, measured, "not read, as declared")
 
 
 def noiseless_mean(part: Part, context: CheckContext) -> Iterator[Finding]:
-    """On the step to clean data, ``mean`` does not depend on the noise that ``x`` includes."""
+    """On the step to clean data, ``mean`` does not depend on the noise that ``x`` includes.
+
+    A predictor may raise the state's noise before it asks the network, as EDM's churn does: the network is
+    then told the raised level, and data that is one point comes out free of it.
+    """
     wrong, noisy = [], False
     for sde in context.sdes:
         updates = []
@@ -287,10 +295,36 @@ def noiseless_mean(part: Part, context: CheckContext) -> Iterator[Finding]:
             updates.append(trial.part.part.step(x, step, p, noise, state))
         noisy |= not torch.equal(updates[0].x, updates[1].x)
         moved, size = (float((updates[0][i] - updates[1][i]).norm()) for i in (1, 0))
-        # a corrector may take its step from the noise's norm
-        if moved > (0.5 * size if isinstance(part, Corrector) else 0.0):
-            wrong.append(sde.name)
+        if isinstance(part, Corrector):  # which may take its step from the noise's norm
+            free = moved <= 0.5 * size
+        else:
+            free = moved == 0 or _raises_noise(part, sde, context)
+        wrong += [] if free else [sde.name]
     measured = "free of the step's noise" if noisy else "no noise in the last step"
     if wrong:
         measured = f"the last step's mean includes its noise, on {', '.join(wrong)}"
     yield verdict("mean without the noise", not wrong, measured, "a run that ends on the mean has no noise")
+
+
+def _raises_noise(part: Part, sde: SDE, context: CheckContext) -> bool:
+    """Whether the last step's noise is that between its level and the one at which the network is asked.
+
+    On data that is one point, with x' where the network is asked: ``var(x' / alpha' - x / alpha)`` is
+    ``(sigma' / alpha')^2 - (sigma / alpha)^2``, and the mean is the point.
+    """
+    observed = context.trial(part, sde, 10, prior(64)).part
+    assert observed.last is not None
+    _, step, state = observed.last
+    law = context.law(point(), sde).mean[0]
+    x = step.alpha * law + step.sigma * prior(64)
+    model = context.model(point(), sde)
+    with torch.no_grad():
+        update = observed.part.step(x, step, Prediction(model, sde), CountedNoise(8), state)
+    asked, level = model.calls[0]
+    added = float((asked / level.alpha - x / step.alpha).square().mean())
+    between = (level.sigma / level.alpha) ** 2 - (step.sigma / step.alpha) ** 2
+    # a mean of squares is known to sqrt(2 / n) of itself
+    return (
+        abs(added - between) <= DEVIATIONS * math.sqrt(2 / x.numel()) * between
+        and float((update.mean - law).abs().max()) <= 1e-6 * step.sigma
+    )

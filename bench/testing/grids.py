@@ -11,8 +11,8 @@ from bench.diffusion.grid import Grid, grid_times
 from bench.diffusion.sde import SDE
 from bench.errors import BenchError
 from bench.testing.context import CheckContext
-from bench.testing.duties import _other_values, parameters
-from bench.testing.probe import with_values
+from bench.testing.duties import parameters
+from bench.testing.probe import other_values, with_values
 from bench.testing.report import Finding, guard, verdict
 from bench.types import Array
 
@@ -72,7 +72,7 @@ def times(grid: Grid, sdes: Sequence[SDE]) -> Iterator[Finding]:
 
 def other_parameters(grid: Grid, sdes: Sequence[SDE]) -> Iterator[Finding]:
     """Each parameter has an effect at another value, and the times keep the rules."""
-    changes = _other_values(grid)
+    changes = other_values(grid)
     if not changes:
         return
     wrong = []

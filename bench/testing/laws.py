@@ -196,8 +196,8 @@ def _rotated(x: Tensor, angle: float) -> Tensor:
 
 
 def _law(weight: Array, mean: Array, deviation: Array) -> Law:
-    one = [torch.from_numpy(np.stack([1 - weight, weight])), *map(torch.from_numpy, (mean, deviation**2))]
-    return Law(*one)
+    weights, means, variances = map(torch.from_numpy, (np.stack([1 - weight, weight]), mean, deviation**2))
+    return Law(weights, means, variances)
 
 
 def normals(shape: tuple[int, ...] = SHAPE) -> Law:

@@ -10,13 +10,14 @@ import numpy as np
 import torch
 
 from bench.checkpoints.parametrisation import Parametrisation
-from bench.closed_form.mixture import Mixture
+from bench.closed_form.mixture import Mixture, MixtureModel
 from bench.diffusion.levels import NoiseLevel
 from bench.diffusion.sde import SDE
 from bench.errors import BenchError, one_line
 from bench.testing.context import CheckContext
 from bench.testing.duties import parameters
-from bench.testing.probe import GAUSSIAN, MIXTURE, SHAPE, Tensor
+from bench.testing.laws import SHAPE
+from bench.testing.probe import GAUSSIAN, MIXTURE, Tensor
 from bench.testing.report import Finding, guard, verdict
 
 LAWS = ("vp", "ve", "subvp", "flow", "flow_cosine")
@@ -112,7 +113,7 @@ class Truth:
 def truth(context: CheckContext, checkpoint: str, sde: SDE, level: NoiseLevel) -> Truth:
     """Four states of an exact checkpoint at a level."""
     data = context.truth(checkpoint, sde)
-    model = context.model(checkpoint, sde)
+    model = MixtureModel(data, "cpu", torch.float64, color=None, range_=sde.data_range)
     x = _states(data, level)
     denoised, noise = model.denoised(x, level), -level.sigma * model.score(x, level)
     return Truth(level, x, denoised, noise, (level.alpha * denoised + level.sigma * noise - x).abs())

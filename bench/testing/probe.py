@@ -11,7 +11,7 @@ import torch
 from bench.diffusion.levels import NoiseLevel, Step
 from bench.diffusion.model import Model
 from bench.diffusion.noise import Noise
-from bench.diffusion.prediction import Prediction
+from bench.diffusion.prediction import At, Prediction
 from bench.diffusion.roles import Corrector, Predictor, Solver, Update
 from bench.diffusion.sde import SDE
 from bench.params import Plugin
@@ -89,7 +89,7 @@ class CountedPrediction(Prediction):
         super().__init__(model, sde)
         self.total = [0]
 
-    def _call(self, network: Callable[[Tensor, NoiseLevel], T], x: Tensor, at: NoiseLevel | float) -> T:
+    def _call(self, network: Callable[[Tensor, NoiseLevel], T], x: Tensor, at: At) -> T:
         self.total[0] += len(x)
         return super()._call(network, x, at)
 

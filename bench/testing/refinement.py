@@ -27,8 +27,8 @@ FIRST = 40
 FLOAT_ERROR = 1e-9
 """Relative error below which float64's rounding decides."""
 
-Residual = Callable[[int], Tensor]
-"""``residual(steps)``: the relative error of every number that is compared."""
+Residual = Callable[[int], list[Tensor]]
+"""``residual(steps)``: the relative error of every number that is compared, from each end of a run."""
 
 
 class UnevenGrid(Grid):
@@ -72,15 +72,20 @@ class FlowCase:
         """How far the data expected at eps is from the flow at 0: steps do not decide for one of them."""
         return size_of((self.targets["0"] - self.targets["data expected at eps"]) / self.law.spread)
 
-    def residuals(self, x: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
+    def residuals(self, x: Tensor, names: Sequence[str]) -> list[Tensor]:
         """Distances of samples from the targets of these names, over the data's deviations."""
         y = self.law.coordinates(x)
-        return {name: (y - self.targets[name]) / self.law.spread for name in names}
+        return [(y - self.targets[name]) / self.law.spread for name in names]
 
 
 def size_of(residual: Tensor) -> float:
     """Root mean square."""
     return float(residual.square().mean().sqrt())
+
+
+def nearest(residuals: Sequence[Tensor]) -> float:
+    """Root mean square of the residual from the end that is nearest."""
+    return min(map(size_of, residuals))
 
 
 def flow_case(sde: SDE, context: CheckContext) -> FlowCase:
@@ -91,17 +96,14 @@ def flow_case(sde: SDE, context: CheckContext) -> FlowCase:
 def flow_residual(part: Part, sde: SDE, context: CheckContext, grid: str | Grid, *, whole: bool) -> Residual:
     """The residual of the flow: of a predictor at the last level, of a solver and of a whole run at its end.
 
-    A solver's result and a whole run are compared with the flow to where they end: the target that is nearest
-    at the first number of steps that is asked for.
+    A solver's result and a whole run may end at each of the case's targets.
     """
     case = flow_case(sde, context)
     ends = list(case.targets) if whole or isinstance(part, Solver) else ["eps"]
 
-    def residual(steps: int) -> Tensor:
+    def residual(steps: int) -> list[Tensor]:
         trial = context.trial(with_steps(part, steps), sde, steps, case.start, grid=grid, whole=whole)
-        residuals_of = case.residuals(trial.x if whole else trial.final_state, ends)
-        ends[:] = [min(residuals_of, key=lambda name: size_of(residuals_of[name]))]
-        return residuals_of[ends[0]]
+        return case.residuals(trial.x if whole else trial.final_state, ends)
 
     return residual
 
@@ -168,7 +170,7 @@ def impulse_residual(part: Part, sde: SDE, context: CheckContext, grid: str | Gr
         z[1 + count] = 1
         return z
 
-    def residual(steps: int) -> Tensor:
+    def residual(steps: int) -> list[Tensor]:
         variant, zero = with_steps(part, steps), torch.zeros(1, *NARROW, dtype=torch.float64)
 
         def run(start: Tensor, noise: CountedNoise) -> tuple[Tensor, int]:
@@ -184,10 +186,7 @@ def impulse_residual(part: Part, sde: SDE, context: CheckContext, grid: str | Gr
         response = states[1:] - states[0]
         mean = states[0] + response[0] * mean_t
         variance = response[0].square() * variance_t + response[1:].square().sum(0)
-        off = [torch.stack([(mean - m) / v.sqrt(), (variance / v).sqrt() - 1]) for m, v in targets]
-        best = min(range(len(off)), key=lambda i: size_of(off[i]))
-        targets[:] = [targets[best]]
-        return off[best]
+        return [torch.stack([(mean - m) / v.sqrt(), (variance / v).sqrt() - 1]) for m, v in targets]
 
     return residual
 
@@ -234,22 +233,25 @@ class Refinement:
         Of the last runs at n / 2, n and 2 n, ``l = 2 e(2 n) - e(n)`` stays, and ``l_0 = 2 e(n) - e(n / 2)``.
         Errors ``b n^-p`` of any p >= 1 leave ``|l| <= |e(2 n) - e(n)|``; where errors of the first and the
         second order cancel in part, l itself falls, to a quarter of l_0. A constant error does neither. The
-        smaller of ``|l| / |e(2 n) - e(n)|`` and ``|l| / (0.6 |l_0|)``; 0 at float error.
+        smaller of ``|l| / |e(2 n) - e(n)|`` and ``|l| / (0.5 |l_0|)``; 0 at float error.
         """
         *_, coarsest, coarse, fine = self.residuals
         rest, before = size_of(2 * fine - coarse), size_of(2 * coarse - coarsest)
-        allowed = max(size_of(fine - coarse), 0.6 * before)
+        allowed = max(size_of(fine - coarse), 0.5 * before)
         return 0.0 if rest < FLOAT_ERROR else rest / allowed if allowed else math.inf
 
 
 def refined(residual: Residual, steps: Sequence[int]) -> Refinement:
-    """Errors at each number of steps that the sampler takes.
+    """Errors at each number of steps that the sampler takes, from the end that they tend to.
+
+    That is the end with the smallest ``(n' e(n') - n e(n)) / (n' - n)`` of the two finest runs, which errors
+    of the first order have as their limit. At few steps a run may be nearer to another.
 
     Raises:
         BenchError: It takes fewer than three of them.
     """
     taken: list[int] = []
-    residuals: list[Tensor] = []
+    ends: list[list[Tensor]] = []
     refusal = ""
     for n in steps:
         try:
@@ -258,7 +260,11 @@ def refined(residual: Residual, steps: Sequence[int]) -> Refinement:
             refusal = str(error)
             continue
         taken.append(n)
-        residuals.append(off)
+        ends.append(off)
     if len(taken) < 3:
         raise BenchError(f"it takes fewer than three of {', '.join(map(str, steps))} steps: {refusal}")
-    return Refinement(taken, residuals)
+    *_, n, finer = taken
+    *_, coarse, fine = ends
+    rest = [size_of(finer * b - n * a) for a, b in zip(coarse, fine, strict=True)]
+    best = rest.index(min(rest))
+    return Refinement(taken, [residuals[best] for residuals in ends])

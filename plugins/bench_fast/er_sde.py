@@ -22,7 +22,7 @@ class ERSDE(Predictor):
 
     integrals from rho' to rho, by sums of ``points`` left ends as the authors' code has them. The first steps
     use as many values as there are. One network call a step; the last step is D. The order, 2 at most, is
-    that of the moments on Gaussian data.
+    that of the moments on Gaussian data, until the sums' own error, of order 1 and 1 / ``points``, shows.
 
     Source: Cui et al. (2023), "Elucidating the solution space of extended reverse-time SDE", Algorithms 1 to
     5.
@@ -36,7 +36,8 @@ class ERSDE(Predictor):
 
     @property
     def convergence_order(self) -> float:
-        return min(self.order, 2.0)
+        # left ends are off by 1 / points of h^2 a step, which at 100 points is most of the error of 500 steps
+        return min(self.order, 2.0) if self.points >= 1000 else 1.0
 
     @property
     def linear(self) -> bool:

@@ -15,8 +15,10 @@ from bench import (
     Tensor,
     Update,
 )
-from tests.support.checks import failures
+from bench.testing.duties import noiseless_mean
+from tests.support.checks import context, failures
 from tests.support.samplers import Sound
+from tests.testing.plants.right_noise import Churn
 
 
 class ScoreOfTheNextLevel(Sound):
@@ -80,3 +82,30 @@ MISTAKES: list[tuple[type[Predictor], set[str]]] = [
 @pytest.mark.parametrize(("mistaken", "caught"), MISTAKES, ids=[m.name for m, _ in MISTAKES])
 def test_a_mistaken_predictor_is_caught(mistaken: type[Predictor], caught: set[str]) -> None:
     assert caught <= failures(mistaken)
+
+
+class UntoldNoise(Churn):
+    """Asks for the clean data of a state with more noise at the level that it had before."""
+
+    name = "untold_noise"
+
+    def step(self, x: Tensor, step: Step, p: Prediction, noise: Noise, state: Any) -> Update:
+        if not step.last:
+            return super().step(x, step, p, noise, state)
+        clean = p.denoised(x + 0.3 * step.sigma * noise(x), step)
+        return Update(clean, clean)
+
+
+class DifferenceOfDeviations(Churn):
+    name = "difference_of_deviations"
+
+    def deviation(self, r: float, raised: float) -> float:
+        return raised - r
+
+
+@pytest.mark.parametrize(
+    ("part", "status"), [(Churn, "pass"), (UntoldNoise, "fail"), (DifferenceOfDeviations, "fail")]
+)
+def test_noise_before_the_network_is_of_the_level_that_it_is_told(part: type[Churn], status: str) -> None:
+    (finding,) = noiseless_mean(part(), context())
+    assert finding.status == status

@@ -32,7 +32,9 @@ def test_a_plugin_of_another_role_has_no_checks() -> None:
 def test_a_plugin_is_found_by_its_name_alone() -> None:
     plugin = find_plugin("heun", None, {}, installed())
     assert plugin.name == "heun"
-    assert find_plugin("langevin", "corrector", {"snr": "0.2"}, installed()).values()["snr"] == 0.2
+    corrector = find_plugin("langevin", "corrector", {"snr": "0.2"}, installed())
+    assert isinstance(corrector, Plugin)
+    assert corrector.values()["snr"] == 0.2
 
 
 def test_a_member_of_a_family_is_found() -> None:

@@ -41,7 +41,8 @@ def test_nodes_give_means_and_deviations() -> None:
 def test_the_model_is_that_of_a_mixture_of_two() -> None:
     """Where one coordinate alone has two modes, the law is an ordinary mixture."""
     one = [torch.tensor([a, b], dtype=torch.float64) for a, b in ((0.3, 0.7), (-0.35, 0.25), (0.02, 0.01))]
-    law = Law(*(array.view(2, 1, 1, 1) for array in one)).mapped(0.0, 1.0)
+    weight, mean, variance = (array.view(2, 1, 1, 1) for array in one)
+    law = Law(weight, mean, variance).mapped(0.0, 1.0)
     data = Mixture(one[0].numpy(), law.mean.numpy(), law.variance.numpy())
     own = LawModel(law, (0.0, 1.0), torch.float64)
     other = MixtureModel(data, "cpu", torch.float64, color=None, range_=(0.0, 1.0))

@@ -10,7 +10,7 @@ import torch
 
 from bench import BenchError
 from bench.testing.laws import NARROW, normals
-from bench.testing.refinement import UNEVEN, Refinement, flow_residual, impulse_residual, refined, size_of
+from bench.testing.refinement import UNEVEN, Refinement, flow_residual, impulse_residual, nearest, refined
 from tests.support.analytic import sde
 from tests.support.checks import context
 from tests.support.samplers import Sound
@@ -47,20 +47,26 @@ def test_errors_of_two_orders_that_cancel_are_no_floor() -> None:
 
 
 def test_counts_that_a_sampler_refuses_are_left_out() -> None:
-    def residual(steps: int) -> torch.Tensor:
+    def residual(steps: int) -> list[torch.Tensor]:
         if steps == 2:
             raise BenchError("not two")
-        return torch.full((3,), 1 / steps)
+        return [torch.full((3,), 1 / steps)]
 
     assert refined(residual, (1, 2, 3, 4)).steps == [1, 3, 4]
     with pytest.raises(BenchError, match="fewer than three of 1, 2, 3 steps: not two"):
         refined(residual, (1, 2, 3))
 
 
+def test_errors_are_from_the_end_that_they_tend_to() -> None:
+    """``1 / n`` from one end; another, 0.3 off, is nearer at every one of these numbers of steps."""
+    runs = refined(lambda steps: [torch.tensor([1 / steps - off]) for off in (0.3, 0.0)], (1, 2, 4))
+    assert runs.errors == [1.0, 0.5, 0.25]
+
+
 def test_the_flow_of_a_fine_solver_has_no_residual() -> None:
     """RK45 at tolerance 1e-9 against quantiles: two ways to the same truth."""
     solver, run = context().solver("rk45", tol=1e-9), context().middle(sde("vp"))
-    assert size_of(flow_residual(solver, run, context(), "polynomial", whole=False)(0)) < 1e-7
+    assert nearest(flow_residual(solver, run, context(), "polynomial", whole=False)(0)) < 1e-7
 
 
 def test_impulses_give_the_moments_of_the_recursion() -> None:
@@ -76,7 +82,7 @@ def test_impulses_give_the_moments_of_the_recursion() -> None:
         m = a * m + step.diffusion**2 * step.dt * precision * step.alpha * mean
         v = a**2 * v + step.diffusion**2 * step.dt
     exact = end.alpha**2 * variance + end.sigma**2
-    off = impulse_residual(Sound(), run, context(), "polynomial")(steps).numpy()
+    off = impulse_residual(Sound(), run, context(), "polynomial")(steps)[0].numpy()
     np.testing.assert_allclose(off[0], (m - end.alpha * mean) / np.sqrt(exact), atol=1e-12)
     np.testing.assert_allclose(off[1], np.sqrt(v / exact) - 1, atol=1e-12)
     assert math.isfinite(float(off.max()))

@@ -6,29 +6,19 @@ MISSES: frozenset[str] = frozenset(
     {
         "wrong_knows_the_kit",
         "wrong_smoothed_score",
-        "wrong_size_squared",
-        "wrong_at_the_last_level",
-        "wrong_moves_forgotten",
         "wrong_groups_of_five",
         "wrong_thousand_steps",
         "wrong_other_channels",
-        "wrong_chain_at_last",
         "wrong_unrefinable",
         "wrong_refined_is_another",
         "wrong_noise_at_low_levels",
         "wrong_third_choice",
         "wrong_optional_value",
-        "wrong_linear_at_default",
         "wrong_starts_in_noise",
         "wrong_one_way",
     }
 )
 """Wrong plants that no check of their kind catches."""
 
-FALSE_ALARMS: frozenset[str] = frozenset(
-    {
-        "right_fixed_point",
-        "right_churn",
-    }
-)
+FALSE_ALARMS: frozenset[str] = frozenset()
 """Right plants that a check fails."""

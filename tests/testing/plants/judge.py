@@ -1,8 +1,9 @@
-"""`bench check` catches every wrong plant by a check of the right kind, and passes every right one."""
+"""What `bench check` says of a plant, and which plants a session of tests judges."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
 import pytest
 from _pytest.mark import ParameterSet
@@ -10,9 +11,10 @@ from _pytest.mark import ParameterSet
 from bench import Finding, Plugin
 from bench.testing.kit import checks_of
 from tests.support.plugins import installed
-from tests.testing.plants.misses import FALSE_ALARMS, MISSES
-from tests.testing.plants.right import RIGHT, Right
-from tests.testing.plants.wrong import WRONG, Kind, Wrong
+from tests.testing.plants.right import Right
+from tests.testing.plants.wrong import Kind, Wrong
+
+Row = TypeVar("Row", Right, Wrong)
 
 LIMITS = ("convergence", "uneven steps", "whole run", "RK45", "law", "at ", "finite")
 CHECKS: dict[Kind, tuple[str, ...]] = {
@@ -47,25 +49,13 @@ def is_mistake(finding: Finding, kinds: Sequence[Kind]) -> bool:
     return finding.status == "fail" and finding.required != "no error" and finding.name.startswith(names)
 
 
-def cases(rows: Sequence[Wrong | Right], known: frozenset[str]) -> list[ParameterSet]:
-    """The rows as cases, those that the kit does not get right yet marked."""
+def cases(
+    rows: Sequence[Row], sample: frozenset[str], known: frozenset[str], *, every: bool
+) -> list[ParameterSet]:
+    """The sample's rows, or every row, as cases; those that the kit does not get right yet are marked."""
     xfail = pytest.mark.xfail(strict=True, raises=AssertionError)
     return [
-        pytest.param(row, id=row.plant.name, marks=[xfail] if row.plant.name in known else []) for row in rows
+        pytest.param(row, id=row.plant.name, marks=[xfail] if row.plant.name in known else [])
+        for row in rows
+        if every or row.plant.name in sample
     ]
-
-
-@pytest.mark.parametrize("row", cases(WRONG, MISSES))
-def test_a_wrong_plant_is_caught(row: Wrong) -> None:
-    assert any(is_mistake(finding, row.kinds) for finding in findings(row.plant, row.law)), row.mistake
-
-
-@pytest.mark.parametrize("row", cases(RIGHT, FALSE_ALARMS))
-def test_a_right_plant_passes(row: Right) -> None:
-    failures = [finding for finding in findings(row.plant, row.law) if finding.status == "fail"]
-    assert not failures, [f"{one.name}: {one.measured} (required: {one.required})" for one in failures]
-
-
-def test_every_miss_names_a_plant() -> None:
-    assert {row.plant.name for row in WRONG} >= MISSES
-    assert {row.plant.name for row in RIGHT} >= FALSE_ALARMS
