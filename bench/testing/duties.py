@@ -320,8 +320,8 @@ def _raises_noise(part: Part, sde: SDE, context: CheckContext) -> bool:
     model = context.model(point(), sde)
     with torch.no_grad():
         update = observed.part.step(x, step, Prediction(model, sde), CountedNoise(8), state)
-    asked, level = model.calls[0]
-    added = float((asked / level.alpha - x / step.alpha).square().mean())
+    state_there, level = model.calls[0]
+    added = float((state_there / level.alpha - x / step.alpha).square().mean())
     between = (level.sigma / level.alpha) ** 2 - (step.sigma / step.alpha) ** 2
     # a mean of squares is known to sqrt(2 / n) of itself
     return (

@@ -265,9 +265,9 @@ def ended(sde: SDE, at: float) -> SDE:
     return with_values(sde, eps=at)
 
 
-def other_values(plugin: Plugin) -> dict[str, Any]:
+def other_values(plugin: Plugin) -> dict[str, object]:
     """Another value for each parameter that allows one, far enough from its own that a mistake would show."""
-    values = {}
+    values: dict[str, object] = {}
     for parameter in plugin.parameters():
         value = plugin.values()[parameter.name]
         candidates: list[Any] = []
