@@ -4,6 +4,7 @@ known."""
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -252,7 +253,7 @@ def _of_sampler(part: Any, context: CheckContext, *, plot: bool) -> Iterator[Fin
         from bench.testing.curves import curves
 
         for sde in context.sdes:
-            yield from curves(part, sde, context)
+            yield from guard(f"plot, {sde.name}", functools.partial(curves, part, sde, context))
 
 
 def assert_conforms(

@@ -15,8 +15,10 @@ from bench import (
     Tensor,
     Update,
 )
+from bench.testing.context import CheckContext
 from bench.testing.duties import noiseless_mean
-from tests.support.checks import context, failures
+from tests.support.checks import failures
+from tests.support.plugins import installed
 from tests.support.samplers import Sound
 from tests.testing.plants.right_noise import Churn
 
@@ -107,5 +109,5 @@ class DifferenceOfDeviations(Churn):
     ("part", "status"), [(Churn, "pass"), (UntoldNoise, "fail"), (DifferenceOfDeviations, "fail")]
 )
 def test_noise_before_the_network_is_of_the_level_that_it_is_told(part: type[Churn], status: str) -> None:
-    (finding,) = noiseless_mean(part(), context())
+    (finding,) = noiseless_mean(part(), CheckContext(installed(), ("vp",)))
     assert finding.status == status

@@ -16,7 +16,7 @@ from tests.testing.plants.wrong import Kind, Wrong
 
 Row = TypeVar("Row", Right, Wrong)
 
-LIMITS = ("convergence", "uneven steps", "whole run", "RK45", "law", "at ", "finite")
+LIMITS = ("convergence", "uneven steps", "one step", "whole run", "RK45", "law", "at ", "finite", "shapes")
 CHECKS: dict[Kind, tuple[str, ...]] = {
     "answer": LIMITS,
     "order": (*LIMITS, "declared order"),
