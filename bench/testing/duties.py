@@ -320,11 +320,11 @@ def _raises_noise(part: Part, sde: SDE, context: CheckContext) -> bool:
     model = context.model(point(), sde)
     with torch.no_grad():
         update = observed.part.step(x, step, Prediction(model, sde), CountedNoise(8), state)
-    state_there, level = model.calls[0]
-    added = float((state_there / level.alpha - x / step.alpha).square().mean())
+    query, level = model.calls[0]
+    extra = float((query / level.alpha - x / step.alpha).square().mean())
     between = (level.sigma / level.alpha) ** 2 - (step.sigma / step.alpha) ** 2
     # a mean of squares is known to sqrt(2 / n) of itself
     return (
-        abs(added - between) <= DEVIATIONS * math.sqrt(2 / x.numel()) * between
+        abs(extra - between) <= DEVIATIONS * math.sqrt(2 / x.numel()) * between
         and float((update.mean - law).abs().max()) <= 1e-6 * step.sigma
     )
