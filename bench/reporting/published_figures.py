@@ -221,6 +221,6 @@ def figures_of(checkpoints: Sequence[str], figures: Sequence[PublishedFigure]) -
     known = known_checkpoints(figures)
     for name in checkpoints:
         if name not in known:
-            more = "bench published lists all"
+            more = "bench published"
             raise BenchError(f"no published figure of {printable(name)!r}{did_you_mean(name, known, more)}")
     return [one for one in figures if one.checkpoint in checkpoints or one.network in checkpoints]
