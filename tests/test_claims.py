@@ -403,6 +403,24 @@ def test_the_exact_values_of_the_readmes_suite(tmp_path: Path) -> None:
         assert [float(one) for one in line.groups()] == pytest.approx(values, rel=1e-3)
 
 
+def test_flow_error_ranks_samplers_alike_at_every_seed() -> None:
+    """Kendall's tau of each pair of five seeds, in all and over the pairs that both seeds tell apart."""
+    rows = read("flow-error-tau.csv")
+    means = {}
+    for calls in ("5", "10", "20"):
+        taus = [float(row["tau"]) for row in rows if row["calls"] == calls]
+        assert len(taus) == 10  # pairs of five seeds
+        means[calls] = f"{fmean(taus):.2f}"
+        assert fmean(taus) >= 0.95
+    assert means == {"5": "1.00", "10": "0.97", "20": "0.97"}
+    assert f"{min(float(row['tau']) for row in rows):.2f}" == "0.93"
+    assert {row["tau_resolved"] for row in rows} == {"1.000"}
+    best = {}
+    for row in read("flow-error-ranking.csv"):
+        best.setdefault(row["calls"], row["sampler"])
+    assert best == {"5": "ipndm", "10": "ipndm", "20": "unipc"}
+
+
 def test_the_power_of_bench_check() -> None:
     """Noise off by 1 % is found where a sampler is linear, by 10 % where it is not; sound ones pass."""
     rows = read("check_power.csv")
