@@ -415,7 +415,7 @@ def test_flow_error_ranks_samplers_alike_at_every_seed() -> None:
     assert means == {"5": "1.00", "10": "0.97", "20": "0.97"}
     assert f"{min(float(row['tau']) for row in rows):.2f}" == "0.93"
     assert {row["tau_resolved"] for row in rows} == {"1.000"}
-    best = {}
+    best: dict[str, str] = {}
     for row in read("flow-error-ranking.csv"):
         best.setdefault(row["calls"], row["sampler"])
     assert best == {"5": "ipndm", "10": "ipndm", "20": "unipc"}
