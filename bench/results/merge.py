@@ -44,14 +44,14 @@ def merge_results(sources: Sequence[Path], target: Path, emit: Emit = silent) ->
         What was written.
 
     Raises:
-        BenchError: A source is no results folder, or is the target.
+        BenchError: A source is no results folder, or has the target in it.
         StoreError: The target can't be written.
     """
     for source in sources:
         if not any((source / name).is_dir() for name in ("records", "samples")):
             raise BenchError(f"{source} is no results folder: it has no records and no samples")
-        if target.exists() and source.resolve() == target.resolve():
-            raise BenchError(f"{source} is a source and the target: choose another -o")
+        if target.resolve().is_relative_to(source.resolve()):
+            raise BenchError(f"{target} is in the source {source}: choose another -o")
     store = Store(target, emit=emit)
     records = batches = 0
     for source in sources:
