@@ -102,7 +102,7 @@ def test_what_is_no_results_folder_is_refused(tmp_path: Path) -> None:
         bench.merge(tmp_path / "empty", out=tmp_path / "c")
     a = folder(tmp_path / "a", made_up.record())
     for target in (a, a / "within"):
-        with pytest.raises(BenchError, match="is in the source .*a: choose another -o"):
+        with pytest.raises(BenchError, match=r"is in the source .*a: choose another -o"):
             bench.merge(a, out=target)
     with pytest.raises(BenchError, match="there is nothing to join: give results folders"):
         bench.merge(out=a)
