@@ -376,7 +376,7 @@ def merge(*folders: str | Path, out: str | Path, emit: Emit = silent) -> Merge:
         The numbers of records and batches that are new there.
 
     Raises:
-        BenchError: There is no folder, one is no results folder, or one is ``out``.
+        BenchError: There is no folder, one is no results folder, or one has ``out`` in it.
         StoreError: ``out`` can't be written.
     """
     if not folders:

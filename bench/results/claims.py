@@ -96,7 +96,7 @@ class Claims:
             self._changed.pop(path, None)
             with self._lock:
                 self._held[path] = claim
-                if self._keeper is None or not self._keeper.is_alive():
+                if self._keeper is None or not self._keeper.is_alive():  # such as after a fork
                     self._keeper = threading.Thread(target=self._keep, daemon=True)
                     self._keeper.start()
         return claim
@@ -124,8 +124,13 @@ class Claims:
                 claim.beat()
 
     def _keep(self) -> None:
+        """Beat as long as a claim is held: a program that makes many runs keeps no thread for each."""
         while True:
             time.sleep(BEAT)
+            with self._lock:
+                if not self._held:
+                    self._keeper = None
+                    return
             self.beat()
 
     def _create(self, path: Path) -> Claim | None:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,24 @@ def test_a_claim_that_beats_is_never_taken_over(tmp_path: Path) -> None:
         clock.now += BEAT
         owner.beat()
     owner.release(claim)
+
+
+def test_the_thread_of_beats_ends_with_the_claims(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claims, "BEAT", 0.01)
+    path, owner = tmp_path / ".a.lock", Claims()
+    before = threading.active_count()
+    for _ in range(2):
+        claim = owner.try_claim(path)
+        assert claim is not None
+        content = path.read_bytes()
+        deadline = time.monotonic() + 20
+        while path.read_bytes() == content and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert path.read_bytes() != content  # it beats
+        owner.release(claim)
+        while threading.active_count() > before and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert threading.active_count() <= before
 
 
 def test_the_loser_of_a_take_over_does_not_remove_the_new_claim(tmp_path: Path) -> None:
