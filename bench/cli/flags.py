@@ -51,12 +51,14 @@ def _option(flag: Flag) -> click.Option:
             context.meta.setdefault(_VALUES, {})[flag.target] = value
 
     switch = flag.parameter.type == "bool"
+    short_for = f"Short for -P {flag.target}={'true' if switch else 'VALUE'}."
+    meaning = flag.parameter.help
     return click.Option(
         [f"--{flag.name}"],
         is_flag=switch,
         default=None,
         metavar=None if switch else "VALUE",
-        help=f"Short for -P {flag.target}={'true' if switch else 'VALUE'}.",
+        help=f"{meaning[0].upper()}{meaning[1:]}. {short_for}" if meaning else short_for,
         expose_value=False,
         callback=store,
     )

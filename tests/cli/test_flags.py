@@ -71,7 +71,7 @@ def test_help_tells_what_a_flag_is_short_for() -> None:
     assert status == 0
     assert "--depth VALUE" in text
     assert "Short for -P extractor.depth=VALUE." in text
-    assert "Short for -P extractor.sharp=true." in text
+    assert "A switch. Short for -P extractor.sharp=true." in " ".join(text.split())
     assert "plain" not in text
 
 
