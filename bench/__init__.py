@@ -133,6 +133,8 @@ if TYPE_CHECKING:
     from bench.reporting.results_view import Results as Results
     from bench.reporting.table import Table as Table
     from bench.results.export import Export as Export
+    from bench.results.loggers import Logger as Logger
+    from bench.results.loggers import RecordedRun as RecordedRun
     from bench.results.record import MetricRecord as MetricRecord
     from bench.results.record import Record as Record
     from bench.results.run_spec import RunSpec as RunSpec
@@ -222,6 +224,7 @@ _EXPORTS = {
     "bench.reporting.results_view": ("Results",),
     "bench.reporting.table": ("Table",),
     "bench.results.export": ("Export",),
+    "bench.results.loggers": ("Logger", "RecordedRun"),
     "bench.results.record": ("MetricRecord", "Record"),
     "bench.results.run_spec": ("RunSpec",),
     "bench.tasks.role": ("BatchContext", "Task"),
@@ -277,6 +280,7 @@ __all__ = [
     "Label",
     "LangevinLike",
     "LinearPredictor",
+    "Logger",
     "MPBlock",
     "MemoryCheckpoint",
     "Metric",
@@ -301,6 +305,7 @@ __all__ = [
     "PublishedFigure",
     "Reader",
     "Record",
+    "RecordedRun",
     "Reference",
     "Register",
     "Report",

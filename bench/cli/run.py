@@ -51,7 +51,10 @@ def _selection(name: str, help: str) -> Decorator:
 
 
 @click.command(
-    "run", cls=flag_command("task", "sde", "predictor", "corrector", "solver", "grid", "metric", "executor")
+    "run",
+    cls=flag_command(
+        "task", "sde", "predictor", "corrector", "solver", "grid", "metric", "executor", "logger"
+    ),
 )
 @click.option(
     "--task", metavar="NAME", help="What the run does with the sampler; default: generate. bench list tasks."
@@ -116,6 +119,7 @@ def _selection(name: str, help: str) -> Decorator:
 @click.option("--precision", type=click.Choice(["fp32", "tf32", "bf16"]), help="Precision of the network.")
 @click.option("--compile", is_flag=True, default=None, help="torch.compile the network.")
 @click.option("--executor", metavar="NAME", help="Executor of the batches.")
+@_selection("logger", "Logger that receives the records, such as tensorboard; none for none of bench.toml.")
 @click.option(
     "--published-of",
     multiple=True,

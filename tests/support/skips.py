@@ -12,6 +12,7 @@ ALLOWED_SKIPS = {
     "inception": r"inception/.* is not here",
     "kdiffusion": r"k-diffusion is (not )?installed",
     "mount": r"a small tmpfs can't be mounted",
+    "tensorboard": r"TensorBoard is not installed",
     "torchcfm": r"torchcfm is not installed",
     "sigpipe": r"no SIGPIPE there",
 }
