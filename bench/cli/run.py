@@ -168,7 +168,7 @@ def run_command(
     from bench.devices import place_of_process
     from bench.plan.request import Request
     from bench.reporting.progress import Display
-    from bench.reporting.published_figures import check_published_of
+    from bench.reporting.published_figures import all_figures, check_published_of
     from bench.reporting.suite_tables import tables_of_records
     from bench.reporting.terminal import print_published, print_run_report
 
@@ -182,6 +182,8 @@ def run_command(
     }
     values["parameters"] = plugin_parameters(parameters, flag_values(context))
     request = Request(values, profile, suite, only, steps_scale, check_published_of(published_of))
+    if as_json:
+        all_figures()  # a damaged file of figures is reported before anything is sampled
     # of the processes that torchrun or srun started, the first one prints
     silent = bool(place_of_process("RANK", "SLURM_PROCID"))
     screen = console(stderr=as_json, quiet=silent)
@@ -221,7 +223,7 @@ def run_command(
             err=as_json,
         )
     if as_json:
-        echo_json(results.plain())
+        echo_json(results.plain(published_of))
     return int(bool(results.failed))
 
 
