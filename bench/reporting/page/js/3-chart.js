@@ -53,9 +53,9 @@ class Plot {
     }
     this.controls();
     new ResizeObserver(() => {
+      // of another width than it was drawn for, as after a hidden section is shown
       const room = this.panels.clientWidth;
-      if (this.room && Math.abs(room - this.room) > 4) this.draw();
-      this.room = room;
+      if (room && Math.abs(room - this.room) > 4) this.draw();
     }).observe(this.panels);
   }
 
@@ -100,8 +100,9 @@ class Plot {
     const y = scale(this.mode, ys, table.linear);
     const x = scale(xs.every((v) => v > 0) ? "log" : "linear", xs, 1);
     const sdes = [...new Set(table.cells.map((cell) => cell.sde))].filter((sde) => cells.some((cell) => cell.sde === sde));
-    const room = this.panels.clientWidth || 800, across = Math.max(1, Math.min(sdes.length, Math.floor(room / 400)));
-    this.width = Math.round(Math.max(300, Math.min(860, (room - 12 * (across - 1)) / across)));
+    this.room = this.panels.clientWidth || 800;
+    const { room } = this, across = Math.max(1, Math.min(sdes.length, Math.floor(room / 400)));
+    this.width = Math.round(Math.max(300, Math.min(860, (room - 12 * (across - 1)) / across - 1)));
     this.panels.replaceChildren(...sdes.map((sde) => this.panel(sde, cells.filter((cell) => cell.sde === sde), x, y, band, onCalls)));
     if (!cells.length) this.panels.append(el("p", {}, "No value is left to draw: the filters, or the legend, hide all."));
     this.drawLegend();
@@ -163,7 +164,7 @@ class Plot {
       if (limit) root.append(svg("path", { ...stroke, d: limit, "stroke-width": 1.3 }));
       if (published) root.append(svg("path", { d: published, fill: style.color, stroke: "var(--text)", "stroke-width": 0.9 }));
     }
-    const figure = el("figure", { class: "panel", style: `max-width: ${W}px` }, el("figcaption", {}, sde), root);
+    const figure = el("figure", { class: "panel", style: `flex: 0 1 ${W}px` }, el("figcaption", {}, sde), root);
     this.listen(figure, root, points, W);
     return figure;
   }
@@ -215,8 +216,10 @@ class Plot {
       const names = [...new Set(points.map((point) => point.cell.series))];
       const line = (name) => points.filter((point) => point.cell.series === name);
       let next = null;
-      if (event.key === "Enter" && current) openCell(current.cell);
-      else if (event.key === "Escape") hide();
+      if (event.key === "Enter" && current) {
+        event.preventDefault(); // or the key would press the drawer's first button
+        openCell(current.cell);
+      } else if (event.key === "Escape") hide();
       else if (event.key.startsWith("Arrow") && points.length) {
         event.preventDefault();
         const name = current ? current.cell.series : names[0], own = line(name), i = current ? own.indexOf(current) : -1;

@@ -58,7 +58,7 @@ const csvOf = (cells) => () => [[...CSV_COLUMNS, "published"], cells.map((cell) 
 function longTable(table, cells, csvName) {
   const text = (name, key) => ({ name, key: (cell) => cell[key], content: (cell) => cell[key] || "" });
   const number = (name, key, format = short) => ({ name, number: true, key: (cell) => cell[key], content: (cell) => (known(cell[key]) ? format(cell[key]) : "") });
-  const columns = [text("SDE", "sde"), text(table.layout === "list" ? "sampler" : "row", "row"), text("column", "column"),
+  const columns = [text(table.layout === "list" ? "sampler" : "row", "row"), text("SDE", "sde"), text("column", "column"),
     { name: table.metric, number: true, key: (cell) => cell.value, content: (cell) => valueOf(cell, false), kind: (cell) => (cell.best ? "value best" : "value") },
     number("exact", "exact"), number("limit at tolerance 0", "limit"), number("minimum", "minimum"),
     { name: "published", number: true, key: (cell) => (cell.published[0] || [])[0], content: (cell) => cell.published.map((one) => one[1]).join("; ") },
