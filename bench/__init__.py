@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from bench.api import measure as measure
     from bench.api import merge as merge
     from bench.api import remeasure as remeasure
+    from bench.api import report as report
     from bench.api import run as run
     from bench.api import table as table
     from bench.cache import cache_folder as cache_folder
@@ -150,7 +151,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _EXPORTS = {
-    "bench.api": ("check", "compare", "export", "measure", "merge", "remeasure", "run", "table"),
+    "bench.api": ("check", "compare", "export", "measure", "merge", "remeasure", "report", "run", "table"),
     "bench.cache": ("cache_folder", "cached_sha256", "is_web_page"),
     "bench.checkpoints.cards": ("Card", "WeightsCard"),
     "bench.checkpoints.classes": ("class_count", "classifier_sha256"),
@@ -365,6 +366,7 @@ __all__ = [
     "published",
     "registry_path",
     "remeasure",
+    "report",
     "run",
     "run_batch",
     "share_error",

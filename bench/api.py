@@ -36,8 +36,10 @@ from bench.plan.settings import settings, suites
 from bench.plan.sources import open_run
 from bench.plugins.registry import Registry
 from bench.reporting.compare.comparison import Comparison, compare_sides
+from bench.reporting.page.report import PageReport, write_page
+from bench.reporting.page.sources import PageSource
 from bench.reporting.results_view import Results
-from bench.reporting.suite_tables import make_tables
+from bench.reporting.suite_tables import make_tables, suite_or_folder, tables_of_records
 from bench.reporting.table import Table
 from bench.results.export import Export, export_images
 from bench.results.loggers import Logger, Loggers
@@ -465,6 +467,52 @@ def table(
     target = None if to is None else user_path(to)
     others = None if published_of is None else _texts(published_of)
     return make_tables(suite, store, metric=metric, name=name, to=target, plots=plots, published_of=others)
+
+
+def report(
+    *sources: str | Path | Results,
+    to: str | Path = "report.html",
+    out: str | Path | None = None,
+    published_of: str | Sequence[str] | None = None,
+    pictures: bool = True,
+    registry: Registry | None = None,
+    emit: Emit = silent,
+) -> PageReport:
+    """Write suites, results folders or results as one page of HTML, from their records alone.
+
+    The file holds its charts, tables, samples and every run's settings. It opens from disk and sends no
+    request.
+
+    Args:
+        sources: Names of suites that were run, results folders, or `Results`; none for all runs of ``out``.
+        to: The file; one that exists is replaced.
+        out: Results folder of the suites; None for that of bench.toml.
+        published_of: Checkpoints whose published figures stand below the tables; None for those that the
+            suites name.
+        pictures: Whether samples are in the page: 16 of each cell's first seed.
+        registry: Plugins by name, for the commands that make the runs again; None for the installed ones.
+        emit: Receives a `Notice` for each damaged file.
+
+    Returns:
+        The file and what is in it, in numbers.
+
+    Raises:
+        BenchError: Nothing was run of a suite or in a folder, no checkpoint has such published figures, or
+            the file can't be written.
+    """
+    if to == "":
+        raise BenchError("to must name a file")
+    others = None if published_of is None else _texts(published_of)
+    pages = []
+    for source in sources or (None,):
+        if isinstance(source, Results):
+            tables = tables_of_records(source.records, others or ())
+            pages.append(PageSource(tuple(tables), source.store, source.records))
+            continue
+        suite, folder = suite_or_folder(source, out, results_folder(out))
+        store = Store(folder, writes=False, emit=emit)
+        pages.append(PageSource(tuple(make_tables(suite, store, published_of=others)), store))
+    return write_page(pages, user_path(to), registry or installed_registry(), pictures=pictures)
 
 
 def check(

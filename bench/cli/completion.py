@@ -210,6 +210,8 @@ BY_COMMAND: dict[tuple[str, str], Source] = {
     ("table", "source"): planned_suites,
     ("table", "name"): plans,
     ("table", "published_of"): published_checkpoints,
+    ("report", "sources"): planned_suites,
+    ("report", "published_of"): published_checkpoints,
     ("run", "published_of"): published_checkpoints,
     ("published", "checkpoint"): published_checkpoints,
     ("published", "sampler"): published_samplers,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -140,6 +141,13 @@ def _selection(name: str, help: str) -> Decorator:
     default=None,
     help="Remove a run's samples once they are measured; those that metrics of other runs read stay.",
 )
+@click.option(
+    "--report",
+    "page_file",
+    type=NamedPath(),
+    metavar="FILE",
+    help="Write the page of bench report at the end.",
+)
 @click.option("--dry-run", is_flag=True, help="Print what would run and what is cached; run nothing.")
 @click.option(
     "--json", "as_json", is_flag=True, help="Print the runs as plain JSON; all else goes to stderr."
@@ -155,6 +163,7 @@ def run_command(
     steps_scale: float | None,
     published_of: tuple[str, ...],
     rerun: Rerun,
+    page_file: Path | None,
     dry_run: bool,
     as_json: bool,
     **flags: object,
@@ -165,6 +174,7 @@ def run_command(
     mistake in the command, 130 stopped (143 by SIGTERM, 129 by SIGHUP).
     """
     from bench.api import plan_job
+    from bench.api import report as write_report
     from bench.devices import place_of_process
     from bench.plan.request import Request
     from bench.reporting.progress import Display
@@ -222,6 +232,17 @@ def run_command(
             f"  table    bench table {suite}" + ("" if str(out) == "results" else f" --out {out}"),
             err=as_json,
         )
+    if page_file is not None:
+        source = results if suite is None else suite
+        page = write_report(
+            source,
+            to=page_file,
+            out=job.store.root,
+            published_of=published_of or None,
+            registry=registry,
+            emit=display,
+        )
+        echo(f"  report   {page.text}", err=as_json)
     if as_json:
         echo_json(results.plain(published_of))
     return int(bool(results.failed))

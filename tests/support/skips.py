@@ -7,6 +7,7 @@ import re
 import pytest
 
 ALLOWED_SKIPS = {
+    "browser": r"(playwright|axe_playwright_python|chromium) is not installed",
     "gpu": r"no GPU here",
     "cpu": r"this machine has a GPU",
     "inception": r"inception/.* is not here",
