@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from bench.api import measure as measure
     from bench.api import merge as merge
     from bench.api import remeasure as remeasure
+    from bench.api import report as report
     from bench.api import run as run
     from bench.api import table as table
     from bench.cache import cache_folder as cache_folder
@@ -133,6 +134,8 @@ if TYPE_CHECKING:
     from bench.reporting.results_view import Results as Results
     from bench.reporting.table import Table as Table
     from bench.results.export import Export as Export
+    from bench.results.loggers import Logger as Logger
+    from bench.results.loggers import RecordedRun as RecordedRun
     from bench.results.record import MetricRecord as MetricRecord
     from bench.results.record import Record as Record
     from bench.results.run_spec import RunSpec as RunSpec
@@ -148,7 +151,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _EXPORTS = {
-    "bench.api": ("check", "compare", "export", "measure", "merge", "remeasure", "run", "table"),
+    "bench.api": ("check", "compare", "export", "measure", "merge", "remeasure", "report", "run", "table"),
     "bench.cache": ("cache_folder", "cached_sha256", "is_web_page"),
     "bench.checkpoints.cards": ("Card", "WeightsCard"),
     "bench.checkpoints.classes": ("class_count", "classifier_sha256"),
@@ -222,6 +225,7 @@ _EXPORTS = {
     "bench.reporting.results_view": ("Results",),
     "bench.reporting.table": ("Table",),
     "bench.results.export": ("Export",),
+    "bench.results.loggers": ("Logger", "RecordedRun"),
     "bench.results.record": ("MetricRecord", "Record"),
     "bench.results.run_spec": ("RunSpec",),
     "bench.tasks.role": ("BatchContext", "Task"),
@@ -277,6 +281,7 @@ __all__ = [
     "Label",
     "LangevinLike",
     "LinearPredictor",
+    "Logger",
     "MPBlock",
     "MemoryCheckpoint",
     "Metric",
@@ -301,6 +306,7 @@ __all__ = [
     "PublishedFigure",
     "Reader",
     "Record",
+    "RecordedRun",
     "Reference",
     "Register",
     "Report",
@@ -360,6 +366,7 @@ __all__ = [
     "published",
     "registry_path",
     "remeasure",
+    "report",
     "run",
     "run_batch",
     "share_error",

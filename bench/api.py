@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bench.data.images import Images
 from bench.data.memory import MemoryImages
-from bench.devices import choose_device
+from bench.devices import choose_device, place_of_process
 from bench.engine.executor import Executor
 from bench.engine.foreign import ImageMeasurement, measure_images_of, metrics_of
 from bench.engine.loop import Engine, Rerun
@@ -25,7 +25,7 @@ from bench.events import Emit, silent
 from bench.files import user_path
 from bench.metrics.features import Rounding
 from bench.params import Plugin
-from bench.plan.building import Objects, build_metrics, build_plugin
+from bench.plan.building import Objects, build_loggers, build_metrics, build_plugin
 from bench.plan.contexts import MetricContexts, metric_context
 from bench.plan.dry_run import DryRun, dry_run
 from bench.plan.installed import installed_registry
@@ -36,10 +36,13 @@ from bench.plan.settings import settings, suites
 from bench.plan.sources import open_run
 from bench.plugins.registry import Registry
 from bench.reporting.compare.comparison import Comparison, compare_sides
+from bench.reporting.page.report import PageReport, write_page
+from bench.reporting.page.sources import PageSource
 from bench.reporting.results_view import Results
-from bench.reporting.suite_tables import make_tables
+from bench.reporting.suite_tables import make_tables, suite_or_folder, tables_of_records
 from bench.reporting.table import Table
 from bench.results.export import Export, export_images
+from bench.results.loggers import Logger, Loggers
 from bench.results.merge import Merge, merge_results
 from bench.results.store import Store
 from bench.testing.kit import SDES, find_plugin
@@ -64,6 +67,7 @@ class Job:
     contexts: MetricContexts
     registry: Registry
     executor: Executor
+    loggers: tuple[Logger, ...] = ()
 
     def dry_run(self, rerun: Rerun = "failed") -> DryRun:
         """What the execution of the job would do."""
@@ -77,17 +81,25 @@ class Job:
         for suite_plan in self.plan.suite_plans:
             self.store.write_suite(suite_plan)
         several = self.executor.at_once > 1
+        # of the processes that torchrun or srun started, the first one logs
+        first = not place_of_process("RANK", "SLURM_PROCID")
+        loggers = Loggers(self.loggers, self.store, emit) if self.loggers and first else None
         engine = Engine(
             self.store,
             self.executor,
             Session(self.registry),
             self.contexts,
             emit=emit,
+            on_record=None if loggers is None else loggers.log,
             rerun=rerun,
             prune=self.plan.settings.prune,
             forecast=self.dry_run(rerun).forecast if several else None,
         )
-        return Results(engine.execute(self.plan.runs), self.store)
+        try:
+            return Results(engine.execute(self.plan.runs), self.store)
+        finally:
+            if loggers is not None:
+                loggers.close()
 
 
 def plan_job(
@@ -109,13 +121,14 @@ def plan_job(
     """
     registry = registry or installed_registry()
     settings, _, _ = request.resolve(registry)
+    loggers = build_loggers(registry, objects or {}, settings)
     out = user_path(settings.out)
     contexts = MetricContexts(registry, out, emit)
     plan = request.plan(contexts, objects)
     parameters = settings.parameters.get("executor", {})
     executor = build_plugin(registry, objects or {}, "executors", settings.executor, parameters)
     executor = executor.for_runs(plan.specs)
-    return Job(plan, Store(out, writes=writes, emit=emit), contexts, registry, executor)
+    return Job(plan, Store(out, writes=writes, emit=emit), contexts, registry, executor, loggers)
 
 
 def run(
@@ -146,6 +159,7 @@ def run(
     precision: str | None = None,
     compile: bool | None = None,
     executor: Selection | None = None,
+    logger: Choice | None = None,
     out: str | Path | None = None,
     profile: str | None = None,
     only: str | Sequence[str] = (),
@@ -189,6 +203,7 @@ def run(
         precision: What the network computes in: ``fp32``, ``tf32`` or ``bf16``.
         compile: Whether to compile the network.
         executor: Executor of the batches.
+        logger: Loggers that receive the records, such as ``tensorboard``.
         out: Results folder.
         profile: Name of a profile of bench.toml.
         only: Patterns of ``SDE ROW COLUMN`` that select runs of a suite.
@@ -220,6 +235,7 @@ def run(
         "grid": grid,
         "metric": metric,
         "executor": executor,
+        "logger": logger,
     }
     own_settings: dict[str, object] = {
         "data": data,
@@ -451,6 +467,52 @@ def table(
     target = None if to is None else user_path(to)
     others = None if published_of is None else _texts(published_of)
     return make_tables(suite, store, metric=metric, name=name, to=target, plots=plots, published_of=others)
+
+
+def report(
+    *sources: str | Path | Results,
+    to: str | Path = "report.html",
+    out: str | Path | None = None,
+    published_of: str | Sequence[str] | None = None,
+    pictures: bool = True,
+    registry: Registry | None = None,
+    emit: Emit = silent,
+) -> PageReport:
+    """Write suites, results folders or results as one page of HTML, from their records alone.
+
+    The file holds its charts, tables, samples and every run's settings. It opens from disk and sends no
+    request.
+
+    Args:
+        sources: Names of suites that were run, results folders, or `Results`; none for all runs of ``out``.
+        to: The file; one that exists is replaced.
+        out: Results folder of the suites; None for that of bench.toml.
+        published_of: Checkpoints whose published figures stand below the tables; None for those that the
+            suites name.
+        pictures: Whether samples are in the page: 16 of each cell's first seed.
+        registry: Plugins by name, for the commands that make the runs again; None for the installed ones.
+        emit: Receives a `Notice` for each damaged file.
+
+    Returns:
+        The file and what is in it, in numbers.
+
+    Raises:
+        BenchError: Nothing was run of a suite or in a folder, no checkpoint has such published figures, or
+            the file can't be written.
+    """
+    if to == "":
+        raise BenchError("to must name a file")
+    others = None if published_of is None else _texts(published_of)
+    pages = []
+    for source in sources or (None,):
+        if isinstance(source, Results):
+            tables = tables_of_records(source.records, others or ())
+            pages.append(PageSource(tuple(tables), source.store, source.records))
+            continue
+        suite, folder = suite_or_folder(source, out, results_folder(out))
+        store = Store(folder, writes=False, emit=emit)
+        pages.append(PageSource(tuple(make_tables(suite, store, published_of=others)), store))
+    return write_page(pages, user_path(to), registry or installed_registry(), pictures=pictures)
 
 
 def check(

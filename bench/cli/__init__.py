@@ -21,6 +21,7 @@ from bench.cli.measure import measure_command
 from bench.cli.merge import merge_command
 from bench.cli.new import new_command
 from bench.cli.published import published_command
+from bench.cli.report import report_command
 from bench.cli.run import run_command
 from bench.cli.stats import stats_command
 from bench.cli.stopping import STOPPED, Stop, report_stop, stop_signals
@@ -38,6 +39,7 @@ def cli() -> None:
     bench run --sde vp --predictor reverse_diffusion --corrector langevin
     bench run --suite table1 --checkpoint gaussian-cifar10 --steps-scale 0.1
     bench table table1
+    bench report table1 -o report.html
     bench published --checkpoint edm-cifar10-uncond-vp --nfe 5..10
     bench fid samples/ --reference cifar10
     bench export 2cf71ed5 -o samples/
@@ -55,6 +57,7 @@ LONGEST_MESSAGE = 2000
 
 cli.add_command(run_command)
 cli.add_command(table_command)
+cli.add_command(report_command)
 cli.add_command(compare_command)
 cli.add_command(published_command)
 cli.add_command(measure_command)

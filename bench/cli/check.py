@@ -62,6 +62,7 @@ def check_command(
                 samples are worse, bounded memory
     task        declared outputs, rows and metrics, one result of one seed
     executor    every batch once with its own outcome, here and in other processes
+    logger      takes every kind of record, changes no file of bench, and writes a record once
     dataset     declared shape, range and number of items, the same at each reading
     parametrisation, label        exact on data whose truth is known, in the limits too
     reader      reads what it writes, refuses what is damaged, runs nothing of a file

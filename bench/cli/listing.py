@@ -73,8 +73,8 @@ OUT = click.option("--out", type=NamedPath(), help="Results folder of the runs; 
 @click.pass_context
 def list_command(context: click.Context, kind: str | None, as_json: bool, out: Path | None) -> None:
     """List what is registered: tasks, sdes, grids, predictors, correctors, solvers, metrics, extractors,
-    datasets, checkpoints, readers, parametrisations, labels, executors; suites and profiles of bench.toml;
-    recorded runs of a results folder."""
+    datasets, checkpoints, readers, parametrisations, labels, executors, loggers; suites and profiles of
+    bench.toml; recorded runs of a results folder."""
     kind = None if kind is None else _kind(kind)
     if out is not None and kind != "runs":
         raise BenchError("--out belongs to runs: bench list runs --out FOLDER")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -51,7 +52,10 @@ def _selection(name: str, help: str) -> Decorator:
 
 
 @click.command(
-    "run", cls=flag_command("task", "sde", "predictor", "corrector", "solver", "grid", "metric", "executor")
+    "run",
+    cls=flag_command(
+        "task", "sde", "predictor", "corrector", "solver", "grid", "metric", "executor", "logger"
+    ),
 )
 @click.option(
     "--task", metavar="NAME", help="What the run does with the sampler; default: generate. bench list tasks."
@@ -116,6 +120,7 @@ def _selection(name: str, help: str) -> Decorator:
 @click.option("--precision", type=click.Choice(["fp32", "tf32", "bf16"]), help="Precision of the network.")
 @click.option("--compile", is_flag=True, default=None, help="torch.compile the network.")
 @click.option("--executor", metavar="NAME", help="Executor of the batches.")
+@_selection("logger", "Logger that receives the records, such as tensorboard; none for none of bench.toml.")
 @click.option(
     "--published-of",
     multiple=True,
@@ -136,6 +141,13 @@ def _selection(name: str, help: str) -> Decorator:
     default=None,
     help="Remove a run's samples once they are measured; those that metrics of other runs read stay.",
 )
+@click.option(
+    "--report",
+    "page_file",
+    type=NamedPath(),
+    metavar="FILE",
+    help="Write the page of bench report at the end.",
+)
 @click.option("--dry-run", is_flag=True, help="Print what would run and what is cached; run nothing.")
 @click.option(
     "--json", "as_json", is_flag=True, help="Print the runs as plain JSON; all else goes to stderr."
@@ -151,6 +163,7 @@ def run_command(
     steps_scale: float | None,
     published_of: tuple[str, ...],
     rerun: Rerun,
+    page_file: Path | None,
     dry_run: bool,
     as_json: bool,
     **flags: object,
@@ -161,10 +174,11 @@ def run_command(
     mistake in the command, 130 stopped (143 by SIGTERM, 129 by SIGHUP).
     """
     from bench.api import plan_job
+    from bench.api import report as write_report
     from bench.devices import place_of_process
     from bench.plan.request import Request
     from bench.reporting.progress import Display
-    from bench.reporting.published_figures import check_published_of
+    from bench.reporting.published_figures import all_figures, check_published_of
     from bench.reporting.suite_tables import tables_of_records
     from bench.reporting.terminal import print_published, print_run_report
 
@@ -178,6 +192,8 @@ def run_command(
     }
     values["parameters"] = plugin_parameters(parameters, flag_values(context))
     request = Request(values, profile, suite, only, steps_scale, check_published_of(published_of))
+    if as_json:
+        all_figures()  # a damaged file of figures is reported before anything is sampled
     # of the processes that torchrun or srun started, the first one prints
     silent = bool(place_of_process("RANK", "SLURM_PROCID"))
     screen = console(stderr=as_json, quiet=silent)
@@ -216,8 +232,19 @@ def run_command(
             f"  table    bench table {suite}" + ("" if str(out) == "results" else f" --out {out}"),
             err=as_json,
         )
+    if page_file is not None:
+        source = results if suite is None else suite
+        page = write_report(
+            source,
+            to=page_file,
+            out=job.store.root,
+            published_of=published_of or None,
+            registry=registry,
+            emit=display,
+        )
+        echo(f"  report   {page.text}", err=as_json)
     if as_json:
-        echo_json(results.plain())
+        echo_json(results.plain(published_of))
     return int(bool(results.failed))
 
 

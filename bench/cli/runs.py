@@ -34,12 +34,15 @@ def _store(out: Path | None) -> Store:
 
 def recorded_runs(out: Path | None) -> list[RunFacts]:
     """The facts of every recorded run of a results folder."""
+    from bench.reporting.matching import Matcher
+    from bench.reporting.published_figures import all_figures
     from bench.reporting.run_facts import run_facts
 
     store = _store(out)
     if out is not None and not store.root.is_dir():
         raise BenchError(f"there is no results folder {out}")
-    return [run_facts(record, store) for record in store.records()]
+    matcher = Matcher(all_figures())
+    return [run_facts(record, store, matcher) for record in store.records()]
 
 
 def print_runs(runs: Sequence[RunFacts]) -> None:
@@ -109,11 +112,14 @@ def show_run(digits: str, out: Path | None, registry: Registry, *, required: boo
     store = _store(out)
     if not required and not store.matching(digits):
         return None
+    from bench.reporting.matching import Matcher
+    from bench.reporting.published_figures import all_figures
     from bench.reporting.reproduction import changes, commands
     from bench.reporting.run_facts import companionships, run_facts
 
     record = store.find_record(digits)
-    facts, since = run_facts(record, store), changes(record.identity, registry)
+    facts = run_facts(record, store, Matcher(all_figures(), registry))
+    since = changes(record.identity, registry)
     both = companionships(record, store)
     try:
         return ShownRun(record, facts, commands(record, registry, store.root), None, since, *both)

@@ -8,8 +8,6 @@ import click
 
 from bench.cli.console import console, echo_json
 from bench.cli.paths import NamedPath
-from bench.errors import BenchError
-from bench.files import user_path
 
 
 @click.command("table")
@@ -50,9 +48,10 @@ def table_command(
     from bench.api import table
     from bench.plan.request import results_folder
     from bench.reporting.progress import Display
+    from bench.reporting.suite_tables import suite_or_folder
     from bench.reporting.terminal import print_table
 
-    suite, folder = _suite_or_folder(source, out, results_folder(out))
+    suite, folder = suite_or_folder(source, out, results_folder(out))
     with Display(console(stderr=True)) as display:
         tables = table(
             suite,
@@ -70,18 +69,3 @@ def table_command(
         for one in tables:
             print_table(one, console())
     return int(not all(one.complete for one in tables))
-
-
-def _suite_or_folder(source: str | None, out: Path | None, results: Path) -> tuple[str | None, Path]:
-    """The suite, None for all runs, and the results folder; beside ``--out`` a name is that of a suite."""
-    if source is None:
-        return None, results
-    folder = user_path(source)
-    if out is not None or not (folder / "records").is_dir():
-        return source, results
-    if "/" not in source and (results / "suites" / source).is_dir():
-        raise BenchError(
-            f"{source!r} is a suite and a results folder: write {source} --out {results} for the suite, "
-            f"./{source} for the folder"
-        )
-    return None, folder

@@ -7,7 +7,7 @@ import datetime
 import functools
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 from bench.engine.batch import attempt_batch, attempt_batch_elsewhere, failure_of
@@ -79,6 +79,7 @@ class Engine:
         session: Loaded models, used where the executor works in this process.
         contexts: Extractors and references of metrics, by device.
         emit: Receives all events.
+        on_record: Receives the record of every run, from disk or new; of companions alone, none.
         rerun: Which runs to execute.
         prune: Whether to remove a run's samples once it is recorded; those of companions stay, since metrics
             of later commands read them too.
@@ -93,6 +94,7 @@ class Engine:
         contexts: MetricContexts,
         *,
         emit: Emit = silent,
+        on_record: Callable[[Record], None] | None = None,
         rerun: Rerun = "failed",
         prune: bool = False,
         forecast: Forecast | None = None,
@@ -102,12 +104,14 @@ class Engine:
         self.session = session
         self.contexts = contexts
         self.emit = emit
+        self.on_record = on_record
         self.rerun = rerun
         self.prune = prune
         self.forecast = forecast
         self.records: dict[int, Record] = {}
         self._new_batches = BatchSet()
         self._companions: set[str] = set()
+        self._first_place = 0
         self._read: set[str] = set()
         self._progress: dict[str, _Progress] = {}
         self._sampled: set[str] = set()
@@ -130,6 +134,7 @@ class Engine:
         """
         companions = companion_runs(runs)
         self._companions = {spec.fingerprint for spec in companions}
+        self._first_place = len(companions)
         self._read = companion_fingerprints(runs)
         everything = [*companions, *runs]
         self._check_executor(everything)
@@ -422,6 +427,8 @@ class Engine:
                 None if record.cost is None else record.cost.seconds,
             )
         )
+        if self.on_record is not None and place >= self._first_place:
+            self.on_record(record)
         if time.monotonic() - self._csv_written > CSV_INTERVAL:
             self.store.write_csv()
             self._csv_written = time.monotonic()

@@ -11,8 +11,10 @@ from bench.errors import BenchError, did_you_mean
 from bench.files import safe_name
 from bench.metrics.role import Metric
 from bench.params import Plugin
+from bench.plan.settings import NO_LOGGER, Settings
 from bench.plugins.registry import Registry
 from bench.results.identity import Identity
+from bench.results.loggers import Logger
 
 Objects = Mapping[tuple[str, str], Plugin]
 """Plugins that were passed as objects, by kind and by their names in the settings."""
@@ -80,6 +82,25 @@ def build_metrics(
         except ValueError as error:
             raise BenchError(f"the label of metric {metric.name}: {error}") from error
     return metrics
+
+
+def build_loggers(registry: Registry, objects: Objects, settings: Settings) -> tuple[Logger, ...]:
+    """The loggers of the settings, each with the parameters that it has; none for ``none``.
+
+    Raises:
+        BenchError: A name or a parameter is unknown, or a logger can't work here.
+    """
+    names = [] if settings.logger == [NO_LOGGER] else list(dict.fromkeys(settings.logger))
+    own = settings.parameters.get("logger", {})
+    if own and not names:
+        raise BenchError("a parameter of a logger was given, but the run has none: give --logger")
+    by_name = parameters_by_plugin(registry, "logger", names, own) if names else {}
+    loggers: list[Logger] = [
+        build_plugin(registry, objects, "loggers", name, by_name[name]) for name in names
+    ]
+    for logger in loggers:
+        logger.check()
+    return tuple(loggers)
 
 
 CIFAR10_SHAPE = (3, 32, 32)

@@ -163,7 +163,7 @@ class Planner:
         grid = self.registry.get("grids", settings.grid).thing
         if settings.label_scales is not None and (settings.solver or not grid.has_chain):
             raise BenchError("--label-scales belongs to a predictor or corrector with --grid uniform")
-        known = (*ROLES, "metric", "executor")
+        known = (*ROLES, "metric", "executor", "logger")
         absent = {"predictor", "corrector", "grid"} if settings.solver else {"solver"}
         for role in settings.parameters:
             if role not in known:
@@ -334,7 +334,9 @@ def _placed_runs(
 ) -> list[tuple[Place, RunSpec | UnplannedRun]]:
     common = settings.model_dump(exclude={*SAMPLER_SETTINGS, "parameters"})
     shared = {
-        role: settings.parameters[role] for role in ("metric", "executor") if role in settings.parameters
+        role: settings.parameters[role]
+        for role in ("metric", "executor", "logger")
+        if role in settings.parameters
     }
     placed: list[tuple[Place, RunSpec | UnplannedRun]] = []
     cells, places = expand(name, suite, scale), set[Place]()

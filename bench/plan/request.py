@@ -80,7 +80,9 @@ class Request:
         flags = [f"--{key.replace('_', '-')}" for key in SAMPLER_SETTINGS if key in values]
         parameters = values.get("parameters")
         roles = parameters if isinstance(parameters, Mapping) else {}
-        flags += [f"a parameter of a {role}" for role in roles if role not in ("metric", "executor")]
+        flags += [
+            f"a parameter of a {role}" for role in roles if role not in ("metric", "executor", "logger")
+        ]
         if flags:
             raise BenchError(
                 f"the suite {self.suite} sets its own samplers: leave out {flags[0]}, or define a suite in "

@@ -21,6 +21,8 @@ NO_PROFILE = "none"
 """The profile that leaves out every bench.toml."""
 NO_METRIC = "none"
 """The metric of a run that is not measured."""
+NO_LOGGER = "none"
+"""Stands for no logger, over those of bench.toml."""
 
 
 Names = Annotated[list[str], Field(min_length=1)]
@@ -40,6 +42,7 @@ class Settings(BaseModel):
     solver: list[str] = []
     metric: list[str] = []
     executor: str = "local"
+    logger: list[str] = []
     steps: int = Field(default=1000, ge=1, le=1_000_000)
     samples: int = Field(default=1024, ge=2, le=MAX_SAMPLES)
     batch_size: int = Field(default=64, ge=1, le=1_000_000)
@@ -59,7 +62,7 @@ class Settings(BaseModel):
     parameters: dict[str, dict[str, Any]] = {}
 
 
-SELECTIONS = ("checkpoint", "sde", "predictor", "corrector", "solver", "metric")
+SELECTIONS = ("checkpoint", "sde", "predictor", "corrector", "solver", "metric", "logger")
 """Settings that are lists; a single name stands for a list of one."""
 
 SAMPLER_SETTINGS = (

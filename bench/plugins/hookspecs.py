@@ -29,6 +29,7 @@ KINDS = {
     "parametrisations": "Parametrisation",
     "labels": "Label",
     "executors": "Executor",
+    "loggers": "Logger",
 }
 """Kinds of plugins, each with the public name in `bench` of its role's class."""
 
@@ -101,3 +102,8 @@ def register_labels(register: Register) -> None:
 @hookspec
 def register_executors(register: Register) -> None:
     """Register subclasses of `bench.Executor`."""
+
+
+@hookspec
+def register_loggers(register: Register) -> None:
+    """Register subclasses of `bench.Logger`."""

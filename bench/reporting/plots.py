@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from bench.errors import BenchError
+from bench.reporting.axis import linear_width
 from bench.reporting.published_points import SAME_METRIC, legend_mark, marked, published_points
 from bench.reporting.text import LIMIT
 
@@ -127,8 +128,7 @@ def value_axis(axes: Axes, cells: pd.DataFrame, metric: str, scale: Literal["log
         axes.yaxis.set_minor_formatter(_between(axes.yaxis))
         axes.set_ylabel(metric)
         return
-    spread = cells["std"].fillna(cells["error"]).median()
-    width = 10.0 ** np.round(np.log10(spread)) if spread > 0 else 1.0
+    width = linear_width(cells["std"].fillna(cells["error"]).dropna())
     axes.set_yscale("symlog", linthresh=width)
     axes.yaxis.set_major_formatter(FuncFormatter(_plain))
     axes.set_ylabel(f"{metric} (linear below {width:g})")

@@ -59,15 +59,28 @@ class Results:
         table = [row for record in self.records for row in rows(record)]
         return pd.DataFrame(table).reindex(columns=list(COLUMNS))
 
-    def plain(self) -> JSONObject:
+    def plain(self, published_of: Sequence[str] = ()) -> JSONObject:
         """The records in short as JSON data, as ``bench run --json`` prints them.
 
+        Args:
+            published_of: Other checkpoints, whose published figures of the same sampler are to be shown.
+
         Returns:
-            ``runs``, a list with the facts of each run, and the numbers of ``finished`` and ``failed`` ones.
+            ``runs``, a list with the facts of each run and the published figures of the same, and the numbers
+            of ``finished`` and ``failed`` ones.
+
+        Raises:
+            BenchError: There is no published figure of such a checkpoint, or a file of figures can't be read.
         """
+        from bench.reporting.matching import Matcher
+        from bench.reporting.published_figures import all_figures, figures_of
         from bench.reporting.run_facts import run_facts
 
-        runs: list[JSONValue] = [run_facts(record, self.store).plain() for record in self.records]
+        matcher = Matcher(all_figures())
+        others = figures_of(published_of, matcher.figures)
+        runs: list[JSONValue] = [
+            run_facts(record, self.store, matcher, others).plain() for record in self.records
+        ]
         return {"runs": runs, "finished": len(runs) - len(self.failed), "failed": len(self.failed)}
 
     def images(self, run: int | str | Record = 0) -> Tensor:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from bench.reporting.matching import Matcher
+    from bench.reporting.published_figures import PublishedFigure
     from bench.results.record import Record
     from bench.results.store import Store
     from bench.types import JSONObject
@@ -13,7 +16,11 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class MetricFacts:
-    """A metric's value, as in `MetricRecord`."""
+    """A metric's value, as in `MetricRecord`, and the published figures of the same.
+
+    ``published`` are those of the same checkpoint, data set, metric, sampler, grid, calls and guidance;
+    ``published_elsewhere`` those of checkpoints that were asked for, of the same sampler, grid and calls.
+    """
 
     value: float
     error: float | None
@@ -23,6 +30,12 @@ class MetricFacts:
     note: str
     direction: str
     value_kind: str
+    published: list[PublishedFigure]
+    published_elsewhere: list[PublishedFigure]
+
+
+FIELDS = ("value", "error", "exact", "limit", "n", "note", "direction", "value_kind")
+"""What the facts of a metric take from its record."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,14 +119,23 @@ class RunFacts:
         return dataclasses.asdict(self)
 
 
-def run_facts(record: Record, store: Store) -> RunFacts:
-    """The facts of a record in a results folder."""
+def run_facts(
+    record: Record, store: Store, matcher: Matcher, others: Sequence[PublishedFigure] = ()
+) -> RunFacts:
+    """The facts of a record in a results folder.
+
+    Args:
+        record: The record.
+        store: Its results folder.
+        matcher: Finds the published figures of the same.
+        others: Figures of other checkpoints, of which those that were sampled alike are shown.
+    """
     cost, plugins = record.cost, record.identity.plugins()
     sizes = batch_sizes(record)
     present = sum(store.batch_path(record.key, *place).exists() for place in enumerate(sizes))
     preview = store.image_path(record.fingerprint)
     names = {role: plugins[role].name if role in plugins else None for role in SAMPLER}
-    fields = [field.name for field in dataclasses.fields(MetricFacts)]
+    elsewhere = matcher.elsewhere(record, others, (record.identity.sde.name,))
     return RunFacts(
         fingerprint=record.fingerprint,
         status=record.status,
@@ -129,7 +151,11 @@ def run_facts(record: Record, store: Store) -> RunFacts:
         nfe_max=None if cost is None else cost.nfe_max,
         seconds=None if cost is None else cost.seconds,
         metrics={
-            label: MetricFacts(**{name: getattr(metric, name) for name in fields})
+            label: MetricFacts(
+                **{name: getattr(metric, name) for name in FIELDS},
+                published=list(matcher.beside(record, label)),
+                published_elsewhere=list(elsewhere),
+            )
             for label, metric in record.metrics.items()
         },
         reason=record.reason,

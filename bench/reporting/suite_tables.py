@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from bench.errors import BenchError, did_you_mean, printable
 from bench.events import Notice
-from bench.files import csv_cell, inside, replace_file
+from bench.files import csv_cell, inside, replace_file, user_path
 from bench.plan.settings import suites
 from bench.reporting.layouts import cost_layout, elsewhere_layout, table_layout
 from bench.reporting.matching import Matcher
@@ -90,6 +90,35 @@ def make_tables(
             table = with_published(table, plan, records, matcher, published_of)
             tables.append(table if to is None else write_table(table, to, plots=plots))
     return tables
+
+
+def suite_or_folder(
+    source: str | Path | None, out: str | Path | None, results: Path
+) -> tuple[str | None, Path]:
+    """What a command's argument names: a suite, or all runs of a results folder.
+
+    Args:
+        source: Name of a suite, or path of a results folder; None for all runs of ``results``.
+        out: The results folder that the user named; beside it a name is that of a suite.
+        results: The results folder of suites.
+
+    Returns:
+        The suite, None for all runs, and the results folder.
+
+    Raises:
+        BenchError: The name is that of a suite and of a folder.
+    """
+    if source is None:
+        return None, results
+    folder = user_path(source)
+    if out is not None or not (folder / "records").is_dir():
+        return str(source), results
+    if "/" not in str(source) and (results / "suites" / source).is_dir():
+        raise BenchError(
+            f"{str(source)!r} is a suite and a results folder: write {source} --out {results} for the suite, "
+            f"./{source} for the folder"
+        )
+    return None, folder
 
 
 def tables_of_records(records: Sequence[Record], published_of: Sequence[str] = ()) -> list[Table]:

@@ -24,6 +24,7 @@ from bench.params import Plugin
 from bench.plan.installed import installed_registry
 from bench.plugins.hookspecs import KINDS
 from bench.plugins.registry import Registry
+from bench.results.loggers import Logger
 from bench.tasks.role import Task
 from bench.testing.context import CheckContext
 from bench.testing.power import power_of
@@ -40,6 +41,7 @@ _BASES: dict[str, type[Plugin | Card]] = {
     "grid": Grid,
     "metric": Metric,
     "executor": Executor,
+    "logger": Logger,
     "task": Task,
     "dataset": Dataset,
     "parametrisation": Parametrisation,
@@ -210,6 +212,10 @@ def checks_of(
         from bench.testing.executors import check_executor
 
         yield from check_executor(plugin, CheckContext(registry))
+    elif isinstance(plugin, Logger):
+        from bench.testing.loggers import check_logger
+
+        yield from check_logger(plugin, CheckContext(registry))
     elif isinstance(plugin, Task):
         from bench.testing.tasks import check_task_plugin
 

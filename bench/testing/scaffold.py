@@ -24,6 +24,7 @@ _FIRST_RUN = {
     "grid": "bench run --checkpoint gaussian-cifar10 --predictor ddim --grid $module --steps 10",
     "metric": "bench run --checkpoint gaussian-cifar10 --metric $module --steps 100",
     "executor": "bench run --checkpoint gaussian-cifar10 --executor $module --steps 100",
+    "logger": "bench run --checkpoint gaussian-cifar10 --logger $module --steps 100",
     "task": "bench run --checkpoint gaussian-cifar10 --task $module",
     "dataset": "bench stats build $module --extractor pixels",
     "parametrisation": "bench check $module -P sigma_data=0.25",

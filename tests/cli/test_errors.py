@@ -54,6 +54,7 @@ def refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
         (("--metric", "fd_dtc"), "unknown metric 'fd_dtc' (did you mean 'fd_dct'?"),
         (("--profile", "quik"), "unknown profile 'quik' (did you mean 'quick'?"),
         (("--executor", "locale"), "unknown executor 'locale' (did you mean 'local'?"),
+        (("--logger", "tensorbord"), "unknown logger 'tensorbord' (did you mean 'tensorboard'?"),
     ],
 )
 def test_unknown_names_get_a_suggestion(refusal: Refusal, arguments: tuple[str, ...], message: str) -> None:
@@ -95,6 +96,11 @@ def test_a_far_miss_gets_the_known_names_and_no_guess(refusal: Refusal) -> None:
         ((*RK45, "-P", "predictor.dt=grid"), "a parameter of a predictor was given, but the run has none"),
         ((*RK45, "-P", "sde.eps=1"), "vp.eps must lie between 0 and 1"),
         (("-P", "executor.sockets=2"), "local has no parameter 'sockets'"),
+        (("-P", "logger.folder=x"), "a parameter of a logger was given, but the run has none: give --logger"),
+        (
+            ("--logger", "tensorboard", "-P", "logger.foldr=x"),
+            "tensorboard has no parameter 'foldr' (did you mean 'folder'?",
+        ),
         (("-P", "metric.size=2"), "fd_dct has no parameter 'size'"),
     ],
 )

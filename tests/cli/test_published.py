@@ -83,13 +83,17 @@ def test_a_mistake_is_a_line(
 
 
 def run(
-    capsys: pytest.CaptureFixture[str], checkpoint: str, predictor: str = "dpmpp_3m", status: int = 0
+    capsys: pytest.CaptureFixture[str],
+    checkpoint: str,
+    *words_more: str,
+    predictor: str = "dpmpp_3m",
+    status: int = 0,
 ) -> tuple[str, str]:
     """What a short ``bench run`` prints that asks for the figures of a checkpoint."""
     words = ["run", "--profile", "none", "--checkpoint", "gaussian-cifar10", "--predictor", predictor]
     words += ["--grid", "logsnr", "--steps", "5", "--samples", "2", "--batch-size", "2", "--device", "cpu"]
     with pytest.raises(SystemExit) as stop:
-        main([*words, "--published-of", checkpoint])
+        main([*words, *words_more, "--published-of", checkpoint])
     out, err = capsys.readouterr()
     assert stop.value.code == status, out + err
     return out, err
@@ -112,3 +116,33 @@ def test_a_run_ends_with_figures_of_other_checkpoints_under_their_own_heading(
     out, err = run(capsys, "edm-cifar10-uncond", status=2)
     assert "did you mean" in err
     assert out == ""
+
+
+def test_the_json_of_a_run_has_them_apart_from_figures_of_its_own_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (facts,) = json.loads(run(capsys, EDM, "--json")[0])["runs"]
+    (metric,) = facts["metrics"].values()
+    assert metric["published"] == []
+    assert sorted(one["value"] for one in metric["published_elsewhere"]) == [24.54, 24.97]
+    assert {one["checkpoint"] for one in metric["published_elsewhere"]} == {EDM}
+    with pytest.raises(SystemExit):
+        main(["list", "runs", "--json"])
+    (listed,) = json.loads(capsys.readouterr().out)["runs"]
+    (metric,) = listed["metrics"].values()
+    assert (metric["published"], metric["published_elsewhere"]) == ([], [])
+
+
+def test_a_damaged_file_of_figures_stops_a_run_before_it_samples(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.csv").write_text("value\n1\n")
+    Path("bench.toml").write_text('published = ["mine.csv"]\n')
+    words = ["run", "--checkpoint", "gaussian-cifar10", "--samples", "2", "--json"]
+    with pytest.raises(SystemExit) as stop:
+        main(words)
+    assert stop.value.code == 2
+    assert "mine.csv: its columns must be" in capsys.readouterr().err
+    assert not Path("results").exists()

@@ -16,6 +16,7 @@ from rich.console import Console
 
 from bench import Noise, Prediction, Predictor, Step, Tensor, Update, param
 from bench.cli import runs
+from bench.reporting.matching import Matcher
 from bench.reporting.run_facts import run_facts
 from bench.results.store import Store
 from tests.support.made_up import failed_record, put, record
@@ -300,7 +301,7 @@ def test_the_list_can_be_read_at_any_width(monkeypatch: pytest.MonkeyPatch, widt
     made_up = [record(index, title=title) for index in range(2)]
     file = io.StringIO()
     monkeypatch.setattr(runs, "console", lambda: Console(width=width, file=file))
-    runs.print_runs([run_facts(one, Store(Path("results"), writes=False)) for one in made_up])
+    runs.print_runs([run_facts(one, Store(Path("results"), writes=False), Matcher(())) for one in made_up])
     lines = file.getvalue().splitlines()
     assert max(map(len, lines)) <= width
     words = [word for line in lines for word in line.split()]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bench.reporting.matching import Matcher, sampler_name
 from bench.reporting.published_figures import PublishedFigure, all_figures
@@ -177,6 +179,35 @@ def test_no_shipped_figure_stands_beside_another_checkpoint_data_set_or_metric()
         assert not beside(one, run(**setting | {"metric": metric | {"reference": "svhn-train"}}))
         assert not beside(one, run(**setting | {"metric": metric | {"mode": "clean"}}))
     assert count > 150
+
+
+CHECKPOINTS = [EDM, "edm-cifar10-uncond-ve", "edm-ffhq-64-uncond-vp", "score-sde-vp-ddpm", "gaussian-cifar10"]
+DATASETS = ["cifar10-train", "cifar10-test", "ffhq-64x64", "imagenet-64x64", "mine.npz"]
+FIGURES = all_figures()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    checkpoint=st.sampled_from(CHECKPOINTS),
+    dataset=st.sampled_from(DATASETS),
+    preset=st.sampled_from(["edm", "song2021", "clean", "none"]),
+    predictor=st.sampled_from(["ddim", "heun", "dpmpp_3m", "unipc", "deis", "ipndm", "ancestral"]),
+    grid=st.sampled_from(["polynomial", "logsnr", "time_uniform", "quadratic", "uniform"]),
+    nfe=st.sampled_from([3, 5, 6, 8, 10, 19, 20, 35, 1000, 2000]),
+)
+def test_of_all_shipped_figures_those_beside_a_run_are_of_the_run(
+    checkpoint: str, dataset: str, preset: str, predictor: str, grid: str, nfe: int
+) -> None:
+    """Whatever the run: none of another checkpoint, data set, metric, sampler, grid or number of calls."""
+    truncates = preset == "song2021"
+    metric = {"preset": preset, "reference": dataset, "rounding": "truncate" if truncates else "round"}
+    metric |= {"mode": "clean" if preset == "clean" else "legacy_tensorflow"}
+    made_up = run(predictor, nfe=nfe, grid=grid, checkpoint=checkpoint, metric=metric)
+    for one in Matcher(FIGURES, installed()).beside(made_up, "fid-edm"):
+        key = (one.checkpoint, one.dataset, one.metric, one.preset, one.sampler, one.grid, one.nfe)
+        assert key == (checkpoint, dataset, "fid", preset, predictor, grid, nfe)
+        assert one.guidance == "none"
+        assert None not in one.parameters.values()
 
 
 def test_sources_that_disagree_stand_in_one_cell() -> None:

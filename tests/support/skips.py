@@ -7,11 +7,13 @@ import re
 import pytest
 
 ALLOWED_SKIPS = {
+    "browser": r"(playwright|axe_playwright_python|chromium) is not installed",
     "gpu": r"no GPU here",
     "cpu": r"this machine has a GPU",
     "inception": r"inception/.* is not here",
     "kdiffusion": r"k-diffusion is (not )?installed",
     "mount": r"a small tmpfs can't be mounted",
+    "tensorboard": r"TensorBoard is not installed",
     "torchcfm": r"torchcfm is not installed",
     "sigpipe": r"no SIGPIPE there",
 }

@@ -1,0 +1,1 @@
+"""The page that people send round: tables, charts and samples of a suite in one file of HTML."""

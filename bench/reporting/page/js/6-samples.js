@@ -1,0 +1,99 @@
+// Samples: sample k of each chosen sampler in one row, and its difference to the first one's, enlarged.
+function sampleGroups() {
+  const groups = new Map(), seen = new Set();
+  for (const table of tables) {
+    for (const cell of table.cells) {
+      for (const number of cell.runsOf) {
+        const picture = data.pictures[number], run = runs[number];
+        if (!picture || seen.has(number)) continue;
+        seen.add(number);
+        // the noise is decided by checkpoint, seed and batch; its scale by the SDE
+        const batch = (settingsOf(run).find(([name]) => name === "batch_size") || [])[1];
+        const key = [cell.checkpoint, cell.sde, run.seed, batch, picture.width].join("\n");
+        if (!groups.has(key)) groups.set(key, { label: `${cell.checkpoint} · ${cell.sde} · seed ${run.seed}`, members: [] });
+        groups.get(key).members.push({ cell, run, picture, name: [cell.row, cell.column].filter(Boolean).join(" · ") });
+      }
+    }
+  }
+  return [...groups.values()];
+}
+
+function load(picture) {
+  return picture.image ??= new Promise((resolve, reject) => {
+    const image = new Image();
+    image.onload = () => resolve(image);
+    image.onerror = reject;
+    image.src = picture.src;
+  });
+}
+
+function canvasOf(label, width, height, paint) {
+  const canvas = el("canvas", { width, height, role: "img", "aria-label": label });
+  paint(canvas.getContext("2d"));
+  return canvas;
+}
+
+function drawSamples() {
+  const groups = sampleGroups();
+  if (!groups.length) return;
+  byId("samples").hidden = false;
+  let group = groups[0], factor = 4, chosen = [];
+  const controls = byId("samples-controls"), view = byId("samples-view");
+
+  function pixels(image, picture, k) {
+    const canvas = el("canvas", { width: picture.width, height: picture.height }), context = canvas.getContext("2d", { willReadFrequently: true });
+    context.drawImage(image, -k * picture.width, 0);
+    return context.getImageData(0, 0, picture.width, picture.height);
+  }
+
+  function difference(a, b) {
+    const out = new ImageData(a.width, a.height);
+    for (let i = 0; i < a.data.length; i++) out.data[i] = i % 4 === 3 ? 255 : 127.5 + factor * (b.data[i] - a.data[i]);
+    return out;
+  }
+
+  async function draw() {
+    const members = chosen.map((i) => group.members[i]);
+    if (!members.length) { view.replaceChildren(el("p", {}, "Choose two samplers or more.")); return; }
+    const images = await Promise.all(members.map((one) => load(one.picture)));
+    const heads = [el("th", { scope: "col" }, "k")], rows = [];
+    members.forEach((one, i) => {
+      heads.push(el("th", { scope: "col" }, el("button", { type: "button", class: "link", onclick: () => openRun(one.run.number) }, one.name)));
+      if (i && one.picture.n) heads.push(el("th", { scope: "col" }, `difference to the first, ×${factor}`));
+    });
+    if (!members[0].picture.n) {
+      rows.push(el("tr", {}, el("th", { scope: "row" }, "all"), members.map((one) => el("td", {}, el("img", { src: one.picture.src, alt: `Scatter plot of ${one.name}` })))));
+    }
+    for (let k = 0; k < Math.min(...members.map((one) => one.picture.n)); k++) {
+      const own = members.map((one, i) => pixels(images[i], one.picture, k));
+      const cells = own.flatMap((image, i) => {
+        const put = (label, content) => el("td", {}, canvasOf(label, image.width, image.height, (context) => context.putImageData(content, 0, 0)));
+        const sample = put(`Sample ${k} of ${members[i].name}`, image);
+        return i ? [sample, put(`Difference of sample ${k} of ${members[i].name} to that of ${members[0].name}`, difference(own[0], image))] : [sample];
+      });
+      rows.push(el("tr", {}, el("th", { scope: "row" }, k), cells));
+    }
+    view.replaceChildren(el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Samples side by side" },
+      el("table", {}, el("thead", {}, el("tr", {}, heads)), el("tbody", {}, rows))));
+  }
+
+  function pick() {
+    const values = group.members.map((one, i) => [known(one.cell.value) ? one.cell.value : Infinity, i]);
+    values.sort((a, b) => (tables[group.members[0].cell.table].lower ? 1 : -1) * (a[0] - b[0]));
+    // the best, and two of the others
+    chosen = [...new Set([0, Math.floor(values.length / 3), Math.floor((2 * values.length) / 3)].map((at) => values[at][1]))];
+    const boxes = el("div", { class: "pick", role: "group", "aria-label": "Samplers" }, group.members.map((one, i) => {
+      const box = el("input", { type: "checkbox", onchange() { chosen = box.checked ? [...chosen, i] : chosen.filter((j) => j !== i); draw(); } });
+      box.checked = chosen.includes(i);
+      return el("label", {}, box, ` ${one.name} (${one.cell.text})`);
+    }));
+    controls.replaceChildren(
+      el("div", { class: "row" },
+        el("label", {}, "Checkpoint, SDE and seed ", el("select", { id: "samples-group", onchange(event) { group = groups[event.target.value]; pick(); } },
+          groups.map((one, i) => { const option = el("option", { value: i }, one.label); option.selected = one === group; return option; }))),
+        choice("Enlarge differences", [1, 2, 4, 8, 16].map((n) => [n, `×${n}`]), factor, (n) => { factor = n; draw(); })),
+      boxes);
+    draw();
+  }
+  pick();
+}

@@ -1,0 +1,158 @@
+"""A page of tables as one file of HTML that asks for nothing else: program, style and data are in it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.reporting.layouts import elsewhere_layout
+from bench.reporting.page.data import page_data
+from bench.reporting.page.encoding import json_for_page
+from bench.reporting.page.sources import PageRun, PageSource
+from bench.reporting.text import listed, make_printable
+
+if TYPE_CHECKING:
+    from bench.reporting.table import Table
+
+FAILURES = 20
+"""Failures that the summary lists; every one is in the tables."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SummaryLine:
+    """What was compared in the tables of one plan, for people."""
+
+    suite: str
+    scale: str
+    checkpoint: str
+    metrics: str
+    sdes: str
+    samplers: str
+    samples: str
+    seeds: str
+    cells: str
+    finished: int
+    failed: int
+    missing: int
+    device: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Failure:
+    """A failed run of the summary: its number among the page's runs, its label and why it failed."""
+
+    number: int
+    label: str
+    reason: str
+
+
+def render(sources: Sequence[PageSource], runs: Mapping[str, PageRun]) -> str:
+    """The page.
+
+    Args:
+        sources: The tables.
+        runs: The recorded runs by fingerprint, as `bench.reporting.page.sources.page_runs` reads them.
+
+    Returns:
+        A whole HTML document. Its policy forbids every request; all texts are escaped.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    folder = Path(__file__).parent
+    environment = Environment(
+        loader=FileSystemLoader(folder), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    environment.policies["compiler.ascii_str"] = False
+    tables = [table for source in sources for table in source.tables]
+    failures = _failures(runs)
+    titles = dict.fromkeys(f"{table.suite} on {table.checkpoint}" for table in tables)
+    text = environment.get_template("page.html.j2").render(
+        title=make_printable(f"Samplers compared: {', '.join(list(titles)[:4])}"),
+        version=version("sampler-bench"),
+        folders=f"{len(runs)} runs",
+        newest=max((run.record.created[:10] for run in runs.values()), default=""),
+        summary=_summary(tables),
+        failures=failures[:FAILURES],
+        further_failures=max(0, len(failures) - FAILURES),
+        tables=[_section(table) for table in tables],
+        # of this package, or escaped: none of it can end its element
+        style=Markup(_text(folder / "report.css")),
+        program=Markup(_program(folder)),
+        data=Markup(json_for_page(page_data(sources, runs))),
+    )
+    return f"{text}\n"
+
+
+def _program(folder: Path) -> str:
+    parts = [_text(path) for path in sorted((folder / "js").glob("*.js"))]
+    return '(() => {\n"use strict";\n' + "\n".join(parts) + "})();\n"
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def _section(table: Table) -> dict[str, Any]:
+    """The texts of a table's section; what is longer than a line is drawn from the data."""
+    elsewhere: dict[str, Any] | None = None
+    if table.elsewhere:
+        layout = elsewhere_layout(table)
+        elsewhere = {
+            "heading": table.elsewhere_heading,
+            "header": layout.header,
+            "lines": layout.lines,
+            "notes": table.elsewhere_notes,
+        }
+    return {
+        "heading": make_printable(table.heading),
+        "lower_is_better": table.lower_is_better,
+        "notes": [make_printable(note) for note in table.notes],
+        "published_notes": [make_printable(note) for note in table.published_notes],
+        "elsewhere": elsewhere,
+    }
+
+
+def _summary(tables: Sequence[Table]) -> list[SummaryLine]:
+    by_plan: dict[tuple[str, str], list[Table]] = {}
+    for table in tables:
+        by_plan.setdefault((table.suite, table.name), []).append(table)
+    return [_summary_line(plan) for plan in by_plan.values()]
+
+
+def _summary_line(tables: Sequence[Table]) -> SummaryLine:
+    first = tables[0]
+    # the worst status of a run over its metrics
+    status: dict[str, str] = {}
+    for table in tables:
+        for row in table.runs:
+            worse = ["finished", "missing", "failed"]
+            before = status.get(row.fingerprint, "finished")
+            status[row.fingerprint] = max(before, row.status, key=worse.index)
+    seeds = {row.seed for row in first.runs}
+    return SummaryLine(
+        suite=make_printable(first.suite),
+        scale="" if first.steps_scale == 1 else f"steps times {first.steps_scale:g}",
+        checkpoint=make_printable(first.checkpoint),
+        metrics=", ".join(table.metric for table in tables),
+        sdes=make_printable(listed({cell.sde for cell in first.cells})),
+        samplers=str(len({(cell.sde, cell.row) for cell in first.cells})),
+        samples=f"{first.samples:,}",
+        seeds=str(len(seeds)),
+        cells=str(len(first.cells)),
+        finished=sum(one == "finished" for one in status.values()),
+        failed=sum(one == "failed" for one in status.values()),
+        missing=sum(one == "missing" for one in status.values()),
+        device=make_printable(listed({cell.device for cell in first.cells if cell.device})),
+    )
+
+
+def _failures(runs: Mapping[str, PageRun]) -> list[Failure]:
+    return [
+        Failure(number, make_printable(run.record.label), make_printable(run.record.reason))
+        for number, run in enumerate(runs.values())
+        if run.record.status == "failed"
+    ]
