@@ -10,6 +10,7 @@ ALLOWED_SKIPS = {
     "gpu": r"no GPU here",
     "cpu": r"this machine has a GPU",
     "inception": r"inception/.* is not here",
+    "azula": r"azula is (not )?installed",
     "kdiffusion": r"k-diffusion is (not )?installed",
     "mount": r"a small tmpfs can't be mounted",
     "torchcfm": r"torchcfm is not installed",
