@@ -97,6 +97,10 @@ class Plugin(ABC):
     files: ClassVar[tuple[str, ...]] = ()
     """Files that decide the numbers, relative to the module's folder; the fingerprint holds their hashes."""
 
+    modules: ClassVar[tuple[str, ...]] = ()
+    """Modules that decide the numbers and that the class's own module does not import, as one that a user
+    names; the fingerprint holds their code."""
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         for name, value in cls.__dict__.items():

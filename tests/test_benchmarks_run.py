@@ -10,9 +10,13 @@ from typing import Any
 import pytest
 import torch
 
+from bench import Prediction, Sampler
 from bench.checkpoints.networks.unet import UNet, UNetConfig
-from tests.benchmarks import fid, formats, labels, networks, replacement
+from tests.benchmarks import fid, formats, labels, networks, replacement, schedulers
+from tests.support.analytic import grid_of
 from tests.support.completions import SDES
+from tests.support.paths import ROOT
+from tests.support.plugins import installed
 
 TINY = UNetConfig(size=8, width=32, multipliers=(1,), blocks=1, attention=())
 CPU = torch.device("cpu")
@@ -108,3 +112,57 @@ def test_labels(tmp_path: Path) -> None:
     header = ["sde", "predictor", "column", *labels.COLUMNS]
     labels.draw(tmp_path / "labels.png", [header, [law, predictor, column, *values]])
     assert (tmp_path / "labels.png").stat().st_size > 0
+
+
+COMMITTED = (
+    ("diffusers", "DDIM", "timestep_spacing=linspace", "state"),
+    ("diffusers", "DDIM", "timestep_spacing=linspace", "timestep"),
+    ("diffusers", "DPMSolverMultistep", "", "state"),
+    ("diffusers", "DEISMultistep", "", "state"),
+    ("diffusers", "EDMEuler", "", "state"),
+    ("diffusers", "FlowMatchHeunDiscrete", "", "state"),
+    ("diffusers", "EulerAncestralDiscrete", "", "state"),
+)
+
+
+def test_schedulers_are_as_committed(tmp_path: Path) -> None:
+    """What is told in whole numbers and words is the same, and errors are up to rounding.
+
+    Errors are sums over thousands of operations, of the state's precision: of the table's three digits the
+    last may differ, and more where float32 alone is left of an error.
+    """
+    table = {
+        tuple(row[key] for key in ("library", "sampler", "config", "levels")): row
+        for row in rows(ROOT / "results" / "reference" / "schedulers.csv")
+    }
+    chosen = [
+        (f"{library}:{sampler}Scheduler", {"config": config, "levels": levels})
+        for library, sampler, config, levels in COMMITTED
+    ]
+    schedulers.write(tmp_path, chosen)
+    for place, row in zip(COMMITTED, rows(tmp_path / "schedulers.csv"), strict=True):
+        committed = table[place]
+        assert list(row) == list(committed) == schedulers.COLUMNS
+        for column, text in row.items():
+            if column.startswith(("float64", "float32")):
+                loose = 0.1 if column.startswith("float32") or row["deterministic"] == "no" else 0.01
+                assert float(text) == pytest.approx(float(committed[column]), rel=loose), (place, column)
+            elif column in ("first_level", "last_level", "level_off", "measured_order"):
+                close = pytest.approx(float(committed[column] or 0), rel=0.01, abs=0.01)
+                assert float(text or 0) == close, (place, column)
+            elif column != "noise_left":
+                assert text == committed[column], (place, column)
+    assert (tmp_path / "schedulers.png").stat().st_size > 0
+
+
+def test_the_flow_keeps_ranks() -> None:
+    """The truth of schedulers.csv against a fine Euler solution of dx/dt on the SDE, of 4000 steps."""
+    start, truth = schedulers._flow_truth(16)
+    law = schedulers._sde()
+    p = Prediction(schedulers._model(torch.float64), law)
+    ddim, grid = installed().build("predictors", "ddim", {}), grid_of("polynomial")
+    sampler = Sampler(law, predictor=ddim, steps=4000, grid=grid)
+    with torch.no_grad():
+        fine = sampler.run(start, p, torch.randn_like, torch.randn_like)
+    # first order: of 20 steps it is 0.1 off
+    assert float((fine - truth).abs().max()) < 1e-2

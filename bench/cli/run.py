@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from bench.engine.loop import Rerun
     from bench.plan.dry_run import DryRun
     from bench.plugins.registry import Registry
+    from bench.results.run_spec import RunSpec
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -267,6 +268,9 @@ def _print_header(job: Job, registry: Registry, *, hint: bool, err: bool) -> Non
     first = {spec.title: spec for spec in reversed(specs)}.values()  # seeds share their notes
     for line in sorted({note for spec in first if (note := rescaling_note(spec, registry)) is not None}):
         echo(line, err=err)
+    remarks = [note for spec in first if spec.sampler.solver for note in _solver_notes(spec)]
+    for line in dict.fromkeys(remarks):
+        echo(line, err=err)
     diverging = [note for spec in first if (note := divergence_note(spec)) is not None]
     for line in diverging[:3]:
         echo(line, err=err)
@@ -288,6 +292,15 @@ def _print_header(job: Job, registry: Registry, *, hint: bool, err: bool) -> Non
     if plan.suite:
         calls = sum((spec.planned_nfe or 0) * spec.samples for spec in specs)
         echo(f"{calls:.3g} network evaluations in all (samples x NFE), adaptive solvers aside", err=err)
+
+
+def _solver_notes(spec: RunSpec) -> tuple[str, ...]:
+    """What a run's solver says of itself; nothing where its code fails, which the run itself reports."""
+    solver = spec.sampler.solver
+    try:
+        return () if solver is None else solver.notes(spec.sampler.solver_sde)
+    except Exception:
+        return ()
 
 
 def _print_dry_run(report: DryRun) -> None:

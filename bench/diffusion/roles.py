@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, Self
 
-from bench.diffusion.levels import Step
+from bench.diffusion.levels import NoiseLevel, Step
 from bench.diffusion.noise import Noise
 from bench.diffusion.prediction import Prediction
 from bench.diffusion.sde import SDE
@@ -275,8 +275,49 @@ class Solver(SamplerPart):
 
     follows_flow: ClassVar[bool] = False
     """Whether its result tends to the probability flow's as its tolerance falls."""
-    ends_clean: ClassVar[bool] = False
-    """Whether its result is clean data; a run then adds no denoising step."""
+
+    @property
+    def ends_clean(self) -> bool:
+        """Whether its result is clean data; a run then adds no denoising step."""
+        return False
+
+    def end_level(self, sde: SDE) -> NoiseLevel:
+        """The noise level of its result, at which a run's denoising step asks the network.
+
+        Args:
+            sde: The run's SDE.
+
+        Returns:
+            The level; that of eps by default.
+        """
+        return sde.at(sde.eps)
+
+    def resolve(self, sde: SDE) -> Solver:
+        """This solver on the run's SDE, called when a run is planned.
+
+        Args:
+            sde: The run's SDE.
+
+        Returns:
+            The solver that the run uses. Default: this one.
+
+        Raises:
+            BenchError: The solver is not defined on the SDE.
+        """
+        del sde
+        return self
+
+    def notes(self, sde: SDE) -> tuple[str, ...]:
+        """What a reader of the result must know, each in one line; printed before the run.
+
+        Args:
+            sde: The run's SDE.
+
+        Returns:
+            The notes; none by default.
+        """
+        del sde
+        return ()
 
     def nfe(self) -> int | None:
         """Network calls per sample of a run.
@@ -315,7 +356,7 @@ class Solver(SamplerPart):
             noise: The run's stream for predictors.
 
         Returns:
-            The state (B, ...) at eps, or clean data if `ends_clean`; of the precision and device of x.
+            The state (B, ...) at `end_level`, or clean data if `ends_clean`; of x's precision and device.
 
         Raises:
             BenchError: The solver gives up; the message, one line, says why.

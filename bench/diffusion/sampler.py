@@ -79,6 +79,8 @@ class Sampler:
             object.__setattr__(self, "predictor", self.predictor.resolve(self.sde))
         if self.corrector is not None:
             object.__setattr__(self, "corrector", self.corrector.resolve(self.sde))
+        if self.solver is not None:
+            object.__setattr__(self, "solver", self.solver.resolve(self.solver_sde))
         if self.afs:
             self._check_afs()
 
@@ -106,6 +108,11 @@ class Sampler:
         part = self.solver or self.predictor
         idle = isinstance(part, Predictor) and part.idle
         return part is not None and not idle and self.sde.ends_in_noise and not part.starts_in_noise(self.sde)
+
+    @property
+    def solver_sde(self) -> SDE:
+        """The SDE that a solver integrates: the run's, or the part of it below the first step's limit."""
+        return self.sde.cut(self.sde.end - self.sde.eps) if self.starts_by_limit else self.sde
 
     def schedule(self) -> list[Step]:
         """The run's steps.
@@ -172,17 +179,18 @@ class Sampler:
             project = functools.partial(condition.project, noise=condition_noise or predictor_noise)
         if self.solver is not None:
             observed = p.observed(_report_call(on_step, watch))
-            sde = self.sde
+            sde = self.solver_sde
             if self.starts_by_limit:
-                sde = self.sde.cut(self.sde.end - self.sde.eps)
                 x = limit_step(x, self.sde.at(self.sde.end), sde.at(sde.end), observed)
             after = self.solver.solve(x, sde, observed, predictor_noise)
             x = _checked_result(self.solver, x, after, watch)
         else:
             x = self._predict_correct(x, p, predictor_noise, corrector_noise, on_step, watch, project)
         if self.denoise == "tweedie":
-            level = self.sde.at(self.sde.eps)
-            x = p.denoised(x, level)
+            last = (
+                self.sde.at(self.sde.eps) if self.solver is None else self.solver.end_level(self.solver_sde)
+            )
+            x = p.denoised(x, last)
             _watch(watch, x, "in the denoising step")
         return x if project is None else project(x, CLEAN_DATA)
 

@@ -112,6 +112,7 @@ def code_hash(cls: type) -> CodeIdentity:
     except (OSError, TypeError):
         return CodeIdentity(code="unknown", complete=False)
     closure.add_file(module, file)
+    closure.add(*(Import(name) for name in getattr(cls, "modules", ())))
     files, present = declared_files(cls, file.parent)
     code = digest(f"{module}.{cls.__qualname__}", closure.digest)
     return CodeIdentity(code, closure.libraries, files, closure.complete and present)

@@ -12,7 +12,9 @@ import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, TypeVar, cast
 
-from bench import BenchError, Solver, Tensor, did_you_mean
+import numpy as np
+
+from bench import SDE, Array, BenchError, Solver, Tensor, did_you_mean
 
 Kind = TypeVar("Kind", bound=Solver)
 Call = TypeVar("Call", bound=Callable[..., Any])
@@ -121,6 +123,35 @@ def read_settings(text: str, call: Any, fixed: Collection[str], owner: str) -> d
                 f"{owner}: {key} must have the type of its default, {defaults[key]!r}, not {value!r}"
             )
     return values
+
+
+def levels_between(sde: SDE, count: int, schedule: str, rho: float) -> Array:
+    """sigma / alpha of noise levels that fall from T to eps; T's alone for one.
+
+    Args:
+        sde: The run's SDE.
+        count: Number of levels.
+        schedule: What is even: ``uniform`` t, ``logsnr`` ln(sigma / alpha), ``polynomial``
+            (sigma / alpha)^(1 / rho).
+        rho: The polynomial schedule's rho.
+    """
+    t = np.linspace(sde.end, sde.eps, count)
+    ratio: Array = sde.sigma(t) / sde.alpha(t)
+    if schedule == "uniform":
+        return ratio
+    if schedule == "logsnr":
+        return np.geomspace(ratio[0], ratio[-1], count)
+    low, high = ratio[[-1, 0]] ** (1 / rho)
+    return np.asarray(np.linspace(high, low, count) ** rho)
+
+
+def check_evaluations(owner: str, evaluations: float, declared: int) -> None:
+    """Refuse a batch whose samples took another number of network evaluations than a trial did."""
+    if evaluations != declared:
+        raise BenchError(
+            f"{owner} took {evaluations:g} network evaluations per sample, and {declared} in its trial "
+            "before the run: its cost depends on the data, which no NFE states"
+        )
 
 
 def depends_on_seed(run: Callable[[int], Tensor]) -> bool:

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from bench import (
+    SDE,
     BenchError,
     Condition,
     Field,
@@ -28,7 +29,7 @@ from bench import (
 )
 from bench.diffusion.noise import noise_streams
 from bench.diffusion.roles import PartError
-from bench.diffusion.sampler import check_denoise, default_denoise
+from bench.diffusion.sampler import Denoise, check_denoise, default_denoise
 from bench.errors import NotFiniteError
 from tests.support.analytic import gaussian, grid_of, sde
 from tests.support.plugins import installed
@@ -282,3 +283,35 @@ def test_the_default_end_suits_the_solver() -> None:
     check_denoise(rk45, "none")
     with pytest.raises(BenchError, match="--denoise mean needs a predictor or corrector"):
         check_denoise(rk45, "mean")
+
+
+class Stopping(Euler):
+    """Euler's steps to a quarter of the time, where it says that it ends."""
+
+    name = "stopping"
+
+    def end_level(self, sde: SDE) -> NoiseLevel:
+        return sde.at(0.25)
+
+    def resolve(self, sde: SDE) -> Stopping:
+        if sde.name == "ve":
+            raise BenchError("stopping is not defined on ve")
+        return self
+
+    def solve(self, x: Tensor, sde: SDE, p: Prediction, noise: Noise) -> Tensor:
+        return self.integrate(lambda t, y: p.velocity(y, t), x, sde.end, 0.25)
+
+
+def test_the_denoising_step_is_at_the_level_where_the_solver_ends() -> None:
+    chosen, (start, one, two) = sde("vp"), noise_streams(0, 0, "cpu")
+    x = start(torch.empty(2, *SHAPE))
+    p = Prediction(Counting(), chosen)
+    ends: tuple[Denoise, Denoise] = ("none", "tweedie")
+    state, clean = (Sampler(chosen, solver=Stopping(), denoise=end).run(x, p, one, two) for end in ends)
+    assert torch.equal(clean, p.denoised(state, chosen.at(0.25)))
+
+
+def test_a_solver_is_resolved_on_the_run_s_sde() -> None:
+    with pytest.raises(BenchError, match="not defined on ve"):
+        Sampler(sde("ve"), solver=Stopping(), denoise="none")
+    assert Stopping().notes(sde("vp")) == ()

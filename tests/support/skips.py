@@ -11,6 +11,7 @@ ALLOWED_SKIPS = {
     "gpu": r"no GPU here",
     "cpu": r"this machine has a GPU",
     "inception": r"inception/.* is not here",
+    "azula": r"azula is (not )?installed",
     "kdiffusion": r"k-diffusion is (not )?installed",
     "mount": r"a small tmpfs can't be mounted",
     "tensorboard": r"TensorBoard is not installed",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import math
 import pickle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ import torch
 from bench import BenchError, Solver, Tensor
 from bench.closed_form.moments import response_moments
 from bench.diffusion.sampler import Sampler
+from bench.plan.source_hash import code_hash
 from bench.testing.laws import mixture
 from bench.testing.probe import prior
 from tests.support import adapted
@@ -192,6 +194,133 @@ def test_it_pickles() -> None:
 @needed
 def test_the_prefix_of_the_function_may_stand_or_not() -> None:
     assert installed().get("solvers", "kdiffusion:sample_heun").thing.name == "kdiffusion:heun"
+
+
+SAMPLERS = """
+import torch
+
+
+def sample_euler_of_mine(model, x, sigmas, extra_args=None, callback=None, disable=None, power=1.0):
+    extra_args = {} if extra_args is None else extra_args
+    for sigma, after in zip(sigmas[:-1], sigmas[1:]):
+        denoised = model(x, sigma * x.new_ones([x.shape[0]]), **extra_args)
+        x = denoised + (x - denoised) * (after / sigma)
+    return x
+
+
+def sample_twice(model, x, sigmas, extra_args=None, callback=None, disable=None):
+    for sigma, after in zip(sigmas[:-1], sigmas[1:]):
+        both = model(torch.cat([x, x]), sigma * x.new_ones([2 * x.shape[0]]))
+        denoised = both[: len(x)]
+        x = denoised + (x - denoised) * (after / sigma)
+    return x
+
+
+def sample_until_still(model, x, sigmas, extra_args=None, callback=None, disable=None):
+    for sigma, after in zip(sigmas[:-1], sigmas[1:]):
+        for _ in range(1 + int(x.abs().max() < 60)):
+            denoised = model(x, sigma * x.new_ones([x.shape[0]]))
+        x = denoised + (x - denoised) * (after / sigma)
+    return x
+
+
+def sample_short(model, x, sigmas, extra_args=None, callback=None, disable=None):
+    return sample_euler_of_mine(model, x, sigmas[:-1])
+
+
+def sample_levels(model, x, sigmas, extra_args=None, callback=None, disable=None):
+    return model(x, torch.linspace(1, 2, x.shape[0])) if len(x) > 1 else model(x, sigmas[:1])
+
+
+def wrong(model, noise, sigmas):
+    return noise
+
+
+number = 3
+"""
+
+
+@pytest.fixture(name="samplers")
+def of_mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A user's module of samplers, in a package that is on the path."""
+    name = f"mine_{abs(hash(tmp_path))}"
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "__init__.py").touch()
+    (tmp_path / name / "samplers.py").write_text(SAMPLERS)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return f"{name}.samplers"
+
+
+def test_a_function_of_any_module_is_a_sampler(samplers: str) -> None:
+    """Without k-diffusion: a user's Euler step is DDIM's."""
+    solver = build(f"{samplers}.sample_euler_of_mine", steps=20, config="power=2.0")
+    assert (solver.nfe(), solver.ends_clean, solver.couples_batch) == (20, True, False)
+    model = context().model(mixture(), sde("vp"))
+    theirs = context().trial(solver, sde("vp"), 20, prior(3), model=model)
+    ours = context().trial(installed().build("predictors", "ddim", {}), sde("vp"), 20, prior(3),
+                           model=context().model(mixture(), sde("vp")), grid="polynomial")  # fmt: skip
+    assert theirs.calls == ours.calls == 20
+    assert float((theirs.x - ours.x).norm() / ours.x.norm()) < 1e-8
+    assert pickle.loads(pickle.dumps(solver)) == solver
+
+
+def test_its_module_is_part_of_the_fingerprint(samplers: str, tmp_path: Path) -> None:
+    member = type(build(f"{samplers}.sample_euler_of_mine"))
+    before = code_hash(member)
+    file = tmp_path / samplers.partition(".")[0] / "samplers.py"
+    file.write_text(SAMPLERS.replace("after / sigma", "sigma / after"))
+    assert before.complete
+    assert code_hash(member).digest != before.digest
+
+
+def test_states_of_doubled_batches_count_twice(samplers: str) -> None:
+    solver = build(f"{samplers}.sample_twice", steps=6)
+    assert solver.nfe() == 12
+    trial = context().trial(solver, sde("vp"), 6, prior(3))
+    assert trial.x.isfinite().all()
+
+
+def test_a_number_of_calls_that_depends_on_the_data_is_refused_at_the_first_batch(samplers: str) -> None:
+    """Its trial makes less calls than a run."""
+    solver = build(f"{samplers}.sample_until_still", steps=6)
+    with pytest.raises(BenchError, match=r"took \d+ network evaluations per sample, and \d+ in its trial"):
+        sample(solver, "vp", 3)
+
+
+def test_one_that_leaves_noise_takes_a_denoising_step(samplers: str) -> None:
+    """It stops at the lowest level: the deviation there, of a point, is eps's own."""
+    solver = build(f"{samplers}.sample_short", steps=10)
+    law = sde("vp")
+    assert not solver.ends_clean
+    assert solver.end_level(law).sigma == pytest.approx(law.at(law.eps).sigma, rel=1e-6)
+    model = context().model(mixture(), law)
+    short = context().trial(solver, law, 10, prior(3), model=model, whole=True)
+    full = context().trial(build(f"{samplers}.sample_euler_of_mine", steps=10), law, 10, prior(3),
+                           model=context().model(mixture(), law))  # fmt: skip
+    assert float((short.x - full.x).norm() / full.x.norm()) < 1e-8
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("{}.sample_eular", "has no function 'sample_eular' (did you mean"),
+        ("{}.number", "has no function 'number'"),
+        ("{}.wrong", "its first arguments must be model, x, sigmas, not model, noise, sigmas"),
+        ("no_such_module_here.sample_x", "no_such_module_here can't be imported: ModuleNotFoundError"),
+        ("os.pa-th.f", "put module.function, names of letters, digits and _ with dots between"),
+        (".sample", "put module.function, names of letters"),
+        ("a..b", "put module.function, names of letters"),
+        ("a.class.b", "put module.function, names of letters"),
+    ],
+)
+def test_a_wrong_name_of_a_function_is_one_line(samplers: str, name: str, message: str) -> None:
+    check_refused(f"kdiffusion:{name.format(samplers)}", {}, message)
+
+
+def test_levels_that_differ_within_a_call_are_refused(samplers: str) -> None:
+    solver = build(f"{samplers}.sample_levels", steps=6)
+    with pytest.raises(BenchError, match="each call must be of whole batches at one level"):
+        sample(solver, "vp", 3)
 
 
 @needed

@@ -1,0 +1,83 @@
+"""Families of schedulers: which are taken and why others are not, and what each calls its states."""
+
+from __future__ import annotations
+
+import math
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+from bench import BenchError
+from bench_adapters.schedulers import UNFIT, betas_of, family_of, scheduler_class, sigma_ratios
+from tests.support import adapted
+from tests.support.analytic import sde
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    diffusers = pytest.importorskip("diffusers", reason="diffusers, a test dependency, is not installed")
+
+SCHEDULERS = [name for name in dir(diffusers) if name.endswith("Scheduler")]
+
+
+def refusal_of(name: str) -> str:
+    """Why a scheduler is not taken, or nothing."""
+    try:
+        adapted.build(f"diffusers:{name}")
+    except BenchError as error:
+        return str(error)
+    return ""
+
+
+def test_those_that_run_and_those_that_can_not() -> None:
+    taken = {name for name in SCHEDULERS if not refusal_of(name)}
+    assert {
+        "DDIMScheduler", "DDPMScheduler", "DEISMultistepScheduler", "DPMSolverMultistepScheduler",
+        "DPMSolverSDEScheduler", "EulerAncestralDiscreteScheduler", "EulerDiscreteScheduler",
+        "HeunDiscreteScheduler", "LMSDiscreteScheduler", "PNDMScheduler", "UniPCMultistepScheduler",
+        "EDMEulerScheduler", "EDMDPMSolverMultistepScheduler", "CosineDPMSolverMultistepScheduler",
+        "FlowMatchEulerDiscreteScheduler", "FlowMatchHeunDiscreteScheduler", "LTXEulerAncestralRFScheduler",
+        "MiniMaxH3Scheduler", "IPNDMScheduler", "CogVideoXDDIMScheduler", "CogVideoXDPMScheduler",
+    } <= taken  # fmt: skip
+    assert "it needs a network that was distilled for it" in refusal_of("LCMScheduler")
+    assert "it samples discrete tokens" in refusal_of("VQDiffusionScheduler")
+    assert "DDPMScheduler is the same method" in refusal_of("UnCLIPScheduler")
+
+
+def test_each_refusal_has_a_reason_of_its_own() -> None:
+    """All of this version are known: none is refused for want of knowledge."""
+    refused = {name: refusal_of(name) for name in SCHEDULERS if refusal_of(name)}
+    assert all(UNFIT[name] in reason for name, reason in refused.items())
+    assert not any("it takes no noise schedule" in reason for reason in refused.values())
+
+
+def test_betas_are_those_of_the_levels() -> None:
+    ratios = sigma_ratios(sde("vp"), 3e-3)
+    alpha_bar = np.cumprod(1 - np.array(betas_of(ratios)))
+    assert np.sqrt((1 - alpha_bar) / alpha_bar) == pytest.approx(ratios, rel=1e-8)
+    assert ratios[-1] == pytest.approx(sde("vp").sigma(np.array(1.0)) / sde("vp").alpha(np.array(1.0)))
+
+
+@pytest.mark.parametrize("name", ["DDIMScheduler", "EDMEulerScheduler", "FlowMatchEulerDiscreteScheduler",
+                                  "MiniMaxH3Scheduler", "IPNDMScheduler"])  # fmt: skip
+def test_the_first_state_is_at_t_and_the_answer_is_what_gives_the_data(name: str) -> None:
+    """With E[x0 | x] = 0.3 one step from T to 0 gives 0.3, whatever the state's form."""
+    law, family = sde("vp"), family_of(name)
+    ratios = sigma_ratios(law, 3e-3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        config = {"timestep_spacing": "trailing"} if name == "DDIMScheduler" else {}
+        settings = family.settings(scheduler_class(name)) | config
+        scheduler = family.make(scheduler_class(name), ratios, 1, settings)
+        t = scheduler.timesteps[0]
+        top = float(ratios[-1])
+        x = torch.tensor([[[[(0.3 + top * 0.7) / math.hypot(1, top)]]]], dtype=torch.float64)
+        sample = x * family.start(scheduler, top)
+        scaled = scheduler.scale_model_input(sample, t) if hasattr(scheduler, "scale_model_input") else sample
+        ratio = family.timestep_ratio(scheduler, t, ratios)
+        assert ratio == pytest.approx(top, rel=1e-3)
+        state = family.network_state(scaled, sample)
+        assert float(state) == pytest.approx(family.amplitude(top) * float(x), rel=1e-4)
+        output = family.output(scheduler, state, ratio, torch.full_like(state, 0.3))
+        assert float(scheduler.step(output, t, sample).prev_sample) == pytest.approx(0.3, abs=2e-3)
