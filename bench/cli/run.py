@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bench.cli import collector
 from bench.cli.console import console, echo, echo_json
 from bench.cli.context import registry_of
 from bench.cli.flags import flag_command, flag_values
@@ -196,6 +197,7 @@ def run_command(
             _print_dry_run(report)
         return 0
     display.expect(report.forecast)
+    collector.resume()
     try:
         with display:
             results = job.execute(rerun, display)
