@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from bench.checkpoints.networks.unet import UNet, UNetConfig
-from tests.benchmarks import fid, formats, labels, networks, replacement
+from tests.benchmarks import fid, formats, labels, networks, replacement, simulation, startup
 from tests.support.completions import SDES
 
 TINY = UNetConfig(size=8, width=32, multipliers=(1,), blocks=1, attention=())
@@ -108,3 +108,20 @@ def test_labels(tmp_path: Path) -> None:
     header = ["sde", "predictor", "column", *labels.COLUMNS]
     labels.draw(tmp_path / "labels.png", [header, [law, predictor, column, *values]])
     assert (tmp_path / "labels.png").stat().st_size > 0
+
+
+def test_the_engine_keeps_64_workers_busy(tmp_path: Path) -> None:
+    """A fifth of the committed simulation: within 3 % of the work over the workers, in flat memory."""
+    log = simulation.simulate(tmp_path, seeds=1)
+    assert log.marks[-1].batches == 20_000
+    assert log.bound <= log.span < 1.03 * log.bound
+    assert log.marks[-1].memory - log.marks[0].memory < 4 << 20
+
+
+def test_startup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commands = {"import torch": ("import torch", ""), "nothing": ("pass", "")}
+    monkeypatch.setattr(startup, "COMMANDS", commands)
+    startup.write(tmp_path, rounds=1)
+    table = rows(tmp_path / "startup.csv")
+    assert [row["command"] for row in table] == list(commands)
+    assert float(table[1]["cpu_s_beyond_torch"]) < 0

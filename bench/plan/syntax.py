@@ -136,7 +136,7 @@ def _append_text(node: object, append: Callable[[str], None]) -> None:
     of_parameter = isinstance(node, ast.Call) and _last_name(node.func) == "param"
     append(f"{type(node).__name__}(")
     between = ""
-    for name in _named_fields(type(node)):
+    for name in _named_fields(type(node).__name__):
         value = getattr(node, name, None)
         if isinstance(node, ast.Raise):
             value = _without_texts(node.exc) if name == "exc" else None
@@ -151,9 +151,11 @@ def _append_text(node: object, append: Callable[[str], None]) -> None:
 
 
 @functools.cache
-def _named_fields(kind: type[ast.AST]) -> tuple[str, ...]:
-    """The fields of a node that have a meaning; the message of ``assert`` has none."""
-    return tuple(name for name in kind._fields if name not in _SILENT and (kind, name) != (ast.Assert, "msg"))
+def _named_fields(kind: str) -> tuple[str, ...]:
+    """The fields of a kind of node that have a meaning; the message of ``assert`` has none."""
+    silent = _SILENT | ({"msg"} if kind == "Assert" else set())
+    fields: tuple[str, ...] = getattr(ast, kind)._fields
+    return tuple(name for name in fields if name not in silent)
 
 
 def _bare_text(node: object) -> bool:
