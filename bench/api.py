@@ -187,7 +187,8 @@ def run(
         repeats: Number of seeds: ``seed``, ``seed + 1``, and so on.
         parameters: Plugin parameters by role, such as ``{"corrector": {"snr": 0.16}}``.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        precision: What the network computes in: ``fp32``, ``tf32`` or ``bf16``.
+        precision: What the network computes in: ``fp32``, ``tf32`` or ``bf16``; ``auto`` is bf16 for networks
+            on devices that multiply it, otherwise fp32.
         compile: Whether to compile the network.
         executor: Executor of the batches.
         out: Results folder.
