@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from bench.checkpoints.networks.unet import UNet, UNetConfig
-from tests.benchmarks import fid, formats, labels, networks, replacement, simulation, startup
+from tests.benchmarks import against, fid, formats, gpu, labels, networks, replacement, simulation, startup
 from tests.support.completions import SDES
 
 TINY = UNetConfig(size=8, width=32, multipliers=(1,), blocks=1, attention=())
@@ -125,3 +125,19 @@ def test_startup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table = rows(tmp_path / "startup.csv")
     assert [row["command"] for row in table] == list(commands)
     assert float(table[1]["cpu_s_beyond_torch"]) < 0
+
+
+def test_against_an_older_build(tmp_path: Path) -> None:
+    build = against.Build("new", against.HERE)
+    against.write(tmp_path, "memory", against.memory(build, build, counts=(2,)))
+    (row,) = rows(tmp_path / "against-memory.csv")
+    assert row["batches"] == "2"
+    assert float(row["peak_mib"]) > 0
+
+
+def test_gpu_without_its_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu, "run_suite", lambda *_, **__: 0)
+    gpu.main([str(tmp_path), "--tiny"])
+    assert [row["batch"] for row in rows(tmp_path / "gpu-steps.csv")] == ["1", "2"]
+    table = rows(tmp_path / "networks-gpu-tiny-2.csv")
+    assert [row["variant"] for row in table] == [one.name for one in gpu.VARIANTS if not one.compile]
