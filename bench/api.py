@@ -15,11 +15,6 @@ from numpy.typing import NDArray
 from bench.data.images import Images
 from bench.data.memory import MemoryImages
 from bench.devices import choose_device, place_of_process
-from bench.engine.executor import Executor
-from bench.engine.foreign import ImageMeasurement, measure_images_of, metrics_of
-from bench.engine.loop import Engine, Rerun
-from bench.engine.remeasuring import Remeasurement, measure_records
-from bench.engine.session import Session
 from bench.errors import BenchError, did_you_mean
 from bench.events import Emit, silent
 from bench.files import user_path
@@ -35,24 +30,25 @@ from bench.plan.request import Request, results_folder
 from bench.plan.settings import settings, suites
 from bench.plan.sources import open_run
 from bench.plugins.registry import Registry
-from bench.reporting.compare.comparison import Comparison, compare_sides
-from bench.reporting.page.report import PageReport, write_page
-from bench.reporting.page.sources import PageSource
 from bench.reporting.results_view import Results
-from bench.reporting.suite_tables import make_tables, suite_or_folder, tables_of_records
-from bench.reporting.table import Table
-from bench.results.export import Export, export_images
-from bench.results.loggers import Logger, Loggers
-from bench.results.merge import Merge, merge_results
 from bench.results.store import Store
-from bench.testing.kit import SDES, find_plugin
-from bench.testing.kit import check as check_plugin
-from bench.testing.report import Report
+from bench.testing import SDES
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from bench.checkpoints.cards import Card
+    from bench.engine.executor import Executor
+    from bench.engine.foreign import ImageMeasurement
+    from bench.engine.loop import Rerun
+    from bench.engine.remeasuring import Remeasurement
+    from bench.reporting.compare.comparison import Comparison
+    from bench.reporting.page.report import PageReport
+    from bench.reporting.table import Table
+    from bench.results.export import Export
+    from bench.results.loggers import Logger
+    from bench.results.merge import Merge
+    from bench.testing.report import Report
 
 Choice = Selection | Sequence[Selection]
 """One selection, or several that multiply out."""
@@ -75,6 +71,11 @@ class Job:
 
     def execute(self, rerun: Rerun = "failed", emit: Emit = silent) -> Results:
         """Execute the runs and return their records; `BenchError` for an unknown ``rerun``."""
+        # the engine imports torch, which tables and comparisons need not load
+        from bench.engine.loop import Engine, Rerun
+        from bench.engine.session import Session
+        from bench.results.loggers import Loggers
+
         known = get_args(Rerun)
         if rerun not in known:
             raise BenchError(f"unknown rerun {rerun!r}{did_you_mean(str(rerun), known)}")
@@ -200,7 +201,8 @@ def run(
         repeats: Number of seeds: ``seed``, ``seed + 1``, and so on.
         parameters: Plugin parameters by role, such as ``{"corrector": {"snr": 0.16}}``.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        precision: What the network computes in: ``fp32``, ``tf32`` or ``bf16``.
+        precision: What the network computes in: ``fp32``, ``tf32`` or ``bf16``; ``auto`` is bf16 for networks
+            on devices that multiply it, otherwise fp32.
         compile: Whether to compile the network.
         executor: Executor of the batches.
         logger: Loggers that receive the records, such as ``tensorboard``.
@@ -318,6 +320,8 @@ def measure(
     Raises:
         BenchError: The images can't be read, or a metric can't measure them.
     """
+    from bench.engine.foreign import measure_images_of, metrics_of
+
     if not isinstance(images, str | Path | Images):
         images = MemoryImages(images)
     registry, names, objects = register_objects(registry or installed_registry(), {"metric": metric})
@@ -366,6 +370,8 @@ def export(
         BenchError: A run has no images on disk, or the target exists or is no place for an export.
         StoreError: The target can't be written, such as on a full disk.
     """
+    from bench.results.export import export_images
+
     if rounding not in get_args(Rounding):
         raise BenchError(f"unknown rounding {rounding!r}{did_you_mean(str(rounding), get_args(Rounding))}")
     if isinstance(run, Results):
@@ -397,6 +403,8 @@ def merge(*folders: str | Path, out: str | Path, emit: Emit = silent) -> Merge:
     """
     if not folders:
         raise BenchError("there is nothing to join: give results folders")
+    from bench.results.merge import merge_results
+
     return merge_results([user_path(folder) for folder in folders], user_path(out), emit)
 
 
@@ -424,8 +432,9 @@ def compare(
     Raises:
         BenchError: A side can't be read, or nothing can be paired.
     """
-    folder = results_folder(out)
-    return compare_sides(a, b, folder, _texts(metrics), _texts(limits))
+    from bench.reporting.compare.comparison import compare_sides
+
+    return compare_sides(a, b, results_folder(out), _texts(metrics), _texts(limits))
 
 
 def table(
@@ -460,6 +469,8 @@ def table(
         BenchError: There is no run of that suite, name or metric, no published figure of a checkpoint, or
             ``to`` can't be written.
     """
+    from bench.reporting.suite_tables import make_tables
+
     folder = results_folder(out)
     store = Store(folder, writes=False, emit=emit)
     if to == "":
@@ -500,6 +511,10 @@ def report(
         BenchError: Nothing was run of a suite or in a folder, no checkpoint has such published figures, or
             the file can't be written.
     """
+    from bench.reporting.page.report import write_page
+    from bench.reporting.page.sources import PageSource
+    from bench.reporting.suite_tables import make_tables, suite_or_folder, tables_of_records
+
     if to == "":
         raise BenchError("to must name a file")
     others = None if published_of is None else _texts(published_of)
@@ -545,6 +560,9 @@ def check(
         BenchError: There is no such plugin, its role has no checks, or a checkpoint's files or data are not
             here.
     """
+    from bench.testing.kit import check as check_plugin
+    from bench.testing.kit import find_plugin
+
     registry = registry or installed_registry()
     for sde in sdes:
         registry.get("sdes", sde)
@@ -585,6 +603,8 @@ def remeasure(
         BenchError: There is no such record, or a name or parameter is unknown.
         OSError: A record can't be written.
     """
+    from bench.engine.remeasuring import measure_records
+
     registry, names, objects = register_objects(registry or installed_registry(), {"metric": metric})
     labels = names["metric"]
     values: dict[str, object] = {"metric": [labels] if isinstance(labels, str) else labels}

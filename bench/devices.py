@@ -13,6 +13,8 @@ from bench.errors import BenchError
 if TYPE_CHECKING:
     import torch
 
+    from bench.types import Precision, PrecisionChoice
+
 
 @functools.cache
 def device_kind(device: str) -> str:
@@ -27,6 +29,39 @@ def device_kind(device: str) -> str:
 def emulates_bf16(device: str) -> bool:
     """Whether a device computes in bfloat16 by way of float32, as an x86 processor without AVX-512 does."""
     return device_kind(device) == "cpu AVX2"
+
+
+@functools.cache
+def multiplies_bf16(device: str) -> bool:
+    """Whether a device has instructions that multiply bfloat16 numbers.
+
+    These are GPUs of compute capability 8 or more, and processors with AMX or AVX512-BF16.
+    """
+    import torch
+
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_capability(device)[0] >= 8
+    if device != "cpu":
+        return False
+    # torch before 2.11 has no such function: the precision then stays fp32
+    abilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(abilities.get("amx_bf16") or abilities.get("avx512_bf16"))
+
+
+def choose_precision(choice: PrecisionChoice, device: str, *, exact: bool) -> Precision:
+    """The precision of a run, decided from the command, the checkpoint and the device alone.
+
+    Args:
+        choice: What the user asks for.
+        device: The run's device.
+        exact: Whether the checkpoint is exact, which no network computes.
+
+    Returns:
+        The choice; for ``auto``, bf16 for a network on a device that multiplies bfloat16, otherwise fp32.
+    """
+    if choice != "auto":
+        return choice
+    return "bf16" if not exact and multiplies_bf16(device) else "fp32"
 
 
 @contextmanager

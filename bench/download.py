@@ -11,17 +11,18 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
-import requests
-import urllib3
 from pydantic import BaseModel, ConfigDict, Field
 
 from bench import cache
 from bench.errors import BenchError, printable
 from bench.events import Advance, Emit, Notice, silent
 from bench.files import MAX_SETTINGS, check_regular, file_lock, locking, parse_json, read_file
+
+if TYPE_CHECKING:
+    import requests
 
 CHUNK = 1 << 16
 """Greatest number of bytes per read."""
@@ -233,16 +234,20 @@ def _attempt(url: str, part: _Part, size: int | None, sha256: str | None, emit: 
     _attempt(url, part, size, sha256, emit)
 
 
-class _Session(requests.Session):
-    """Follows no redirect by itself: requests would read each redirect's body, however long."""
+def _session() -> requests.Session:
+    """A session that follows no redirect by itself: requests would read the body of each, however long."""
+    import requests
 
-    def get_redirect_target(self, resp: requests.Response) -> str | None:
-        del resp
-        return None
+    session = requests.Session()
+    setattr(session, "get_redirect_target", lambda _: None)  # noqa: B010 (a method, to mypy)
+    return session
 
 
 def _answer(session: requests.Session, url: str, headers: dict[str, str]) -> requests.Response:
     """The answer after all redirects, its body unread."""
+    import requests
+    import urllib3
+
     place = url
     for _ in range(MAX_REDIRECTS + 1):
         try:
@@ -286,7 +291,7 @@ class _Transfer:
         self._waited, self._amount = 0.0, 0
         threading.Thread(target=self._read, args=(url, headers), daemon=True).start()
         response = self._next()
-        assert isinstance(response, requests.Response)
+        assert not isinstance(response, bytes)
         self.response = response
         self.host = urlsplit(response.url).netloc
 
@@ -324,7 +329,7 @@ class _Transfer:
     def _read(self, url: str, headers: dict[str, str]) -> None:
         """The thread: put the answer, the chunks of its body and an empty one; or the error."""
         try:
-            with _Session() as session, _answer(session, url, headers) as response:
+            with _session() as session, _answer(session, url, headers) as response:
                 self._put(response)
                 # undecoded: of a server that compresses unasked, the hash fails; ranges count compressed
                 # bytes
@@ -357,6 +362,8 @@ def _receive(transfer: _Transfer, part: _Part, have: int, limit: int | None, emi
     """Append the answer's bytes to the part; ``limit``: the number of bytes of the whole, where known."""
     most = MAX_SIZE if limit is None else limit
     of = "" if limit is None else f" of {limit}"
+    import urllib3
+
     name = part.path.name.removesuffix(".part")
     with writing(part.path), part.path.open("ab", buffering=0) as out:
         while True:

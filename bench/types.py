@@ -20,6 +20,9 @@ Array = NDArray[np.float64]
 Precision = Literal["fp32", "tf32", "bf16"]
 """What a network computes in: float32, float32 with TensorFloat-32 products, or bfloat16."""
 
+PrecisionChoice = Literal["auto", "fp32", "tf32", "bf16"]
+"""What a user asks for: a precision, or ``auto``, which `bench.devices.choose_precision` decides."""
+
 ClassLabels = Literal["seed", "turn"] | Annotated[int, Field(ge=0, lt=8192)]
 """The classes that a class-conditional network is given: drawn uniformly from a stream of the seed; sample
 number i of class i mod their number; or one class, by its index."""

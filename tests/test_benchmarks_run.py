@@ -12,7 +12,18 @@ import torch
 
 from bench import Prediction, Sampler
 from bench.checkpoints.networks.unet import UNet, UNetConfig
-from tests.benchmarks import fid, formats, labels, networks, replacement, schedulers
+from tests.benchmarks import (
+    against,
+    fid,
+    formats,
+    gpu,
+    labels,
+    networks,
+    replacement,
+    schedulers,
+    simulation,
+    startup,
+)
 from tests.support.analytic import grid_of
 from tests.support.completions import SDES
 from tests.support.paths import ROOT
@@ -166,3 +177,36 @@ def test_the_flow_keeps_ranks() -> None:
         fine = sampler.run(start, p, torch.randn_like, torch.randn_like)
     # first order: of 20 steps it is 0.1 off
     assert float((fine - truth).abs().max()) < 1e-2
+
+
+def test_the_engine_keeps_64_workers_busy(tmp_path: Path) -> None:
+    """A fifth of the committed simulation: within 3 % of the work over the workers, in flat memory."""
+    log = simulation.simulate(tmp_path, seeds=1)
+    assert log.marks[-1].batches == 20_000
+    assert log.bound <= log.span < 1.03 * log.bound
+    assert log.marks[-1].memory - log.marks[0].memory < 4 << 20
+
+
+def test_startup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commands = {"import torch": ("import torch", ""), "nothing": ("pass", "")}
+    monkeypatch.setattr(startup, "COMMANDS", commands)
+    startup.write(tmp_path, rounds=1)
+    table = rows(tmp_path / "startup.csv")
+    assert [row["command"] for row in table] == list(commands)
+    assert float(table[1]["cpu_s_beyond_torch"]) < 0
+
+
+def test_against_an_older_build(tmp_path: Path) -> None:
+    build = against.Build("new", against.HERE)
+    against.write(tmp_path, "memory", against.memory(build, build, counts=(2,)))
+    (row,) = rows(tmp_path / "against-memory.csv")
+    assert row["batches"] == "2"
+    assert float(row["peak_mib"]) > 0
+
+
+def test_gpu_without_its_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu, "run_suite", lambda *_, **__: 0)
+    gpu.main([str(tmp_path), "--tiny"])
+    assert [row["batch"] for row in rows(tmp_path / "gpu-steps.csv")] == ["1", "2"]
+    table = rows(tmp_path / "networks-gpu-tiny-2.csv")
+    assert [row["variant"] for row in table] == [one.name for one in gpu.VARIANTS if not one.compile]

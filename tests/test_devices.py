@@ -6,7 +6,14 @@ import pytest
 import torch
 
 from bench import BenchError
-from bench.devices import arithmetic, choose_device, device_kind, emulates_bf16
+from bench.devices import (
+    arithmetic,
+    choose_device,
+    choose_precision,
+    device_kind,
+    emulates_bf16,
+    multiplies_bf16,
+)
 
 GPU = torch.cuda.is_available()
 
@@ -98,3 +105,42 @@ def test_arithmetic_leaves_the_switches_for_a_cpu() -> None:
     before = switches()
     with arithmetic(torch.device("cpu"), tf32=not before[0]):
         assert switches() == before
+
+
+@pytest.mark.parametrize(
+    ("abilities", "multiplies"),
+    [
+        ({"amx_bf16": True, "avx512_bf16": False}, True),
+        ({"amx_bf16": False, "avx512_bf16": True}, True),
+        ({"amx_bf16": False, "avx512_bf16": False, "avx512_f": True}, False),
+        ({"architecture": "aarch64"}, False),
+    ],
+)
+def test_processors_that_multiply_bf16(
+    abilities: dict[str, object], multiplies: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: abilities, raising=False)
+    assert multiplies_bf16.__wrapped__("cpu") == multiplies
+
+
+@pytest.mark.parametrize(("capability", "multiplies"), [((7, 5), False), ((8, 0), True), ((9, 0), True)])
+def test_gpus_that_multiply_bf16(
+    capability: tuple[int, int], multiplies: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    assert multiplies_bf16.__wrapped__("cuda:0") == multiplies
+
+
+def test_torch_that_tells_no_abilities_stays_with_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    assert not multiplies_bf16.__wrapped__("cpu")
+    assert not multiplies_bf16("mps")
+
+
+def test_precision_by_checkpoint_and_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    for multiplies, network in ((True, "bf16"), (False, "fp32")):
+        monkeypatch.setattr("bench.devices.multiplies_bf16", lambda _, answer=multiplies: answer)
+        assert choose_precision("auto", "cpu", exact=False) == network
+        assert choose_precision("auto", "cpu", exact=True) == "fp32"
+        assert choose_precision("fp32", "cpu", exact=False) == "fp32"
+        assert choose_precision("bf16", "cpu", exact=True) == "bf16"

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import click
 
+from bench.cli import collector
 from bench.cli.check import check_command
 from bench.cli.checkpoints import checkpoints_command
 from bench.cli.compare import compare_command
@@ -82,11 +83,17 @@ def main(arguments: Sequence[str] | None = None, registry: Registry | None = Non
         arguments: The command line without the program's name; None for that of this process.
         registry: The plugins to use; None for the installed ones.
     """
-    if arguments is None and hasattr(signal, "SIGPIPE"):
+    if arguments is not None:
+        with stop_signals() as stop:
+            sys.exit(_exit_status(list(arguments), registry, stop))
+    if hasattr(signal, "SIGPIPE"):
         # `bench list | head` ends silently when its reader closes the pipe
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    collector.rest()
     with stop_signals() as stop:
-        sys.exit(_exit_status(None if arguments is None else list(arguments), registry, stop))
+        status = _exit_status(None, registry, stop)
+        collector.leave()
+        sys.exit(status)
 
 
 def _exit_status(words: list[str] | None, registry: Registry | None, stop: Stop) -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bench.cli import collector
 from bench.cli.console import console, echo, echo_json
 from bench.cli.context import registry_of
 from bench.cli.paths import NamedPath
@@ -73,12 +74,13 @@ def check_command(
     """
     from bench.api import check
     from bench.reporting.progress import Display
-    from bench.testing.kit import SDES
+    from bench.testing import SDES
 
     if name is None:
         return _list(context, role, as_json=as_json)
     values = _parameters(parameter)
     _check_folder(out)
+    collector.resume()
     with Display(console(stderr=True)) as display:
         report = check(
             name,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bench.cli import collector
 from bench.cli.console import console, echo, echo_json
 from bench.cli.context import registry_of
 from bench.cli.flags import flag_command, flag_values
@@ -72,6 +73,7 @@ def fid_command(
     from bench.api import measure
     from bench.reporting.progress import Display
 
+    collector.resume()
     try:
         with Display(console(stderr=True)) as display:
             measurement = measure(

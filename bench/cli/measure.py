@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from bench.cli import collector
 from bench.cli.console import console, echo
 from bench.cli.context import registry_of
 from bench.cli.flags import flag_command, flag_values
@@ -51,6 +52,7 @@ def measure_command(
     names = list(dict.fromkeys(metric))
     screen = console()
     display = Display(screen)
+    collector.resume()
     try:
         with display:
             measurements = remeasure(

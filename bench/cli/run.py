@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bench.cli import collector
 from bench.cli.console import console, echo, echo_json
 from bench.cli.context import registry_of
 from bench.cli.flags import flag_command, flag_values
@@ -118,7 +119,11 @@ def _selection(name: str, help: str) -> Decorator:
     help="Analytic slope in the first step: one network call less.",
 )
 @click.option("--device", help="auto, cpu, cuda or cuda:N.")
-@click.option("--precision", type=click.Choice(["fp32", "tf32", "bf16"]), help="Precision of the network.")
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "fp32", "tf32", "bf16"]),
+    help="Precision of the network; auto: bf16 where the device multiplies it.",
+)
 @click.option("--compile", is_flag=True, default=None, help="torch.compile the network.")
 @click.option("--executor", metavar="NAME", help="Executor of the batches.")
 @_selection("logger", "Logger that receives the records, such as tensorboard; none for none of bench.toml.")
@@ -213,6 +218,7 @@ def run_command(
             _print_dry_run(report)
         return 0
     display.expect(report.forecast)
+    collector.resume()
     try:
         with display:
             results = job.execute(rerun, display)
@@ -260,7 +266,9 @@ def _print_header(job: Job, registry: Registry, *, hint: bool, err: bool) -> Non
     specs = plan.specs
     what = f"{', '.join(settings.checkpoint)}, {settings.samples} samples"
     what += "" if settings.solver or plan.suite else f", {settings.steps} steps"
-    device = f", on {specs[0].device} in {settings.precision}" if specs else ""
+    precisions = " and ".join(dict.fromkeys(spec.precision for spec in specs))
+    precisions += " (auto)" if settings.precision == "auto" else ""
+    device = f", on {specs[0].device} in {precisions}" if specs else ""
     echo(f"profile {plan.profile}: {what}{device}", err=err)
     if hint and plan.profile == "quick" and settings.task == DEFAULT_TASK:
         paper = "(1000 steps, 50,000 samples, 5 seeds; needs a GPU)"

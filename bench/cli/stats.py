@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bench.cli import collector
 from bench.cli.console import console, echo, echo_json
 from bench.cli.context import registry_of
 from bench.cli.flags import flag_command, flag_values
@@ -17,7 +18,6 @@ from bench.cli.stopping import STOPPED, report_stop
 from bench.errors import BenchError
 from bench.events import Notice
 from bench.files import user_path
-from bench.plan.settings import settings
 
 if TYPE_CHECKING:
     from bench.metrics.features import Rounding
@@ -79,6 +79,7 @@ def build_command(
     from bench.data.splits import find_split
     from bench.metrics import reference
     from bench.plan.contexts import metric_context
+    from bench.plan.settings import settings
     from bench.reporting.progress import Display
 
     values = plugin_parameters(parameters, flag_values(context))
@@ -88,6 +89,7 @@ def build_command(
     overrides = {key: value for key, value in (("device", device), ("out", out)) if value is not None}
     chosen, _ = settings(overrides)
     registry = registry_of(context)
+    collector.resume()
     try:
         with Display(console(stderr=True)) as display:
             work = metric_context(chosen, registry, display)

@@ -42,7 +42,7 @@ from bench.plugins.registry import Entry, Registry
 from bench.results.identity import DataIdentity, Identity, PluginIdentity
 from bench.results.run_spec import Companion, RunSpec, UnplannedRun
 from bench.tasks.role import Task, check_task
-from bench.types import ClassLabels
+from bench.types import ClassLabels, Precision
 
 if TYPE_CHECKING:
     from bench.data.images import Images
@@ -79,6 +79,7 @@ class Draft:
     images: Images | None
     others: tuple[Card, ...]
     device: str
+    precision: Precision
     seed: int
     selective: bool = False
     """Whether the run leaves out metrics that have no value for its sampler, in place of an error."""
@@ -100,7 +101,7 @@ class Draft:
                 samples=self.settings.samples,
                 batch_size=self.batch_size,
                 device=self.device,
-                precision=self.settings.precision,
+                precision=self.precision,
                 compile=self.settings.compile,
                 labels=self._labels(),
                 data=self.images,
@@ -175,13 +176,14 @@ class Draft:
                         f"{metric.label} needs a run by a solver of the probability flow, which {run.solver} "
                         "is not"
                     )
-                own = {"solver": [run.solver], "denoise": run.denoise, "precision": "fp32"}
+                own = {"solver": [run.solver], "denoise": run.denoise}
                 draft = dataclasses.replace(
                     self,
                     settings=self.settings.model_copy(update=own | {"label_scales": None, "afs": False}),
                     parts={"sde": sampler.sde, "solver": solver},
                     names={"sde": self.names["sde"], "solver": run.solver},
                     metrics=(),
+                    precision="fp32",
                 )
                 try:
                     spec = draft.run()
@@ -297,7 +299,7 @@ class Draft:
             **fields,
             batch_size=self.batch_size,
             seed=self.seed,
-            precision=self.settings.precision,
+            precision=self.precision,
             compile=self.settings.compile,
             device=device_kind(self.device),
             torch=library_version("torch"),
@@ -320,7 +322,7 @@ class Draft:
         labels = self._labels()
         method += ", classes in turn" if labels == "turn" else ""
         method += f", class {labels}" if isinstance(labels, int) else ""
-        method += "" if self.settings.precision == "fp32" else f", {self.settings.precision}"
+        method += "" if self.precision == "fp32" else f", {self.precision}"
         method += ", compiled" if self.settings.compile else ""
         task = "" if run_task.name == DEFAULT_TASK else f"{run_task.described()} · "
         data = "" if self.images is None else f" · of {self.images.name}"

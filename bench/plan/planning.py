@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from bench.checkpoints.cards import Card
-from bench.devices import choose_device, emulates_bf16
+from bench.devices import choose_device, choose_precision, emulates_bf16
 from bench.errors import BenchError, did_you_mean, first_problem
 from bench.events import Notice
 from bench.files import user_path
@@ -151,6 +151,7 @@ class Planner:
                         images=images,
                         others=others,
                         device=device,
+                        precision=choose_precision(settings.precision, device, exact=card.exact),
                         seed=seed,
                         selective=suite is not None,
                     )

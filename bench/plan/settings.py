@@ -14,7 +14,7 @@ from bench.errors import BenchError, did_you_mean, first_problem, printable
 from bench.files import SHIPPED_TOML, is_safe_name, read_toml, user_path
 from bench.plan.suites import CellGroup, Suite
 from bench.results.identity import MAX_SAMPLES
-from bench.types import ClassLabels, Precision
+from bench.types import ClassLabels, PrecisionChoice
 
 DEFAULT_TASK = "generate"
 NO_PROFILE = "none"
@@ -55,7 +55,7 @@ class Settings(BaseModel):
     label_scales: int | None = Field(default=None, ge=1, le=1_000_000)
     afs: bool = False
     device: str = "auto"
-    precision: Precision = "fp32"
+    precision: PrecisionChoice = "fp32"
     compile: bool = False
     prune: bool = False
     out: Path = Field(default=Path("results"), strict=False)

@@ -332,21 +332,29 @@ def _owners() -> dict[str, list[str]]:
 @functools.cache
 def distribution_of(top: str, file: Path) -> str | None:
     """The distribution that installed a module's file; None for others, as of an editable installation."""
-    for name in _owners().get(top, []):
+    # most modules have the name of their distribution, which spares reading what all the others hold
+    if _installed(top, file):
+        return top
+    return next((name for name in _owners().get(top, []) if _installed(name, file)), None)
+
+
+def _installed(name: str, file: Path) -> bool:
+    """Whether the distribution of that name exactly installed the file."""
+    try:
         distribution = metadata.distribution(name)
-        root = Path(str(distribution.locate_file("")))
-        record = distribution.read_text("RECORD")
-        if record is None:  # a system's packages come without one
-            if root.name in _SITES and file.is_relative_to(root):
-                return name
-            continue
-        try:
-            relative = file.resolve().relative_to(root.resolve()).as_posix()
-        except ValueError:
-            continue
-        if f"\n{relative}," in f"\n{record}":
-            return name
-    return None
+    except (metadata.PackageNotFoundError, ValueError):
+        return False
+    root = Path(str(distribution.locate_file("")))
+    if distribution.metadata["Name"] != name:  # the fingerprint has the name as the distribution spells it
+        return False
+    record = distribution.read_text("RECORD")
+    if record is None:  # a system's packages come without one
+        return root.name in _SITES and file.is_relative_to(root)
+    try:
+        relative = file.resolve().relative_to(root.resolve()).as_posix()
+    except ValueError:
+        return False
+    return f"\n{relative}," in f"\n{record}"
 
 
 @functools.cache

@@ -6,7 +6,7 @@ import ast
 import functools
 import hashlib
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 DIGITS = 16
@@ -108,27 +108,54 @@ _SILENT = {"ctx", "kind", "type_comment", "type_ignores"}
 
 
 def _text(node: object) -> str:
-    if isinstance(node, ast.Constant):
-        return f"={node.value!r}"
-    if isinstance(node, ast.MatchSingleton):
-        return f"is={node.value!r}"
+    parts: list[str] = []
+    _append_text(node, parts.append)
+    return "".join(parts)
+
+
+def _append_text(node: object, append: Callable[[str], None]) -> None:
+    """Append the text of a node in parts: the fields ``name:text`` of each, with the type before them."""
     if isinstance(node, list):
-        return f"[{','.join(_text(item) for item in node if not _bare_text(item))}]"
+        between = "["
+        for item in node:
+            if not _bare_text(item):
+                append(between)
+                _append_text(item, append)
+                between = ","
+        append("[]" if between == "[" else "]")
+        return
     if not isinstance(node, ast.AST):
-        return repr(node)
-    fields = dict(ast.iter_fields(node))
-    if isinstance(node, ast.Raise):
-        fields = {"exc": _without_texts(node.exc)}
-    elif isinstance(node, ast.Assert):
-        fields.pop("msg")
-    elif isinstance(node, ast.Call) and _last_name(node.func) == "param":
-        fields["keywords"] = [k for k in node.keywords if k.arg != "help"]
-    parts = [
-        f"{name}:{_text(value)}"
-        for name, value in fields.items()
-        if name not in _SILENT and value is not None and value != []
-    ]
-    return f"{type(node).__name__}({';'.join(parts)})"
+        append(repr(node))
+        return
+    if isinstance(node, ast.Constant):
+        append(f"={node.value!r}")
+        return
+    if isinstance(node, ast.MatchSingleton):
+        append(f"is={node.value!r}")
+        return
+    of_parameter = isinstance(node, ast.Call) and _last_name(node.func) == "param"
+    append(f"{type(node).__name__}(")
+    between = ""
+    for name in _named_fields(type(node).__name__):
+        value = getattr(node, name, None)
+        if isinstance(node, ast.Raise):
+            value = _without_texts(node.exc) if name == "exc" else None
+        elif of_parameter and name == "keywords":
+            value = [keyword for keyword in value or [] if keyword.arg != "help"]
+        if value is None or value == []:
+            continue
+        append(f"{between}{name}:")
+        _append_text(value, append)
+        between = ";"
+    append(")")
+
+
+@functools.cache
+def _named_fields(kind: str) -> tuple[str, ...]:
+    """The fields of a kind of node that have a meaning; the message of ``assert`` has none."""
+    silent = _SILENT | ({"msg"} if kind == "Assert" else set())
+    fields: tuple[str, ...] = getattr(ast, kind)._fields
+    return tuple(name for name in fields if name not in silent)
 
 
 def _bare_text(node: object) -> bool:

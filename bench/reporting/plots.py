@@ -195,6 +195,8 @@ def curve(
         panels = figure.subplots(
             1 + both, len(sdes), sharex=both, sharey="row", squeeze=False, gridspec_kw=shape
         )
+        stars = published_points(cells, "published")
+        stars = stars[stars["published_value"].notna()]
         daggers = _Daggers(cells)
         value_axis(panels[0, 0], cells, daggers.axis_label(_short(metric, NAME)), scale)
         shade = 0.13 * min(1.0, 4 / len(rows)) if rows else 0.0
@@ -212,7 +214,9 @@ def curve(
                     _bars(axes, line[x], line["mean"], line["std"], style, elinewidth=5, alpha=2 * shade)
                 _bars(axes, line[x], line["mean"], line["error"].where(line["std"].isna()), style)
                 extra |= _theory(axes, line[x], line, style)
-                extra |= _stars(axes, published_points(line, "published"), x, style)
+                if len(stars):
+                    here = (stars["sde"] == sde) & (stars["row"] == row)
+                    extra |= _stars(axes, stars[here].sort_values(x), x, style)
                 daggers.mark(axes, line[x], line, style)
             front = panel[panel["front"]].sort_values(x) if "front" in panel else panel[:0]
             if len(front) > 1:
@@ -220,10 +224,10 @@ def curve(
                     front[x], front["mean"], where="post", color="#888888", linewidth=4, alpha=0.35, zorder=0
                 )
                 extra["Pareto front"] = drawn
-            axes.set_title(_short(sde, NAME), fontsize=10)
+            # at its usual place, said so: matplotlib would lay out all ticks in search of it
+            axes.set_title(_short(sde, NAME), fontsize=10, y=1.0)
             if axes.get_yscale() == "log":  # a band that reaches zero would stretch the axis without end
-                stars = published_points(cells, "published")["published_value"].to_numpy()
-                values = np.append(cells[["mean", *THEORY]].to_numpy(), stars)
+                values = np.append(cells[["mean", *THEORY]].to_numpy(), stars["published_value"])
                 axes.set_ylim(bottom=max(axes.get_ylim()[0], 0.5 * float(np.nanmin(values[values > 0]))))
             panels[-1, j].set_xlabel(_short(label, NAME))
             if both:
@@ -334,7 +338,6 @@ def _published(axes: Axes, panel: pd.DataFrame, x: str, look: Mapping[str, Style
 
 def _stars(axes: Axes, points: pd.DataFrame, x: str, style: Style) -> dict[str, Any]:
     """Mark the published figures of a row's own checkpoint and metric; the legend's entry."""
-    points = points[points["published_value"].notna()]
     if points.empty:
         return {}
     axes.plot(points[x], points["published_value"], markersize=9, **marked(style["color"]))
@@ -467,7 +470,7 @@ def grid(
         for j, sde in enumerate(sdes):
             panel = cells[cells["sde"] == sde]
             theory |= _dots(panels[0, j], panel, columns, look, "mean", "std", handles, daggers)
-            panels[0, j].set_title(_short(sde, NAME), fontsize=10)
+            panels[0, j].set_title(_short(sde, NAME), fontsize=10, y=1.0)
             stars = beside[beside["sde"] == sde]
             if stars["published_value"].notna().any():
                 looks: Any = {row: marked(style["color"]) for row, style in look.items()}

@@ -26,12 +26,10 @@ from bench.plugins.hookspecs import KINDS
 from bench.plugins.registry import Registry
 from bench.results.loggers import Logger
 from bench.tasks.role import Task
+from bench.testing import SDES
 from bench.testing.context import CheckContext
 from bench.testing.power import power_of
 from bench.testing.report import Finding, Point, Report, guard
-
-SDES = ("ve", "vp", "subvp")
-"""The SDEs that samplers are checked on by default; grids are on all."""
 
 _BASES: dict[str, type[Plugin | Card]] = {
     "predictor": Predictor,

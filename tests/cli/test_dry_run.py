@@ -110,6 +110,15 @@ def test_states_of_runs(dry: Bench, bench: Bench) -> None:
     assert "to run: 0 network evaluations" in dry(*SMALL, "--rerun", "missing")
 
 
+def test_the_decided_precision_is_printed(dry: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.devices.multiplies_bf16", lambda _: True)
+    auto = ("--precision", "auto")
+    assert "on cpu in fp32 (auto)\n" in dry(*SMALL, *auto)
+    both = ("--checkpoint", "gaussian-cifar10", "--checkpoint", "cifar10-tiny")
+    assert "on cpu in fp32 and bf16 (auto)\n" in dry(*SMALL, *both, *auto)
+    assert "on cpu in fp32\n" in dry(*SMALL, *both)
+
+
 def test_expected_time_is_that_of_earlier_records(dry: Bench, bench: Bench) -> None:
     bench(*SMALL)
     # 16 samples x 30 calls in 1440 s: 3 s a call

@@ -26,6 +26,7 @@ from bench.plan.settings import Settings, settings, suites
 from bench.plan.suites import CellGroup, Suite, resolve_suite
 from bench.results.manifest import SuitePlan
 from bench.results.run_spec import RunSpec
+from bench.types import Precision, PrecisionChoice
 from tests.support.plans import QUICK, contexts, plan, quick_spec
 from tests.support.plugins import installed
 
@@ -61,6 +62,31 @@ def test_emulated_bfloat16_is_announced(monkeypatch: pytest.MonkeyPatch, emulate
     settings = Settings(checkpoint=["gaussian-cifar10"], samples=8, steps=30, precision="bf16")
     plan_runs(settings, "quick", MetricContexts(installed(), Path("results"), emit=events.append))
     assert ("emulates bfloat16" in str(events)) == emulated
+
+
+@pytest.mark.parametrize(("multiplies", "network"), [(True, "bf16"), (False, "fp32")])
+def test_auto_is_decided_per_checkpoint_and_names_the_run(
+    monkeypatch: pytest.MonkeyPatch, multiplies: bool, network: Precision
+) -> None:
+    """The run is the one that the decided precision names, whatever the number of samples."""
+    monkeypatch.setattr("bench.devices.multiplies_bf16", lambda _: multiplies)
+    names = ["gaussian-cifar10", "cifar10-tiny"]
+
+    def specs(precision: PrecisionChoice, samples: int = 8) -> list[RunSpec]:
+        chosen: dict[str, Any] = {
+            "checkpoint": names,
+            "samples": samples,
+            "batch_size": 8,
+            "steps": 30,
+            "sde": ["vp"],
+        }
+        return list(plan_runs(Settings(**chosen, precision=precision), "quick", contexts()).specs)
+
+    exact, learned = specs("auto")
+    assert (exact.precision, learned.precision) == ("fp32", network)
+    assert exact.fingerprint == specs("fp32")[0].fingerprint
+    assert learned.fingerprint == specs(network)[1].fingerprint
+    assert learned.key == specs("auto", samples=16)[1].key
 
 
 class Adapted(Solver):

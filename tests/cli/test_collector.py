@@ -1,0 +1,61 @@
+"""The collector of reference cycles: at rest at a command's start, at work in its batches."""
+
+from __future__ import annotations
+
+import gc
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bench.cli import collector, main
+from bench.engine.session import Session
+
+
+@pytest.fixture(autouse=True)
+def collector_as_before() -> Iterator[None]:
+    yield
+    gc.enable()
+    gc.unfreeze()
+
+
+def test_the_collector_starts_again_without_what_exists() -> None:
+    collector.rest()
+    assert not gc.isenabled()
+    collector.resume()
+    assert gc.isenabled()
+    assert gc.get_freeze_count() > 0
+
+
+def test_a_collector_at_work_stays_as_it_is() -> None:
+    """As in a notebook, whose garbage must not be kept."""
+    collector.resume()
+    assert gc.get_freeze_count() == 0
+
+
+def test_a_run_rests_the_collector_until_its_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    at_work: dict[str, bool] = {}
+    warm_up = Session.warm_up
+
+    def plan_job(*arguments: object, **settings: object) -> object:
+        at_work["plan"] = gc.isenabled()
+        return planned(*arguments, **settings)  # type: ignore[arg-type]
+
+    def first_batch(*arguments: object) -> float:
+        at_work["batch"] = gc.isenabled()
+        return warm_up(*arguments)  # type: ignore[arg-type]
+
+    from bench.api import plan_job as planned
+
+    monkeypatch.setattr("bench.api.plan_job", plan_job)
+    monkeypatch.setattr(Session, "warm_up", first_batch)
+    monkeypatch.delattr(signal, "SIGPIPE", raising=False)  # its handler would outlive the test
+    monkeypatch.chdir(tmp_path)
+    words = "bench run --checkpoint gaussian-cifar10 --samples 2 --batch-size 2 --steps 2 --metric none"
+    monkeypatch.setattr(sys, "argv", words.split())
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 0
+    assert at_work == {"plan": False, "batch": True}
