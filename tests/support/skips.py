@@ -11,6 +11,7 @@ ALLOWED_SKIPS = {
     "cpu": r"this machine has a GPU",
     "inception": r"inception/.* is not here",
     "kdiffusion": r"k-diffusion is (not )?installed",
+    "ray": r"ray is not installed",
     "mount": r"a small tmpfs can't be mounted",
     "torchcfm": r"torchcfm is not installed",
     "sigpipe": r"no SIGPIPE there",
