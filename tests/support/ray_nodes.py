@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import socket
 import sys
@@ -42,9 +43,8 @@ def patience() -> Iterator[None]:
 
     A raylet aborts where its agents do not note their ports in files within 15 s; here the ports are known.
     """
-    from ray._private import services
-    from ray._private.node import Node
-
+    services: Any = importlib.import_module("ray._private.services")
+    Node: Any = importlib.import_module("ray._private.node").Node
     original, start = services.get_node, Node.start_raylet
     end = time.monotonic() + START_LIMIT
 
@@ -78,8 +78,7 @@ class Nodes:
     """
 
     def __init__(self, count: int) -> None:
-        from ray.cluster_utils import Cluster
-
+        Cluster: Any = importlib.import_module("ray.cluster_utils").Cluster
         os.environ.update(FAST_HEALTH_CHECK)
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), *sys.path]))
         with patience():

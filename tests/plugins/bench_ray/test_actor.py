@@ -94,7 +94,7 @@ def test_the_hash_is_checked_where_the_file_arrives(spec: RunSpec, card: Card) -
         name: content + b" " if "." in name else content for name, content in file_bytes(spec.card).items()
     }
     files["installed.json"] = file_bytes(spec.card)["installed.json"]
-    with pytest.raises(BenchError, match="hash|SHA-256"):
+    with pytest.raises(BenchError, match=r"hash|SHA-256"):
         install(card, lambda: files)
 
 
