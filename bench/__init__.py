@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from bench.data.dataset import Toy as Toy
     from bench.data.folder import ImageFiles as ImageFiles
     from bench.data.images import Images as Images
+    from bench.devices import device_kind as device_kind
     from bench.diffusion.condition import Condition as Condition
     from bench.diffusion.grid import Grid as Grid
     from bench.diffusion.grid import UniformGrid as UniformGrid
@@ -83,6 +84,7 @@ if TYPE_CHECKING:
     from bench.diffusion.sde import SDE as SDE
     from bench.diffusion.sums import batch_sum as batch_sum
     from bench.download import fetch_once as fetch_once
+    from bench.engine.batch import FolderWork as FolderWork
     from bench.engine.batch import run_batch as run_batch
     from bench.engine.executor import Batch as Batch
     from bench.engine.executor import BatchFailure as BatchFailure
@@ -176,6 +178,7 @@ _EXPORTS = {
     "bench.data.dataset": ("Dataset", "Toy"),
     "bench.data.folder": ("ImageFiles",),
     "bench.data.images": ("Images",),
+    "bench.devices": ("device_kind",),
     "bench.diffusion.condition": ("Condition",),
     "bench.diffusion.grid": ("Grid", "UniformGrid"),
     "bench.diffusion.levels": ("NoiseLevel", "Step", "per_sample"),
@@ -197,7 +200,7 @@ _EXPORTS = {
     "bench.diffusion.sde": ("SDE",),
     "bench.diffusion.sums": ("batch_sum",),
     "bench.download": ("fetch_once",),
-    "bench.engine.batch": ("run_batch",),
+    "bench.engine.batch": ("FolderWork", "run_batch"),
     "bench.engine.executor": ("Batch", "BatchFailure", "BatchResult", "Executor", "Outcome", "Work"),
     "bench.engine.foreign": ("ImageMeasurement",),
     "bench.errors": ("BenchError", "NoValueError", "did_you_mean", "printable"),
@@ -270,6 +273,7 @@ __all__ = [
     "Field",
     "Finding",
     "FlowSolver",
+    "FolderWork",
     "FourierFeatures",
     "Grid",
     "ImageFiles",
@@ -343,6 +347,7 @@ __all__ = [
     "classifier_sha256",
     "compare",
     "dct_data",
+    "device_kind",
     "did_you_mean",
     "draw_seed",
     "draws_noise",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 import time
 import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.devices import arithmetic
@@ -20,6 +22,7 @@ from bench.events import Emit, StepDone, silent
 from bench.plan.drafting import origin_of
 from bench.results.record import BatchFacts
 from bench.results.run_spec import RunSpec
+from bench.results.store import Store
 from bench.tasks.role import BatchContext
 
 if TYPE_CHECKING:
@@ -159,6 +162,45 @@ def process_session() -> Session:
 def attempt_batch_elsewhere(batch: Batch, emit: Emit = silent) -> Outcome:
     """`attempt_batch` in a process of an executor: the model stays loaded from batch to batch."""
     return attempt_batch(batch, emit, process_session())
+
+
+@dataclasses.dataclass(frozen=True)
+class FolderWork:
+    """`attempt_batch_elsewhere`, in a process that shares the results folder and writes the batch there.
+
+    Args:
+        folder: The results folder, an absolute path.
+        worker: Number of the worker, for the batch's facts.
+        retries: Number of workers that died of the batch before.
+    """
+
+    folder: Path
+    worker: int | None = None
+    retries: int = 0
+
+    def of_worker(self, worker: int, retries: int) -> FolderWork:
+        """The same work, by that worker after so many others."""
+        return dataclasses.replace(self, worker=worker, retries=retries)
+
+    def __call__(self, batch: Batch, emit: Emit = silent, /) -> Outcome:
+        """Compute a batch and write it; where it can't be written here, the result has the tensors."""
+        outcome = attempt_batch_elsewhere(batch, emit)
+        if not isinstance(outcome, BatchResult):
+            return outcome
+        if self.worker is not None:
+            outcome = outcome.of_worker(self.worker, self.retries)
+        try:
+            store = _store(self.folder)
+            store.write_batch(batch.spec.key, batch.index, batch.size, outcome.outputs, outcome.facts)
+        except (BenchError, OSError):  # such as a full disk of this machine alone
+            return outcome
+        return dataclasses.replace(outcome, outputs={}, stored=True)
+
+
+@functools.cache
+def _store(folder: Path) -> Store:
+    """The results folder, for a process that computes batches."""
+    return Store(folder)
 
 
 def attempt_batch(batch: Batch, emit: Emit = silent, session: Session | None = None) -> Outcome:

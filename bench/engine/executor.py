@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from bench.events import Emit, StepDone, silent
+from bench.events import Emit, Notice, StepDone, silent
 from bench.params import Plugin
 from bench.results.record import BatchFacts
 
@@ -47,10 +47,12 @@ class BatchResult:
     Args:
         outputs: The task's tensors (size, ...) by name, on the host, a row per sample.
         facts: Network calls per sample, and seconds.
+        stored: Whether the worker wrote the outputs into the results folder; they are empty then.
     """
 
     outputs: dict[str, Tensor]
     facts: BatchFacts
+    stored: bool = False
 
     def of_worker(self, worker: int, retries: int) -> BatchResult:
         """The result, with the number of the worker that computed it and of those that died of it before."""
@@ -95,7 +97,8 @@ class Executor(Plugin):
     """Runs batches and yields their outcomes.
 
     The engine puts the batches of all runs into one stream and stores the outcomes. An executor decides where
-    and in which order batches are computed; it touches no file of the results folder.
+    and in which order batches are computed; it touches no file of the results folder. Where workers share the
+    folder, `writes_batches` lets the work that the engine hands out write there.
     """
 
     @property
@@ -103,6 +106,11 @@ class Executor(Plugin):
         """Whether batches run in this process. A class sets ``in_process = False`` where ``work``, batches
         and outcomes are pickled; runs with a plugin or network of this process alone are then refused."""
         return True
+
+    @property
+    def writes_batches(self) -> bool:
+        """Whether ``work`` is to be a `FolderWork`, for workers that have the results folder too."""
+        return False
 
     @property
     def at_once(self) -> int:
@@ -114,7 +122,9 @@ class Executor(Plugin):
         return self
 
     @abstractmethod
-    def map(self, work: Work, batches: Iterator[Batch]) -> Iterator[tuple[Batch, Outcome | StepDone]]:
+    def map(
+        self, work: Work, batches: Iterator[Batch]
+    ) -> Iterator[tuple[Batch, Outcome | StepDone | Notice]]:
         """Yield every batch with ``work(batch)``, once each, in any order.
 
         Args:
@@ -123,5 +133,6 @@ class Executor(Plugin):
                 the calling thread alone: the engine locks a batch when it hands it out.
 
         Returns:
-            Pairs of batch and outcome. Before its outcome a batch may come with a `StepDone`, to show.
+            Pairs of batch and outcome. Before its outcome a batch may come with a `StepDone` or a `Notice`,
+            to show.
         """

@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
-from bench.engine.batch import attempt_batch, attempt_batch_elsewhere, failure_of
+from bench.engine.batch import FolderWork, attempt_batch, attempt_batch_elsewhere, failure_of
 from bench.engine.executor import Batch, BatchFailure, BatchResult, Executor, Outcome, Work
 from bench.engine.measuring import measure_run
 from bench.engine.order import in_order
@@ -45,6 +45,9 @@ from bench.results.store import Lock, Store
 
 Rerun = Literal["missing", "failed", "all"]
 """Which runs to execute: those without a record; failed ones too; all of them anew."""
+
+APPEARANCE = 10.0
+"""Seconds that a file of another machine may take to be seen here."""
 
 CSV_INTERVAL = 20.0
 """Seconds between updates of runs.csv during a plan; it is also written at the end."""
@@ -209,11 +212,13 @@ class Engine:
         before = len(self.records), len(self._new_batches)
         by_key = {run.spec.fingerprint: run for run in pending}
         work: Work = self._attempt if self.executor.in_process else attempt_batch_elsewhere
+        if self.executor.writes_batches:
+            work = FolderWork(self.store.root.absolute())
         name, error = self.executor.name, ""
         log = ""
         try:
             for batch, outcome in self.executor.map(work, self._stream(pending)):
-                if isinstance(outcome, StepDone):
+                if isinstance(outcome, StepDone | Notice):
                     self.emit(outcome)
                 else:
                     self._take(by_key[batch.spec.fingerprint], batch, outcome)
@@ -295,7 +300,13 @@ class Engine:
         try:
             if isinstance(outcome, BatchResult) and not run.failed:
                 key, index, size = batch.spec.key, batch.index, batch.size
-                self.store.write_batch(key, index, size, outcome.outputs, outcome.facts)
+                if not outcome.stored:
+                    self.store.write_batch(key, index, size, outcome.outputs, outcome.facts)
+                elif not self.store.has_batch(key, index, size, APPEARANCE):
+                    raise BenchError(
+                        f"its worker wrote it into another folder of the name {self.store.root.absolute()}: "
+                        "the machines do not share it, so leave executor.shared out"
+                    )
                 self._new_batches.add(key, index, size, batch.spec.batch_size)
                 self.emit(BatchDone(batch.spec.fingerprint, batch.index))
         except StoreError:

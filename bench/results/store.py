@@ -16,6 +16,7 @@ import json
 import os
 import re
 import tempfile
+import time
 import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -185,6 +186,19 @@ class Store:
         if self.writes:
             path.unlink(missing_ok=True)
         return None
+
+    def has_batch(self, key: str, index: int, size: int, seconds: float) -> bool:
+        """Whether a batch has a file, or gets one within seconds, as another machine's is seen late."""
+        end = time.monotonic() + seconds
+        path = self.batch_path(key, index, size)
+        while True:
+            # a listing makes a network file system look anew, where the file's own name may be remembered
+            with suppress(OSError):
+                if any(entry.name == path.name for entry in os.scandir(path.parent)):
+                    return True
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.1)
 
     def stored_batches(self, key: str, batches: Batches) -> bytearray:
         """Which batches have a file, by one listing of their folder; whether it is whole is not checked.

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bench.engine.executor import Batch, BatchFailure, Executor, Outcome
-from bench.events import Emit, StepDone, silent
+from bench.events import Emit, Notice, StepDone, silent
 from bench.results.run_spec import RunSpec
 from bench.testing.context import CheckContext
 from bench.testing.duties import parameters
@@ -157,7 +157,7 @@ def every_batch(case: ExecutorCheck, folder: Path) -> Iterator[Finding]:
     outcomes = (
         (batch, outcome)
         for batch, outcome in case.executor.map(work, case.stream())
-        if not isinstance(outcome, StepDone)
+        if not isinstance(outcome, StepDone | Notice)
     )
     pairs = list(itertools.islice(outcomes, 1))
     ahead = case.batches_taken

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Sequence
 
-from bench import Batch, Executor, Outcome, Register, RunSpec, StepDone, Work, hookimpl, param
+from bench import Batch, Executor, Notice, Outcome, Register, RunSpec, StepDone, Work, hookimpl, param
 
 
 class Local(Executor):
@@ -28,6 +28,9 @@ class Local(Executor):
     patience: float = param(
         default=300.0, above=0, help="seconds without a sign of life after which a worker is replaced"
     )
+    limit: float = param(
+        default=0.0, low=0.0, help="seconds without a step after which a worker is replaced; 0: none"
+    )
 
     @property
     def at_once(self) -> int:
@@ -48,21 +51,17 @@ class Local(Executor):
             gpus = torch.cuda.device_count()
         return dataclasses.replace(self, workers=max(1, gpus))
 
-    def map(self, work: Work, batches: Iterator[Batch]) -> Iterator[tuple[Batch, Outcome | StepDone]]:
+    def map(
+        self, work: Work, batches: Iterator[Batch]
+    ) -> Iterator[tuple[Batch, Outcome | StepDone | Notice]]:
         if self.in_process:
             for batch in batches:
                 yield batch, work(batch)
             return
         from bench_local.pool import Pool
 
-        with Pool(work, self.workers, self.patience) as pool:
-            # as many batches again as there are workers wait for them, while the engine measures a run
-            for batch in batches:
-                pool.put(batch)
-                while pool.waiting >= self.workers:
-                    yield pool.get()
-            while pool.pending:
-                yield pool.get()
+        with Pool(work, self.workers, self.patience, self.limit) as pool:
+            yield from pool.outcomes(batches)
 
 
 @hookimpl

@@ -15,8 +15,11 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from multiprocessing.connection import Connection
 from typing import Any
+
+from bench import Batch, BatchFailure, Emit, StepDone, Work
 
 PAUSE = 0.2
 """Seconds between reports of steps."""
@@ -27,11 +30,13 @@ def serve(connection: Connection, beat: float) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the other process decides what Ctrl-C does
     sending = threading.Lock()
 
-    def send(message: object) -> None:
-        # plain pickles carry tensors by value: torch's own would put them into shared memory
-        data = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
+    def send_bytes(data: bytes) -> None:
         with sending:
             connection.send_bytes(data)
+
+    def send(message: object) -> None:
+        # plain pickles carry tensors by value: torch's own would put them into shared memory
+        send_bytes(pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL))
 
     inbox: queue.SimpleQueue[bytes] = queue.SimpleQueue()
 
@@ -53,8 +58,6 @@ def serve(connection: Connection, beat: float) -> None:
     for target in (read, live):
         threading.Thread(target=target, daemon=True).start()
 
-    from bench import Batch, BatchFailure, StepDone
-
     last = 0.0
 
     def emit(event: object) -> None:
@@ -66,11 +69,20 @@ def serve(connection: Connection, beat: float) -> None:
     work: Any = pickle.loads(inbox.get())
     while True:
         batch: Batch = pickle.loads(inbox.get())
+        send_bytes(outcome_bytes(work, batch, emit))
+
+
+def outcome_bytes(work: Work, batch: Batch, emit: Emit) -> bytes:
+    """The pickled outcome of a batch; an exception of the work is a failure, as plain data."""
+    try:
         outcome = work(batch, emit)
-        try:
-            send(outcome)
-        except (pickle.PicklingError, TypeError, AttributeError) as error:
-            send(BatchFailure(f"the outcome cannot leave the worker: {error}", ""))
+    except Exception as error:
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        outcome = BatchFailure(reason, "".join(traceback.format_exception(error)))
+    try:
+        return pickle.dumps(outcome, protocol=pickle.HIGHEST_PROTOCOL)
+    except (pickle.PicklingError, TypeError, AttributeError) as error:
+        return pickle.dumps(BatchFailure(f"the outcome cannot leave the worker: {error}", ""))
 
 
 if __name__ == "__main__":

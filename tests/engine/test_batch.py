@@ -14,12 +14,20 @@ import torch
 from safetensors.torch import load_file
 
 from bench import SDE, Batch, BatchContext, Noise, Prediction, Predictor, Solver, Step, Task, Tensor, Update
-from bench.engine.batch import attempt_batch, attempt_batch_elsewhere, class_labels, failure_of, run_batch
+from bench.engine.batch import (
+    FolderWork,
+    attempt_batch,
+    attempt_batch_elsewhere,
+    class_labels,
+    failure_of,
+    run_batch,
+)
 from bench.engine.executor import BatchFailure, BatchResult
 from bench.engine.session import Session
-from bench.errors import BenchError, NotFiniteError
+from bench.errors import BenchError, NotFiniteError, StoreError
 from bench.events import Event, StepDone
 from bench.results.run_spec import RunSpec
+from bench.results.store import Store
 from tests.support.plans import quick_spec
 from tests.support.plugins import installed
 from tests.support.runs import exit_status
@@ -208,3 +216,38 @@ def test_a_plugin_that_calls_the_model_itself_is_counted_by_the_sample() -> None
 def test_a_run_that_never_calls_the_network_fails() -> None:
     with pytest.raises(BenchError, match=r"^the network was never called: "):
         run_batch(by(NeverCalls()), 0)
+
+
+def test_work_of_a_folder_writes_the_batch_with_its_worker(tmp_path: Path) -> None:
+    spec = quick_spec()
+    work = pickle.loads(pickle.dumps(FolderWork(tmp_path)))
+    outcome = work.of_worker(2, 1)(Batch(spec, 1))
+    assert isinstance(outcome, BatchResult)
+    assert (outcome.outputs, outcome.stored) == ({}, True)
+    stored = Store(tmp_path).read_batch(spec.key, 1, 8)
+    assert stored is not None
+    outputs, facts = stored
+    assert (facts.worker, facts.retries) == (2, 1)
+    expected = attempt_batch(Batch(spec, 1))
+    assert isinstance(expected, BatchResult)
+    assert all(torch.equal(outputs[name], tensor) for name, tensor in expected.outputs.items())
+
+
+def test_where_a_worker_cannot_write_its_result_has_the_tensors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise StoreError("no space left on device")
+
+    monkeypatch.setattr(Store, "write_batch", full)
+    outcome = FolderWork(tmp_path)(Batch(quick_spec(), 0))
+    assert isinstance(outcome, BatchResult)
+    assert not outcome.stored
+    assert [len(tensor) for tensor in outcome.outputs.values()] == [8]
+
+
+def test_work_of_a_folder_passes_failures_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "bench.engine.batch.attempt_batch_elsewhere", lambda *_: BatchFailure("it failed", "log")
+    )
+    assert FolderWork(tmp_path)(Batch(quick_spec(), 0)) == BatchFailure("it failed", "log")

@@ -12,7 +12,19 @@ import torch
 from safetensors.torch import load_file
 
 import bench
-from bench import Batch, BatchFailure, BenchError, Executor, Noise, Outcome, Predictor, Step, Update, param
+from bench import (
+    Batch,
+    BatchFailure,
+    BenchError,
+    Executor,
+    FolderWork,
+    Noise,
+    Outcome,
+    Predictor,
+    Step,
+    Update,
+    param,
+)
 from bench.engine.batch import attempt_batch
 from bench.plugins.registry import Registry
 from bench.results.record import BatchFacts
@@ -163,3 +175,42 @@ def test_a_class_of_this_process_is_refused_in_one_line(registry: Registry) -> N
     assert "\n" not in str(refusal.value)
     assert not list(Path("results").glob("samples/*"))
     assert bench.run(**quick, predictor=Own, registry=registry)[0].status == "finished"
+
+
+class InFolder(Pool):
+    """Two processes that write into a folder: the results folder, or another one."""
+
+    name = "in_folder"
+
+    elsewhere: str = param(default="", help="the folder that the workers write into in its place")
+
+    @property
+    def writes_batches(self) -> bool:
+        return True
+
+    def map(
+        self, work: Callable[[Batch], Outcome], batches: Iterator[Batch]
+    ) -> Iterator[tuple[Batch, Outcome]]:
+        assert isinstance(work, FolderWork)
+        return super().map(FolderWork(Path(self.elsewhere)) if self.elsewhere else work, batches)
+
+
+def test_workers_that_share_the_folder_write_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    registry = registry_with(hooks("executors", InFolder))
+    command = (*RUN, *PC, "--executor", "in_folder")
+    assert exit_status(*RUN, *PC, "--out", "one") == 0
+    assert exit_status(*command, "--out", "two", registry=registry) == 0
+    for path in Path("one").glob("samples/*/*.safetensors"):
+        one, two = load_file(path), load_file(Path("two", path.relative_to("one")))
+        assert all(torch.equal(tensor, two[name]) for name, tensor in one.items())
+
+
+def test_a_folder_that_is_not_shared_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("bench.engine.loop.APPEARANCE", 0.3)
+    registry = registry_with(hooks("executors", InFolder))
+    other = ("-P", f"executor.elsewhere={tmp_path / 'other'}")
+    assert exit_status(*RUN, *PC, "--executor", "in_folder", *other, "--out", "one", registry=registry) == 1
+    (record,) = records_in("one")
+    assert "the machines do not share it, so leave executor.shared out" in record.reason

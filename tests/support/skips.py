@@ -13,6 +13,7 @@ ALLOWED_SKIPS = {
     "inception": r"inception/.* is not here",
     "azula": r"azula is (not )?installed",
     "kdiffusion": r"k-diffusion is (not )?installed",
+    "ray": r"ray is not installed",
     "mount": r"a small tmpfs can't be mounted",
     "tensorboard": r"TensorBoard is not installed",
     "torchcfm": r"torchcfm is not installed",

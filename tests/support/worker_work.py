@@ -6,6 +6,7 @@ import dataclasses
 import os
 import secrets
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -42,3 +43,25 @@ class Fatal:
     def workers(self) -> set[str]:
         """The processes that computed batches."""
         return {path.name.split(".")[1] for path in self.folder.iterdir()}
+
+
+class TwoPartsError(Exception):
+    """An exception that no pickle restores: it is made of two arguments, and has one."""
+
+    def __init__(self, first: str, second: str) -> None:
+        super().__init__(f"{first} {second}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Raising:
+    """Raises an exception at the batch of index ``bad``, or leaves the process there."""
+
+    bad: int
+    leaves: bool = False
+
+    def __call__(self, batch: Batch, emit: Emit = silent, /) -> Outcome:
+        if batch.index == self.bad:
+            if self.leaves:
+                sys.exit(3)
+            raise TwoPartsError("two", "parts")
+        return BatchResult({}, FACTS)

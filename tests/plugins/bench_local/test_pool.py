@@ -30,7 +30,7 @@ def outcomes_of(
     outcomes: dict[int, BatchResult | BatchFailure] = {}
     batches = [Batch(spec, index) for index in range(6)]
     for batch, outcome in Local(workers=2, patience=patience).map(work, iter(batches)):
-        if not isinstance(outcome, StepDone):
+        if isinstance(outcome, BatchResult | BatchFailure):
             assert batch.index not in outcomes
             outcomes[batch.index] = outcome
     assert outcomes.keys() == set(range(6))
