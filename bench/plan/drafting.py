@@ -22,6 +22,7 @@ from bench.diffusion.sampler import Sampler, check_denoise, default_denoise
 from bench.errors import BenchError, NoValueError, one_line
 from bench.metrics.role import Metric
 from bench.params import Plugin
+from bench.plan.artifacts import check_artifacts
 from bench.plan.fingerprint import (
     IN_MEMORY,
     checkpoint_identity,
@@ -90,6 +91,7 @@ class Draft:
             sampler = self._sampler(self.task)
             steps = self._check(self.task, sampler)
             identity = self._identity(self.task, sampler)
+            check_artifacts(sampler, identity.checkpoint, self.seed)
             metrics = self._metrics_of(sampler)
             spec = RunSpec(
                 card=self.card,

@@ -73,7 +73,8 @@ class RunFacts:
     """What a record says in short, and where its files are.
 
     ``nfe`` is per sample, ``nfe_max`` of the sample with the most calls, None where all have as many,
-    ``seconds`` are of the whole run. ``samples_folder``, ``preview`` and ``log`` are
+    ``seconds`` are of the whole run. ``fit_nfe`` and ``fit_seconds`` are what the fit of its sampler cost, in
+    all; None where nothing of it is fitted. ``samples_folder``, ``preview`` and ``log`` are
     None where there is no such file.
     """
 
@@ -92,6 +93,8 @@ class RunFacts:
     nfe: float | None
     nfe_max: float | None
     seconds: float | None
+    fit_nfe: float | None
+    fit_seconds: float | None
     metrics: dict[str, MetricFacts]
     reason: str
     record: str
@@ -128,6 +131,8 @@ def run_facts(record: Record, store: Store) -> RunFacts:
         nfe=None if cost is None else cost.nfe,
         nfe_max=None if cost is None else cost.nfe_max,
         seconds=None if cost is None else cost.seconds,
+        fit_nfe=None if record.fit is None else record.fit.nfe,
+        fit_seconds=None if record.fit is None else record.fit.seconds,
         metrics={
             label: MetricFacts(**{name: getattr(metric, name) for name in fields})
             for label, metric in record.metrics.items()
