@@ -127,7 +127,7 @@ def _print(result: Fit) -> None:
     for name, value in facts.values.items():
         texts = [f"{one:.4g}" if isinstance(one, float) else f"{one}" for one in _items(value)]
         echo(f"  {name}: {', '.join(texts)}")
-    echo(f"  cost: {facts.fit_nfe:.0f} network evaluations, {facts.fit_seconds:.1f} s")
+    echo(f"  fitted by {facts.fit_nfe:.0f} network evaluations in {facts.fit_seconds:.1f} s")
     use = f"-P {result.role}.artifact={result.file}"
     steps = "" if result.role == "solver" else f" --steps {facts.steps}"
     own = f"--predictor {facts.sampler} --grid {facts.plugin}" if result.role == "grid" else ""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+import torch
 
-from bench import Array, FitWork, Tensor, param
-from bench_fitted.trajectory import FittedGrid, move, node_times, trajectory
+from bench import Array, FitWork, NoiseLevel, Tensor, param
+from bench_fitted.trajectory import FittedGrid, node_times, trajectory
 
 
 class GITS(FittedGrid):
@@ -55,17 +56,28 @@ def error_sums(work: FitWork, batch: int, times: Array) -> Array:
     states, data, clean = trajectory(work.prior(batch), p, times)
     levels = [p.sde.at(float(t)) for t in times]
     sums = np.zeros((len(times), len(times) + 1))
-    for i, (x, expected) in enumerate(zip(states, data, strict=True)):
-        for j in range(i + 1, len(times)):
-            error = move(x, expected, levels[i], levels[j]) - states[j]
-            sums[i, j] = _norms(error) / levels[j].alpha
-        sums[i, -1] = _norms(expected - clean)
+    alpha, sigma = (torch.tensor(values, dtype=torch.float64).to(clean) for values in _columns(levels))
+    scale = (-1, *(1,) * clean.dim())
+    truth = torch.stack(
+        [x / level.alpha if level.alpha else x for x, level in zip(states, levels, strict=True)]
+    )
+    for i, (x, expected, level) in enumerate(zip(states, data, levels, strict=True)):
+        # `move` to all later nodes, over alpha there
+        ratio = (sigma[i + 1 :] / (level.sigma * alpha[i + 1 :])).view(scale)
+        ahead = x * ratio + expected * (1 - ratio * level.alpha)
+        sums[i, i + 1 : -1] = _norms(ahead - truth[i + 1 :])
+        sums[i, -1] = _norms((expected - clean)[None])[0]
     return sums
 
 
-def _norms(error: Tensor) -> float:
-    """The sum over samples of the norm of the error."""
-    return float(error.double().flatten(1).norm(dim=1).sum())
+def _columns(levels: Sequence[NoiseLevel]) -> tuple[list[float], list[float]]:
+    return [level.alpha for level in levels], [level.sigma for level in levels]
+
+
+def _norms(error: Tensor) -> Array:
+    """The sum over samples of the norm of the error, (n, B, ...) to (n,)."""
+    norms: Array = error.flatten(2).norm(dim=2).double().sum(dim=1).cpu().numpy()
+    return norms
 
 
 def cheapest_path(cost: Array, steps: int, gamma: float) -> tuple[list[int], float]:

@@ -50,8 +50,8 @@ class LearnedTimes(FittedGrid):
 
     A network is told its noise level as a number that no derivative passes, so that J is taken by central
     differences of the whole run, 2 (N - 1) runs of N calls: this holds for every predictor, and for what the
-    network's label does. A step that does not lower L is tried again with more damping. v starts at the
-    N first of N + 1 times of the polynomial spacing.
+    network's label does. A step that does not lower L is tried again with more damping. v starts at the best
+    of `starts`.
 
     Source: Tong et al. (2024), "Learning to discretize denoising diffusion ODEs", which learns by
     backpropagation, with LPIPS and a bound on the initial noise, what is learned here by least squares.
@@ -74,7 +74,7 @@ class LearnedTimes(FittedGrid):
                 "choose another --predictor"
             )
         objective = Objective(work, self.nodes)
-        v = start(sampler.sde, sampler.steps)
+        v = min(starts(sampler.sde, sampler.steps), key=objective.loss)
         damping, losses = 0.01, list[float]()
         if work.state is not None:
             state = np.array(work.state["v"], dtype=np.float64), np.array(work.state["losses"])
@@ -85,7 +85,7 @@ class LearnedTimes(FittedGrid):
             after, damping, lower = improve(objective, v, normal, gradient, loss, damping)
             losses.append(loss)
             work.save({"v": after.tolist(), "damping": damping, "losses": losses})
-            ended = lower > loss * (1 - 1e-3)
+            ended = lower > loss * (1 - SMALLEST_GAIN)
             v = after
             if ended:
                 break
@@ -93,10 +93,24 @@ class LearnedTimes(FittedGrid):
         return {"times": times_of(sampler.sde, v), "losses": [*losses, objective.loss(v)]}
 
 
-def start(sde: SDE, steps: int) -> Array:
-    """v of all but the first time, (steps - 1,): of ``steps + 1`` times from T to eps, without the last."""
-    levels = [sde.at(float(t)) for t in node_times(sde, steps + 1)[1:-1]]
-    return np.array([np.log(level.sigma / level.alpha) for level in levels])
+SMALLEST_GAIN = 1e-4
+"""Relative fall of the error below which the fit ends."""
+
+
+def starts(sde: SDE, steps: int) -> list[Array]:
+    """Places to start from, v of all but the first time, (steps - 1,) each.
+
+    Times even in sigma / alpha to the power 1 / 7, in t, and in the root of t: ``steps`` of them from T to
+    eps, and the first ``steps`` of ``steps + 1``.
+    """
+    places = []
+    for count in (steps, steps + 1):
+        u = np.linspace(1, 0, count)
+        even, roots = sde.eps + (sde.end - sde.eps) * u, sde.eps + (sde.end - sde.eps) * u**2
+        for times in (node_times(sde, count), even, roots):
+            levels = [sde.at(float(t)) for t in times[1:steps]]
+            places.append(np.array([np.log(level.sigma / level.alpha) for level in levels]))
+    return places
 
 
 def times_of(sde: SDE, v: Array) -> list[float]:
