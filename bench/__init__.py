@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from bench.api import check as check
     from bench.api import compare as compare
     from bench.api import export as export
+    from bench.api import fit as fit
     from bench.api import measure as measure
     from bench.api import merge as merge
     from bench.api import remeasure as remeasure
@@ -61,6 +62,10 @@ if TYPE_CHECKING:
     from bench.data.images import Images as Images
     from bench.devices import device_kind as device_kind
     from bench.diffusion.condition import Condition as Condition
+    from bench.diffusion.fitting import Artifact as Artifact
+    from bench.diffusion.fitting import FitFacts as FitFacts
+    from bench.diffusion.fitting import Fittable as Fittable
+    from bench.diffusion.fitting import FitWork as FitWork
     from bench.diffusion.grid import Grid as Grid
     from bench.diffusion.grid import UniformGrid as UniformGrid
     from bench.diffusion.levels import NoiseLevel as NoiseLevel
@@ -92,6 +97,7 @@ if TYPE_CHECKING:
     from bench.engine.executor import Executor as Executor
     from bench.engine.executor import Outcome as Outcome
     from bench.engine.executor import Work as Work
+    from bench.engine.fitting import Fit as Fit
     from bench.engine.foreign import ImageMeasurement as ImageMeasurement
     from bench.errors import BenchError as BenchError
     from bench.errors import NoValueError as NoValueError
@@ -153,7 +159,18 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _EXPORTS = {
-    "bench.api": ("check", "compare", "export", "measure", "merge", "remeasure", "report", "run", "table"),
+    "bench.api": (
+        "check",
+        "compare",
+        "export",
+        "fit",
+        "measure",
+        "merge",
+        "remeasure",
+        "report",
+        "run",
+        "table",
+    ),
     "bench.cache": ("cache_folder", "cached_sha256", "is_web_page"),
     "bench.checkpoints.cards": ("Card", "WeightsCard"),
     "bench.checkpoints.classes": ("class_count", "classifier_sha256"),
@@ -180,6 +197,7 @@ _EXPORTS = {
     "bench.data.images": ("Images",),
     "bench.devices": ("device_kind",),
     "bench.diffusion.condition": ("Condition",),
+    "bench.diffusion.fitting": ("Artifact", "FitFacts", "FitWork", "Fittable"),
     "bench.diffusion.grid": ("Grid", "UniformGrid"),
     "bench.diffusion.levels": ("NoiseLevel", "Step", "per_sample"),
     "bench.diffusion.model": ("Denoiser", "Model"),
@@ -202,6 +220,7 @@ _EXPORTS = {
     "bench.download": ("fetch_once",),
     "bench.engine.batch": ("FolderWork", "run_batch"),
     "bench.engine.executor": ("Batch", "BatchFailure", "BatchResult", "Executor", "Outcome", "Work"),
+    "bench.engine.fitting": ("Fit",),
     "bench.engine.foreign": ("ImageMeasurement",),
     "bench.errors": ("BenchError", "NoValueError", "did_you_mean", "printable"),
     "bench.events": ("Advance", "Emit", "Notice", "StepDone", "silent"),
@@ -244,6 +263,7 @@ __all__ = [
     "SDE",
     "Advance",
     "Array",
+    "Artifact",
     "Attention",
     "Batch",
     "BatchContext",
@@ -272,6 +292,10 @@ __all__ = [
     "Features",
     "Field",
     "Finding",
+    "Fit",
+    "FitFacts",
+    "FitWork",
+    "Fittable",
     "FlowSolver",
     "FolderWork",
     "FourierFeatures",
@@ -356,6 +380,7 @@ __all__ = [
     "export",
     "fd_diagonal",
     "fetch_once",
+    "fit",
     "frechet_distance",
     "from_dct",
     "hookimpl",

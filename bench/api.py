@@ -23,6 +23,7 @@ from bench.params import Plugin
 from bench.plan.building import Objects, build_loggers, build_metrics, build_plugin
 from bench.plan.contexts import MetricContexts, metric_context
 from bench.plan.dry_run import DryRun, dry_run
+from bench.plan.fit_request import FIT_SEED, FitRequest, fit_target
 from bench.plan.installed import installed_registry
 from bench.plan.objects import Selection, register_objects
 from bench.plan.planning import Plan
@@ -38,7 +39,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from bench.checkpoints.cards import Card
+    from bench.diffusion.fitting import Fittable
     from bench.engine.executor import Executor
+    from bench.engine.fitting import Fit
     from bench.engine.foreign import ImageMeasurement
     from bench.engine.loop import Rerun
     from bench.engine.remeasuring import Remeasurement
@@ -284,6 +287,80 @@ def _without_none(values: Mapping[str, object]) -> dict[str, object]:
 def _texts(value: str | Sequence[str]) -> tuple[str, ...]:
     """Several texts; a single one stands for itself, not for its letters."""
     return (value,) if isinstance(value, str) else tuple(value)
+
+
+def fit(
+    plugin: str | Fittable,
+    to: str | Path,
+    *,
+    checkpoint: str | None = None,
+    model: Card | None = None,
+    sde: Selection | None = None,
+    predictor: Selection | None = None,
+    grid: Selection | None = None,
+    steps: int | None = None,
+    nfe: int | None = None,
+    samples: int = 64,
+    batch_size: int = 64,
+    seed: int = FIT_SEED,
+    labels: str | int | None = None,
+    parameters: Mapping[str, Mapping[str, object]] | None = None,
+    device: str | None = None,
+    precision: str | None = None,
+    overwrite: bool = False,
+    registry: Registry | None = None,
+    emit: Emit = silent,
+) -> Fit:
+    """Fit a plugin to a checkpoint, such as a time grid; runs use the file by its parameter ``artifact``.
+
+    Args:
+        plugin: Name of a plugin that can be fitted (`Fittable`), or an instance without an artifact.
+        to: The artifact's file. If it holds the same fit already, nothing is fitted.
+        checkpoint: Name of the checkpoint.
+        model: A network in memory, made by `network`, in place of ``checkpoint``.
+        sde: Forward SDE. Default: the checkpoint's own.
+        predictor: The predictor that a grid is fitted for. Default: ddim.
+        grid: The time grid that a predictor is fitted on. Default: polynomial.
+        steps: Number of steps of the runs that it is fitted for.
+        nfe: In place of ``steps``: their network calls per sample.
+        samples: Number of samples of the fit.
+        batch_size: Samples per batch.
+        seed: Seed of the samples of the fit; a run of this seed can't use the artifact.
+        labels: Classes that a class-conditional checkpoint is given, as in `run`.
+        parameters: Plugin parameters by role, those of the fitted plugin too.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        precision: What the network computes in: ``fp32``, ``tf32`` or ``bf16``.
+        overwrite: Whether a file of another fit is replaced.
+        registry: Plugins by name; None for the installed ones.
+        emit: Receives progress events.
+
+    Returns:
+        The artifact, with the network evaluations and seconds that it cost.
+
+    Raises:
+        BenchError: Nothing that can be fitted has the name, the settings contradict each other, or the file
+            holds another fit.
+        StoreError: The file can't be written.
+    """
+    from bench.engine.fitting import run_fit
+
+    registry = registry or installed_registry()
+    request = FitRequest(
+        plugin=plugin,
+        checkpoint=checkpoint if model is None else model,
+        predictor=predictor,
+        grid=grid,
+        steps=steps,
+        nfe=nfe,
+        parameters={role: dict(own) for role, own in (parameters or {}).items()},
+        settings=_without_none(
+            {"sde": sde, "samples": samples, "batch_size": batch_size, "seed": seed, "labels": labels}
+            | {"device": device, "precision": precision}
+        ),
+    )
+    file = fit_target(to)
+    planned = request.plan(registry, emit)
+    return run_fit(planned, file, emit, overwrite=overwrite)
 
 
 def measure(

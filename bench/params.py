@@ -11,7 +11,7 @@ import functools
 import re
 import types
 import typing
-from abc import ABC
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from typing import Any, ClassVar, Literal, Self, TypeVar, dataclass_transform
 
@@ -42,7 +42,7 @@ def param(
         default: The value where the user sets none. The field's annotation gives the type: bool, int, float,
             str, a ``Literal`` of texts, or a union of these with None; or a list of them as
             ``tuple[float, ...]``, whose items are checked one by one. A list is text with commas, ``@FILE``
-            with the values in a file, or a list of bench.toml.
+            with the values in a file, or a list of bench.toml. A `FileValue` is the path of its file.
         help: One line for ``bench show``.
         low: Smallest allowed number.
         high: Largest allowed number.
@@ -62,6 +62,34 @@ def param(
         raise BenchError(f"flag {flag!r}: use lower-case letters, digits and hyphens, a letter first")
     metadata = {"help": help, "low": low, "high": high, "above": above, "flag": flag, "decides": decides}
     return dataclasses.field(default=default, metadata=metadata)
+
+
+class FileValue(ABC):
+    """A parameter's value that is read from a file, as a whole: a field's annotation is a subclass.
+
+    Users give the file's path. Records, fingerprints and titles hold `plain`, so that a run is named by what
+    is in the file, wherever it lies.
+    """
+
+    @classmethod
+    @abstractmethod
+    def read(cls, text: str) -> Self:
+        """The value of a path, or of what `plain` wrote.
+
+        Args:
+            text: The path, or the plain form.
+
+        Returns:
+            The value.
+
+        Raises:
+            BenchError: It can't be read; the message is one line.
+        """
+
+    @property
+    @abstractmethod
+    def plain(self) -> str:
+        """What stands for the value in records: it is the same where the file's content is."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,8 +149,12 @@ class Plugin(ABC):
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by class and values; a member of a family, which no module has, by family and name."""
         if self.family is None:
-            return _rebuild, (type(self), self.values())
-        return _rebuild_member, (self.family, self.name.partition(":")[2], self.values())
+            return _rebuild, (type(self), self._typed_values())
+        return _rebuild_member, (self.family, self.name.partition(":")[2], self._typed_values())
+
+    def _typed_values(self) -> dict[str, Any]:
+        """The parameters' values themselves by name."""
+        return {field.name: getattr(self, field.name) for field in _fields(type(self))}
 
     @classmethod
     def parameters(cls) -> list[Parameter]:
@@ -238,7 +270,9 @@ MOST_IN_TITLE = 12
 
 
 def _plain(value: Any) -> Any:
-    """A list as JSON has it."""
+    """A list as JSON has it; a file's value by what stands for it."""
+    if isinstance(value, FileValue):
+        return value.plain
     return list(value) if isinstance(value, tuple) else value
 
 
@@ -279,6 +313,8 @@ def _type_name(hint: Any) -> str:
         return " or ".join(_type_name(a) for a in typing.get_args(hint))
     if typing.get_origin(hint) is tuple:
         return f"list of {_type_name(typing.get_args(hint)[0])}"
+    if _is_file(hint):
+        return "file"
     return "none" if hint is types.NoneType else str(getattr(hint, "__name__", hint))
 
 
@@ -290,6 +326,10 @@ def _in_words(hint: Any) -> str:
         item = typing.get_args(hint)[0]
         return f"a list of {_ITEMS.get(item, _type_name(item))}"
     return _type_name(hint)
+
+
+def _is_file(hint: Any) -> bool:
+    return isinstance(hint, type) and issubclass(hint, FileValue)
 
 
 _ITEMS = {float: "numbers", int: "whole numbers", str: "texts", bool: "true or false"}
@@ -370,6 +410,10 @@ def _convert(hint: Any, value: Any) -> Any:
         return _convert_list(hint, value)
     if hint is types.NoneType:
         return None if value is None or value == "none" else _WRONG
+    if _is_file(hint):
+        if isinstance(value, hint) or not isinstance(value, str) or value in ("", "none"):
+            return value if isinstance(value, hint) else _WRONG
+        return hint.read(value)
     if hint is bool:
         if isinstance(value, bool):
             return value

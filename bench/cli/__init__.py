@@ -17,6 +17,7 @@ from bench.cli.console import echo, echo_lines
 from bench.cli.context import CommandState
 from bench.cli.export import export_command
 from bench.cli.fid import fid_command
+from bench.cli.fit import fit_command
 from bench.cli.listing import list_command, show_command
 from bench.cli.measure import measure_command
 from bench.cli.merge import merge_command
@@ -43,6 +44,7 @@ def cli() -> None:
     bench report table1 -o report.html
     bench published --checkpoint edm-cifar10-uncond-vp --nfe 5..10
     bench fid samples/ --reference cifar10
+    bench fit gits --checkpoint cifar10-tiny --nfe 5 -o gits-5.json
     bench export 2cf71ed5 -o samples/
     bench list predictors
     bench show langevin
@@ -63,6 +65,7 @@ cli.add_command(compare_command)
 cli.add_command(published_command)
 cli.add_command(measure_command)
 cli.add_command(fid_command)
+cli.add_command(fit_command)
 cli.add_command(export_command)
 cli.add_command(merge_command)
 cli.add_command(stats_command)

@@ -27,6 +27,7 @@ from bench.events import (
     StepDone,
     silent,
 )
+from bench.plan.artifacts import fit_cost
 from bench.plan.contexts import MetricContexts
 from bench.plan.fingerprint import metric_code
 from bench.plan.forecast import Forecast
@@ -509,6 +510,7 @@ class Engine:
             identity=run.identity,
             provenance=provenance(),
             data=_source(run),
+            fit=fit_cost(run.sampler) if isinstance(run, RunSpec) else None,
         )
 
 

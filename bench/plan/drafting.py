@@ -22,6 +22,7 @@ from bench.diffusion.sampler import Sampler, check_denoise, default_denoise
 from bench.errors import BenchError, NoValueError, one_line
 from bench.metrics.role import Metric
 from bench.params import Plugin
+from bench.plan.artifacts import check_artifacts, fittable_parts
 from bench.plan.fingerprint import (
     IN_MEMORY,
     checkpoint_identity,
@@ -89,6 +90,10 @@ class Draft:
         assert self.task is not None
         try:
             sampler = self._sampler(self.task)
+            if fittable_parts(sampler):
+                convention = convention_of(self.card, sampler.sde, self.registry)
+                checkpoint = checkpoint_identity(self.card, convention, self.registry)
+                check_artifacts(sampler, checkpoint, self.seed)
             steps = self._check(self.task, sampler)
             identity = self._identity(self.task, sampler)
             metrics = self._metrics_of(sampler)

@@ -138,10 +138,10 @@ def list_layout(table: Table, cells: Iterable[Cell]) -> TextTable:
 
 def cost_layout(cells: Sequence[Cell]) -> TextTable:
     """A line per cell: NFE per sample, pace, share of the time in the network, seconds per 50,000 samples,
-    batch size, and device and peak memory, where records hold them."""
+    batch size, and device, peak memory and the cost of the sampler's fit, where records hold them."""
     header = (
         *("sde", "row", "column", "NFE", "samples/s", "in network", "s per 50,000 samples", "batch size"),
-        *("device", "host memory", "GPU memory"),
+        *("device", "host memory", "GPU memory", "fit NFE", "fit seconds"),
     )
     lines = (
         (
@@ -154,6 +154,8 @@ def cost_layout(cells: Sequence[Cell]) -> TextTable:
             Entry(cell.device),
             Entry(amount(cell.peak_host_bytes)),
             Entry(amount(cell.peak_gpu_bytes)),
+            EMPTY if cell.fit_nfe is None else Entry(number(cell.fit_nfe)),
+            EMPTY if cell.fit_seconds is None else Entry(number(cell.fit_seconds)),
         )
         for cell in cells
     )

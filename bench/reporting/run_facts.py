@@ -86,7 +86,8 @@ class RunFacts:
     """What a record says in short, and where its files are.
 
     ``nfe`` is per sample, ``nfe_max`` of the sample with the most calls, None where all have as many,
-    ``seconds`` are of the whole run. ``samples_folder``, ``preview`` and ``log`` are
+    ``seconds`` are of the whole run. ``fit_nfe`` and ``fit_seconds`` are what the fit of its sampler cost, in
+    all; None where nothing of it is fitted. ``samples_folder``, ``preview`` and ``log`` are
     None where there is no such file.
     """
 
@@ -105,6 +106,8 @@ class RunFacts:
     nfe: float | None
     nfe_max: float | None
     seconds: float | None
+    fit_nfe: float | None
+    fit_seconds: float | None
     metrics: dict[str, MetricFacts]
     reason: str
     record: str
@@ -150,6 +153,8 @@ def run_facts(
         nfe=None if cost is None else cost.nfe,
         nfe_max=None if cost is None else cost.nfe_max,
         seconds=None if cost is None else cost.seconds,
+        fit_nfe=None if record.fit is None else record.fit.nfe,
+        fit_seconds=None if record.fit is None else record.fit.seconds,
         metrics={
             label: MetricFacts(
                 **{name: getattr(metric, name) for name in FIELDS},

@@ -58,6 +58,8 @@ class RunRow:
     seconds: float | None
     samples_per_second: float | None
     network_share: float | None
+    fit_nfe: float | None
+    fit_seconds: float | None
     peak_host_bytes: int | None
     peak_gpu_bytes: int | None
     batch_size: int
@@ -113,6 +115,7 @@ def _run_row(
 ) -> RunRow:
     value = None if record is None or misfit else record.metrics.get(metric)
     cost = None if record is None else record.cost
+    fit = None if record is None else record.fit
     provenance = None if record is None else record.provenance
     status: Status = "missing" if record is None else record.status
     return RunRow(
@@ -145,6 +148,8 @@ def _run_row(
         seconds=None if cost is None else cost.seconds,
         samples_per_second=None if cost is None else cost.samples_per_second,
         network_share=None if cost is None else cost.network_share,
+        fit_nfe=None if fit is None else fit.nfe,
+        fit_seconds=None if fit is None else fit.seconds,
         peak_host_bytes=None if cost is None else cost.peak_host_bytes,
         peak_gpu_bytes=None if cost is None else cost.peak_gpu_bytes,
         batch_size=plan.batch_size if record is None else record.identity.batch_size,

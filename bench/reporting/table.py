@@ -46,6 +46,8 @@ class Cell:
         nfe_max: Greatest number of network calls of one sample; None where all have as many.
         pace: Samples per second, with its spread ``pace_std`` over seeds.
         network_share: Share of the time that is spent in the network, from 0 to 1.
+        fit_nfe: Network evaluations in all of the fit of the sampler; None where nothing of it is fitted.
+        fit_seconds: Duration of that fit, in seconds.
         peak_host_bytes: Greatest resident memory of the process that sampled, over the seeds.
         peak_gpu_bytes: Greatest memory of torch's tensors on the GPU, over the seeds; None on a CPU.
         batch_size: Samples per batch, which time and memory depend on.
@@ -77,6 +79,8 @@ class Cell:
     pace: float | None
     pace_std: float | None
     network_share: float | None
+    fit_nfe: float | None
+    fit_seconds: float | None
     peak_host_bytes: int | None
     peak_gpu_bytes: int | None
     batch_size: int
@@ -253,7 +257,8 @@ class Table:
             "nfe_max",
             "pace",
         ]
-        optional += ["pace_std", "network_share", "peak_host_bytes", "peak_gpu_bytes", "seconds_per_sample"]
+        optional += ["pace_std", "network_share", "fit_nfe", "fit_seconds", "peak_host_bytes"]
+        optional += ["peak_gpu_bytes", "seconds_per_sample"]
         return frame.astype(dict.fromkeys(optional, float))
 
     def plain(self) -> JSONObject:
@@ -333,6 +338,8 @@ def _cell(seeds: Sequence[RunRow], minima: bool) -> Cell:
         pace=_mean(paces),
         pace_std=_std(paces),
         network_share=_mean([row.network_share for row in finished]),
+        fit_nfe=_first([row.fit_nfe for row in finished]),
+        fit_seconds=_first([row.fit_seconds for row in finished]),
         peak_host_bytes=max((row.peak_host_bytes or 0 for row in finished), default=0) or None,
         peak_gpu_bytes=max((row.peak_gpu_bytes or 0 for row in finished), default=0) or None,
         batch_size=first.batch_size,

@@ -102,10 +102,10 @@ def _wide_cell(name: str, cell: Cell) -> Mapping[str, Value]:
 
 def cost_csv(cells: Iterable[Cell]) -> bytes:
     """A line per cell: NFE per sample and the greatest of one, samples/s over seeds, share of the time in the
-    network, seconds per 50,000 samples, batch size, device, and peak memory in bytes."""
+    network, seconds per 50,000 samples, batch size, device, peak memory in bytes, and the cost of the fit."""
     names = ["sde", "row", "column", "status", "nfe", "nfe_max", "samples_per_second"]
     names += ["samples_per_second_std", "network_share", "seconds_per_50000", "batch_size", "device"]
-    names += ["peak_host_bytes", "peak_gpu_bytes"]
+    names += ["peak_host_bytes", "peak_gpu_bytes", "fit_nfe", "fit_seconds"]
     return _csv(
         names,
         (
@@ -114,6 +114,7 @@ def cost_csv(cells: Iterable[Cell]) -> bytes:
                 *map(_digits, (cell.nfe, cell.nfe_max, cell.pace, cell.pace_std, cell.network_share)),
                 _digits(None if cell.pace is None else 50_000 / cell.pace),
                 *(cell.batch_size, cell.device, cell.peak_host_bytes, cell.peak_gpu_bytes),
+                *map(_digits, (cell.fit_nfe, cell.fit_seconds)),
             ]
             for cell in cells
         ),

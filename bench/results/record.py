@@ -87,6 +87,16 @@ class Cost(Strict):
     peak_gpu_bytes: Natural | None = None
 
 
+class FitCost(Strict):
+    """What the fit of a run's sampler cost, before the run: network evaluations in all, and seconds.
+
+    ``nfe`` counts one for each state of each call, and not per sample of the run.
+    """
+
+    nfe: Amount
+    seconds: Amount
+
+
 class BatchFacts(Strict):
     """The cost of a batch: network calls per sample, and seconds in all, in the network, and of warming up.
 
@@ -174,6 +184,7 @@ class Record(Stored):
         exact: Values that theory gives for the sampler, by the metric's label.
         limit: Values that theory gives at tolerance 0 of the solver, by the metric's label.
         cost: Network calls per sample and seconds of the whole run; None for a failed run.
+        fit: What the fit of the sampler cost; None where nothing of it is fitted.
         executor: The executor that the run was finished with; empty for a run without batches.
         batches: Size and cost of each batch, in order; empty where there are more than `MOST_BATCHES`.
         preview: Path of a picture of the samples; empty for none.
@@ -198,6 +209,7 @@ class Record(Stored):
     exact: dict[SafeName, Value] = {}
     limit: dict[SafeName, Value] = {}
     cost: Cost | None = None
+    fit: FitCost | None = None
     executor: str = ""
     batches: tuple[BatchRecord, ...] = ()
     preview: str = ""

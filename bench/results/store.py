@@ -50,8 +50,8 @@ COLUMNS = (
     "steps", "grid", "order", "label_scales", "afs", "denoise", "parameters", "samples", "batch_size",
     "seed", "nfe", "nfe_max", "metric", "value", "error", "exact", "limit_at_tolerance_0", "floor", "note",
     "direction", "value_kind", "samples_per_second", "network_share", "seconds", "peak_host_bytes",
-    "peak_gpu_bytes", "device", "cpu", "cores", "host", "precision", "compile", "torch", "created", "commit",
-    "dirty", "reason",
+    "peak_gpu_bytes", "fit_nfe", "fit_seconds", "device", "cpu", "cores", "host", "precision", "compile",
+    "torch", "created", "commit", "dirty", "reason",
 )
 # fmt: on
 
@@ -434,6 +434,7 @@ def rows(record: Record) -> list[dict[str, object]]:
         **identity.model_dump(exclude={"checkpoint", "data", *plugins}, exclude_none=True),
         **{role: plugin.name for role, plugin in plugins.items()},
         **({} if cost is None else cost.model_dump()),
+        **({} if record.fit is None else {f"fit_{key}": value for key, value in record.fit}),
         "nfe": "" if cost is None else f"{cost.nfe:g}",
         "nfe_max": "" if cost is None or cost.nfe_max is None else f"{cost.nfe_max:g}",
         "cell": record.cell,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 
+from bench.diffusion.fitting import FitFacts
 from bench.plan.dry_run import DryRun, DryRunEntry
 from bench.plan.forecast import Forecast
 from bench.reporting.published_figures import COLUMNS
@@ -32,4 +33,5 @@ def test_the_readme_names_every_key() -> None:
     dry = set(report.plain()) | names(DryRunEntry) - {"run"} | {"fingerprint", "label", "samples"}
     assert keys("bench run --dry-run --json") == dry
     assert keys("bench published --json") == {*COLUMNS, "figures", "published", "published_elsewhere"}
+    assert keys("bench fit --json") == {*FitFacts.model_fields, "file", "sha256", "new"} - {"schema_version"}
     assert keys("bench table --json") == set(table(cell()).plain()) | names(Cell) | {"tables"}

@@ -266,6 +266,8 @@ def cell(**changes: Any) -> Cell:
         "pace": 50.0,
         "pace_std": None,
         "network_share": 0.5,
+        "fit_nfe": None,
+        "fit_seconds": None,
         "peak_host_bytes": 300_000_000,
         "peak_gpu_bytes": None,
         "batch_size": 50,
