@@ -11,7 +11,7 @@ import numpy as np
 
 from bench.closed_form.dct import from_dct, to_dct, white
 from bench.diffusion.counting import count_evaluations
-from bench.diffusion.levels import NoiseLevel
+from bench.diffusion.levels import NoiseLevel, RowLevels
 from bench.diffusion.model import Model, velocity_of_denoised
 from bench.diffusion.noise import Noise
 from bench.types import Array
@@ -19,6 +19,8 @@ from bench.types import Array
 if TYPE_CHECKING:
     from torch import Tensor, device, dtype
 
+MOST_NUMBERS = 4_000_000
+"""Numbers of a table that holds a level for each state."""
 Answer = Callable[[NoiseLevel], tuple[NoiseLevel, float]]
 """``answer(level) = (trained, factor)``: asked for the score at a level, a checkpoint that was trained at
 discrete noise scales returns the score at the level ``trained``, times the factor."""
@@ -101,6 +103,28 @@ class MixtureModel(Model):
         level, factor = (level, 1.0) if self.answer is None else self.answer(level)
         score = self._score(x, level)
         return score if factor == 1 else score.mul_(factor)
+
+    def score_of_rows(self, x: Tensor, levels: RowLevels) -> Tensor | None:
+        import torch
+
+        if self.answer is not None:
+            return None
+        count_evaluations(len(x))
+        scores = torch.empty_like(x)
+        many = max(1, MOST_NUMBERS // self._mean.numel())
+        for start in range(0, len(x), many):
+            part = slice(start, start + many)
+            alpha, sigma = (
+                torch.from_numpy(array[part]).to(x.device, x.dtype).view(-1, 1, 1)
+                for array in (levels.alpha, levels.sigma)
+            )
+            # about the mixture's mean, (rows, K, D)
+            precision = (self._variance * alpha**2).add_(sigma**2).reciprocal_()
+            away = alpha * self._offset - (x[part].flatten(1) - alpha[:, 0] * self._center)[:, None]
+            log = self._log_weight + 0.5 * (precision.log() - precision * away**2).sum(2)
+            r = torch.softmax(log, dim=1)[:, :, None]
+            scores[part] = (r * precision * away).sum(1).view_as(x[part])
+        return scores
 
     def _score(self, x: Tensor, level: NoiseLevel) -> Tensor:
         """The exact score at a level."""

@@ -38,6 +38,21 @@ class NoiseLevel:
     sigma_slope: float | None = dataclasses.field(default=None, kw_only=True, compare=False)
 
 
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class RowLevels:
+    """A noise level for each state of a batch.
+
+    Args:
+        t: Times (B,), float64 on the host.
+        alpha: Factors of the data (B,).
+        sigma: Standard deviations of the noise (B,).
+    """
+
+    t: Array
+    alpha: Array
+    sigma: Array
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Step(NoiseLevel):
     """One move of a run, from a noise level to the next, less noisy one: ``x_i = a x_{i-1} + g z``.

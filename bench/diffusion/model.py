@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, TypeVar
 
-from bench.diffusion.levels import NoiseLevel
+from bench.diffusion.levels import NoiseLevel, RowLevels
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
@@ -82,6 +82,20 @@ class Model(ABC):
         Returns:
             The score (B, *shape), a tensor that the caller may overwrite.
         """
+
+    def score_of_rows(self, x: Tensor, levels: RowLevels) -> Tensor | None:
+        """The scores of states that are each at a level of its own, at once; None, the default, where a model
+        is asked level by level (`at_once`).
+
+        Args:
+            x: States (B, *shape).
+            levels: Their noise levels, alpha and sigma above 0.
+
+        Returns:
+            The scores (B, *shape), a tensor that the caller may overwrite.
+        """
+        del x, levels
+        return None
 
     def denoised(self, x: Tensor, level: NoiseLevel) -> Tensor:
         """``E[x0 | x]``, the expected clean data; by default ``(x + sigma^2 score) / alpha``.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Self, TypeAlias, TypeVar
 import numpy as np
 
 from bench.diffusion.counting import evaluations_of
-from bench.diffusion.levels import NoiseLevel
+from bench.diffusion.levels import NoiseLevel, RowLevels
 from bench.diffusion.model import (
     Model,
     NegligibleData,
@@ -329,6 +329,12 @@ class Prediction:
         distinct, of_row, counts = np.unique(times, return_inverse=True, return_counts=True)
         if len(distinct) == 1:
             return ask(self, x, float(distinct[0]))
+        if ask.__name__ == "score" and self._follows_model and self._start is None:
+            levels = RowLevels(times, self.sde.alpha(times), self.sde.sigma(times))
+            if min(levels.alpha.min(), levels.sigma.min()) > 0:
+                scores = self._scores_of_rows(x, levels)
+                if scores is not None:
+                    return scores
         order = torch.from_numpy(np.argsort(of_row, kind="stable")).to(x.device)
         parts = order.split(counts.tolist())
 
@@ -340,6 +346,14 @@ class Prediction:
         with evaluations_of(self._rows):
             answers = torch.cat(self.model.at_once(questions, self.clock or contextlib.nullcontext()))
         return torch.empty_like(answers).index_copy_(0, order, answers)
+
+    def _scores_of_rows(self, x: Tensor, levels: RowLevels) -> Tensor | None:
+        """The scores by one call of the model, where it takes a level for each state."""
+        with evaluations_of(self._rows), self.clock or contextlib.nullcontext():
+            scores = self.model.score_of_rows(x, levels)
+        if scores is not None:
+            self._note_call(x)
+        return scores
 
     def _part(self, rows: Tensor) -> Self:
         """This prediction of other rows, whose calls count for the same samples."""

@@ -18,6 +18,7 @@ import torch
 from bench.diffusion.grid import Grid
 from bench.diffusion.roles import Predictor, Solver
 from bench.diffusion.sde import SDE
+from bench.errors import BenchError
 from bench.params import parameter_text
 from bench.testing.context import CheckContext
 from bench.testing.distribution import check_law
@@ -28,7 +29,7 @@ from bench.testing.probe import (
     Tensor,
     has_steps,
     history_of,
-    other_values,
+    other_settings,
     prior,
     with_steps,
     with_tolerance,
@@ -55,6 +56,8 @@ END_STEPS = (100, 125, 250, 500)
 """Step counts at which errors must tend to zero: the last one is twice the one before."""
 LOCAL_STEPS = (100, 200)
 """Step counts at which single steps are measured."""
+OTHER_STEPS = (37, 47, 1000)
+"""Step counts of a second look on the first SDE: primes, and that of the published tables."""
 ROUGH = 0.3
 """Largest relative error at the finest steps: the roughest of sound methods stays below it."""
 SLACK = 0.3
@@ -77,7 +80,7 @@ def check_convergence(part: Part, context: CheckContext) -> Iterator[Finding]:
             yield from of_sde(part, sde, context, orders, noisy=noisy)
         if orders and part.convergence_order is not None:
             yield from declared(min(orders), part.convergence_order)
-        for name, value in other_values(part).items():
+        for name, value in other_settings(part):
             if name in resolution(part):
                 continue
             setting, variant = f"{name}={parameter_text(value)}", with_values(part, **{name: value})
@@ -90,23 +93,30 @@ def check_convergence(part: Part, context: CheckContext) -> Iterator[Finding]:
 
 def is_noisy(part: Part, sde: SDE, context: CheckContext) -> bool:
     """Whether the part draws noise in a hundred steps: of fewer none may lie where it does."""
-    return context.trial(with_steps(part, 100), sde, 100, prior(1)).draws > 0
+    return context.once(
+        ("noisy", part, sde), lambda: context.trial(with_steps(part, 100), sde, 100, prior(1)).draws > 0
+    )
 
 
 def of_sde(
     part: Part, sde: SDE, context: CheckContext, orders: list[float], *, noisy: bool
 ) -> Iterator[Finding]:
     """What a sampler must show on one SDE; the orders that are measured are added to ``orders``."""
-    name = f"convergence, {sde.name}"
+    name, errors = f"convergence, {sde.name}", dict[int, float]()
     to_flow = part.converges_to == "flow" and not noisy
     if isinstance(part, Solver) and not has_steps(part):
         if to_flow:
             yield from guard(name, lambda: limit(part, sde, context))
     elif to_flow or (noisy and part.linear):
-        yield from guard(name, lambda: order(part, sde, context, orders, noisy=noisy))
+        yield from guard(name, lambda: order(part, sde, context, orders, noisy=noisy, errors=errors))
         if isinstance(part, Predictor):
             uneven = lambda: order(part, sde, context, orders, noisy=noisy, grid=UNEVEN)  # noqa: E731
             yield from guard(f"uneven steps, {sde.name}", uneven)
+        if sde is context.sdes[0] and errors:
+            yield from guard(
+                f"other step counts, {sde.name}",
+                lambda: other_counts(part, sde, context, errors, noisy=noisy),
+            )
     if to_flow and isinstance(part, Predictor) and sde is context.sdes[0]:
         yield from guard(f"one step, {sde.name}", lambda: one_step(part, sde, context))
     if to_flow:
@@ -133,11 +143,13 @@ def order(
     *,
     noisy: bool,
     grid: str | Grid = "polynomial",
+    errors: dict[int, float] | None = None,
 ) -> Iterator[Finding]:
     """The order at the finest steps where a run ends at noise of the data's size; errors must keep falling.
 
     Where the flow is straight, as at a small eps, errors along the run may cancel and the order come out too
     high: hence the earlier end. A floor, an error that steps do not lower, shows in the order at the finest.
+    The errors are added to ``errors``, by number of steps.
     """
     uneven = grid is UNEVEN
     name = f"{'uneven steps' if uneven else 'convergence'}, {sde.name}"
@@ -148,25 +160,28 @@ def order(
         else flow_residual(part, cut, context, grid, whole=False)
     )
     runs = refined(residual, steps)
-    errors, measured_order = runs.errors, runs.order
+    by_steps = dict(zip(runs.steps, runs.errors, strict=True))
+    if errors is not None:
+        errors.update(by_steps)
+    measured_order, last_error = runs.order, runs.errors[-1]
     promise = part.convergence_order
     if uneven and part.smooth_grids and promise is not None:
         promise = min(promise, 1.0)
     lowest = 0.5 if promise is None else promise - SLACK
-    last = f"error {errors[-1]:.1e} at {runs.steps[-1]} steps"
+    last = f"error {last_error:.1e} at {runs.steps[-1]} steps"
     numbers: dict[str, float | Sequence[float] | None] = {
-        "steps": list(runs.steps), "errors": errors, "order": measured_order,
+        "steps": list(runs.steps), "errors": runs.errors, "order": measured_order,
         "declared": part.convergence_order,
     }  # fmt: skip
-    if measured_order is None or errors[-1] < FLOAT_ERROR:
+    if measured_order is None or last_error < FLOAT_ERROR:
         yield verdict(
-            name, errors[-1] < FLOAT_ERROR, f"{last}: exact", "converges to the exact answer", **numbers
+            name, last_error < FLOAT_ERROR, f"{last}: exact", "converges to the exact answer", **numbers
         )
         return
     orders.append(measured_order)
     measured = f"order {measured_order:.2f} ({runs.steps[-2]} to {runs.steps[-1]} steps), {last}"
     required = "falls with the step" if promise is None else f"order {promise:g} - {SLACK:g} or more"
-    good = measured_order >= lowest and errors[-1] < ROUGH
+    good = measured_order >= lowest and last_error < ROUGH
     doubled = runs.steps[-2:] == [250, 500] and (promise is None or promise >= 1)
     if good and doubled and runs.remainder > 1.05:
         good, measured = False, f"{measured}; a part of it stays"
@@ -179,6 +194,38 @@ def order(
         if not good:
             measured += f"; {own / first_order:.1f} times ddim's at 250: its further terms make it worse"
     yield verdict(name, good, measured, f"{required}, error falls to below {ROUGH:g}", **numbers)
+
+
+def other_counts(
+    part: Part, sde: SDE, context: CheckContext, errors: dict[int, float], *, noisy: bool
+) -> Iterator[Finding]:
+    """At other numbers of steps the error is below that of the next smaller number of a refinement.
+
+    A refinement's step counts are multiples of five and end at 500: a mistake at others would go unseen.
+    """
+    cut = context.middle(sde)
+    residual = (
+        impulse_residual(part, cut, context, "polynomial")
+        if noisy
+        else flow_residual(part, cut, context, "polynomial", whole=False)
+    )
+    wrong, results = [], {}
+    for steps in OTHER_STEPS[:-1] if noisy else OTHER_STEPS:
+        below = [n for n in errors if n < steps]
+        try:
+            error = nearest(residual(steps))
+        except BenchError:
+            continue  # a sampler may refuse a number of steps
+        results[steps] = error
+        if below and not error < max(errors[max(below)], FLOAT_ERROR):
+            wrong.append(f"error {error:.1e} at {steps} steps, {errors[max(below)]:.1e} at {max(below)}")
+    if not results:
+        return
+    measured = ", ".join(f"{error:.1e} at {steps}" for steps, error in results.items())
+    required = "errors fall at these step counts too"
+    yield verdict(
+        f"other step counts, {sde.name}", not wrong, wrong[0] if wrong else f"error {measured}", required
+    )
 
 
 def one_step(part: Predictor, sde: SDE, context: CheckContext) -> Iterator[Finding]:

@@ -16,7 +16,7 @@ from bench.params import parameter_text
 from bench.testing.context import CheckContext
 from bench.testing.distribution import DEVIATIONS
 from bench.testing.laws import normals
-from bench.testing.probe import CountedNoise, other_values, prior, with_values
+from bench.testing.probe import CountedNoise, other_settings, prior, with_values
 from bench.testing.report import Finding, guard, verdict
 
 BATCH = 512
@@ -26,7 +26,7 @@ def check_invariance(part: Corrector, context: CheckContext) -> Iterator[Finding
     """Invariance of every SDE's marginals, and of the first one's with each parameter at another value."""
     for sde in context.sdes:
         yield from guard(f"invariance, {sde.name}", functools.partial(invariance, part, sde, context))
-    for name, value in other_values(part).items():
+    for name, value in other_settings(part):
         setting, variant = f"{name}={parameter_text(value)}", with_values(part, **{name: value})
         check = functools.partial(invariance, variant, context.sdes[0], context, f"at {setting}")
         yield from guard(f"at {setting}", check)

@@ -11,6 +11,7 @@ from bench.diffusion.roles import Solver
 from bench.diffusion.sde import SDE
 from bench.testing.context import CheckContext
 from bench.testing.convergence import is_noisy
+from bench.testing.cost import is_heavy
 from bench.testing.laws import normals
 from bench.testing.probe import Part, has_steps, prior, with_steps, with_tolerance
 from bench.testing.refinement import flow_residual, impulse_residual, nearest, size_of
@@ -18,6 +19,8 @@ from bench.testing.report import Point
 
 CURVE = (5, 10, 20, 40, 100)
 """Step counts of the plot."""
+HEAVY_MOST = 20
+"""Most steps of a sampler whose steps are heavy."""
 CURVE_TOLERANCES = (1e-2, 1e-3, 1e-4, 1e-5)
 """Tolerances of an adaptive solver's curve."""
 
@@ -31,14 +34,16 @@ def error_at_end(
     exactly, by unit impulses, where the sampler is linear, else of 256 samples of it.
     """
     variant = with_steps(part, steps)
-    calls = context.trial(variant, sde, steps, prior(1)).calls
+    if not noisy or part.linear:
+        calls = context.trial(variant, sde, steps, prior(1)).calls
     if not noisy:
         return nearest(flow_residual(variant, sde, context, "polynomial", whole=True)(steps)), calls
     if part.linear:
         return nearest(impulse_residual(variant, sde, context, "polynomial")(steps)), calls
     law = context.law(normals(), sde)
     start = law.at(sde.at(sde.end)).quantiles(prior(256)) / sde.prior_std
-    x = context.trial(variant, sde, steps, start, model=context.model(normals(), sde), whole=True).x
+    trial = context.trial(variant, sde, steps, start, model=context.model(normals(), sde), whole=True)
+    x, calls = trial.x, trial.calls
     mean, deviation = (x.mean(0) - law.mean[0]) / law.spread, x.std(0) / law.spread - 1
     # less what the estimates themselves scatter: 1 / n of means and 1 / (2 n) of deviations
     return math.sqrt(max(size_of(torch.stack([mean, deviation])) ** 2 - 0.75 / len(x), 0.0)), calls
@@ -50,7 +55,10 @@ def curves(part: Part, sde: SDE, context: CheckContext) -> Iterator[Point]:
     names = ("euler_maruyama", "ancestral") if noisy else ("ddim", "heun", "dpmpp_2m")
     others: list[Part] = [context.predictor(name) for name in names if name != part.name]
     for sampler in [part, *others]:
+        heavy = is_heavy(sampler, sde, context)
         for steps, variant in _variants(sampler):
+            if heavy and steps > HEAVY_MOST:
+                continue
             try:
                 error, calls = error_at_end(variant, sde, steps, context, noisy=noisy)
             except Exception:  # the checks report it

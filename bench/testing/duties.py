@@ -28,7 +28,7 @@ from bench.testing.probe import (
     ObservedModel,
     Part,
     kind,
-    other_values,
+    other_settings,
     prior,
     with_steps,
     with_values,
@@ -63,7 +63,7 @@ def check_duties(part: Part, context: CheckContext) -> Iterator[Finding]:
 def parameters(plugin: Plugin) -> Iterator[Finding]:
     """Values survive the command line's texts and the record's JSON; each parameter has a help text."""
     cls, wrong = type(plugin), []
-    variants = [plugin, *(with_values(plugin, **{k: v}) for k, v in other_values(plugin).items())]
+    variants = [plugin, *(with_values(plugin, **{k: v}) for k, v in other_settings(plugin))]
     for variant in variants:
         values = variant.values()
         texts = {k: parameter_text(v) for k, v in values.items()}

@@ -10,12 +10,13 @@ import numpy as np
 from bench.diffusion.roles import Solver
 from bench.errors import BenchError
 from bench.testing.context import CheckContext
+from bench.testing.cost import is_heavy
 from bench.testing.laws import point
 from bench.testing.probe import Part, prior, with_steps
 from bench.testing.report import Finding, verdict
 
 STEPS = (20, 25)
-SOLVER_STEPS = (200,)
+SOLVER_STEPS, HEAVY_STEPS = (200,), (50,)
 SHARE = 0.75
 """What may be left of the noise at eps: half of it is what an Euler step of the flow over sigma^2 leaves."""
 LEVELS = 255
@@ -34,7 +35,8 @@ def noise_left(part: Part, context: CheckContext) -> Iterator[Finding]:
         at_zero = float(sde.sigma(np.asarray(0.0)))
         solver, low, high = isinstance(part, Solver), *sde.data_range
         start = law.at(sde.at(sde.end)).mean[0] + sde.at(sde.end).sigma * prior(4)
-        for steps in SOLVER_STEPS if solver else STEPS:
+        solver_steps = HEAVY_STEPS if is_heavy(part, sde, context) else SOLVER_STEPS
+        for steps in solver_steps if solver else STEPS:
             model = context.model(point(), sde)
             try:
                 variant = with_steps(part, steps)

@@ -12,7 +12,7 @@ from bench.diffusion.sde import SDE
 from bench.errors import BenchError
 from bench.testing.context import CheckContext
 from bench.testing.duties import parameters
-from bench.testing.probe import other_values, with_values
+from bench.testing.probe import other_settings, with_values
 from bench.testing.report import Finding, guard, verdict
 from bench.types import Array
 
@@ -72,11 +72,11 @@ def times(grid: Grid, sdes: Sequence[SDE]) -> Iterator[Finding]:
 
 def other_parameters(grid: Grid, sdes: Sequence[SDE]) -> Iterator[Finding]:
     """Each parameter has an effect at another value, and the times keep the rules."""
-    changes = other_values(grid)
+    changes = other_settings(grid)
     if not changes:
         return
     wrong = []
-    for name, value in changes.items():
+    for name, value in changes:
         other, differs, count = with_values(grid, **{name: value}), False, 0
         for sde in sdes:
             for steps in (5, 50):
@@ -94,7 +94,7 @@ def other_parameters(grid: Grid, sdes: Sequence[SDE]) -> Iterator[Finding]:
                 differs |= not np.array_equal(t[::-1], own)
         if count and not differs:
             wrong.append(f"{name} = {value} gives the same times")
-    measured = wrong[0] if wrong else f"{', '.join(changes)} at a second value"
+    measured = wrong[0] if wrong else f"{', '.join(dict(changes))} at {len(changes)} other values"
     yield verdict("other parameters", not wrong, measured, "other times, by the same rules")
 
 

@@ -195,7 +195,7 @@ def checks_of(
     elif isinstance(plugin, SDE):
         from bench.testing.sdes import check_sde
 
-        yield from check_sde(plugin)
+        yield from check_sde(plugin, CheckContext(registry))
     elif isinstance(plugin, Grid):
         from bench.testing.grids import check_grid
 
@@ -245,12 +245,14 @@ def _of_sampler(part: Any, context: CheckContext, *, plot: bool) -> Iterator[Fin
     from bench.testing.correctors import check_invariance
     from bench.testing.cost import memory, pace
     from bench.testing.duties import check_duties
+    from bench.testing.promises import check_promises
 
     yield from check_duties(part, context)
     if isinstance(part, Corrector):
         yield from check_invariance(part, context)
     elif not getattr(part, "idle", False):
         yield from guard("convergence", lambda: check_convergence(part, context))
+        yield from check_promises(part, context)
     yield from guard("memory", lambda: memory(part, context))
     yield from guard("own time", lambda: pace(part, context))
     if plot and not isinstance(part, Corrector) and not getattr(part, "idle", False):

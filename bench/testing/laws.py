@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from bench.diffusion.counting import count_evaluations
-from bench.diffusion.levels import NoiseLevel
+from bench.diffusion.levels import NoiseLevel, RowLevels
 from bench.diffusion.model import Model, velocity_of_denoised
 from bench.types import Array
 
@@ -23,6 +23,8 @@ Tensor = torch.Tensor
 SHAPE = (3, 8, 8)
 """Shape of the states on which samplers are judged."""
 NARROW = (1, 4, 4)
+"""Shape of the states that are repeated to `SHAPE`."""
+SMALL = (3, 2, 2)
 """Shape of the states where a batch has a row for each draw of noise."""
 ANGLE = math.radians(20)
 """Angle by which neighbors of the mixture are rotated."""
@@ -140,6 +142,20 @@ class LawModel(Model):
         law = self.law.at(level)
         # the score of component k: (mean_k - x) / variance_k
         return self._answer(x, law, law.mean / law.variance, 1 / law.variance)
+
+    def score_of_rows(self, x: Tensor, levels: RowLevels) -> Tensor:
+        count_evaluations(len(x))
+        axes = (-1, *(1,) * len(self.shape))
+        alpha, sigma = (torch.from_numpy(array).view(axes) for array in (levels.alpha, levels.sigma))
+        x = self.law.coordinates(x)
+        # mean, variance and (mean - x) / variance of both components, each (2, B, *shape)
+        mean = (alpha * self.law.mean[:, None]).to(self.dtype)
+        precision = 1 / (alpha**2 * self.law.variance[:, None] + sigma**2)
+        weight = (self.law.weight[:, None].log() + 0.5 * precision.log()).to(self.dtype)
+        precision = precision.to(self.dtype)
+        away = mean - x
+        r = torch.softmax(weight - 0.5 * precision * away.square(), dim=0)
+        return self.law.states((r * precision * away).sum(0))
 
     def denoised(self, x: Tensor, level: NoiseLevel) -> Tensor:
         law, data = self.law.at(level), self.law

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 import torch
 
-from bench.diffusion.levels import NoiseLevel, Step
+from bench.diffusion.levels import NoiseLevel, RowLevels, Step
 from bench.diffusion.model import Model
 from bench.diffusion.noise import Noise
 from bench.diffusion.prediction import At, Prediction
@@ -53,6 +53,18 @@ class ObservedModel(Model):
         self._note(x, level)
         return self.model.score(x, level)
 
+    def score_of_rows(self, x: Tensor, levels: RowLevels) -> Tensor | None:
+        """The exact scores, each at its level."""
+        scores = self.model.score_of_rows(x, levels)
+        if scores is not None:
+            self.kinds.add(kind(x))
+            self.states_seen += len(x)
+            for row, values in enumerate(zip(levels.t, levels.alpha, levels.sigma, strict=True)):
+                if len(self.calls) >= 64:
+                    break
+                self.calls.append((x[row : row + 1].clone(), NoiseLevel(*map(float, values))))
+        return scores
+
     def denoised(self, x: Tensor, level: NoiseLevel) -> Tensor:
         """The exact clean data."""
         self._note(x, level)
@@ -92,6 +104,12 @@ class CountedPrediction(Prediction):
     def _call(self, network: Callable[[Tensor, NoiseLevel], T], x: Tensor, at: At) -> T:
         self.total[0] += len(x)
         return super()._call(network, x, at)
+
+    def _scores_of_rows(self, x: Tensor, levels: RowLevels) -> Tensor | None:
+        scores = super()._scores_of_rows(x, levels)
+        if scores is not None:
+            self.total[0] += len(x)
+        return scores
 
 
 class FreeModel(Model):
@@ -138,6 +156,8 @@ class ObservedPart:
         """State, step and history at the last step, which leads to clean data."""
         self.steps: list[StepCall] = []
         """The first 32 steps."""
+        self.result: Tensor | None = None
+        """What a solver returned."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.part, name)
@@ -165,6 +185,7 @@ class ObservedPart:
         result = self.part.solve(x, sde, p, noise)
         self.changed_in_place |= not torch.equal(before, x)
         self.kinds.add(kind(result))
+        self.result = result
         return cast(Tensor, result)
 
 
@@ -225,6 +246,13 @@ class Trial:
         assert self.part.last is not None
         return self.part.last[0]
 
+    @property
+    def state_at_eps(self) -> Tensor | None:
+        """The state at the last noise level, before a run denoises it; None of a solver that ends clean."""
+        if not isinstance(self.part.part, Solver):
+            return self.final_state
+        return None if self.part.part.ends_clean else self.part.result
+
 
 def prior(
     batch: int, dtype: torch.dtype = torch.float64, seed: int = 5, shape: tuple[int, ...] = SHAPE
@@ -266,10 +294,21 @@ def ended(sde: SDE, at: float) -> SDE:
 
 
 def other_values(plugin: Plugin) -> dict[str, object]:
-    """Another value for each parameter that allows one, far enough from its own that a mistake would show."""
+    """Another value for each parameter that allows one: the first of `other_settings`."""
     values: dict[str, object] = {}
+    for name, value in other_settings(plugin):
+        values.setdefault(name, value)
+    return values
+
+
+def other_settings(plugin: Plugin) -> list[tuple[str, object]]:
+    """Parameters at other values: every other choice of one with choices, and one of any other parameter.
+
+    A number is far enough from its own that a mistake would show; one that may be none, and is, gets a value.
+    """
+    settings: list[tuple[str, object]] = []
     for parameter in plugin.parameters():
-        value = plugin.values()[parameter.name]
+        value, every = plugin.values()[parameter.name], False
         candidates: list[Any] = []
         if isinstance(value, bool):
             candidates = [not value]
@@ -283,12 +322,17 @@ def other_values(plugin: Plugin) -> dict[str, object]:
         elif isinstance(value, list) and parameter.type == "list of float":
             candidates = [[*value, 2.5], [*value, 0.5], [0.5, 0.25]]
         elif isinstance(value, str) and "|" in parameter.type:
-            candidates = [other for other in parameter.type.split("|") if other != value]
+            candidates, every = [other for other in parameter.type.split("|") if other != value], True
+        elif value is None:
+            candidates = (
+                [1.0, 0.5] if "float" in parameter.type else [2, 1] if "int" in parameter.type else []
+            )
         for other in candidates:
             try:
                 with_values(plugin, **{parameter.name: other})
             except Exception:  # out of range: the next one
                 continue
-            values[parameter.name] = other
-            break
-    return values
+            settings.append((parameter.name, other))
+            if not every:
+                break
+    return settings

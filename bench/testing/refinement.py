@@ -18,7 +18,7 @@ from bench.diffusion.roles import Predictor, Solver, Update
 from bench.diffusion.sde import SDE
 from bench.errors import BenchError
 from bench.testing.context import CheckContext
-from bench.testing.laws import NARROW, Law, mixture, normals
+from bench.testing.laws import SMALL, Law, mixture, normals
 from bench.testing.probe import CountedNoise, Part, Tensor, prior, with_steps
 from bench.types import Array
 
@@ -157,7 +157,7 @@ def impulse_residual(part: Part, sde: SDE, context: CheckContext, grid: str | Gr
     Mean and variance follow from the responses to a unit start and to a unit of each draw of noise:
     ``mean = r_0 + r mean_T``, ``variance = r^2 variance_T + sum_i r_i^2``.
     """
-    law = context.law(normals(NARROW), sde)
+    law = context.law(normals(SMALL), sde)
     at_start, at_end = (law.at(sde.at(t)) for t in (sde.end, sde.eps))
     mean_t, variance_t = at_start.mean[0], at_start.variance[0]
     targets = [(at_end.mean[0], at_end.variance[0])]
@@ -171,16 +171,16 @@ def impulse_residual(part: Part, sde: SDE, context: CheckContext, grid: str | Gr
         return z
 
     def residual(steps: int) -> list[Tensor]:
-        variant, zero = with_steps(part, steps), torch.zeros(1, *NARROW, dtype=torch.float64)
+        variant, zero = with_steps(part, steps), torch.zeros(1, *SMALL, dtype=torch.float64)
 
         def run(start: Tensor, noise: CountedNoise) -> tuple[Tensor, int]:
-            model = context.model(normals(NARROW), sde)
+            model = context.model(normals(SMALL), sde)
             trial = context.trial(variant, sde, steps, start, noise=noise, grid=grid, model=model)
             return trial.final_state, trial.draws
 
         _, draws = run(zero, CountedNoise(draw=lambda _, x: torch.zeros_like(x)))
         # row 0 is the response to nothing, row 1 to a unit start, row 1 + i to a unit in the i-th draw
-        starts = torch.zeros(2 + draws, *NARROW, dtype=torch.float64)
+        starts = torch.zeros(2 + draws, *SMALL, dtype=torch.float64)
         starts[1] = 1 / sde.prior_std
         states, _ = run(starts, CountedNoise(draw=impulse))
         response = states[1:] - states[0]

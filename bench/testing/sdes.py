@@ -2,29 +2,81 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from bench.diffusion.sde import SDE
+from bench.params import parameter_text
+from bench.testing.context import CheckContext
 from bench.testing.duties import parameters
+from bench.testing.probe import other_settings, with_values
+from bench.testing.refinement import impulse_residual, refined
 from bench.testing.report import Finding, guard, verdict
 from bench.types import Array
 
+STEPS = (125, 250, 500)
+"""Step counts at which the reverse-time SDE is sampled."""
 
-def check_sde(sde: SDE) -> Iterator[Finding]:
-    """All checks."""
+
+def check_sde(sde: SDE, context: CheckContext) -> Iterator[Finding]:
+    """All checks; those of the functions also with each parameter at another value.
+
+    Args:
+        sde: The SDE.
+        context: Where the sampler comes from that runs it backwards.
+    """
     yield from guard("parameters", lambda: parameters(sde))
-    yield from guard("float64 arrays", lambda: arrays(sde))
-    yield from guard("moment equations", lambda: equations(sde))
-    yield from guard("noise grows", lambda: monotone(sde))
-    yield from guard("time of a level", lambda: inverse(sde))
-    yield from guard("prior", lambda: prior(sde))
-    yield from guard("chain", lambda: chain(sde))
+    for name, check in CHECKS.items():
+        yield from guard(name, functools.partial(check, sde))
+    yield from guard("backwards", lambda: backwards(sde, context))
+    for name, value in other_settings(sde):
+        setting = f"{name}={parameter_text(value)}"
+        yield from guard(f"at {setting}", functools.partial(at_setting, sde, name, value, f"at {setting}"))
+
+
+def at_setting(sde: SDE, parameter: str, value: object, name: str) -> Iterator[Finding]:
+    """The checks of the functions with a parameter at another value: the first that fails, if any.
+
+    Args:
+        sde: The SDE.
+        parameter: The parameter.
+        value: Its value.
+        name: Name of the finding.
+    """
+    variant = with_values(sde, **{parameter: value})
+    for check, make in CHECKS.items():
+        if parameter == "eps" and check == "chain":
+            continue  # a published chain starts where it starts
+        for finding in guard(check, functools.partial(make, variant)):
+            if finding.status == "fail":
+                yield verdict(name, False, f"{check}: {finding.measured}", finding.required)
+                return
+    yield verdict(name, True, f"{len(CHECKS)} checks", "the functions agree here too")
+
+
+def backwards(sde: SDE, context: CheckContext) -> Iterator[Finding]:
+    """Reverse diffusion from T to eps leaves the marginal's mean and deviation, as steps get shorter.
+
+    On normals the moments of its samples are known without sampling noise. It is of the first order.
+    """
+    runs = refined(
+        impulse_residual(context.predictor("reverse_diffusion"), sde, context, "polynomial"), STEPS
+    )
+    errors = runs.errors
+    good = errors[-1] < 0.1 and (runs.order is None or runs.order > 0.7)
+    measured = (
+        f"moments off by {errors[0]:.1e} at {runs.steps[0]} steps, {errors[-1]:.1e} at {runs.steps[-1]}"
+    )
+    yield verdict("backwards", good, measured, "the marginal at eps, by the first order", errors=errors)
 
 
 def _times(sde: SDE, count: int = 41) -> Array:
-    return np.linspace(max(sde.eps, 0.02 * sde.end), 0.98 * sde.end, count)
+    """Times from eps to 0.98 T: evenly spaced, and before 0.02 T by equal ratios."""
+    even = np.linspace(max(sde.eps, 0.02 * sde.end), 0.98 * sde.end, count)
+    early = np.geomspace(sde.eps, even[0], 9)[:-1] if sde.eps < even[0] else even[:0]
+    return np.concatenate([early, even])
 
 
 def arrays(sde: SDE) -> Iterator[Finding]:
@@ -43,15 +95,8 @@ def arrays(sde: SDE) -> Iterator[Finding]:
 
 
 def equations(sde: SDE) -> Iterator[Finding]:
-    """``d ln alpha / dt = f`` and ``d sigma^2 / dt = 2 f sigma^2 + g^2``, in integrals over 40 pieces.
-
-    The right-hand sides are integrated by Gauss-Legendre quadrature of 20 points.
-    """
-    t = _times(sde)
-    node, weight = np.polynomial.legendre.leggauss(20)
-    low, high = t[:-1, None], t[1:, None]
-    u = low + (high - low) * (node + 1) / 2
-    w = weight * (high - low) / 2
+    """``d ln alpha / dt = f`` and ``d sigma^2 / dt = 2 f sigma^2 + g^2``, in integrals over short pieces."""
+    t, u, w = _pieces(sde)
     f, g = sde.drift(u), sde.diffusion(u)
     drift = (w * f).sum(axis=1)
     alpha, sigma = np.log(sde.alpha(t)), sde.sigma(t) ** 2
@@ -68,6 +113,26 @@ def equations(sde: SDE) -> Iterator[Finding]:
         alpha=float(off_alpha),
         sigma=off_sigma,
     )
+
+
+def _pieces(sde: SDE) -> tuple[Array, Array, Array]:
+    """Ends of the pieces (n,), and nodes and weights (n - 1, 20) of Gauss-Legendre quadrature on each."""
+    t = _times(sde)
+    node, weight = np.polynomial.legendre.leggauss(20)
+    low, high = t[:-1, None], t[1:, None]
+    return t, low + (high - low) * (node + 1) / 2, weight * (high - low) / 2
+
+
+def slopes(sde: SDE) -> Iterator[Finding]:
+    """``alpha_slope`` and ``sigma_slope``, of which velocities are made, are the derivatives."""
+    t, u, w = _pieces(sde)
+    off = {}
+    for name in ("alpha", "sigma"):
+        change = np.diff(getattr(sde, name)(t))
+        slope = (w * getattr(sde, f"{name}_slope")(u)).sum(axis=1)
+        off[name] = float(np.abs(change - slope).max() / max(np.abs(change).max(), 1e-9))
+    measured = f"off by {off['alpha']:.1e} in alpha, {off['sigma']:.1e} in sigma"
+    yield verdict("slopes", max(off.values()) < 1e-3, measured, "the derivatives (1e-3)", **off)
 
 
 def monotone(sde: SDE) -> Iterator[Finding]:
@@ -119,3 +184,15 @@ def chain(sde: SDE) -> Iterator[Finding]:
     later = slice(count // 4, None)
     off = float(np.abs(np.sqrt(variances[later]) / sde.sigma(t)[later] - 1).max())
     yield verdict("chain", off < 0.02, f"deviation off by {off:.1e} at {count} steps", "within 2 %", off=off)
+
+
+CHECKS: dict[str, Callable[[SDE], Iterator[Finding]]] = {
+    "float64 arrays": arrays,
+    "moment equations": equations,
+    "slopes": slopes,
+    "noise grows": monotone,
+    "time of a level": inverse,
+    "prior": prior,
+    "chain": chain,
+}
+"""The checks of the functions, by name."""

@@ -24,7 +24,6 @@ from bench.testing.report import Finding
 from tests.support.plugins import installed
 
 SIZES = (0.0, 0.01, 0.03, 0.1)
-SEEDS = 3
 COLUMNS = ("check", "sampler", "mistake", "size", "found", "runs")
 
 
@@ -70,6 +69,13 @@ class Signs(Scaled):
         return noise(x).sign()
 
 
+class Undeclared(Signs):
+    """Signs for noise, and no order declared."""
+
+    name = "scaled_undeclared"
+    convergence_order = None
+
+
 class Flow(Scaled):
     """Without noise."""
 
@@ -96,12 +102,17 @@ def first_sde(check: Any) -> Check:
 CASES: tuple[tuple[str, str, type[Scaled], Check, tuple[str, ...], int], ...] = (
     ("convergence", "no noise", Flow, check_convergence, ("drift",), 1),
     ("convergence", "linear", Linear, check_convergence, ("noise", "drift"), 1),
-    ("law", "not linear", Signs, first_sde(check_law), ("noise", "drift"), SEEDS),
+    ("law", "not linear", Signs, first_sde(check_law), ("noise",), 3),
+    ("law", "not linear", Signs, first_sde(check_law), ("drift",), 2),
+    ("law", "no order declared", Undeclared, first_sde(check_law), ("noise",), 2),
     ("time of a level", "no noise", Flow, times, ("time",), 1),
 )
 
 
-def rows() -> Iterator[tuple[str, str, str, float, int, int]]:
+Row = tuple[str, str, str, float, int, int]
+
+
+def rows() -> Iterator[Row]:
     """The rows of the table."""
     for check, sampler, cls, run, mistakes, seeds in CASES:
         for mistake in mistakes:

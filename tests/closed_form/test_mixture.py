@@ -11,6 +11,7 @@ from bench import Array, NoiseLevel, Prediction, Sampler
 from bench.checkpoints.load import load_model
 from bench.closed_form.dct import from_dct
 from bench.closed_form.mixture import Mixture, MixtureModel, on_range
+from bench.diffusion.levels import RowLevels
 from bench.diffusion.noise import noise_streams
 from tests.support.analytic import SDES, sde
 from tests.support.plugins import installed
@@ -186,3 +187,17 @@ def test_float32_loses_the_digits_of_mean_over_deviation_not_of_its_square(ratio
         strict=True,
     ):
         assert float((result.double() - truth).norm() / truth.norm()) < (16 + ratio) * eps
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_scores_at_a_level_each_are_those_level_by_level(count: int) -> None:
+    rng, run = np.random.default_rng(2), sde("vp")
+    data = Mixture(
+        np.full(count, 1 / count), rng.normal(0, 0.5, (count, 3, 2, 2)), rng.uniform(0.01, 0.1, (count, 3, 2, 2))
+    )
+    model = MixtureModel(data, "cpu", torch.float64, color=None, range_=(-1.0, 1.0))
+    t, x = np.array([1e-3, 0.2, 0.7, 1.0]), torch.from_numpy(rng.normal(size=(4, 3, 2, 2)))
+    scores = model.score_of_rows(x, RowLevels(t, run.alpha(t), run.sigma(t)))
+    expected = torch.cat([model.score(x[i : i + 1], run.at(float(t[i]))) for i in range(4)])
+    assert scores is not None
+    torch.testing.assert_close(scores, expected, rtol=1e-10, atol=1e-12)

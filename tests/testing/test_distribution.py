@@ -8,7 +8,7 @@ import torch
 
 from bench import Noise, Prediction, Solver, Step, Tensor, Update
 from bench.diffusion.sde import SDE
-from bench.testing.distribution import DEVIATIONS, NAMES, check_law, statistics
+from bench.testing.distribution import DEVIATIONS, NAMES, Path, Rest, check_law, statistics
 from bench.testing.laws import mixture
 from bench.testing.probe import prior
 from tests.support.analytic import sde
@@ -91,6 +91,46 @@ def test_what_is_right_on_affine_scores_alone_is_caught() -> None:
     verdict, measured = status(AffineAlone(), 64)
     assert verdict == "fail"
     assert "stays off" in measured
+
+
+def test_a_coarse_run_has_the_path_of_a_fine_one() -> None:
+    """Draws of the coarse run are sums over sqrt(2) of two neighbors, whatever a step draws."""
+    x = prior(2)
+    path = Path(5)
+    fine = [path(x) for _ in range(8)]
+    coarse = path.summed(4)  # two draws a step
+    expected = [
+        (fine[0] + fine[2]) * 0.5**0.5,
+        (fine[1] + fine[3]) * 0.5**0.5,
+        (fine[4] + fine[6]) * 0.5**0.5,
+    ]
+    for one in expected:
+        torch.testing.assert_close(coarse(x), one)
+    once = Path(5)
+    first = once(x)
+    assert torch.equal(once.summed(200)(x), first)
+
+
+def test_what_stays_is_extrapolated_by_the_declared_order() -> None:
+    """Errors ``b / n`` leave nothing at order 1, errors ``b / n^2`` nothing at order 2; a constant stays."""
+    b = torch.linspace(0.1, 0.2, 26)
+    scatter = 1e-3 * torch.randn(64, 26, generator=torch.Generator().manual_seed(1))
+    first = Rest.of(b / 2 + scatter, b + scatter, 1.0)
+    second = Rest.of(b / 4 + scatter, b + scatter, 2.0)
+    floor = Rest.of(b / 2 + 0.1 + scatter, b + 0.1 + scatter, 1.0)
+    assert first.worst[0] < 0.1
+    assert second.worst[0] < 0.1
+    assert floor.worst[0] > 1
+
+
+def test_without_a_declared_order_what_stays_lies_between_two_bounds() -> None:
+    b, scatter = (
+        torch.full((26,), 0.1),
+        1e-3 * torch.randn(64, 26, generator=torch.Generator().manual_seed(1)),
+    )
+    assert Rest.of(b / 8 + scatter, b + scatter, None).worst[0] < 1
+    assert Rest.of(b / 2 + scatter, b + scatter, None).worst[0] < 1
+    assert Rest.of(b / 2 + 0.1 + scatter, b + 0.1 + scatter, None).worst[0] > 1
 
 
 def test_statistics_of_independent_numbers_scatter_as_their_errors_say() -> None:

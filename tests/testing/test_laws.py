@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from scipy import stats
 
 from bench import NoiseLevel
 from bench.closed_form.mixture import Mixture, MixtureModel
+from bench.diffusion.levels import RowLevels
 from bench.testing.laws import NARROW, SHAPE, Law, LawModel, mixture, normals, point
 from bench.testing.probe import prior
 from tests.support.analytic import sde
@@ -85,3 +87,12 @@ def test_a_point_has_no_spread_and_items_are_clipped_to_the_range() -> None:
     assert float(point().variance.max()) == 0
     model = LawModel(mixture().mapped(0.0, 1.0), (0.0, 1.0), torch.float64)
     torch.testing.assert_close(model.clipped(3 * prior(1)), (3 * prior(1)).clamp(0, 1))
+
+
+@pytest.mark.parametrize("data", [mixture(), normals()])
+def test_scores_at_a_level_each_are_those_level_by_level(data: Law) -> None:
+    run, x, t = sde("vp"), prior(4), np.array([1e-3, 0.2, 0.7, 1.0])
+    model = LawModel(data, run.data_range, torch.float64)
+    scores = model.score_of_rows(x, RowLevels(t, run.alpha(t), run.sigma(t)))
+    expected = torch.cat([model.score(x[i : i + 1], run.at(float(t[i]))) for i in range(4)])
+    torch.testing.assert_close(scores, expected, rtol=1e-9, atol=1e-9)

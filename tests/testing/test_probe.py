@@ -95,13 +95,20 @@ class Shares(Sound):
     rho: float = param(default=7.0, help="power", above=0)
     count: int = param(default=3, help="number", high=3)
     flag: bool = param(default=False, help="flag")
-    kind: Literal["one", "two"] = param(default="one", help="kind")
+    kind: Literal["one", "two", "three"] = param(default="one", help="kind")
+    scale: float | None = param(default=None, help="scale", above=0)
 
 
 def test_other_values_are_far_from_their_own() -> None:
     """Squares, roots and signs differ from the value itself at each of them."""
-    expected = {"eta": 0.5, "half": 1.0, "rho": 10.5, "count": 2, "flag": True, "kind": "two"}
+    expected = {"eta": 0.5, "half": 1.0, "rho": 10.5, "count": 2, "flag": True, "kind": "two", "scale": 1.0}
     assert probe.other_values(Shares()) == expected
+
+
+def test_other_settings_have_every_choice() -> None:
+    settings = probe.other_settings(Shares())
+    assert [value for name, value in settings if name == "kind"] == ["two", "three"]
+    assert len(settings) == 8
 
 
 def test_an_sde_is_ended_earlier() -> None:
@@ -117,3 +124,12 @@ def test_the_middle_has_noise_of_the_datas_size(name: str) -> None:
     assert sde.eps < cut.eps <= 0.8 * sde.end
     assert float(torch.tensor(level.sigma / level.alpha).log()) == pytest.approx(size, abs=1e-5)
     assert installed().get("sdes", name).thing is type(cut)
+
+
+def test_times_of_rows_are_seen_and_counted_as_calls() -> None:
+    run = context().sde("vp")
+    model = context().model(mixture(), run)
+    p = CountedPrediction(model, run)
+    p.score(prior(3), np.array([0.2, 0.5, 0.9]))
+    assert (p.calls, p.total, model.states_seen) == (1, [3], 3)
+    assert [level.t for _, level in model.calls] == [0.2, 0.5, 0.9]

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from bench import BenchError
-from bench.testing.laws import NARROW, normals
+from bench.testing.laws import SMALL, normals
 from bench.testing.refinement import UNEVEN, Refinement, flow_residual, impulse_residual, nearest, refined
 from tests.support.analytic import sde
 from tests.support.checks import context
@@ -72,7 +72,7 @@ def test_the_flow_of_a_fine_solver_has_no_residual() -> None:
 def test_impulses_give_the_moments_of_the_recursion() -> None:
     """Euler-Maruyama's mean and variance follow from those before each step."""
     run, steps = context().middle(sde("vp")), 6
-    law = normals(NARROW).mapped(*run.data_range)
+    law = normals(SMALL).mapped(*run.data_range)
     mean, variance = (array[0].numpy() for array in (law.mean, law.variance))
     start, end = run.at(run.end), run.at(run.eps)
     m, v = start.alpha * mean, start.alpha**2 * variance + start.sigma**2

@@ -16,6 +16,7 @@ from bench.diffusion.grid import grid_times
 from bench.testing.probe import ObservedPart
 from bench.testing.sdes import check_sde
 from tests.support.analytic import FLOWS, gaussian, grid_of, sde
+from tests.support.checks import context
 from tests.support.plugins import installed
 
 MEAN, VARIANCE = np.linspace(-0.5, 0.6, 5), np.geomspace(1e-3, 0.3, 5)
@@ -85,7 +86,7 @@ def test_grids_reach_the_end(name: str, grid: str) -> None:
 
 @pytest.mark.parametrize("name", FLOWS)
 def test_it_conforms(name: str) -> None:
-    assert [finding.name for finding in check_sde(sde(name)) if finding.status == "fail"] == []
+    assert [finding.name for finding in check_sde(sde(name), context()) if finding.status == "fail"] == []
 
 
 @pytest.mark.parametrize("name", PREDICTORS)

@@ -16,7 +16,10 @@ from tests.testing.plants.wrong import Kind, Wrong
 
 Row = TypeVar("Row", Right, Wrong)
 
-LIMITS = ("convergence", "uneven steps", "one step", "whole run", "RK45", "law", "at ", "finite", "shapes")
+LIMITS = (
+    "convergence", "uneven steps", "other step counts", "one step", "whole run", "law", "at ", "finite",
+    "shapes", "both ways", "as refined", "start in noise",
+)  # fmt: skip
 CHECKS: dict[Kind, tuple[str, ...]] = {
     "answer": LIMITS,
     "order": (*LIMITS, "declared order"),

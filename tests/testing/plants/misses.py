@@ -6,16 +6,7 @@ MISSES: frozenset[str] = frozenset(
     {
         "wrong_knows_the_kit",
         "wrong_smoothed_score",
-        "wrong_groups_of_five",
-        "wrong_thousand_steps",
-        "wrong_other_channels",
         "wrong_unrefinable",
-        "wrong_refined_is_another",
-        "wrong_noise_at_low_levels",
-        "wrong_third_choice",
-        "wrong_optional_value",
-        "wrong_starts_in_noise",
-        "wrong_one_way",
     }
 )
 """Wrong plants that no check of their kind catches."""

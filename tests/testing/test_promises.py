@@ -1,0 +1,43 @@
+"""Promises beyond runs from T to eps: broken ones are caught, kept ones pass, others are not asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from bench import Plugin
+from bench.testing.context import CheckContext
+from bench.testing.promises import check_promises
+from bench.testing.report import Finding
+from tests.support.plugins import installed
+from tests.support.samplers import Sound
+from tests.testing.plants.right_solvers import BothWays, HeunOnItsGrid
+from tests.testing.plants.right_steps import Ddim, FlowEuler
+from tests.testing.plants.wrong_declared import OneWay, StartsInNoise
+from tests.testing.plants.wrong_hidden import RefinedIsAnother
+
+
+def promises(plant: type[Plugin]) -> Iterator[Finding]:
+    """The findings on VP."""
+    return check_promises(plant(), CheckContext(installed(), ("vp",)))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("mistaken", "name"),
+    [(OneWay, "both ways"), (RefinedIsAnother, "as refined"), (StartsInNoise, "start in noise, flow")],
+)
+def test_a_broken_promise_is_caught(mistaken: type[Plugin], name: str) -> None:
+    assert {one.name for one in promises(mistaken) if one.status == "fail"} == {name}
+
+
+def test_a_kept_promise_passes() -> None:
+    names = {one.name: one.status for one in promises(BothWays)}
+    assert names["both ways"] == names["start in noise, flow"] == "pass"
+    assert all(one.status == "pass" for one in promises(HeunOnItsGrid))
+    assert all(one.status == "pass" for one in promises(FlowEuler))
+
+
+@pytest.mark.parametrize("plant", [Ddim, Sound])
+def test_what_promises_nothing_is_asked_nothing(plant: type[Plugin]) -> None:
+    assert not [one for one in promises(plant) if one.name in ("both ways", "as refined")]
