@@ -37,10 +37,10 @@ from tests.support.plugins import installed
 def test_the_cells_are_those_of_the_table(tmp_path: Path, suite: str) -> None:
     _, text = suite_page(tmp_path, suite, failed=[(3, 0), (3, 1)], missing=[(5, 0), (7, 1)], pictures=False)
     (data,) = page_data_of(text)["tables"]
-    (made,) = bench.table(suite, out=tmp_path / "results")
+    (own_table,) = bench.table(suite, out=tmp_path / "results")
     rows = rows_of(data["cells"])
-    assert len(rows) == len(made.cells)
-    for row, one in zip(rows, made.cells, strict=True):
+    assert len(rows) == len(own_table.cells)
+    for row, one in zip(rows, own_table.cells, strict=True):
         for name in ("sde", "row", "column", "status", "reason"):
             assert row[name] == getattr(one, name)
         for name in (
@@ -56,14 +56,14 @@ def test_the_cells_are_those_of_the_table(tmp_path: Path, suite: str) -> None:
         ):
             value = getattr(one, name)
             assert row.get(name) == (None if value is None else float(f"{value:.10g}")), name
-    assert data["columns"] == list(made.columns)
+    assert data["columns"] == list(own_table.columns)
 
 
 def test_the_page_has_the_digits_of_the_csv(tmp_path: Path) -> None:
     _, text = suite_page(tmp_path, "table1", pictures=False)
     (data,) = page_data_of(text)["tables"]
-    (made,) = bench.table("table1", out=tmp_path / "results")
-    written = write_table(made, tmp_path / "tables", plots=False)
+    (own_table,) = bench.table("table1", out=tmp_path / "results")
+    written = write_table(own_table, tmp_path / "tables", plots=False)
     assert written.folder is not None
     lines = {
         (line["sde"], line["row"]): line
@@ -81,10 +81,10 @@ def test_the_page_has_the_digits_of_the_csv(tmp_path: Path) -> None:
 def test_the_front_is_that_of_the_plots(tmp_path: Path) -> None:
     _, text = suite_page(tmp_path, "nfe", pictures=False)
     (data,) = page_data_of(text)["tables"]
-    (made,) = bench.table("nfe", out=tmp_path / "results")
+    (own_table,) = bench.table("nfe", out=tmp_path / "results")
     rows = rows_of(data["cells"])
     for cost in ("nfe", "seconds_per_sample"):
-        front = pareto_front(made.cells, cost, lower=True)
+        front = pareto_front(own_table.cells, cost, lower=True)
         assert [bool(row[f"front_{cost}"]) for row in rows] == front
         assert any(front)
 
