@@ -8,6 +8,7 @@ import re
 from bench.diffusion.fitting import FitFacts
 from bench.plan.dry_run import DryRun, DryRunEntry
 from bench.plan.forecast import Forecast
+from bench.reporting.page.report import PageReport
 from bench.reporting.published_figures import COLUMNS
 from bench.reporting.run_facts import MetricFacts, RunFacts
 from bench.reporting.table import Cell
@@ -34,4 +35,5 @@ def test_the_readme_names_every_key() -> None:
     assert keys("bench run --dry-run --json") == dry
     assert keys("bench published --json") == {*COLUMNS, "figures", "published", "published_elsewhere"}
     assert keys("bench fit --json") == {*FitFacts.model_fields, "file", "sha256", "new"} - {"schema_version"}
+    assert keys("bench report --json") == names(PageReport)
     assert keys("bench table --json") == set(table(cell()).plain()) | names(Cell) | {"tables"}

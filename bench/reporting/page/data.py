@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from bench.reporting.axis import linear_width
 from bench.reporting.layouts import value_entry
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from bench.results.record import Record
     from bench.types import JSONObject
 
-FRONTS = ("nfe", "seconds_per_sample")
+FRONTS: tuple[Literal["nfe", "seconds_per_sample"], ...] = ("nfe", "seconds_per_sample")
 
 
 def page_data(sources: Sequence[PageSource], runs: Mapping[str, PageRun]) -> JSONObject:
@@ -103,7 +103,7 @@ def _cells(table: Table, runs: Mapping[str, PageRun], numbers: Mapping[str, int]
         named[name] = [getattr(cell, name) for cell in cells]
     for cost in FRONTS:
         if not table.ranked and table.x in (None, "nfe"):
-            front = pareto_front(cells, cost, lower=table.lower_is_better)  # type: ignore[arg-type]
+            front = pareto_front(cells, cost, lower=table.lower_is_better)
             named[f"front_{cost}"] = [one or None for one in front]
     plain = columns(named)
     plain["runs"] = [[numbers[row.fingerprint] for row in of_cell] for of_cell in recorded]

@@ -77,11 +77,11 @@ def page_runs(
         for table in source.tables:
             for row in table.runs:
                 place = (table.suite, table.name, *row.place)
-                wanted = pictures and row.status == "finished" and place not in pictured
+                first_seed = pictures and row.status == "finished" and place not in pictured
                 if row.fingerprint in runs or (record := source.store.read_record(row.fingerprint)) is None:
                     continue
-                picture = picture_of(record, source.store) if wanted else None
-                if wanted and record.status == "finished":
+                picture = picture_of(record, source.store) if first_seed else None
+                if first_seed and record.status == "finished":
                     pictured.add(place)
                 runs[row.fingerprint] = _page_run(record, source.store, registry, picture)
         for record in source.records:

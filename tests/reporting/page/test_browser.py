@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import bench
+from bench.reporting.page.render import render
+from bench.reporting.page.sources import PageSource
 from bench.results.store import Store
+from tests.benchmarks.page import EMPTY, filter_ms, load_ms, plain_page
 from tests.support.browser import OpenPage, require_browser, started_browser, wait_for
-from tests.support.made_up import METRIC, metric_record, put, suite_plan
+from tests.support.made_up import METRIC, cell, figure, metric_record, put, suite_plan, table
 from tests.support.pages import MARKUP, page_data_of, rows_of, suite_page
 
 if TYPE_CHECKING:
@@ -67,14 +70,15 @@ def page(opened: OpenPage) -> Page:
     return opened.page
 
 
-def shown(page: Page) -> int:
+def cell_count(page: Page) -> int:
     """The number of cells that the filters let through, as the page says."""
     return int(page.locator("#filter-count").inner_text().split()[0])
 
 
-def drawn(page: Page) -> str:
+def charts(page: Page) -> str:
     """The charts of the first table as markup."""
-    return page.locator(".panels").first.inner_html()
+    markup: str = page.locator(".panels").first.inner_html()
+    return markup
 
 
 def test_every_filter_hides_its_cells_and_shows_them_again(page: Page, file: Path) -> None:
@@ -82,18 +86,18 @@ def test_every_filter_hides_its_cells_and_shows_them_again(page: Page, file: Pat
     buttons = page.locator("[data-filter]").all()
     assert {button.get_attribute("data-filter") for button in buttons} == {"sde", "sampler", "grid"}
     for button in buttons:
-        key, value = button.get_attribute("data-filter"), button.get_attribute("data-value")
+        key, value = button.get_attribute("data-filter") or "", button.get_attribute("data-value")
         button.click()
         assert button.get_attribute("aria-pressed") == "false"
-        assert shown(page) == sum(row[key] != value for row in rows) < len(rows)
+        assert cell_count(page) == sum(row[key] != value for row in rows) < len(rows)
         button.click()
-        assert shown(page) == len(rows)
+        assert cell_count(page) == len(rows)
     page.locator("#filter-text").fill("VP reverse")
     expected = sum(row["sde"] == "vp" and "reverse" in row["row"] + row["column"] for row in rows)
     wait_for(page, f"document.getElementById('filter-count').textContent.startsWith('{expected} of ')")
     assert page.locator(".panel").count() == 1
     page.locator("#filter-reset").click()
-    assert shown(page) == len(rows)
+    assert cell_count(page) == len(rows)
     assert page.locator("#filter-text").input_value() == ""
 
 
@@ -105,12 +109,12 @@ def test_a_filter_does_not_move_the_linear_part(page: Page) -> None:
 
 
 def test_every_switch_draws_anew(page: Page) -> None:
-    pictures = [drawn(page)]
+    pictures = [charts(page)]
     for name in ("seconds", "samples/s", "plain log", "linear", "around zero", "NFE"):
         button = page.locator(".plot .choice", has_text=name).first
         button.click()
         assert button.get_attribute("aria-pressed") == "true"
-        pictures.append(drawn(page))
+        pictures.append(charts(page))
     assert pictures[-1] == pictures[0]
     assert pictures[-2] == pictures[2]
     assert len(set(pictures)) == 5
@@ -126,18 +130,20 @@ def test_a_plain_log_has_what_lies_below_on_its_floor(page: Page) -> None:
 
 def test_the_legend_hides_and_shows_series(page: Page) -> None:
     entries = page.locator(".legend [data-series]")
-    before = drawn(page)
+    before = charts(page)
     for entry in entries.all():
-        assert entry.bounding_box()["height"] == pytest.approx(26)  # type: ignore[index]
+        box = entry.bounding_box()
+        assert box is not None
+        assert box["height"] == pytest.approx(26)
         entry.click()
         assert entry.get_attribute("aria-pressed") == "false"
-        assert drawn(page) != before
+        assert charts(page) != before
         entry.click()
-        assert drawn(page) == before
+        assert charts(page) == before
     page.locator(".legend .none").click()
     assert "No value is left to draw" in page.locator(".panels").inner_text()
     page.locator(".legend .all").click()
-    assert drawn(page) == before
+    assert charts(page) == before
 
 
 def test_a_pointer_shows_the_full_setting_and_opens_the_run(page: Page) -> None:
@@ -154,6 +160,11 @@ def test_a_pointer_shows_the_full_setting_and_opens_the_run(page: Page) -> None:
     page.mouse.move(box["x"] + place[0] + 2, box["y"] + place[1])
     tip = page.locator(".tip").first
     assert tip.is_visible()
+    assert page.evaluate("getComputedStyle(document.querySelector('.tip')).top").endswith("px")
+    above, below = tip.bounding_box(), chart.bounding_box()
+    assert above is not None
+    assert below is not None
+    assert above["y"] < below["y"] + below["height"]
     words = tip.inner_text()
     assert METRIC in words
     assert "predictor" in words
@@ -353,4 +364,32 @@ def test_print_is_black_on_white_without_controls(browser: Browser, file: Path) 
     assert not opened.page.locator("#theme").is_visible()
     assert not opened.page.locator("#filters").is_visible()
     assert opened.page.locator(".panel svg").first.is_visible()
+    opened.page.close()
+
+
+def test_the_benchmark_runs(browser: Browser, tmp_path: Path) -> None:
+    """Playwright has one session a thread: the benchmark uses this one."""
+    empty = tmp_path / "empty.html"
+    empty.write_text(EMPTY)
+    page, _ = suite_page(tmp_path, "table1", 1, pictures=False)
+    for path in (empty, page.path, plain_page(tmp_path, "table1")):
+        assert load_ms(browser, path, 1) > 0
+    assert filter_ms(browser, page.path, 1) > 0
+
+
+def test_published_figures_are_stars_with_their_sources(browser: Browser, tmp_path: Path) -> None:
+    figures = (figure(), figure(value=3.25, source="another paper", year=2023))
+    cells = (cell(nfe=19.0, published=figures), cell(column="d", nfe=30.0))
+    file = tmp_path / "report.html"
+    file.write_text(render([PageSource((table(*cells, layout="grid"),), Store(tmp_path))], {}))
+    opened = OpenPage(browser, file)
+    stars = opened.page.locator('.panel path[stroke="var(--text)"]')
+    assert [(one.get_attribute("d") or "").count("M") for one in stars.all()] == [2]
+    opened.page.locator(".panel svg").focus()
+    opened.page.keyboard.press("ArrowRight")
+    words = opened.page.locator(".tip").inner_text()
+    assert all(f"{one.text} ({one.citation})" in words for one in figures)
+    opened.page.locator(".plot .choice", has_text="seconds").click()
+    assert stars.count() == 0
+    opened.check(file)
     opened.page.close()

@@ -17,7 +17,18 @@ from bench.reporting.ranking import pareto_front
 from bench.reporting.reproduction import commands
 from bench.reporting.suite_tables import write_table
 from bench.results.store import Store
-from tests.support.made_up import METRIC, fill, metric_record, put, record, sampled, suite_plan
+from tests.support.made_up import (
+    METRIC,
+    cell,
+    figure,
+    fill,
+    metric_record,
+    put,
+    record,
+    sampled,
+    suite_plan,
+    table,
+)
 from tests.support.pages import page_data_of, rows_of, suite_page
 from tests.support.plugins import installed
 
@@ -26,12 +37,12 @@ from tests.support.plugins import installed
 def test_the_cells_are_those_of_the_table(tmp_path: Path, suite: str) -> None:
     _, text = suite_page(tmp_path, suite, failed=[(3, 0), (3, 1)], missing=[(5, 0), (7, 1)], pictures=False)
     (data,) = page_data_of(text)["tables"]
-    (table,) = bench.table(suite, out=tmp_path / "results")
+    (own_table,) = bench.table(suite, out=tmp_path / "results")
     rows = rows_of(data["cells"])
-    assert len(rows) == len(table.cells)
-    for row, cell in zip(rows, table.cells, strict=True):
+    assert len(rows) == len(own_table.cells)
+    for row, one in zip(rows, own_table.cells, strict=True):
         for name in ("sde", "row", "column", "status", "reason"):
-            assert row[name] == getattr(cell, name)
+            assert row[name] == getattr(one, name)
         for name in (
             "value",
             "std",
@@ -43,16 +54,16 @@ def test_the_cells_are_those_of_the_table(tmp_path: Path, suite: str) -> None:
             "pace",
             "seconds_per_sample",
         ):
-            value = getattr(cell, name)
+            value = getattr(one, name)
             assert row.get(name) == (None if value is None else float(f"{value:.10g}")), name
-    assert data["columns"] == list(table.columns)
+    assert data["columns"] == list(own_table.columns)
 
 
 def test_the_page_has_the_digits_of_the_csv(tmp_path: Path) -> None:
     _, text = suite_page(tmp_path, "table1", pictures=False)
     (data,) = page_data_of(text)["tables"]
-    (table,) = bench.table("table1", out=tmp_path / "results")
-    written = write_table(table, tmp_path / "tables", plots=False)
+    (own_table,) = bench.table("table1", out=tmp_path / "results")
+    written = write_table(own_table, tmp_path / "tables", plots=False)
     assert written.folder is not None
     lines = {
         (line["sde"], line["row"]): line
@@ -70,10 +81,10 @@ def test_the_page_has_the_digits_of_the_csv(tmp_path: Path) -> None:
 def test_the_front_is_that_of_the_plots(tmp_path: Path) -> None:
     _, text = suite_page(tmp_path, "nfe", pictures=False)
     (data,) = page_data_of(text)["tables"]
-    (table,) = bench.table("nfe", out=tmp_path / "results")
+    (own_table,) = bench.table("nfe", out=tmp_path / "results")
     rows = rows_of(data["cells"])
     for cost in ("nfe", "seconds_per_sample"):
-        front = pareto_front(table.cells, cost, lower=True)  # type: ignore[arg-type]
+        front = pareto_front(own_table.cells, cost, lower=True)
         assert [bool(row[f"front_{cost}"]) for row in rows] == front
         assert any(front)
 
@@ -115,8 +126,8 @@ def _data(root: Path, **changes: Any) -> dict[str, Any]:
     put(store, first.model_copy(update={"metrics": {METRIC: metric_record(**changes)}}))
     source = PageSource(tuple(bench.table("table1", out=root)), store)
     plain: Any = page_data([source], page_runs([source], installed(), pictures=False))
-    table: dict[str, Any] = plain["tables"][0]
-    return table
+    data: dict[str, Any] = plain["tables"][0]
+    return data
 
 
 def test_an_axis_is_logarithmic_where_values_and_bands_are_positive(tmp_path: Path) -> None:
@@ -131,3 +142,12 @@ def test_a_record_without_a_table_is_a_run(tmp_path: Path) -> None:
     plain: Any = page_data([source], page_runs([source], installed()))
     assert plain["tables"] == []
     assert plain["runs"]["n"] == 1
+
+
+def test_published_figures_stand_with_their_sources(tmp_path: Path) -> None:
+    figures = (figure(), figure(value=3.25, source="another paper", year=2023))
+    source = PageSource((table(cell(), cell(column="d", published=figures)),), Store(tmp_path))
+    plain: Any = page_data([source], {})
+    (data,) = plain["tables"]
+    assert data["cells"]["published"] == {"1": [[2.5, "2.5", 0], [3.25, "3.25", 1]]}
+    assert data["sources"] == [one.citation for one in figures]

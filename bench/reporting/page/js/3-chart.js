@@ -101,7 +101,7 @@ class Plot {
     const x = scale(xs.every((v) => v > 0) ? "log" : "linear", xs, 1);
     const sdes = [...new Set(table.cells.map((cell) => cell.sde))].filter((sde) => cells.some((cell) => cell.sde === sde));
     this.room = this.panels.clientWidth || 800;
-    const { room } = this, across = Math.max(1, Math.min(sdes.length, Math.floor(room / 400)));
+    const { room } = this, across = Math.max(1, Math.min(sdes.length, Math.floor(room / 370)));
     this.width = Math.round(Math.max(300, Math.min(860, (room - 12 * (across - 1)) / across - 1)));
     this.panels.replaceChildren(...sdes.map((sde) => this.panel(sde, cells.filter((cell) => cell.sde === sde), x, y, band, onCalls)));
     if (!cells.length) this.panels.append(el("p", {}, "No value is left to draw: the filters, or the legend, hide all."));
@@ -197,7 +197,10 @@ class Plot {
       tip.hidden = false;
       const ratio = root.clientWidth / W, left = point.x * ratio, wide = tip.offsetWidth;
       tip.style.left = `${Math.max(0, Math.min(left > root.clientWidth / 2 ? left - wide - 14 : left + 14, root.clientWidth - wide))}px`;
-      tip.style.top = `${root.offsetTop + Math.max(0, point.y * ratio - 20)}px`;
+      // beside the point, and within the window where it fits
+      const chart = root.getBoundingClientRect(), offset = chart.top - figure.getBoundingClientRect().top;
+      const y = point.y * ratio, lowest = innerHeight - chart.top - tip.offsetHeight - 8;
+      tip.style.top = `${offset + Math.max(Math.min(y - 20, lowest), Math.min(y - 20, 8 - chart.top))}px`;
       if (aloud) say(this.sentence(point.cell));
     };
     root.addEventListener("pointermove", (event) => {
