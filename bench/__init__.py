@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from bench.api import export as export
     from bench.api import measure as measure
     from bench.api import merge as merge
+    from bench.api import publish as publish
     from bench.api import remeasure as remeasure
     from bench.api import report as report
     from bench.api import run as run
@@ -151,7 +152,18 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _EXPORTS = {
-    "bench.api": ("check", "compare", "export", "measure", "merge", "remeasure", "report", "run", "table"),
+    "bench.api": (
+        "check",
+        "compare",
+        "export",
+        "measure",
+        "merge",
+        "publish",
+        "remeasure",
+        "report",
+        "run",
+        "table",
+    ),
     "bench.cache": ("cache_folder", "cached_sha256", "is_web_page"),
     "bench.checkpoints.cards": ("Card", "WeightsCard"),
     "bench.checkpoints.classes": ("class_count", "classifier_sha256"),
@@ -363,6 +375,7 @@ __all__ = [
     "param",
     "per_sample",
     "printable",
+    "publish",
     "published",
     "registry_path",
     "remeasure",
