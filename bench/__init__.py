@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from bench.api import fit as fit
     from bench.api import measure as measure
     from bench.api import merge as merge
+    from bench.api import publish as publish
     from bench.api import remeasure as remeasure
     from bench.api import report as report
     from bench.api import run as run
@@ -166,6 +167,7 @@ _EXPORTS = {
         "fit",
         "measure",
         "merge",
+        "publish",
         "remeasure",
         "report",
         "run",
@@ -393,6 +395,7 @@ __all__ = [
     "param",
     "per_sample",
     "printable",
+    "publish",
     "published",
     "registry_path",
     "remeasure",

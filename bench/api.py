@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from bench.engine.remeasuring import Remeasurement
     from bench.reporting.compare.comparison import Comparison
     from bench.reporting.page.report import PageReport
+    from bench.reporting.page.site import Site
     from bench.reporting.table import Table
     from bench.results.export import Export
     from bench.results.loggers import Logger
@@ -605,6 +606,45 @@ def report(
         store = Store(folder, writes=False, emit=emit)
         pages.append(PageSource(tuple(make_tables(suite, store, published_of=others)), store))
     return write_page(pages, user_path(to), registry or installed_registry(), pictures=pictures)
+
+
+def publish(
+    *sources: str | Path,
+    to: str | Path,
+    out: str | Path | None = None,
+    pictures: bool = True,
+    registry: Registry | None = None,
+    emit: Emit = silent,
+) -> Site:
+    """Write a static folder for a project page: a report of each source, its records, and an index.
+
+    Args:
+        sources: Names of suites that were run, or results folders; none for all runs of ``out``.
+        to: The folder. Its other files stay.
+        out: Results folder of the suites; None for that of bench.toml.
+        pictures: Whether samples are in the pages.
+        registry: Plugins by name, for the commands that make the runs again; None for the installed ones.
+        emit: Receives a `Notice` for each damaged file.
+
+    Returns:
+        The folder and its reports.
+
+    Raises:
+        BenchError: Nothing was run of a suite or in a folder, or the folder can't be written.
+    """
+    from bench.reporting.page.site import write_site
+    from bench.reporting.page.sources import PageSource
+    from bench.reporting.suite_tables import make_tables, suite_or_folder
+
+    if to == "":
+        raise BenchError("to must name a folder")
+    titles, pages = [], []
+    for source in sources or (None,):
+        suite, folder = suite_or_folder(source, out, results_folder(out))
+        store = Store(folder, writes=False, emit=emit)
+        pages.append(PageSource(tuple(make_tables(suite, store)), store))
+        titles.append(suite or folder.name or "results")
+    return write_site(titles, pages, user_path(to), registry or installed_registry(), pictures=pictures)
 
 
 def check(

@@ -22,6 +22,7 @@ from bench.cli.listing import list_command, show_command
 from bench.cli.measure import measure_command
 from bench.cli.merge import merge_command
 from bench.cli.new import new_command
+from bench.cli.publish import publish_command
 from bench.cli.published import published_command
 from bench.cli.report import report_command
 from bench.cli.run import run_command
@@ -63,6 +64,7 @@ cli.add_command(table_command)
 cli.add_command(report_command)
 cli.add_command(compare_command)
 cli.add_command(published_command)
+cli.add_command(publish_command)
 cli.add_command(measure_command)
 cli.add_command(fid_command)
 cli.add_command(fit_command)

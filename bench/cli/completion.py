@@ -210,6 +210,7 @@ BY_COMMAND: dict[tuple[str, str], Source] = {
     ("table", "source"): planned_suites,
     ("table", "name"): plans,
     ("table", "published_of"): published_checkpoints,
+    ("publish", "sources"): planned_suites,
     ("report", "sources"): planned_suites,
     ("report", "published_of"): published_checkpoints,
     ("run", "published_of"): published_checkpoints,
