@@ -24,8 +24,8 @@ from bench_adapters.schedulers import (
 )
 from bench_adapters.trial import Trial, draws_noise, run_scheduler, try_scheduler
 
-PLAIN = np.geomspace(0.01, 150, TRAINED)
-"""Any noise levels, for properties that do not depend on them."""
+PLAIN = np.sqrt(1 / np.cumprod(1 - np.linspace(1e-4, 0.02, TRAINED)) - 1)
+"""sigma / alpha of DDPM's levels, for properties that do not depend on them."""
 CLEAN = 0.05
 """The part of the lowest level's noise below which a result is clean: rounding, and what a sum of draws
 leaves."""

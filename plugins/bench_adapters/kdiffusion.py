@@ -63,7 +63,7 @@ class KDiffusion(Solver):
     """
 
     name = "kdiffusion:<function>"
-    libraries = ("k-diffusion",)
+    libraries: ClassVar[tuple[str, ...]] = ("k-diffusion",)
     function: ClassVar[str] = ""
 
     steps: int = param(default=20, help="noise levels, without the last one, zero", low=1)

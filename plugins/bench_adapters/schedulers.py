@@ -256,7 +256,7 @@ class FlowMatching(Family):
     def _share_of(self, scheduler: Any, t: Any) -> float:
         if self.name == "MiniMaxH3Scheduler":  # t = 1 is clean data
             return 1 - float(t)
-        return float(t) / scheduler.config.num_train_timesteps
+        return float(t) / int(scheduler.config.num_train_timesteps)
 
 
 class ImprovedPNDM(Family):

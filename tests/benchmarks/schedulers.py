@@ -34,10 +34,11 @@ from bench_adapters.common import levels_between
 from bench_adapters.diffusers import trial_of
 from tests.support.plugins import installed
 
-Finding = Literal["level_off", "noise_left", "top_left_out", "order_low", "float32", "one_step"]
-"""What a sampler gets wrong: the network is told another level than the state's (`LEVEL_OFF`); noise is
-left at the end; the first call is below T; the error falls with a lower power than published; float32 is
-worse than float64; one step is refused, or fails."""
+Finding = Literal["level_off", "noise_left", "top_left_out", "order_low", "float32", "one_step", "stops"]
+"""What a sampler gets wrong: a timestep stands for another level than its state's (`LEVEL_OFF`); noise is
+left at the end; the first timestep is below T; the error falls with a lower power than published; float32
+is worse than float64; one step is refused, or fails; the library stops at a number of calls of the
+table."""
 WEIGHTS, MEANS, DEVIATION = (0.35, 0.65), (-0.6, 0.4), 0.15
 CALLS = (10, 20, 50)
 REFINED = (40, 80)
@@ -196,6 +197,14 @@ def _spread() -> float:
     return math.sqrt(DEVIATION**2 + float(np.dot(WEIGHTS, (np.array(MEANS) - mean) ** 2)))
 
 
+def _error_in(name: str, values: dict[str, Any], calls: int, dtype: torch.dtype) -> float:
+    """The error in so many calls at most; not a number where the library stops."""
+    try:
+        return _error(_with_calls(name, values, calls), dtype)
+    except BenchError:
+        return math.nan
+
+
 def _error(solver: Solver, dtype: torch.dtype) -> float:
     """The distance of a run's result from the truth, over the data's deviation."""
     random = solver.couples_batch
@@ -264,7 +273,7 @@ def measure(name: str, values: dict[str, Any]) -> Row:
         first, last, off = levels[0], levels[-1 - (family == "azula")], 1.0
         rest = 0.0 if solver.ends_clean else solver.end_level(law).sigma / solver.end_level(law).alpha
     errors = {
-        dtype: tuple(_error(_with_calls(name, values, calls), dtype) for calls in CALLS)
+        dtype: tuple(_error_in(name, values, calls, dtype) for calls in CALLS)
         for dtype in (torch.float64, torch.float32)
     }
     published = None if random else PUBLISHED_ORDER.get(label)
@@ -274,20 +283,38 @@ def measure(name: str, values: dict[str, Any]) -> Row:
         "noise_left": rest > 1e-4,
         "top_left_out": first < LEFT_OUT * top,
         "order_low": published is not None and order is not None and order < published - ORDER_LOW,
-        "float32": errors[torch.float32][-1] > FLOAT32 * errors[torch.float64][-1],
+        "float32": not random and errors[torch.float32][-1] > FLOAT32 * errors[torch.float64][-1],
+        "stops": any(map(math.isnan, (*errors[torch.float64], *errors[torch.float32]))),
         "one_step": not _takes_one_step(name, values),
     }
     return Row(
-        library, label, values.get("config", ""), values.get("levels", "state"), solver.nfe() or 0, first /
-        top, last / bottom, off, rest, not random, draws.count, published, order, "data" if random else
-        "flow", errors[torch.float64], errors[torch.float32], tuple(one for one in get_args(Finding) if
-        wrong[one]),
-    )  # fmt: skip
+        library=library,
+        sampler=label,
+        config=values.get("config", ""),
+        levels=values.get("levels", "state"),
+        nfe=solver.nfe() or 0,
+        first_level=first / top,
+        last_level=last / bottom,
+        level_off=off,
+        noise_left=rest,
+        deterministic=not random,
+        draws=draws.count - random,  # the seed of its noise is drawn too
+        published_order=published,
+        measured_order=order,
+        error="data" if random else "flow",
+        float64=errors[torch.float64],
+        float32=errors[torch.float32],
+        findings=tuple(one for one in get_args(Finding) if wrong[one]),
+    )
 
 
-def _order(name: str, values: dict[str, Any]) -> float:
-    """The power with which the error in float64 falls between `REFINED` calls."""
-    solvers = [_with_calls(name, values, calls) for calls in REFINED]
+def _order(name: str, values: dict[str, Any]) -> float | None:
+    """The power with which the error in float64 falls between `REFINED` calls; None where the library
+    stops."""
+    try:
+        solvers = [_with_calls(name, values, calls) for calls in REFINED]
+    except BenchError:
+        return None
     coarse, fine = (_error(solver, torch.float64) for solver in solvers)
     steps = [float(solver.values()["steps"]) for solver in solvers]  # type: ignore[arg-type]
     return math.log(coarse / fine) / math.log(steps[1] / steps[0])

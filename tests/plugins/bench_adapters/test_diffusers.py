@@ -114,7 +114,7 @@ def test_ipndm_is_the_adams_bashforth_method_to_the_end() -> None:
     starts = ((1.0,), (3 / 2, -1 / 2), (23 / 12, -16 / 12, 5 / 12))
     p = Prediction(context().model(mixture(), law), law)
     levels = [law.at(t) for t in np.linspace(law.end, law.eps, 12)]
-    y, past = prior(3) / levels[0].alpha, []
+    y, past = prior(3) / levels[0].alpha, list[Tensor]()
     ratios = [*(level.sigma / level.alpha for level in levels), 0.0]
     for number, level in enumerate(levels):
         past = [p.noise(y * level.alpha, level), *past][:4]
@@ -194,14 +194,14 @@ def test_a_timestep_of_another_level_is_said_before_the_run(scheduler: str, conf
 
 def test_the_state_s_own_level_is_nearer_to_the_flow() -> None:
     """DPM-Solver++ on Karras' levels, whose timesteps are rounded, against our own on the same levels."""
-    law, solver = sde("vp"), build("DPMSolverMultistepScheduler", config="use_karras_sigmas=true")
+    law = sde("vp")
     model = context().model(mixture(), law)
     ours = context().trial(
         installed().build("predictors", "dpmpp_2m", {}), law, 20, prior(3), model=model, grid="polynomial"
     )
     off = {}
     for levels in ("state", "timestep"):
-        chosen = build(solver.scheduler, config=solver.config, levels=levels)
+        chosen = build("DPMSolverMultistepScheduler", config="use_karras_sigmas=true", levels=levels)
         theirs = context().trial(chosen, law, 20, prior(3), model=model)
         off[levels] = float((theirs.x - ours.x).norm() / ours.x.norm())
     assert off["state"] < 1e-4
