@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # before torch is imported
@@ -17,6 +18,11 @@ from tests.support.skips import pytest_configure as pytest_configure
 settings.register_profile("ci", derandomize=True, deadline=None)
 settings.register_profile("here", deadline=None)
 settings.load_profile("ci" if os.environ.get("CI") else "here")
+
+
+def pytest_collection_finish() -> None:
+    """Modules and tests are no garbage: no collection has to look through them again."""
+    gc.freeze()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

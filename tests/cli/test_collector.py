@@ -18,21 +18,23 @@ from bench.engine.session import Session
 def collector_as_before() -> Iterator[None]:
     yield
     gc.enable()
-    gc.unfreeze()
 
 
 def test_the_collector_starts_again_without_what_exists() -> None:
     collector.rest()
     assert not gc.isenabled()
+    things = [[] for _ in range(1000)]  # type: ignore[var-annotated]
+    before = gc.get_freeze_count()
     collector.resume()
     assert gc.isenabled()
-    assert gc.get_freeze_count() > 0
+    assert gc.get_freeze_count() >= before + len(things)
 
 
 def test_a_collector_at_work_stays_as_it_is() -> None:
     """As in a notebook, whose garbage must not be kept."""
+    before = gc.get_freeze_count()
     collector.resume()
-    assert gc.get_freeze_count() == 0
+    assert gc.get_freeze_count() <= before
 
 
 def test_a_run_rests_the_collector_until_its_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,8 @@ A server (``python -m tests.support.forks``) imports everything once and forks a
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import io
 import json
 import os
@@ -143,15 +145,18 @@ def _die_writing(number: int) -> None:
 def _serve() -> None:
     # what a command imports in time is imported once, by the server
     import bench.api
-    import bench.checkpoints.load
     import bench.closed_form.moments
     import bench.data.preview
-    import bench.reporting.progress  # noqa: F401
-    from bench.plan.installed import installed_registry
+    import bench.engine.loop
+    import bench.reporting.suite_tables
+    import bench.reporting.terminal  # noqa: F401
+    from bench.cli import main
     from bench.results.provenance import provenance
 
-    installed_registry()
     provenance()  # it is cached: a commit while the tests run would make results differ
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+        main(["run", "--checkpoint", "gaussian-cifar10", "--grid", "logsnr", "--dry-run"])  # hashes the code
+    gc.freeze()  # children search no garbage among what they inherit
     for line in sys.stdin:
         request = json.loads(line)
         if "child" in request:
