@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     import torch
 
 
-@functools.cache
 def device_kind(device: str) -> str:
     """The kind of a device, on which the same command gives the same bits.
 
@@ -24,6 +23,11 @@ def device_kind(device: str) -> str:
     Returns:
         ``cuda NAME`` or ``cpu AVX2``, by the names that torch has for them.
     """
+    return _kind(device)
+
+
+@functools.cache
+def _kind(device: str) -> str:
     import torch
 
     if device.startswith("cuda"):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bench import BenchError
-from bench.devices import arithmetic, choose_device, device_kind, emulates_bf16
+from bench.devices import _kind, arithmetic, choose_device, device_kind, emulates_bf16
 
 GPU = torch.cuda.is_available()
 
@@ -67,11 +67,11 @@ def test_bfloat16_without_avx512_is_emulated(
     monkeypatch: pytest.MonkeyPatch, capability: str, emulated: bool
 ) -> None:
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
-    device_kind.cache_clear()
+    _kind.cache_clear()
     try:
         assert emulates_bf16("cpu") == emulated
     finally:
-        device_kind.cache_clear()
+        _kind.cache_clear()
 
 
 def switches() -> tuple[bool, bool]:
