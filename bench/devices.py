@@ -16,9 +16,20 @@ if TYPE_CHECKING:
     from bench.types import Precision, PrecisionChoice
 
 
-@functools.cache
 def device_kind(device: str) -> str:
-    """The kind of a device, on which the same command gives the same bits: ``cuda NAME``, ``cpu AVX2``."""
+    """The kind of a device, on which the same command gives the same bits.
+
+    Args:
+        device: ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Returns:
+        ``cuda NAME`` or ``cpu AVX2``, by the names that torch has for them.
+    """
+    return _kind(device)
+
+
+@functools.cache
+def _kind(device: str) -> str:
     import torch
 
     if device.startswith("cuda"):

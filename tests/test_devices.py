@@ -7,6 +7,7 @@ import torch
 
 from bench import BenchError
 from bench.devices import (
+    _kind,
     arithmetic,
     choose_device,
     choose_precision,
@@ -74,11 +75,11 @@ def test_bfloat16_without_avx512_is_emulated(
     monkeypatch: pytest.MonkeyPatch, capability: str, emulated: bool
 ) -> None:
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
-    device_kind.cache_clear()
+    _kind.cache_clear()
     try:
         assert emulates_bf16("cpu") == emulated
     finally:
-        device_kind.cache_clear()
+        _kind.cache_clear()
 
 
 def switches() -> tuple[bool, bool]:

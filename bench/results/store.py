@@ -193,8 +193,8 @@ class Store:
         path = self.batch_path(key, index, size)
         while True:
             # a listing makes a network file system look anew, where the file's own name may be remembered
-            with suppress(OSError):
-                if any(entry.name == path.name for entry in os.scandir(path.parent)):
+            with suppress(OSError), os.scandir(path.parent) as entries:
+                if any(entry.name == path.name for entry in entries):
                     return True
             if time.monotonic() > end:
                 return False

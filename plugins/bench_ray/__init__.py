@@ -44,7 +44,7 @@ class Ray(Executor):
         default=3600.0, low=0.0, help="seconds without a step after which an actor is replaced; 0: none"
     )
     start_limit: float = param(default=300.0, above=0.0, help="seconds that an actor may take to start")
-    probe_limit: float = param(default=20.0, above=0.0, help="seconds that a cluster may take to answer")
+    probe_limit: float = param(default=60.0, above=0.0, help="seconds that a cluster may take to answer")
 
     @property
     def in_process(self) -> bool:

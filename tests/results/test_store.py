@@ -7,6 +7,7 @@ import io
 import json
 import os
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -405,3 +406,14 @@ def test_a_record_is_found_by_the_first_digits_of_its_name(tmp_path: Path) -> No
     store.record_path("abcd").write_text("{")
     with pytest.raises(BenchError, match=r"abcd\.json can't be read: the command that made it makes"):
         store.find_record("abcd")
+
+
+def test_a_batch_that_is_seen_late_is_waited_for(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    assert not store.has_batch("key", 0, 2, 0.0)
+    facts = BatchFacts(nfe=1, seconds=1.0, network_seconds=1.0, warm_seconds=0.0)
+    writer = threading.Timer(0.3, store.write_batch, ("key", 0, 2, {"samples": torch.zeros(2, 1)}, facts))
+    writer.start()
+    assert store.has_batch("key", 0, 2, 20.0)
+    writer.join()
+    assert store.has_batch("key", 0, 2, 0.0)

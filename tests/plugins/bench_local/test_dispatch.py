@@ -65,7 +65,7 @@ class Bench(Dispatcher[Stub]):
         self._replace(self._workers[number], "died", strike=strike)
         self._feed()
 
-    def held(self, number: int) -> list[int]:
+    def holds(self, number: int) -> list[int]:
         """The batches that a worker holds."""
         return [batch.index for batch in self._workers[number].batches]
 
@@ -118,7 +118,7 @@ def test_an_idle_worker_gets_the_second_batch_of_a_busy_one(spec: RunSpec) -> No
     assert bench.recalls == [(0, 2)]  # asked once
     bench._take_back(bench._workers[0], bench._workers[0].batches[-1])
     bench._feed()
-    assert (bench.held(0), bench.held(1)) == ([0], [2])
+    assert (bench.holds(0), bench.holds(1)) == ([0], [2])
 
 
 def test_a_worker_prefers_the_model_that_it_holds_but_no_batch_waits_for_ever(spec: RunSpec) -> None:
@@ -130,7 +130,7 @@ def test_a_worker_prefers_the_model_that_it_holds_but_no_batch_waits_for_ever(sp
         bench.finish(0)
     assert [index for _, index, _ in bench.sent] == [0, 1, 3, 4]  # batch 2 was passed by two
     bench.finish(0)
-    assert bench.held(0) == [2]
+    assert bench.holds(0) == [2]
 
 
 def test_the_death_of_a_worker_gives_the_batch_at_work_a_strike_and_no_other(spec: RunSpec) -> None:
@@ -174,12 +174,12 @@ def test_innocent_batches_have_no_strikes_however_often_their_workers_die(spec: 
     bench.give(batches_of(spec, 20))
     deaths = 0
     while bench.pending:
-        killer = next((number for number in bench._workers if bench.held(number)[:1] == [7]), None)
+        killer = next((number for number in bench._workers if bench.holds(number)[:1] == [7]), None)
         if killer is not None:
             deaths += 1
             bench.die(killer)
         for number in list(bench._workers):
-            if bench.held(number) and bench.held(number)[0] != 7:
+            if bench.holds(number) and bench.holds(number)[0] != 7:
                 bench.finish(number)
         while not bench._out.empty():
             batch, outcome = bench.get()
@@ -195,7 +195,7 @@ def test_a_worker_without_a_sign_of_life_is_replaced(spec: RunSpec) -> None:
     bench._take_step(bench._workers[0], StepDone("f", 0, 1, 2, 1))
     bench.now = 18.0
     bench._replace_hung()
-    assert bench.held(0) == [0]
+    assert bench.holds(0) == [0]
     bench.now = 20.0
     bench._replace_hung()
     assert not bench._workers
