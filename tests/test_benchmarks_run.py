@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from bench.checkpoints.networks.unet import UNet, UNetConfig
-from tests.benchmarks import fid, formats, labels, networks, replacement
+from tests.benchmarks import fid, fitted, formats, labels, networks, replacement
 from tests.support.completions import SDES
 
 TINY = UNetConfig(size=8, width=32, multipliers=(1,), blocks=1, attention=())
@@ -108,3 +108,15 @@ def test_labels(tmp_path: Path) -> None:
     header = ["sde", "predictor", "column", *labels.COLUMNS]
     labels.draw(tmp_path / "labels.png", [header, [law, predictor, column, *values]])
     assert (tmp_path / "labels.png").stat().st_size > 0
+
+
+def test_fitted_grids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a checkpoint in the plane, in seconds."""
+    monkeypatch.setattr(fitted, "CALLS", (5,))
+    monkeypatch.setattr(fitted, "PREDICTORS", ("ddim",))
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+    fitted.fitted_rows(tmp_path, "eight-gaussians", samples=8, fit_samples=8, tol=1e-3, out=tmp_path / "runs")
+    table = rows(tmp_path / "fitted.csv")
+    assert [row["grid"] for row in table] == [*fitted.UNFITTED, fitted.SHORT, *fitted.FITTED]
+    assert all(float(row["flow_error"]) > 0 for row in table)
+    assert [bool(row["fit_nfe"]) for row in table] == [False] * 4 + [True] * 2
