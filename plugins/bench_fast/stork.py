@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from bench import SDE, Noise, NoiseLevel, Prediction, Predictor, Step, Tensor, Update, param
+from bench import SDE, Array, Noise, Prediction, Predictor, Step, Tensor, Update, param
 from bench_fast.history import Entry, History, combine, extend
 
 
@@ -70,6 +70,7 @@ class STORK(Predictor):
         return Update(after, after, history)
 
 
+@functools.lru_cache(maxsize=4096)
 def step_weights(method: STORK, sde: SDE, t: float, t_next: float, times: tuple[float, ...]) -> list[float]:
     """``x' = a x + sum_i w_i eps_i``: a and the w_i. F is linear, and all but x and eps are numbers.
 
@@ -83,11 +84,11 @@ def step_weights(method: STORK, sde: SDE, t: float, t_next: float, times: tuple[
     s = method.substeps
     places = published_places(s) if method.places == "published" else consistent_places(s)
     h = t_next - t
-    rows = []
-    for place in places:
-        at = t + place * h
-        own, of_noise = (0.0, 1.0) if method.expansion == "velocity" else slopes(sde.at(at))
-        rows.append((own, np.array([0.0, *(of_noise * share for share in lagrange(times, at))])))
+    at = t + h * np.array(places)
+    own_slopes, noise_slopes = (0.0, 1.0) if method.expansion == "velocity" else slopes(sde, at)
+    answers = np.zeros((s, len(times) + 1))
+    answers[:, 1:] = (noise_slopes * lagrange(times, at)).T
+    rows = list(zip(np.broadcast_to(own_slopes, s).tolist(), answers, strict=True))
     # a stage is its factors of x and of the answers
     start = np.zeros(len(times) + 1)
     start[0] = 1.0
@@ -101,22 +102,18 @@ def step_weights(method: STORK, sde: SDE, t: float, t_next: float, times: tuple[
     return weights
 
 
-def slopes(level: NoiseLevel) -> tuple[float, float]:
+def slopes(sde: SDE, t: Array) -> tuple[Array, Array]:
     """``alpha' / alpha`` and ``sigma' - sigma alpha' / alpha``: dx/dt's factors of x and of the noise."""
-    assert level.alpha_slope is not None
-    assert level.sigma_slope is not None
-    own = level.alpha_slope / level.alpha
-    return own, level.sigma_slope - own * level.sigma
+    own = sde.alpha_slope(t) / sde.alpha(t)
+    return own, sde.sigma_slope(t) - own * sde.sigma(t)
 
 
-def lagrange(times: tuple[float, ...], t: float) -> list[float]:
-    """The values at t of the polynomials that are 1 at one of the times and 0 at the others."""
-    shares = []
+def lagrange(times: tuple[float, ...], t: Array) -> Array:
+    """The values at t (n,) of the polynomials that are 1 at one of the times and 0 at the others, (k, n)."""
+    shares = np.ones((len(times), len(t)))
     for i, own in enumerate(times):
-        share = 1.0
-        for j, other in enumerate(times):
-            share *= (t - other) / (own - other) if j != i else 1.0
-        shares.append(share)
+        for other in (*times[:i], *times[i + 1 :]):
+            shares[i] *= (t - other) / (own - other)
     return shares
 
 

@@ -63,15 +63,15 @@ def test_places() -> None:
 def test_the_polynomial_takes_its_values() -> None:
     times = (0.5, 0.6, 0.8)
     for i, t in enumerate(times):
-        assert lagrange(times, t) == pytest.approx([1.0 if j == i else 0.0 for j in range(3)], abs=1e-12)
-    assert np.dot(lagrange(times, 0.3), np.square(times)) == pytest.approx(0.09, rel=1e-12)
+        assert lagrange(times, np.array([t]))[:, 0] == pytest.approx(np.eye(3)[i], abs=1e-12)
+    assert np.dot(lagrange(times, np.array([0.3]))[:, 0], np.square(times)) == pytest.approx(0.09, rel=1e-12)
 
 
 def test_the_slope_is_the_flows() -> None:
     law, p = sde("vp"), Prediction(mixture(), sde("vp"))
     x = torch.randn(4, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     level = law.at(0.4)
-    own, of_noise = slopes(level)
+    own, of_noise = (float(one[0]) for one in slopes(law, np.array([0.4])))
     np.testing.assert_allclose(
         (own * x + of_noise * p.noise(x, level)).numpy(), p.velocity(x, level).numpy(), rtol=1e-10
     )
