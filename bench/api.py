@@ -361,7 +361,9 @@ def fit(
     )
     file = fit_target(to)
     planned = request.plan(registry, emit)
-    return run_fit(planned, file, emit, overwrite=overwrite)
+    result = run_fit(planned, file, emit, overwrite=overwrite)
+    result.artifact.keep()
+    return result
 
 
 def measure(

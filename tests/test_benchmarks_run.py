@@ -15,6 +15,7 @@ from bench.checkpoints.networks.unet import UNet, UNetConfig
 from tests.benchmarks import (
     against,
     fid,
+    fitted,
     formats,
     gpu,
     labels,
@@ -210,3 +211,15 @@ def test_gpu_without_its_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert [row["batch"] for row in rows(tmp_path / "gpu-steps.csv")] == ["1", "2"]
     table = rows(tmp_path / "networks-gpu-tiny-2.csv")
     assert [row["variant"] for row in table] == [one.name for one in gpu.VARIANTS if not one.compile]
+
+
+def test_fitted_grids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a checkpoint in the plane, in seconds."""
+    monkeypatch.setattr(fitted, "CALLS", (5,))
+    monkeypatch.setattr(fitted, "PREDICTORS", ("ddim",))
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+    fitted.fitted_rows(tmp_path, "eight-gaussians", samples=8, fit_samples=8, tol=1e-3, out=tmp_path / "runs")
+    table = rows(tmp_path / "fitted.csv")
+    assert [row["grid"] for row in table] == [*fitted.UNFITTED, fitted.SHORT, *fitted.FITTED]
+    assert all(float(row["flow_error"]) > 0 for row in table)
+    assert [bool(row["fit_nfe"]) for row in table] == [False] * 4 + [True] * 2

@@ -440,3 +440,18 @@ def test_the_check_of_the_readmes_sampler(tmp_path: Path) -> None:
         if finding.name in ("network calls", "convergence, vp", "uneven steps, vp"):
             assert readme_says(f"{finding.name} pass {finding.measured} "), finding.measured
     assert report.passed
+
+
+def test_fitted_grids_are_better_than_unfitted_ones() -> None:
+    """docs/fitted.md, for each sampler and number of calls of the committed table."""
+    with (ROOT / "results/reference/fitted/fitted.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    places = {(row["predictor"], row["nfe"]) for row in rows}
+    assert {nfe for _, nfe in places} == {"5", "6"}
+    for place in places:
+        own = [row for row in rows if (row["predictor"], row["nfe"]) == place]
+        values = {row["grid"]: float(row["flow_error"]) for row in own}
+        fitted = {row["grid"] for row in own if row["fit_nfe"]}
+        assert fitted == {"gits", "learned_times"}
+        least = min(value for grid, value in values.items() if grid not in fitted)
+        assert values["learned_times"] < least, (place, values)

@@ -58,7 +58,8 @@ def check_command(
     predictor, corrector, solver  on data whose truth is known: shapes, randomness, network
                                   calls, convergence and its order, cost
     sde         its functions agree with each other
-    grid        times from T to eps on every SDE, dense as steps grow, the same each time
+    grid        times from T to eps on every SDE, dense as steps grow, the same each time;
+                one that is fitted: the same artifact each time, and times from T to eps
     metric      one value whatever the batches, right at equal distributions, worse where
                 samples are worse, bounded memory
     task        declared outputs, rows and metrics, one result of one seed

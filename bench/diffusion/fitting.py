@@ -44,8 +44,10 @@ class FitFacts(BaseModel):
         checkpoint: Name of the checkpoint that it was fitted to.
         checkpoint_sha256: Hash of the checkpoint's files.
         convention: How the checkpoint was called: ``exact``, ``published`` or ``rescaled``.
-        sde: Name of the run's SDE, with its parameters ``sde_parameters``.
-        sampler: Name of the predictor or solver, with its parameters ``sampler_parameters``.
+        sde: Name of the run's SDE.
+        sde_parameters: Its parameters.
+        sampler: Name of the predictor or solver.
+        sampler_parameters: Its parameters.
         steps: Number of steps.
         nfe: Network calls per sample of a run, as the sampler declares them; None where it does not.
         seed: Seed of the samples of the fit.

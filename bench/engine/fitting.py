@@ -152,7 +152,6 @@ def run_fit(planned: PlannedFit, file: Path, emit: Emit = silent, *, overwrite: 
     replace_file(file, artifact.content)
     partial.remove()
     remember(artifact)
-    artifact.keep()
     return Fit(file, artifact, new=True, role=role)
 
 

@@ -13,6 +13,7 @@ from bench.checkpoints.label import Label
 from bench.checkpoints.parametrisation import Parametrisation
 from bench.checkpoints.readers import Reader
 from bench.data.dataset import Dataset
+from bench.diffusion.fitting import Fittable
 from bench.diffusion.grid import Grid
 from bench.diffusion.roles import Corrector, Predictor, SamplerPart, Solver
 from bench.diffusion.sde import SDE
@@ -197,8 +198,12 @@ def checks_of(
 
         yield from check_sde(plugin, CheckContext(registry))
     elif isinstance(plugin, Grid):
+        from bench.testing.fits import check_fit
         from bench.testing.grids import check_grid
 
+        if isinstance(plugin, Fittable) and plugin.artifact is None:
+            yield from check_fit(plugin, registry)
+            return
         # a grid knows no SDE by name: by default it is tried on all
         every = registry.names("sdes") if tuple(sdes) == SDES else sdes
         yield from check_grid(plugin, CheckContext(registry, every))

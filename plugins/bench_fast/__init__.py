@@ -23,10 +23,11 @@ def register_predictors(register: Register) -> None:
     from bench_fast.sa_solver import SASolver
     from bench_fast.seeds import SEEDS
     from bench_fast.singlestep import DPMpp2S, DPMSolver2, DPMSolver3
+    from bench_fast.stork import STORK
     from bench_fast.unipc import UniPC
 
     predictors: list[type[Predictor]] = [DDIM, Euler, Heun, DPMpp2M, DPMpp3M, UniPC, DEIS, IPNDM, IPNDMv]
-    predictors += [DPMSolver2, DPMSolver3, DPMpp2S, RESMultistep, GradientEstimation]
+    predictors += [DPMSolver2, DPMSolver3, DPMpp2S, RESMultistep, GradientEstimation, STORK]
     predictors += [EulerAncestral, DPMpp2MSDE, DPMpp3MSDE, ERSDE, SASolver, SEEDS, Restart]
     for predictor in predictors:
         register(predictor)

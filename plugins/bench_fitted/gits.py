@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import torch
 
 from bench import Array, FitWork, NoiseLevel, Tensor, param
 from bench_fitted.trajectory import FittedGrid, node_times, trajectory
@@ -52,6 +51,8 @@ class GITS(FittedGrid):
 
 def error_sums(work: FitWork, batch: int, times: Array) -> Array:
     """c_ij of one batch, summed over its samples: (M, M + 1), of which the last column is clean data."""
+    import torch
+
     p = work.prediction(batch)
     states, data, clean = trajectory(work.prior(batch), p, times)
     levels = [p.sde.at(float(t)) for t in times]

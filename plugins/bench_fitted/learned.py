@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Mapping
 
 import numpy as np
-import torch
 
 from bench import (
     SDE,
@@ -160,6 +159,8 @@ class Objective:
             v: Places (N - 1,).
             difference: Half the difference of v in a derivative; less where places are close.
         """
+        import torch
+
         normal, gradient, loss = np.zeros((len(v), len(v))), np.zeros(len(v)), 0.0
         gaps = -np.diff(np.concatenate([[self.high], v, [self.low]]))
         for batch, y in enumerate(self.truth):

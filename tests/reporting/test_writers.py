@@ -47,7 +47,7 @@ def test_csv_has_every_bit_or_ten_digits() -> None:
     values = dict(zip(names.split(","), first.split(","), strict=True))
     assert (values["P1000"], values["P1000 best"], values["other"]) == ("0.3333333333", "True", "")
     assert second.startswith("mine,gaussian-cifar10,100,1,fd_dct,ve,s,,")
-    assert rest.splitlines()[1] == "ve,r,P1000,finished,10,,50,,0.5,1000,50,cpu AVX2,300000000,"
+    assert rest.splitlines()[1] == "ve,r,P1000,finished,10,,50,,0.5,1000,50,cpu AVX2,300000000,,,"
     assert runs_csv([]).decode().startswith("suite,checkpoint,steps_scale,sde,row,column,x,title,cell,seed,")
 
 

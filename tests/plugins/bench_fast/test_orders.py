@@ -73,6 +73,7 @@ def slope(errors: list[float]) -> float:
         ("dpmpp_2s", {}, 2, "logsnr", 20),
         ("res_multistep", {}, 2, "logsnr", 40),
         ("gradient_estimation", {}, 1, "logsnr", 40),
+        ("stork", {"places": "consistent"}, 2, "logsnr", 40),
         ("seeds", {"eta": 0.0}, 3, "logsnr", 20),
         ("sa_solver", {"tau": 0.0}, 2, "polynomial", 40),
     ],

@@ -1,4 +1,4 @@
-"""SA-Solver against ComfyUI's, recorded, and its integrals."""
+"""SA-Solver against ComfyUI's, recorded, and diffusers', and its integrals."""
 
 from __future__ import annotations
 
@@ -6,10 +6,26 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from scipy.integrate import quad
 
+from bench import Sampler, Tensor
 from bench_fast.sa_solver import SASolver, integrals
+from tests.support.analytic import grid_of
 from tests.support.authors import agrees, states_with_draws
+from tests.support.plugins import installed
+from tests.support.published_fast import (
+    STEPS,
+    agree,
+    diffusers,
+    on_grid,
+    ours,
+    plain,
+    quiet,
+    score_function,
+    start,
+    theirs,
+)
 
 
 @pytest.mark.parametrize(
@@ -44,3 +60,37 @@ def test_integrals_sum_to_that_of_a_constant(places: tuple[float, ...]) -> None:
 def test_no_noise_is_drawn_outside_the_interval() -> None:
     outside, without = SASolver(s_tmin=1e8, s_tmax=1e9), SASolver(tau=0.0)
     assert np.array_equal(states_with_draws(outside), states_with_draws(without))
+
+
+@quiet
+@pytest.mark.parametrize("tau", [0.0, 0.6, 1.0])
+@pytest.mark.parametrize(("order", "corrector_order"), [(1, 1), (2, 2)])
+def test_it_is_diffusers(
+    order: int, corrector_order: int, tau: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``SASolverScheduler`` in data prediction, to eps, with the same draws and last orders."""
+    sde = installed().build("sdes", "vp", {})
+    p = score_function("gmm-cifar10", sde)
+    predictor = SASolver(order=order, corrector_order=corrector_order, tau=tau, s_tmin=0.0, s_tmax=1e9)
+    schedule = Sampler(sde, predictor, steps=STEPS, grid=grid_of("logsnr")).schedule()[:-1]
+    x = start(p, sde)
+    generator = torch.Generator().manual_seed(4)
+    draws = [torch.randn(x.shape, generator=generator, dtype=x.dtype) for _ in schedule]
+    remaining = [iter(draws), iter(draws)]
+
+    def own_noise(_: Tensor) -> Tensor:
+        return next(remaining[0]).clone()
+
+    def their_noise(*_: object, **__: object) -> Tensor:
+        return next(remaining[1]).clone()
+
+    monkeypatch.setattr("diffusers.schedulers.scheduling_sasolver.randn_tensor", their_noise)
+    scheduler = diffusers.SASolverScheduler(
+        prediction_type="epsilon",
+        predictor_order=order,
+        corrector_order=corrector_order,
+        tau_func=lambda _: tau,
+        lower_order_final=True,
+    )
+    expected = theirs(on_grid(scheduler, schedule), schedule, p, x, plain)
+    agree(ours(predictor, schedule, p, x, own_noise), expected, 1e-9)

@@ -40,6 +40,7 @@ FAST: list[tuple[str, dict[str, Any]]] = [
     ("restart", {"t_min": 0.5, "t_max": 2.0}),
     ("gradient_estimation", {}),
     ("res_multistep", {}),
+    ("stork", {}),
 ]
 NOISY = ("dpmpp_2m_sde", "dpmpp_3m_sde", "er_sde", "seeds", "sa_solver", "restart")
 """Samplers that draw noise by default."""

@@ -51,9 +51,9 @@ def test_local_errors_fall_at_second_order() -> None:
 
 @pytest.mark.parametrize("steps", [5, 6])
 def test_it_is_better_than_unfitted_grids_on_other_samples(steps: int) -> None:
-    found = GITS().fit(plane_work(DDIM(), steps))
+    fit = GITS().fit(plane_work(DDIM(), steps))
     judged = Objective(plane_work(DDIM(), steps, samples=64, seed=2), 200)
-    losses = {"gits": judged.loss(places(judged, np.array(found["times"])))}
+    losses = {"gits": judged.loss(places(judged, np.array(fit["times"])))}
     for name in ("polynomial", "time_uniform", "uniform"):
         losses[name] = judged.loss(places(judged, grid_of(name).times(judged.sampler.sde, steps)))
     assert losses["gits"] < 0.9 * min(loss for name, loss in losses.items() if name != "gits"), losses
@@ -67,9 +67,9 @@ def places(objective: Objective, times: Array) -> Array:
 
 def test_a_resumed_fit_is_the_same() -> None:
     work = plane_work(DDIM(), 5)
-    kept: list[dict[str, object]] = []
-    whole = GITS().fit(dataclasses.replace(work, save=lambda state: kept.append(dict(state))))
-    resumed = GITS().fit(dataclasses.replace(work, state=kept[0]))  # type: ignore[arg-type]
+    states: list[dict[str, object]] = []
+    whole = GITS().fit(dataclasses.replace(work, save=lambda state: states.append(dict(state))))
+    resumed = GITS().fit(dataclasses.replace(work, state=states[0]))  # type: ignore[arg-type]
     assert resumed == whole
 
 

@@ -61,8 +61,8 @@ def test_the_gradient_is_that_of_autograd(steps: int) -> None:
 @pytest.mark.parametrize("predictor", [DDIM(), DPMpp2M()], ids=lambda predictor: predictor.name)
 @pytest.mark.parametrize("steps", [5, 6])
 def test_it_is_better_than_unfitted_grids_on_other_samples(steps: int, predictor: Predictor) -> None:
-    found = LearnedTimes(nodes=60).fit(plane_work(predictor, steps, samples=32))
-    losses = found["losses"]
+    fit = LearnedTimes(nodes=60).fit(plane_work(predictor, steps, samples=32))
+    losses = fit["losses"]
     assert isinstance(losses, list)
     assert losses == sorted(losses, reverse=True)
     judged = Objective(plane_work(predictor, steps, samples=64, seed=2), 200)
@@ -73,22 +73,22 @@ def test_it_is_better_than_unfitted_grids_on_other_samples(steps: int, predictor
 
     unfitted = [loss(grid_of(name).times(law, steps)) for name in ("polynomial", "time_uniform", "uniform")]
     unfitted += [judged.loss(v) for v in starts(law, steps)]
-    assert loss(np.array(found["times"])) < 0.9 * min(unfitted), (found, unfitted)
+    assert loss(np.array(fit["times"])) < 0.9 * min(unfitted), (fit, unfitted)
 
 
 def test_a_resumed_fit_is_the_same() -> None:
     work = plane_work(DDIM(), 3)
-    kept: list[dict[str, object]] = []
+    states: list[dict[str, object]] = []
     whole = LearnedTimes(iterations=3).fit(
-        dataclasses.replace(work, save=lambda state: kept.append(dict(state)))
+        dataclasses.replace(work, save=lambda state: states.append(dict(state)))
     )
-    resumed = LearnedTimes(iterations=3).fit(dataclasses.replace(work, state=kept[0]))  # type: ignore[arg-type]
+    resumed = LearnedTimes(iterations=3).fit(dataclasses.replace(work, state=states[0]))  # type: ignore[arg-type]
     assert resumed == whole
 
 
 def test_one_step_has_nothing_to_learn() -> None:
-    found = LearnedTimes().fit(plane_work(DDIM(), 1))
-    assert found["times"] == times_of(plane_work(DDIM(), 1).sampler.sde, np.array([])) == [1.0]
+    fit = LearnedTimes().fit(plane_work(DDIM(), 1))
+    assert fit["times"] == times_of(plane_work(DDIM(), 1).sampler.sde, np.array([])) == [1.0]
 
 
 def test_a_sampler_that_draws_noise_is_refused() -> None:
