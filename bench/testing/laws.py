@@ -208,7 +208,8 @@ def _rotated(x: Tensor, angle: float) -> Tensor:
         return x
     c, s = math.cos(angle), math.sin(angle)
     turn = x.new_tensor([[c, s], [-s, c]])
-    return (x.unflatten(-1, (-1, 2)) @ turn).flatten(-2)
+    pairs: Tensor = x.unflatten(-1, (-1, 2)) @ turn
+    return pairs.flatten(-2)
 
 
 def _law(weight: Array, mean: Array, deviation: Array) -> Law:
