@@ -95,9 +95,10 @@ def check_convergence(part: Part, context: CheckContext) -> Iterator[Finding]:
 
 def is_noisy(part: Part, sde: SDE, context: CheckContext) -> bool:
     """Whether the part draws noise in a hundred steps: of fewer none may lie where it does."""
-    return context.once(
+    noisy: bool = context.once(
         ("noisy", part, sde), lambda: context.trial(with_steps(part, 100), sde, 100, prior(1)).draws > 0
     )
+    return noisy
 
 
 def of_sde(
