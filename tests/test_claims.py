@@ -422,14 +422,14 @@ def test_flow_error_ranks_samplers_alike_at_every_seed() -> None:
 
 
 def test_the_power_of_bench_check() -> None:
-    """Noise off by 1 % is found where a sampler is linear, by 10 % where it is not; sound ones pass."""
+    """Noise off by 1 % is found where a sampler is linear, by 3 % where it is not; sound ones pass."""
     rows = read("check_power.csv")
     by_case = {(row["sampler"], row["mistake"], float(row["size"])): row for row in rows}
     assert by_case["linear", "noise", 0.01]["found"] == by_case["linear", "noise", 0.01]["runs"]
-    assert by_case["not linear", "noise", 0.1]["found"] == by_case["not linear", "noise", 0.1]["runs"]
-    assert by_case["not linear", "noise", 0.03]["found"] == "0"
+    for sampler in ("not linear", "no order declared"):
+        assert by_case[sampler, "noise", 0.03]["found"] == by_case[sampler, "noise", 0.03]["runs"]
     assert {row["found"] for row in rows if float(row["size"]) == 0} == {"0"}
-    assert readme_says("noise off by 1 % where a sampler is declared linear, by 10 % where it is not")
+    assert readme_says("noise off by 1 % where a sampler is declared linear, by 3 % where it is not")
 
 
 def test_the_check_of_the_readmes_sampler(tmp_path: Path) -> None:

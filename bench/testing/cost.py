@@ -71,12 +71,13 @@ def is_heavy(part: Part, sde: SDE, context: CheckContext) -> bool:
     Such a sampler is judged at fewer steps: the count, unlike a time, is the same on every machine.
     """
 
-    def count() -> bool:
+    def heavy() -> bool:
         with Calls() as calls:
             context.trial(with_steps(part, 10), sde, 10, prior(1))
         return calls.count > 10 * HEAVY
 
-    return context.once(("heavy", part), count)
+    result: bool = context.once(("heavy", part), heavy)
+    return result
 
 
 def _run(part: Part, sde: SDE, steps: int, context: CheckContext) -> None:

@@ -14,7 +14,7 @@ from bench.testing.convergence import is_noisy
 from bench.testing.cost import is_heavy
 from bench.testing.laws import normals
 from bench.testing.probe import Part, has_steps, prior, with_steps, with_tolerance
-from bench.testing.refinement import flow_residual, impulse_residual, nearest, size_of
+from bench.testing.refinement import flow_case, impulse_residual, nearest, size_of
 from bench.testing.report import Point
 
 CURVE = (5, 10, 20, 40, 100)
@@ -34,11 +34,12 @@ def error_at_end(
     exactly, by unit impulses, where the sampler is linear, else of 256 samples of it.
     """
     variant = with_steps(part, steps)
-    if not noisy or part.linear:
-        calls = context.trial(variant, sde, steps, prior(1)).calls
     if not noisy:
-        return nearest(flow_residual(variant, sde, context, "polynomial", whole=True)(steps)), calls
+        case = flow_case(sde, context)
+        run = context.trial(variant, sde, steps, case.start, whole=True)
+        return nearest(case.residuals(run.x, list(case.targets))), run.calls
     if part.linear:
+        calls = context.trial(variant, sde, steps, prior(1)).calls
         return nearest(impulse_residual(variant, sde, context, "polynomial")(steps)), calls
     law = context.law(normals(), sde)
     start = law.at(sde.at(sde.end)).quantiles(prior(256)) / sde.prior_std

@@ -206,9 +206,10 @@ def _rotated(x: Tensor, angle: float) -> Tensor:
     """Each pair of neighbors along the last axis, turned by an angle."""
     if angle == 0:
         return x
-    even, odd = x[..., 0::2], x[..., 1::2]
     c, s = math.cos(angle), math.sin(angle)
-    return torch.stack([c * even - s * odd, s * even + c * odd], dim=-1).flatten(-2)
+    turn = x.new_tensor([[c, s], [-s, c]])
+    pairs: Tensor = x.unflatten(-1, (-1, 2)) @ turn
+    return pairs.flatten(-2)
 
 
 def _law(weight: Array, mean: Array, deviation: Array) -> Law:

@@ -8,7 +8,11 @@ POWER: dict[str, dict[tuple[str, str], float]] = {
         ("linear", "noise"): 0.01,
         ("linear", "drift"): 0.03,
     },
-    "law": {("not linear", "noise"): 0.1, ("not linear", "drift"): 0.03},
+    "law": {
+        ("not linear", "noise"): 0.03,
+        ("not linear", "drift"): 0.03,
+        ("no order declared", "noise"): 0.03,
+    },
     "time of a level": {("no noise", "time"): 0.01},
 }
 """For a check, sampler and mistake: the smallest measured size (a share) that was found in every run."""

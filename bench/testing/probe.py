@@ -59,10 +59,9 @@ class ObservedModel(Model):
         if scores is not None:
             self.kinds.add(kind(x))
             self.states_seen += len(x)
-            for row, values in enumerate(zip(levels.t, levels.alpha, levels.sigma, strict=True)):
-                if len(self.calls) >= 64:
-                    break
-                self.calls.append((x[row : row + 1].clone(), NoiseLevel(*map(float, values))))
+            for row in range(min(len(x), 64 - len(self.calls))):
+                t, alpha, sigma = (float(each[row]) for each in (levels.t, levels.alpha, levels.sigma))
+                self.calls.append((x[row : row + 1].clone(), NoiseLevel(t, alpha, sigma)))
         return scores
 
     def denoised(self, x: Tensor, level: NoiseLevel) -> Tensor:

@@ -193,7 +193,9 @@ def test_float32_loses_the_digits_of_mean_over_deviation_not_of_its_square(ratio
 def test_scores_at_a_level_each_are_those_level_by_level(count: int) -> None:
     rng, run = np.random.default_rng(2), sde("vp")
     data = Mixture(
-        np.full(count, 1 / count), rng.normal(0, 0.5, (count, 3, 2, 2)), rng.uniform(0.01, 0.1, (count, 3, 2, 2))
+        np.full(count, 1 / count),
+        rng.normal(0, 0.5, (count, 3, 2, 2)),
+        rng.uniform(0.01, 0.1, (count, 3, 2, 2)),
     )
     model = MixtureModel(data, "cpu", torch.float64, color=None, range_=(-1.0, 1.0))
     t, x = np.array([1e-3, 0.2, 0.7, 1.0]), torch.from_numpy(rng.normal(size=(4, 3, 2, 2)))

@@ -16,7 +16,7 @@ from bench import (
     Update,
 )
 from bench.testing.context import CheckContext
-from bench.testing.cost import LiveBytes, pace
+from bench.testing.cost import HEAVY, LiveBytes, is_heavy, pace
 from tests.support.checks import failures
 from tests.support.plugins import installed
 from tests.support.samplers import Sound
@@ -60,3 +60,20 @@ def test_live_bytes_are_counted_once_for_each_storage_and_released() -> None:
         del x, view, y
         assert live.bytes == 0
     assert live.peak == 8000
+
+
+class LongSearch(Sound):
+    """Looks for its step in a long list."""
+
+    name = "long_search"
+
+    def step(self, x: Tensor, step: Step, p: Prediction, noise: Noise, state: Any) -> Update:
+        for _ in range(HEAVY):
+            torch.zeros(1)
+        return super().step(x, step, p, noise, state)
+
+
+def test_heavy_steps_are_those_of_many_calls_of_torch() -> None:
+    context = CheckContext(installed(), ("vp",))
+    assert is_heavy(LongSearch(), context.sdes[0], context)
+    assert not is_heavy(Sound(), context.sdes[0], context)

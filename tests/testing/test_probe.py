@@ -5,13 +5,23 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
+import numpy as np
 import pytest
 import torch
 
 from bench import param
 from bench.testing import probe
 from bench.testing.laws import SHAPE, mixture
-from bench.testing.probe import CountedNoise, FreeModel, Kind, state_tensors, with_steps, with_tolerance
+from bench.testing.probe import (
+    CountedNoise,
+    CountedPrediction,
+    FreeModel,
+    Kind,
+    prior,
+    state_tensors,
+    with_steps,
+    with_tolerance,
+)
 from tests.support.checks import context
 from tests.support.plugins import installed
 from tests.support.samplers import Sound
