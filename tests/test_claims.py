@@ -1,4 +1,4 @@
-"""What README.md and results/README.md say of the committed results, against the files that say it.
+"""What README.md, the docs and results/README.md say of the committed results, against the files.
 
 A figure is computed from the files and looked for in the text, so that neither can change alone.
 """
@@ -25,6 +25,7 @@ from tests.benchmarks import authoring
 from tests.support.analytic import grid_of, sde
 from tests.support.completions import build_task
 from tests.support.metrics import metric_context
+from tests.support.pages import block, page, page_says
 from tests.support.paths import ROOT
 from tests.support.plugins import empty_registry, installed
 
@@ -39,20 +40,13 @@ Row = dict[str, str]
 Place = tuple[str, str, str]
 
 
-@cache
-def words(name: str) -> str:
-    """A text with single blanks."""
-    return " ".join((ROOT / name).read_text().split())
+TABLES, TASKS, NUMBERS = "docs/guide/tables.md", "docs/guide/tasks.md", "docs/guide/numbers.md"
+SAMPLER = "docs/extend/sampler.md"
 
 
 def says(text: str) -> bool:
     """Whether results/README.md says it."""
-    return text in words("results/README.md")
-
-
-def readme_says(text: str) -> bool:
-    """Whether README.md says it."""
-    return text in words("README.md")
+    return page_says("results/README.md", text)
 
 
 @cache
@@ -123,11 +117,11 @@ def test_the_probability_flow_is_far_behind_on_ve_until_a_corrector_follows_it()
         assert max(on_vp, key=lambda place: on_vp[place]) == ("vp", "none", "C2000")
 
 
-def test_the_size_and_the_time_of_table1_in_the_readme() -> None:
+def test_the_size_and_the_time_of_table1() -> None:
     rows = read(f"{TABLE1}/cells.csv")
     hours = math.fsum(float(row["seconds"]) for row in rows) / 3600
-    assert readme_says(f"({len(rows)} runs of {rows[0]['samples']} samples")
-    assert readme_says(f"{hours:.1f} hours of one core")
+    assert page_says(TABLES, f"({len(rows)} runs of {rows[0]['samples']} samples")
+    assert page_says(TABLES, f"{hours:.1f} hours of one core")
 
 
 @pytest.mark.parametrize(
@@ -237,8 +231,8 @@ def test_the_bias_of_inpainting() -> None:
         [f"{100 * value / variance:.0f} %" for value in (min(values), max(values))]
         for values in (without, four)
     ]
-    assert readme_says(f"off by {shares[0][0]} to {shares[0][1]} of its conditional variance")
-    assert readme_says(f"by {shares[1][0]} to {shares[1][1]} with four corrector steps")
+    assert page_says(TASKS, f"off by {shares[0][0]} to {shares[0][1]} of its conditional variance")
+    assert page_says(TASKS, f"by {shares[1][0]} to {shares[1][1]} with four corrector steps")
     for one, other in zip(plain, corrected, strict=True):
         assert float(other["value"]) < float(one["value"])
     known = [float(row["value"]) for row in read(f"{INPAINT}/cells.csv") if row["metric"] == "known_error"]
@@ -327,11 +321,12 @@ def test_every_table_is_of_the_samples_and_seeds_that_its_line_names() -> None:
 def test_the_readmes_first_run_is_its_record() -> None:
     record = json.loads((REFERENCE / "quick.json").read_text())
     value, cost = record["metrics"]["fd_cifar10"], record["cost"]
-    assert readme_says(f"({cost['seconds']:.0f} seconds on two cores)")
-    assert readme_says(f"value {value['value']:.4g} † samples {value['n']} NFE per sample {cost['nfe']:g}")
-    assert readme_says(f"samples/s {cost['samples_per_second']:.4g}")
-    assert readme_says(f"in network {100 * cost['network_share']:.1f} %")
-    assert readme_says(f"`cifar10-tiny` is {100 * cost['network_share']:.0f} % of its runs' time")
+    assert page_says("README.md", f"({cost['seconds']:.0f} seconds on two cores)")
+    line = f"value {value['value']:.4g} † samples {value['n']} NFE per sample {cost['nfe']:g}"
+    assert page_says("README.md", line)
+    assert page_says("README.md", f"samples/s {cost['samples_per_second']:.4g}")
+    assert page_says("README.md", f"in network {100 * cost['network_share']:.1f} %")
+    assert page_says(NUMBERS, f"`cifar10-tiny` is {100 * cost['network_share']:.0f} % of its runs' time")
 
 
 def test_a_step_costs_about_its_draws_and_passes() -> None:
@@ -349,8 +344,9 @@ def test_a_sampler_from_start_to_table_takes_about_a_minute() -> None:
 
 
 def test_metrics_that_need_no_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The README's line names all metrics of images alone, by what their features are taken from."""
-    (line,) = (one for one in (ROOT / "README.md").read_text().splitlines() if one.startswith("| `--metric`"))
+    """The line of the docs names all metrics of images alone, by what their features are taken from."""
+    lines = page("docs/guide/what-can-be-run.md").splitlines()
+    (line,) = (one for one in lines if one.startswith("| `--metric`"))
     named = [re.findall(r"`(\w+)`", part) for part in line.removeprefix("| `--metric`").split(";")]
     by_extractor: dict[str, list[str]] = defaultdict(list)
     for entry in installed().of_kind("metrics"):
@@ -372,11 +368,11 @@ def test_metrics_that_need_no_download(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def my_sampler(folder: Path) -> Registry:
-    """The installed plugins, and the README's sampler."""
+    """The installed plugins, and the sampler of the docs."""
     import importlib.util
 
     path = folder / "claimed_sampler.py"
-    path.write_text(authoring.block("my_sampler.py"))
+    path.write_text(block(authoring.PAGE, "my_sampler.py"))
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
@@ -387,7 +383,7 @@ def my_sampler(folder: Path) -> Registry:
     return registry
 
 
-def test_the_exact_values_of_the_readmes_suite(tmp_path: Path) -> None:
+def test_the_exact_values_of_the_suite_with_a_new_sampler(tmp_path: Path) -> None:
     card, built = installed().get("checkpoints", "gaussian-cifar10").thing, installed()
     for name in ("my_sampler", "ddim", "dpmpp_2m"):
         registry = my_sampler(tmp_path) if name == "my_sampler" else built
@@ -396,9 +392,8 @@ def test_the_exact_values_of_the_readmes_suite(tmp_path: Path) -> None:
             exact_fd_dct(card, Sampler(sde("vp"), predictor, steps=steps, grid=grid_of("logsnr"))) or 0.0
             for steps in (10, 20, 50)
         ]
-        line = re.search(
-            rf"vp {name} fd_dct [-\d. ]+ fd_dct, exact ([\d.]+) ([\d.]+) ([\d.]+)", words("README.md")
-        )
+        words = " ".join(page(SAMPLER).split())
+        line = re.search(rf"vp {name} fd_dct [-\d. ]+ fd_dct, exact ([\d.]+) ([\d.]+) ([\d.]+)", words)
         assert line is not None
         assert [float(one) for one in line.groups()] == pytest.approx(values, rel=1e-3)
 
@@ -429,16 +424,16 @@ def test_the_power_of_bench_check() -> None:
     for sampler in ("not linear", "no order declared"):
         assert by_case[sampler, "noise", 0.03]["found"] == by_case[sampler, "noise", 0.03]["runs"]
     assert {row["found"] for row in rows if float(row["size"]) == 0} == {"0"}
-    assert readme_says("noise off by 1 % where a sampler is declared linear, by 3 % where it is not")
+    assert page_says(SAMPLER, "noise off by 1 % where a sampler is declared linear, by 3 % where it is not")
 
 
-def test_the_check_of_the_readmes_sampler(tmp_path: Path) -> None:
-    """The lines that the README shows, and that all passed."""
+def test_the_check_of_the_sampler_of_the_docs(tmp_path: Path) -> None:
+    """The lines that the page shows, and that all passed."""
     thing = my_sampler(tmp_path).get("predictors", "my_sampler").thing
     report = check(thing, registry=installed(), sdes=("vp",))
     for finding in report.findings:
         if finding.name in ("network calls", "convergence, vp", "uneven steps, vp"):
-            assert readme_says(f"{finding.name} pass {finding.measured} "), finding.measured
+            assert page_says(SAMPLER, f"{finding.name} pass {finding.measured} "), finding.measured
     assert report.passed
 
 

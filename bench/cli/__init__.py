@@ -15,6 +15,7 @@ from bench.cli.compare import compare_command
 from bench.cli.completion import complete_names, completion_command
 from bench.cli.console import echo, echo_lines
 from bench.cli.context import CommandState
+from bench.cli.doctor import doctor_command
 from bench.cli.export import export_command
 from bench.cli.fid import fid_command
 from bench.cli.fit import fit_command
@@ -53,6 +54,7 @@ def cli() -> None:
     bench new predictor my-sampler
     bench check my_sampler
     bench completion bash
+    bench doctor
     """
 
 
@@ -77,6 +79,7 @@ cli.add_command(show_command)
 cli.add_command(new_command)
 cli.add_command(check_command)
 cli.add_command(completion_command)
+cli.add_command(doctor_command)
 complete_names(cli)
 
 

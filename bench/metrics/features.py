@@ -122,6 +122,14 @@ class Extractor(Plugin):
             BenchError: A file is missing and can't be fetched; the message says where to put it.
         """
 
+    def absent_files(self) -> dict[str, str]:
+        """Files that it reads and that are not here, for ``bench doctor``; nothing is fetched.
+
+        Returns:
+            What to do, by file name. Default: empty.
+        """
+        return {}
+
     def provenance(self) -> dict[str, str]:
         """Hashes of the files that decide the features.
 

@@ -67,6 +67,11 @@ class DINOv2(Extractor):
                 "fd_cifar10 needs no download"
             ) from error
 
+    def absent_files(self) -> dict[str, str]:
+        file = self.file()
+        remedy = f"the first use fetches it; without network bring {ADDRESS} to {file}"
+        return {} if file.is_file() else {file.name: remedy}
+
     def provenance(self) -> dict[str, str]:
         return {self.file().name: cached_sha256(self.file())}
 

@@ -80,6 +80,20 @@ class Inception(Extractor):
     def check(self, emit: Emit) -> None:
         self._weights(emit)
 
+    def absent_files(self) -> dict[str, str]:
+        """Its weights, and clean-fid's statistics of CIFAR-10's training images."""
+        weights, elsewhere = self._places()
+        statistics, packaged = self._statistics_places("cifar10", "train", "32")
+        files = (
+            (weights, elsewhere, self._weights_address()),
+            (statistics, packaged, STATISTICS + statistics.name),
+        )
+        return {
+            target.name: f"the first use fetches it; without network bring {address} to {target}"
+            for target, other, address in files
+            if not (target.is_file() or other.is_file())
+        }
+
     def provenance(self) -> dict[str, str]:
         path = self._weights(silent)
         return {path.name: cached_sha256(path)}
@@ -97,13 +111,16 @@ class Inception(Extractor):
         match = re.fullmatch(r"([a-z0-9_]+)-([a-z0-9_]+)-([0-9]+)", full)
         if match is None:
             return None
+        target, own = self._statistics_places(*match.groups())
+        remedy = f"or {build_command(dataset if cifar10 else None, self)} makes your own"
+        return _available(target, own, lambda: STATISTICS + target.name, remedy, emit)
+
+    def _statistics_places(self, name: str, split: str, side: str) -> tuple[Path, Path]:
+        """Where clean-fid's statistics of a data set would be: in the cache, and in its own folder."""
         import cleanfid
 
-        name, split, side = match.groups()
         file = f"{name}_{self.mode}_{split}_{side}.npz"
-        own = Path(cleanfid.__file__).parent / "stats" / file
-        remedy = f"or {build_command(dataset if cifar10 else None, self)} makes your own"
-        return _available(cache_folder("stats", file), own, lambda: STATISTICS + file, remedy, emit)
+        return cache_folder("stats", file), Path(cleanfid.__file__).parent / "stats" / file
 
     def _edm_statistics(self, name: str, emit: Emit) -> Path:
         """Path of statistics of EDM's or EDM2's, whose network is that of ``legacy_tensorflow``."""
@@ -144,9 +161,16 @@ class Inception(Extractor):
 
     def _weights(self, emit: Emit) -> Path:
         """The network's file, fetched where it is missing; `BenchError` that says where to put it."""
+        return _available(*self._places(), self._weights_address, _WITHOUT, emit)
+
+    def _places(self) -> tuple[Path, Path]:
+        """Where its weights would be: in the cache, and where clean-fid stores them."""
         if self.mode == "legacy_pytorch":
-            return _available(cache_folder("inception", PYTORCH), _hub, _pytorch_address, _WITHOUT, emit)
-        return _available(cache_folder("inception", TORCHSCRIPT), TEMPORARY, _address, _WITHOUT, emit)
+            return cache_folder("inception", PYTORCH), _hub()
+        return cache_folder("inception", TORCHSCRIPT), TEMPORARY
+
+    def _weights_address(self) -> str:
+        return _pytorch_address() if self.mode == "legacy_pytorch" else _address()
 
     def _network(self, device: Any) -> tuple[Callable[[Tensor], Tensor], Tensor | None]:
         """The network, float32 images (B, 3, H, W) on [0, 255] -> features (B, 2048), and its last layer.
@@ -266,13 +290,10 @@ def _hub() -> Path:
     return Path(torch.hub.get_dir(), "checkpoints", PYTORCH)
 
 
-def _available(
-    target: Path, other: Path | Callable[[], Path], address: Callable[[], str], remedy: str, emit: Emit
-) -> Path:
+def _available(target: Path, other: Path, address: Callable[[], str], remedy: str, emit: Emit) -> Path:
     """``target`` or ``other``, whichever is here; else ``target``, fetched from clean-fid's address."""
     if target.is_file():
         return target
-    other = other if isinstance(other, Path) else other()
     if other.is_file():
         return other
     url = address()

@@ -1,8 +1,8 @@
-"""The steps from an empty folder to a table, timed one by one: the README's "Write a sampler".
+"""The steps from an empty folder to a table, timed one by one: docs/extend/sampler.md.
 
     python -m tests.benchmarks.authoring results/reference
 
-makes an empty folder with a fresh virtual environment, follows the README there with its code and its suite,
+makes an empty folder with a fresh virtual environment, follows that page there with its code and its suite,
 each command in a process of its own, and writes authoring.csv: seconds, and seconds of CPU, of each command.
 The environment sees this one's packages (torch, sampler-bench), so that the time to install the project does
 not count. pip fetches the build tool (hatchling).
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import csv
 import os
-import re
 import resource
 import subprocess
 import sys
@@ -21,7 +20,9 @@ import tempfile
 import time
 from pathlib import Path
 
-README = Path(__file__).parents[2] / "README.md"
+from tests.support.pages import block
+
+PAGE = "docs/extend/sampler.md"
 STEPS = (
     "bench new predictor my-sampler",
     "pip install -e ./my-sampler",
@@ -29,13 +30,6 @@ STEPS = (
     "bench run --suite mine",
     "bench table mine",
 )
-
-
-def block(marker: str) -> str:
-    """The README's code behind ``<!-- marker -->``."""
-    match = re.search(rf"<!-- {re.escape(marker)} -->\n\n```\w+\n(.*?)```\n", README.read_text(), re.DOTALL)
-    assert match is not None, marker
-    return match[1]
 
 
 def environment(folder: Path) -> Path:
@@ -71,8 +65,8 @@ def write(target: Path) -> None:
         for command in STEPS:
             rows.append((command, *timed(command, folder, scripts)))
             if command == STEPS[0]:
-                (folder / "my-sampler" / "my_sampler.py").write_text(block("my_sampler.py"))
-                (folder / "bench.toml").write_text(block("bench.toml"))
+                (folder / "my-sampler" / "my_sampler.py").write_text(block(PAGE, "my_sampler.py"))
+                (folder / "bench.toml").write_text(block(PAGE, "bench.toml"))
     rows.append(("in all", sum(row[1] for row in rows), sum(row[2] for row in rows)))
     with (target / "authoring.csv").open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")

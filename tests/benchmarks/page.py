@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import bench
 from tests.support.browser import OpenPage, started_browser
-from tests.support.pages import suite_page
+from tests.support.made_up_pages import suite_page
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

@@ -16,7 +16,7 @@ from bench.checkpoints.load import load_model
 from bench.cli import main
 from bench.files import REGISTRY
 from tests.support.analytic import Replay
-from tests.support.paths import ROOT
+from tests.support.pages import page_says
 from tests.support.plugins import installed
 
 CPU = torch.device("cpu")
@@ -145,13 +145,12 @@ def test_card_of_the_digits_tells_its_training_and_its_judge() -> None:
     # samples are no copies: they are farther from training digits than those are from each other
     assert facts["sample_distance"] > facts["train_distance"]
     assert facts["nearest_sample"] > 0
-    readme = " ".join((ROOT / "README.md").read_text().split())
     for text in (
         f"took {facts['cpu_seconds']} seconds of one core",
         f"as a median {facts['sample_distance']}, where a training digit has its nearest other one at "
         f"{facts['train_distance']}:",
     ):
-        assert text in readme
+        assert page_says("docs/guide/train.md", text)
 
 
 def test_samples_of_the_digits_are_digits(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -139,7 +139,9 @@ def test_wrong_parameters_are_named(refusal: Refusal, arguments: tuple[str, ...]
     ],
 )
 def test_wrong_values_are_named(refusal: Refusal, arguments: tuple[str, ...], message: str) -> None:
-    assert message in refusal(*RUN, "--device", "cpu", *arguments)
+    # click 8.4 has quotes where earlier ones have a colon
+    line = refusal(*RUN, "--device", "cpu", *arguments)
+    assert message in line.replace("option: --stpes", "option '--stpes'")
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from bench.cli import main
 from bench.results.store import Store
 from tests.support.made_up import fill, suite_plan
-from tests.support.pages import page_data_of
+from tests.support.made_up_pages import page_data_of
 
 Call = Callable[..., tuple[str, str]]
 

@@ -1,4 +1,4 @@
-"""The README lists every key of the JSON that commands print."""
+"""The docs list every key of the JSON that commands print."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from bench.reporting.published_figures import COLUMNS
 from bench.reporting.run_facts import MetricFacts, RunFacts
 from bench.reporting.table import Cell
 from tests.support.made_up import cell, table
-from tests.support.paths import ROOT
+from tests.support.pages import page
 
 
 def keys(command: str) -> set[str]:
-    """The keys that the README's row of a command names."""
-    lines = (ROOT / "README.md").read_text().splitlines()
+    """The keys that the row of a command names."""
+    lines = page("docs/reference/json.md").splitlines()
     (row,) = [line for line in lines if line.startswith(f"| `{command}` |")]
     return set(re.findall(r"`(\w+)`", row.split("|", 2)[2]))
 
@@ -28,7 +28,7 @@ def names(*classes: type) -> set[str]:
     return {field.name for one in classes for field in dataclasses.fields(one)}
 
 
-def test_the_readme_names_every_key() -> None:
+def test_the_page_names_every_key() -> None:
     assert keys("bench run --json") == names(RunFacts, MetricFacts) | {"runs", "finished", "failed"}
     report = DryRun((), 0.0, Forecast(0, []))
     dry = set(report.plain()) | names(DryRunEntry) - {"run"} | {"fingerprint", "label", "samples"}

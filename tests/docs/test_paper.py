@@ -24,7 +24,7 @@ from bench_readers.example import random_weights
 from bench_readers.layout import published
 from bench_readers.score_sde import views
 from tests.support.inception_stand_in import pictures, save_torchscript
-from tests.support.pages import page_data_of
+from tests.support.made_up_pages import page_data_of
 from tests.support.paths import ROOT
 from tests.support.plugins import installed
 from tests.support.runs import exit_status, records_in

@@ -15,6 +15,7 @@ from bench import assert_conforms
 from bench.cli import main
 from bench.testing import scaffold
 from tests.benchmarks import authoring
+from tests.support.pages import block
 from tests.support.paths import ROOT
 from tests.support.plugins import empty_registry, installed
 
@@ -81,15 +82,15 @@ def test_its_code_keeps_to_common_rules(tmp_path: Path) -> None:
         assert process.returncode == 0, process.stdout + process.stderr
 
 
-def test_the_readmes_sampler_is_what_it_says(tmp_path: Path) -> None:
+def test_the_sampler_of_the_docs_is_what_it_says(tmp_path: Path) -> None:
     """Its code and its suite, as they stand there; the benchmark `authoring` does all the steps."""
-    (tmp_path / "my_sampler.py").write_text(authoring.block("my_sampler.py"))
+    (tmp_path / "my_sampler.py").write_text(block(authoring.PAGE, "my_sampler.py"))
     sampler = module(tmp_path / "my_sampler.py")
     registry = empty_registry()
     registry.load(sampler, "my-sampler", "0.1.0")
     assert registry.all_problems() == []
     assert_conforms(registry.get("predictors", "my_sampler").thing, sdes=("vp",), registry=installed())
-    suite = tomllib.loads(authoring.block("bench.toml"))["suites"]["mine"]
+    suite = tomllib.loads(block(authoring.PAGE, "bench.toml"))["suites"]["mine"]
     assert suite["cells"][0]["predictor"][0] == "my_sampler"
 
 

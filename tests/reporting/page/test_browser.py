@@ -17,7 +17,7 @@ from bench.results.store import Store
 from tests.benchmarks.page import EMPTY, filter_ms, load_ms, plain_page
 from tests.support.browser import OpenPage, require_browser, started_browser, wait_for
 from tests.support.made_up import METRIC, cell, figure, metric_record, put, suite_plan, table
-from tests.support.pages import MARKUP, page_data_of, rows_of, suite_page
+from tests.support.made_up_pages import MARKUP, page_data_of, rows_of, suite_page
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

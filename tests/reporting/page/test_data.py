@@ -29,7 +29,7 @@ from tests.support.made_up import (
     suite_plan,
     table,
 )
-from tests.support.pages import page_data_of, rows_of, suite_page
+from tests.support.made_up_pages import page_data_of, rows_of, suite_page
 from tests.support.plugins import installed
 
 

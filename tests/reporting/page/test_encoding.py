@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.reporting.page.encoding import column, columns, digits, json_for_page, lists
-from tests.support.pages import MARKUP, ScriptTexts, rows_of
+from tests.support.made_up_pages import MARKUP, ScriptTexts, rows_of
 
 TEXTS = st.lists(st.text(max_size=5), min_size=1, max_size=20)
 

@@ -23,7 +23,7 @@ from bench.reporting.page.pictures import (
 )
 from bench.results.store import Store
 from tests.support.made_up import failed_record, identity, plugin, record
-from tests.support.pages import put_pictures
+from tests.support.made_up_pages import put_pictures
 
 
 @pytest.mark.parametrize("shape", [(3, 32, 32), (1, 8, 8), (3, 64, 64), (3, 20, 40)])

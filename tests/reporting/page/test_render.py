@@ -10,7 +10,7 @@ import pytest
 import bench.reporting.page
 from bench.results.store import Store
 from tests.support.made_up import failed_record, fill, suite_plan
-from tests.support.pages import MARKUP, ScriptTexts, page_data_of, suite_page
+from tests.support.made_up_pages import MARKUP, ScriptTexts, page_data_of, suite_page
 
 FOLDER = Path(bench.reporting.page.__file__).parent
 

@@ -11,7 +11,7 @@ import bench
 from bench.errors import BenchError
 from bench.results.store import Store
 from tests.support.made_up import fill, suite_plan
-from tests.support.pages import suite_page
+from tests.support.made_up_pages import suite_page
 
 
 def test_table1_of_five_seeds_with_pictures_has_at_most_3_mb(tmp_path: Path) -> None:

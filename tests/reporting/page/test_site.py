@@ -11,7 +11,7 @@ from bench import BenchError, Record
 from bench.reporting.page.site import folder_names, without_paths
 from bench.results.store import Store
 from tests.support.made_up import failed_record, fill, record, suite_plan
-from tests.support.pages import MARKUP, ScriptTexts
+from tests.support.made_up_pages import MARKUP, ScriptTexts
 
 
 def links(folder: Path) -> list[str]:

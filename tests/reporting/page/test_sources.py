@@ -8,7 +8,7 @@ import bench
 from bench.reporting.page.sources import LOG_TAIL, PageSource, page_runs
 from bench.results.store import Store
 from tests.support.made_up import failed_record, fill, suite_plan
-from tests.support.pages import put_pictures
+from tests.support.made_up_pages import put_pictures
 from tests.support.plugins import installed
 
 
