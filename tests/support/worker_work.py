@@ -30,7 +30,7 @@ class Fatal:
 
     def __call__(self, batch: Batch, emit: Emit = silent, /) -> Outcome:
         (self.folder / f"{batch.index}.{os.getpid()}.{secrets.token_hex(4)}").touch()
-        emit(StepDone("f", batch.index, 1, 2, 1))
+        emit(StepDone(batch.spec.fingerprint, batch.index, 1, 2, 1))
         if batch.index == self.bad and self.count(batch.index) <= self.times:
             os.kill(os.getpid(), self.signal)
             time.sleep(60)
