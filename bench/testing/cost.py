@@ -74,7 +74,7 @@ def is_heavy(part: Part, sde: SDE, context: CheckContext) -> bool:
     def heavy() -> bool:
         with Calls() as calls:
             context.trial(with_steps(part, 10), sde, 10, prior(1))
-        return calls.count > 10 * HEAVY
+        return bool(calls.count > 10 * HEAVY)
 
     result: bool = context.once(("heavy", part), heavy)
     return result

@@ -141,7 +141,7 @@ class _Draws(TorchDispatchMode):
     """Counts the tensors of normal noise that torch draws."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.count = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -212,7 +212,7 @@ def _error(solver: Solver, dtype: torch.dtype) -> float:
     sampler = Sampler(_sde(), solver=solver, denoise=default_denoise(solver))
     streams = noise_streams(0, 0, "cpu")
     with torch.no_grad():
-        x = sampler.run(start.to(dtype), Prediction(_model(dtype), _sde()), *streams[1:])
+        x = sampler.run(start.to(dtype), Prediction(_model(dtype), _sde()), streams[1], streams[2])
     result = x.double()
     if random:
         sorted_result = np.sort(result.numpy().ravel())

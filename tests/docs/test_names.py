@@ -88,6 +88,7 @@ def test_every_flag_named_alone_is_of_some_command() -> None:
     others = {
         "--all-plants", "--allow-skip", "--minutes", "--seed", "--out", "--name", "--index-url",
         "--torch-backend", "--resolution", "--nproc-per-node", "--ntasks", "--gpus-per-task",
+        "--head", "--no-deps",
     }  # fmt: skip
     unknown = [
         f"{path.relative_to(ROOT)}: {flag}"

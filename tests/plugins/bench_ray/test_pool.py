@@ -231,8 +231,11 @@ def test_an_actor_killed_once_costs_its_batch_a_strike_and_no_other(
 
 
 @needed
-def test_a_batch_that_kills_three_actors_fails_alone(nodes: Nodes, spec: RunSpec, tmp_path: Path) -> None:
+def test_a_batch_that_kills_three_actors_fails_alone(
+    nodes: Nodes, spec: RunSpec, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     outcomes = outcomes_of(nodes, Fatal(tmp_path, bad=0, times=99), spec)
+    assert "(raylet)" not in "".join(capfd.readouterr())
     failure = outcomes.pop(0)
     assert isinstance(failure, BatchFailure)
     assert failure.reason.startswith("its worker died 3 times (")
