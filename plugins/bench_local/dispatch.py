@@ -3,7 +3,7 @@
 An executor adds how a worker starts, is sent a batch, is listened to and ends; the rules are here:
 
 - A worker holds up to ``depth`` batches, of which the oldest is at work. All workers get one before any gets
-  a second, and one that would be idle gets the second of a busy one.
+  a second, and none gets a second unless a batch waits for each worker: the last ones go to who is free.
 - A worker takes a batch of the model that it holds, but no batch waits while as many others as there are
   workers pass it.
 - When a worker dies or hangs, all its batches are taken back to the head of the queue and the oldest has a
@@ -40,7 +40,6 @@ class Worker:
         model: Name of the checkpoint of the batch that it was sent last.
         heard: When it last gave a sign of life.
         stepped: When its oldest batch began or last took a step.
-        recalled: Whether its last batch was asked back.
     """
 
     number: int
@@ -49,7 +48,6 @@ class Worker:
     model: str = ""
     heard: float = 0.0
     stepped: float = 0.0
-    recalled: bool = False
 
 
 W = TypeVar("W", bound=Worker)
@@ -157,9 +155,6 @@ class Dispatcher(ABC, Generic[W]):
     def _wake(self) -> None:
         """Let `_listen` return at once."""
 
-    def _recall(self, worker: W, batch: Batch) -> None:
-        """Ask the last batch of a worker back, which `_take_back` gets; it is no error that it began."""
-
     def _run(self) -> None:
         try:
             while not self._closed:
@@ -179,16 +174,17 @@ class Dispatcher(ABC, Generic[W]):
         for level in range(self._depth):
             for worker in list(self._workers.values()):
                 if worker.ready and len(worker.batches) == level:
+                    if level and self.waiting < len(self._places()):
+                        return
                     batch = self._next(worker)
                     if batch is None:
-                        return self._balance()
+                        return
                     now = self._clock()
                     if not worker.batches:
                         worker.heard = worker.stepped = now
                     worker.batches.append(batch)
                     worker.model = batch.spec.card.name
                     self._send(worker, batch, self._strikes.get(batch.name, 0))
-        return None
 
     def _places(self) -> list[int]:
         """The numbers that workers may have."""
@@ -214,16 +210,6 @@ class Dispatcher(ABC, Generic[W]):
             del self._todo[place]
             return batch
 
-    def _balance(self) -> None:
-        """For each idle worker, ask back the second batch of a busy one."""
-        idle = sum(worker.ready and not worker.batches for worker in self._workers.values())
-        idle -= sum(worker.recalled for worker in self._workers.values())
-        for worker in self._workers.values():
-            if idle > 0 and len(worker.batches) > 1 and not worker.recalled:
-                worker.recalled = True
-                self._recall(worker, worker.batches[-1])
-                idle -= 1
-
     def _take_step(self, worker: W, step: StepDone) -> None:
         """Pass a step on."""
         worker.heard = worker.stepped = self._clock()
@@ -234,7 +220,6 @@ class Dispatcher(ABC, Generic[W]):
         """Pass an outcome on; the next batch of the worker begins."""
         worker.heard = worker.stepped = self._clock()
         worker.batches.remove(batch)
-        worker.recalled = worker.recalled and len(worker.batches) > 1
         retries = self._strikes.pop(batch.name, 0)
         if isinstance(outcome, BatchResult):
             outcome = outcome.of_worker(worker.number, retries)
@@ -243,7 +228,6 @@ class Dispatcher(ABC, Generic[W]):
     def _take_back(self, worker: W, batch: Batch) -> None:
         """Put a batch that a worker did not compute, for no fault of its own, at the head of the queue."""
         worker.batches.remove(batch)
-        worker.recalled = False
         with self._lock:
             self._todo.appendleft(batch)
 

@@ -157,8 +157,8 @@ class RayPool(Dispatcher[ActorWorker]):
         except errors.RayActorError as error:
             self._take_death(worker, str(error))
             return
-        except (errors.ObjectLostError, errors.TaskCancelledError):
-            if batch is not None:  # lost with its node after it was ready, or asked back in time
+        except errors.ObjectLostError:
+            if batch is not None:  # lost with its node after it was ready
                 del worker.calls[call]
                 self._take_back(worker, batch)
             elif call == worker.sign_call:
@@ -254,10 +254,6 @@ class RayPool(Dispatcher[ActorWorker]):
         if not self._places():
             raise BenchError(reason)
         self._notify(f"{reason}: left out")
-
-    def _recall(self, worker: ActorWorker, batch: Batch) -> None:
-        call = next(call for call, one in worker.calls.items() if one is batch)
-        self._ray.cancel(call)  # one that began goes on
 
     def _end(self, worker: ActorWorker) -> str:
         self._ray.kill(worker.handle, no_restart=True)

@@ -16,9 +16,6 @@ class RayActorError(RayError): ...
 class ObjectLostError(RayError): ...
 
 
-class TaskCancelledError(RayError): ...
-
-
 class GetTimeoutError(RayError): ...
 
 
@@ -37,7 +34,6 @@ class FakeRay:
         RayError=RayError,
         RayActorError=RayActorError,
         ObjectLostError=ObjectLostError,
-        TaskCancelledError=TaskCancelledError,
         GetTimeoutError=GetTimeoutError,
     )
 
@@ -65,9 +61,6 @@ class FakeRay:
     def kill(self, handle: Handle, *, no_restart: bool) -> None:
         assert no_restart
         self.dead.append(handle.number)
-
-    def cancel(self, call: Call) -> None:
-        call.result = TaskCancelledError()
 
 
 class Handle:

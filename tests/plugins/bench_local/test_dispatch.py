@@ -28,16 +28,12 @@ class Bench(Dispatcher[Stub]):
         super().__init__(count, depth=depth, patience=10.0, limit=limit, clock=lambda: self.now)
         self.slow = slow
         self.sent: list[tuple[int, int, int]] = []
-        self.recalls: list[tuple[int, int]] = []
 
     def _start(self, number: int, batch: Batch) -> Stub:
         return Stub(number=number, ready=not self.slow)
 
     def _send(self, worker: Stub, batch: Batch, strikes: int) -> None:
         self.sent.append((worker.number, batch.index, strikes))
-
-    def _recall(self, worker: Stub, batch: Batch) -> None:
-        self.recalls.append((worker.number, batch.index))
 
     def _listen(self) -> None: ...
 
@@ -91,10 +87,10 @@ def batches_of(spec: RunSpec, count: int, first: int = 0) -> list[Batch]:
 
 def test_all_workers_get_one_batch_before_any_gets_two(spec: RunSpec) -> None:
     bench = Bench(3, depth=2)
-    bench.give(batches_of(spec, 5))
+    bench.give(batches_of(spec, 7))
     assert [(worker, index) for worker, index, _ in bench.sent] == [(0, 0), (1, 1), (2, 2), (0, 3), (1, 4)]
-    assert bench.waiting == 0
-    assert bench.pending == 5
+    assert bench.waiting == 2
+    assert bench.pending == 7
 
 
 def test_a_worker_starts_for_a_batch_that_none_will_take(spec: RunSpec) -> None:
@@ -108,17 +104,14 @@ def test_a_worker_starts_for_a_batch_that_none_will_take(spec: RunSpec) -> None:
     assert len(bench.sent) == 2
 
 
-def test_an_idle_worker_gets_the_second_batch_of_a_busy_one(spec: RunSpec) -> None:
+def test_the_last_batches_go_to_who_is_free(spec: RunSpec) -> None:
     bench = Bench(2, depth=2)
-    bench.give(batches_of(spec, 4))
+    bench.give(batches_of(spec, 5))
+    assert [bench.holds(0), bench.holds(1), bench.waiting] == [[0, 2], [1, 3], 1]
     bench.finish(1)
+    assert [bench.holds(0), bench.holds(1), bench.waiting] == [[0, 2], [3], 1]
     bench.finish(1)
-    assert bench.recalls == [(0, 2)]
-    bench._feed()
-    assert bench.recalls == [(0, 2)]  # asked once
-    bench._take_back(bench._workers[0], bench._workers[0].batches[-1])
-    bench._feed()
-    assert (bench.holds(0), bench.holds(1)) == ([0], [2])
+    assert [bench.holds(0), bench.holds(1), bench.waiting] == [[0, 2], [4], 0]
 
 
 def test_a_worker_prefers_the_model_that_it_holds_but_no_batch_waits_for_ever(spec: RunSpec) -> None:

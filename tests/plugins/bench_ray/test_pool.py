@@ -163,15 +163,6 @@ def test_what_an_actor_finished_before_its_death_counts(fake: FakeRay, spec: Run
     assert fake.dead == [0]
 
 
-def test_an_idle_actor_gets_what_waits_behind_another_one(fake: FakeRay, spec: RunSpec) -> None:
-    steps = Steps(fake, spec, 2, 4)
-    steps.finish("compute 1 of 1")
-    steps.finish("compute 3 of 1")
-    steps.turn()
-    assert steps.names()[-1] == "compute 2 of 1"
-    assert steps.pool._strikes == {}
-
-
 def test_an_actor_that_does_not_start_is_left_out_and_the_last_one_is_an_error(
     fake: FakeRay, spec: RunSpec
 ) -> None:
