@@ -370,20 +370,27 @@ def draw(path: Path, rows: Sequence[Row]) -> None:
     """The errors in float64, by sampler."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 2 + 0.19 * len(rows)), layout="constrained")
+    figure = Figure(figsize=(9, 1.5 + 0.19 * len(rows)), layout="constrained")
     axes = figure.subplots(1, 2, sharey=True)
-    names = [" ".join(filter(None, (row.sampler, row.config, "" if row.levels == "state" else "(timestep)")))
-             for row in rows]  # fmt: skip
+    parts = [
+        (row.library, row.sampler, row.config, "" if row.levels == "state" else "(timestep)") for row in rows
+    ]
+    names = [" ".join(filter(None, part)) for part in parts]
+    # blue, vermilion and green of Okabe and Ito, told apart by shape too
+    looks = (("#0072b2", "o"), ("#d55e00", "s"), ("#009e73", "^"))
     for axis, kind, title in zip(axes, ("flow", "data"), ("to the flow's end", "to the data"), strict=True):
-        for place, calls in enumerate(CALLS):
+        for place, (calls, (color, marker)) in enumerate(zip(CALLS, looks, strict=True)):
             points = [(row.float64[place], at) for at, row in enumerate(rows) if row.error == kind]
-            axis.scatter(*zip(*points, strict=True), s=16, label=f"{calls} calls") if points else None
+            if points:
+                axis.scatter(*zip(*points, strict=True), s=16, c=color, marker=marker, label=f"{calls} calls")
         axis.set_xscale("log")
-        axis.set_xlabel(f"distance {title} / deviation of the data")
+        axis.set_title(f"distance {title}", fontsize=9)
         axis.grid(alpha=0.3)
+        axis.margins(y=0.01)
+    figure.supxlabel("in standard deviations of the data", fontsize=9)
     axes[0].set_yticks(range(len(names)), names, fontsize=6)
     axes[0].invert_yaxis()
-    axes[0].legend(fontsize=7)
+    axes[0].legend(fontsize=7, loc="upper left")
     figure.savefig(path, dpi=130, metadata={"Software": None})
 
 
