@@ -54,7 +54,7 @@ def every_group(group: click.Group) -> list[click.Group]:
 @pytest.mark.parametrize("group", every_group(cli), ids=lambda group: group.name)
 def test_the_list_of_commands_cuts_no_sentence(group: click.Group) -> None:
     """At 80 columns a line per command; click would end a longer summary by three dots."""
-    shown = CliRunner().invoke(group, ["--help"], terminal_width=80).output
-    lines = shown.partition("Commands:\n")[2].splitlines()
+    output = CliRunner().invoke(group, ["--help"], terminal_width=80).output
+    lines = output.partition("Commands:\n")[2].splitlines()
     assert len(lines) == len(group.commands)
     assert all(line.endswith(".") and not line.endswith("...") for line in lines)
