@@ -92,6 +92,15 @@ class FileValue(ABC):
         """What stands for the value in records: it is the same where the file's content is."""
 
 
+def _refuse_method(cls: type, name: str, value: object) -> None:
+    """`TypeError` where a value stands in place of a method of a role, such as ``nfe = 2``."""
+    method = next((vars(base)[name] for base in cls.__mro__[1:] if name in vars(base)), None)
+    if isinstance(method, types.FunctionType):
+        code = method.__code__
+        head = ", ".join(code.co_varnames[: code.co_argcount])
+        raise TypeError(f"{cls.__name__}.{name} is a method: in place of {value!r} write def {name}({head})")
+
+
 @dataclasses.dataclass(frozen=True)
 class Parameter:
     """A parameter as listings show it: type and range as text; ``flag`` and ``decides`` as in `param`."""
@@ -134,6 +143,8 @@ class Plugin(ABC):
         for name, value in cls.__dict__.items():
             if isinstance(value, dataclasses.Field) and hasattr(Plugin, name):
                 raise TypeError(f"{cls.__name__}.{name}: every plugin has this name: rename the parameter")
+            if isinstance(value, bool | int | float | str | tuple):
+                _refuse_method(cls, name, value)
         dataclasses.dataclass(frozen=True)(cls)
         for base in cls.__mro__[1:]:
             prefix, separator, _ = str(base.__dict__.get("name", "")).partition(":<")

@@ -222,6 +222,27 @@ def test_wrong_lists_are_refused(values: dict[str, Any], message: str) -> None:
     assert len(str(error.value)) < 300
 
 
+class Counted(Plugin):
+    """A role with a method and a property."""
+
+    name = "counted"
+
+    def calls(self, grid: list[int]) -> int:
+        return len(grid)
+
+    @property
+    def order(self) -> float | None:
+        return None
+
+
+def test_a_number_cant_stand_for_a_method_of_a_role() -> None:
+    """Of a property it can: ``order = 2.0``."""
+    message = r"Odd\.calls is a method: in place of 2 write def calls\(self, grid\)"
+    with pytest.raises(TypeError, match=message):
+        type("Odd", (Counted,), {"name": "odd", "calls": 2})
+    assert type("Even", (Counted,), {"name": "even", "order": 2.0})().order == 2.0
+
+
 def test_a_parameter_cant_take_a_name_of_every_plugin() -> None:
     with pytest.raises(TypeError, match=r"Odd\.values: every plugin has this name: rename the parameter"):
         type(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MARKS = {"pass": "[green]pass[/]", "fail": "[bold red]FAIL[/]", "info": "[dim]info[/]"}
 
 
-@click.command("check")
+@click.command("check", short_help="Check a plugin or a checkpoint by its role.")
 @click.argument("name", required=False)
 @click.option(
     "--role",

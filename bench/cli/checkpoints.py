@@ -34,7 +34,7 @@ WIDE = 100
 JSON = click.option("--json", "as_json", is_flag=True, help="Print plain JSON.")
 
 
-@click.group("checkpoints")
+@click.group("checkpoints", short_help="List, fetch, import and verify checkpoints.")
 def checkpoints_command() -> None:
     """Checkpoints: list them, fetch or import their files, verify them.
 
@@ -95,7 +95,7 @@ def list_checkpoints(context: click.Context, as_json: bool) -> None:
         echo(f"bench: {problem}", err=True)
 
 
-@checkpoints_command.command("show")
+@checkpoints_command.command("show", short_help="Show a card, and the state of its files.")
 @click.argument("name")
 @JSON
 @click.pass_context
@@ -158,7 +158,7 @@ def _report(card: Card) -> None:
             echo(f"  {file.name}: sha256 {file.sha256}, recorded, as none is published")
 
 
-@checkpoints_command.command("import")
+@checkpoints_command.command("import", short_help="Install a checkpoint from a local file or folder.")
 @click.argument("path", metavar="FILE", type=NamedPath())
 @click.option("--card", "name", required=True, metavar="NAME", help="Name of the checkpoint.")
 @click.pass_context
@@ -184,7 +184,7 @@ def import_checkpoint(context: click.Context, path: Path, name: str) -> int:
     return 0
 
 
-@checkpoints_command.command("verify")
+@checkpoints_command.command("verify", short_help="Hash the files of checkpoints again.")
 @click.argument("names", nargs=-1, metavar="[NAME...]")
 @click.pass_context
 def verify_checkpoints(context: click.Context, names: tuple[str, ...]) -> int:

@@ -10,7 +10,7 @@ from bench.cli.console import console, echo_json
 from bench.cli.paths import NamedPath
 
 
-@click.command("compare")
+@click.command("compare", short_help="Compare B with A: difference, interval, significance, cost.")
 @click.argument("a")
 @click.argument("b")
 @click.option("--metric", "metrics", multiple=True, metavar="NAME", help="Default: all that both have.")

@@ -39,7 +39,7 @@ INSTALL = {
 """The line that installs the completion of each shell."""
 
 
-@click.command("completion")
+@click.command("completion", short_help="Print the script that completes names in a shell.")
 @click.argument("shell", type=click.Choice(list(INSTALL)))
 @click.pass_context
 def completion_command(context: click.Context, shell: str) -> None:

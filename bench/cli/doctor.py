@@ -8,7 +8,7 @@ from bench.cli.console import console, echo, echo_json
 from bench.cli.context import registry_of
 
 
-@click.command("doctor")
+@click.command("doctor", short_help="Say what works here, what is missing, and what to do.")
 @click.option("--json", "as_json", is_flag=True, help="Print the conditions as JSON.")
 @click.pass_context
 def doctor_command(context: click.Context, as_json: bool) -> int:

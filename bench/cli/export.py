@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from bench.metrics.features import Rounding
 
 
-@click.command("export")
+@click.command("export", short_help="Write a run's samples as 8-bit images.")
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
 @click.option(
     "-o",

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from bench.engine.foreign import ImageMeasurement
 
 
-@click.command("fid", cls=flag_command("metric"))
+@click.command(
+    "fid", short_help="Measure images from any source: FID, or other metrics.", cls=flag_command("metric")
+)
 @click.argument("path")
 @click.option(
     "--reference",

@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from bench.engine.fitting import Fit
 
 
-@click.command("fit", cls=flag_command("grid", "predictor", "solver", "sde"))
+@click.command(
+    "fit",
+    short_help="Fit a time grid, predictor or solver to a checkpoint.",
+    cls=flag_command("grid", "predictor", "solver", "sde"),
+)
 @click.argument("name")
 @click.option("--checkpoint", metavar="NAME", required=True, help="Checkpoint to fit to.")
 @click.option("-o", "output", type=NamedPath(), metavar="FILE.json", required=True, help="Artifact's file.")

@@ -66,7 +66,7 @@ def summary(entry: Entry) -> str:
 OUT = click.option("--out", type=NamedPath(), help="Results folder of the runs; default: that of bench.toml.")
 
 
-@click.command("list")
+@click.command("list", short_help="List plugins, checkpoints, suites, profiles or runs.")
 @click.argument("kind", type=str, required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print plain JSON.")
 @OUT
@@ -258,7 +258,7 @@ def _text(value: object) -> str:
     return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-@click.command("show")
+@click.command("show", short_help="Show a plugin, checkpoint, suite, profile or run.")
 @click.argument("words", metavar="[KIND] NAME", nargs=-1, required=True)
 @click.option("--json", "as_json", is_flag=True, help="Print plain JSON.")
 @OUT

@@ -15,7 +15,11 @@ from bench.cli.paths import NamedPath
 from bench.cli.stopping import STOPPED, report_stop
 
 
-@click.command("measure", cls=flag_command("metric"))
+@click.command(
+    "measure",
+    short_help="Add metrics to finished runs, from their samples on disk.",
+    cls=flag_command("metric"),
+)
 @click.option("--metric", multiple=True, required=True, metavar="NAME", help="Metric to add; repeats.")
 @click.option("--suite", metavar="NAME", help="Measure the runs of this suite only.")
 @click.option("--checkpoint", metavar="NAME", help="Measure the runs of this checkpoint only.")

@@ -11,7 +11,7 @@ from bench.cli.paths import NamedPath
 from bench.cli.stopping import STOPPED, report_stop
 
 
-@click.command("merge")
+@click.command("merge", short_help="Join results folders.")
 @click.argument("folders", nargs=-1, required=True, type=NamedPath(), metavar="FOLDER...")
 @click.option("-o", "target", required=True, type=NamedPath(), help="The results folder to join them in.")
 @click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON.")

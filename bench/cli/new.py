@@ -12,7 +12,7 @@ from bench.errors import BenchError, did_you_mean, printable
 from bench.testing import scaffold
 
 
-@click.command("new")
+@click.command("new", short_help="Write a package with a plugin, as a start for yours.")
 @click.argument("role", metavar="|".join(scaffold.ROLES))
 @click.argument("name")
 @click.pass_context

@@ -11,7 +11,7 @@ from bench.cli.context import registry_of
 from bench.cli.paths import NamedPath
 
 
-@click.command("publish")
+@click.command("publish", short_help="Write a folder for a project page: reports and records.")
 @click.argument("sources", metavar="[SUITE|FOLDER]...", nargs=-1)
 @click.option("-o", "target", type=NamedPath(), required=True, help="Folder to write.")
 @click.option(

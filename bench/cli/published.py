@@ -28,7 +28,7 @@ def _calls(context: click.Context, parameter: click.Parameter, value: str | None
     return int(match[1]), int(match[2] or match[1])
 
 
-@click.command("published")
+@click.command("published", short_help="List, sort and plot published figures.")
 @click.option(
     "--checkpoint", metavar="NAME", help="Figures of one checkpoint, or network in a source's words."
 )

@@ -11,7 +11,7 @@ from bench.cli.context import registry_of
 from bench.cli.paths import NamedPath
 
 
-@click.command("report")
+@click.command("report", short_help="Write runs as one page of HTML, to send to somebody.")
 @click.argument("sources", metavar="[SUITE|FOLDER]...", nargs=-1)
 @click.option(
     "-o", "target", type=NamedPath(), default=Path("report.html"), show_default=True, help="File to write."

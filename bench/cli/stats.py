@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from bench.metrics.features import Rounding
 
 
-@click.group("stats")
+@click.group("stats", short_help="Make reference statistics, or show them.")
 def stats_command() -> None:
     """Reference statistics: make them of any images, show what a file holds.
 
@@ -34,7 +34,9 @@ def stats_command() -> None:
     """
 
 
-@stats_command.command("build", cls=flag_command("extractor"))
+@stats_command.command(
+    "build", short_help="Make the statistics of a data set, folder or file.", cls=flag_command("extractor")
+)
 @click.argument("source")
 @click.option(
     "-o",

@@ -10,7 +10,7 @@ from bench.cli.console import console, echo_json
 from bench.cli.paths import NamedPath
 
 
-@click.command("table")
+@click.command("table", short_help="Make tables and plots of a suite, or of a results folder.")
 @click.argument("source", metavar="[SUITE|FOLDER]", required=False)
 @click.option(
     "--out",

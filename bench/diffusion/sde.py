@@ -88,7 +88,7 @@ class SDE(Plugin):
     def sigma_slope(self, t: Array) -> Array:
         """d sigma / dt, for times t of any shape. Default: ``f sigma + g^2 / (2 sigma)``."""
         sigma = self.sigma(t)
-        with np.errstate(divide="ignore"):  # infinite at sigma = 0
+        with np.errstate(divide="ignore", invalid="ignore"):  # no limit at sigma = 0
             slope: Array = self.drift(t) * sigma + self.diffusion(t) ** 2 / (2 * sigma)
         return slope
 

@@ -27,8 +27,14 @@ State = Literal["ok", "absent", "broken"]
 LOADED = ("torch", "torchvision")
 """Libraries that are imported, because their builds may not fit each other; of others the version is read."""
 
-OPTIONAL = {"diffusers": "diffusers", "k-diffusion": "kdiffusion"}
-"""Libraries of extras, each with its extra."""
+OPTIONAL = {
+    "azula": ("azula", "--solver azula:NAME"),
+    "diffusers": ("diffusers", "--solver diffusers:NAME"),
+    "k-diffusion": ("kdiffusion", "--solver kdiffusion:NAME"),
+    "ray": ("ray", "--executor ray"),
+    "tensorboard": ("tensorboard", "--logger tensorboard"),
+}
+"""Libraries of extras, each with its extra and what needs it."""
 
 LONGEST_SCRIPT = 65_536
 """Bytes of a command's file that are read."""
@@ -165,8 +171,8 @@ def _libraries() -> Iterator[Condition]:
     for name in sorted(line.split(">")[0].split("<")[0].split("=")[0].strip() for line in required):
         yield _library(name, "broken", f"pip install {name}")
     yield _library("torchvision", "broken", "pip install torchvision")
-    for name, extra in OPTIONAL.items():
-        yield _library(name, "absent", f"pip install 'sampler-bench[{extra}]' for --solver {extra}:NAME")
+    for name, (extra, use) in OPTIONAL.items():
+        yield _library(name, "absent", f"pip install 'sampler-bench[{extra}]' for {use}")
 
 
 def _library(name: str, otherwise: State, remedy: str) -> Condition:
@@ -191,10 +197,8 @@ def _devices() -> Iterator[Condition]:
         import torch
     except ImportError:
         return
-    cores, threads = os.cpu_count(), torch.get_num_threads()
-    yield Condition(
-        "cpu", "ok", f"{torch.backends.cpu.get_cpu_capability()}, {cores} cores, {threads} threads"
-    )
+    cores, threads = count(os.cpu_count() or 1, "core"), count(torch.get_num_threads(), "thread")
+    yield Condition("cpu", "ok", f"{torch.backends.cpu.get_cpu_capability()}, {cores}, {threads}")
     if not torch.cuda.is_available():
         why = "no GPU, or no driver" if torch.version.cuda else "PyTorch is built for CPUs alone"
         yield Condition("cuda", "absent", why, "runs are on the CPU")

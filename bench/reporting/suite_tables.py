@@ -259,7 +259,9 @@ def _notes(table: Table, plugin: str) -> list[str]:
             notes.append(f"{n} of {len(cells)} cells {status}.")
     notes += _misfit_notes(table, runs, plugin)
     failed = [cell for cell in cells if cell.reason]
-    notes += [f"failed: {c.sde} {c.row} {c.column}: {c.reason}" for c in failed[:REASONS]]
+    notes += [
+        f"failed: {' '.join(filter(None, (c.sde, c.row, c.column)))}: {c.reason}" for c in failed[:REASONS]
+    ]
     if len(failed) > REASONS:
         notes.append(f"failed: {len(failed) - REASONS} more; cells.csv has them all.")
     errors = [cell.error for cell in cells if cell.error is not None]

@@ -53,8 +53,11 @@ def noise_left(part: Part, context: CheckContext) -> Iterator[Finding]:
                 rest *= end.sigma / before if before else math.inf if rest else 0.0
             allowed = max(SHARE * end.sigma, 1.05 * at_zero, (high - low) / LEVELS / 2)
             shares.append(rest / end.sigma)
-            if not rest <= allowed:
-                wrong.append(f"{rest / end.sigma:.2g} of it stays on {sde.name} at {steps} steps")
+            where = f"on {sde.name} at {steps} steps"
+            if math.isnan(rest):
+                wrong.append(f"not finite {where}: at step.last there is no noise left (sigma_next = 0)")
+            elif not rest <= allowed:
+                wrong.append(f"{rest / end.sigma:.2g} of it stays {where}")
     share = float(np.max(shares))
     measured = wrong[0] if wrong else f"{share:.1g} of it stays at most"
     required = f"the noise of eps taken away, to {SHARE:g} of it"

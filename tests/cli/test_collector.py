@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,3 +62,24 @@ def test_a_run_rests_the_collector_until_its_batches(tmp_path: Path, monkeypatch
         main()
     assert stopped.value.code == 0
     assert at_work == {"plan": False, "batch": True}
+
+
+@pytest.mark.parametrize("loaded", [False, True])
+def test_the_end_searches_only_where_triton_reports_leaks(
+    loaded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A frozen object of Triton's binding is reported as a leak at the process's end."""
+    monkeypatch.delitem(sys.modules, "triton", raising=False)
+    if loaded:
+        monkeypatch.setitem(sys.modules, "triton", sys)
+    gc.freeze()
+    collector.leave()
+    assert (gc.get_freeze_count() == 0) == loaded
+    gc.unfreeze()
+
+
+def test_doctor_writes_nothing_on_standard_error(tmp_path: Path) -> None:
+    """It imports torchvision, and by it Triton where that is installed."""
+    command = [sys.executable, "-m", "bench", "doctor", "--json"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert done.stderr == ""

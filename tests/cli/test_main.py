@@ -7,7 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
+from click.testing import CliRunner
+
+from bench.cli import cli
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGPIPE there")
@@ -39,3 +43,18 @@ def test_python_dash_m_bench_is_the_command() -> None:
     mistake = call("rnu")
     assert mistake.returncode == 2
     assert mistake.stderr.startswith("bench: No such command 'rnu'")
+
+
+def every_group(group: click.Group) -> list[click.Group]:
+    """A command with subcommands, and those of its subcommands that have some."""
+    inner = [one for one in group.commands.values() if isinstance(one, click.Group)]
+    return [group, *(deeper for one in inner for deeper in every_group(one))]
+
+
+@pytest.mark.parametrize("group", every_group(cli), ids=lambda group: group.name)
+def test_the_list_of_commands_cuts_no_sentence(group: click.Group) -> None:
+    """At 80 columns a line per command; click would end a longer summary by three dots."""
+    output = CliRunner().invoke(group, ["--help"], terminal_width=80).output
+    lines = output.partition("Commands:\n")[2].splitlines()
+    assert len(lines) == len(group.commands)
+    assert all(line.endswith(".") and not line.endswith("...") for line in lines)

@@ -117,3 +117,16 @@ def test_beyond_the_range_the_level_is_that_of_an_end(name: str) -> None:
 def test_two_laws_of_equal_parameters_have_their_own_levels() -> None:
     assert sde("vp").values() == sde("subvp").values()
     assert sde("vp").level_at(0.5) != sde("subvp").level_at(0.5)
+
+
+@pytest.mark.parametrize("name", ["subvp", "vp", "ve"])
+def test_slopes_at_clean_data_warn_of_nothing(name: str, recwarn: pytest.WarningsRecorder) -> None:
+    """0 / 0 has no limit there; who asks for it gets what is not finite, and no line of NumPy's."""
+    assert not np.isfinite(sub_slope(name)) or name == "ve"
+    assert list(recwarn) == []
+
+
+def sub_slope(name: str) -> float:
+    """The default slope of sigma at t = 0."""
+    law = installed().build("sdes", name, {})
+    return float(SDE.sigma_slope(law, np.array(0.0)))

@@ -9,12 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
-import numpy as np
 import pytest
 
 import bench
 from bench import Batch, Card, Executor
-from tests.support.pages import block, blocks, page_says
+from tests.support.pages import block, blocks
 from tests.support.plans import quick_spec
 from tests.support.plugins import empty_registry, installed
 from tests.support.worker_work import Fatal
@@ -81,11 +80,6 @@ def test_the_network_of_the_docs_is_what_its_card_says(
     toml = Path("my_cards/my-circle.toml")
     toml.write_text(block(CARD, str(toml)))
     assert tomllib.loads(block(CARD, "bench.toml")) == {"cards": ["my_cards"]}
-    rng = np.random.default_rng(0)
-    angle = rng.uniform(0, 2 * np.pi, 3000)
-    points = 0.7 * np.stack([np.cos(angle), np.sin(angle)], axis=1) + 0.03 * rng.standard_normal((3000, 2))
-    np.savez("circle.npz", (points + 1) / 2)
-    assert page_says(CARD, '`numpy.savez("circle.npz", (points + 1) / 2)`')
     card = Card.read(toml)
     assert bench.check(card, data="circle.npz", registry=installed()).passed
     wrong = card.model_copy(update={"labels": "sigma"})

@@ -73,3 +73,10 @@ def test_the_readme_is_a_screen_and_a_half_with_five_links() -> None:
     text = (ROOT / "README.md").read_text()
     assert len(text.splitlines()) <= A_SCREEN_AND_A_HALF
     assert len(re.findall(r"^- .*\]\(", text, re.MULTILINE)) == 5
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_no_line_is_a_comment_of_myst(path: Path) -> None:
+    """A line that begins with a percent sign is left out of the built pages."""
+    lines = FENCE.sub("", path.read_text()).splitlines()
+    assert [line for line in lines if line.startswith("%")] == []

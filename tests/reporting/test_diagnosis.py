@@ -156,3 +156,16 @@ def test_the_page_of_json_has_every_key() -> None:
     plain: JSONObject = diagnose(empty_registry()).plain()
     for key in [*plain, *(field.name for field in dataclasses.fields(Condition))]:
         assert f"`{key}`" in row
+
+
+def test_every_library_of_an_extra_that_a_flag_needs_is_listed() -> None:
+    subjects = {one.subject for one in diagnose(installed()).sections["libraries"]}
+    assert {"azula", "diffusers", "k-diffusion", "ray", "tensorboard"} <= subjects
+    absent = [one for one in diagnose(installed()).sections["libraries"] if one.state == "absent"]
+    assert all(" for --" in one.remedy for one in absent)
+
+
+@pytest.mark.parametrize(("threads", "words"), [(1, "1 thread"), (3, "3 threads")])
+def test_threads_are_counted(threads: int, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.get_num_threads", lambda: threads)
+    assert only(diagnose(installed()), "devices", "cpu").detail.endswith(f", {words}")

@@ -51,6 +51,18 @@ class EndsNoisy(HeunSolver):
     ends_clean = True
 
 
+class AsksAtCleanData(LastStep):
+    """Heun's second slope where there is no noise."""
+
+    name = "asks_at_clean_data"
+
+    def step(self, x: Tensor, step: Step, p: Prediction, noise: Noise, state: Any) -> Update:
+        if not step.last:
+            return super().step(x, step, p, noise, state)
+        x = x + step.sigma_next * p.score(x, step.t_next)
+        return Update(x, x)
+
+
 RIGHT = (LastStep, Half, HeunSolver)
 WRONG = (LeftOut, Twice, EndsNoisy)
 
@@ -66,3 +78,13 @@ def test_the_noise_of_eps_is_taken_away(part: Any, status: str) -> None:
 def test_the_noise_that_an_sde_has_at_zero_may_stay() -> None:
     (finding,) = noise_left(Sound(), CheckContext(installed(), ("ve",)))
     assert finding.status == "pass"
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_last_step_that_asks_at_clean_data_is_told_so() -> None:
+    (finding,) = noise_left(AsksAtCleanData(), CheckContext(installed(), ("vp",)))
+    assert finding.status == "fail"
+    assert (
+        finding.measured
+        == "not finite on vp at 20 steps: at step.last there is no noise left (sigma_next = 0)"
+    )
