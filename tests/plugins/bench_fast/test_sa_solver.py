@@ -90,7 +90,7 @@ def test_it_is_diffusers(
 
     monkeypatch.setattr("diffusers.schedulers.scheduling_sasolver.randn_tensor", their_noise)
 
-    class LowerLast(diffusers.SASolverScheduler):  # type: ignore[misc,name-defined]
+    class LowerLast(diffusers.SASolverScheduler):  # type: ignore[misc]
         def stochastic_adams_moulton_update(self, *, order: int, **values: object) -> object:
             left = len(self.timesteps) - self.step_index
             return super().stochastic_adams_moulton_update(order=min(order, left + 1), **values)

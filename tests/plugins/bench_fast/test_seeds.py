@@ -23,17 +23,14 @@ class Answers(Model):
 
     def __init__(self, values: tuple[float, ...]) -> None:
         self.values = values
-        self.states: list[Tensor] = []
+        self.shape = (1,)
+        self.asked: list[Tensor] = []
         self.levels: list[NoiseLevel] = []
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (1,)
-
     def denoised(self, x: Tensor, level: NoiseLevel) -> Tensor:
-        self.states.append(x.clone())
+        self.asked.append(x.clone())
         self.levels.append(level)
-        return torch.full_like(x, self.values[len(self.states) - 1])
+        return torch.full_like(x, self.values[len(self.asked) - 1])
 
     def images(self, x: Tensor) -> Tensor:
         return x
@@ -53,7 +50,7 @@ def one_step(predictor: SEEDS, values: tuple[float, ...], x: float, draws: tuple
         lambda like: torch.full_like(like, next(remaining)),
         None,
     )
-    TRACE[:] = [(level, float(state)) for level, state in zip(model.levels, model.states, strict=True)]
+    TRACE[:] = [(level, float(state)) for level, state in zip(model.levels, model.asked, strict=True)]
     TRACE.append((NoiseLevel(step.t_next, step.alpha_next, step.sigma_next), float(update.x)))
     return step
 
