@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,9 +15,11 @@ from bench.cli.flags import flag_command, flag_values
 from bench.cli.parameters import plugin_parameters
 from bench.cli.paths import NamedPath
 from bench.cli.stopping import STOPPED, report_stop
+from bench.params import parameter_text
 
 if TYPE_CHECKING:
     from bench.engine.fitting import Fit
+    from bench.plugins.registry import Registry
 
 
 @click.command(
@@ -119,11 +123,11 @@ def fit_command(
     if as_json:
         echo_json(result.plain())
         return 0
-    _print(result)
+    _print(result, registry_of(context))
     return 0
 
 
-def _print(result: Fit) -> None:
+def _print(result: Fit, registry: Registry) -> None:
     facts = result.facts
     state = "" if result.new else " (it was there already)"
     what = f"{facts.plugin} for {facts.sampler}, {facts.steps} steps, on {facts.checkpoint}"
@@ -132,11 +136,24 @@ def _print(result: Fit) -> None:
         texts = [f"{one:.4g}" if isinstance(one, float) else f"{one}" for one in _items(value)]
         echo(f"  {name}: {', '.join(texts)}")
     echo(f"  fitted by {facts.fit_nfe:.0f} network evaluations in {facts.fit_seconds:.1f} s")
-    use = f"-P {result.role}.artifact={result.file}"
+    use = f"-P {shlex.quote(f'{result.role}.artifact={result.file}')}"
     steps = "" if result.role == "solver" else f" --steps {facts.steps}"
     own = f"--predictor {facts.sampler} --grid {facts.plugin}" if result.role == "grid" else ""
     own = own or f"--{result.role} {facts.plugin}"
-    echo(f"  to use it: bench run --checkpoint {facts.checkpoint} --sde {facts.sde} {own}{steps} {use}")
+    own += "" if facts.grid is None else f" --grid {facts.grid}"
+    used = [("sde", facts.sde, facts.sde_parameters)]
+    used += [("predictor", facts.sampler, facts.sampler_parameters)] if result.role == "grid" else []
+    used += [("grid", facts.grid, facts.grid_parameters)] if facts.grid is not None else []
+    settings = "".join(_settings(registry, *each) for each in used)
+    command = f"bench run --checkpoint {facts.checkpoint} --sde {facts.sde} {own}{steps}{settings} {use}"
+    echo(f"  to use it: {command}")
+
+
+def _settings(registry: Registry, role: str, name: str, parameters: Mapping[str, object]) -> str:
+    """The flags of a plugin's parameters that are not its defaults."""
+    usual = registry.build(f"{role}s", name, {}).values()
+    texts = [f"{key}={parameter_text(one)}" for key, one in parameters.items() if one != usual.get(key)]
+    return "".join(f" -P {shlex.quote(f'{role}.{text}')}" for text in texts)
 
 
 def _items(value: object) -> list[object]:

@@ -48,6 +48,10 @@ class FitFacts(BaseModel):
         sde_parameters: Its parameters.
         sampler: Name of the predictor or solver.
         sampler_parameters: Its parameters.
+        grid: Name of the time grid that a predictor was fitted on; None for what is fitted on none.
+        grid_parameters: Its parameters.
+        labels: Classes that the checkpoint was given; None for an unconditional one.
+        precision: What the network computed in.
         steps: Number of steps.
         nfe: Network calls per sample of a run, as the sampler declares them; None where it does not.
         seed: Seed of the samples of the fit.
@@ -71,6 +75,10 @@ class FitFacts(BaseModel):
     sde_parameters: dict[str, JsonValue]
     sampler: str
     sampler_parameters: dict[str, JsonValue]
+    grid: str | None = None
+    grid_parameters: dict[str, JsonValue] = {}
+    labels: str | int | None = None
+    precision: str = "fp32"
     steps: Count
     nfe: int | None
     seed: Annotated[int, Field(ge=0)]
@@ -239,7 +247,11 @@ class Fittable(Plugin):
             return
         facts = self.artifact.facts
         if facts.plugin != self.name:
-            raise BenchError(f"the artifact of {self.name} is one of {facts.plugin}: give one of {self.name}")
+            raise BenchError(
+                f"the artifact of {self.name} is one of {printable(facts.plugin)}: give one of {self.name}"
+            )
+        if "artifact" in facts.parameters:
+            raise BenchError(f"the artifact of {self.name} names another artifact: fit it again")
         fitted, defaults = type(self).build(facts.parameters), {p.name: p.default for p in self.parameters()}
         for name in facts.parameters:
             own, value = getattr(self, name), getattr(fitted, name)

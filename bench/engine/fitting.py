@@ -124,6 +124,7 @@ def run_fit(planned: PlannedFit, file: Path, emit: Emit = silent, *, overwrite: 
         nfe, seconds = cost()
     sampler = spec.sampler
     part = sampler.solver or sampler.predictor
+    grid = sampler.grid if role == "predictor" else None
     assert part is not None
     try:
         facts = FitFacts(
@@ -137,6 +138,10 @@ def run_fit(planned: PlannedFit, file: Path, emit: Emit = silent, *, overwrite: 
             sde_parameters=sampler.sde.values(),
             sampler=part.name,
             sampler_parameters=part.values(),
+            grid=None if grid is None else grid.name,
+            grid_parameters={} if grid is None else grid.values(),
+            labels=spec.labels,
+            precision=spec.precision,
             steps=sampler.steps,
             nfe=planned_nfe(spec.task, sampler),
             seed=spec.seed,
@@ -190,6 +195,7 @@ def _present(file: Path, plugin: Fittable, role: str, spec: RunSpec, *, overwrit
         raise BenchError(f"{remedy}, and is no artifact of a fit") from error
     facts, sampler = artifact.facts, spec.sampler
     part = sampler.solver or sampler.predictor
+    grid = sampler.grid if role == "predictor" else None
     assert part is not None
     same: list[tuple[str, object, object]] = [
         ("role", facts.role, role),
@@ -199,6 +205,14 @@ def _present(file: Path, plugin: Fittable, role: str, spec: RunSpec, *, overwrit
         ("checkpoint's files", facts.checkpoint_sha256, spec.identity.checkpoint.sha256),
         ("SDE", [facts.sde, facts.sde_parameters], [sampler.sde.name, sampler.sde.values()]),
         ("sampler", [facts.sampler, facts.sampler_parameters], [part.name, part.values()]),
+        (
+            "grid",
+            [facts.grid, facts.grid_parameters],
+            [None, {}] if grid is None else [grid.name, grid.values()],
+        ),
+        ("convention", facts.convention, spec.identity.checkpoint.convention),
+        ("labels", facts.labels, spec.labels),
+        ("precision", facts.precision, spec.precision),
         ("steps", facts.steps, sampler.steps),
         ("seed", facts.seed, spec.seed),
         ("number of samples", facts.samples, spec.samples),

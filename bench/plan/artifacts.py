@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench.diffusion.fitting import FitFacts, Fittable
 from bench.diffusion.sampler import Sampler
-from bench.errors import BenchError
+from bench.errors import BenchError, printable
 from bench.results.identity import CheckpointIdentity
 from bench.results.record import FitCost
 
@@ -32,21 +32,23 @@ def check_artifacts(sampler: Sampler, checkpoint: CheckpointIdentity, seed: int)
         seed: The run's seed.
 
     Raises:
-        BenchError: A part has no artifact, or one of another checkpoint, SDE, sampler or number of steps, or
-            one that was fitted on samples of this seed.
+        BenchError: A part has no artifact, or one of another checkpoint, SDE, sampler, grid or number of
+            steps, or one that was fitted on samples of this seed.
     """
     for role, part in fittable_parts(sampler).items():
         part.fit_values()
         assert part.artifact is not None
         fault = _fault(part.artifact.facts, role, part, sampler, checkpoint, seed)
         if fault:
-            raise BenchError(f"the artifact of {part.name} {fault}")
+            raise BenchError(printable(f"the artifact of {part.name} {fault}", 1000))
 
 
 def _fault(
     facts: FitFacts, role: str, part: Fittable, sampler: Sampler, checkpoint: CheckpointIdentity, seed: int
 ) -> str:
     """Why a run may not use an artifact; empty where it may."""
+    if facts.role != role:
+        return f"is one of a {facts.role}, not of a {role}: fit it again"
     if facts.checkpoint != checkpoint.name:
         return f"was fitted to {facts.checkpoint}, not to {checkpoint.name}: fit it to {checkpoint.name}"
     if facts.checkpoint_sha256 != checkpoint.sha256:
@@ -63,6 +65,11 @@ def _fault(
         own = _described(facts.sampler, facts.sampler_parameters)
         if (facts.sampler, facts.sampler_parameters) != (user.name, user.values()):
             return f"was fitted for {own}, not for {user.described()}: fit it for that"
+    if role == "predictor" and sampler.grid is not None:
+        grid = sampler.grid
+        if facts.grid is not None and (facts.grid, facts.grid_parameters) != (grid.name, grid.values()):
+            own = _described(facts.grid, facts.grid_parameters)
+            return f"was fitted on the grid {own}, not on {grid.described()}: fit it on that"
     if seed == facts.seed:
         return (
             f"was fitted on samples of seed {seed}, on which it can't be judged: give another --seed "

@@ -74,20 +74,19 @@ class LearnedTimes(FittedGrid):
             )
         objective = Objective(work, self.nodes)
         v = min(starts(sampler.sde, sampler.steps), key=objective.loss)
-        damping, losses = 0.01, list[float]()
+        damping, losses, ended = 0.01, list[float](), not len(v)
         if work.state is not None:
             state = np.array(work.state["v"], dtype=np.float64), np.array(work.state["losses"])
             v, losses, damping = state[0], state[1].tolist(), float(np.array(work.state["damping"]))
-        while len(v) and len(losses) < self.iterations:
+            ended = bool(work.state["ended"])
+        while not ended and len(losses) < self.iterations:
             work.advance(len(losses), self.iterations)
             normal, gradient, loss = objective.derivatives(v, self.difference)
             after, damping, lower = improve(objective, v, normal, gradient, loss, damping)
             losses.append(loss)
-            work.save({"v": after.tolist(), "damping": damping, "losses": losses})
             ended = lower > loss * (1 - SMALLEST_GAIN)
+            work.save({"v": after.tolist(), "damping": damping, "losses": [*losses], "ended": ended})
             v = after
-            if ended:
-                break
         work.advance(self.iterations, self.iterations)
         return {"times": times_of(sampler.sde, v), "losses": [*losses, objective.loss(v)]}
 
@@ -157,7 +156,8 @@ class Objective:
 
         Args:
             v: Places (N - 1,).
-            difference: Half the difference of v in a derivative; less where places are close.
+            difference: Half the difference of v in a derivative; less where places are close. A place at
+                eps has places above it alone: its derivative is that of the parabola through three.
         """
         import torch
 
@@ -171,11 +171,17 @@ class Objective:
             columns = []
             for k in range(len(v)):
                 h = min(difference, 0.4 * gaps[k], 0.4 * gaps[k + 1] if k + 1 < len(v) else difference)
-                step = np.zeros(len(v))
-                step[k] = h
                 below = min(h, v[k] - self.low)
-                ends = self.samples(v + step, batch), self.samples(v - step * (below / h), batch)
-                columns.append(((ends[0] - ends[1]) / (h + below)).flatten(1))
+                step = np.zeros(len(v))
+                if below > h / 2:
+                    step[k] = below
+                    ahead, behind = self.samples(v + step, batch), self.samples(v - step, batch)
+                    slope = (ahead - behind) / (2 * below)
+                else:  # at eps: of the second order too, from places above
+                    step[k] = h / 2
+                    near, far = self.samples(v + step, batch), self.samples(v + 2 * step, batch)
+                    slope = (4 * near - far - 3 * (error + y)) / h
+                columns.append(slope.flatten(1))
             jacobian = torch.stack(columns)
             weighted = jacobian * weight[None, :, None]
             normal += torch.einsum("kbd,lbd->kl", weighted, jacobian).cpu().numpy()
@@ -189,12 +195,15 @@ def improve(
 ) -> tuple[Array, float, float]:
     """The first step of growing damping that lowers the loss; v itself where none of ten does.
 
+    A step of the last place to below that of eps leads to eps: v may start there.
+
     Returns:
         The places, the next damping, and their loss.
     """
     diagonal = np.diag(np.diag(normal).clip(1e-12))
     for _ in range(10):
         trial = v - np.linalg.solve(normal + damping * diagonal, gradient)
+        trial[-1] = max(trial[-1], objective.low)
         if objective.allows(trial):
             lower = objective.loss(trial)
             if lower < loss:

@@ -28,14 +28,14 @@ class FittedGrid(Fittable, Grid):
 
 
 def node_times(sde: SDE, count: int) -> Array:
-    """``count`` times from T to eps, with ``(sigma / alpha)^(1 / RHO)`` evenly spaced, (count,).
+    """``count`` times from T to eps, with ``(sigma / alpha)^(1 / RHO)`` evenly spaced, (count,); T for one.
 
     Where sigma / alpha is infinite at T, the spacing is that from T - eps, whose place T takes.
     """
     low, high = sde.log_sigma_ratio_range
     root = np.linspace(math.exp(high / RHO), math.exp(low / RHO), count)
     times = np.array(sde.time_at(RHO * np.log(root)), dtype=np.float64)
-    times[0], times[-1] = sde.end, sde.eps
+    times[-1], times[0] = sde.eps, sde.end
     return times
 
 

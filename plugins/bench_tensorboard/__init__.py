@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench import BenchError, Logger, Record, RecordedRun, Register, hookimpl, param, user_path
@@ -32,14 +33,9 @@ class TensorBoard(Logger):
 
     def log(self, run: RecordedRun) -> None:
         self.check()
-        target = self.folder_of(run)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        # written aside and renamed: TensorBoard never reads half a run, and an earlier one goes as a whole
-        with tempfile.TemporaryDirectory(prefix=".", dir=target.parent) as aside:
-            _write(run, Path(aside) / "run")
-            if target.exists():
-                shutil.rmtree(target)
-            (Path(aside) / "run").rename(target)
+        with tempfile.TemporaryDirectory() as aside:
+            _write(run, Path(aside))
+            _replace_folder(self.folder_of(run), sorted(Path(aside).iterdir()))
 
     def folder_of(self, run: RecordedRun) -> Path:
         """The folder of a run's event files: CHECKPOINT/SAMPLER-seedN-FINGERPRINT.
@@ -120,6 +116,24 @@ def _write(run: RecordedRun, folder: Path) -> None:
         if run.preview is not None:
             with Image.open(run.preview) as picture:
                 writer.add_image("samples", np.asarray(picture.convert("RGB")), nfe, dataformats="HWC")
+
+
+def _replace_folder(target: Path, files: Sequence[Path]) -> None:
+    """Put the files in place of those of a folder.
+
+    TensorBoard reads every file below its folder, hidden ones too, whose name has "tfevents": a copy has
+    another name until it is whole, and what a stopped command leaves is no run.
+    """
+    target.mkdir(parents=True, exist_ok=True)
+    earlier = list(target.iterdir())
+    parts = [target / f"{number}.part" for number in range(len(files))]
+    for file, part in zip(files, parts, strict=True):
+        shutil.copyfile(file, part)
+    for path in earlier:
+        if path not in parts:
+            path.unlink()
+    for file, part in zip(files, parts, strict=True):
+        part.rename(target / file.name)
 
 
 @hookimpl

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -44,6 +45,15 @@ def test_it_says_what_was_fitted_what_it_cost_and_how_to_use_it(bench: Bench) ->
     assert bench(*FIT, "--steps", "3", "-o", "a.json", "-P", "grid.share=0.25")[1].startswith(
         f"{first} (it was"
     )
+
+
+def test_the_command_that_it_prints_has_the_parameters(bench: Bench) -> None:
+    own = ("-P", "predictor.eta=0.5", "-P", "sde.beta_max=15", "-o", "my file.json")
+    status, out, _ = bench(*FIT, "--steps", "3", *own)
+    assert status == 0
+    command = shlex.split(out.splitlines()[-1].removeprefix("  to use it: bench "))
+    assert {"predictor.eta=0.5", "grid.artifact=my file.json"} <= set(command)
+    assert bench(*command, "--samples", "4", "--profile", "none")[0] == 0
 
 
 def test_json(bench: Bench) -> None:

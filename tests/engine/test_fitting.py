@@ -8,7 +8,7 @@ import pytest
 
 import bench
 from bench import BenchError
-from tests.support.fits import STOPS, Marks, fit_marks
+from tests.support.fits import STOPS, Learner, Marks, fit_marks
 
 
 @pytest.fixture(autouse=True)
@@ -41,6 +41,22 @@ def test_the_same_fit_again_fits_nothing_and_another_is_refused() -> None:
     with pytest.raises(BenchError, match=r"b\.json exists, and is no artifact of a fit"):
         fit_marks("b.json")
     assert Path("b.json").read_text() == "mine"
+
+
+def test_a_file_of_a_fit_by_other_labels_precision_or_grid_is_another() -> None:
+    def fit(plugin: bench.Fittable, **changes: object) -> bench.Fit:
+        settings = {"steps": 3, "samples": 2, "checkpoint": "eight-gaussians", "sde": "vp", "device": "cpu"}
+        return bench.fit(plugin, f"{plugin.name}.json", **(settings | changes))  # type: ignore[arg-type]
+
+    assert fit(Marks()).facts.precision == "fp32"
+    for change in ({"labels": "turn"}, {"precision": "bf16"}, {"convention": "rescaled"}):
+        Path("marks.json").write_bytes(fit(Marks(), overwrite=True).facts.model_copy(update=change).content())
+        with pytest.raises(BenchError, match=f"exists, with another {next(iter(change))}"):
+            fit(Marks())
+    assert fit(Learner(), grid="logsnr").facts.grid == "logsnr"
+    assert not fit(Learner(), grid="logsnr").new
+    with pytest.raises(BenchError, match="exists, with another grid"):
+        fit(Learner())
 
 
 def test_a_fit_that_is_stopped_goes_on_and_comes_to_the_same() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from bench import BenchError, Sampler
 from bench.plan.artifacts import check_artifacts, fit_cost, fittable_parts
 from bench.results.identity import CheckpointIdentity
 from tests.support.analytic import grid_of, sde
-from tests.support.fits import Marks, artifact
+from tests.support.fits import Learner, Marks, artifact
 from tests.support.plugins import installed
 
 CHECKPOINT = CheckpointIdentity(
@@ -34,12 +35,29 @@ def test_its_own_run_is_planned() -> None:
         ({"checkpoint_sha256": "0"}, "was fitted to other files of gaussian-cifar10"),
         ({"convention": "rescaled"}, "called by another convention"),
         ({"sampler": "dpmpp_2m", "sampler_parameters": {}}, "was fitted for dpmpp_2m, not for ddim"),
+        ({"role": "predictor"}, "is one of a predictor, not of a grid"),
+        ({"checkpoint": "a\nb"}, r"was fitted to a\\nb, not to"),
         ({"seed": 0}, "was fitted on samples of seed 0, on which it can't be judged: give another --seed"),
     ],
 )
 def test_an_artifact_of_something_else_is_refused(changes: dict[str, Any], reason: str) -> None:
     with pytest.raises(BenchError, match=reason):
         check_artifacts(sampler(**changes), CHECKPOINT, seed=0)
+
+
+def test_a_predictor_that_was_fitted_on_another_grid_is_refused() -> None:
+    logsnr = grid_of("logsnr")
+    parameters = {"role": "predictor", "plugin": "learner", "parameters": {}, "sampler": "learner"}
+    own = artifact(**parameters, grid=logsnr.name, grid_parameters=logsnr.values())
+    sampler = Sampler(sde("vp"), Learner(artifact=own), steps=3, grid=logsnr)
+    check_artifacts(sampler, CHECKPOINT, seed=0)
+    with pytest.raises(BenchError, match="was fitted on the grid logsnr, not on time_uniform"):
+        check_artifacts(dataclasses.replace(sampler, grid=grid_of("time_uniform")), CHECKPOINT, seed=0)
+
+
+def test_an_artifact_that_names_another_is_refused() -> None:
+    with pytest.raises(BenchError, match="names another artifact: fit it again"):
+        Marks(artifact=artifact(parameters={"artifact": "a.json"}))
 
 
 def test_an_artifact_of_another_number_of_steps_is_refused() -> None:

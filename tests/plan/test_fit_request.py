@@ -7,25 +7,10 @@ from typing import Any
 
 import pytest
 
-from bench import BenchError, Fittable, FitWork, LinearPredictor, Step
+from bench import BenchError
 from bench.plan.fit_request import FIT_SEED, FitRequest, fit_target
-from tests.support.fits import Marks
+from tests.support.fits import Learner, Marks
 from tests.support.plugins import installed
-
-
-class Learner(Fittable, LinearPredictor):
-    """DDIM's step, with a factor that a fit finds."""
-
-    name = "learner"
-    uses_chain = False
-
-    def fit(self, work: FitWork) -> dict[str, object]:
-        return {"factor": 1.0}
-
-    def coefficients(self, step: Step) -> tuple[float, float, float]:
-        factor = float(self.fit_values()["factor"])  # type: ignore[arg-type]
-        return factor * step.alpha_next / step.alpha, 0.0, 0.0
-
 
 SETTINGS = {"sde": "vp", "seed": FIT_SEED}
 

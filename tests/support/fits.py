@@ -16,9 +16,11 @@ from bench import (
     Fittable,
     FitWork,
     Grid,
+    LinearPredictor,
     Prediction,
     Predictor,
     Sampler,
+    Step,
     Tensor,
     param,
 )
@@ -50,6 +52,20 @@ class Marks(Fittable, Grid):
 
     def times(self, sde: bench.SDE, steps: int) -> bench.Array:
         return torch.tensor(self.fit_values()["times"], dtype=torch.float64).numpy()
+
+
+class Learner(Fittable, LinearPredictor):
+    """DDIM's step, with a factor that a fit finds."""
+
+    name = "learner"
+    uses_chain = False
+
+    def fit(self, work: FitWork) -> dict[str, object]:
+        return {"factor": 1.0}
+
+    def coefficients(self, step: Step) -> tuple[float, float, float]:
+        factor = float(self.fit_values()["factor"])  # type: ignore[arg-type]
+        return factor * step.alpha_next / step.alpha, 0.0, 0.0
 
 
 STOPS: list[bool] = []

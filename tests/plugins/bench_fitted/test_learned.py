@@ -12,7 +12,7 @@ from bench import Array, BenchError, Predictor, Tensor
 from bench_fast.ancestral import EulerAncestral
 from bench_fast.ddim import DDIM
 from bench_fast.dpmpp import DPMpp2M
-from bench_fitted.learned import LearnedTimes, Objective, starts, times_of
+from bench_fitted.learned import LearnedTimes, Objective, improve, starts, times_of
 from tests.support.analytic import grid_of
 from tests.support.authors import recording
 from tests.support.fits import plane_work
@@ -84,6 +84,28 @@ def test_a_resumed_fit_is_the_same() -> None:
     )
     resumed = LearnedTimes(iterations=3).fit(dataclasses.replace(work, state=states[0]))  # type: ignore[arg-type]
     assert resumed == whole
+
+
+def test_a_fit_that_is_stopped_after_its_last_step_is_the_same() -> None:
+    work = plane_work(DDIM(), 2)
+    states: list[dict[str, object]] = []
+    whole = LearnedTimes().fit(dataclasses.replace(work, save=lambda state: states.append(dict(state))))
+    assert len(states) < LearnedTimes().iterations  # it ended since the error no longer fell
+    resumed = LearnedTimes().fit(dataclasses.replace(work, state=states[-1]))  # type: ignore[arg-type]
+    assert resumed == whole
+
+
+def test_a_place_at_the_end_of_the_grid_does_not_stop_the_others() -> None:
+    """The step leads to below eps with every damping; along it the error falls."""
+    objective = Objective(plane_work(DDIM(), 6), 60)
+    v = starts(objective.sampler.sde, 6)[2]
+    assert v[-1] == pytest.approx(objective.low)
+    normal, gradient, loss = objective.derivatives(v, 0.01)
+    step = -np.linalg.solve(normal + 100 * np.diag(np.diag(normal)), gradient)
+    assert step[-1] < 0
+    after, _, lower = improve(objective, v, normal, gradient, loss, 0.01)
+    assert lower < 0.99 * loss
+    assert objective.allows(after)
 
 
 def test_one_step_has_nothing_to_learn() -> None:

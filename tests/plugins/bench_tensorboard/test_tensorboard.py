@@ -7,6 +7,7 @@ file in another one. What needs no library runs everywhere.
 from __future__ import annotations
 
 import importlib.util
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import bench_tensorboard
 from bench import BenchError, Record, RecordedRun, assert_conforms
 from bench.testing.executors import planned_runs
 from bench.testing.loggers import records_of_every_kind
@@ -140,3 +142,24 @@ def test_a_record_that_comes_again_replaces_its_folder(tmp_path: Path) -> None:
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
     tags = accumulator(folder).Tags()["scalars"]
     assert {tag for tag in tags if tag.startswith("metrics/")} == {"metrics/mmd", "metrics/kid"}
+
+
+@needed
+def test_a_stopped_command_leaves_no_half_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped at each file operation in turn, by what no handler sees."""
+    from tensorboard.backend.event_processing import io_wrapper
+
+    def stop(*_: object, **__: object) -> None:
+        assert not list(io_wrapper.GetLogdirSubdirectories(str(tmp_path)))
+        raise KeyboardInterrupt
+
+    run = RecordedRun(records()["a finished run"], tmp_path)
+    for thing, name in ((bench_tensorboard, "_replace_folder"), (shutil, "copyfile"), (Path, "rename")):
+        with monkeypatch.context() as patch:
+            patch.setattr(thing, name, stop)
+            with pytest.raises(KeyboardInterrupt):
+                TensorBoard().log(run)
+    TensorBoard().log(run)
+    (folder,) = io_wrapper.GetLogdirSubdirectories(str(tmp_path))
+    assert Path(folder) == TensorBoard().folder_of(run)
+    assert not list(tmp_path.rglob("*.part"))
