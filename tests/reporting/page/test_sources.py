@@ -32,10 +32,10 @@ def test_a_failed_run_has_the_end_of_its_log(tmp_path: Path) -> None:
     store = Store(tmp_path)
     broken = failed_record()
     source = PageSource((), store, (broken,))
-    assert page_runs([source], installed())[broken.fingerprint].log == ""
+    assert page_runs([source], installed())[source.key(broken.fingerprint)].log == ""
     store.log_path(broken.fingerprint).parent.mkdir(parents=True, exist_ok=True)
     store.log_path(broken.fingerprint).write_text("x" * LOG_TAIL + "the end")
-    log = page_runs([source], installed())[broken.fingerprint].log
+    log = page_runs([source], installed())[source.key(broken.fingerprint)].log
     assert log.endswith("the end")
     assert len(log) == LOG_TAIL + 2
 
