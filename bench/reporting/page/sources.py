@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,8 @@ MAX_LOG = 2_000_000
 """Greatest size of a log that is read, in bytes."""
 LOG_TAIL = 6000
 """Characters of a log that a page shows: its end."""
+_FILE = re.compile(r'File "/(?:[^"\n]*/)?([^"/\n]+/[^"/\n]+)"')
+"""A file of a traceback, and its last two names."""
 OUT = Path("results")
 """The results folder of a page's commands: whoever reads the page has another one."""
 
@@ -121,4 +124,14 @@ def _log(record: Record, store: Store) -> str:
         text = read_file(store.log_path(record.fingerprint), MAX_LOG).decode(errors="replace")
     except (OSError, ValueError):
         return ""
+    text = without_folders(text)
     return text if len(text) <= LOG_TAIL else f"… {text[-LOG_TAIL:]}"
+
+
+def without_folders(log: str) -> str:
+    """A traceback whose files have their last folder alone: the others are of the machine, or of its user.
+
+    Args:
+        log: The text.
+    """
+    return _FILE.sub(lambda match: f'File "…/{match[1]}"', log)
