@@ -45,7 +45,7 @@ def test_a_log_names_no_folder_of_the_machine(tmp_path: Path) -> None:
     path = store.log_path(broken.fingerprint)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(
-        'Traceback (most recent call last):\n  File "/home/me/secret project/bench_mine/step.py", line 3, in f\n'
+        'Traceback (most recent call last):\n  File "/home/me/a project/bench_mine/step.py", line 3, in f\n'
         '  File "/usr/x.py", line 1\n  File "<string>", line 7\nValueError: 1/2\n'
     )
     source = PageSource((), store, (broken,))
