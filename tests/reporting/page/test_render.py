@@ -71,8 +71,8 @@ def test_two_folders_of_the_same_runs_have_lines_tables_and_records_of_their_own
     for table in data["tables"]:
         own = table["cells"]["status"]
         for i, numbers in enumerate(table["cells"]["runs"]):
-            shown = {status["d"][status["i"][number]] for number in numbers}
-            assert own["d"][own["i"][i]] in shown
+            states = {status["d"][status["i"][number]] for number in numbers}
+            assert own["d"][own["i"][i]] in states
 
 
 def test_the_summary_counts_runs_and_names_failures(tmp_path: Path) -> None:
