@@ -602,11 +602,13 @@ def report(
     for source in sources or (None,):
         if isinstance(source, Results):
             tables = tables_of_records(source.records, others or ())
-            pages.append(PageSource(tuple(tables), source.store, source.records))
+            name = source.store.root.name if len(sources) > 1 else ""
+            pages.append(PageSource(tuple(tables), source.store, source.records, name))
             continue
         suite, folder = suite_or_folder(source, out, results_folder(out))
         store = Store(folder, writes=False, emit=emit)
-        pages.append(PageSource(tuple(make_tables(suite, store, published_of=others)), store))
+        name = folder.name if suite is None and len(sources) > 1 else ""
+        pages.append(PageSource(tuple(make_tables(suite, store, published_of=others)), store, title=name))
     return write_page(pages, user_path(to), registry or installed_registry(), pictures=pictures)
 
 

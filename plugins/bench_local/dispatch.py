@@ -26,6 +26,9 @@ from bench import Batch, BatchFailure, BatchResult, Notice, Outcome, StepDone
 STRIKES = 3
 """Times that a batch's worker may die before the batch counts as failed."""
 
+LAPSE = 10.0
+"""Seconds of a turn of the loop beyond which nobody listened, so that no worker's silence counts."""
+
 Message = tuple[Batch, Outcome | StepDone | Notice]
 
 
@@ -158,8 +161,10 @@ class Dispatcher(ABC, Generic[W]):
     def _run(self) -> None:
         try:
             while not self._closed:
+                begin = self._clock()
                 self._feed()
                 self._listen()
+                self._excuse(self._clock() - begin - LAPSE)
                 self._replace_hung()
         except Exception as error:  # such as no file descriptors left: the waiting thread raises it
             self._out.put(error)
@@ -230,6 +235,12 @@ class Dispatcher(ABC, Generic[W]):
         worker.batches.remove(batch)
         with self._lock:
             self._todo.appendleft(batch)
+
+    def _excuse(self, seconds: float) -> None:
+        """Not count a time in which nobody listened, as after Ctrl-Z or a slow node's result."""
+        for worker in self._workers.values():
+            worker.heard += max(0.0, seconds)
+            worker.stepped += max(0.0, seconds)
 
     def _replace_hung(self) -> None:
         """Replace workers that give no sign of life, or whose batch takes no step."""

@@ -6,7 +6,9 @@ report says which. Decorated by ``ray.remote`` it would travel with the command,
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import fcntl
 import functools
 import hashlib
 import json
@@ -135,13 +137,27 @@ def install(card: Card, fetch: Callable[[], Mapping[str, bytes]]) -> None:
         BenchError: A file's hash is not the one that it must have.
         OSError: They can't be written.
     """
+    if _is_here(card):
+        return
+    folder = cache_folder("checkpoints", card.name)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_name(f".{card.name}.lock").open("wb") as lock:
+        with contextlib.suppress(OSError):  # some network file systems have no locks
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        if not _is_here(card):  # another worker of this machine may have been first, and reads its files
+            _write(card, folder, fetch)
+
+
+def _is_here(card: Card) -> bool:
     try:
         card.check()
     except BenchError:
-        pass
-    else:
-        return
-    folder = cache_folder("checkpoints", card.name)
+        return False
+    return True
+
+
+def _write(card: Card, folder: Path, fetch: Callable[[], Mapping[str, bytes]]) -> None:
+    """Put the files into the folder, all at once, and check them."""
     staged = folder.with_name(f".{card.name}.{os.getpid()}")
     try:
         staged.mkdir(parents=True, exist_ok=True)

@@ -142,8 +142,12 @@ class RayPool(Dispatcher[ActorWorker]):
             return
         seconds = PAUSE if self._has_room() else min(TICK, SIGN)
         results, _ = self._ray.wait(list(calls), num_returns=1, timeout=seconds)
+        if results:  # all of them: one a turn, the signs of many actors would wait behind results
+            results, _ = self._ray.wait(list(calls), num_returns=len(calls), timeout=0)
         for call in results:
-            self._take(calls.pop(call), call)
+            worker = calls[call]
+            if self._workers.get(worker.number) is worker:  # not replaced by what came before
+                self._take(worker, call)
         self._replace_late()
 
     def _take(self, worker: ActorWorker, call: Any) -> None:
@@ -222,7 +226,9 @@ class RayPool(Dispatcher[ActorWorker]):
                 except self._ray.exceptions.RayError:
                     continue
                 del worker.calls[call]
-                self._take_outcome(worker, batch, pickle.loads(value))
+                self._take_answer(worker, batch, value)
+                if self._workers.get(worker.number) is not worker:
+                    return  # its machine is unfit
         worker.cause = death_cause(message)
         if worker.ready:
             self._replace(worker, "died", strike=not NODE_DEATH.search(message))

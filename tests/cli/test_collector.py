@@ -38,6 +38,34 @@ def test_a_collector_at_work_stays_as_it_is() -> None:
     assert gc.get_freeze_count() <= before
 
 
+@pytest.mark.parametrize("reports", [False, True])
+def test_the_end_searches_where_a_library_would_report_leaks(reports: bool) -> None:
+    """As triton's nanobind does, by 33 lines on stderr: such a module's end must run."""
+    name = "triton" if reports else "plain"
+    program = f"""
+import sys, types, weakref
+from bench.cli import collector
+collector.rest()
+class Module(types.ModuleType):
+    pass
+sys.modules["{name}"] = module = Module("{name}")
+class Thing:
+    pass
+thing = Thing()
+thing.itself = thing  # a cycle, as a module with its functions
+weakref.finalize(thing, print, "collected").atexit = False
+collector.resume()
+collector.leave()
+del thing
+import gc
+gc.collect()
+"""
+    output = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert output.stdout == ("collected\n" if reports else "")
+
+
 def test_a_run_rests_the_collector_until_its_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     at_work: dict[str, bool] = {}
     warm_up = Session.warm_up

@@ -49,8 +49,8 @@ class FakeRay:
         self.options.append(options)
         return SimpleNamespace(remote=lambda _, number: Handle(self, number))
 
-    def wait(self, calls: list[Call], **_: Any) -> tuple[list[Call], list[Call]]:
-        ready = [call for call in calls if call.result is not None][:1]
+    def wait(self, calls: list[Call], *, num_returns: int, timeout: float) -> tuple[list[Call], list[Call]]:
+        ready = [call for call in calls if call.result is not None][:num_returns]
         return ready, [call for call in calls if call not in ready]
 
     def get(self, call: Call, timeout: float) -> Any:

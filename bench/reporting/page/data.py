@@ -12,7 +12,7 @@ from bench.reporting.layouts import value_entry
 from bench.reporting.matching import sampler_name
 from bench.reporting.page.encoding import Value, columns, digits, lists
 from bench.reporting.page.series import series_names
-from bench.reporting.page.sources import PageRun, PageSource
+from bench.reporting.page.sources import PageRun, PageSource, RunKey
 from bench.reporting.ranking import pareto_front
 from bench.reporting.reproduction import quoted
 from bench.reporting.table import Cell, Table
@@ -26,18 +26,22 @@ if TYPE_CHECKING:
 FRONTS: tuple[Literal["nfe", "seconds_per_sample"], ...] = ("nfe", "seconds_per_sample")
 
 
-def page_data(sources: Sequence[PageSource], runs: Mapping[str, PageRun]) -> JSONObject:
+def page_data(sources: Sequence[PageSource], runs: Mapping[RunKey, PageRun]) -> JSONObject:
     """Everything that the page's program draws, as plain data.
 
     Args:
         sources: The tables.
-        runs: The recorded runs by fingerprint.
+        runs: The recorded runs by folder and fingerprint.
 
     Returns:
         ``tables``, a list; ``runs``, columns of one row per run; ``pictures``, by a run's number.
     """
-    numbers = {fingerprint: number for number, fingerprint in enumerate(runs)}
-    tables: list[Any] = [_table(table, runs, numbers) for source in sources for table in source.tables]
+    tables: list[Any] = []
+    for source in sources:
+        root = source.store.root
+        own = {name: run for (folder, name), run in runs.items() if folder == root}
+        numbers = {name: number for number, (folder, name) in enumerate(runs) if folder == root}
+        tables += [_table(table, own, numbers) for table in source.tables]
     pictures: JSONObject = {
         str(number): run.picture.plain()
         for number, run in enumerate(runs.values())

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bench.reporting.layouts import elsewhere_layout
 from bench.reporting.page.data import page_data
 from bench.reporting.page.encoding import json_for_page
-from bench.reporting.page.sources import PageRun, PageSource
+from bench.reporting.page.sources import PageRun, PageSource, RunKey
 from bench.reporting.text import listed, make_printable
 
 if TYPE_CHECKING:
@@ -49,12 +49,12 @@ class Failure:
     reason: str
 
 
-def render(sources: Sequence[PageSource], runs: Mapping[str, PageRun]) -> str:
+def render(sources: Sequence[PageSource], runs: Mapping[RunKey, PageRun]) -> str:
     """The page.
 
     Args:
         sources: The tables.
-        runs: The recorded runs by fingerprint, as `bench.reporting.page.sources.page_runs` reads them.
+        runs: The recorded runs, as `bench.reporting.page.sources.page_runs` reads them.
 
     Returns:
         A whole HTML document. Its policy forbids every request; all texts are escaped.
@@ -75,10 +75,10 @@ def render(sources: Sequence[PageSource], runs: Mapping[str, PageRun]) -> str:
         version=version("sampler-bench"),
         folders=f"{len(runs)} runs",
         newest=max((run.record.created[:10] for run in runs.values()), default=""),
-        summary=_summary(tables),
+        summary=_summary(sources),
         failures=failures[:FAILURES],
         further_failures=max(0, len(failures) - FAILURES),
-        tables=[_section(table) for table in tables],
+        tables=[_section(table, source.title) for source in sources for table in source.tables],
         # of this package, or escaped: none of it can end its element
         style=Markup(_text(folder / "report.css")),
         program=Markup(_program(folder)),
@@ -96,8 +96,9 @@ def _text(path: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def _section(table: Table) -> dict[str, Any]:
+def _section(table: Table, title: str) -> dict[str, Any]:
     """The texts of a table's section; what is longer than a line is drawn from the data."""
+    heading = f"{title} · {table.heading}" if title else table.heading
     elsewhere: dict[str, Any] | None = None
     if table.elsewhere:
         layout = elsewhere_layout(table)
@@ -108,7 +109,7 @@ def _section(table: Table) -> dict[str, Any]:
             "notes": table.elsewhere_notes,
         }
     return {
-        "heading": make_printable(table.heading),
+        "heading": make_printable(heading),
         "lower_is_better": table.lower_is_better,
         "notes": [make_printable(note) for note in table.notes],
         "published_notes": [make_printable(note) for note in table.published_notes],
@@ -116,14 +117,18 @@ def _section(table: Table) -> dict[str, Any]:
     }
 
 
-def _summary(tables: Sequence[Table]) -> list[SummaryLine]:
-    by_plan: dict[tuple[str, str], list[Table]] = {}
-    for table in tables:
-        by_plan.setdefault((table.suite, table.name), []).append(table)
-    return [_summary_line(plan) for plan in by_plan.values()]
+def _summary(sources: Sequence[PageSource]) -> list[SummaryLine]:
+    """A line per source and plan."""
+    lines = []
+    for source in sources:
+        by_plan: dict[tuple[str, str], list[Table]] = {}
+        for table in source.tables:
+            by_plan.setdefault((table.suite, table.name), []).append(table)
+        lines += [_summary_line(plan, source.title) for plan in by_plan.values()]
+    return lines
 
 
-def _summary_line(tables: Sequence[Table]) -> SummaryLine:
+def _summary_line(tables: Sequence[Table], title: str) -> SummaryLine:
     first = tables[0]
     # the worst status of a run over its metrics
     status: dict[str, str] = {}
@@ -134,7 +139,7 @@ def _summary_line(tables: Sequence[Table]) -> SummaryLine:
             status[row.fingerprint] = max(before, row.status, key=worse.index)
     seeds = {row.seed for row in first.runs}
     return SummaryLine(
-        suite=make_printable(first.suite),
+        suite=make_printable(f"{title} · {first.suite}" if title else first.suite),
         scale="" if first.steps_scale == 1 else f"steps times {first.steps_scale:g}",
         checkpoint=make_printable(first.checkpoint),
         metrics=", ".join(table.metric for table in tables),
@@ -150,7 +155,7 @@ def _summary_line(tables: Sequence[Table]) -> SummaryLine:
     )
 
 
-def _failures(runs: Mapping[str, PageRun]) -> list[Failure]:
+def _failures(runs: Mapping[RunKey, PageRun]) -> list[Failure]:
     return [
         Failure(number, make_printable(run.record.label), make_printable(run.record.reason))
         for number, run in enumerate(runs.values())

@@ -24,6 +24,9 @@ REPORT = "report.html"
 """Name of a report's page in its folder."""
 RECORDS = "records"
 """Name of the folder of a report's records in its folder."""
+MARK = b'<meta name="generator" content="sampler-bench">'
+"""What the head of every page of bench holds, within its first `HEAD` bytes."""
+HEAD = 1000
 LONGEST_NAME = 80
 """Greatest number of characters of a report's folder."""
 
@@ -106,10 +109,13 @@ def write_site(
         pictures: Whether samples are in the pages.
 
     Raises:
-        BenchError: The folder can't be written.
+        BenchError: The folder can't be written, or a page of another program would be replaced.
     """
+    names = folder_names(titles)
+    for path in (to / "index.html", *(to / name / REPORT for name in names)):
+        _check_own(path)
     reports = []
-    for name, title, source in zip(folder_names(titles), titles, sources, strict=True):
+    for name, title, source in zip(names, titles, sources, strict=True):
         page = write_page([source], to / name / REPORT, registry, pictures=pictures)
         reports.append(SiteReport(name, title, page, tuple(_records(source))))
     site = Site(to, tuple(reports))
@@ -123,6 +129,17 @@ def write_site(
     except OSError as error:
         raise BenchError(f"{to} can't be written ({error.strerror}): name another folder by -o") from error
     return site
+
+
+def _check_own(path: Path) -> None:
+    """`BenchError` for a page that another program, or a person, wrote."""
+    try:
+        with path.open("rb") as file:
+            own = MARK in file.read(HEAD)
+    except OSError:  # none is here; or it can't be written either
+        return
+    if not own:
+        raise BenchError(f"{path} is no page of bench: name another folder by -o, or move it away")
 
 
 def without_paths(record: Record) -> Record:

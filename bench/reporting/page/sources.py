@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,8 +23,14 @@ MAX_LOG = 2_000_000
 """Greatest size of a log that is read, in bytes."""
 LOG_TAIL = 6000
 """Characters of a log that a page shows: its end."""
+_FILE = re.compile(r'File "/(?:[^"\n]*/)?([^"/\n]+/[^"/\n]+)"')
+"""A file of a traceback, and its last two names."""
 OUT = Path("results")
 """The results folder of a page's commands: whoever reads the page has another one."""
+
+
+RunKey = tuple[Path, str]
+"""A run's results folder and fingerprint: two folders may hold the same run, made at different times."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,11 +42,17 @@ class PageSource:
         store: The results folder that their records are in.
         records: Records that the page has whether or not a table does, such as those of a call whose runs
             all failed.
+        title: What tells it from the page's other sources; empty where their suites do.
     """
 
     tables: tuple[Table, ...]
     store: Store
     records: tuple[Record, ...] = ()
+    title: str = ""
+
+    def key(self, fingerprint: str) -> RunKey:
+        """The key of a run of this source."""
+        return self.store.root, fingerprint
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,33 +76,34 @@ class PageRun:
 
 def page_runs(
     sources: Sequence[PageSource], registry: Registry, *, pictures: bool = True
-) -> dict[str, PageRun]:
-    """The recorded runs of all tables by fingerprint, in the tables' order.
+) -> dict[RunKey, PageRun]:
+    """The recorded runs of all tables by folder and fingerprint, in the tables' order.
 
     Args:
         sources: The tables.
         registry: Plugins by name, for the commands.
         pictures: Whether the samples of each cell's first finished seed are read.
     """
-    runs: dict[str, PageRun] = {}
+    runs: dict[RunKey, PageRun] = {}
     for source in sources:
         pictured: set[tuple[str, ...]] = set()
         for table in source.tables:
             for row in table.runs:
                 place = (table.suite, table.name, *row.place)
                 first_seed = pictures and row.status == "finished" and place not in pictured
-                if row.fingerprint in runs or (record := source.store.read_record(row.fingerprint)) is None:
+                key = source.key(row.fingerprint)
+                if key in runs or (record := source.store.read_record(row.fingerprint)) is None:
                     continue
                 picture = picture_of(record, source.store) if first_seed else None
                 if first_seed and record.status == "finished":
                     pictured.add(place)
-                runs[row.fingerprint] = _page_run(record, source.store, registry, picture)
+                runs[key] = _page_run(record, source.store, registry, picture)
         for record in source.records:
-            if record.fingerprint not in runs:
-                runs[record.fingerprint] = _page_run(record, source.store, registry, None)
-    drawn = {name: run.picture for name, run in runs.items() if run.picture is not None}
-    for name, picture in zip(drawn, within_budget(list(drawn.values())), strict=True):
-        runs[name] = dataclasses.replace(runs[name], picture=picture)
+            if source.key(record.fingerprint) not in runs:
+                runs[source.key(record.fingerprint)] = _page_run(record, source.store, registry, None)
+    drawn = {key: run.picture for key, run in runs.items() if run.picture is not None}
+    for key, picture in zip(drawn, within_budget(list(drawn.values())), strict=True):
+        runs[key] = dataclasses.replace(runs[key], picture=picture)
     return runs
 
 
@@ -110,4 +124,14 @@ def _log(record: Record, store: Store) -> str:
         text = read_file(store.log_path(record.fingerprint), MAX_LOG).decode(errors="replace")
     except (OSError, ValueError):
         return ""
+    text = without_folders(text)
     return text if len(text) <= LOG_TAIL else f"… {text[-LOG_TAIL:]}"
+
+
+def without_folders(log: str) -> str:
+    """A traceback whose files have their last folder alone: the others are of the machine, or of its user.
+
+    Args:
+        log: The text.
+    """
+    return _FILE.sub(lambda match: f'File "…/{match[1]}"', log)

@@ -209,6 +209,24 @@ def test_a_batch_that_takes_no_step_has_a_strike_though_its_worker_lives(spec: R
     assert bench.outcomes_now()[0] == BatchFailure("its worker took no step for 30 s 3 times", "")
 
 
+def test_the_time_in_which_nobody_listened_is_no_silence(spec: RunSpec) -> None:
+    """The whole process group may be stopped for an hour, by Ctrl-Z."""
+
+    class Stopped(Bench):
+        def _listen(self) -> None:
+            self.now += 3600.0
+            self._closed = True
+
+    bench = Stopped(2, limit=30.0)
+    bench.give(batches_of(spec, 2))
+    bench._run()
+    assert [bench.holds(0), bench.holds(1)] == [[0], [1]]
+    assert bench._strikes == {}
+    bench.now += 11.0
+    bench._replace_hung()
+    assert not bench._workers
+
+
 def test_an_idle_worker_may_be_silent(spec: RunSpec) -> None:
     bench = Bench(1, limit=30.0)
     bench.give(batches_of(spec, 1))

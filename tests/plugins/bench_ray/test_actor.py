@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -87,6 +89,27 @@ def test_a_checkpoint_is_fetched_where_it_is_missing_and_only_there(spec: RunSpe
     assert card.folder.parts[-3:] == ("cache", "checkpoints", card.name)
     install(card, fetch)
     assert len(calls) == 1
+
+
+def test_two_workers_of_a_machine_fetch_a_checkpoint_once(spec: RunSpec, card: Card) -> None:
+    """The second one must not remove the folder that the first one reads."""
+    files = file_bytes(spec.card)
+    calls = []
+    second = threading.Thread(target=lambda: install(card, fetch))
+
+    def fetch() -> dict[str, bytes]:
+        calls.append(1)
+        if len(calls) == 1:
+            second.start()
+            time.sleep(0.5)  # it finds no checkpoint, as this one has not arrived
+        return files
+
+    install(card, fetch)
+    place = card.folder.stat().st_ino
+    second.join(60)
+    assert not second.is_alive()
+    assert len(calls) == 1
+    assert card.folder.stat().st_ino == place
 
 
 def test_the_hash_is_checked_where_the_file_arrives(spec: RunSpec, card: Card) -> None:

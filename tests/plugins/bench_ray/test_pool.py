@@ -183,6 +183,27 @@ def test_a_machine_that_cannot_hold_the_checkpoint_is_left_out(fake: FakeRay, sp
     assert steps.pool.get()[1] == Notice("worker 0: its checkpoint can't be written: no space: left out")
 
 
+def test_an_unfit_machine_that_then_dies_is_left_out(fake: FakeRay, spec: RunSpec) -> None:
+    steps = Steps(fake, spec, 2, 4)
+    first, third = (call for call in fake.calls if call.name in ("compute 0 of 0", "compute 2 of 0"))
+    first.result = pickle.dumps(Unfit("its checkpoint can't be written: no space"))
+    third.result = RayActorError("its worker process has died")
+    steps.pool._take(steps.pool._workers[0], third)
+    assert [batch.index for batch in steps.pool._todo] == [0, 2]
+    assert steps.pool._strikes == {}
+    assert isinstance(steps.pool.get()[1], Notice)
+
+
+def test_one_turn_takes_all_that_is_there(fake: FakeRay, spec: RunSpec) -> None:
+    """Else the first actors' results go before the last one's sign of life, which is then taken for dead."""
+    steps = Steps(fake, spec, 6, 12)
+    for call in fake.calls:
+        if call.name.startswith(("compute", "sign")) and call.result is None:
+            call.result = pickle.dumps(BatchResult({}, FACTS)) if "compute" in call.name else 1
+    steps.pool._listen()
+    assert [len(worker.batches) for worker in steps.pool._workers.values()] == [0] * 6
+
+
 @needed
 def test_the_bits_are_those_of_one_process_and_of_two_workers(
     nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

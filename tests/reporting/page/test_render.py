@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import bench
 import bench.reporting.page
 from bench.results.store import Store
 from tests.support.made_up import failed_record, fill, suite_plan
@@ -52,6 +53,26 @@ def test_names_that_are_markup_are_texts(tmp_path: Path) -> None:
     names = page_data_of(text)["tables"][0]["cells"]["row"]["d"]
     assert any(name.startswith(MARKUP) for name in names)
     assert any(MARKUP in one for one in page.texts), "the summary names the failed run"
+
+
+def test_two_folders_of_the_same_runs_have_lines_tables_and_records_of_their_own(tmp_path: Path) -> None:
+    for name, seeds, failed in (("a", 1, [(3, 0)]), ("b", 2, [])):
+        fill(Store(tmp_path / name), suite_plan("table1", seeds=seeds), failed=failed)
+    bench.report(tmp_path / "a", tmp_path / "b", to=tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text()
+    words = " ".join(" ".join(ScriptTexts(text).texts).split())
+    assert "25 finished, 1 failed" in words
+    assert "52 finished" in words
+    assert "a · runs · fd_dct on" in words
+    assert "b · runs · fd_dct on" in words
+    data = page_data_of(text)
+    assert data["runs"]["n"] == 26 + 52
+    status = data["runs"]["status"]
+    for table in data["tables"]:
+        own = table["cells"]["status"]
+        for i, numbers in enumerate(table["cells"]["runs"]):
+            states = {status["d"][status["i"][number]] for number in numbers}
+            assert own["d"][own["i"][i]] in states
 
 
 def test_the_summary_counts_runs_and_names_failures(tmp_path: Path) -> None:

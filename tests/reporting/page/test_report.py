@@ -41,7 +41,7 @@ def test_several_sources_are_one_page(tmp_path: Path) -> None:
     for name in ("a", "b"):
         fill(Store(tmp_path / name), suite_plan("table1", seeds=1))
     page = bench.report(tmp_path / "a", tmp_path / "b", to=tmp_path / "deep" / "report.html")
-    assert (page.tables, page.runs, page.complete) == (2, 26, True)
+    assert (page.tables, page.runs, page.complete) == (2, 52, True)
     assert page.path.exists()
 
 

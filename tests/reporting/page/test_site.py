@@ -67,6 +67,18 @@ def test_a_second_time_replaces_and_other_files_stay(tmp_path: Path) -> None:
     assert (public / "CNAME").read_text() == "example.org"
 
 
+@pytest.mark.parametrize("name", ["index.html", "results/report.html"])
+def test_a_page_of_another_program_is_not_replaced(name: str, tmp_path: Path) -> None:
+    fill(Store(tmp_path / "results"), suite_plan("table1", seeds=1))
+    page = tmp_path / "public" / name
+    page.parent.mkdir(parents=True)
+    page.write_text("<!DOCTYPE html>\n<title>my project</title>")
+    with pytest.raises(BenchError, match=r"is no page of bench: name another folder by -o"):
+        bench.publish(tmp_path / "results", to=tmp_path / "public")
+    assert "my project" in page.read_text()
+    assert [path for path in (tmp_path / "public").rglob("*") if path.is_file()] == [page]
+
+
 def test_names_are_safe_and_each_once() -> None:
     assert folder_names(["fast", "Fast", "a b/../c", "..", ""]) == [
         "fast",

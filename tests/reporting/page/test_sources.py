@@ -32,12 +32,27 @@ def test_a_failed_run_has_the_end_of_its_log(tmp_path: Path) -> None:
     store = Store(tmp_path)
     broken = failed_record()
     source = PageSource((), store, (broken,))
-    assert page_runs([source], installed())[broken.fingerprint].log == ""
+    assert page_runs([source], installed())[source.key(broken.fingerprint)].log == ""
     store.log_path(broken.fingerprint).parent.mkdir(parents=True, exist_ok=True)
     store.log_path(broken.fingerprint).write_text("x" * LOG_TAIL + "the end")
-    log = page_runs([source], installed())[broken.fingerprint].log
+    log = page_runs([source], installed())[source.key(broken.fingerprint)].log
     assert log.endswith("the end")
     assert len(log) == LOG_TAIL + 2
+
+
+def test_a_log_names_no_folder_of_the_machine(tmp_path: Path) -> None:
+    store, broken = Store(tmp_path), failed_record()
+    path = store.log_path(broken.fingerprint)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(
+        'Traceback (most recent call last):\n  File "/home/me/a project/bench_mine/step.py", line 3, in f\n'
+        '  File "/usr/x.py", line 1\n  File "<string>", line 7\nValueError: 1/2\n'
+    )
+    source = PageSource((), store, (broken,))
+    assert page_runs([source], installed())[source.key(broken.fingerprint)].log == (
+        'Traceback (most recent call last):\n  File "…/bench_mine/step.py", line 3, in f\n'
+        '  File "…/usr/x.py", line 1\n  File "<string>", line 7\nValueError: 1/2\n'
+    )
 
 
 def test_commands_name_no_folder_of_this_machine(tmp_path: Path) -> None:

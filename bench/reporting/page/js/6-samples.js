@@ -78,8 +78,9 @@ function drawSamples() {
   }
 
   function pick() {
-    const values = group.members.map((one, i) => [known(one.cell.value) ? one.cell.value : Infinity, i]);
-    values.sort((a, b) => (tables[group.members[0].cell.table].lower ? 1 : -1) * (a[0] - b[0]));
+    const sign = tables[group.members[0].cell.table].lower ? 1 : -1;
+    const values = group.members.map((one, i) => [known(one.cell.value) ? sign * one.cell.value : Number.MAX_VALUE, i]);
+    values.sort((a, b) => a[0] - b[0]);
     // the best, and two of the others
     chosen = [...new Set([0, Math.floor(values.length / 3), Math.floor((2 * values.length) / 3)].map((at) => values[at][1]))];
     const boxes = el("div", { class: "pick", role: "group", "aria-label": "Samplers" }, group.members.map((one, i) => {
