@@ -92,8 +92,8 @@ def test_it_is_diffusers(
 
     class LowerLast(diffusers.SASolverScheduler):  # type: ignore[misc]
         def stochastic_adams_moulton_update(self, *, order: int, **values: object) -> object:
-            left = len(self.timesteps) - self.step_index
-            return super().stochastic_adams_moulton_update(order=min(order, left + 1), **values)
+            steps_left = len(self.timesteps) - self.step_index
+            return super().stochastic_adams_moulton_update(order=min(order, steps_left + 1), **values)
 
     scheduler = LowerLast(
         prediction_type="epsilon",

@@ -24,13 +24,13 @@ class Answers(Model):
     def __init__(self, values: tuple[float, ...]) -> None:
         self.values = values
         self.shape = (1,)
-        self.asked: list[Tensor] = []
+        self.questions: list[Tensor] = []
         self.levels: list[NoiseLevel] = []
 
     def denoised(self, x: Tensor, level: NoiseLevel) -> Tensor:
-        self.asked.append(x.clone())
+        self.questions.append(x.clone())
         self.levels.append(level)
-        return torch.full_like(x, self.values[len(self.asked) - 1])
+        return torch.full_like(x, self.values[len(self.questions) - 1])
 
     def images(self, x: Tensor) -> Tensor:
         return x
@@ -50,7 +50,7 @@ def one_step(predictor: SEEDS, values: tuple[float, ...], x: float, draws: tuple
         lambda like: torch.full_like(like, next(remaining)),
         None,
     )
-    TRACE[:] = [(level, float(state)) for level, state in zip(model.levels, model.asked, strict=True)]
+    TRACE[:] = [(level, float(state)) for level, state in zip(model.levels, model.questions, strict=True)]
     TRACE.append((NoiseLevel(step.t_next, step.alpha_next, step.sigma_next), float(update.x)))
     return step
 
