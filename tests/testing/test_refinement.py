@@ -10,7 +10,16 @@ import torch
 
 from bench import BenchError
 from bench.testing.laws import SMALL, normals
-from bench.testing.refinement import UNEVEN, Refinement, flow_residual, impulse_residual, nearest, refined
+from bench.testing.refinement import (
+    UNEVEN,
+    Refinement,
+    flow_residual,
+    impulse_residual,
+    nearest,
+    refined,
+    size_of,
+    step_errors,
+)
 from tests.support.analytic import sde
 from tests.support.checks import context
 from tests.support.samplers import Sound
@@ -86,3 +95,10 @@ def test_impulses_give_the_moments_of_the_recursion() -> None:
     np.testing.assert_allclose(off[0], (m - end.alpha * mean) / np.sqrt(exact), atol=1e-12)
     np.testing.assert_allclose(off[1], np.sqrt(v / exact) - 1, atol=1e-12)
     assert math.isfinite(float(off.max()))
+
+
+def test_single_steps_of_the_first_order_err_in_the_second() -> None:
+    """DDIM's, on the exact flow: half the step leaves a quarter of the error."""
+    run = context().middle(sde("vp"))
+    coarse, fine = (size_of(step_errors(context().predictor("ddim"), run, n, context())) for n in (100, 200))
+    assert math.log2(coarse / fine) == pytest.approx(2, abs=0.1)
