@@ -219,12 +219,21 @@ class Refinement:
         (n, error), (finer, smaller) = points[-2:]
         return math.log(error / smaller) / math.log(finer / n)
 
-    @property
-    def rise(self) -> int | None:
-        """The first number of steps after `FIRST` whose error is not below the one before, if any."""
+    def rise(self, order: float) -> int | None:
+        """The first number of steps after `FIRST` whose error is not below the one before, if any.
+
+        Terms of the first and higher orders may cancel at one number of steps, so that the error rises after
+        it. Such a rise stays below `asymptote`, which a mistake at that number of steps does not.
+
+        Args:
+            order: The order that the sampler declares.
+        """
         errors = self.errors
         for i in range(1, len(errors)):
-            if self.steps[i - 1] >= FIRST and not errors[i] < max(errors[i - 1], FLOAT_ERROR):
+            if self.steps[i - 1] < FIRST or errors[i] < max(errors[i - 1], FLOAT_ERROR):
+                continue
+            finest = i == len(errors) - 1
+            if finest or errors[i] > asymptote(self.steps[-1], errors[-1], self.steps[i], order):
                 return self.steps[i]
         return None
 
@@ -241,6 +250,18 @@ class Refinement:
         rest, before = size_of(2 * fine - coarse), size_of(2 * coarse - coarsest)
         allowed = max(size_of(fine - coarse), 0.5 * before)
         return 0.0 if rest < FLOAT_ERROR else rest / allowed if allowed else math.inf
+
+
+def asymptote(finest: int, error: float, steps: int, order: float) -> float:
+    """The error at a number of steps that an order gives back from the finest run: ``e (finest / n)^order``.
+
+    Args:
+        finest: Steps of the finest run.
+        error: Its error.
+        steps: The number of steps n.
+        order: The order.
+    """
+    return float(error * (finest / steps) ** order)
 
 
 def refined(residual: Residual, steps: Sequence[int]) -> Refinement:

@@ -37,8 +37,17 @@ def test_the_uneven_grid_has_steps_of_one_and_two(name: str) -> None:
 def test_an_order_is_the_slope_at_the_finest_runs() -> None:
     runs = Refinement([10, 100, 200], [torch.tensor([b]) for b in (1.0, 4e-4, 1e-4)])
     assert runs.order == pytest.approx(2)
-    assert runs.rise is None
-    assert Refinement([40, 100, 200], [torch.tensor([b]) for b in (1e-3, 1e-4, 2e-4)]).rise == 200
+    assert runs.rise(2) is None
+    assert Refinement([40, 100, 200], [torch.tensor([b]) for b in (1e-3, 1e-4, 2e-4)]).rise(1) == 200
+
+
+def test_a_rise_after_terms_that_cancel_is_no_mistake() -> None:
+    """``1 / n - 40 / n^2`` is 0 at 40 steps; three times the first-order error at 100 is a mistake."""
+    steps = [20, 40, 100, 250, 500]
+    errors = [abs(1 / n - 40 / n**2) for n in steps]
+    assert Refinement(steps, [torch.tensor([error]) for error in errors]).rise(1) is None
+    errors[2] = 3 / 100
+    assert Refinement(steps, [torch.tensor([error]) for error in errors]).rise(1) == 100
 
 
 @pytest.mark.parametrize("power", [1.0, 1.5, 2.0, 4.0])
