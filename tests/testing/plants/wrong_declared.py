@@ -44,13 +44,13 @@ class OptionalStep(Langevin):
 
     name = "wrong_optional_step"
 
-    given: float | None = param(default=None, help="step over ten noise levels; none: 0.01", above=0)
+    length: float | None = param(default=None, help="step over ten noise levels; none: 0.01", above=0)
 
     def e(self, step: Step) -> float:
-        return super().e(step) if self.given is None else (10 * self.given * step.sigma) ** 2
+        return super().e(step) if self.length is None else (10 * self.length * step.sigma) ** 2
 
     def deviation(self, step: Step) -> float:
-        return super().deviation(step) * (1.0 if self.given is None else 0.9)
+        return super().deviation(step) * (1.0 if self.length is None else 0.9)
 
 
 class LinearAtDefault(Ddim):
