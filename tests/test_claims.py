@@ -428,7 +428,7 @@ def test_the_power_of_bench_check() -> None:
 
 
 def test_the_cost_of_bench_check() -> None:
-    """It costs no more than at the earlier commit, and what did not finish there at most seven times ddim's."""
+    """It costs no more than at the earlier commit, and a torchsde solver at most seven times ddim's."""
     rows = read("check_cost.csv")
     assert {row["sampler"] for row in rows} >= {"ddim", "dpmpp_2m", "sde_torchsde"}
     assert all(float(row["over_before"]) <= 1 for row in rows if row["over_before"])
