@@ -427,6 +427,14 @@ def test_the_power_of_bench_check() -> None:
     assert page_says(SAMPLER, "noise off by 1 % where a sampler is declared linear, by 3 % where it is not")
 
 
+def test_the_cost_of_bench_check() -> None:
+    """It costs no more than at the earlier commit, and a torchsde solver at most seven times ddim's."""
+    rows = read("check_cost.csv")
+    assert {row["sampler"] for row in rows} >= {"ddim", "dpmpp_2m", "sde_torchsde"}
+    assert all(float(row["over_before"]) <= 1 for row in rows if row["over_before"])
+    assert all(float(row["over_ddim"]) <= 7 for row in rows)
+
+
 def test_the_check_of_the_sampler_of_the_docs(tmp_path: Path) -> None:
     """The lines that the page shows, and that all passed."""
     thing = my_sampler(tmp_path).get("predictors", "my_sampler").thing

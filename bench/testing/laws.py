@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -89,6 +90,17 @@ class Law:
         """The marginal at a level: means ``alpha mean_k``, variances ``alpha^2 variance_k + sigma^2``."""
         variance = level.alpha**2 * self.variance + level.sigma**2
         return dataclasses.replace(self, mean=level.alpha * self.mean, variance=variance)
+
+    def over(self, levels: Sequence[NoiseLevel]) -> Law:
+        """The marginals at several levels: a law of states (levels, *shape)."""
+        axes = (-1, *(1,) * len(self.shape))
+        alpha, sigma = (
+            torch.tensor([getattr(level, name) for level in levels], dtype=torch.float64).view(axes)
+            for name in ("alpha", "sigma")
+        )
+        mean = alpha * self.mean[:, None]
+        variance = alpha**2 * self.variance[:, None] + sigma**2
+        return Law(self.weight[:, None].expand_as(mean), mean, variance, self.angle)
 
     def quantiles(self, z: Tensor) -> Tensor:
         """The y with ``F(y) = Phi(z)`` in each coordinate; it lies between those of the two components.

@@ -25,6 +25,10 @@ GAUSSIAN, MIXTURE = "gaussian-cifar10", "gmm-cifar10"
 """The exact checkpoints that checks of tasks, metrics and executors use."""
 
 
+OBSERVED = 32
+"""Steps of a run of which each is observed: more than those of the runs that are looked into."""
+
+
 class Kind(NamedTuple):
     """What a step must keep of a state: its shape without the batch, its precision and its device."""
 
@@ -154,7 +158,7 @@ class ObservedPart:
         self.last: tuple[Tensor, Step, Any] | None = None
         """State, step and history at the last step, which leads to clean data."""
         self.steps: list[StepCall] = []
-        """The first 32 steps."""
+        """The first `OBSERVED` steps; of those alone kinds and changes in place are recorded."""
         self.result: Tensor | None = None
         """What a solver returned."""
 
@@ -170,10 +174,11 @@ class ObservedPart:
         """The part's step; a corrector has no history."""
         if step.last and state:
             self.last = (x.clone(), step, state[0])
+        if len(self.steps) == OBSERVED:
+            return cast(Update, self.part.step(x, step, p, noise, *state))
         before, calls = x.clone(), p.calls
         update = self.part.step(x, step, p, noise, *state)
-        if len(self.steps) < 32:
-            self.steps.append(StepCall(before, step, range(calls, p.calls)))
+        self.steps.append(StepCall(before, step, range(calls, p.calls)))
         self.changed_in_place |= not torch.equal(before, x)
         self.kinds |= {kind(tensor) for tensor in (update[0], update[1], *state_tensors(update[2:]))}
         return cast(Update, update)

@@ -11,14 +11,14 @@ import numpy as np
 import torch
 
 from bench.diffusion.grid import Grid
-from bench.diffusion.levels import NoiseLevel, Step
+from bench.diffusion.levels import Step
 from bench.diffusion.noise import Noise
 from bench.diffusion.prediction import Prediction
 from bench.diffusion.roles import Predictor, Solver, Update
 from bench.diffusion.sde import SDE
 from bench.errors import BenchError
 from bench.testing.context import CheckContext
-from bench.testing.laws import SMALL, Law, mixture, normals
+from bench.testing.laws import SMALL, mixture, normals
 from bench.testing.probe import CountedNoise, Part, Tensor, prior, with_steps
 from bench.types import Array
 
@@ -113,12 +113,12 @@ class OnFlow:
 
     Args:
         part: The predictor.
-        law: The data, on the run's range.
-        z: The sample's quantiles as standard normal numbers (B, *shape).
+        flow: The exact state (1, *shape) at each step of the run.
+        scale: The data's deviations (*shape), over which errors are taken.
     """
 
-    def __init__(self, part: Predictor, law: Law, z: Tensor) -> None:
-        self.part, self.law, self.z = part, law, z
+    def __init__(self, part: Predictor, flow: Sequence[Tensor], scale: Tensor) -> None:
+        self.part, self.flow, self.scale = part, flow, scale
         self.errors: list[Tensor] = []
 
     def __getattr__(self, name: str) -> Any:
@@ -134,20 +134,22 @@ class OnFlow:
         if step.last:
             return Update(x, x)
         update = self.part.step(x, step, p, noise, state)
-        end = NoiseLevel(step.t_next, step.alpha_next, step.sigma_next)
-        exact = self.law.states(self.law.at(end).quantiles(self.z))
-        self.errors.append((update.x - exact) / self.law.spread)
+        exact = self.flow[len(self.errors) + 1]
+        self.errors.append((update.x - exact) / self.scale)
         return Update(exact, exact, update.state)
 
 
 def step_errors(part: Predictor, sde: SDE, steps: int, context: CheckContext) -> Tensor:
     """Relative errors of single steps on the uneven grid, but for the first tenth, of short histories."""
     law, z = context.law(mixture(), sde), prior(1).clamp(-3, 3)
-    on_flow = OnFlow(part, law, z)
-    start = law.states(law.at(sde.at(sde.end)).quantiles(z)) / sde.prior_std
+    plan = context.sampler(part, sde, steps, UNEVEN).schedule()
+    marginals = law.over(plan)
+    flow = marginals.states(marginals.quantiles(z[:, None])).unbind(1)
+    on_flow = OnFlow(part, flow, law.spread)
     p = Prediction(context.model(mixture(), sde), sde)
     with torch.no_grad():
-        context.sampler(on_flow, sde, steps, UNEVEN).run(start, p, CountedNoise(), CountedNoise(1))
+        sampler = context.sampler(on_flow, sde, steps, UNEVEN)
+        sampler.run(flow[0] / sde.prior_std, p, CountedNoise(), CountedNoise(1))
     return torch.stack(on_flow.errors[steps // 10 :])
 
 
@@ -217,12 +219,21 @@ class Refinement:
         (n, error), (finer, smaller) = points[-2:]
         return math.log(error / smaller) / math.log(finer / n)
 
-    @property
-    def rise(self) -> int | None:
-        """The first number of steps after `FIRST` whose error is not below the one before, if any."""
+    def rise(self, order: float) -> int | None:
+        """The first number of steps after `FIRST` whose error is not below the one before, if any.
+
+        Terms of the first and higher orders may cancel at one number of steps, so that the error rises after
+        it. Such a rise stays below `asymptote`, which a mistake at that number of steps does not.
+
+        Args:
+            order: The order that the sampler declares.
+        """
         errors = self.errors
         for i in range(1, len(errors)):
-            if self.steps[i - 1] >= FIRST and not errors[i] < max(errors[i - 1], FLOAT_ERROR):
+            if self.steps[i - 1] < FIRST or errors[i] < max(errors[i - 1], FLOAT_ERROR):
+                continue
+            finest = i == len(errors) - 1
+            if finest or errors[i] > asymptote(self.steps[-1], errors[-1], self.steps[i], order):
                 return self.steps[i]
         return None
 
@@ -239,6 +250,18 @@ class Refinement:
         rest, before = size_of(2 * fine - coarse), size_of(2 * coarse - coarsest)
         allowed = max(size_of(fine - coarse), 0.5 * before)
         return 0.0 if rest < FLOAT_ERROR else rest / allowed if allowed else math.inf
+
+
+def asymptote(finest: int, error: float, steps: int, order: float) -> float:
+    """The error at a number of steps that an order gives back from the finest run: ``e (finest / n)^order``.
+
+    Args:
+        finest: Steps of the finest run.
+        error: Its error.
+        steps: The number of steps n.
+        order: The order.
+    """
+    return float(error * (finest / steps) ** order)
 
 
 def refined(residual: Residual, steps: Sequence[int]) -> Refinement:

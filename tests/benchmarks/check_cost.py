@@ -2,7 +2,7 @@
 
     git worktree add OLD 4567248
     pip install --no-deps --target META -e OLD
-    python -m tests.benchmarks.check_cost results/reference OLD:META
+    python -m tests.benchmarks.check_cost results/reference OLD:OLD/plugins:META
 
 writes check_cost.csv: seconds of CPU of each command here and there, and those here over ddim's. What the
 earlier commit did not finish is run here alone. The second argument is PYTHONPATH of the earlier commit.

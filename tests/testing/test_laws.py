@@ -32,6 +32,16 @@ def test_quantiles_are_those_of_scipy() -> None:
     assert abs(below - stats.norm.cdf(z.numpy())).max() < 1e-14
 
 
+def test_the_law_over_levels_is_the_marginal_at_each() -> None:
+    law, z = mixture(), prior(2)
+    levels = [sde("vp").at(t) for t in (0.9, 0.2, 1e-3)]
+    over = law.over(levels)
+    assert over.shape == (3, *SHAPE)
+    states = over.states(over.quantiles(z[:, None]))
+    for i, level in enumerate(levels):
+        torch.testing.assert_close(states[:, i], law.states(law.at(level).quantiles(z)))
+
+
 def test_nodes_give_means_and_deviations() -> None:
     law = mixture()
     x, w = law.nodes()

@@ -10,7 +10,16 @@ import torch
 
 from bench import BenchError
 from bench.testing.laws import SMALL, normals
-from bench.testing.refinement import UNEVEN, Refinement, flow_residual, impulse_residual, nearest, refined
+from bench.testing.refinement import (
+    UNEVEN,
+    Refinement,
+    flow_residual,
+    impulse_residual,
+    nearest,
+    refined,
+    size_of,
+    step_errors,
+)
 from tests.support.analytic import sde
 from tests.support.checks import context
 from tests.support.samplers import Sound
@@ -28,8 +37,17 @@ def test_the_uneven_grid_has_steps_of_one_and_two(name: str) -> None:
 def test_an_order_is_the_slope_at_the_finest_runs() -> None:
     runs = Refinement([10, 100, 200], [torch.tensor([b]) for b in (1.0, 4e-4, 1e-4)])
     assert runs.order == pytest.approx(2)
-    assert runs.rise is None
-    assert Refinement([40, 100, 200], [torch.tensor([b]) for b in (1e-3, 1e-4, 2e-4)]).rise == 200
+    assert runs.rise(2) is None
+    assert Refinement([40, 100, 200], [torch.tensor([b]) for b in (1e-3, 1e-4, 2e-4)]).rise(1) == 200
+
+
+def test_a_rise_after_terms_that_cancel_is_no_mistake() -> None:
+    """``1 / n - 40 / n^2`` is 0 at 40 steps; three times the first-order error at 100 is a mistake."""
+    steps = [20, 40, 100, 250, 500]
+    errors = [abs(1 / n - 40 / n**2) for n in steps]
+    assert Refinement(steps, [torch.tensor([error]) for error in errors]).rise(1) is None
+    errors[2] = 3 / 100
+    assert Refinement(steps, [torch.tensor([error]) for error in errors]).rise(1) == 100
 
 
 @pytest.mark.parametrize("power", [1.0, 1.5, 2.0, 4.0])
@@ -86,3 +104,10 @@ def test_impulses_give_the_moments_of_the_recursion() -> None:
     np.testing.assert_allclose(off[0], (m - end.alpha * mean) / np.sqrt(exact), atol=1e-12)
     np.testing.assert_allclose(off[1], np.sqrt(v / exact) - 1, atol=1e-12)
     assert math.isfinite(float(off.max()))
+
+
+def test_single_steps_of_the_first_order_err_in_the_second() -> None:
+    """DDIM's, on the exact flow: half the step leaves a quarter of the error."""
+    run = context().middle(sde("vp"))
+    coarse, fine = (size_of(step_errors(context().predictor("ddim"), run, n, context())) for n in (100, 200))
+    assert math.log2(coarse / fine) == pytest.approx(2, abs=0.1)

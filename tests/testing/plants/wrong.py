@@ -238,6 +238,8 @@ DECLARED = (
           values={"place": "both"}),
     Wrong(declared.OptionalValue, "wrong where a value is given", LAW, fine_noise.EulerMaruyama, 0.1,
           values={"scale": 1.0}),
+    Wrong(declared.OptionalStep, "a move's noise where its step is given", LAW, fine_moves.Langevin, 0.01,
+          values={"length": 0.03, "size": 3.0}),
     Wrong(declared.LinearAtDefault, "linear at its default alone", ("linear",), fine_steps.Ddim, 0.01,
           by.bend, values={"clip": True}),
     Wrong(declared.StartsInNoise, "no limit at alpha = 0", ANSWER, fine_steps.FlowEuler, 1e3, by.not_finite,

@@ -6,6 +6,7 @@ import math
 from typing import Any, Literal
 
 from bench import SDE, Field, Noise, Prediction, Step, Tensor, Update, param
+from tests.testing.plants.right_correctors import Langevin
 from tests.testing.plants.right_noise import EulerMaruyama
 from tests.testing.plants.right_solvers import BothWays
 from tests.testing.plants.right_steps import Ddim
@@ -33,6 +34,23 @@ class OptionalValue(EulerMaruyama):
     def deviation(self, step: Step) -> float:
         usual = super().deviation(step)
         return usual if self.scale is None else usual * math.sqrt(self.scale) / 2
+
+
+class OptionalStep(Langevin):
+    """Its step is none by default; where it is given, the noise of a move is 10 % too small.
+
+    At the first value that is tried, 1, moves overshoot everywhere, and their known bias hides that.
+    """
+
+    name = "wrong_optional_step"
+
+    length: float | None = param(default=None, help="step over ten noise levels; none: 0.01", above=0)
+
+    def e(self, step: Step) -> float:
+        return super().e(step) if self.length is None else (10 * self.length * step.sigma) ** 2
+
+    def deviation(self, step: Step) -> float:
+        return super().deviation(step) * (1.0 if self.length is None else 0.9)
 
 
 class LinearAtDefault(Ddim):
