@@ -117,6 +117,11 @@ class Diffusers(Solver):
         if not self.scheduler:
             return self
         trial = trial_of(self, sde)
+        if not all(map(math.isfinite, trial.end)):
+            # DPM-Solver++ in 1000 steps: its timesteps are rounded, and one stands there twice
+            raise BenchError(
+                f"{self.name}: the library's result is not finite in {self.steps} steps: take another number"
+            )
         if self.steps == 1 and trial.timesteps[0] < 2 * min(self._ratios(sde)):
             remedy = "take 2 steps or more"
             if "timestep_spacing" in options(scheduler_class(self.scheduler).__init__, ()):

@@ -47,7 +47,7 @@ def test_a_plugin_that_passes(check: Check, tmp_path: Path) -> None:
     assert (status, err) == (0, "")
     assert "sde ve" in out
     assert "sigma_max=40" in out
-    assert "7 checks passed, 0 failed" in out
+    assert "12 checks passed, 0 failed" in out
     assert list(tmp_path.iterdir()) == []  # an SDE has no plot
 
 

@@ -45,7 +45,9 @@ def test_a_sound_executor_passes() -> None:
 
 
 def test_the_built_in_executors_pass() -> None:
-    for name in installed().names("executors"):
+    names = set(installed().names("executors"))
+    assert "ray" in names  # its library is an extra: tests/plugins/bench_ray
+    for name in names - {"ray"}:
         assert_conforms(name, registry=installed())
 
 

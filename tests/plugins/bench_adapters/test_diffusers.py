@@ -274,7 +274,9 @@ def test_every_scheduler_runs_or_is_refused_in_a_line(name: str) -> None:
     assert torch.equal(results[0], results[1])
     assert not torch.equal(results[0], results[2])
     spacing = "timestep_spacing" in inspect.signature(getattr(diffusers, name).__init__).parameters
-    x, _ = sample(build(name, steps=50, config="timestep_spacing=trailing" if spacing else ""), "vp", 32)
+    # MiniMaxH3's shift of 12 is for video: few of its 50 levels are near the data
+    shift = "shift=3" if name == "MiniMaxH3Scheduler" else ""
+    x, _ = sample(build(name, steps=50, config="timestep_spacing=trailing" if spacing else shift), "vp", 32)
     # first order at 50 steps of these levels loses a fifth of the variance; standard errors are 2 and 3 %
     assert abs(float(((x.mean(0).numpy() - MU) / np.sqrt(LAM)).mean())) < 0.1
     assert 0.7 < float((x.var(0).numpy() / LAM).mean()) < 1.2
@@ -441,3 +443,10 @@ def test_what_the_library_refuses_is_one_line() -> None:
     with pytest.raises(BenchError, match=r"^diffusers:PNDMScheduler: the library stops with ") as error:
         build("PNDMScheduler", config="skip_prk_steps=true,timestep_spacing=odd")
     assert "\n" not in str(error.value)
+
+
+def test_a_result_that_is_not_finite_is_an_error_before_the_run() -> None:
+    """diffusers 0.42.1 rounds DPM-Solver++'s timesteps: of 1000 one stands there twice."""
+    solver = build("DPMSolverMultistepScheduler", steps=1000)
+    with pytest.raises(BenchError, match="the library's result is not finite in 1000 steps: take another"):
+        solver.resolve(sde("vp"))
