@@ -189,7 +189,7 @@ def test_an_unfit_machine_that_then_dies_is_left_out(fake: FakeRay, spec: RunSpe
     first.result = pickle.dumps(Unfit("its checkpoint can't be written: no space"))
     third.result = RayActorError("its worker process has died")
     steps.pool._take(steps.pool._workers[0], third)
-    # its two come first; the last one waits: no actor has a second batch where one more does not wait for each
+    # its two come first; the last one waits, as not every actor could have a second batch
     assert [batch.index for batch in steps.pool._todo] == [0, 2, 3]
     assert steps.pool._strikes == {}
     assert isinstance(steps.pool.get()[1], Notice)
