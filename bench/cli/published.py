@@ -82,7 +82,7 @@ def published_command(
 def _draw(figures: list[PublishedFigure], path: Path) -> None:
     """Write the picture of the figures, of the kind that the file's name ends with."""
     from bench.files import replace_file, user_path
-    from bench.reporting.plots import images
+    from bench.reporting.figure_layout import images
     from bench.reporting.published_lists import figures_plot
 
     suffix = path.suffix.removeprefix(".").lower()

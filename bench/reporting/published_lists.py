@@ -82,10 +82,8 @@ def figures_plot(figures: Sequence[PublishedFigure]) -> Figure:
         BenchError: The figures are of several metrics or of too many checkpoints, or no number of network
             calls is stated.
     """
-    import numpy as np
-    import pandas as pd
-
     from bench.reporting import plots
+    from bench.reporting.plot_points import PlotPoint
 
     metrics = dict.fromkeys(figure.metric for figure in figures)
     if len(metrics) > 1:
@@ -93,24 +91,20 @@ def figures_plot(figures: Sequence[PublishedFigure]) -> Figure:
     known = [figure for figure in figures if figure.nfe is not None]
     if not known:
         raise BenchError("there is nothing to draw: no figure of these states its network calls")
-    cells = pd.DataFrame(
-        {
-            "sde": [make_printable(_panel(figure)) for figure in known],
-            "row": [make_printable(_curve(figure)) for figure in known],
-            "nfe": [float(figure.nfe or 0) for figure in known],
-            "mean": [figure.value for figure in known],
-            "note": "",
-        }
-    )
-    empty = pd.Series([()] * len(cells), index=cells.index)
-    columns = ("std", "error", "exact", "limit", "seeds")
-    cells = cells.assign(**dict.fromkeys(columns, np.nan), published=empty, published_elsewhere=empty)
+    points = [
+        PlotPoint(
+            sde=make_printable(_panel(figure)),
+            row=make_printable(_curve(figure)),
+            mean=figure.value,
+            x=float(figure.nfe or 0),
+        )
+        for figure in known
+    ]
     # one panel beside another by checkpoint, and the best first in the legend
-    cells = cells.sort_values(["sde", "row", "nfe"], ignore_index=True)
+    points.sort(key=lambda point: (point.sde, point.row, point.x))
     (metric,) = metrics
-    return plots.curve(
-        cells, "nfe", "network calls per sample (NFE)", metric, f"Published {metric}: {len(known)} figures"
-    )
+    heading = f"Published {metric}: {len(known)} figures"
+    return plots.curve(points, "network calls per sample (NFE)", metric, heading)
 
 
 def _panel(figure: PublishedFigure) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from bench.errors import BenchError, did_you_mean, printable
 from bench.events import Notice
-from bench.files import csv_cell, inside, replace_file, user_path
+from bench.files import inside, replace_file, user_path
 from bench.plan.settings import suites
 from bench.reporting.layouts import cost_layout, elsewhere_layout, table_layout
 from bench.reporting.matching import Matcher
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from bench.results.record import Record
     from bench.results.store import Store
 
-NAMES = ("sde", "row", "column", "note")
-"""Columns of a plot's data that hold text."""
 REASONS = 5
 """Failures that the notes describe; cells.csv has all."""
 
@@ -370,14 +368,12 @@ def _write_plots(table: Table, write: Callable[[str, bytes], None]) -> list[str]
     if all(cell.value is None for cell in table.cells):
         return ["No plot: no cell has a value."]
     try:
-        from bench.reporting.plots import images
+        from bench.reporting.figure_layout import images
         from bench.reporting.suite_plots import table_plots
 
         for plot in table_plots(table):
             pictures = list(images(plot.figure))
-            data = plot.data.assign(**{name: plot.data[name].map(csv_cell) for name in NAMES})
-            csv = data.to_csv(index=False, lineterminator="\n", float_format="%.10g")
-            write(f"{plot.name}.csv", csv.encode())
+            write(f"{plot.name}.csv", plot.csv())
             for suffix, content in pictures:
                 write(f"{plot.name}.{suffix}", content)
     except OSError:

@@ -26,7 +26,7 @@ def runs_csv(runs: Sequence[RunRow]) -> bytes:
     lines = [{name: getattr(row, name) for name in names} | published_columns(row.published) for row in runs]
     at = names.index("published") + 1
     names[at:at] = [name for name in published_columns(()) if name != "published"]
-    return _csv(names, ([line[name] for name in names] for line in lines))
+    return csv_bytes(names, ([line[name] for name in names] for line in lines))
 
 
 def published_columns(figures: Sequence[PublishedFigure]) -> dict[str, Value]:
@@ -44,7 +44,7 @@ def elsewhere_csv(cells: Iterable[Cell]) -> bytes:
     value, then the figure."""
     names = ["sde", "row", "column", "nfe", "value"]
     figure_names = [f"published_{name}" for name in COLUMNS]
-    return _csv(
+    return csv_bytes(
         [*names, *figure_names],
         (
             [*(getattr(cell, name) for name in names[:3]), _digits(cell.nfe), _digits(cell.value)]
@@ -80,7 +80,7 @@ def wide_csv(table: Table) -> bytes:
         lines.append(line)
     # a column of the suite that a row lacks is empty in it
     names = list(dict.fromkeys(name for line in lines for name in line))
-    return _csv(names, ([line.get(name) for name in names] for line in lines))
+    return csv_bytes(names, ([line.get(name) for name in names] for line in lines))
 
 
 def _wide_cell(name: str, cell: Cell) -> Mapping[str, Value]:
@@ -106,7 +106,7 @@ def cost_csv(cells: Iterable[Cell]) -> bytes:
     names = ["sde", "row", "column", "status", "nfe", "nfe_max", "samples_per_second"]
     names += ["samples_per_second_std", "network_share", "seconds_per_50000", "batch_size", "device"]
     names += ["peak_host_bytes", "peak_gpu_bytes", "fit_nfe", "fit_seconds"]
-    return _csv(
+    return csv_bytes(
         names,
         (
             [
@@ -126,9 +126,14 @@ def _digits(value: float | None) -> str | None:
     return None if value is None else f"{value:.10g}"
 
 
-def _csv(names: Sequence[str], lines: Iterable[Sequence[Value]]) -> bytes:
+def csv_bytes(names: Sequence[str], lines: Iterable[Sequence[Value]]) -> bytes:
+    """A CSV of a header and lines: the same bytes on every platform, and no cell that a spreadsheet computes.
+
+    Args:
+        names: The header.
+        lines: A cell per name each; None is an empty one.
+    """
     text = io.StringIO()
-    # the same bytes on every platform
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([csv_cell(name) for name in names])
     writer.writerows([csv_cell(value) for value in line] for line in lines)

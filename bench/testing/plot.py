@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
-import pandas as pd
-
-from bench.files import csv_cell, replace_file
+from bench.files import replace_file
 from bench.params import slug
 from bench.reporting import plots
-from bench.testing.report import Report
+from bench.reporting.figure_layout import save
+from bench.reporting.plot_points import PlotPoint
+from bench.reporting.writers import csv_bytes
+from bench.testing.report import Point, Report
 
 
 def write_plot(report: Report, folder: Path) -> list[Path]:
@@ -22,15 +24,14 @@ def write_plot(report: Report, folder: Path) -> list[Path]:
         return []
     folder.mkdir(parents=True, exist_ok=True)
     stem = folder / slug(report.name)
-    table = pd.DataFrame([vars(point) for point in report.points])
-    csv = stem.with_name(f"{stem.name}.csv")
-    safe = table.map(csv_cell)
-    replace_file(csv, safe.to_csv(index=False, float_format="%.6g", lineterminator="\n").encode())
-    # the plot of a suite has more columns: spreads, values by theory and published ones
-    unknown = float("nan")
-    cells = table.rename(columns={"sampler": "row", "error": "mean"})
-    cells = cells.assign(std=unknown, exact=unknown, limit=unknown, error=unknown, note="")
-    cells = cells.assign(published=unknown, published_elsewhere=unknown)
+    table = stem.with_name(f"{stem.name}.csv")
+    names = [field.name for field in dataclasses.fields(Point)]
+    lines = [dataclasses.asdict(point) | {"error": f"{point.error:.6g}"} for point in report.points]
+    replace_file(table, csv_bytes(names, ([line[name] for name in names] for line in lines)))
     heading = f"{report.name} on Gaussian data from the exact marginal at T: error where sampling ends"
-    figure = plots.curve(cells, "nfe", "network calls per sample (NFE)", "relative error", heading)
-    return [csv, *plots.save(figure, stem, replace_file)]
+    points = [
+        PlotPoint(sde=point.sde, row=point.sampler, mean=point.error, x=float(point.nfe))
+        for point in report.points
+    ]
+    figure = plots.curve(points, "network calls per sample (NFE)", "relative error", heading)
+    return [table, *save(figure, stem, replace_file)]

@@ -278,7 +278,7 @@ def plot(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    from bench.reporting.plots import COLORS, STYLE
+    from bench.reporting.figure_style import COLORS, STYLE
 
     first = rows[0]
     threads = f"{first['threads']} CPU thread{'s' if int(first['threads']) > 1 else ''}"

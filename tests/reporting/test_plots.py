@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
@@ -14,7 +13,8 @@ from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 
 from bench.reporting import plots
-from bench.reporting.published_points import MARKER, SAME_METRIC
+from bench.reporting.figure_style import COLORS, SAME_METRIC, STAR
+from bench.reporting.plot_points import PlotPoint
 from bench.reporting.suite_plots import table_plots
 from bench.reporting.table import Cell
 from tests.support.made_up import cell, figure, table
@@ -66,11 +66,10 @@ LAYOUTS: list[dict[str, Any]] = [{"layout": "grid"}, {"layout": "curve"}]
 def test_a_curve_has_a_place_for_zero() -> None:
     """An abscissa of 0 has a place and a label of its own; without one the axis is log, as ever."""
     for x, scale in (([0.0, 0.5, 1.0], "symlog"), ([0.5, 1.0, 2.0], "log")):
-        cells = pd.DataFrame({"x": x, "mean": [1.0, 2.0, 3.0], "sde": "vp", "row": "ddim"})
-        cells = cells.assign(std=np.nan, exact=np.nan, limit=np.nan, error=np.nan, note="")
-        empty = pd.Series([()] * 3)
-        cells = cells.assign(published=empty, published_elsewhere=empty)
-        (axes,) = plots.curve(cells, "x", "scale", "fd", "").axes
+        points = [
+            PlotPoint("vp", "ddim", mean, place) for mean, place in zip((1.0, 2.0, 3.0), x, strict=True)
+        ]
+        (axes,) = plots.curve(points, "scale", "fd", "").axes
         low, high = axes.get_xlim()
         assert (axes.get_xscale(), low <= x[0], x[-1] <= high) == (scale, True, True)
         if scale == "symlog":
@@ -110,12 +109,12 @@ def test_published_figures_are_points_in_the_panel_of_their_metric_or_below(layo
     disagreeing = (figure(value=15.93, source="one"), figure(value=16.57, source="other"))
     picture = figure_of(*two_rows(published=disagreeing), **layout)
     (axes,) = picture.axes
-    stars = [line for line in axes.lines if line.get_marker() == MARKER]
+    stars = [line for line in axes.lines if line.get_marker() == STAR]
     heights = sorted(y for line in stars for y in np.atleast_1d(line.get_ydata()))
     assert heights == [15.93] * 4 + [16.57] * 4
     assert SAME_METRIC in [text.get_text() for text in picture.legends[0].get_texts()]
     upper, lower = figure_of(*two_rows(published_elsewhere=disagreeing), **layout).axes
-    assert not [line for line in upper.lines if line.get_marker() == MARKER]
+    assert not [line for line in upper.lines if line.get_marker() == STAR]
     assert "fid-edm of other checkpoints" in lower.get_ylabel()
     heights = sorted(y for line in lower.lines for y in np.atleast_1d(line.get_ydata()))
     assert heights == [15.93] * 4 + [16.57] * 4
@@ -144,7 +143,7 @@ def test_values_by_theory_have_their_samplers_color_and_their_own_name(
 ) -> None:
     figure = figure_of(*two_rows(**{field: 6.0}), **layout)
     values = lines(figure.axes[0], marker)
-    assert {color for color, _ in values} == set(plots.COLORS[:2])
+    assert {color for color, _ in values} == set(COLORS[:2])
     assert all(y == 6.0 for _, ys in values for y in ys)
     names = [text.get_text() for text in figure.legends[0].get_texts()]
     assert [one for one in names if one in ("exact value", "limit at tolerance 0")] == [name]
