@@ -10,17 +10,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bench.api import check as check
-    from bench.api import compare as compare
-    from bench.api import export as export
-    from bench.api import fit as fit
-    from bench.api import measure as measure
-    from bench.api import merge as merge
-    from bench.api import publish as publish
-    from bench.api import remeasure as remeasure
-    from bench.api import report as report
-    from bench.api import run as run
-    from bench.api import table as table
+    from bench.api.measuring import measure as measure
+    from bench.api.measuring import remeasure as remeasure
+    from bench.api.reporting import compare as compare
+    from bench.api.reporting import export as export
+    from bench.api.reporting import merge as merge
+    from bench.api.reporting import publish as publish
+    from bench.api.reporting import report as report
+    from bench.api.reporting import table as table
+    from bench.api.running import check as check
+    from bench.api.running import fit as fit
+    from bench.api.running import run as run
     from bench.cache import cache_folder as cache_folder
     from bench.cache import cached_sha256 as cached_sha256
     from bench.cache import is_web_page as is_web_page
@@ -160,19 +160,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _EXPORTS = {
-    "bench.api": (
-        "check",
-        "compare",
-        "export",
-        "fit",
-        "measure",
-        "merge",
-        "publish",
-        "remeasure",
-        "report",
-        "run",
-        "table",
-    ),
+    "bench.api.measuring": ("measure", "remeasure"),
+    "bench.api.reporting": ("compare", "export", "merge", "publish", "report", "table"),
+    "bench.api.running": ("check", "fit", "run"),
     "bench.cache": ("cache_folder", "cached_sha256", "is_web_page"),
     "bench.checkpoints.cards": ("Card", "WeightsCard"),
     "bench.checkpoints.classes": ("class_count", "classifier_sha256"),

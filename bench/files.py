@@ -86,6 +86,8 @@ def inside(folder: Path, *names: str) -> Path:
         path = folder.joinpath(*map(safe_name, names))
     except ValueError as error:
         raise BenchError(f"{error}") from error
+    if len(names) == 1:
+        return path  # its folder is the folder itself
     try:
         within = path.parent.resolve().is_relative_to(folder.resolve())
     except (OSError, RuntimeError) as error:

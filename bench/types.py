@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import numpy as np
@@ -32,3 +33,8 @@ JSONValue: TypeAlias = "bool | int | float | str | list[JSONValue] | dict[str, J
 
 JSONObject: TypeAlias = "dict[str, JSONValue]"
 """A JSON object."""
+
+
+def several_texts(value: str | Sequence[str]) -> tuple[str, ...]:
+    """Several texts; a single one stands for itself, not for its letters."""
+    return (value,) if isinstance(value, str) else tuple(value)

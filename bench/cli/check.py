@@ -73,7 +73,7 @@ def check_command(
     It takes seconds on a CPU, for a large network minutes. Exit status: 0 all passed, 1 a check failed, 2 a
     mistake in the command, 130 stopped (143 by SIGTERM, 129 by SIGHUP).
     """
-    from bench.api import check
+    from bench.api.running import check
     from bench.reporting.progress import Display
     from bench.testing import SDES
 

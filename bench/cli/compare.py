@@ -48,7 +48,7 @@ def compare_command(
     the difference alone decides. A run that failed in B alone breaks every limit. Exit status: 0 no limit is
     broken, 1 a limit is broken, 2 a mistake in the command.
     """
-    from bench.api import compare
+    from bench.api.reporting import compare
     from bench.reporting.compare.terminal import print_comparison
 
     comparison = compare(a, b, metrics=metrics, limits=limits, out=out)

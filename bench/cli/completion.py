@@ -142,7 +142,7 @@ def words(*known: str) -> Source:
 
 def _results(context: click.Context) -> Path:
     """The results folder: that of ``--out``, or else of bench.toml."""
-    from bench.plan.request import results_folder
+    from bench.plan.settings import results_folder
 
     return results_folder(context.params.get("out"))
 

@@ -51,7 +51,7 @@ def export_command(
     Exit status: 0 done, 2 a mistake in the command or a run without images, 130 stopped (143 by SIGTERM,
     129 by SIGHUP).
     """
-    from bench.api import export
+    from bench.api.reporting import export
     from bench.reporting.progress import Display
 
     try:

@@ -72,7 +72,7 @@ def fid_command(
     registry = registry_of(context)
     for problem in registry.problems:
         echo(f"bench: {problem.message}", err=True)
-    from bench.api import measure
+    from bench.api.measuring import measure
     from bench.reporting.progress import Display
 
     collector.resume()

@@ -92,7 +92,7 @@ def fit_command(
     what it cost is a column of their tables. A fit that is stopped goes on by the same command. Exit status:
     0 done, 2 a mistake in the command, 130 stopped (143 by SIGTERM, 129 by SIGHUP).
     """
-    from bench.api import fit
+    from bench.api.running import fit
     from bench.reporting.progress import Display
 
     try:

@@ -42,7 +42,7 @@ def measure_command(
     A record that has the metric, with the same parameters and reference data, stays as it is. Exit status: 0
     done, 1 a metric failed, 2 a mistake in the command, 130 stopped (143 by SIGTERM, 129 by SIGHUP).
     """
-    from bench.api import remeasure
+    from bench.api.measuring import remeasure
     from bench.engine.remeasuring import count_outcomes
     from bench.reporting.progress import Display
     from bench.reporting.summary import metric_notes

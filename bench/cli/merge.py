@@ -27,7 +27,7 @@ def merge_command(folders: tuple[Path, ...], target: Path, as_json: bool) -> int
 
     Exit status: 0 done, 2 a mistake in the command, 130 stopped (143 by SIGTERM, 129 by SIGHUP).
     """
-    from bench.api import merge
+    from bench.api.reporting import merge
     from bench.reporting.progress import Display
     from bench.reporting.text import count
 

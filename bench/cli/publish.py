@@ -40,7 +40,7 @@ def publish_command(
     \b
     bench publish -o public table1 fast
     """
-    from bench.api import publish
+    from bench.api.reporting import publish
     from bench.reporting.progress import Display
 
     with Display(console(stderr=True)) as display:

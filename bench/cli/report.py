@@ -51,7 +51,7 @@ def report_command(
     bench report table1 -o report.html
     bench report results-a results-b -o report.html
     """
-    from bench.api import report
+    from bench.api.reporting import report
     from bench.reporting.progress import Display
 
     with Display(console(stderr=True)) as display:

@@ -18,7 +18,7 @@ from bench.cli.stopping import STOPPED, report_stop
 from bench.errors import printable
 
 if TYPE_CHECKING:
-    from bench.api import Job
+    from bench.api.running import Job
     from bench.engine.loop import Rerun
     from bench.plan.dry_run import DryRun
     from bench.plugins.registry import Registry
@@ -179,8 +179,8 @@ def run_command(
     The same command again runs only what is missing. Exit status: 0 done, 1 a run failed, 2 a
     mistake in the command, 130 stopped (143 by SIGTERM, 129 by SIGHUP).
     """
-    from bench.api import plan_job
-    from bench.api import report as write_report
+    from bench.api.reporting import report as write_report
+    from bench.api.running import plan_job
     from bench.devices import place_of_process
     from bench.plan.request import Request
     from bench.reporting.progress import Display

@@ -25,7 +25,7 @@ WIDE = 100
 
 
 def _store(out: Path | None) -> Store:
-    from bench.plan.request import results_folder
+    from bench.plan.settings import results_folder
     from bench.reporting.progress import Display
     from bench.results.store import Store
 

@@ -45,8 +45,8 @@ def table_command(
     of a suite that were not run are marked as missing. Exit status: 0 all cells are complete, 1 some are
     missing or failed, 2 a mistake in the command.
     """
-    from bench.api import table
-    from bench.plan.request import results_folder
+    from bench.api.reporting import table
+    from bench.plan.settings import results_folder
     from bench.reporting.progress import Display
     from bench.reporting.suite_tables import suite_or_folder
     from bench.reporting.terminal import print_table

@@ -17,8 +17,8 @@ from bench.files import user_path
 from bench.plan.contexts import MetricContexts
 from bench.plan.drafting import planned_nfe
 from bench.plan.objects import Selection, register_objects
-from bench.plan.request import Request, results_folder
-from bench.plan.settings import NO_METRIC, NO_PROFILE
+from bench.plan.request import Request
+from bench.plan.settings import NO_METRIC, NO_PROFILE, results_folder
 from bench.plugins.registry import Registry
 from bench.results.run_spec import RunSpec
 

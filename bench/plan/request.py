@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from pathlib import Path
 
 from bench.checkpoints.resolve import own_sde
 from bench.errors import BenchError
-from bench.files import user_path
 from bench.plan.building import Objects
 from bench.plan.contexts import MetricContexts
 from bench.plan.planning import Plan, plan_runs, plan_suite
@@ -114,12 +112,6 @@ def _check_meaning(values: Mapping[str, object], chosen: Settings) -> None:
             f"--{idle[0]} has no meaning for a solver, which makes its own steps: leave it out "
             "(bench show NAME lists a solver's own parameters)"
         )
-
-
-def results_folder(out: str | Path | None = None) -> Path:
-    """The results folder: ``out``, or else that of bench.toml; `BenchError` for an empty name."""
-    values = {} if out is None else {"out": out}
-    return user_path(settings(values)[0].out)
 
 
 def rescaling_note(spec: RunSpec, registry: Registry) -> str | None:

@@ -310,3 +310,9 @@ def settings(
         for role in ("predictor", "corrector", "grid"):
             merged.get("parameters", {}).pop(role, None)
     return _validate(_overlay(merged, values)), name
+
+
+def results_folder(out: str | Path | None = None) -> Path:
+    """The results folder: ``out``, or else that of bench.toml; `BenchError` for an empty name."""
+    values = {} if out is None else {"out": out}
+    return user_path(settings(values)[0].out)

@@ -78,9 +78,9 @@ def test_a_run_rests_the_collector_until_its_batches(tmp_path: Path, monkeypatch
         at_work["batch"] = gc.isenabled()
         return warm_up(*arguments)  # type: ignore[arg-type]
 
-    from bench.api import plan_job as planned
+    from bench.api.running import plan_job as planned
 
-    monkeypatch.setattr("bench.api.plan_job", plan_job)
+    monkeypatch.setattr("bench.api.running.plan_job", plan_job)
     monkeypatch.setattr(Session, "warm_up", first_batch)
     monkeypatch.delattr(signal, "SIGPIPE", raising=False)  # its handler would outlive the test
     monkeypatch.chdir(tmp_path)

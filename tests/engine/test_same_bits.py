@@ -171,7 +171,7 @@ FORKS = """
 # Starts the command in a fresh process for every line read, a log's path, without importing torch anew.
 import os, sys
 import torch
-import bench.api, bench.reporting.progress, bench.checkpoints.load
+import bench.api.running, bench.reporting.progress, bench.checkpoints.load
 from bench.cli import main
 for line in sys.stdin:
     child = os.fork()

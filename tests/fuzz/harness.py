@@ -108,7 +108,7 @@ def _work(connection: Connection, seed: int, first: int, make_case: MakeCase, fa
     """Judge cases from ``first`` on, telling the number of each that begins; end after a failure."""
     import torch
 
-    import bench.api  # noqa: F401
+    import bench.api.running  # noqa: F401
 
     torch.set_num_threads(1)
     os.environ["COLUMNS"] = "200"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bench import BenchError
-from bench.plan.request import Request, rescaling_note, results_folder
+from bench.plan.request import Request, rescaling_note
 from bench.plan.settings import suites
 from tests.support import score_sde_files
 from tests.support.plans import QUICK, contexts, quick_spec
@@ -24,13 +24,6 @@ SUITE = (
 @pytest.fixture(autouse=True)
 def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-
-
-def test_the_results_folder_is_that_of_bench_toml_unless_one_is_given() -> None:
-    assert results_folder() == Path("results")
-    Path("bench.toml").write_text('[defaults]\nout = "~/elsewhere"\n')
-    assert results_folder() == Path.home() / "elsewhere"
-    assert results_folder(Path("here")) == Path("here")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 from bench import BenchError, hookimpl
 from bench.checkpoints.cards import Card
 from bench.files import REGISTRY, SHIPPED_TOML
-from bench.plan.settings import Settings, profiles, settings
+from bench.plan.settings import Settings, profiles, results_folder, settings
 from bench.results.run_spec import RunSpec
 from tests.support import plans
 from tests.support.plugins import empty_registry, installed
@@ -324,3 +324,13 @@ def test_profiles_are_those_of_both_files(tmp_path: Path) -> None:
     assert by_name["quick"].values["steps"] == 150
     for name, one in by_name.items():
         assert one.settings == settings({}, name, tmp_path)[0]
+
+
+def test_the_results_folder_is_that_of_bench_toml_unless_one_is_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert results_folder() == Path("results")
+    Path("bench.toml").write_text('[defaults]\nout = "~/elsewhere"\n')
+    assert results_folder() == Path.home() / "elsewhere"
+    assert results_folder(Path("here")) == Path("here")

@@ -144,7 +144,7 @@ def _die_writing(number: int) -> None:
 
 def _serve() -> None:
     # what a command imports in time is imported once, by the server
-    import bench.api
+    import bench.api.running
     import bench.closed_form.moments
     import bench.data.preview
     import bench.engine.loop

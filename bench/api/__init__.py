@@ -1,0 +1,1 @@
+"""The Python API, which notebooks and the command line call: running, measuring, reporting."""
