@@ -96,9 +96,15 @@ class Matcher:
             and not any(self.other_way(figure, record))
         )
 
+    @functools.cached_property
+    def _by_checkpoint(self) -> dict[str, list[PublishedFigure]]:
+        figures: dict[str, list[PublishedFigure]] = {}
+        for figure in self.figures:
+            figures.setdefault(figure.checkpoint, []).append(figure)
+        return figures
+
     def _of_checkpoint(self, record: Record) -> list[PublishedFigure]:
-        name = record.identity.checkpoint.name
-        return [figure for figure in self.figures if figure.checkpoint == name]
+        return self._by_checkpoint.get(record.identity.checkpoint.name, [])
 
     def other_object(self, figure: PublishedFigure, record: Record, label: str) -> Iterator[str]:
         """How SDE, data set and metric of the figure differ from those of a run's value, in words."""

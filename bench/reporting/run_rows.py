@@ -185,8 +185,10 @@ def misfits(records: Sequence[Record | None], metric: str, samples: int) -> dict
     values = metric_records(records, metric)
     reasons = {index: f"n {value.n}, not {samples}" for index, value in values.items() if value.n != samples}
     bases = {index: Basis.of(value) for index, value in values.items() if index not in reasons}
-    counts = Counter(basis.key for basis in bases.values())
+    keys = {index: basis.key for index, basis in bases.items()}
+    counts = Counter(keys.values())
     # max takes the first of equal counts
-    common = max(bases.values(), key=lambda basis: counts[basis.key], default=None)
+    first = max(keys, key=lambda index: counts[keys[index]], default=None)
+    common = None if first is None else bases[first]
     differences = {index: difference(basis, common) for index, basis in bases.items()}
     return reasons | {index: text for index, text in differences.items() if text}
