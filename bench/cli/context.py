@@ -6,6 +6,7 @@ import dataclasses
 
 import click
 
+from bench.cli.console import echo
 from bench.plugins.registry import Registry
 
 
@@ -24,3 +25,12 @@ def registry_of(context: click.Context) -> Registry:
 
         state.registry = installed_registry()
     return state.registry
+
+
+def registry_with_problems(context: click.Context) -> Registry:
+    """`registry_of`, after a line on standard error for each plugin that was skipped."""
+    registry = registry_of(context)
+    for problem in registry.problems:
+        echo(f"bench: {problem.message}", err=True)
+    registry.explains = False
+    return registry

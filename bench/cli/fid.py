@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from bench.cli import collector
-from bench.cli.console import console, echo, echo_json
-from bench.cli.context import registry_of
+from bench.cli.console import console, echo_json
+from bench.cli.context import registry_with_problems
 from bench.cli.flags import flag_command, flag_values
 from bench.cli.parameters import metric_parameters
 from bench.cli.paths import NamedPath
@@ -69,9 +69,7 @@ def fid_command(
     names = list(dict.fromkeys(metric)) or ["fid"]
     own = {"metric.reference": reference, "metric.rounding": rounding}
     values = metric_parameters(parameters, flag_values(context) | own)
-    registry = registry_of(context)
-    for problem in registry.problems:
-        echo(f"bench: {problem.message}", err=True)
+    registry = registry_with_problems(context)
     from bench.api.measuring import measure
     from bench.reporting.progress import Display
 

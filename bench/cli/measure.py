@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from bench.cli import collector
-from bench.cli.console import console, echo
-from bench.cli.context import registry_of
+from bench.cli.console import console
+from bench.cli.context import registry_with_problems
 from bench.cli.flags import flag_command, flag_values
 from bench.cli.parameters import metric_parameters
 from bench.cli.paths import NamedPath
@@ -49,9 +49,7 @@ def measure_command(
     from bench.reporting.terminal import print_line
     from bench.reporting.text import count
 
-    registry = registry_of(context)
-    for problem in registry.problems:
-        echo(f"bench: {problem.message}", err=True)
+    registry = registry_with_problems(context)
     values = metric_parameters(parameters, flag_values(context))
     names = list(dict.fromkeys(metric))
     screen = console()

@@ -10,7 +10,7 @@ import click
 
 from bench.cli import collector
 from bench.cli.console import console, echo, echo_json
-from bench.cli.context import registry_of
+from bench.cli.context import registry_with_problems
 from bench.cli.flags import flag_command, flag_values
 from bench.cli.parameters import plugin_parameters
 from bench.cli.paths import NamedPath
@@ -188,9 +188,7 @@ def run_command(
     from bench.reporting.suite_tables import tables_of_records
     from bench.reporting.terminal import print_published, print_run_report
 
-    registry = registry_of(context)
-    for problem in registry.problems:
-        echo(f"bench: {problem.message}", err=True)
+    registry = registry_with_problems(context)
     values: dict[str, object] = {
         key: list(value) if isinstance(value, tuple) else value
         for key, value in flags.items()

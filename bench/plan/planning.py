@@ -318,32 +318,39 @@ def plan_suite(
     if not 0 < scale <= 100:
         raise BenchError(f"--steps-scale must lie above 0 and at most at 100, not {scale:g}")
     planner = Planner(contexts, objects)
-    placed = _placed_runs(planner, settings, name, suite, scale)
+    placed = _placed_runs(planner, settings, name, suite, scale, only)
     plans = tuple(suite_plans(name, suite, placed, scale))
     labels = {str(place) for place, _ in placed}
     for pattern in only:
         if not any(fnmatchcase(label, pattern) for label in labels):
             raise BenchError(f"no cell of the suite matches {pattern!r}: a cell is called {min(labels)!r}")
-    runs = [
-        run for place, run in placed if not only or any(fnmatchcase(str(place), pattern) for pattern in only)
-    ]
+    runs = [run for place, run in placed if _is_chosen(place, only)]
     return Plan(tuple(runs), settings, profile, name, plans)
 
 
+def _is_chosen(place: Place, only: Sequence[str]) -> bool:
+    return not only or any(fnmatchcase(str(place), pattern) for pattern in only)
+
+
 def _placed_runs(
-    planner: Planner, settings: Settings, name: str, suite: Suite, scale: float
+    planner: Planner, settings: Settings, name: str, suite: Suite, scale: float, only: Sequence[str]
 ) -> list[tuple[Place, RunSpec | UnplannedRun]]:
+    """The runs of all cells, in the suite's order.
+
+    Those that ``only`` chooses are planned first, so that what holds for all cells is said of one of them.
+    """
     common = settings.model_dump(exclude={*SAMPLER_SETTINGS, "parameters"})
     shared = {
         role: settings.parameters[role]
         for role in ("metric", "executor", "logger")
         if role in settings.parameters
     }
-    placed: list[tuple[Place, RunSpec | UnplannedRun]] = []
+    by_cell: dict[int, list[tuple[Place, RunSpec | UnplannedRun]]] = {}
     cells, places = expand(name, suite, scale), set[Place]()
     unscaled = expand(name, suite)
     _check_count(len(cells) * len(settings.checkpoint) * settings.repeats)
-    for (place, choice), (_, whole) in zip(cells, unscaled, strict=True):
+    for index in sorted(range(len(cells)), key=lambda i: not _is_chosen(cells[i][0], only)):
+        (place, choice), (_, whole) = cells[index], unscaled[index]
         selections: dict[str, list[object]] = {
             key: [value] for key, value in choice.items() if key in ROLES and key not in ("task", "grid")
         }
@@ -361,7 +368,8 @@ def _placed_runs(
         if place.lacks_nfe:
             place = place.with_nfe(_unscaled_nfe(runs, whole))
             add_place(name, place, places)
-        placed += [(place, run) for run in runs]
+        by_cell[index] = [(place, run) for run in runs]
+    placed = [pair for index in range(len(cells)) for pair in by_cell[index]]
     order = {checkpoint: i for i, checkpoint in enumerate(unique(settings.checkpoint))}
     return sorted(placed, key=lambda pair: (order[pair[1].identity.checkpoint.name], pair[1].seed))
 

@@ -73,18 +73,24 @@ class Registry:
 
     Args:
         roles: The base class of each kind, `KINDS`; for checkpoints, the class of a card.
+
+    Attributes:
+        explains: Whether the error of an unknown name has the problems in it; a command that has printed them
+            before says no.
     """
 
     def __init__(self, roles: Mapping[str, type]) -> None:
         self.roles = dict(roles)
         self.entries: dict[tuple[str, str], list[Entry]] = {}
         self.problems: list[Problem] = []
+        self.explains = True
 
     def copy(self) -> Self:
         """A copy: what is added to it does not change this registry."""
         other = type(self)(self.roles)
         other.entries = {key: list(entries) for key, entries in self.entries.items()}
         other.problems = list(self.problems)
+        other.explains = self.explains
         return other
 
     def load_installed(self) -> None:
@@ -176,6 +182,10 @@ class Registry:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         self.problems.append(Problem("plugin", label, f"{label} of {distribution} was skipped: {reason}"))
 
+    def explanation(self) -> str:
+        """The problems as the end of an error about an unknown name; empty where none is to be told."""
+        return "".join(f"; {problem.message}" for problem in self.problems) if self.explains else ""
+
     def all_problems(self) -> list[Problem]:
         """Problems: plugins that failed, names that two distributions claim, flags of two meanings."""
         clashes = [
@@ -235,10 +245,9 @@ class Registry:
                 if entry.name.startswith(f"{family}:<")
             ]
         if not entries:
-            broken = "; ".join(problem.message for problem in self.problems)
             listing = "bench checkpoints list" if kind == "checkpoints" else f"bench list {kind}"
             message = f"unknown {kind[:-1]} {name!r}{did_you_mean(name, self.names(kind), listing)}"
-            raise BenchError(message + (f"; {broken}" if broken else ""))
+            raise BenchError(f"{message}{self.explanation()}")
         if len(entries) > 1:
             raise BenchError(_clash(kind, name, entries))
         if ":<" in name:

@@ -39,13 +39,18 @@ def provenance() -> Provenance:
 
 
 def _cpu_model() -> str:
-    """The processor as the system calls it."""
+    """The processor as the system calls it, and its instructions that multiply bfloat16 numbers.
+
+    Which of these it has decides how such products are rounded; the kind of a device does not tell.
+    """
+    lines: dict[str, str] = {}
     with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(errors="replace").splitlines():
             key, _, value = line.partition(":")
-            if key.strip() == "model name":
-                return printable(value.strip())
-    return printable(platform.processor())
+            lines.setdefault(key.strip(), value.strip())
+    flags = lines.get("flags", "").split()
+    instructions = "".join(f" {name}" for name in ("avx512_bf16", "amx_bf16") if name in flags)
+    return printable(lines.get("model name") or platform.processor()) + instructions
 
 
 def _host() -> str:

@@ -143,7 +143,8 @@ class BatchRecord(Strict):
 class Provenance(Strict):
     """Versions, commit and machine that made a record; None for the commit of an installed wheel.
 
-    ``cpu`` is the model of the processor, ``cores`` the number of cores that the process may use. ``host``
+    ``cpu`` is the model of the processor with its instructions for bfloat16 (``avx512_bf16``, ``amx_bf16``),
+    ``cores`` the number of cores that the process may use. ``host``
     tells machines apart without naming them: 8 hexadecimal digits of a hash. All three are of the machine
     that wrote the record; batches may come from others.
     """

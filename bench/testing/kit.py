@@ -89,9 +89,8 @@ def find_plugin(name: str, role: str | None, values: Mapping[str, Any], registry
                 raise BenchError(f"nothing to check is called {name!r}: {kind} have no checks")
         known = {known for kind in kinds for known in registry.names(kind)}
         hint = did_you_mean(name, known, "bench list")
-        broken = "".join(f"; {problem.message}" for problem in registry.problems)
         install = "; a plugin of your own is installed first: pip install -e ./FOLDER"
-        raise BenchError(f"nothing to check is called {name!r}{hint}{broken or install}")
+        raise BenchError(f"nothing to check is called {name!r}{hint}{registry.explanation() or install}")
     if len(matching) > 1:
         options = " or ".join(f"--role {kind[:-1]}" for kind in matching)
         raise BenchError(f"{name!r} is the name of several things: give {options}")

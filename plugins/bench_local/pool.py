@@ -22,6 +22,11 @@ GRACE = 2.0
 """Seconds that a worker has to end after SIGTERM."""
 
 
+def memory_bytes() -> int:
+    """Memory of this machine, in bytes: what a batch can be, since its worker held it here."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
 @dataclasses.dataclass(kw_only=True, eq=False)
 class Process(Worker):
     """A worker's process, and the connection to it."""
@@ -44,6 +49,7 @@ class Pool(Dispatcher[Process]):
         super().__init__(count, patience=patience, limit=limit)
         self._work = pickle.dumps(work)
         self._wake_read, self._wake_write = os.pipe()
+        self._longest = memory_bytes()
 
     def _end_all(self) -> None:
         for worker in self._workers.values():
@@ -68,8 +74,8 @@ class Pool(Dispatcher[Process]):
                 continue
             worker = by_connection[ready]  # type: ignore[index]
             try:
-                message = pickle.loads(worker.connection.recv_bytes())
-            except (EOFError, OSError):
+                message = pickle.loads(worker.connection.recv_bytes(self._longest))
+            except (EOFError, OSError):  # it ended, or announces more than a batch can be
                 self._replace(worker, "died")
                 continue
             worker.heard = time.monotonic()

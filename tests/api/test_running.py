@@ -195,6 +195,17 @@ def test_a_network_in_memory_stands_for_a_checkpoint(monkeypatch: pytest.MonkeyP
     assert len(batches) == 2
 
 
+@pytest.mark.parametrize("metric", [None, "sliced_wasserstein", "mmd"])
+def test_items_without_data_to_compare_with_are_refused_before_sampling(
+    monkeypatch: pytest.MonkeyPatch, metric: str | None
+) -> None:
+    """The reference of such metrics is CIFAR-10 where a checkpoint names no data of its own."""
+    forbid_batches(monkeypatch)
+    points = bench.network(nn.Identity(), predicts="noise", labels="999t", shape=(2,))
+    with pytest.raises(BenchError, match="cifar10-train is of 3x32x32 items, the samples are 2: name data"):
+        run(checkpoint=None, model=points, metric=metric)
+
+
 def test_a_network_whose_state_has_no_hash_is_run_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     module = Scaled()
     vars(module)["helper"] = object()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import click
+import pytest
 
-from bench.cli.context import CommandState, registry_of
-from bench.plugins.registry import Registry
+from bench.cli.context import CommandState, registry_of, registry_with_problems
+from bench.errors import BenchError
+from bench.plugins.registry import Problem, Registry
 from tests.support.plugins import empty_registry
 
 
@@ -29,3 +31,16 @@ def test_without_one_it_is_that_of_what_is_installed_and_made_once() -> None:
 
 def test_a_command_called_without_main_gets_one_too() -> None:
     assert "ddim" in registry_of(click.Context(click.Command("list"))).names("predictors")
+
+
+def test_a_plugin_that_was_skipped_is_reported_once(capsys: pytest.CaptureFixture[str]) -> None:
+    registry = empty_registry()
+    registry.problems.append(Problem("plugin", "mine", "mine was skipped: ImportError"))
+    with pytest.raises(BenchError, match="mine was skipped"):
+        registry.get("sdes", "nope")
+    assert registry_with_problems(context(CommandState(registry))) is registry
+    assert capsys.readouterr().err == "bench: mine was skipped: ImportError\n"
+    for one in (registry, registry.copy()):
+        with pytest.raises(BenchError, match="unknown sde 'nope'") as refusal:
+            one.get("sdes", "nope")
+        assert "skipped" not in str(refusal.value)

@@ -227,6 +227,14 @@ def test_only_some_cells_are_run_and_the_manifest_is_whole(bench: Bench) -> None
     }
 
 
+def test_what_holds_for_all_cells_is_said_of_one_that_was_chosen(bench: Bench) -> None:
+    flags = ("--suite", "mine", "--checkpoint", "edm-cifar10-uncond-vp", "--only")
+    for only in ("vp *", "ve *"):
+        _, err = bench(*flags, only, status=2)
+        assert f"suite mine: {only.partition(' ')[0]} " in err
+        assert "edm-cifar10-uncond-vp is not here" in err
+
+
 def test_seeds_add_up_in_a_manifest_and_other_settings_replace_it(bench: Bench) -> None:
     path = Path("results/suites/mine/gaussian-cifar10-16.json")
     for flags, seeds in (

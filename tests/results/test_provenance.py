@@ -65,3 +65,14 @@ def test_another_machine_has_another_digest(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(platform, "node", lambda: "elsewhere")
     assert module._host() != here
     assert "elsewhere" not in module._host()
+
+
+def test_instructions_for_bfloat16_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    def processor(flags: str) -> str:
+        text = f"processor : 0\nmodel name : A\nflags : fpu {flags}\n\nprocessor : 1\nmodel name : B\n"
+        monkeypatch.setattr(Path, "read_text", lambda *_, **__: text)
+        return module._cpu_model()
+
+    assert processor("avx512f") == "A"
+    assert processor("avx512_bf16") == "A avx512_bf16"
+    assert processor("amx_bf16 avx512_bf16") == "A avx512_bf16 amx_bf16"

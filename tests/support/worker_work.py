@@ -6,6 +6,7 @@ import dataclasses
 import os
 import secrets
 import signal
+import struct
 import sys
 import time
 from pathlib import Path
@@ -43,6 +44,19 @@ class Fatal:
     def workers(self) -> set[str]:
         """The processes that computed batches."""
         return {path.name.split(".")[1] for path in self.folder.iterdir()}
+
+
+@dataclasses.dataclass(frozen=True)
+class Announcing(Fatal):
+    """Announces a message of 2^60 bytes to the other process, the first time that it is called."""
+
+    def __call__(self, batch: Batch, emit: Emit = silent, /) -> Outcome:
+        outcome = super().__call__(batch, emit)
+        if self.count(batch.index) == 1:
+            # the header of a long message, as multiprocessing writes it on the worker's connection
+            os.write(int(sys.argv[1]), struct.pack("!iQ", -1, 2**60))
+            time.sleep(60)
+        return outcome
 
 
 class TwoPartsError(Exception):

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from bench import Batch, BatchFailure, BatchResult, RunSpec, StepDone
+from bench.events import Notice
 from bench_local import Local
 from bench_local.pool import Pool
 from tests.support.plans import quick_spec
 from tests.support.runs import exit_status
-from tests.support.worker_work import Fatal
+from tests.support.worker_work import Announcing, Fatal
 
 
 @pytest.fixture(scope="module")
@@ -127,3 +128,12 @@ def test_two_workers_give_the_bits_of_one_process(tmp_path: Path, monkeypatch: p
         one, two = load_file(Path("one", name)), load_file(Path("two", name))
         assert one.keys() == two.keys()
         assert all(one[key].numpy().tobytes() == two[key].numpy().tobytes() for key in one)
+
+
+def test_a_worker_that_announces_more_than_the_memory_is_replaced(spec: RunSpec, tmp_path: Path) -> None:
+    """The header of a message of 2^60 bytes, as a damaged stream may have it: nothing of it is read."""
+    work = Announcing(tmp_path)
+    pairs = Local(workers=2).map(work, iter([Batch(spec, 0)]))
+    (outcome,) = [outcome for _, outcome in pairs if not isinstance(outcome, StepDone | Notice)]
+    assert isinstance(outcome, BatchResult)
+    assert len(work.workers()) == 2
