@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from bench.diffusion.fitting import Fittable
     from bench.engine.executor import Executor
     from bench.engine.fitting import Fit
-    from bench.engine.loop import Rerun
+    from bench.engine.ledger import Rerun
     from bench.results.loggers import Logger
     from bench.testing.report import Report
 
@@ -60,7 +60,8 @@ class Job:
     def execute(self, rerun: Rerun = "failed", emit: Emit = silent) -> Results:
         """Execute the runs and return their records; `BenchError` for an unknown ``rerun``."""
         # the engine imports torch, which tables and comparisons need not load
-        from bench.engine.loop import Engine, Rerun
+        from bench.engine.ledger import Rerun
+        from bench.engine.loop import Engine
         from bench.engine.session import Session
         from bench.results.loggers import Loggers
 

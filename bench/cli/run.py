@@ -19,7 +19,7 @@ from bench.errors import printable
 
 if TYPE_CHECKING:
     from bench.api.running import Job
-    from bench.engine.loop import Rerun
+    from bench.engine.ledger import Rerun
     from bench.plan.dry_run import DryRun
     from bench.plugins.registry import Registry
     from bench.results.run_spec import RunSpec

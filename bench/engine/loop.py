@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import functools
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal
 
 from bench.engine.batch import FolderWork, attempt_batch, attempt_batch_elsewhere, failure_of
 from bench.engine.executor import Batch, BatchFailure, BatchResult, Executor, Outcome, Work
-from bench.engine.measuring import measure_run
+from bench.engine.ledger import Ledger, Rerun
 from bench.engine.order import in_order
 from bench.engine.session import Session
 from bench.errors import BenchError, StoreError
@@ -27,25 +25,17 @@ from bench.events import (
     StepDone,
     silent,
 )
-from bench.plan.artifacts import fit_cost
 from bench.plan.contexts import MetricContexts
 from bench.plan.fingerprint import metric_code
 from bench.plan.forecast import Forecast
-from bench.plan.measured import lacking_metrics
-from bench.results.batches import BatchSet
-from bench.results.provenance import provenance
 from bench.results.record import Record
 from bench.results.run_spec import (
-    IdentifiedRun,
     RunSpec,
     UnplannedRun,
     companion_fingerprints,
     companion_runs,
 )
 from bench.results.store import Lock, Store
-
-Rerun = Literal["missing", "failed", "all"]
-"""Which runs to execute: those without a record; failed ones too; all of them anew."""
 
 APPEARANCE = 10.0
 """Seconds that a file of another machine may take to be seen here."""
@@ -109,12 +99,10 @@ class Engine:
         self.contexts = contexts
         self.emit = emit
         self.on_record = on_record
-        self.rerun = rerun
+        self.ledger = Ledger(store, contexts, rerun, executor.name)
         self.prune = prune
         self.forecast = forecast
         self.records: dict[int, Record] = {}
-        self._new_batches = BatchSet()
-        self._companions: set[str] = set()
         self._first_place = 0
         self._read: set[str] = set()
         self._progress: dict[str, _Progress] = {}
@@ -137,7 +125,7 @@ class Engine:
             StoreError: The results folder can't be written.
         """
         companions = companion_runs(runs)
-        self._companions = {spec.fingerprint for spec in companions}
+        self.ledger.companions = {spec.fingerprint for spec in companions}
         self._first_place = len(companions)
         self._read = companion_fingerprints(runs)
         everything = [*companions, *runs]
@@ -149,7 +137,9 @@ class Engine:
             if len(places[run.fingerprint]) > 1:
                 continue  # the same run at two places of a table
             if isinstance(run, UnplannedRun):
-                self._finish(place, self._record_unplanned(run))
+                with self.store.locked(run.fingerprint):
+                    record = self.ledger.write_unplanned(run)
+                self._finish(place, record)
             else:
                 pending.append(_Progress(run, place))
         needed = self._needed_companions(pending)
@@ -182,7 +172,7 @@ class Engine:
         for run in pending:
             if run.spec.companions:
                 try:
-                    recorded = self._recorded(run.spec) is not None
+                    recorded = self.ledger.recorded(run.spec) is not None
                 except StoreError:
                     raise
                 except Exception:  # a metric's own, which the run reports
@@ -210,7 +200,7 @@ class Engine:
 
     def _round(self, pending: list[_Progress]) -> bool:
         """Process the pending runs once; returns whether anything was recorded or computed."""
-        before = len(self.records), len(self._new_batches)
+        before = len(self.records), len(self.ledger.new_batches)
         by_key = {run.spec.fingerprint: run for run in pending}
         work: Work = self._attempt if self.executor.in_process else attempt_batch_elsewhere
         if self.executor.writes_batches:
@@ -228,7 +218,7 @@ class Engine:
         except Exception as exception:
             error = f"{type(exception).__name__}: {' '.join(str(exception).split())} (executor {name})"
             log = "".join(traceback.format_exception(exception))
-        progressed = (len(self.records), len(self._new_batches)) != before
+        progressed = (len(self.records), len(self.ledger.new_batches)) != before
         lost = any(run.waiting for run in pending)
         for run in pending:
             # an executor that takes no batch at all would be called for ever; after one that lost batches,
@@ -238,7 +228,7 @@ class Engine:
                 verb = f"lost {len(run.waiting)} batches" if run.waiting else "took no batch"
                 reason = error or f"the executor {name} {verb}"
                 self._fail(run, BatchFailure(reason, log or reason))
-        return (len(self.records), len(self._new_batches)) != before
+        return (len(self.records), len(self.ledger.new_batches)) != before
 
     def _attempt(self, batch: Batch, emit: Emit | None = None, /) -> Outcome:
         """Compute a batch in this process."""
@@ -251,7 +241,7 @@ class Engine:
             run.busy.clear()
             run.handed_out = False
             try:
-                record = self._recorded(run.spec)
+                record = self.ledger.recorded(run.spec)
             except StoreError:
                 raise
             except Exception as error:  # a metric's own
@@ -261,7 +251,7 @@ class Engine:
             if record is not None and not run.needed:
                 self._finish_and_prune(run, record, cached=True)
                 continue
-            whole = self._whole_batches(spec)
+            whole = self.ledger.whole_batches(spec)
             done = whole.count(1)
             if done == spec.batch_count:
                 self._sampled.add(spec.fingerprint)
@@ -280,8 +270,8 @@ class Engine:
                     run.busy.append(batch)
                     continue
                 try:
-                    done_elsewhere = self._on_disk(batch)
-                    done_elsewhere |= not run.needed and self._recorded(run.spec) is not None
+                    done_elsewhere = self.ledger.has_batch(batch)
+                    done_elsewhere |= not run.needed and self.ledger.recorded(run.spec) is not None
                 except BaseException:
                     lock.release()
                     raise
@@ -308,7 +298,7 @@ class Engine:
                         f"its worker wrote it into another folder of the name {self.store.root.absolute()}: "
                         "the machines do not share it, so leave executor.shared out"
                     )
-                self._new_batches.add(key, index, size, batch.spec.batch_size)
+                self.ledger.new_batches.add(key, index, size, batch.spec.batch_size)
                 self.emit(BatchDone(batch.spec.fingerprint, batch.index))
         except StoreError:
             raise
@@ -328,7 +318,7 @@ class Engine:
             return
         spec = run.spec
         # another process may have completed its batches by now
-        run.busy = [batch for batch in run.busy if not self._on_disk(batch)]
+        run.busy = [batch for batch in run.busy if not self.ledger.has_batch(batch)]
         if run.busy:
             return
         self._sampled.add(spec.fingerprint)
@@ -337,10 +327,11 @@ class Engine:
             return
         try:
             with self.store.locked(spec.fingerprint, functools.partial(self._emit_waiting, spec)):
-                record = self._recorded(spec)
+                record = self.ledger.recorded(spec)
                 cached = record is not None  # by another process, meanwhile
                 if record is None:
-                    record = self._measure(spec)
+                    self.emit(RunMeasuring(spec.fingerprint, spec.label))
+                    record = self.ledger.write_finished(spec)
         except StoreError:
             raise
         except Exception as error:
@@ -386,43 +377,13 @@ class Engine:
         if self.prune and record.status == "finished" and record.fingerprint not in self._read:
             self.store.prune(run.spec.key, run.spec.batches())
 
-    def _measure(self, spec: RunSpec) -> Record:
-        """The record of a run whose batches are on disk, written; its lock must be held."""
-        self.emit(RunMeasuring(spec.fingerprint, spec.label))
-        measurement = measure_run(spec, self.store, self.contexts.on(spec.device))
-        header = self._header(spec, spec.task.outputs, "finished", spec.planned_nfe)
-        facts = {"declared_order": spec.declared_order, "executor": self.executor.name}
-        record = measurement.added_to(header.model_copy(update=facts))
-        previous = self.store.read_record(spec.fingerprint)
-        if previous is not None and previous.status == "finished" and self._rerun(spec) != "all":
-            # metrics taken earlier of the same samples stay
-            record = record.model_copy(update={"metrics": previous.metrics | record.metrics})
-        self.store.write_record(record)
-        return record
-
     def _fail(self, run: _Progress, failure: BatchFailure) -> None:
         """Record a run as failed. A finished record stays on disk: only an additional metric failed."""
         run.failed = True
         spec = run.spec
         with self.store.locked(spec.fingerprint, functools.partial(self._emit_waiting, spec)):
-            log = self.store.write_log(spec.fingerprint, failure.log)
-            update = {"reason": failure.reason, "log": str(log)}
-            record = self._header(spec, spec.task.outputs, "failed", spec.planned_nfe).model_copy(
-                update=update
-            )
-            previous = self.store.read_record(spec.fingerprint)
-            if self._rerun(spec) == "all" or previous is None or previous.status != "finished":
-                self.store.write_record(record)
+            record = self.ledger.write_failed(spec, failure)
         self._finish(run.place, record)
-
-    def _record_unplanned(self, run: UnplannedRun) -> Record:
-        """Record a run that could not be planned as failed."""
-        with self.store.locked(run.fingerprint):
-            log = self.store.write_log(run.fingerprint, run.log)
-            update = {"reason": run.reason, "log": str(log)}
-            record = self._header(run, run.outputs, "failed", None).model_copy(update=update)
-            self.store.write_record(record)
-        return record
 
     def _finish(self, place: int, record: Record, *, cached: bool = False) -> None:
         """Keep the record of a run and report it."""
@@ -450,39 +411,6 @@ class Engine:
             self._failures[record.fingerprint] = record.reason
         self._resume_waiting(record.fingerprint)
 
-    def _rerun(self, spec: RunSpec) -> Rerun:
-        """``rerun``, or ``all`` for a run whose code is unknown: it is never taken from disk."""
-        if not spec.cacheable:
-            return "all"
-        # what the user did not ask for is made once
-        return "failed" if spec.fingerprint in self._companions else self.rerun
-
-    def _recorded(self, spec: RunSpec) -> Record | None:
-        """The record on disk that makes the run unnecessary, if there is one."""
-        rerun = self._rerun(spec)
-        record = None if rerun == "all" else self.store.read_record(spec.fingerprint)
-        if record is None:
-            return None
-        if record.status == "finished":
-            return None if lacking_metrics(spec, record, self.contexts.on(spec.device)) else record
-        return record if rerun == "missing" else None
-
-    def _on_disk(self, batch: Batch) -> bool:
-        """Whether a batch is on disk; with ``all``, whether this engine computed it."""
-        key, index, size = batch.spec.key, batch.index, batch.size
-        if self._rerun(batch.spec) == "all" and not self._new_batches.has(key, index, size):
-            return False
-        return self.store.read_batch(key, index, size) is not None
-
-    def _whole_batches(self, spec: RunSpec) -> bytearray:
-        """1 for each batch that is on disk and whole, a byte for each."""
-        marks = self.store.stored_batches(spec.key, spec.batches())
-        index = marks.find(1)
-        while index >= 0:
-            marks[index] = self._on_disk(Batch(spec, index))
-            index = marks.find(1, index + 1)
-        return marks
-
     def _wait(self, run: _Progress) -> None:
         """Wait until another process completes the first batch that it holds."""
         with self.store.locked(run.busy[0].name, functools.partial(self._emit_waiting, run.spec)):
@@ -490,32 +418,3 @@ class Engine:
 
     def _emit_waiting(self, spec: RunSpec) -> None:
         self.emit(RunWaiting(spec.fingerprint, spec.label))
-
-    def _header(
-        self,
-        run: IdentifiedRun,
-        outputs: Sequence[str],
-        status: Literal["finished", "failed"],
-        planned_nfe: int | None,
-    ) -> Record:
-        return Record(
-            fingerprint=run.fingerprint,
-            key=run.key,
-            title=run.title,
-            status=status,
-            created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            samples=run.samples,
-            outputs=tuple(outputs),
-            planned_nfe=planned_nfe,
-            identity=run.identity,
-            provenance=provenance(),
-            data=_source(run),
-            fit=fit_cost(run.sampler) if isinstance(run, RunSpec) else None,
-        )
-
-
-def _source(run: IdentifiedRun) -> str:
-    """The name of the images that a run works on, as the command gave it."""
-    if isinstance(run, RunSpec):
-        return "" if run.data is None else run.data.name
-    return "" if run.identity.data is None else run.identity.data.name

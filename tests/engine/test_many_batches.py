@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from bench import Batch, BatchResult, Executor, Outcome
-from bench.engine.loop import Engine, Rerun
+from bench.engine.ledger import Rerun
+from bench.engine.loop import Engine
 from bench.engine.session import Session
 from bench.events import Event, RunStarted
 from bench.plan.dry_run import dry_run
