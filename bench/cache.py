@@ -6,9 +6,12 @@ they must have. An installation moves the whole folder there, so that a folder i
 
 from __future__ import annotations
 
+import errno
 import functools
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -190,3 +193,31 @@ def cached_sha256(path: Path) -> str:
 def _sha256(path: Path, size: int, changed: int) -> str:
     del size, changed
     return sha256_of(path)
+
+
+def is_full(error: OSError) -> bool:
+    """Whether the disk, or the user's quota, is full."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """An `OSError` becomes a `BenchError` that says what could not be written and what to do."""
+    try:
+        yield
+    except OSError as error:
+        make_room = "make room, or set BENCH_CACHE to a roomier folder"
+        remedy = make_room if is_full(error) else "set BENCH_CACHE to a folder that can be"
+        reason = error.strerror or str(error)
+        raise BenchError(
+            f"{path} could not be written ({reason}): {remedy}, then run the same command again"
+        ) from error
+
+
+def sync(path: Path) -> None:
+    """Flush a file's or folder's content to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

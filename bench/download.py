@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import queue
 import re
 import threading
@@ -93,7 +91,7 @@ class _Part:
 
     def begin(self, note: _Note) -> None:
         """Start an empty part. In this order a kill in between leaves no bytes under another file's note."""
-        with writing(self.path):
+        with cache.writing(self.path):
             self.path.write_bytes(b"")
             self.note_path.write_text(note.model_dump_json())
 
@@ -123,7 +121,7 @@ def fetch(url: str, target: Path, size: int | None, sha256: str | None, emit: Em
     if target.exists():
         if part.note().url == url:
             return
-        with writing(target):
+        with cache.writing(target):
             target.unlink()
     best, failures = part.size, 0
     while True:
@@ -139,8 +137,8 @@ def fetch(url: str, target: Path, size: int | None, sha256: str | None, emit: Em
             emit(Notice(f"{cut}; trying again"))
             time.sleep(PAUSES[failures])
             failures += 1
-    with writing(target):
-        sync(part.path)
+    with cache.writing(target):
+        cache.sync(part.path)
         part.path.rename(target)
 
 
@@ -159,7 +157,7 @@ def fetch_once(url: str, target: Path, emit: Emit = silent, sha256_start: str = 
     """
     partial = cache.root() / "partial" / target.name
     lock = cache.root() / "locks" / f"{target.name}.lock"
-    with writing(target):
+    with cache.writing(target):
         for path in (partial, lock, target):
             path.parent.mkdir(parents=True, exist_ok=True)
     held = file_lock(lock)
@@ -172,7 +170,7 @@ def fetch_once(url: str, target: Path, emit: Emit = silent, sha256_start: str = 
         if not cache.cached_sha256(partial).startswith(sha256_start):
             forget(partial)
             raise BenchError(f"{url} has another file: its SHA-256 does not start with {sha256_start}")
-        with writing(target):
+        with cache.writing(target):
             partial.replace(target)
         forget(partial)
     finally:
@@ -200,7 +198,7 @@ def _usable(url: str, part: _Part, sha256: str | None) -> int:
 
 
 def _attempt(url: str, part: _Part, size: int | None, sha256: str | None, emit: Emit) -> None:
-    with writing(part.path), suppress(FileNotFoundError):
+    with cache.writing(part.path), suppress(FileNotFoundError):
         check_regular(part.path)
     note, have = part.note(), _usable(url, part, sha256)
     if have and have == note.total:
@@ -365,7 +363,7 @@ def _receive(transfer: _Transfer, part: _Part, have: int, limit: int | None, emi
     import urllib3
 
     name = part.path.name.removesuffix(".part")
-    with writing(part.path), part.path.open("ab", buffering=0) as out:
+    with cache.writing(part.path), part.path.open("ab", buffering=0) as out:
         while True:
             emit(Advance(name, have, limit, "bytes"))
             try:
@@ -430,36 +428,8 @@ def _is_page(response: requests.Response, total: int | None, size: int | None) -
     return kind in ("text/html", "application/xhtml+xml") and (size is None or total != size)
 
 
-def is_full(error: OSError) -> bool:
-    """Whether the disk, or the user's quota, is full."""
-    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-
 def _root(error: BaseException) -> str:
     """The innermost reason, without the objects that libraries print."""
     while error.__context__ is not None:
         error = error.__context__
     return getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """An `OSError` becomes a `BenchError` that says what could not be written and what to do."""
-    try:
-        yield
-    except OSError as error:
-        make_room = "make room, or set BENCH_CACHE to a roomier folder"
-        remedy = make_room if is_full(error) else "set BENCH_CACHE to a folder that can be"
-        reason = error.strerror or str(error)
-        raise BenchError(
-            f"{path} could not be written ({reason}): {remedy}, then run the same command again"
-        ) from error
-
-
-def sync(path: Path) -> None:
-    """Flush a file's or folder's content to the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

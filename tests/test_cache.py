@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -104,3 +105,15 @@ def test_web_pages_are_known_by_their_start(tmp_path: Path, content: bytes, page
     (tmp_path / "x").write_bytes(content)
     assert is_web_page(tmp_path / "x") == page
     assert not is_web_page(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [(errno.ENOSPC, "make room"), (errno.EDQUOT, "make room"), (errno.EACCES, "to a folder that can be")],
+)
+def test_an_error_of_writing_says_what_to_do(number: int, remedy: str) -> None:
+    error = OSError(number, "it failed")
+    assert cache.is_full(error) == (remedy == "make room")
+    message = f"a could not be written .it failed.: .*{remedy}"
+    with pytest.raises(BenchError, match=message), cache.writing(Path("a")):
+        raise error

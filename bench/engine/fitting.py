@@ -23,7 +23,7 @@ from bench.engine.session import Session
 from bench.errors import BenchError
 from bench.events import Advance, Emit, silent
 from bench.files import parse_json, read_file, replace_file
-from bench.plan.drafting import planned_nfe
+from bench.plan.declarations import planned_nfe
 from bench.plan.fit_request import PlannedFit
 from bench.plan.source_hash import core_hash
 from bench.results.run_spec import RunSpec

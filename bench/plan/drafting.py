@@ -23,6 +23,7 @@ from bench.errors import BenchError, NoValueError, one_line
 from bench.metrics.role import Metric
 from bench.params import Plugin
 from bench.plan.artifacts import check_artifacts, fittable_parts
+from bench.plan.declarations import declared_order, planned_nfe
 from bench.plan.fingerprint import (
     IN_MEMORY,
     checkpoint_identity,
@@ -390,50 +391,6 @@ def _grid_text(grid: Grid) -> str:
     """A time grid in a title, such as ``polynomial grid rho 5``."""
     changes = (f" {name} {value}" for name, value in grid.changed_texts().items())
     return f"{grid.name} grid" + "".join(changes)
-
-
-def declared_order(sampler: Sampler) -> float | None:
-    """The order of convergence that a sampler without a corrector declares."""
-    if sampler.corrector is not None and sampler.corrector.calls:
-        return None
-    part = sampler.solver or sampler.predictor
-    order = None if part is None else part.convergence_order
-    return None if order is None else float(order)
-
-
-def planned_nfe(task: Task, sampler: Sampler, steps: Sequence[Step] | None = None) -> int | None:
-    """Network calls per sample as the plugins declare them; None where unknown in advance.
-
-    ``steps`` are the sampler's, where they are known already.
-
-    Raises:
-        TypeError: A plugin declares something that is no integer.
-    """
-    calls, each = _declared_nfe(task, sampler, steps), task.score_calls
-    if calls is None or each is None:
-        return None
-    if type(calls) is not int:
-        raise TypeError(f"the number of network calls is declared as {calls!r}, not as an integer")
-    return calls * each
-
-
-def _declared_nfe(task: Task, sampler: Sampler, steps: Sequence[Step] | None) -> int | None:
-    last = sampler.denoise == "tweedie"
-    if task.follows_flow:
-        return None
-    if sampler.solver is not None:
-        calls = sampler.solver.nfe()
-        return None if calls is None else calls + sampler.starts_by_limit + last
-    moves = sampler.corrector.calls if sampler.corrector is not None else 0
-    levels = sampler.steps if sampler.order == "corrector_first" else sampler.steps - 1
-    predictor = sampler.predictor
-    predicts: int | None = 0
-    if predictor is not None and not predictor.idle:
-        grid = sampler.schedule() if steps is None else steps
-        first = int(sampler.starts_by_limit)  # DDIM's limit is one call
-        predicts = predictor.nfe(grid[first:]) if len(grid) > first else 0
-        predicts = None if predicts is None else predicts + first - int(sampler.afs)
-    return None if predicts is None else predicts + levels * moves + last
 
 
 def _check_data(images: Images | None, card: Card, task: Task, samples: int, batch_size: int) -> None:

@@ -15,7 +15,7 @@ from bench.errors import BenchError, did_you_mean
 from bench.events import Emit, silent
 from bench.files import user_path
 from bench.plan.contexts import MetricContexts
-from bench.plan.drafting import planned_nfe
+from bench.plan.declarations import planned_nfe
 from bench.plan.objects import Selection, register_objects
 from bench.plan.request import Request
 from bench.plan.settings import NO_METRIC, NO_PROFILE, results_folder

@@ -37,7 +37,8 @@ from bench.plan.building import (
     parameters_by_plugin,
     with_reference,
 )
-from bench.plan.drafting import Draft, PluginErrors, planned_nfe
+from bench.plan.declarations import planned_nfe
+from bench.plan.drafting import Draft, PluginErrors
 
 MAX_RUNS = 100_000
 """Greatest number of runs of a plan."""

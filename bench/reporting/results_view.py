@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from bench.errors import BenchError
 from bench.results.record import Record
-from bench.results.store import COLUMNS, Store, rows
+from bench.results.runs_csv import COLUMNS, rows
+from bench.results.store import Store
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,8 +10,6 @@ OUT/runs.csv                           one row per record and metric, written an
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 import re
@@ -27,7 +25,6 @@ from bench.errors import SHORT, BenchError, did_you_mean
 from bench.events import Emit, Notice, silent
 from bench.files import (
     check_regular,
-    csv_cell,
     inside,
     is_safe_name,
     read_file,
@@ -38,22 +35,11 @@ from bench.results.batches import Batches
 from bench.results.claims import Claim, Claims
 from bench.results.identity import MAX_STORED
 from bench.results.manifest import SuitePlan
-from bench.results.record import BatchFacts, MetricRecord, Record
+from bench.results.record import BatchFacts, Record
+from bench.results.runs_csv import runs_csv
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-
-# fmt: off
-COLUMNS = (
-    "fingerprint", "cell", "status", "title", "task", "checkpoint", "sde", "predictor", "corrector", "solver",
-    "steps", "grid", "order", "label_scales", "afs", "denoise", "parameters", "samples", "batch_size",
-    "seed", "nfe", "nfe_max", "metric", "value", "error", "exact", "limit_at_tolerance_0", "floor", "note",
-    "direction", "value_kind", "samples_per_second", "network_share", "seconds", "peak_host_bytes",
-    "peak_gpu_bytes", "fit_nfe", "fit_seconds", "device", "cpu", "cores", "host", "precision", "compile",
-    "torch", "created", "commit", "dirty", "reason",
-)
-# fmt: on
 
 
 BATCH_NAME = re.compile(r"([0-9]{5,12})-[0-9]{1,12}\.safetensors")
@@ -413,47 +399,8 @@ class Store:
         """Write runs.csv anew from the records."""
         path = self.root / "runs.csv"
         with self.locked("csv"):
-            text = io.StringIO()
-            writer = csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n")
-            writer.writeheader()
-            for record in self.records():
-                writer.writerows(
-                    {name: csv_cell(value) for name, value in row.items()} for row in rows(record)
-                )
-            _replace_locked(path, text.getvalue().encode())
+            _replace_locked(path, runs_csv(self.records()))
         return path
-
-
-def rows(record: Record) -> list[dict[str, object]]:
-    """Rows of runs.csv for a record: one per metric, or one in all where the run failed."""
-    identity, provenance, cost = record.identity, record.provenance, record.cost
-    plugins = identity.plugins()
-    parameters = {role: plugin.parameters for role, plugin in plugins.items() if plugin.parameters}
-    common: dict[str, object] = {
-        **record.model_dump(include={"fingerprint", "status", "title", "samples", "created", "reason"}),
-        **identity.model_dump(exclude={"checkpoint", "data", *plugins}, exclude_none=True),
-        **{role: plugin.name for role, plugin in plugins.items()},
-        **({} if cost is None else cost.model_dump()),
-        **({} if record.fit is None else {f"fit_{key}": value for key, value in record.fit}),
-        "nfe": "" if cost is None else f"{cost.nfe:g}",
-        "nfe_max": "" if cost is None or cost.nfe_max is None else f"{cost.nfe_max:g}",
-        "cell": record.cell,
-        "checkpoint": identity.checkpoint.name,
-        "parameters": json.dumps(parameters, sort_keys=True),
-        **provenance.model_dump(include={"cpu", "cores", "host"}),
-        "commit": provenance.commit,
-        "dirty": provenance.dirty,
-    }
-    metrics: list[tuple[str, MetricRecord | None]] = [*record.metrics.items()] or [("", None)]
-    return [
-        common | ({} if result is None else {"metric": label, **_result_columns(result)})
-        for label, result in metrics
-    ]
-
-
-def _result_columns(result: MetricRecord) -> dict[str, object]:
-    names = ("value", "error", "exact", "floor", "note", "direction", "value_kind")
-    return {name: getattr(result, name) for name in names} | {"limit_at_tolerance_0": result.limit}
 
 
 def _checksum(tensors: Mapping[str, Tensor], facts: str) -> str:

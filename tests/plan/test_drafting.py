@@ -28,11 +28,11 @@ from bench import (
     Update,
     hookimpl,
 )
-from bench.plan.drafting import PluginErrors, origin_of, planned_nfe
+from bench.plan.drafting import PluginErrors, origin_of
 from bench.plan.settings import Settings
 from bench.plugins.registry import Registry
 from bench.results.run_spec import UnplannedRun
-from tests.support.plans import QUICK, plan_all, quick_spec
+from tests.support.plans import QUICK, plan_all
 from tests.support.plugins import installed
 from tests.support.runs import exit_status, records_in, registry_with
 
@@ -297,15 +297,6 @@ def test_the_origin_of_an_error_is_the_innermost_plugin() -> None:
     assert origin_of(caught.value, {"predictor": inner, "solver": outer}) == "solver"
     assert origin_of(caught.value, {"predictor": inner}) is None
     assert origin_of(caught.value, {"solver": MoodySolver}) == "solver"
-
-
-@pytest.mark.parametrize(
-    ("changes", "calls"),
-    [({}, 30), ({"denoise": "tweedie"}, 31), ({"solver": ["rk45"]}, None), ({"corrector": ["langevin"]}, 60)],
-)
-def test_planned_calls_are_those_that_the_plugins_declare(changes: dict[str, Any], calls: int | None) -> None:
-    spec = quick_spec(**changes)
-    assert planned_nfe(spec.task, spec.sampler) == calls
 
 
 def test_only_the_first_error_of_a_plugin_is_collected() -> None:

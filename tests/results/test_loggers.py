@@ -55,7 +55,7 @@ def test_a_failed_run_comes_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> 
     def fail(*_: object, **__: object) -> None:
         raise ArithmeticError("as the test wants")
 
-    monkeypatch.setattr("bench.engine.loop.measure_run", fail)
+    monkeypatch.setattr("bench.engine.ledger.measure_run", fail)
     assert exit_status(*RUN, *DDIM, "--logger", "pages", registry=REGISTRY) == 1
     assert [page["status"] for page in pages().values()] == ["failed"]
 

@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from bench import cache
-from bench.cache import Manifest, StoredFile
+from bench.cache import Manifest, StoredFile, is_full, sync, writing
 from bench.checkpoints.cards import Card
 from bench.checkpoints.install.staging import exclusive, link, move_in
 from bench.checkpoints.install.states import refuse_unfetchable
 from bench.checkpoints.resolve import own_sde, reader_of
-from bench.download import SizeMismatchError, fetch, forget, is_full, kept_bytes, sync, writing
+from bench.download import SizeMismatchError, fetch, forget, kept_bytes
 from bench.errors import BenchError, printable
 from bench.events import Emit, Notice, Working, silent
 from bench.files import check_regular

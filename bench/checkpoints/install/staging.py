@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bench import cache
-from bench.download import sync, writing
+from bench.cache import sync, writing
 from bench.errors import BenchError
 from bench.events import Emit, Notice
 from bench.files import file_lock, locking, remove_folder, replace_folder, restore_folder

@@ -13,7 +13,7 @@ import bench
 from bench import SDE, BatchContext, BenchError, Card, Denoiser, Model, Prediction, Tensor
 from bench.checkpoints.load import load_model
 from bench.diffusion.counting import count_evaluations, counted_evaluations
-from bench.plan.drafting import planned_nfe
+from bench.plan.declarations import planned_nfe
 from bench_tasks.guided import Guidance
 from tests.support.completions import build_task, completion_batch, pc, small_gaussian
 from tests.support.plugins import installed
