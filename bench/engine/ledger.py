@@ -90,7 +90,7 @@ class Ledger:
             StoreError: The record can't be written.
         """
         measurement = measure_run(spec, self._store, self._contexts.on(spec.device))
-        header = _header(spec, spec.task.outputs, "finished", spec.planned_nfe)
+        header = record_header(spec, spec.task.outputs, "finished", spec.planned_nfe)
         facts = {"declared_order": spec.declared_order, "executor": self._executor}
         record = measurement.added_to(header.model_copy(update=facts))
         previous = self._store.read_record(spec.fingerprint)
@@ -104,7 +104,7 @@ class Ledger:
         """The record of a failed run, written unless a finished one is there; its lock must be held."""
         log = self._store.write_log(spec.fingerprint, failure.log)
         update = {"reason": failure.reason, "log": str(log)}
-        record = _header(spec, spec.task.outputs, "failed", spec.planned_nfe).model_copy(update=update)
+        record = record_header(spec, spec.task.outputs, "failed", spec.planned_nfe).model_copy(update=update)
         previous = self._store.read_record(spec.fingerprint)
         if self.rerun_of(spec) == "all" or previous is None or previous.status != "finished":
             self._store.write_record(record)
@@ -114,12 +114,12 @@ class Ledger:
         """The record of a run that could not be planned, written as failed; its lock must be held."""
         log = self._store.write_log(run.fingerprint, run.log)
         update = {"reason": run.reason, "log": str(log)}
-        record = _header(run, run.outputs, "failed", None).model_copy(update=update)
+        record = record_header(run, run.outputs, "failed", None).model_copy(update=update)
         self._store.write_record(record)
         return record
 
 
-def _header(
+def record_header(
     run: IdentifiedRun, outputs: Sequence[str], status: Literal["finished", "failed"], planned_nfe: int | None
 ) -> Record:
     """A record without metrics and cost."""

@@ -180,7 +180,7 @@ def plot(rows: Sequence[dict[str, Any]]) -> bytes:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    from bench.reporting.plots import COLORS, MARKERS, STYLE
+    from bench.reporting.figure_style import COLORS, MARKERS, STYLE
 
     sigma, blob = [row["sigma"] for row in rows], io.BytesIO()
     blind = {"accuracy": rows[0]["guess"], "cross_entropy": math.log(10)}

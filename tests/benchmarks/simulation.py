@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from bench import Batch, BatchResult, Executor, Outcome, Work
+from bench.engine.ledger import Ledger, record_header
 from bench.engine.loop import Engine
 from bench.engine.session import Session
 from bench.plan.forecast import Forecast
@@ -84,11 +85,11 @@ class MarkStore(Store):
         return bytearray(self.marks.setdefault(key, bytearray(len(batches))))
 
 
-class RecordingEngine(Engine):
-    """The engine, with records that hold no metric."""
+class UnmeasuredLedger(Ledger):
+    """The engine's ledger, with records that hold no metric."""
 
-    def _measure(self, spec: RunSpec) -> Record:
-        return self._header(spec, spec.task.outputs, "finished", spec.planned_nfe)
+    def write_finished(self, spec: RunSpec) -> Record:
+        return record_header(spec, spec.task.outputs, "finished", spec.planned_nfe)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -206,7 +207,9 @@ def simulate(root: Path, *, batches: int = BATCHES, seeds: int = SEEDS, known: b
     ]
     workers = SimulatedWorkers()
     forecast = forecast_of(runs) if known else Forecast(len(runs), at_once=WORKERS)
-    engine = RecordingEngine(MarkStore(root), workers, Session(installed()), contexts(), forecast=forecast)
+    store = MarkStore(root)
+    engine = Engine(store, workers, Session(installed()), contexts(), forecast=forecast)
+    engine.ledger = UnmeasuredLedger(store, contexts(), "failed", workers.name)
     records = engine.execute(runs)
     assert all(record.status == "finished" for record in records)
     return workers.log
