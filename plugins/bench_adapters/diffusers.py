@@ -73,7 +73,8 @@ class Diffusers(Solver):
     @classmethod
     @functools.cache
     def member(cls, name: str) -> type[Self]:
-        scheduler, family = scheduler_class(name), family_of(name)
+        # one that diffusers hides is refused with its reason, not as unknown
+        family, scheduler = family_of(name), scheduler_class(name)
         return make_member(cls, name, "scheduler", options(scheduler.__init__, family.fixed))
 
     def __post_init__(self) -> None:
