@@ -40,6 +40,7 @@ def test_a_plugin_is_found_by_its_name_alone() -> None:
 def test_a_member_of_a_family_is_found() -> None:
     plugin = find_plugin("diffusers:DDIMScheduler", None, {}, installed())
     assert role_of(plugin) == "solver"
+    assert role_of(find_plugin("diffusers", None, {}, installed())) == "reader"
 
 
 @pytest.mark.parametrize(
@@ -49,7 +50,11 @@ def test_a_member_of_a_family_is_found() -> None:
         ("heun", "solver", "unknown solver 'heun'"),
         ("heun", "solvent", "unknown role 'solvent' \\(did you mean 'solver'"),
         ("pixels", None, "nothing to check is called 'pixels': extractors have no checks"),
-        ("spiral", None, "give --role dataset or --role checkpoint"),
+        (
+            "spiral",
+            None,
+            "type bench check spiral --role dataset, or bench check spiral --role checkpoint$",
+        ),
         ("my_own", None, "pip install -e ./FOLDER"),
     ],
 )
@@ -79,7 +84,9 @@ def test_a_name_of_several_roles_needs_its_role() -> None:
     registry = empty_registry()
     registry.load(hooks("predictors", type("Twin", (Still,), {"name": "twin"})), "one", "1")
     registry.load(hooks("executors", type("Twin", (InTurn,), {"name": "twin"})), "two", "1")
-    with pytest.raises(BenchError, match="give --role predictor or --role executor"):
+    with pytest.raises(
+        BenchError, match="type bench check twin --role predictor, or bench check twin --role"
+    ):
         find_plugin("twin", None, {}, registry)
     assert role_of(find_plugin("twin", "executor", {}, registry)) == "executor"
 
