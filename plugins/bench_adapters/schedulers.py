@@ -7,6 +7,7 @@ network's answer into what the scheduler asks of its own network.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
 from typing import Any
@@ -307,6 +308,7 @@ FAMILIES: dict[str, type[Family]] = {
 """Families of schedulers; one with ``trained_betas`` is a `NoiseSchedule` where none is named."""
 
 
+@functools.cache  # to list diffusers' names takes milliseconds, and a run asks some hundred times
 def scheduler_class(name: str) -> Any:
     """The scheduler's class; `BenchError` where diffusers has none of that name, or is not installed."""
     diffusers = import_library("diffusers", "diffusers")
