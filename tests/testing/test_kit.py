@@ -112,3 +112,27 @@ def test_an_event_reports_each_check() -> None:
 
 def test_assert_conforms_uses_the_installed_plugins_by_default() -> None:
     assert_conforms("ve")
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "failing"),
+    [
+        ("ipndm_v", {}, {"uneven steps, vp"}),
+        ("ipndm_v", {"weights": "exact"}, set()),
+        ("ipndm_v", {"order": 3}, set()),
+        ("restart", {}, {"law, vp"}),
+        ("restart", {"points": 12}, set()),
+        ("sigmas", {}, {"times"}),
+    ],
+)
+def test_built_ins_fail_where_the_docs_say(
+    name: str, parameters: dict[str, object], failing: set[str]
+) -> None:
+    """docs/check.md, "Built-ins that fail, and why"."""
+    findings = check(name, registry=installed(), sdes=("vp",), plot=False, **parameters).failures
+    assert {finding.name for finding in findings} == failing
+
+
+def test_a_predictor_that_does_nothing_passes() -> None:
+    idle = installed().build("predictors", "none", {})
+    assert check(idle, registry=installed(), sdes=("vp",), plot=False).passed
