@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from bench import BenchError, Plugin, assert_conforms
@@ -125,9 +127,7 @@ def test_assert_conforms_uses_the_installed_plugins_by_default() -> None:
         ("sigmas", {}, {"times"}),
     ],
 )
-def test_built_ins_fail_where_the_docs_say(
-    name: str, parameters: dict[str, object], failing: set[str]
-) -> None:
+def test_built_ins_fail_where_the_docs_say(name: str, parameters: dict[str, Any], failing: set[str]) -> None:
     """docs/check.md, "Built-ins that fail, and why"."""
     findings = check(name, registry=installed(), sdes=("vp",), plot=False, **parameters).failures
     assert {finding.name for finding in findings} == failing
