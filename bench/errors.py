@@ -78,9 +78,13 @@ def one_line(error: BaseException) -> str:
         error: Any error; a path in its message may hold bytes that are not UTF-8.
 
     Returns:
-        The message, with such bytes escaped.
+        The message, with such bytes escaped; that it can't be read, where the error's own ``__str__`` raises.
     """
-    return " ".join(str(error).split()).encode(errors="backslashreplace").decode()
+    try:
+        text = str(error)
+    except Exception:
+        text = "its message can't be read"
+    return " ".join(text.split()).encode(errors="backslashreplace").decode()
 
 
 def printable(text: str, most: int | None = 200) -> str:

@@ -46,3 +46,14 @@ def test_errors_of_a_run_keep_their_facts() -> None:
 
 def test_a_message_becomes_one_line_that_a_record_can_hold() -> None:
     assert one_line(OSError("no file\n  a\udcff")) == "no file a\\udcff"
+
+
+class Mute(Exception):
+    """Has no message: asking for it raises another error."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no message")
+
+
+def test_an_error_without_a_message_has_one_line_too() -> None:
+    assert one_line(Mute()) == "its message can't be read"

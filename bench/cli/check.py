@@ -58,8 +58,8 @@ def check_command(
     predictor, corrector, solver  on data whose truth is known: shapes, randomness, network
                                   calls, convergence and its order, cost
     sde         its functions agree with each other
-    grid        times from T to eps on every SDE, dense as steps grow, the same each time;
-                one that is fitted: the same artifact each time, and times from T to eps
+    grid        times from T to eps on every SDE, dense as steps grow, the same each time
+    what is fitted, without its artifact: a fit gives the same artifact each time, and a run takes it
     metric      one value whatever the batches, right at equal distributions, worse where
                 samples are worse, bounded memory
     task        declared outputs, rows and metrics, one result of one seed

@@ -19,6 +19,8 @@ from bench.testing import scaffold
 def new_command(context: click.Context, role: str, name: str) -> None:
     """Write a package with a working plugin of that role into the new folder NAME, as a start for yours.
 
+    fitted: a time grid that bench fit fits to a checkpoint.
+
     \b
     bench new predictor my-sampler
     pip install -e ./my-sampler
@@ -31,7 +33,9 @@ def new_command(context: click.Context, role: str, name: str) -> None:
         echo(f"  {path}")
     module = scaffold.module_name(name)
     echo("")
-    echo(f"The {role} is in {files[1]}, a working example to start from. Next:")
+    what = "fitted grid" if role == "fitted" else role
+    echo(f"The {what} is in {files[1]}, a working example to start from. Next:")
     echo("")
-    for command in (f"pip install -e ./{name}", f"bench check {module}", scaffold.first_run(role, name)):
+    runs = scaffold.first_runs(role, name)
+    for command in (f"pip install -e ./{name}", f"bench check {module}", *runs):
         echo(f"  {command}")

@@ -224,6 +224,12 @@ def _present(file: Path, plugin: Fittable, role: str, spec: RunSpec, *, overwrit
     return artifact
 
 
+def _sha256(content: Mapping[str, object]) -> str:
+    """Hash of plain data, the same before they are written and after they are read."""
+    plain = json.loads(json.dumps(content))  # keys that are numbers become text, which sorts otherwise
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+
+
 class _Partial:
     """The file beside an artifact that a fit keeps while it is under way.
 
@@ -239,11 +245,20 @@ class _Partial:
         self.nfe = self.seconds = 0.0
         try:
             content: Any = parse_json(read_file(self.path, LARGEST_STATE))
-            if content["request"] == request:
-                self.state = dict(content["state"])
-                self.nfe, self.seconds = float(content["nfe"]), float(content["seconds"])
+            own = content["request"] == request
         except (OSError, ValueError, KeyError, TypeError):
-            self.state = None
+            return
+        if not own:
+            return
+        try:
+            if content.pop("sha256") != _sha256(content):
+                raise ValueError
+            self.state = dict(content["state"])
+            self.nfe, self.seconds = float(content["nfe"]), float(content["seconds"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise BenchError(
+                f"{self.path}, which the stopped fit left, is damaged: remove it, and the fit begins anew"
+            ) from error
 
     def cost(self, evaluations: Evaluations, seconds: Callable[[], float]) -> tuple[float, float]:
         """Evaluations and seconds so far, those before a stop included."""
@@ -252,7 +267,7 @@ class _Partial:
     def save(self, state: Mapping[str, object], nfe: float, seconds: float) -> None:
         """Replace the file."""
         content = {"request": self.request, "state": dict(state), "nfe": nfe, "seconds": seconds}
-        replace_file(self.path, json.dumps(content).encode())
+        replace_file(self.path, json.dumps(content | {"sha256": _sha256(content)}).encode())
 
     def remove(self) -> None:
         """Remove the file once the artifact is written."""

@@ -33,7 +33,8 @@ def check_artifacts(sampler: Sampler, checkpoint: CheckpointIdentity, seed: int)
 
     Raises:
         BenchError: A part has no artifact, or one of another checkpoint, SDE, sampler, grid or number of
-            steps, or one that was fitted on samples of this seed.
+            steps, or one that was fitted on samples of this seed; or the run has a corrector or a first step
+            without a call, which no fit has.
     """
     for role, part in fittable_parts(sampler).items():
         part.fit_values()
@@ -65,6 +66,11 @@ def _fault(
         own = _described(facts.sampler, facts.sampler_parameters)
         if (facts.sampler, facts.sampler_parameters) != (user.name, user.values()):
             return f"was fitted for {own}, not for {user.described()}: fit it for that"
+    if sampler.solver is None and not part.any_sampler:
+        if sampler.corrector is not None and sampler.corrector.calls:
+            return f"was fitted without a corrector: leave out --corrector {sampler.corrector.name}"
+        if sampler.afs:
+            return "was fitted without --afs: leave it out"
     if role == "predictor" and sampler.grid is not None:
         grid = sampler.grid
         if facts.grid is not None and (facts.grid, facts.grid_parameters) != (grid.name, grid.values()):

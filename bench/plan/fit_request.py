@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bench.diffusion.fitting import Fittable
 from bench.diffusion.grid import Grid
 from bench.diffusion.roles import Predictor, Solver
+from bench.diffusion.sampler import default_denoise
 from bench.errors import BenchError, did_you_mean
 from bench.events import Emit, silent
 from bench.files import user_path
@@ -99,6 +100,8 @@ class FitRequest:
         if not isinstance(run, RunSpec):
             raise BenchError(run.reason)
         own: dict[str, Any] = {} if role == "grid" else {role: plugin}
+        if isinstance(plugin, Solver):
+            own["denoise"] = default_denoise(plugin)
         sampler = dataclasses.replace(run.sampler, **own)
         if self.nfe is not None:
             sampler = dataclasses.replace(

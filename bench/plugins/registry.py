@@ -23,7 +23,7 @@ from typing import Any, Self
 
 import pluggy
 
-from bench.errors import BenchError, did_you_mean
+from bench.errors import BenchError, did_you_mean, one_line
 from bench.files import is_safe_name, safe_name
 from bench.params import Parameter
 from bench.plugins import hookspecs
@@ -179,7 +179,7 @@ class Registry:
         return Entry(kind, name, thing, distribution, version)
 
     def _report(self, label: str, distribution: str, error: BaseException) -> None:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        reason = f"{type(error).__name__}: {one_line(error)}"
         self.problems.append(Problem("plugin", label, f"{label} of {distribution} was skipped: {reason}"))
 
     def explanation(self) -> str:

@@ -21,7 +21,8 @@ from bench.diffusion.sde import SDE
 from bench.errors import BenchError
 from bench.params import parameter_text
 from bench.testing.context import CheckContext
-from bench.testing.distribution import check_law
+from bench.testing.cost import is_heavy
+from bench.testing.distribution import HEAVY_STEPS, check_law
 from bench.testing.laws import normals
 from bench.testing.probe import (
     CountedNoise,
@@ -95,11 +96,17 @@ def check_convergence(part: Part, context: CheckContext) -> Iterator[Finding]:
 
 
 def is_noisy(part: Part, sde: SDE, context: CheckContext) -> bool:
-    """Whether the part draws noise in a hundred steps: of fewer none may lie where it does."""
-    noisy: bool = context.once(
-        ("noisy", part, sde), lambda: context.trial(with_steps(part, 100), sde, 100, prior(1)).draws > 0
-    )
-    return noisy
+    """Whether the part draws noise in a hundred steps: of fewer none may lie where it does.
+
+    Where steps are heavy, in as many as its law is looked at in.
+    """
+
+    def noisy() -> bool:
+        steps = HEAVY_STEPS[0] if is_heavy(part, sde, context) else 100
+        return context.trial(with_steps(part, steps), sde, steps, prior(1)).draws > 0
+
+    draws: bool = context.once(("noisy", part, sde), noisy)
+    return draws
 
 
 def of_sde(

@@ -56,7 +56,8 @@ def check_duties(part: Part, context: CheckContext) -> Iterator[Finding]:
         yield from guard("discrete chain", lambda: chain(part, context))
         yield from guard("network at the state's level", lambda: levels(part, context))
         yield from guard("mean without the noise", lambda: noiseless_mean(part, context))
-    if not isinstance(part, Corrector) and part.converges_to is not None:
+    idle = getattr(part, "idle", False)
+    if not isinstance(part, Corrector) and not idle and part.converges_to is not None:
         yield from guard("noise at the end", lambda: noise_left(part, context))
 
 

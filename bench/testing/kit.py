@@ -92,8 +92,8 @@ def find_plugin(name: str, role: str | None, values: Mapping[str, Any], registry
         install = "; a plugin of your own is installed first: pip install -e ./FOLDER"
         raise BenchError(f"nothing to check is called {name!r}{hint}{registry.explanation() or install}")
     if len(matching) > 1:
-        options = " or ".join(f"--role {kind[:-1]}" for kind in matching)
-        raise BenchError(f"{name!r} is the name of several things: give {options}")
+        commands = ", or ".join(f"bench check {name} --role {kind[:-1]}" for kind in matching)
+        raise BenchError(f"{name!r} is the name of several things: type {commands}")
     if matching == ["checkpoints"]:
         if values:
             raise BenchError(f"{name} is a checkpoint, whose card has its parameters: leave out -P")
@@ -119,9 +119,9 @@ def checkable(registry: Registry, role: str | None = None) -> dict[str, list[str
 
 
 def _has(registry: Registry, kind: str, name: str) -> bool:
-    """Whether the name is registered, or a family that it may be a member of."""
-    family = f"{name.partition(':')[0]}:<"
-    return any(known == name or known.startswith(family) for known in registry.names(kind))
+    """Whether the name is registered, or one of a member of a family that is."""
+    family, colon, _ = name.partition(":")
+    return any(known == name or (colon and known.startswith(f"{family}:<")) for known in registry.names(kind))
 
 
 def check(
@@ -190,19 +190,19 @@ def checks_of(
         seed: Seed of the noise that noisy samplers are judged on.
     """
     # a check's module is imported when a plugin of its role is checked: each brings its own libraries
-    if isinstance(plugin, SamplerPart):
+    if isinstance(plugin, Fittable) and plugin.artifact is None:
+        from bench.testing.fits import check_fit
+
+        yield from check_fit(plugin, registry)
+    elif isinstance(plugin, SamplerPart):
         yield from _of_sampler(plugin, CheckContext(registry, sdes, seed), plot=plot)
     elif isinstance(plugin, SDE):
         from bench.testing.sdes import check_sde
 
         yield from check_sde(plugin, CheckContext(registry))
     elif isinstance(plugin, Grid):
-        from bench.testing.fits import check_fit
         from bench.testing.grids import check_grid
 
-        if isinstance(plugin, Fittable) and plugin.artifact is None:
-            yield from check_fit(plugin, registry)
-            return
         # a grid knows no SDE by name: by default it is tried on all
         every = registry.names("sdes") if tuple(sdes) == SDES else sdes
         yield from check_grid(plugin, CheckContext(registry, every))

@@ -30,11 +30,16 @@ _FIRST_RUN = {
     "parametrisation": "bench check $module -P sigma_data=0.25",
     "label": "bench check $module -P factor=1000",
     "reader": "bench list readers",
+    "fitted": (
+        "bench fit $module --checkpoint gaussian-cifar10 --nfe 5 -o $module-5.json\n"
+        "bench run --checkpoint gaussian-cifar10 --predictor ddim --steps 5 --grid $module "
+        "-P grid.artifact=$module-5.json"
+    ),
 }
-"""A first command for a plugin of each role."""
+"""First commands for a plugin of each role, one a line."""
 
 ROLES = tuple(_FIRST_RUN)
-"""The roles that there is a template for."""
+"""What there is a template for: the roles, and ``fitted``, a grid with a fit."""
 
 
 def module_name(name: str) -> str:
@@ -42,16 +47,26 @@ def module_name(name: str) -> str:
     return name.replace("-", "_").lower()
 
 
-def first_run(role: str, name: str) -> str:
-    """A command that uses the new plugin."""
-    return string.Template(_FIRST_RUN[role]).substitute(module=module_name(name))
+def role_of_template(template: str) -> str:
+    """The plugin's role: what the template is called, but for ``fitted``."""
+    return "grid" if template == "fitted" else template
+
+
+def first_runs(role: str, name: str) -> list[str]:
+    """Commands that use the new plugin.
+
+    Args:
+        role: One of `ROLES`.
+        name: The distribution's name.
+    """
+    return string.Template(_FIRST_RUN[role]).substitute(module=module_name(name)).splitlines()
 
 
 def create(role: str, name: str, folder: Path, registry: Registry) -> list[Path]:
     """Write the package into the new ``folder``/``name``.
 
     Args:
-        role: The plugin's role, one of `ROLES`.
+        role: The plugin's role, or ``fitted``: one of `ROLES`.
         name: The distribution's name; hyphens become underscores in the module's and the plugin's name.
         folder: Where the package's folder is made.
         registry: The plugins whose names are taken.
@@ -67,17 +82,18 @@ def create(role: str, name: str, folder: Path, registry: Registry) -> list[Path]
         raise BenchError(
             f"{name!r} can't be a plugin's name: use letters and digits, joined by - or _, a letter first"
         )
-    if registry.entries.get((f"{role}s", module)):
-        owner = registry.entries[f"{role}s", module][0].distribution
-        raise BenchError(f"there is a {role} {module!r} already, of {owner}: choose another name")
+    own = role_of_template(role)
+    if registry.entries.get((f"{own}s", module)):
+        owner = registry.entries[f"{own}s", module][0].distribution
+        raise BenchError(f"there is a {own} {module!r} already, of {owner}: choose another name")
     if importlib.util.find_spec(module) is not None:
         raise BenchError(f"there is a Python module {module!r} already: choose another name")
     target = folder / name
     if target.exists():
         raise BenchError(f"{target} exists already: choose another name, or remove it")
     title = "".join(part.capitalize() for part in re.split("[-_]", name))
-    words = {"name": name, "module": module, "title": title, "role": role, "version": __version__}
-    words["try_it"] = f"    {first_run(role, name)}"
+    words = {"name": name, "module": module, "title": title, "role": own, "version": __version__}
+    words["try_it"] = "\n".join(f"    {command}" for command in first_runs(role, name))
     files = {
         "pyproject.toml": "pyproject.toml",
         f"{module}.py": f"{role}.py",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import functools
 import itertools
 import math
@@ -29,6 +30,8 @@ PLAIN = np.sqrt(1 / np.cumprod(1 - np.linspace(1e-4, 0.02, TRAINED)) - 1)
 CLEAN = 0.05
 """The part of the lowest level's noise below which a result is clean: rounding, and what a sum of draws
 leaves."""
+ENOUGH = 20
+"""Steps from which on it does not depend on their number whether noise is drawn, or left at the end."""
 TOLD_OFF = 1.02
 """The factor between the level of a timestep and its state's from which a run says so."""
 TOLD_OFF_RANDOM = 1.1
@@ -73,7 +76,8 @@ class Diffusers(Solver):
     @classmethod
     @functools.cache
     def member(cls, name: str) -> type[Self]:
-        scheduler, family = scheduler_class(name), family_of(name)
+        # one that diffusers hides is refused with its reason, not as unknown
+        family, scheduler = family_of(name), scheduler_class(name)
         return make_member(cls, name, "scheduler", options(scheduler.__init__, family.fixed))
 
     def __post_init__(self) -> None:
@@ -92,11 +96,11 @@ class Diffusers(Solver):
     def ends_clean(self) -> bool:
         if not self.scheduler:
             return False
-        return trial_of(self, None).noise_left < CLEAN * float(PLAIN[0])
+        return trial_of(self._shortened(), None).noise_left < CLEAN * float(PLAIN[0])
 
     @property
     def couples_batch(self) -> bool:
-        return _draws(self)  # one generator serves the batch
+        return self._draws()  # one generator serves the batch
 
     def starts_in_noise(self, sde: SDE) -> bool:
         del sde
@@ -164,7 +168,7 @@ class Diffusers(Solver):
             at = state.to(x.dtype) * (math.hypot(level.alpha, level.sigma) / size)
             return p.denoised(at, level)
 
-        seed = draw_seed(noise, x) if _draws(self) else 0
+        seed = draw_seed(noise, x) if self._draws() else 0
         with seeded(seed, x) as generator, quiet(), refusals(self.name) as callback:
             unit = x / math.hypot(top.alpha, top.sigma)
             sample = run_scheduler(family, scheduler, ratios, unit, callback(network), generator, self.levels)
@@ -174,6 +178,14 @@ class Diffusers(Solver):
         """sigma / alpha of the levels that the scheduler receives."""
         of_schedule = isinstance(family_of(self.scheduler), NoiseSchedule)
         return sigma_ratios(sde, LOWEST if of_schedule else 0.0)
+
+    def _draws(self) -> bool:
+        """Whether the scheduler's result depends on noise."""
+        return _depends_on_noise(dataclasses.replace(self._shortened(), levels="state"))
+
+    def _shortened(self) -> Self:
+        """This solver in few steps, where noise is drawn, and left at the end, as in many."""
+        return self if self.steps <= ENOUGH else dataclasses.replace(self, steps=ENOUGH)
 
     def _settings(self) -> dict[str, Any]:
         cls, family = scheduler_class(self.scheduler), family_of(self.scheduler)
@@ -207,12 +219,12 @@ def trial_of(solver: Diffusers, sde: SDE | None) -> Trial:
     off = {key: False for key in ("clip_sample", "thresholding") if key in solver._settings()}
     with quiet(), refusals(solver.name):
         return try_scheduler(
-            family, lambda: solver._make(ratios, **off), ratios, solver.levels, random=_draws(solver)
+            family, lambda: solver._make(ratios, **off), ratios, solver.levels, random=solver._draws()
         )
 
 
 @functools.cache
-def _draws(solver: Diffusers) -> bool:
+def _depends_on_noise(solver: Diffusers) -> bool:
     """Whether the scheduler's result depends on noise."""
     with quiet(), refusals(solver.name):
         return draws_noise(family_of(solver.scheduler), lambda: solver._make(PLAIN), PLAIN)

@@ -7,6 +7,7 @@ network's answer into what the scheduler asks of its own network.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
 from typing import Any
@@ -21,6 +22,7 @@ TRAINED = 1000
 LOWEST = 3e-3
 """The smallest sigma / alpha of a schedule: its ``alpha_bar``, in float32, is still below 1."""
 DISTILLED = "it needs a network that was distilled for it"
+COSINE = "it makes the noise levels of a cosine itself, whatever the SDE (DDPMScheduler is the same method)"
 TOKENS = "it samples discrete tokens, not images of real numbers"
 UNFIT = {
     "LCMScheduler": DISTILLED,
@@ -41,16 +43,21 @@ UNFIT = {
     "RePaintScheduler": "it fills in images",
     "DDIMInverseScheduler": "it runs from data to noise",
     "DPMSolverMultistepInverseScheduler": "it runs from data to noise",
-    "DDPMWuerstchenScheduler": (
-        "its noise levels are fixed to a cosine, whatever the SDE (DDPMScheduler is the same method)"
-    ),
-    "UnCLIPScheduler": (
-        "its noise levels are fixed to a cosine, whatever the SDE (DDPMScheduler is the same method)"
-    ),
+    "ConsistencyDecoderScheduler": DISTILLED,
+    "DDPMWuerstchenScheduler": COSINE,
+    "UnCLIPScheduler": COSINE,
     "ScoreSdeVeScheduler": (
-        "it has no method step (reverse_diffusion with the corrector langevin is the same method)"
+        "it has two methods, step_pred and step_correct, in place of one step (reverse_diffusion with the "
+        "corrector langevin is the same method)"
     ),
-    "KarrasVeScheduler": "it is deprecated, and diffusers holds no more than its name",
+    "ScoreSdeVpScheduler": (
+        "diffusers keeps it among what is deprecated, and it has a method step_pred in place of step "
+        "(euler_maruyama is the same method)"
+    ),
+    "KarrasVeScheduler": (
+        "diffusers keeps it among what is deprecated, and its steps are parts of a pipeline of its own "
+        "(heun with s_churn is the same method)"
+    ),
 }
 """Schedulers that do not sample these networks, and why."""
 FEWEST = {("PNDMScheduler", False): 4, ("PNDMScheduler", True): 2, ("DPMSolverSDEScheduler", False): 2}
@@ -301,6 +308,7 @@ FAMILIES: dict[str, type[Family]] = {
 """Families of schedulers; one with ``trained_betas`` is a `NoiseSchedule` where none is named."""
 
 
+@functools.cache  # to list diffusers' names takes milliseconds, and a run asks some hundred times
 def scheduler_class(name: str) -> Any:
     """The scheduler's class; `BenchError` where diffusers has none of that name, or is not installed."""
     diffusers = import_library("diffusers", "diffusers")
@@ -317,9 +325,10 @@ def family_of(name: str) -> Family:
     """The scheduler's family; `BenchError` with the reason where it samples none of these networks."""
     if name in FAMILIES:
         return FAMILIES[name](name)
-    known = "trained_betas" in inspect.signature(scheduler_class(name).__init__).parameters
-    if name in UNFIT or not known:
-        reason = UNFIT.get(name, "what its states and its network's answers are is not known here")
+    reason = UNFIT.get(name, "")
+    if not reason and "trained_betas" not in inspect.signature(scheduler_class(name).__init__).parameters:
+        reason = "what its states and its network's answers are is not known here"
+    if reason:
         raise BenchError(f"diffusers:{name} can't sample these networks: {reason}")
     return NoiseSchedule(name)
 

@@ -32,9 +32,10 @@ class SASolver(Predictor):
 
     The predictor uses the last values; the corrector, once the network has been called at the new state,
     repeats the step with the new value and the same noise. Of two values the integral of u is k / 2, as in
-    the authors' code. The orders fall before eps, and the last step is D: where m steps are left, the
-    corrector uses m + 1 values at most, as ComfyUI's does; that of diffusers uses m + 2. tau is 0 where
-    sigma / alpha at the step's end lies outside ``s_tmin`` and ``s_tmax``. One network call a step.
+    the authors' code. The orders fall before eps, and the last step is D: where m steps to eps are left, the
+    corrector uses m + 1 values at most, as ComfyUI's does; that of the authors and of diffusers uses m + 2.
+    tau is 0 where sigma / alpha at the step's end lies outside ``s_tmin`` and ``s_tmax``. One network call a
+    step.
 
     Source: Xue et al. (2023), eq. 14 to 18 and appendix D, as in ComfyUI's ``sample_sa_solver``; the interval
     of CIFAR-10 is the paper's.

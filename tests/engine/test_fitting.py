@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,23 @@ def test_what_another_fit_left_is_not_used() -> None:
     assert fit_marks("a.json", seed=1001).facts.fit_nfe == 4
     Path(".b.json.fit").write_text("damaged")
     assert fit_marks("b.json").facts.fit_nfe == 4
+
+
+@pytest.mark.parametrize("damage", [{"sums": "none"}, {"sums": [0.0]}, [], None, {}])
+def test_what_the_same_fit_left_is_refused_where_it_is_damaged(damage: object) -> None:
+    STOPS.append(True)
+    with pytest.raises(KeyboardInterrupt):
+        fit_marks("a.json")
+    partial = Path(".a.json.fit")
+    content = json.loads(partial.read_text())
+    partial.write_text(json.dumps(content | {"state": damage}))
+    with pytest.raises(
+        BenchError, match=r"^\.a\.json\.fit, which the stopped fit left, is damaged: remove it"
+    ) as refusal:
+        fit_marks("a.json")
+    assert "\n" not in str(refusal.value)
+    partial.unlink()
+    assert fit_marks("a.json").facts.fit_nfe == 4
 
 
 def test_a_run_records_the_hash_and_the_cost() -> None:

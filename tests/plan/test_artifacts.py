@@ -81,6 +81,40 @@ def test_another_sampler_may_use_what_does_not_depend_on_it(monkeypatch: pytest.
     check_artifacts(sampler("dpmpp_2m"), CHECKPOINT, seed=0)
 
 
+@pytest.mark.parametrize("role", ["grid", "predictor"])
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("corrector", "was fitted without a corrector: leave out --corrector langevin"),
+        ("afs", "was fitted without --afs: leave it out"),
+    ],
+)
+def test_a_run_with_what_no_fit_has_is_refused(
+    role: str, name: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A grid or predictor that was fitted for the predictor alone does not suit a run of another course."""
+    changes: dict[str, dict[str, Any]] = {
+        "corrector": {"corrector": installed().build("correctors", "langevin", {"snr": 0.1})},
+        "afs": {"afs": True},
+    }
+    whole = sampler()
+    if role == "predictor":
+        own = {"role": "predictor", "plugin": "learner", "parameters": {}, "sampler": "learner"}
+        whole = Sampler(sde("vp"), Learner(artifact=artifact(**own)), steps=3, grid=grid_of("logsnr"))
+    check_artifacts(whole, CHECKPOINT, seed=0)
+    other = dataclasses.replace(whole, **changes[name])
+    with pytest.raises(BenchError, match=reason):
+        check_artifacts(other, CHECKPOINT, seed=0)
+    monkeypatch.setattr(Marks, "any_sampler", True)
+    monkeypatch.setattr(Learner, "any_sampler", True)
+    check_artifacts(other, CHECKPOINT, seed=0)
+
+
+def test_a_corrector_that_does_nothing_is_none() -> None:
+    idle = installed().build("correctors", "none", {})
+    check_artifacts(dataclasses.replace(sampler(), corrector=idle), CHECKPOINT, seed=0)
+
+
 def test_the_cost_is_the_artifacts() -> None:
     cost = fit_cost(sampler())
     assert cost is not None

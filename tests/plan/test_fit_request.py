@@ -9,7 +9,7 @@ import pytest
 
 from bench import BenchError
 from bench.plan.fit_request import FIT_SEED, FitRequest, fit_target
-from tests.support.fits import Learner, Marks
+from tests.support.fits import Jump, Learner, Marks
 from tests.support.plugins import installed
 
 SETTINGS = {"sde": "vp", "seed": FIT_SEED}
@@ -36,6 +36,12 @@ def test_the_run_of_a_predictor() -> None:
     one = planned(Learner(), grid="logsnr")
     assert one.role == "predictor"
     assert (one.spec.sampler.predictor, one.spec.sampler.grid.name) == (Learner(), "logsnr")
+
+
+def test_the_run_of_a_solver_ends_as_its_runs_do() -> None:
+    one = planned(Jump(), steps=None)
+    assert one.role == "solver"
+    assert (one.spec.sampler.solver, one.spec.sampler.denoise) == (Jump(), "none")
 
 
 @pytest.mark.parametrize(("predictor", "nfe", "steps"), [("ddim", 5, 5), ("heun", 5, 3), ("seeds", 7, 3)])

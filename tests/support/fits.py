@@ -17,9 +17,11 @@ from bench import (
     FitWork,
     Grid,
     LinearPredictor,
+    Noise,
     Prediction,
     Predictor,
     Sampler,
+    Solver,
     Step,
     Tensor,
     param,
@@ -66,6 +68,28 @@ class Learner(Fittable, LinearPredictor):
     def coefficients(self, step: Step) -> tuple[float, float, float]:
         factor = float(self.fit_values()["factor"])  # type: ignore[arg-type]
         return factor * step.alpha_next / step.alpha, 0.0, 0.0
+
+
+class Jump(Fittable, Solver):
+    """One step from T to the data that the network expects there, times a factor that is fitted."""
+
+    name = "jump"
+
+    @property
+    def ends_clean(self) -> bool:
+        return True
+
+    def fit(self, work: FitWork) -> dict[str, object]:
+        law = work.sampler.sde
+        work.prediction(0).denoised(work.prior(0) * law.prior_std, law.at(law.end))
+        return {"factor": 1.0}
+
+    def nfe(self) -> int:
+        return 1
+
+    def solve(self, x: Tensor, sde: bench.SDE, p: Prediction, noise: Noise) -> Tensor:
+        factor = float(self.fit_values()["factor"])  # type: ignore[arg-type]
+        return p.denoised(x, sde.at(sde.end)).mul(factor)
 
 
 STOPS: list[bool] = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -77,3 +77,21 @@ def test_heavy_steps_are_those_of_many_calls_of_torch() -> None:
     context = CheckContext(installed(), ("vp",))
     assert is_heavy(LongSearch(), context.sdes[0], context)
     assert not is_heavy(Sound(), context.sdes[0], context)
+
+
+class Prepared(Sound):
+    """Makes a table at its first step, which later runs find."""
+
+    name = "prepared"
+    table: ClassVar[list[Tensor]] = []
+
+    def step(self, x: Tensor, step: Step, p: Prediction, noise: Noise, state: Any) -> Update:
+        if not self.table:
+            self.table.extend(torch.zeros(1) for _ in range(20 * HEAVY))
+        return super().step(x, step, p, noise, state)
+
+
+def test_what_a_first_run_prepares_makes_no_step_heavy() -> None:
+    context = CheckContext(installed(), ("vp",))
+    assert not is_heavy(Prepared(), context.sdes[0], context)
+    assert len(Prepared.table) == 20 * HEAVY

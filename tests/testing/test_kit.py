@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from bench import BenchError, Plugin, assert_conforms
@@ -40,6 +42,7 @@ def test_a_plugin_is_found_by_its_name_alone() -> None:
 def test_a_member_of_a_family_is_found() -> None:
     plugin = find_plugin("diffusers:DDIMScheduler", None, {}, installed())
     assert role_of(plugin) == "solver"
+    assert role_of(find_plugin("diffusers", None, {}, installed())) == "reader"
 
 
 @pytest.mark.parametrize(
@@ -49,7 +52,11 @@ def test_a_member_of_a_family_is_found() -> None:
         ("heun", "solver", "unknown solver 'heun'"),
         ("heun", "solvent", "unknown role 'solvent' \\(did you mean 'solver'"),
         ("pixels", None, "nothing to check is called 'pixels': extractors have no checks"),
-        ("spiral", None, "give --role dataset or --role checkpoint"),
+        (
+            "spiral",
+            None,
+            "type bench check spiral --role dataset, or bench check spiral --role checkpoint$",
+        ),
         ("my_own", None, "pip install -e ./FOLDER"),
     ],
 )
@@ -79,7 +86,9 @@ def test_a_name_of_several_roles_needs_its_role() -> None:
     registry = empty_registry()
     registry.load(hooks("predictors", type("Twin", (Still,), {"name": "twin"})), "one", "1")
     registry.load(hooks("executors", type("Twin", (InTurn,), {"name": "twin"})), "two", "1")
-    with pytest.raises(BenchError, match="give --role predictor or --role executor"):
+    with pytest.raises(
+        BenchError, match="type bench check twin --role predictor, or bench check twin --role"
+    ):
         find_plugin("twin", None, {}, registry)
     assert role_of(find_plugin("twin", "executor", {}, registry)) == "executor"
 
@@ -105,3 +114,25 @@ def test_an_event_reports_each_check() -> None:
 
 def test_assert_conforms_uses_the_installed_plugins_by_default() -> None:
     assert_conforms("ve")
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "failing"),
+    [
+        ("ipndm_v", {}, {"uneven steps, vp"}),
+        ("ipndm_v", {"weights": "exact"}, set()),
+        ("ipndm_v", {"order": 3}, set()),
+        ("restart", {}, {"law, vp"}),
+        ("restart", {"points": 12}, set()),
+        ("sigmas", {}, {"times"}),
+    ],
+)
+def test_built_ins_fail_where_the_docs_say(name: str, parameters: dict[str, Any], failing: set[str]) -> None:
+    """docs/check.md, "Built-ins that fail, and why"."""
+    findings = check(name, registry=installed(), sdes=("vp",), plot=False, **parameters).failures
+    assert {finding.name for finding in findings} == failing
+
+
+def test_a_predictor_that_does_nothing_passes() -> None:
+    idle = installed().build("predictors", "none", {})
+    assert check(idle, registry=installed(), sdes=("vp",), plot=False).passed

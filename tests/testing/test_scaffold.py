@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -57,15 +59,40 @@ def test_a_package_is_written_whose_entry_point_registers_the_plugin(
     registry = empty_registry()
     registry.load(module(package / "my_own_thing2.py"), "my-Own_thing2", "0.1.0")
     assert registry.all_problems() == []
-    entry = registry.get(f"{role}s", "my_own_thing2")
+    entry = registry.get(f"{scaffold.role_of_template(role)}s", "my_own_thing2")
     assert entry.thing.__name__ == "MyOwnThing2"
     assert all(p.help for p in entry.thing.parameters())
     output = capsys.readouterr().out
     assert "pip install -e ./my-Own_thing2" in output
     assert "bench check my_own_thing2" in output
-    first = scaffold.first_run(role, "my-Own_thing2")
-    assert f"  {first}\n" in output
-    assert first in (package / "README.md").read_text()
+    for command in scaffold.first_runs(role, "my-Own_thing2"):
+        assert f"  {command}\n" in output
+        assert f"    {command}\n" in (package / "README.md").read_text()
+
+
+def test_the_fitted_grid_is_fitted_and_run_by_the_commands_that_are_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    scaffold.create("fitted", "even-change", tmp_path, installed())
+    registry = installed().copy()
+    registry.load(module(tmp_path / "even-change" / "even_change.py"), "even-change", "0.1.0")
+    fit, run = scaffold.first_runs("fitted", "even-change")
+    for command in (fit, f"{run} --samples 4 --json"):
+        if command == fit:
+            command += " --samples 8"
+        with pytest.raises(SystemExit) as stopped:
+            main(shlex.split(command)[1:], registry=registry)
+        output = capsys.readouterr()
+        assert stopped.value.code in (None, 0), output.err
+    (own,) = json.loads(output.out)["runs"]
+    assert own["status"] == "finished"
+    assert own["fit_nfe"] == 8 * 40  # of 8 samples at 40 nodes
+    assert json.loads(Path(own["record"]).read_text())["identity"]["grid"]["name"] == "even_change"
+    times = json.loads(Path("even_change-5.json").read_text())["values"]["times"]
+    assert len(times) == 5
+    assert times[0] == 1.0
+    assert times == sorted(times, reverse=True)
 
 
 def test_its_code_keeps_to_common_rules(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -43,6 +44,33 @@ def test_those_that_run_and_those_that_can_not() -> None:
     assert "it needs a network that was distilled for it" in refusal_of("LCMScheduler")
     assert "it samples discrete tokens" in refusal_of("VQDiffusionScheduler")
     assert "DDPMScheduler is the same method" in refusal_of("UnCLIPScheduler")
+    assert "euler_maruyama is the same method" in refusal_of("ScoreSdeVpScheduler")
+
+
+def test_the_schedulers_of_a_cosine_take_the_step_of_ddpm() -> None:
+    """What their refusal says: UnCLIP's and Wuerstchen's mean and noise are DDPM's on their levels."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        cosine = {"beta_schedule": "squaredcos_cap_v2", "clip_sample": False}
+        ddpm = diffusers.DDPMScheduler(variance_type="fixed_small", **cosine)
+        unclip = diffusers.UnCLIPScheduler(clip_sample=False)
+        wuerstchen = diffusers.DDPMWuerstchenScheduler()
+    assert unclip.alphas_cumprod == pytest.approx(ddpm.alphas_cumprod)
+    x, answer = torch.randn(2, 1, 3, 4, 4, generator=torch.Generator().manual_seed(0)).unbind()
+
+    def step(scheduler: Any, t: Any, **arguments: Any) -> torch.Tensor:
+        generator = torch.Generator().manual_seed(1)
+        result: torch.Tensor = scheduler.step(answer, t, x, generator=generator, **arguments).prev_sample
+        return result
+
+    ddpm.set_timesteps(10)
+    t, before = (int(one) for one in ddpm.timesteps[4:6])
+    assert step(unclip, t, prev_timestep=before) == pytest.approx(step(ddpm, t), rel=1e-4, abs=1e-5)
+    wuerstchen.set_timesteps(10)
+    own, after = wuerstchen.timesteps[4:6]
+    levels = [float(wuerstchen._alpha_cumprod(one, x.device)) for one in (own, after)]
+    ddpm.alphas_cumprod[[t, before]] = torch.tensor(levels)
+    assert step(wuerstchen, own[None]) == pytest.approx(step(ddpm, t), rel=1e-4, abs=1e-5)
 
 
 def test_each_refusal_has_a_reason_of_its_own() -> None:

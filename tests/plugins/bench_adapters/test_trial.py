@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from bench import Solver, Tensor
+from bench_adapters.diffusers import trial_of
 from bench_adapters.schedulers import family_of
 from bench_adapters.trial import Trial, run_scheduler, try_scheduler
 from tests.support import adapted
@@ -82,3 +83,20 @@ def test_one_that_draws_noise_knows_its_states_levels(scheduler: str, steps: int
         run_scheduler(family, solver._make(ratios), ratios, unit, network, torch.Generator(), "state")
     measured = try_scheduler(family, lambda: solver._make(ratios), ratios, random=True).ratios
     assert own == pytest.approx(measured, rel=0.09)
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "config", "random"),
+    [
+        ("FlowMatchEulerDiscreteScheduler", "stochastic_sampling=true", True),
+        ("FlowMatchEulerDiscreteScheduler", "", False),
+        ("LTXEulerAncestralRFScheduler", "", True),
+    ],
+)
+def test_noise_is_noticed_where_the_last_step_is_the_networks_answer(
+    scheduler: str, config: str, random: bool
+) -> None:
+    """A network that answers with a constant would decide the result, whatever the noise."""
+    for steps in (3, 10, 40):
+        solver: Any = build(scheduler, steps=steps, config=config)
+        assert (solver.couples_batch, trial_of(solver, sde("vp")).draws_noise) == (random, random)
