@@ -57,7 +57,8 @@ def render(sources: Sequence[PageSource], runs: Mapping[RunKey, PageRun]) -> str
         runs: The recorded runs, as `bench.reporting.page.sources.page_runs` reads them.
 
     Returns:
-        A whole HTML document. Its policy forbids every request; all texts are escaped.
+        A whole HTML document in ASCII, which browsers read in less time and memory than other texts. Its
+        policy forbids every request; all texts are escaped.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
@@ -84,12 +85,13 @@ def render(sources: Sequence[PageSource], runs: Mapping[RunKey, PageRun]) -> str
         program=Markup(_program(folder)),
         data=Markup(json_for_page(page_data(sources, runs))),
     )
-    return f"{text}\n"
+    return text.encode("ascii", "xmlcharrefreplace").decode() + "\n"
 
 
 def _program(folder: Path) -> str:
     parts = [_text(path) for path in sorted((folder / "js").glob("*.js"))]
-    return '(() => {\n"use strict";\n' + "\n".join(parts) + "})();\n"
+    text = '(() => {\n"use strict";\n' + "\n".join(parts) + "})();\n"
+    return text.encode("ascii", "backslashreplace").decode()
 
 
 def _text(path: Path) -> str:

@@ -71,7 +71,7 @@ def write_page(
     from bench.reporting.page.render import render
 
     runs = page_runs(sources, registry, pictures=pictures)
-    content = render(sources, runs).encode("utf-8", "backslashreplace")
+    content = render(sources, runs).encode("ascii")
     try:
         to.parent.mkdir(parents=True, exist_ok=True)
         replace_file(to, content)

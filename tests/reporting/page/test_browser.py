@@ -221,9 +221,9 @@ def test_a_dagger_explains_itself_in_place(page: Page) -> None:
 def test_each_plot_has_its_data_as_a_table_and_a_csv(page: Page, file: Path) -> None:
     page.locator(".legend [data-series]").first.click()
     page.locator("summary", has_text="Data of this plot").click()
-    rows = page.locator(".plot details tbody tr").count()
     with page.expect_download() as download:
         page.locator(".plot details .csv").click()
+    rows = page.locator(".plot details tbody tr").count()
     lines = list(csv.DictReader(io.StringIO(Path(download.value.path()).read_text())))
     cells = rows_of(page_data_of(file.read_text())["tables"][0]["cells"])
     hidden = next(row["series"] for row in cells if row.get("value") is not None)
