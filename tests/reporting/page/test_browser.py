@@ -315,6 +315,20 @@ def test_samplers_are_chosen_by_boxes_and_groups(page: Page) -> None:
     wait_for(page, "document.querySelectorAll('#samples-view canvas').length === 16 * 5")
 
 
+def test_what_was_chosen_last_is_drawn(page: Page) -> None:
+    """Also where a picture that an earlier choice waits for comes later."""
+    wait_for(page, "document.querySelectorAll('#samples-view canvas').length === 16 * 5")
+    page.evaluate(
+        """() => {
+        const box = document.querySelector("#samples-controls input:not(:checked)");
+        box.click();
+        box.click();
+    }"""
+    )
+    page.wait_for_timeout(500)
+    assert page.locator("#samples-view canvas").count() == 16 * 5
+
+
 def test_the_theme_goes_round(page: Page) -> None:
     colors = []
     for name in ("light", "dark", "auto"):
@@ -357,6 +371,18 @@ def test_nothing_is_wider_than_the_window(browser: Browser, file: Path, width: i
     opened.page.close()
 
 
+def test_charts_follow_the_window(page: Page) -> None:
+    page.locator("#filter-text").fill("vp")
+    wait_for(page, "document.querySelectorAll('.panel').length === 1")
+    widths = []
+    for width in (1100, 600, 1100):
+        page.set_viewport_size({"width": width, "height": 800})
+        wait_for(page, f"document.querySelector('.panel svg').viewBox.baseVal.width > {width} * 0.7")
+        wait_for(page, f"document.querySelector('.panel svg').viewBox.baseVal.width <= {width}")
+        widths.append(page.evaluate("document.querySelector('.panel svg').viewBox.baseVal.width"))
+    assert widths[0] == widths[2] > widths[1]
+
+
 def test_print_is_black_on_white_without_controls(browser: Browser, file: Path) -> None:
     opened = OpenPage(browser, file, color_scheme="dark")
     opened.page.emulate_media(media="print")
@@ -374,6 +400,8 @@ def test_the_benchmark_runs(browser: Browser, tmp_path: Path) -> None:
     page, _ = suite_page(tmp_path, "table1", 1, pictures=False)
     for path in (empty, page.path, plain_page(tmp_path, "table1")):
         assert load_ms(browser, path, 1) > 0
+    pictured, _ = suite_page(tmp_path / "pictured", "table1", 1)
+    assert load_ms(browser, pictured.path, 1, "samples") > 0
     assert filter_ms(browser, page.path, 1) > 0
 
 
