@@ -16,7 +16,7 @@ from bench.reporting.page.sources import PageSource
 from bench.results.store import Store
 from tests.benchmarks.page import EMPTY, filter_ms, load_ms, plain_page
 from tests.support.browser import OpenPage, require_browser, started_browser, wait_for
-from tests.support.made_up import METRIC, cell, figure, metric_record, put, suite_plan, table
+from tests.support.made_up import METRIC, cell, figure, metric_record, plugin, put, suite_plan, table
 from tests.support.made_up_pages import MARKUP, page_data_of, rows_of, suite_page
 
 if TYPE_CHECKING:
@@ -313,6 +313,29 @@ def test_samplers_are_chosen_by_boxes_and_groups(page: Page) -> None:
     assert select.locator("option").count() == 2
     select.select_option(index=1)
     wait_for(page, "document.querySelectorAll('#samples-view canvas').length === 16 * 5")
+
+
+def test_completions_stand_side_by_side_too(browser: Browser, tmp_path: Path) -> None:
+    store, plan = Store(tmp_path / "results"), suite_plan("table1", 1)
+    suite_page(tmp_path, plan=plan)
+    for number, run in enumerate(plan.cells):
+        record = store.read_record(run.fingerprint)
+        assert record is not None
+        task = plugin(("inpaint", "colorize")[number % 2])
+        identity = record.identity.model_copy(update={"task": task})
+        put(store, record.model_copy(update={"identity": identity}))
+    file = bench.report("table1", to=tmp_path / "report.html", out=store.root).path
+    opened = OpenPage(browser, file)
+    wait_for(opened.page, "document.querySelectorAll('#samples-view canvas').length === 16 * 5")
+    labels = opened.page.locator("#samples-group option").all_inner_texts()
+    assert {label.split(" · ")[-1] for label in labels} == {"inpaint", "colorize"}
+    assert len(labels) == 4, "of each task and SDE its own"
+    view = opened.page.locator("#samples-view").inner_text()
+    assert "Pictures of the task inpaint as its preview has them, 8 to a row." in view
+    first = opened.page.locator("#samples-view canvas").first.get_attribute("aria-label") or ""
+    assert first.startswith("Picture 0 of ")
+    opened.check(file)
+    opened.page.close()
 
 
 def test_what_was_chosen_last_is_drawn(page: Page) -> None:

@@ -9,9 +9,10 @@ function sampleGroups() {
         seen.add(number);
         const { seed } = runOf(number);
         // the noise is decided by checkpoint, seed and batch; its scale by the SDE
-        const batch = (factsOf(number, "settings").find(([name]) => name === "batch_size") || [])[1];
-        const key = [cell.checkpoint, cell.sde, seed, batch, picture.width].join("\n");
-        if (!groups.has(key)) groups.set(key, { label: `${cell.checkpoint} · ${cell.sde} · seed ${seed}`, members: [] });
+        const { task, batch_size, data: source } = Object.fromEntries(factsOf(number, "settings"));
+        const key = [cell.checkpoint, cell.sde, seed, batch_size, picture.width, task, source, picture.columns].join("\n");
+        const label = [cell.checkpoint, cell.sde, `seed ${seed}`, ...(picture.columns ? [task] : [])].join(" · ");
+        if (!groups.has(key)) groups.set(key, { label, task, columns: picture.columns, members: [] });
         groups.get(key).members.push({ cell, number, picture, name: [cell.row, cell.column].filter(Boolean).join(" · ") });
       }
     }
@@ -71,14 +72,15 @@ function drawSamples() {
       rows.push(el("tr", {}, el("th", { scope: "row" }, "all"), members.map((one) => el("td", {}, el("img", { src: one.picture.src, alt: `Scatter plot of ${one.name}` })))));
     }
     const count = Math.min(...members.map((one) => one.picture.n));
-    const samples = members.map((one, i) => pixelsOf(images[i], one.picture, count));
+    const word = group.columns ? "Picture" : "Sample", samples = members.map((one, i) => pixelsOf(images[i], one.picture, count));
     for (let k = 0; k < count; k++) {
       rows.push(el("tr", {}, el("th", { scope: "row" }, k), members.map(({ name }, i) => [
-        el("td", {}, canvasOf(`Sample ${k} of ${name}`, samples[i][k])),
-        i ? el("td", {}, canvasOf(`Difference of sample ${k} of ${name} to that of ${members[0].name}`, difference(samples[0][k], samples[i][k]))) : null,
+        el("td", {}, canvasOf(`${word} ${k} of ${name}`, samples[i][k])),
+        i ? el("td", {}, canvasOf(`Difference of ${word.toLowerCase()} ${k} of ${name} to that of ${members[0].name}`, difference(samples[0][k], samples[i][k]))) : null,
       ])));
     }
-    view.replaceChildren(el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Samples side by side" },
+    const order = group.columns ? [el("p", {}, `${word}s of the task ${group.task} as its preview has them, ${group.columns} to a row.`)] : [];
+    view.replaceChildren(...order, el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Samples side by side" },
       el("table", {}, el("thead", {}, el("tr", {}, heads)), el("tbody", {}, rows))));
   }
 
