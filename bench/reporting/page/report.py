@@ -76,7 +76,7 @@ def write_page(
         to.parent.mkdir(parents=True, exist_ok=True)
         replace_file(to, content)
     except OSError as error:
-        raise BenchError(f"{to} can't be written ({error.strerror}): name another file by -o") from error
+        raise BenchError(f"{to} can't be written ({error.strerror}): name another file") from error
     tables = [table for source in sources for table in source.tables]
     return PageReport(
         path=to,
