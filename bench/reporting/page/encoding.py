@@ -73,7 +73,7 @@ def lists(rows: Sequence[Sequence[Hashable]]) -> JSONObject:
 _ESCAPES = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
 
 
-def json_for_page(plain: JSONObject) -> str:
+def json_for_page(plain: JSONValue) -> str:
     """Strict JSON for the inside of a ``<script type="application/json">``, in ASCII.
 
     No ``<`` is left in it, so that no text in the data can end the element.

@@ -70,6 +70,8 @@ def render(sources: Sequence[PageSource], runs: Mapping[RunKey, PageRun]) -> str
     environment.policies["compiler.ascii_str"] = False
     tables = [table for source in sources for table in source.tables]
     failures = _failures(runs)
+    data = page_data(sources, runs)
+    pictures = data.pop("pictures")  # the program reads them when all else is painted
     titles = dict.fromkeys(f"{table.suite} on {table.checkpoint}" for table in tables)
     text = environment.get_template("page.html.j2").render(
         title=make_printable(f"Samplers compared: {', '.join(list(titles)[:4])}"),
@@ -83,7 +85,8 @@ def render(sources: Sequence[PageSource], runs: Mapping[RunKey, PageRun]) -> str
         # of this package, or escaped: none of it can end its element
         style=Markup(_text(folder / "report.css")),
         program=Markup(_program(folder)),
-        data=Markup(json_for_page(page_data(sources, runs))),
+        data=Markup(json_for_page(data)),
+        pictures=Markup(json_for_page(pictures)),
     )
     return text.encode("ascii", "xmlcharrefreplace").decode() + "\n"
 

@@ -1,10 +1,10 @@
 // Samples: sample k of each chosen sampler in one row, and its difference to the first one's, enlarged.
 function sampleGroups() {
-  const groups = new Map(), seen = new Set();
+  const groups = new Map(), seen = new Set(), pictures = JSON.parse(byId("pictures").textContent);
   for (const table of tables) {
     for (const cell of table.cells) {
       for (const number of cell.runs) {
-        const picture = data.pictures[number];
+        const picture = pictures[number];
         if (!picture || seen.has(number)) continue;
         seen.add(number);
         const { seed } = runOf(number);
