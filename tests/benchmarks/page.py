@@ -3,7 +3,7 @@
 `python -m tests.benchmarks.page results/reference` writes page-speed.csv: for made-up results of 130 and of
 2,112 runs the page's size, its time until the first frame with all charts and tables, then until the samples
 stand below them, the time of a filter, and the load of a plain page (its table as HTML, no program) of the
-same data. Times are medians; ratios are within one run.
+same data. Times are medians of loads in turns; ratios are within one run.
 """
 
 from __future__ import annotations
@@ -57,23 +57,20 @@ COLUMNS = (
 )
 
 
-def load_ms(browser: Browser, file: Path, rounds: int, until: str = "load") -> float:
-    """Milliseconds from the start of the navigation until the page is painted, median.
+def load_ms(browser: Browser, file: Path, until: str = "load") -> float:
+    """Milliseconds from the start of the navigation until the page is painted.
 
     Args:
         browser: The browser.
         file: The page.
-        rounds: Number of loads.
         until: ``load``, the first frame with all charts and tables, or ``samples``, its samples.
     """
-    times = []
-    for _ in range(rounds):
-        page = browser.new_page()
-        page.add_init_script(TIMES)
-        page.goto(file.as_uri())
-        times.append(float(wait_for(page, f"window.times?.{until}")))
-        page.close()
-    return statistics.median(times)
+    page = browser.new_page()
+    page.add_init_script(TIMES)
+    page.goto(file.as_uri())
+    time = float(wait_for(page, f"window.times?.{until}"))
+    page.close()
+    return time
 
 
 def filter_ms(browser: Browser, file: Path, rounds: int) -> float:
@@ -99,17 +96,17 @@ def measure_pages(to: Path, cases: tuple[tuple[str, int], ...] = CASES, rounds: 
         empty = Path(folder) / "empty.html"
         empty.write_text(EMPTY)
         # the first page of a browser pays for its start
-        load_ms(browser, empty, 2)
+        load_ms(browser, empty)
         for suite, seeds in cases:
             root = Path(folder) / suite
             pictures = suite == "table1"
             page, _ = suite_page(root, suite, seeds, pictures=pictures)
-            unit = load_ms(browser, empty, rounds)
-            load, plain = (
-                load_ms(browser, page.path, rounds),
-                load_ms(browser, plain_page(root, suite), rounds),
-            )
-            samples = load_ms(browser, page.path, rounds, "samples") if pictures else None
+            files = (empty, page.path, plain_page(root, suite))
+            loads = [[load_ms(browser, file) for file in files] for _ in range(rounds)]
+            unit, load, plain = map(statistics.median, zip(*loads, strict=True))
+            samples = None
+            if pictures:
+                samples = statistics.median(load_ms(browser, page.path, "samples") for _ in range(rounds))
             change = filter_ms(browser, page.path, rounds)
             times = [
                 "" if value is None else f"{value:.3g}"
