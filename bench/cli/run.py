@@ -237,19 +237,20 @@ def run_command(
             f"  table    bench table {suite}" + ("" if str(out) == "results" else f" --out {out}"),
             err=as_json,
         )
-    if page_file is not None:
-        source = results if suite is None else suite
-        page = write_report(
-            source,
-            to=page_file,
-            out=job.store.root,
-            published_of=published_of or None,
-            registry=registry,
-            emit=display,
-        )
-        echo(f"  report   {page.text}", err=as_json)
-    if as_json:
-        echo_json(results.plain(published_of))
+    try:
+        if page_file is not None:
+            page = write_report(
+                results if suite is None else suite,
+                to=page_file,
+                out=job.store.root,
+                published_of=published_of or None,
+                registry=registry,
+                emit=display,
+            )
+            echo(f"  report   {page.text}", err=as_json)
+    finally:
+        if as_json:
+            echo_json(results.plain(published_of))
     return int(bool(results.failed))
 
 

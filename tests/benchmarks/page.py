@@ -1,8 +1,9 @@
 """How long the page of `bench report` takes to load and to filter, as multiples of an empty page's load.
 
 `python -m tests.benchmarks.page results/reference` writes page-speed.csv: for made-up results of 130 and of
-2,112 runs the page's size, its time until everything is drawn, the time of a filter, and the load of a plain
-page (its table as HTML, no program) of the same data. Times are medians; ratios are within one run.
+2,112 runs the page's size, its time until the first frame with all charts and tables, then until the samples
+stand below them, the time of a filter, and the load of a plain page (its table as HTML, no program) of the
+same data. Times are medians of loads in turns; ratios are within one run.
 """
 
 from __future__ import annotations
@@ -15,14 +16,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import bench
-from tests.support.browser import OpenPage, started_browser
+from tests.support.browser import OpenPage, started_browser, wait_for
 from tests.support.made_up_pages import suite_page
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 EMPTY = '<!DOCTYPE html><html lang="en" data-ready="true"><title>empty</title><body></body></html>\n'
-LOADED = "performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd"
+# in a page before its own program: when its first whole frame is painted, and when the samples are in it
+TIMES = """addEventListener("DOMContentLoaded", () => {
+    window.times = {};
+    const after = new MessageChannel(), samples = document.getElementById("samples-view");
+    after.port1.onmessage = () => { times.load = performance.now(); };
+    requestAnimationFrame(() => after.port2.postMessage(null));
+    const drawn = new MutationObserver(() => { times.samples = performance.now(); });
+    if (samples) drawn.observe(samples, { childList: true });
+});"""
 FILTER = """() => {
     const box = document.getElementById("filter-text"), button = document.querySelector("[data-filter]");
     const start = performance.now();
@@ -39,6 +48,8 @@ COLUMNS = (
     "bytes",
     "load_ms",
     "load_ratio",
+    "samples_ms",
+    "samples_ratio",
     "filter_ms",
     "filter_ratio",
     "plain_load_ms",
@@ -46,14 +57,20 @@ COLUMNS = (
 )
 
 
-def load_ms(browser: Browser, file: Path, rounds: int) -> float:
-    """Milliseconds from the start of the navigation until the page's program has ended, median."""
-    times = []
-    for _ in range(rounds):
-        opened = OpenPage(browser, file)
-        times.append(float(opened.page.evaluate(LOADED)))
-        opened.page.close()
-    return statistics.median(times)
+def load_ms(browser: Browser, file: Path, until: str = "load") -> float:
+    """Milliseconds from the start of the navigation until the page is painted.
+
+    Args:
+        browser: The browser.
+        file: The page.
+        until: ``load``, the first frame with all charts and tables, or ``samples``, its samples.
+    """
+    page = browser.new_page()
+    page.add_init_script(TIMES)
+    page.goto(file.as_uri())
+    time = float(wait_for(page, f"window.times?.{until}"))
+    page.close()
+    return time
 
 
 def filter_ms(browser: Browser, file: Path, rounds: int) -> float:
@@ -79,17 +96,23 @@ def measure_pages(to: Path, cases: tuple[tuple[str, int], ...] = CASES, rounds: 
         empty = Path(folder) / "empty.html"
         empty.write_text(EMPTY)
         # the first page of a browser pays for its start
-        load_ms(browser, empty, 2)
+        load_ms(browser, empty)
         for suite, seeds in cases:
             root = Path(folder) / suite
-            page, _ = suite_page(root, suite, seeds, pictures=suite == "table1")
-            unit = load_ms(browser, empty, rounds)
-            load, plain = (
-                load_ms(browser, page.path, rounds),
-                load_ms(browser, plain_page(root, suite), rounds),
-            )
+            pictures = suite == "table1"
+            page, _ = suite_page(root, suite, seeds, pictures=pictures)
+            files = (empty, page.path, plain_page(root, suite))
+            loads = [[load_ms(browser, file) for file in files] for _ in range(rounds)]
+            unit, load, plain = map(statistics.median, zip(*loads, strict=True))
+            samples = None
+            if pictures:
+                samples = statistics.median(load_ms(browser, page.path, "samples") for _ in range(rounds))
             change = filter_ms(browser, page.path, rounds)
-            times = [f"{value:.3g}" for ms in (load, change, plain) for value in (ms, ms / unit)]
+            times = [
+                "" if value is None else f"{value:.3g}"
+                for ms in (load, samples, change, plain)
+                for value in (ms, None if ms is None else ms / unit)
+            ]
             lines.append([suite, page.runs, page.size, *times])
     path = to / "page-speed.csv"
     with path.open("w", newline="") as file:

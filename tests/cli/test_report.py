@@ -14,6 +14,7 @@ from tests.support.made_up import fill, suite_plan
 from tests.support.made_up_pages import page_data_of
 
 Call = Callable[..., tuple[str, str]]
+SAMPLER = ("--checkpoint", "gaussian-cifar10", "--sde", "vp", "--predictor", "ddim", "--steps", "3")
 
 
 @pytest.fixture
@@ -69,13 +70,30 @@ def test_mistakes_are_one_line(call: Call, arguments: tuple[str, ...], message: 
 
 
 def test_a_run_writes_it_at_the_end(call: Call) -> None:
-    sampler = ("--checkpoint", "gaussian-cifar10", "--sde", "vp", "--predictor", "ddim", "--steps", "3")
     size = ("--samples", "16", "--batch-size", "16", "--repeats", "2", "--report", "runs.html")
-    out, _ = call("run", *sampler, *size, "--dry-run")
+    out, _ = call("run", *SAMPLER, *size, "--dry-run")
     assert not Path("runs.html").exists()
-    out, _ = call("run", *sampler, *size)
+    out, _ = call("run", *SAMPLER, *size)
     assert "  report   runs.html: " in out
     data = page_data_of(Path("runs.html").read_text())
     assert data["runs"]["n"] == 2
     (picture,) = data["pictures"].values()
     assert picture["n"] == 16
+
+
+def test_a_page_that_can_not_be_written_leaves_the_json(call: Call) -> None:
+    Path("folder.html").mkdir()
+    size = ("--samples", "16", "--batch-size", "16")
+    out, err = call("run", *SAMPLER, *size, "--json", "--report", "folder.html", status=2)
+    assert len(json.loads(out)["runs"]) == 1
+    assert "folder.html can't be written" in err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("variable", ["RANK", "SLURM_PROCID"])
+def test_of_several_processes_the_first_writes_it(
+    variable: str, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place in ("1", "0"):
+        monkeypatch.setenv(variable, place)
+        call("run", *SAMPLER, "--samples", "16", "--batch-size", "16", "--report", "runs.html")
+        assert Path("runs.html").exists() == (place == "0")

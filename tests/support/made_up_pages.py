@@ -46,10 +46,10 @@ class ScriptTexts(html.parser.HTMLParser):
 
 
 def page_data_of(text: str) -> dict[str, Any]:
-    """The data in a page."""
-    (data,) = [own for attributes, own in ScriptTexts(text).scripts if attributes.get("id") == "data"]
-    plain: dict[str, Any] = json.loads(data)
-    return plain
+    """The data in a page, with its ``pictures``."""
+    texts = {attributes.get("id"): own for attributes, own in ScriptTexts(text).scripts}
+    plain: dict[str, Any] = json.loads(texts["data"])
+    return plain | {"pictures": json.loads(texts["pictures"])}
 
 
 def rows_of(columns: Mapping[str, Any]) -> list[dict[str, Any]]:

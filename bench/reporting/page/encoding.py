@@ -70,18 +70,16 @@ def lists(rows: Sequence[Sequence[Hashable]]) -> JSONObject:
     return {"d": numbers.things, "i": [[numbers.number(thing) for thing in row] for row in rows]}
 
 
-_ESCAPES = str.maketrans(
-    {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
-)
+_ESCAPES = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
 
 
-def json_for_page(plain: JSONObject) -> str:
-    """Strict JSON for the inside of a ``<script type="application/json">``.
+def json_for_page(plain: JSONValue) -> str:
+    """Strict JSON for the inside of a ``<script type="application/json">``, in ASCII.
 
     No ``<`` is left in it, so that no text in the data can end the element.
 
     Raises:
         ValueError: A number is NaN or infinite.
     """
-    text = json.dumps(plain, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(plain, allow_nan=False, separators=(",", ":"))
     return text.translate(_ESCAPES)

@@ -32,16 +32,17 @@ MAX_PREVIEW = 8_000_000
 """Greatest size of a preview file that is read, in bytes."""
 
 
-def preview_images(png: bytes, shape: tuple[int, ...], samples: int) -> NDArray[np.uint8]:
+def preview_images(png: bytes, shape: tuple[int, ...], samples: int | None) -> tuple[NDArray[np.uint8], int]:
     """The images of a preview, pixel by pixel as the run's samples had them in 8 bits.
 
     Args:
         png: A preview as `bench.data.preview.grid_png` draws it: images of ``shape``, each pixel a square.
         shape: Channels, height and width of an image.
-        samples: Number of samples of the run.
+        samples: Number of images, if they are fewer than the grid has room for; None where it is not known,
+            so that what is white at the grid's end is no image.
 
     Returns:
-        The first images (n, H, W, 3), at most `IMAGES`.
+        The first images (n, H, W, 3), at most `IMAGES`, and the number of images in a row of the grid.
 
     Raises:
         ValueError: The picture is not such a grid.
@@ -53,21 +54,21 @@ def preview_images(png: bytes, shape: tuple[int, ...], samples: int) -> NDArray[
     scale = max(2, math.ceil(SIDE / max(height, width)))
     with Image.open(io.BytesIO(png)) as picture:
         pixels = np.asarray(picture.convert("RGB"))
-    count = min(64, samples)
-    across = math.ceil(math.sqrt(count))
-    expected = [
-        math.ceil(count / across) * (height * scale + GAP) + GAP,
-        across * (width * scale + GAP) + GAP,
-    ]
-    if list(pixels.shape[:2]) != expected:
+    (rows, beyond), (columns, beside) = (
+        divmod(pixels.shape[axis] - GAP, size * scale + GAP) for axis, size in enumerate((height, width))
+    )
+    if beyond or beside or not rows * columns:
         raise ValueError(f"the preview has {pixels.shape[1]}x{pixels.shape[0]} pixels")
     images = []
-    for i in range(min(count, IMAGES)):
+    for i in range(min(rows * columns, IMAGES if samples is None else min(samples, IMAGES))):
         y, x = (
-            GAP + n * (size * scale + GAP) for n, size in zip(divmod(i, across), (height, width), strict=True)
+            GAP + n * (size * scale + GAP)
+            for n, size in zip(divmod(i, columns), (height, width), strict=True)
         )
         images.append(pixels[y : y + height * scale : scale, x : x + width * scale : scale])
-    return np.stack(images)
+    while samples is None and len(images) > 1 and (images[-1] == 255).all():
+        images.pop()
+    return np.stack(images), columns
 
 
 def strip(images: NDArray[np.uint8]) -> bytes:
@@ -87,42 +88,48 @@ class Picture:
     Args:
         png: Images side by side, or a scatter plot of points.
         images: Their pixels (n, H, W, 3); None for a scatter plot.
+        columns: Images in a row of the preview, where the task gives their places a meaning; 0 for samples.
     """
 
     png: bytes
     images: NDArray[np.uint8] | None
+    columns: int = 0
 
     def first(self, n: int) -> Picture:
         """The picture of the first ``n`` images; a scatter plot as it is."""
         if self.images is None or len(self.images) <= n:
             return self
-        return Picture(strip(self.images[:n]), self.images[:n])
+        return Picture(strip(self.images[:n]), self.images[:n], self.columns)
 
     def plain(self) -> JSONObject:
         """The picture as JSON data: ``src``, a data URL, and ``n`` images of ``width`` and ``height`` in it,
-        ``n`` 0 for a scatter plot."""
+        ``n`` 0 for a scatter plot; ``columns`` of them in a row of the preview."""
         n, height, width = (0, 0, 0) if self.images is None else self.images.shape[:3]
         src = f"data:image/png;base64,{base64.b64encode(self.png).decode()}"
-        return {"src": src, "n": n, "width": width, "height": height}
+        return {"src": src, "n": n, "width": width, "height": height, "columns": self.columns}
 
 
 def picture_of(record: Record, store: Store) -> Picture | None:
-    """The samples of a run; None where it has no picture of plain samples.
+    """The samples of a run, of tasks other than generation the images of its preview; None where it has none.
 
-    Tasks other than generation lay their pictures out in ways of their own, and are left out.
+    Args:
+        record: The record of the run.
+        store: Its results folder.
     """
     identity, path = record.identity, store.image_path(record.fingerprint)
-    if record.status != "finished" or identity.task.name != DEFAULT_TASK:
+    plain = identity.task.name == DEFAULT_TASK
+    if record.status != "finished":
         return None
     try:
         with path.open("rb") as file:
             png = file.read(MAX_PREVIEW)
         if len(identity.checkpoint.shape) == 1:
             return Picture(png, None)
-        images = preview_images(png, identity.checkpoint.shape, record.samples)
+        samples = record.samples if plain else None
+        images, columns = preview_images(png, identity.checkpoint.shape, samples)
     except (OSError, ValueError):  # a page without a picture is better than none
         return None
-    return Picture(strip(images), images)
+    return Picture(strip(images), images, 0 if plain else columns)
 
 
 def within_budget(pictures: Sequence[Picture], budget: int = BUDGET) -> list[Picture]:

@@ -71,12 +71,12 @@ def write_page(
     from bench.reporting.page.render import render
 
     runs = page_runs(sources, registry, pictures=pictures)
-    content = render(sources, runs).encode("utf-8", "backslashreplace")
+    content = render(sources, runs).encode("ascii")
     try:
         to.parent.mkdir(parents=True, exist_ok=True)
         replace_file(to, content)
     except OSError as error:
-        raise BenchError(f"{to} can't be written ({error.strerror}): name another file by -o") from error
+        raise BenchError(f"{to} can't be written ({error.strerror}): name another file") from error
     tables = [table for source in sources for table in source.tables]
     return PageReport(
         path=to,

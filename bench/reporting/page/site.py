@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 REPORT = "report.html"
 """Name of a report's page in its folder."""
+INDEX = "index.html"
+"""Name of the index in the site's folder."""
 RECORDS = "records"
 """Name of the folder of a report's records in its folder."""
 MARK = b'<meta name="generator" content="sampler-bench">'
@@ -70,7 +72,7 @@ class Site:
         """The site in a line."""
         records = sum(len(report.records) for report in self.reports)
         parts = f"{count(len(self.reports), 'report')}, {count(records, 'record')}"
-        return f"{self.folder / 'index.html'}: {parts}"
+        return f"{self.folder / INDEX}: {parts}"
 
     def plain(self) -> JSONObject:
         """The site as JSON data."""
@@ -112,7 +114,7 @@ def write_site(
         BenchError: The folder can't be written, or a page of another program would be replaced.
     """
     names = folder_names(titles)
-    for path in (to / "index.html", *(to / name / REPORT for name in names)):
+    for path in (to / INDEX, *(to / name / REPORT for name in names)):
         _check_own(path)
     reports = []
     for name, title, source in zip(names, titles, sources, strict=True):
@@ -125,7 +127,7 @@ def write_site(
             folder.mkdir(parents=True, exist_ok=True)
             for record in report.records:
                 replace_file(folder / f"{record.fingerprint}.json", without_paths(record).to_json())
-        replace_file(to / "index.html", index_page(site).encode("utf-8", "backslashreplace"))
+        replace_file(to / INDEX, index_page(site).encode("utf-8", "backslashreplace"))
     except OSError as error:
         raise BenchError(f"{to} can't be written ({error.strerror}): name another folder by -o") from error
     return site
@@ -152,7 +154,7 @@ def without_paths(record: Record) -> Record:
 
 
 def folder_names(titles: Sequence[str]) -> list[str]:
-    """A folder's name for each title: letters, digits, dots, hyphens and underscores, each name once.
+    """A folder's name for each title: letters, digits, dots, hyphens, underscores; each once, none `INDEX`.
 
     Args:
         titles: Names of suites or paths of results folders.
@@ -160,8 +162,8 @@ def folder_names(titles: Sequence[str]) -> list[str]:
     names: list[str] = []
     for title in titles:
         plain = re.sub(r"[^A-Za-z0-9._-]+", "-", title)[-LONGEST_NAME:].strip(".-") or "report"
-        numbers = (f"{plain}-{number}" for number in range(2, len(titles) + 2))
-        folded = [one.casefold() for one in names]
+        numbers = (f"{plain}-{number}" for number in range(2, len(titles) + 3))
+        folded = [INDEX, *(one.casefold() for one in names)]
         names.append(next(one for one in (plain, *numbers) if one.casefold() not in folded))
     return names
 

@@ -16,7 +16,7 @@ from bench.reporting.page.sources import PageSource
 from bench.results.store import Store
 from tests.benchmarks.page import EMPTY, filter_ms, load_ms, plain_page
 from tests.support.browser import OpenPage, require_browser, started_browser, wait_for
-from tests.support.made_up import METRIC, cell, figure, metric_record, put, suite_plan, table
+from tests.support.made_up import METRIC, cell, figure, metric_record, plugin, put, suite_plan, table
 from tests.support.made_up_pages import MARKUP, page_data_of, rows_of, suite_page
 
 if TYPE_CHECKING:
@@ -221,9 +221,9 @@ def test_a_dagger_explains_itself_in_place(page: Page) -> None:
 def test_each_plot_has_its_data_as_a_table_and_a_csv(page: Page, file: Path) -> None:
     page.locator(".legend [data-series]").first.click()
     page.locator("summary", has_text="Data of this plot").click()
-    rows = page.locator(".plot details tbody tr").count()
     with page.expect_download() as download:
         page.locator(".plot details .csv").click()
+    rows = page.locator(".plot details tbody tr").count()
     lines = list(csv.DictReader(io.StringIO(Path(download.value.path()).read_text())))
     cells = rows_of(page_data_of(file.read_text())["tables"][0]["cells"])
     hidden = next(row["series"] for row in cells if row.get("value") is not None)
@@ -315,6 +315,43 @@ def test_samplers_are_chosen_by_boxes_and_groups(page: Page) -> None:
     wait_for(page, "document.querySelectorAll('#samples-view canvas').length === 16 * 5")
 
 
+def test_completions_stand_side_by_side_too(browser: Browser, tmp_path: Path) -> None:
+    store, plan = Store(tmp_path / "results"), suite_plan("table1", 1)
+    suite_page(tmp_path, plan=plan)
+    for number, run in enumerate(plan.cells):
+        record = store.read_record(run.fingerprint)
+        assert record is not None
+        task = plugin(("inpaint", "colorize")[number % 2])
+        identity = record.identity.model_copy(update={"task": task})
+        put(store, record.model_copy(update={"identity": identity}))
+    file = bench.report("table1", to=tmp_path / "report.html", out=store.root).path
+    opened = OpenPage(browser, file)
+    wait_for(opened.page, "document.querySelectorAll('#samples-view canvas').length === 16 * 5")
+    labels = opened.page.locator("#samples-group option").all_inner_texts()
+    assert {label.split(" · ")[-1] for label in labels} == {"inpaint", "colorize"}
+    assert len(labels) == 4, "of each task and SDE its own"
+    view = opened.page.locator("#samples-view").inner_text()
+    assert "Pictures of the task inpaint as its preview has them, 8 to a row." in view
+    first = opened.page.locator("#samples-view canvas").first.get_attribute("aria-label") or ""
+    assert first.startswith("Picture 0 of ")
+    opened.check(file)
+    opened.page.close()
+
+
+def test_what_was_chosen_last_is_drawn(page: Page) -> None:
+    """Also where a picture that an earlier choice waits for comes later."""
+    wait_for(page, "document.querySelectorAll('#samples-view canvas').length === 16 * 5")
+    page.evaluate(
+        """() => {
+        const box = document.querySelector("#samples-controls input:not(:checked)");
+        box.click();
+        box.click();
+    }"""
+    )
+    page.wait_for_timeout(500)
+    assert page.locator("#samples-view canvas").count() == 16 * 5
+
+
 def test_the_theme_goes_round(page: Page) -> None:
     colors = []
     for name in ("light", "dark", "auto"):
@@ -357,6 +394,18 @@ def test_nothing_is_wider_than_the_window(browser: Browser, file: Path, width: i
     opened.page.close()
 
 
+def test_charts_follow_the_window(page: Page) -> None:
+    page.locator("#filter-text").fill("vp")
+    wait_for(page, "document.querySelectorAll('.panel').length === 1")
+    widths = []
+    for width in (1100, 600, 1100):
+        page.set_viewport_size({"width": width, "height": 800})
+        wait_for(page, f"document.querySelector('.panel svg').viewBox.baseVal.width > {width} * 0.7")
+        wait_for(page, f"document.querySelector('.panel svg').viewBox.baseVal.width <= {width}")
+        widths.append(page.evaluate("document.querySelector('.panel svg').viewBox.baseVal.width"))
+    assert widths[0] == widths[2] > widths[1]
+
+
 def test_print_is_black_on_white_without_controls(browser: Browser, file: Path) -> None:
     opened = OpenPage(browser, file, color_scheme="dark")
     opened.page.emulate_media(media="print")
@@ -373,7 +422,9 @@ def test_the_benchmark_runs(browser: Browser, tmp_path: Path) -> None:
     empty.write_text(EMPTY)
     page, _ = suite_page(tmp_path, "table1", 1, pictures=False)
     for path in (empty, page.path, plain_page(tmp_path, "table1")):
-        assert load_ms(browser, path, 1) > 0
+        assert load_ms(browser, path) > 0
+    pictured, _ = suite_page(tmp_path / "pictured", "table1", 1)
+    assert load_ms(browser, pictured.path, "samples") > 0
     assert filter_ms(browser, page.path, 1) > 0
 
 

@@ -31,15 +31,27 @@ from tests.support.made_up_pages import put_pictures
 def test_the_images_are_those_of_the_preview(shape: tuple[int, ...], samples: int) -> None:
     n = min(samples, 64)
     images = torch.rand(n, *shape, generator=torch.Generator().manual_seed(0))
-    png = grid_png(images, int(np.ceil(np.sqrt(n))))
+    columns = int(np.ceil(np.sqrt(n)))
     expected = to_uint8(images).permute(0, 2, 3, 1).numpy()[:IMAGES]
-    assert (preview_images(png, shape, samples) == expected).all()
+    own, own_columns = preview_images(grid_png(images, columns), shape, samples)
+    assert own.shape[0] == len(expected)
+    assert (own == expected).all()
+    assert own_columns == columns
 
 
-def test_a_picture_of_another_layout_is_refused() -> None:
-    png = grid_png(torch.zeros(64, 3, 32, 32), 16)
+@pytest.mark.parametrize(("count", "columns"), [(12, 6), (7, 3), (40, 8)])
+def test_of_a_task_the_grid_tells_how_many_there_are(count: int, columns: int) -> None:
+    images = torch.rand(count, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    own, own_columns = preview_images(grid_png(images, columns), (3, 32, 32), None)
+    assert (own == to_uint8(images).permute(0, 2, 3, 1).numpy()[:IMAGES]).all()
+    assert (len(own), own_columns) == (min(count, IMAGES), columns)
+
+
+@pytest.mark.parametrize("shape", [(3, 24, 32), (3, 32, 24), (3, 700, 700)])
+def test_a_picture_of_other_images_is_refused(shape: tuple[int, ...]) -> None:
+    png = grid_png(torch.zeros(64, 3, 32, 32), 8)
     with pytest.raises(ValueError, match="the preview has"):
-        preview_images(png, (3, 32, 32), 64)
+        preview_images(png, shape, 64)
 
 
 def test_a_strip_has_the_images_side_by_side() -> None:
@@ -50,7 +62,7 @@ def test_a_strip_has_the_images_side_by_side() -> None:
         assert (pixels[:, 6 * number : 6 * number + 6] == image).all()
 
 
-def test_only_plain_samples_have_a_picture(store: Store) -> None:
+def test_finished_runs_have_the_picture_of_their_preview(store: Store) -> None:
     whole = record()
     assert picture_of(whole, store) is None
     put_pictures(store, [whole.fingerprint])
@@ -58,7 +70,12 @@ def test_only_plain_samples_have_a_picture(store: Store) -> None:
     assert picture is not None
     assert picture.plain()["n"] == IMAGES
     assert picture_of(failed_record(), store) is None
-    assert picture_of(record(identity=identity(task=plugin("inpaint"))), store) is None
+    assert picture.plain()["columns"] == 0
+    task = record(identity=identity(task=plugin("inpaint")))
+    put_pictures(store, [task.fingerprint])
+    picture = picture_of(task, store)
+    assert picture is not None
+    assert picture.plain()["columns"] == picture.first(FEWEST).plain()["columns"] == 8
     store.image_path(whole.fingerprint).write_bytes(b"no picture")
     assert picture_of(whole, store) is None
 

@@ -47,12 +47,26 @@ def test_names_that_are_markup_are_texts(tmp_path: Path) -> None:
     )
     _, text = suite_page(tmp_path, plan=plan.model_copy(update={"cells": cells}), failed=[(0, 0)])
     page = ScriptTexts(text)
-    assert len(page.scripts) == 2
+    assert [own.get("id") for own, _ in page.scripts] == ["data", "pictures", None]
     assert "img" not in {tag for tag, _ in page.tags}
     assert not [own for _, own in page.tags if any(name.startswith("on") for name in own)]
     names = page_data_of(text)["tables"][0]["cells"]["row"]["d"]
     assert any(name.startswith(MARKUP) for name in names)
     assert any(MARKUP in one for one in page.texts), "the summary names the failed run"
+
+
+def test_a_page_is_ascii_and_loses_no_text(tmp_path: Path) -> None:
+    name = "Größe † 大 \U0001f600"
+    plan = suite_plan("table1", seeds=1)
+    cells = tuple(run.model_copy(update={"row": f"{name} {run.row}", "title": name}) for run in plan.cells)
+    _, text = suite_page(tmp_path, plan=plan.model_copy(update={"cells": cells}), failed=[(0, 0)])
+    assert text.isascii()
+    assert all(one.startswith(name) for one in page_data_of(text)["tables"][0]["cells"]["row"]["d"])
+    page = ScriptTexts(text)
+    assert any(name in one for one in page.texts), "the summary names the failed run"
+    escape = re.compile(r"\\(?:x([0-9a-f]{2})|u([0-9a-f]{4}))")
+    program = escape.sub(lambda match: chr(int(match[1] or match[2], 16)), page.scripts[2][1])
+    assert all(path.read_text() in program for path in (FOLDER / "js").glob("*.js"))
 
 
 def test_two_folders_of_the_same_runs_have_lines_tables_and_records_of_their_own(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def test_several_sources_are_one_page(tmp_path: Path) -> None:
 
 def test_a_file_that_can_not_be_written_is_an_error_of_one_line(tmp_path: Path) -> None:
     fill(Store(tmp_path), suite_plan("table1", seeds=1))
-    with pytest.raises(BenchError, match=r"can't be written .*: name another file by -o$"):
+    with pytest.raises(BenchError, match=r"can't be written .*: name another file$"):
         bench.report("table1", out=tmp_path, to=tmp_path)
     with pytest.raises(BenchError, match="to must name a file"):
         bench.report("table1", out=tmp_path, to="")

@@ -87,7 +87,15 @@ def test_names_are_safe_and_each_once() -> None:
         "report",
         "report-2",
     ]
+    assert folder_names(["index.html", "Index.html"]) == ["index.html-2", "Index.html-3"]
     assert max(len(name) for name in folder_names(["x" * 300])) <= 80
+
+
+def test_a_results_folder_may_have_the_name_of_the_index(tmp_path: Path) -> None:
+    fill(Store(tmp_path / "index.html"), suite_plan("table1", seeds=1))
+    site = bench.publish(tmp_path / "index.html", to=tmp_path / "public")
+    assert [report.name for report in site.reports] == ["index.html-2"]
+    assert "index.html-2/report.html" in links(site.folder)
 
 
 def test_a_name_that_would_be_markup_is_text_in_the_index(tmp_path: Path) -> None:

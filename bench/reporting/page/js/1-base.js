@@ -29,19 +29,19 @@ function short(value) {
   return String(Number(value.toPrecision(4)));
 }
 
-function decode(columns, count) {
-  const rows = Array.from({ length: count }, (_, number) => ({ number }));
+function rowOf(columns, number) {
+  const row = { number };
   for (const [name, column] of Object.entries(columns)) {
-    if (Array.isArray(column)) column.forEach((value, i) => { rows[i][name] = value; });
-    else if (column && column.d) column.i.forEach((value, i) => { rows[i][name] = column.d[value]; });
+    if (Array.isArray(column)) row[name] = column[number];
+    else if (column && column.d) row[name] = column.d[column.i[number]];
   }
-  return rows;
+  return row;
 }
 
 const data = JSON.parse(byId("data").textContent);
-const runs = decode(data.runs, data.runs.n);
+const runOf = (number) => rowOf(data.runs, number);
 const tables = data.tables.map((table, number) => {
-  const cells = decode(table.cells, table.cells.n);
+  const cells = Array.from({ length: table.cells.n }, (_, i) => rowOf(table.cells, i));
   for (const cell of cells) {
     cell.table = number;
     cell.checkpoint = table.checkpoint;

@@ -35,6 +35,21 @@ function styles(names) {
   }));
 }
 
+// The width of all charts. It is read while the sections are not laid out, which would take longer than to draw them.
+let room = roomOf(byId("content"));
+new ResizeObserver(([{ contentRect: { width } }]) => {
+  if (Math.abs(width - room) <= 4) return;
+  room = width;
+  plots.forEach((plot) => plot.draw());
+}).observe(byId("content"));
+
+function roomOf(content) {
+  content.style.contentVisibility = "hidden";
+  const { paddingLeft, paddingRight } = getComputedStyle(content), wide = content.clientWidth;
+  content.style.contentVisibility = "";
+  return wide - parseFloat(paddingLeft) - parseFloat(paddingRight);
+}
+
 class Plot {
   constructor(table) {
     this.table = table;
@@ -52,11 +67,6 @@ class Plot {
       this.off = new Set(names.slice(MOST_SERIES));
     }
     this.controls();
-    new ResizeObserver(() => {
-      // of another width than it was drawn for, as after a hidden section is shown
-      const room = this.panels.clientWidth;
-      if (room && Math.abs(room - this.room) > 4) this.draw();
-    }).observe(this.panels);
   }
 
   controls() {
@@ -100,8 +110,7 @@ class Plot {
     const y = scale(this.mode, ys, table.linear);
     const x = scale(xs.every((v) => v > 0) ? "log" : "linear", xs, 1);
     const sdes = [...new Set(table.cells.map((cell) => cell.sde))].filter((sde) => cells.some((cell) => cell.sde === sde));
-    this.room = this.panels.clientWidth || 800;
-    const { room } = this, across = Math.max(1, Math.min(sdes.length, Math.floor(room / 370)));
+    const across = Math.max(1, Math.min(sdes.length, Math.floor(room / 370)));
     this.width = Math.round(Math.max(300, Math.min(860, (room - 12 * (across - 1)) / across - 1)));
     this.panels.replaceChildren(...sdes.map((sde) => this.panel(sde, cells.filter((cell) => cell.sde === sde), x, y, band, onCalls)));
     if (!cells.length) this.panels.append(el("p", {}, "No value is left to draw: the filters, or the legend, hide all."));
@@ -244,11 +253,11 @@ class Plot {
   }
 
   tip(cell) {
-    const run = runs[this.table.cells_runs[cell.number][0]];
+    const [first] = cell.runs;
     const facts = [[this.table.metric, cell.text + (cell.note ? " †" : "")], ["exact", short(cell.exact)], ["limit at tolerance 0", short(cell.limit)],
       ["published", cell.published.map(([, text, source]) => `${text} (${this.table.sources[source]})`).join("; ")],
       ["NFE", short(cell.nfe)], ["samples/s", short(cell.pace)], ["seeds", `${cell.seeds} of ${cell.planned}`], ["†", cell.note],
-      ...(run ? settingsOf(run) : [])];
+      ...(known(first) ? factsOf(first, "settings") : [])];
     return [el("b", {}, placeOf(cell)), el("dl", {}, facts.filter(([, text]) => text).map(([name, text]) => [el("dt", {}, name), el("dd", {}, text)]))];
   }
 

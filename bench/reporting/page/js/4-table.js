@@ -38,7 +38,7 @@ function dagger(note) {
 }
 
 function valueOf(cell, theory) {
-  const parts = [el("button", { type: "button", class: "link", title: "Settings of these runs", disabled: !cell.runsOf.length, onclick: () => openCell(cell) }, cell.text)];
+  const parts = [el("button", { type: "button", class: "link", title: "Settings of these runs", disabled: !cell.runs.length, onclick: () => openCell(cell) }, cell.text)];
   if (cell.note) parts.push(...dagger(cell.note));
   if (cell.best) parts.push(el("small", {}, "best of its row"));
   if (!theory) return parts;

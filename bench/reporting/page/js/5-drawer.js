@@ -1,13 +1,12 @@
 // The drawer: everything about a run, with the other seeds of its cell a button away.
 const drawer = byId("drawer");
-const factsOf = (run, group) => data.runs.facts.i[run.number].map((i) => data.runs.facts.d[i]).filter((fact) => fact[0] === group).map((fact) => fact.slice(1));
-const settingsOf = (run) => factsOf(run, "settings");
-const commandOf = (run) => data.runs.commands.i[run.number].map((i) => data.runs.commands.d[i]).join(" ").replaceAll(" \n ", "\n");
+const factsOf = (number, group) => data.runs.facts.i[number].map((i) => data.runs.facts.d[i]).filter((fact) => fact[0] === group).map((fact) => fact.slice(1));
+const commandOf = (number) => data.runs.commands.i[number].map((i) => data.runs.commands.d[i]).join(" ").replaceAll(" \n ", "\n");
 
-function openCell(cell) { if (cell.runsOf.length) openRun(cell.runsOf[0], cell.runsOf); }
+function openCell(cell) { if (cell.runs.length) openRun(cell.runs[0], cell.runs); }
 
 function openRun(number, seeds = [number]) {
-  drawRun(runs[number], seeds);
+  drawRun(runOf(number), seeds);
   if (!drawer.open) drawer.showModal();
   drawer.scrollTop = 0;
 }
@@ -19,7 +18,7 @@ function pairs(title, facts) {
 
 function drawRun(run, seeds) {
   const close = el("button", { type: "button", class: "control close", onclick: () => drawer.close() }, "Close");
-  const command = commandOf(run), copied = el("span", { role: "status" });
+  const command = commandOf(run.number), copied = el("span", { role: "status" });
   const copy = el("button", { type: "button", class: "control copy", onclick: async () => {
     try { await navigator.clipboard.writeText(command); } catch {
       // without a clipboard for pages: the old way, on a field that is nowhere seen
@@ -36,8 +35,8 @@ function drawRun(run, seeds) {
     [short(value), known(error) ? `± ${short(error)} (standard error)` : "", known(exact) ? `exact ${short(exact)}` : "", known(limit) ? `limit at tolerance 0 ${short(limit)}` : "",
       `n ${n}`, note ? `† ${note}` : ""].filter(Boolean).join(", ")]);
   drawer.replaceChildren(close, el("h2", { id: "drawer-heading" }, run.title),
-    seeds.length > 1 ? choice("Seed", seeds.map((number) => [number, String(runs[number].seed)]), run.number, (number) => {
-      drawRun(runs[number], seeds);
+    seeds.length > 1 ? choice("Seed", seeds.map((number) => [number, String(runOf(number).seed)]), run.number, (number) => {
+      drawRun(runOf(number), seeds);
       drawer.querySelector('.choice[aria-pressed="true"]').focus();
     }) : el("p", {}, `seed ${run.seed}`),
     el("p", { class: run.status === "failed" ? "warning" : "quiet" }, `${run.status}, made ${run.created}, ${run.samples} samples${run.reason ? `: ${run.reason}` : ""}`),
@@ -47,7 +46,7 @@ function drawRun(run, seeds) {
       ["in network", known(run.network_share) ? `${Math.round(100 * run.network_share)} %` : ""], ["warm-up, s", short(run.warm_seconds)], ["peak memory", run.peak_host_bytes], ["peak GPU memory", run.peak_gpu_bytes]]),
     el("h3", {}, "Made by"),
     ...(command ? [el("pre", { class: "command", tabindex: 0 }, command), copy, copied] : [el("p", {}, run.no_command)]),
-    ...pairs("Settings", settingsOf(run)), ...pairs("Device", factsOf(run, "device")), ...pairs("Versions", factsOf(run, "versions")),
-    ...pairs("Hashes", [["fingerprint", run.fingerprint], ...factsOf(run, "hashes")]));
+    ...["settings", "device", "versions"].flatMap((group) => pairs(group[0].toUpperCase() + group.slice(1), factsOf(run.number, group))),
+    ...pairs("Hashes", [["fingerprint", run.fingerprint], ...factsOf(run.number, "hashes")]));
 }
 drawer.addEventListener("click", (event) => { if (event.target === drawer) drawer.close(); });

@@ -1,17 +1,19 @@
 // Samples: sample k of each chosen sampler in one row, and its difference to the first one's, enlarged.
 function sampleGroups() {
-  const groups = new Map(), seen = new Set();
+  const groups = new Map(), seen = new Set(), pictures = JSON.parse(byId("pictures").textContent);
   for (const table of tables) {
     for (const cell of table.cells) {
-      for (const number of cell.runsOf) {
-        const picture = data.pictures[number], run = runs[number];
+      for (const number of cell.runs) {
+        const picture = pictures[number];
         if (!picture || seen.has(number)) continue;
         seen.add(number);
+        const { seed } = runOf(number);
         // the noise is decided by checkpoint, seed and batch; its scale by the SDE
-        const batch = (settingsOf(run).find(([name]) => name === "batch_size") || [])[1];
-        const key = [cell.checkpoint, cell.sde, run.seed, batch, picture.width].join("\n");
-        if (!groups.has(key)) groups.set(key, { label: `${cell.checkpoint} · ${cell.sde} · seed ${run.seed}`, members: [] });
-        groups.get(key).members.push({ cell, run, picture, name: [cell.row, cell.column].filter(Boolean).join(" · ") });
+        const { task, batch_size, data: source } = Object.fromEntries(factsOf(number, "settings"));
+        const key = [cell.checkpoint, cell.sde, seed, batch_size, picture.width, task, source, picture.columns].join("\n");
+        const label = [cell.checkpoint, cell.sde, `seed ${seed}`, ...(picture.columns ? [task] : [])].join(" · ");
+        if (!groups.has(key)) groups.set(key, { label, task, columns: picture.columns, members: [] });
+        groups.get(key).members.push({ cell, number, picture, name: [cell.row, cell.column].filter(Boolean).join(" · ") });
       }
     }
   }
@@ -27,9 +29,19 @@ function load(picture) {
   });
 }
 
-function canvasOf(label, width, height, paint) {
-  const canvas = el("canvas", { width, height, role: "img", "aria-label": label });
-  paint(canvas.getContext("2d"));
+// the first `count` samples of a picture
+function pixelsOf(image, { width, height }, count) {
+  const context = el("canvas", { width, height }).getContext("2d", { willReadFrequently: true });
+  return Array.from({ length: count }, (_, k) => {
+    context.clearRect(0, 0, width, height);
+    context.drawImage(image, -k * width, 0);
+    return context.getImageData(0, 0, width, height);
+  });
+}
+
+function canvasOf(label, pixels) {
+  const canvas = el("canvas", { width: pixels.width, height: pixels.height, role: "img", "aria-label": label });
+  canvas.getContext("2d").putImageData(pixels, 0, 0);
   return canvas;
 }
 
@@ -37,14 +49,8 @@ function drawSamples() {
   const groups = sampleGroups();
   if (!groups.length) return;
   byId("samples").hidden = false;
-  let group = groups[0], factor = 4, chosen = [];
+  let group = groups[0], factor = 4, chosen = [], turn = 0;
   const controls = byId("samples-controls"), view = byId("samples-view");
-
-  function pixels(image, picture, k) {
-    const canvas = el("canvas", { width: picture.width, height: picture.height }), context = canvas.getContext("2d", { willReadFrequently: true });
-    context.drawImage(image, -k * picture.width, 0);
-    return context.getImageData(0, 0, picture.width, picture.height);
-  }
 
   function difference(a, b) {
     const out = new ImageData(a.width, a.height);
@@ -53,27 +59,28 @@ function drawSamples() {
   }
 
   async function draw() {
-    const members = chosen.map((i) => group.members[i]);
+    const own = ++turn, members = chosen.map((i) => group.members[i]);
     if (!members.length) { view.replaceChildren(el("p", {}, "Choose two samplers or more.")); return; }
     const images = await Promise.all(members.map((one) => load(one.picture)));
+    if (own !== turn) return; // others were chosen since
     const heads = [el("th", { scope: "col" }, "k")], rows = [];
     members.forEach((one, i) => {
-      heads.push(el("th", { scope: "col" }, el("button", { type: "button", class: "link", onclick: () => openRun(one.run.number) }, one.name)));
+      heads.push(el("th", { scope: "col" }, el("button", { type: "button", class: "link", onclick: () => openRun(one.number) }, one.name)));
       if (i && one.picture.n) heads.push(el("th", { scope: "col" }, `difference to the first, ×${factor}`));
     });
     if (!members[0].picture.n) {
       rows.push(el("tr", {}, el("th", { scope: "row" }, "all"), members.map((one) => el("td", {}, el("img", { src: one.picture.src, alt: `Scatter plot of ${one.name}` })))));
     }
-    for (let k = 0; k < Math.min(...members.map((one) => one.picture.n)); k++) {
-      const own = members.map((one, i) => pixels(images[i], one.picture, k));
-      const cells = own.flatMap((image, i) => {
-        const put = (label, content) => el("td", {}, canvasOf(label, image.width, image.height, (context) => context.putImageData(content, 0, 0)));
-        const sample = put(`Sample ${k} of ${members[i].name}`, image);
-        return i ? [sample, put(`Difference of sample ${k} of ${members[i].name} to that of ${members[0].name}`, difference(own[0], image))] : [sample];
-      });
-      rows.push(el("tr", {}, el("th", { scope: "row" }, k), cells));
+    const count = Math.min(...members.map((one) => one.picture.n));
+    const word = group.columns ? "Picture" : "Sample", samples = members.map((one, i) => pixelsOf(images[i], one.picture, count));
+    for (let k = 0; k < count; k++) {
+      rows.push(el("tr", {}, el("th", { scope: "row" }, k), members.map(({ name }, i) => [
+        el("td", {}, canvasOf(`${word} ${k} of ${name}`, samples[i][k])),
+        i ? el("td", {}, canvasOf(`Difference of ${word.toLowerCase()} ${k} of ${name} to that of ${members[0].name}`, difference(samples[0][k], samples[i][k]))) : null,
+      ])));
     }
-    view.replaceChildren(el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Samples side by side" },
+    const order = group.columns ? [el("p", {}, `${word}s of the task ${group.task} as its preview has them, ${group.columns} to a row.`)] : [];
+    view.replaceChildren(...order, el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Samples side by side" },
       el("table", {}, el("thead", {}, el("tr", {}, heads)), el("tbody", {}, rows))));
   }
 

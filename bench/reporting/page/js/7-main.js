@@ -1,8 +1,4 @@
 // The page: filters, theme, and what is drawn first.
-for (const table of tables) {
-  table.cells_runs = table.cells.map((cell) => data.tables[table.number].cells.runs[cell.number]);
-  for (const cell of table.cells) cell.runsOf = table.cells_runs[cell.number];
-}
 const FILTERS = [["sde", "SDE"], ["sampler", "Sampler"], ["grid", "Grid"], ["checkpoint", "Checkpoint"]];
 const hiddenValues = Object.fromEntries(FILTERS.map(([key]) => [key, new Set()]));
 const plots = tables.map((table) => new Plot(table));
@@ -58,5 +54,6 @@ addEventListener("beforeprint", () => document.querySelectorAll("details.notes")
 
 filterGroups();
 applyFilters();
-drawSamples();
 document.documentElement.dataset.ready = "true";
+// they stand at the end: what is above them is on the screen first
+(globalThis.requestIdleCallback ?? setTimeout)(drawSamples);
