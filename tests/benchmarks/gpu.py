@@ -1,7 +1,6 @@
 """All that a GPU is asked, in one call of at most eight minutes.
 
-    python -m tests.benchmarks.gpu results/reference
-    python -m tests.benchmarks.gpu FOLDER --limit 240 --theirs SCORE_SDE_PYTORCH
+    python -m tests.benchmarks.gpu results/reference/gpu --theirs SCORE_SDE_PYTORCH
     python -m tests.benchmarks.gpu FOLDER --tiny
 
 First the sampler's own time per step (gpu-steps.csv); then, in three fifths of the time, the network of
