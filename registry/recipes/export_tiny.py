@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=CARDS)
     args = parser.parse_args()
     state = torch.load(args.work / "state.pt", weights_only=True, map_location="cpu")
-    last = list(csv.DictReader((args.work / "loss.csv").open()))[-1]
+    last = list(csv.DictReader((args.work / "loss.csv").read_text().splitlines()))[-1]
     weights = {name.removeprefix("network."): t.half() for name, t in state["average"].items()}
     network = TinyUNet()
     network.load_state_dict({k: v.float() for k, v in weights.items()})

@@ -133,7 +133,9 @@ def main() -> None:
         model.load_state_dict(state["model"])
         optimizer.load(state["optimizer"])
         average, step, seconds = list(state["average"].values()), state["step"], state["seconds"]
-        rows += [row for row in list(csv.reader(log_file.open()))[1:] if int(row[0]) <= step]
+        rows += [
+            row for row in list(csv.reader(log_file.read_text().splitlines()))[1:] if int(row[0]) <= step
+        ]
     compiled = torch.compile(model)
 
     @torch.no_grad()
