@@ -36,8 +36,9 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(autouse=True)
 def uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
-    def same(call: Callable[..., Any], *, dynamic: bool) -> Callable[..., Any]:
+    def same(call: Callable[..., Any], *, dynamic: bool, mode: str | None = None) -> Callable[..., Any]:
         assert not dynamic
+        assert mode in (None, "reduce-overhead")
         return call
 
     monkeypatch.setattr(torch, "compile", same)
@@ -210,7 +211,9 @@ def test_gpu_without_its_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     gpu.main([str(tmp_path), "--tiny"])
     assert [row["batch"] for row in rows(tmp_path / "gpu-steps.csv")] == ["1", "2"]
     table = rows(tmp_path / "networks-gpu-tiny-2.csv")
-    assert [row["variant"] for row in table] == [one.name for one in gpu.VARIANTS if not one.compile]
+    assert [row["variant"] for row in table] == [
+        one.name for one in networks.ON_GPU if not (one.compile or one.graphs)
+    ]
 
 
 def test_fitted_grids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

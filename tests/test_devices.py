@@ -37,7 +37,7 @@ def test_other_devices_are_refused_in_a_line(name: str, message: str) -> None:
     assert str(error.value) == message
 
 
-@pytest.mark.skipif(GPU, reason="there is a GPU")
+@pytest.mark.skipif(GPU, reason="this machine has a GPU")
 def test_a_missing_gpu_is_refused_with_the_remedy() -> None:
     with pytest.raises(BenchError, match=r"^torch finds no GPU: take --device cpu$"):
         choose_device("cuda")

@@ -160,8 +160,8 @@ class NetworkModel(Denoiser):
     which it has no label, the network is a denoiser at the level of equal ``sigma / alpha`` (`Denoiser`).
 
     Args:
-        call: ``network(x, label)``: x (B, *shape) in ``dtype``, in the device's `memory_format`, label (1,),
-            or (B,) where states are at several levels.
+        call: ``network(x, label)``: x (B, *shape) in ``dtype``, images in ``memory``, label (1,), or (B,)
+            where states are at several levels.
             A class-conditional network: ``network(x, label, classes)`` with classes (B,), integers.
         card: Its card.
         parametrisation: What it answers with.
@@ -169,6 +169,7 @@ class NetworkModel(Denoiser):
         run: The SDE of the run.
         own: The SDE that the network was trained on; None for EDM's denoisers.
         bf16: Whether the network computes in bfloat16.
+        memory: Memory format of the images that it takes.
         classifier: Loads the classifier that guides the network, where there is one.
         dtype: What the network takes.
     """
@@ -183,6 +184,7 @@ class NetworkModel(Denoiser):
         own: SDE | None,
         *,
         bf16: bool,
+        memory: torch.memory_format = torch.contiguous_format,
         classifier: Callable[[], NoisyClassifier] | None = None,
         dtype: torch.dtype = torch.float32,
     ) -> None:
@@ -197,6 +199,7 @@ class NetworkModel(Denoiser):
         self._nearest: dict[float, tuple[float, NoiseLevel]] = {}
         self._network = call
         self._bf16 = bf16
+        self._memory = memory
         self._dtype = dtype
         self._load_classifier = classifier
         self._labels: Tensor | None = None
@@ -270,7 +273,7 @@ class NetworkModel(Denoiser):
         """The network's output, for labels (1,) or (B,)."""
         count_evaluations(len(x))
         # only batches of images have a format with channels last
-        memory = memory_format(x.device, bf16=self._bf16) if x.dim() == 4 else torch.contiguous_format
+        memory = self._memory if x.dim() == 4 else torch.contiguous_format
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self._bf16):
             y = self._network(x.to(self._dtype).contiguous(memory_format=memory), labels, *arguments)
         return y.to(x.dtype)

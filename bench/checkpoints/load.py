@@ -55,8 +55,8 @@ def load_model(
 ) -> Model:
     """Load a checkpoint for a run.
 
-    Networks, those of users too, run in the device's `memory_format`: contiguous in float32 on the CPU,
-    channels-last otherwise. ``bf16`` holds the weights of convolutions and matrices in bfloat16 and computes
+    Networks, those of users too, run in the `memory_format` of the device, the precision and compilation.
+    ``bf16`` holds the weights of convolutions and matrices in bfloat16 and computes
     in it, except for norms and the first and last sums.
 
     Args:
@@ -84,7 +84,8 @@ def load_model(
     parametrisation, label = parametrisation_of(card, registry), label_of(card, registry)
     bf16 = precision == "bf16"
     network = network.eval().requires_grad_(False).to(device)
-    network = network.to(memory_format=memory_format(device, bf16=bf16))
+    memory = memory_format(device, bf16=bf16, compiled=compile)
+    network = network.to(memory_format=memory)
     if bf16:
         for layer in network.modules():
             if isinstance(layer, nn.Conv2d | nn.Linear):
@@ -93,7 +94,9 @@ def load_model(
     call = InParts(call) if device.type == "cuda" else call
     guide = None if card.classifier is None else partial(load_noisy_classifier, device, classifier_path(card))
     own = own_sde(card, registry)
-    return NetworkModel(call, card, parametrisation, label, sde, own, bf16=bf16, classifier=guide)
+    return NetworkModel(
+        call, card, parametrisation, label, sde, own, bf16=bf16, memory=memory, classifier=guide
+    )
 
 
 def _compiled(network: nn.Module) -> Callable[..., Tensor]:

@@ -92,7 +92,7 @@ class EDM(Reader):
 
         from bench_readers.example import example_card, random_weights
 
-        table = {"architecture": "tiny", "width": 16, "width_low": 32, "embedding": 32}
+        table = {"architecture": "tiny", "width": 16, "width_low": 32, "width_middle": 32, "embedding": 32}
         card = example_card(self, ["example.safetensors"], network=table, predicts="edm", labels="edm")
         save_file(random_weights(build(card)).state_dict(), weights(card, folder))
         return card

@@ -2,9 +2,9 @@
 
     python -m tests.benchmarks.networks results/reference
 
-writes networks-cpu.csv and networks-cpu.png, its bars (DDPM at width 64, random weights); where there is a
-GPU networks-gpu.csv as well (DDPM and NCSN++ at full size, against what the card's matrix products reach).
-``warm_s`` is a cold compilation: minutes on two cores, which are most of this command's time.
+writes networks-cpu.csv and networks-cpu.png, its bars (DDPM at width 64, random weights). A GPU is asked by
+`tests.benchmarks.gpu`. ``warm_s`` is a cold compilation: minutes on two cores, which are most of this
+command's time.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import mock
@@ -29,6 +29,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from bench import Model, Prediction
 from bench.checkpoints.cards import Card
 from bench.checkpoints.load import load_model
+from bench.checkpoints.networks.tiny import TinyUNet
 from bench.checkpoints.networks.unet import PUBLISHED, UNet, UNetConfig
 from bench.diffusion.noise import noise_streams
 from bench.types import Precision
@@ -41,12 +42,29 @@ CALLS = 2000
 
 
 class Variant(NamedTuple):
-    """How a network is run: ``channels_last`` of its weights and its input, or contiguous (NCHW)."""
+    """How a network is run: ``channels_last`` of its weights and its input, or contiguous (NCHW); ``graphs``
+    where it is compiled into a CUDA graph, in place of the compilation of a run."""
 
     name: str
     precision: Precision = "fp32"
     compile: bool = False
     channels_last: bool = True
+    graphs: bool = False
+
+
+class TinyConfig(NamedTuple):
+    """The network of ``cifar10-tiny``."""
+
+    size: int = 32
+    channels: int = 3
+
+
+Config = UNetConfig | TinyConfig
+
+
+def build(config: Config) -> nn.Module:
+    """The network, untrained."""
+    return TinyUNet() if isinstance(config, TinyConfig) else UNet(config)
 
 
 ON_CPU = (
@@ -61,8 +79,15 @@ ON_GPU = (
     Variant("tf32", "tf32"),
     Variant("bf16", "bf16"),
     Variant("bf16, compiled", "bf16", compile=True),
+    Variant("fp32, NCHW", channels_last=False),
+    Variant("bf16, NCHW", "bf16", channels_last=False),
+    Variant("bf16, compiled, NCHW", "bf16", compile=True, channels_last=False),
+    Variant("bf16, CUDA graph", "bf16", graphs=True),
 )
-FULL = {name: PUBLISHED[name] for name in ("ddpm", "ncsnpp_continuous")}
+FULL: dict[str, Config] = {
+    "cifar10-tiny": TinyConfig(),
+    **{name: PUBLISHED[name] for name in ("ddpm", "ncsnpp_continuous")},
+}
 
 
 class Speed(NamedTuple):
@@ -80,19 +105,22 @@ class Speed(NamedTuple):
 class FixedMemory(nn.Module):
     """A network that is handed its images in a memory format, whatever a run chooses."""
 
-    def __init__(self, network: nn.Module, memory: torch.memory_format) -> None:
+    def __init__(self, network: nn.Module, memory: torch.memory_format, *, graphs: bool = False) -> None:
         super().__init__()
-        self.network, self.memory = network, memory
+        self.network, self.memory, self.graphs = network, memory, graphs
+        # another mode is another compilation: torch would take that of a network of the same code for it
+        mode = "reduce-overhead"
+        self.call = torch.compile(network, mode=mode, dynamic=False) if graphs else network
 
     def forward(self, x: Tensor, label: Tensor) -> Tensor:
-        y: Tensor = self.network(x.contiguous(memory_format=self.memory), label)
-        return y
+        y: Tensor = self.call(x.contiguous(memory_format=self.memory), label)
+        return y.clone() if self.graphs else y  # the next replay writes over it
 
 
-def load(config: UNetConfig, variant: Variant, device: torch.device) -> Model:
+def load(config: Config, variant: Variant, device: torch.device) -> Model:
     """A network with random weights, as a run loads it: a DDPM on VP."""
     torch.manual_seed(0)
-    return load_module(UNet(config), (config.channels, config.size, config.size), variant, device)
+    return load_module(build(config), (config.channels, config.size, config.size), variant, device)
 
 
 def load_module(
@@ -100,7 +128,7 @@ def load_module(
 ) -> Model:
     """A network that predicts the noise of VP, as a run loads it, in the variant's memory."""
     memory = torch.channels_last if variant.channels_last else torch.contiguous_format
-    network = FixedMemory(module, memory)
+    network = FixedMemory(module, memory, graphs=variant.graphs)
     fields: dict[str, Any] = dict.fromkeys(("summary", "licence", "author", "data", "metric"), "none")
     fields |= {"name": "random", "format": "score_sde", "files": [{"name": "none"}]}
     fields |= {"shape": shape, "data_range": (-1.0, 1.0)}
@@ -138,7 +166,7 @@ def once(model: Model, variant: Variant, like: Tensor, steps: int) -> tuple[floa
 
 
 def compare(
-    config: UNetConfig,
+    config: Config,
     variants: Sequence[Variant],
     batch: int,
     *,
@@ -174,9 +202,9 @@ def compare(
 
 
 @torch.no_grad()
-def flops(config: UNetConfig, device: torch.device) -> int:
+def flops(config: Config, device: torch.device) -> int:
     """Floating-point operations of one image's evaluation, a multiplication and an addition being two."""
-    network = UNet(config).to(device)
+    network = build(config).to(device)
     x = torch.zeros(1, config.channels, config.size, config.size, device=device)
     with FlopCounterMode(display=False) as counter:
         network(x, torch.ones(1, device=device))
@@ -248,7 +276,7 @@ def on_cpu(
 
 def on_gpu(
     folder: Path,
-    networks: dict[str, UNetConfig],
+    networks: Mapping[str, Config],
     *,
     batches: Iterable[int] = (256, 1024),
     steps: int = 3,
@@ -300,8 +328,6 @@ def main() -> None:
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
     on_cpu(folder, dataclasses.replace(PUBLISHED["ddpm"], width=64))
-    if torch.cuda.is_available():
-        on_gpu(folder, FULL, device=torch.device("cuda"))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,11 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from tests.benchmarks import networks
 
-NARROW = {name: dataclasses.replace(config, width=32, blocks=1) for name, config in networks.FULL.items()}
+NARROW = {
+    name: dataclasses.replace(config, width=32, blocks=1)
+    for name, config in networks.FULL.items()
+    if not isinstance(config, networks.TinyConfig)
+}
 EAGER = [variant for variant in networks.ON_CPU if not variant.compile]
 
 

@@ -28,7 +28,7 @@ CPU = torch.device("cpu")
 RANGES = ("ve", "vp")
 EXACT = [e.thing for e in installed().of_kind("checkpoints") if e.thing.exact]
 EVERYWHERE = [card for card in EXACT if card.scales is None]
-SMALL: dict[str, Any] = {"width": 16, "width_low": 64, "blocks": 1, "embedding": 32}
+SMALL: dict[str, Any] = {"width": 16, "width_low": 64, "width_middle": 64, "blocks": 1, "embedding": 32}
 
 
 def sde(name: str) -> SDE:

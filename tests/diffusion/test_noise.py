@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from bench import draw_seed
@@ -14,6 +15,16 @@ def test_a_stream_depends_on_seed_batch_and_role_alone() -> None:
     assert torch.equal(first, noise_stream(1, 2, "prior", "cpu")(torch.zeros(2, 3)))
     for other in ((0, 2, "prior"), (1, 0, "prior"), (1, 2, "predictor"), (2, 1, "prior")):
         assert not torch.equal(first, noise_stream(*other, "cpu")(x))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+def test_a_stream_on_a_gpu_depends_on_seed_batch_and_role_alone() -> None:
+    x = torch.empty(2, 3, device="cuda")
+    first = noise_stream(1, 2, "prior", "cuda")(x)
+    assert torch.equal(first, noise_stream(1, 2, "prior", "cuda")(x))
+    for other in ((0, 2, "prior"), (1, 0, "prior"), (1, 2, "predictor"), (2, 1, "prior")):
+        assert not torch.equal(first, noise_stream(*other, "cuda")(x))
 
 
 def test_integers_are_uniform_and_derive_from_seed_batch_and_role_alone() -> None:

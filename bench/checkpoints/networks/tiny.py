@@ -1,7 +1,8 @@
 """A small U-Net on space-to-depth input: the network of ``cifar10-tiny``.
 
 Every (C, H, W) image is first folded to (4C, H/2, W/2), so that no convolution runs at full resolution. On
-a CPU this allows three times the width in the same time.
+a CPU this allows three times the width in the same time. Passes over memory are few, as on a CPU they take a
+fifth of the time: shortcuts are added without a factor, and scale and shift are one pass.
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ class TinyBlock(nn.Module):
         """Map ``x`` of shape (B, c_in, H, W) and ``emb`` of shape (B, c_emb) to (B, c_out, H, W)."""
         h = self.conv0(F.silu(self.norm0(x)))
         scale, shift = self.affine(emb)[:, :, None, None].chunk(2, dim=1)
-        h = self.conv1(F.silu(self.norm1(h) * (1 + scale) + shift))
-        x = (self.skip(x) + h) * math.sqrt(0.5)
+        h = self.conv1(F.silu(torch.addcmul(shift, self.norm1(h), 1 + scale)))
+        x = self.skip(x) + h
         if self.heads:
             b, c, height, width = x.shape
             q, k, v = (
@@ -52,22 +53,24 @@ class TinyBlock(nn.Module):
                 .unbind(1)
             )
             a = F.scaled_dot_product_attention(q, k, v).transpose(2, 3).reshape(b, c, height, width)
-            x = (x + self.proj(a)) * math.sqrt(0.5)
+            x = x + self.proj(a)
         return x
 
 
 class TinyUNet(nn.Module):
-    """U-Net over space-to-depth images with one halving: the F of EDM's preconditioning.
+    """U-Net over space-to-depth images with two halvings: the F of EDM's preconditioning.
 
-    Self-attention is in the middle block and in the first block after it. ``forward(x, noise)`` takes images
-    x (B, C, H, W) of unit variance and one noise label per image, noise (B,), and returns F (B, C, H, W)
-    (Karras et al. 2022, eq. 7).
+    Self-attention is in the first middle block and in the first block after them. ``forward(x, noise)`` takes
+    images x (B, C, H, W) of unit variance and one noise label per image, noise (B,), and returns F of the
+    shape of x (Karras et al. 2022, eq. 7).
 
     Args:
         image_channels: Channels C of the images.
         width: Channels at half the resolution.
         width_low: Channels at a quarter of the resolution.
-        blocks: Residual blocks at each resolution on the way down; one more on the way up.
+        width_middle: Channels at an eighth of the resolution, where the two middle blocks are.
+        blocks: Residual blocks at half and at a quarter of the resolution on the way down; on the way up one
+            more.
         embedding: Width of the embedding of the noise level.
     """
 
@@ -76,6 +79,7 @@ class TinyUNet(nn.Module):
         image_channels: int = 3,
         width: int = 64,
         width_low: int = 128,
+        width_middle: int = 256,
         blocks: int = 1,
         embedding: int = 256,
     ) -> None:
@@ -84,10 +88,11 @@ class TinyUNet(nn.Module):
             "image_channels": image_channels,
             "width": width,
             "width_low": width_low,
+            "width_middle": width_middle,
             "blocks": blocks,
             "embedding": embedding,
         }
-        w, v, e = width, width_low, embedding
+        w, v, m, e = width, width_low, width_middle, embedding
         self.register_buffer(
             "frequencies", torch.exp(torch.linspace(0.0, math.log(30.0), 32)), persistent=False
         )
@@ -96,7 +101,9 @@ class TinyUNet(nn.Module):
         self.down = nn.ModuleList([TinyBlock(w, w, e) for _ in range(blocks)])
         self.shrink = nn.Conv2d(w, v, 3, stride=2, padding=1)
         self.low_down = nn.ModuleList([TinyBlock(v, v, e) for _ in range(blocks)])
-        self.middle = nn.ModuleList([TinyBlock(v, v, e, attention=True), TinyBlock(v, v, e)])
+        self.shrink_low = nn.Conv2d(v, m, 3, stride=2, padding=1)
+        self.middle = nn.ModuleList([TinyBlock(m, m, e, attention=True), TinyBlock(m, m, e)])
+        self.grow_low = nn.Conv2d(m, 4 * v, 1)
         self.low_up = nn.ModuleList([TinyBlock(2 * v, v, e, attention=k == 0) for k in range(blocks + 1)])
         self.grow = nn.Conv2d(v, 4 * w, 1)
         self.up = nn.ModuleList([TinyBlock(2 * w, w, e) for _ in range(blocks + 1)])
@@ -108,7 +115,7 @@ class TinyUNet(nn.Module):
         """F(x; noise).
 
         Args:
-            x: Images (B, C, H, W) of unit variance; H and W are multiples of four.
+            x: Images (B, C, H, W) of unit variance; H and W are multiples of eight.
             noise: Noise labels (B,).
 
         Returns:
@@ -126,8 +133,10 @@ class TinyUNet(nn.Module):
         for block in self.low_down:
             h = block(h, emb)
             low_skips.append(h)
+        h = self.shrink_low(h)
         for block in self.middle:
             h = block(h, emb)
+        h = F.pixel_shuffle(self.grow_low(h), 2)
         for block in self.low_up:
             h = block(torch.cat([h, low_skips.pop()], dim=1), emb)
         h = F.pixel_shuffle(self.grow(h), 2)

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from bench import Attention, ConvDown, ConvUp, FourierFeatures, ResidualBlock
-from bench.checkpoints.networks.layers import Fir, Plain, Positional
+from bench.checkpoints.networks.layers import Fir, Plain, Positional, memory_format
 
 
 def image(*shape: int) -> torch.Tensor:
@@ -80,3 +80,19 @@ def test_a_residual_block_is_the_formula(modulate: bool) -> None:
 
 def test_a_block_of_one_width_has_no_skip() -> None:
     assert ResidualBlock(4, 4, 6, groups=(2, 2), eps=1e-6, gain=1.0).skip is None
+
+
+@pytest.mark.parametrize(
+    ("device", "bf16", "compiled", "channels_last"),
+    [
+        ("cpu", False, True, False),
+        ("cpu", True, False, True),
+        ("cuda", True, False, False),
+        ("cuda:1", False, True, True),
+    ],
+)
+def test_channels_last_where_group_norm_takes_it(
+    device: str, bf16: bool, compiled: bool, channels_last: bool
+) -> None:
+    expected = torch.channels_last if channels_last else torch.contiguous_format
+    assert memory_format(device, bf16=bf16, compiled=compiled) == expected

@@ -11,7 +11,7 @@ from bench.checkpoints.networks.tiny import TinyBlock
 def test_an_untrained_network_answers_with_a_constant() -> None:
     """The weights of the last layer start at zero; its bias is left."""
     torch.manual_seed(0)
-    network = TinyUNet(image_channels=1, width=16, width_low=64, embedding=8)
+    network = TinyUNet(image_channels=1, width=16, width_low=64, width_middle=64, embedding=8)
     x = torch.randn(2, 1, 8, 8)
     with torch.no_grad():
         assert network.out.bias is not None
@@ -20,7 +20,7 @@ def test_an_untrained_network_answers_with_a_constant() -> None:
 
 
 def test_its_configuration_builds_it_again() -> None:
-    network = TinyUNet(image_channels=1, width=16, width_low=64, blocks=2, embedding=8)
+    network = TinyUNet(image_channels=1, width=16, width_low=64, width_middle=64, blocks=2, embedding=8)
     again = TinyUNet(**network.config)
     shapes = {name: t.shape for name, t in network.state_dict().items()}
     assert {name: t.shape for name, t in again.state_dict().items()} == shapes
@@ -33,6 +33,5 @@ def test_a_block_starts_as_its_shortcut() -> None:
     with torch.no_grad():
         assert block.conv1.bias is not None
         assert block.proj.bias is not None
-        expected = x * 0.5  # sqrt(1/2), once for the convolutions and once for the attention
-        biased = block.conv1.bias[None, :, None, None] * 0.5 + block.proj.bias[None, :, None, None] * 0.5**0.5
-        assert torch.allclose(block(x, emb), expected + biased, atol=1e-6)
+        biased = block.conv1.bias[None, :, None, None] + block.proj.bias[None, :, None, None]
+        assert torch.allclose(block(x, emb), x + biased, atol=1e-6)
