@@ -92,11 +92,12 @@ def curve(
                 extra["Pareto front"] = drawn
             # at its usual place, said so: matplotlib would lay out all ticks in search of it
             axes.set_title(shorten(sde, NAME), fontsize=10, y=1.0)
-            if axes.get_yscale() == "log":  # a band that reaches zero would stretch the axis without end
-                axes.set_ylim(bottom=max(axes.get_ylim()[0], 0.5 * min(heights)))
             panels[-1, j].set_xlabel(shorten(label, NAME))
             if both:
                 _published(panels[1, j], panel, look, shorten(published, NAME) if j == 0 else "")
+        first = panels[0, 0]  # whose limits all panels of its row share
+        if first.get_yscale() == "log":  # a band that reaches zero would stretch the axis without end
+            first.set_ylim(bottom=max(first.get_ylim()[0], 0.5 * min(heights)))
         spreads = _spreads(points, "Bands", "Bars")
         front_note = (
             "The Pareto front ignores differences within the spread." if "Pareto front" in extra else ""

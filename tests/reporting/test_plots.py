@@ -173,6 +173,20 @@ def test_the_metric_decides_the_axis(layout: dict[str, Any]) -> None:
     assert figure_of(*two_rows(), cell(value=-1.0), **layout).axes[0].get_yscale() == "symlog"
 
 
+def test_all_values_of_all_panels_are_on_the_axis() -> None:
+    """The panels share an axis; the last has the least value, two decades below the first's."""
+    values = {"ve": (1.0, 0.5), "vp": (0.6, 0.004)}
+    points = [
+        PlotPoint(sde, "ddim", value, nfe)
+        for sde, own in values.items()
+        for nfe, value in zip((10.0, 100.0), own, strict=True)
+    ]
+    picture = plots.curve(points, "NFE", "fd", "")
+    for axes in picture.axes:
+        low, high = axes.get_ylim()
+        assert low < 0.004 < 1.0 < high
+
+
 def test_the_front_in_the_picture_says_what_it_ignores() -> None:
     falling = [cell(row="a", column=f"{n}", value=8.0 / n, nfe=float(n)) for n in (1, 2, 4)]
     assert "The Pareto front ignores differences within the spread." in words(
