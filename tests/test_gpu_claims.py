@@ -2,27 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-
-from tests.support.pages import page_says
-from tests.support.paths import ROOT
-
-FOLDER = ROOT / "results" / "reference" / "gpu"
+from tests.support.reference import Row, range_of, says
+from tests.support.reference import read as rows_of
 
 
-def read(name: str, key: str) -> dict[str, dict[str, str]]:
-    """The rows of a committed CSV by one of its columns."""
-    with (FOLDER / name).open(newline="") as handle:
-        return {row[key]: row for row in csv.DictReader(handle)}
-
-
-def range_of(values: list[float], digits: int) -> str:
-    """``LEAST to GREATEST``."""
-    return f"{min(values):.{digits}f} to {max(values):.{digits}f}"
-
-
-def says(text: str) -> bool:
-    return page_says("results/README.md", text)
+def read(name: str, key: str) -> dict[str, Row]:
+    """The rows of a GPU's table by one of its columns."""
+    return {row[key]: row for row in rows_of(f"gpu/{name}")}
 
 
 def test_ddpm_on_a_gpu() -> None:
