@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.support.pages import page_says
 from tests.support.reference import Row, range_of, says
 from tests.support.reference import read as rows_of
 
@@ -32,6 +33,19 @@ def test_ddpm_on_a_gpu() -> None:
     assert says(f"at {range_of(shares(fastest), 0)} % of the card's measured bfloat16 matrix rate")
     assert says(f"Uncompiled bfloat16 reaches {range_of(shares('bf16'), 0)} % of it")
     assert says(f"DDPM {range_of(contiguous, 2)} times")
+
+
+def test_what_the_guide_says_of_ddpm() -> None:
+    table = read("networks-gpu-ddpm-1024.csv", "variant")
+    speed = {variant: float(row["evaluations_per_s"]) for variant, row in table.items()}
+    fastest = speed["bf16, compiled"]
+    for text in (
+        f"evaluates {fastest:,.0f} images a second",
+        f"{fastest / speed['fp32']:.1f} times as many as in float32",
+        f"take {50_000 * 1000 / fastest / 60:.0f} minutes of the network",
+        f"evaluates {speed['score_sde_pytorch']:,.0f} in the same",
+    ):
+        assert page_says("docs/guide/gpu.md", text), text
 
 
 def test_a_step_beside_the_network() -> None:
