@@ -211,7 +211,8 @@ def alike(part: Part, context: CheckContext) -> Iterator[Finding]:
             return widened(prior(2, seed=200 + count, shape=NARROW))[: len(x)]
 
         small = normals(NARROW)
-        law = Law(*(in_shape(array, shape) for array in (small.weight, small.mean, small.variance)))
+        weight, mean, variance = (in_shape(one, shape) for one in (small.weight, small.mean, small.variance))
+        law = Law(weight, mean, variance)
         model, start = context.model(law, sde, precision), widened(prior(2, shape=NARROW))
         return context.trial(part, sde, 10, start, noise=CountedNoise(draw=noise), model=model).x.double()
 
@@ -219,7 +220,7 @@ def alike(part: Part, context: CheckContext) -> Iterator[Finding]:
     if context.trial(part, sde, 10, prior(2)).draws and part.couples_batch:
         yield Finding("shapes and precisions", "info", "its noise is one of the whole batch")
         return
-    results = {
+    results: dict[str, tuple[tuple[int, ...], float, torch.Tensor]] = {
         "another shape": (SHAPE, 1e-9, result(SHAPE)),
         "a shape that is not square": (WIDE, 1e-9, result(WIDE)),
         "float32": (NARROW, 0.02, result(NARROW, torch.float32)),

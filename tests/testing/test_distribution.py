@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from typing import Any
 
 import pytest
@@ -75,7 +76,7 @@ class Mixed(Signs):
 
     def draw(self, x: Tensor, noise: Noise) -> Tensor:
         z = super().draw(x, noise)
-        return (z + z.roll((1, 3), (-1, -2))) * 0.5**0.5
+        return (z + z.roll((1, 3), (-1, -2))) * math.sqrt(0.5)
 
 
 class Antithetic(Signs):
