@@ -15,7 +15,7 @@ from bench.diffusion.sde import SDE
 from bench.errors import BenchError
 from bench.params import parameter_text
 from bench.testing.context import CheckContext
-from bench.testing.distribution import DEVIATIONS
+from bench.testing.distribution import DEVIATIONS, FAR_DEVIATIONS, SAMPLES_APART, products_apart
 from bench.testing.laws import normals
 from bench.testing.probe import CountedNoise, other_settings, prior, with_values
 from bench.testing.report import Finding, guard, verdict
@@ -56,7 +56,7 @@ def of_parameter(part: Corrector, name: str, value: object, context: CheckContex
 
 
 def invariance(part: Corrector, sde: SDE, context: CheckContext, name: str = "") -> Iterator[Finding]:
-    """One move from the exact marginal N(m, v), at a noisy, a middle, a clean and the last noise level.
+    """One move from the exact marginal N(m, v), at five noise levels from the first to the last.
 
     A move takes x to ``m + A (x - m)`` in the mean and adds noise of variance c^2 per coordinate. Langevin
     dynamics with a step e has A = 1 - k, k = e / v, and c^2 = 2 k v: the variance becomes (1 + k^2) v, its
@@ -70,7 +70,7 @@ def invariance(part: Corrector, sde: SDE, context: CheckContext, name: str = "")
         return
     own, worst, together, pulls = part.resolve(sde), 0.0, 0.0, []
     plan = context.sampler(part, sde, 40).schedule()
-    for step in (plan[4], plan[20], plan[36], plan[-1]):
+    for step in (plan[0], plan[4], plan[20], plan[36], plan[-1]):
         marginal = context.law(normals(), sde).at(step)
         mean, variance = marginal.mean[0], marginal.variance[0]
         x = mean + variance.sqrt() * prior(BATCH, seed=31)
@@ -92,7 +92,13 @@ def invariance(part: Corrector, sde: SDE, context: CheckContext, name: str = "")
         z = (update.x - update.mean) / variance.sqrt()
         z = z / z.square().mean(0).sqrt().clamp_min(1e-12)
         shared = max(float((z * z.roll(1, dims=axis)).mean().abs()) for axis in range(4))
-        together = max(together, shared / (DEVIATIONS / math.sqrt(x.numel())))
+        of_samples = [(z * z.roll(n, dims=0)).mean() for n in (*SAMPLES_APART, BATCH // 2)]
+        # half of the way round an axis each product is there twice
+        far = float(torch.stack([*products_apart(z).mean(0), *of_samples]).abs().max()) / math.sqrt(2)
+        together = max(together, *(
+            correlation * math.sqrt(x.numel()) / allowed
+            for correlation, allowed in ((shared, DEVIATIONS), (far, FAR_DEVIATIONS))
+        ))  # fmt: skip
         pulls.append(float(np.median(pull)))
     if max(map(abs, pulls)) < 1e-9:
         yield Finding(name, "info", "moves nothing")

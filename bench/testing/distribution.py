@@ -3,12 +3,14 @@
 The data is a mixture in every coordinate, whose means of any function are sums. What is compared are means
 over all numbers of a channel: of u, u^2, sin u, cos u, sin 2 u and cos 2 u, with u the coordinate over its
 deviation; of u and u^2 over all channels; and of products of neighbors, of channels and of samples, which are
-independent. Sines and cosines are the characteristic function, a distance along coordinates.
+independent, at many distances. Sines and cosines are the characteristic function, a distance along
+coordinates.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Iterator
 
@@ -18,7 +20,7 @@ from bench.diffusion.roles import Solver
 from bench.diffusion.sde import SDE
 from bench.testing.context import CheckContext
 from bench.testing.cost import is_heavy
-from bench.testing.laws import Law, mixture
+from bench.testing.laws import SHAPE, Law, mixture
 from bench.testing.probe import CountedNoise, Part, Tensor, has_steps, prior, with_steps, with_tolerance
 from bench.testing.report import Finding, verdict
 
@@ -36,6 +38,9 @@ DEVIATIONS = 5.7
 """Standard errors that are allowed: 52 statistics exceed them once in a million checks, by chance alone."""
 DOUBT = 3.0
 """Standard errors from which on a second look is taken; by chance at every seventh right sampler."""
+FAR_DEVIATIONS, FAR_DOUBT = 6.5, 4.5
+"""The same of products of what lies further apart: some hundred, which exceed them so rarely that they change
+neither chance. What is mixed there by mistake is far off."""
 ROUNDING = 1e-4
 """What float32 adds to a statistic."""
 
@@ -208,7 +213,7 @@ class Rest:
     @property
     def doubt(self) -> float:
         """The largest remainder over that of `DOUBT`."""
-        allowed = NEXT_ORDER * self.change + DOUBT * self.error + ROUNDING
+        allowed = NEXT_ORDER * self.change + _each(DOUBT, FAR_DOUBT) * self.error + ROUNDING
         return _largest(self.rest.abs() / allowed)
 
     @property
@@ -218,7 +223,8 @@ class Rest:
         if self.interval:
             same_side = self.rest.sign() == self.fine.sign()
             rest = torch.where(same_side, torch.minimum(rest, self.fine.abs()), 0.0)
-        ratio = rest / (NEXT_ORDER * self.change + DEVIATIONS * self.error + ROUNDING)
+        deviations = _each(DEVIATIONS, FAR_DEVIATIONS)
+        ratio = rest / (NEXT_ORDER * self.change + deviations * self.error + ROUNDING)
         ratio = torch.where(ratio.isfinite(), ratio, torch.inf)
         return float(ratio.max()), NAMES[int(ratio.argmax())]
 
@@ -226,6 +232,11 @@ class Rest:
     def off(self) -> float:
         """The largest deviation at the finer steps."""
         return _largest(self.fine.abs())
+
+
+def _each(near: float, far: float) -> Tensor:
+    """A number of standard errors for each statistic."""
+    return torch.tensor([far if name in FAR_NAMES else near for name in NAMES], dtype=torch.float64)
 
 
 def _largest(values: Tensor) -> float:
@@ -240,6 +251,22 @@ NAMES = [
     *("the product of neighbors", "the product of rows", "the product of samples"),
 ]
 """The statistics, in words."""
+PLACES = [
+    place
+    for place in itertools.product(*map(range, SHAPE))
+    if place <= tuple(-n % size for n, size in zip(place, SHAPE, strict=True))
+    and place not in {(0, 0, 0), (0, 0, 1), (0, 1, 0)}
+]
+"""Distances (channels, rows, columns) of numbers of a sample, around the edges; of two opposite ones, one."""
+SAMPLES_APART = (2, 3, 4, 5, 8, 16, 32)
+"""Distances of samples; half of their number is another."""
+FAR_NAMES = [
+    *(f"the product of numbers that are {' '.join(map(str, place))} apart" for place in PLACES),
+    *(f"the product of samples that are {n} apart" for n in SAMPLES_APART),
+    "the product of samples of both halves",
+]
+"""The products of what lies further apart, in words."""
+NAMES += FAR_NAMES
 
 
 def _functions(u: Tensor) -> Tensor:
@@ -248,7 +275,7 @@ def _functions(u: Tensor) -> Tensor:
 
 
 def statistics(u: Tensor) -> Tensor:
-    """The statistics of each sample (B, 26): means over its numbers, whose mean over samples is compared.
+    """The statistics of each sample (B, S): means over its numbers, whose mean over samples is compared.
 
     Args:
         u: Samples (B, 3, H, W), each coordinate over its deviation.
@@ -257,7 +284,18 @@ def statistics(u: Tensor) -> Tensor:
     products = [u[:, i] * u[:, j] for i, j in ((0, 1), (1, 2), (2, 0))]
     shifted = [u * u.roll(1, dims=axis) for axis in (-1, -2, 0)]
     columns = [u, u * u, *products, *shifted]
-    return torch.cat([of_channels, *(column.flatten(1).mean(1, keepdim=True) for column in columns)], dim=1)
+    columns += [u * u.roll(n, dims=0) for n in (*SAMPLES_APART, len(u) // 2)]
+    means = torch.cat([column.flatten(1).mean(1, keepdim=True) for column in columns], dim=1)
+    of_samples = 1 + len(SAMPLES_APART)
+    near, far = means[:, :-of_samples], means[:, -of_samples:]
+    return torch.cat([of_channels, near, products_apart(u), far], dim=1)
+
+
+def products_apart(u: Tensor) -> Tensor:
+    """Means of products of numbers (B, 3, H, W) with those that lie each of `PLACES` further (B, P)."""
+    axes = (-3, -2, -1)
+    products = torch.fft.ifftn(torch.fft.fftn(u, dim=axes).abs().square(), dim=axes).real / u[0].numel()
+    return torch.stack([products[(..., *place)] for place in PLACES], dim=-1)
 
 
 def _exact(law: Law, sde: SDE, context: CheckContext) -> list[Tensor]:
@@ -274,5 +312,7 @@ def _exact(law: Law, sde: SDE, context: CheckContext) -> list[Tensor]:
         products = [(first[i] * first[j]).mean() for i, j in ((0, 1), (1, 2), (2, 0))]
         shifted = [(first * first.roll(1, dims=axis)).mean() for axis in (-1, -2)]
         others = [first.mean(), second.mean(), *products, *shifted, first.square().mean()]
-        results.append(torch.cat([means.mean((-1, -2)).flatten(), torch.stack(others)]))
+        of_samples = first.square().mean().expand(1 + len(SAMPLES_APART))
+        near = torch.cat([means.mean((-1, -2)).flatten(), torch.stack(others)])
+        results.append(torch.cat([near, products_apart(first), of_samples]))
     return results

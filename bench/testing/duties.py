@@ -33,10 +33,12 @@ from bench.testing.probe import (
     with_steps,
     with_values,
 )
-from bench.testing.report import Finding, guard, verdict
+from bench.testing.report import Finding, error_text, guard, verdict
 
-ROWS = 20
-"""Samples of a batch that is compared with its parts."""
+WIDE, POINTS = (1, 4, 8), (16,)
+"""Shapes that hold the numbers of `NARROW` images."""
+ROWS = 300
+"""Samples of a batch that is compared with its parts: more than 64, 128 and 256, in which code may go."""
 
 
 def check_duties(part: Part, context: CheckContext) -> Iterator[Finding]:
@@ -196,40 +198,51 @@ def batch(part: Part, context: CheckContext) -> Iterator[Finding]:
 def alike(part: Part, context: CheckContext) -> Iterator[Finding]:
     """States of another shape that hold the same numbers, and float32, give the same result.
 
-    Normals of 1 x 4 x 4 are repeated to 3 x 8 x 8, with their start and noise, so that means over a sample
-    agree.
+    Normals of 1 x 4 x 4 are repeated to 3 x 8 x 8 and to 1 x 4 x 8, with their start and noise, so that means
+    over a sample agree; or are points of 16 numbers, which a sampler of images may refuse by any error.
     """
     part, sde, wrong = with_steps(part, 10), context.sdes[0], []
-    small, times = normals(NARROW), [big // one for big, one in zip(SHAPE, NARROW, strict=True)]
-    weight, mean, variance = (array.repeat(1, *times) for array in (small.weight, small.mean, small.variance))
-    large = Law(weight, mean, variance)
-    start = prior(2, shape=NARROW)
 
-    def result(law: Law, precision: torch.dtype) -> torch.Tensor:
+    def result(shape: tuple[int, ...], precision: torch.dtype = torch.float64) -> torch.Tensor:
         def widened(x: torch.Tensor) -> torch.Tensor:
-            return (x if law is small else x.repeat(1, *times)).to(precision)
+            return in_shape(x, shape).to(precision)
 
         def noise(count: int, x: torch.Tensor) -> torch.Tensor:
             return widened(prior(2, seed=200 + count, shape=NARROW))[: len(x)]
 
-        model = context.model(law, sde, precision)
-        x = context.trial(part, sde, 10, widened(start), noise=CountedNoise(draw=noise), model=model).x
-        return x.double()
+        small = normals(NARROW)
+        weight, mean, variance = (in_shape(one, shape) for one in (small.weight, small.mean, small.variance))
+        law = Law(weight, mean, variance)
+        model, start = context.model(law, sde, precision), widened(prior(2, shape=NARROW))
+        return context.trial(part, sde, 10, start, noise=CountedNoise(draw=noise), model=model).x.double()
 
-    reference = result(small, torch.float64)
+    reference = result(NARROW)
     if context.trial(part, sde, 10, prior(2)).draws and part.couples_batch:
         yield Finding("shapes and precisions", "info", "its noise is one of the whole batch")
         return
-    limits = {"another shape": 1e-9, "float32": 0.02}
-    results = {
-        "another shape": result(large, torch.float64)[(slice(None), *(slice(0, n) for n in NARROW))],
-        "float32": result(small, torch.float32),
+    results: dict[str, tuple[tuple[int, ...], float, torch.Tensor]] = {
+        "another shape": (SHAPE, 1e-9, result(SHAPE)),
+        "a shape that is not square": (WIDE, 1e-9, result(WIDE)),
+        "float32": (NARROW, 0.02, result(NARROW, torch.float32)),
     }
-    for what, x in results.items():
-        off = float((x - reference).abs().max() / reference.abs().max())
-        wrong += [] if off < limits[what] else [f"{what}: off by {off:.1e}"]
-    measured = wrong[0] if wrong else "the same, to rounding"
+    refused = ""
+    try:
+        results["points"] = POINTS, 1e-9, result(POINTS)
+    except Exception as error:  # such a run fails: it gives no wrong samples
+        refused = f"; points are refused: {error_text(error)}"
+    for what, (shape, limit, x) in results.items():
+        expected = in_shape(reference, shape)
+        off = float((x - expected).abs().max() / expected.abs().max())
+        wrong += [] if off < limit else [f"{what}: off by {off:.1e}"]
+    measured = wrong[0] if wrong else f"the same, to rounding{refused}"
     yield verdict("shapes and precisions", not wrong, measured, "the same result")
+
+
+def in_shape(x: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+    """Numbers of `NARROW` images (B, 1, 4, 4) in another shape: repeated along its axes, or in a row."""
+    if len(shape) == 1:
+        return x.flatten(1)
+    return x.repeat(1, *(big // one for big, one in zip(shape, NARROW, strict=True)))
 
 
 def next_batch(part: Part, context: CheckContext) -> Iterator[Finding]:

@@ -27,6 +27,9 @@ from bench.testing.report import Finding, guard, verdict
 COUNT = 17
 """Batches of the stream, of two runs."""
 
+MANY = 200
+"""Batches of a longer stream, more than an executor has workers: it must not take all of them at once."""
+
 FAILING = 3
 """Index of the batches that fail."""
 
@@ -122,7 +125,8 @@ def check_executor(executor: Executor, context: CheckContext) -> Iterator[Findin
 def _in_folder(
     check: Callable[[ExecutorCheck, Path], Iterator[Finding]], case: ExecutorCheck
 ) -> Iterator[Finding]:
-    with tempfile.TemporaryDirectory(prefix="bench-check-") as folder:
+    # a process that was interrupted may note a last batch while the folder is removed
+    with tempfile.TemporaryDirectory(prefix="bench-check-", ignore_cleanup_errors=True) as folder:
         yield from check(case, Path(folder))
 
 
@@ -167,8 +171,27 @@ def every_batch(case: ExecutorCheck, folder: Path) -> Iterator[Finding]:
     wrong = case.mistake(work, pairs, failing=True)
     yield verdict("a failing batch", not wrong, wrong or "its failure is yielded", "its failure is yielded")
     own = case.threads == {threading.get_ident()}
+    if ahead == COUNT:
+        ahead = taken_ahead(case, NotedWork(folder))
     measured = f"{ahead} taken before the first outcome" if own else "taken in another thread"
-    yield verdict("stream", own, measured, "batches are taken in the calling thread", ahead=ahead)
+    required = "batches are taken in the calling thread, when a worker is free"
+    yield verdict("stream", own and ahead < MANY, measured, required, ahead=ahead)
+
+
+def taken_ahead(case: ExecutorCheck, work: NotedWork) -> int:
+    """Of `MANY` batches, how many are taken before the first outcome."""
+    taken, ahead = 0, MANY
+
+    def stream() -> Iterator[Batch]:
+        nonlocal taken
+        for index in range(MANY):
+            taken += 1
+            yield Batch(case.batches[0].spec, index)
+
+    for _, outcome in case.executor.map(work, stream()):
+        if not isinstance(outcome, StepDone | Notice):
+            ahead = min(ahead, taken)
+    return ahead
 
 
 def no_batches(case: ExecutorCheck, folder: Path) -> Iterator[Finding]:

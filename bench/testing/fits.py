@@ -17,7 +17,7 @@ from bench.diffusion.roles import Solver
 from bench.engine.fitting import run_fit
 from bench.engine.session import Session
 from bench.plan.artifacts import check_artifacts
-from bench.plan.drafting import planned_nfe
+from bench.plan.declarations import planned_nfe
 from bench.plan.fit_request import FIT_SEED, FitRequest, PlannedFit
 from bench.plugins.registry import Registry
 from bench.testing.duties import parameters

@@ -6,6 +6,8 @@ import functools
 import json
 import math
 import pickle
+import statistics
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import get_args
 
@@ -24,6 +26,10 @@ from bench.testing.samples import COMPLETIONS, Batch, Samples
 
 COUNT = 128
 """Samples of a measurement."""
+SETS, SET = 16, 64
+"""Sets of samples whose values scatter, and samples of each."""
+ERROR_FACTOR = 3.0
+"""What a standard error may be off. A factor n, or its root, that is forgotten is more at `SET` samples."""
 
 
 class MetricCheck:
@@ -83,6 +89,9 @@ def check_metric(metric: Metric, context: CheckContext) -> Iterator[Finding]:
     yield from guard("equal samples", lambda: equal(case))
     yield from guard("leave one out", lambda: leave_one_out(case))
     yield from guard("bad input", lambda: bad_input(case))
+    yield from guard("input unchanged", lambda: unchanged(case))
+    yield from guard("result so far", lambda: so_far(case))
+    yield from guard("standard error", lambda: standard_error(case))
     yield from guard("memory", lambda: memory(case))
 
 
@@ -216,16 +225,26 @@ def leave_one_out(case: MetricCheck) -> Iterator[Finding]:
 
 
 def bad_input(case: MetricCheck) -> Iterator[Finding]:
-    """NaN in a sample is refused, and so is a result of no samples."""
+    """NaN and infinity in a sample are refused, in a later batch too, and so is a result of no samples."""
     wrong = []
-    first, *others = rows(case.draw(), torch.arange(4))
-    nothing: list[Batch] = []
-    for name, batches in (
-        ("NaN", [(torch.full_like(first, float("nan")), *others)]),
-        ("no samples", nothing),
-    ):
+    whole, nothing = split(rows(case.draw(), torch.arange(8)), 4), list[Batch]()
+    first, *others = whole[0]
+
+    def one(number: float) -> Batch:
+        broken = whole[1][0].clone()
+        broken[-1].view(-1)[-1] = number
+        return (broken, *whole[1][1:])
+
+    cases = [("NaN", [(torch.full_like(first, float("nan")), *others)]), ("no samples", nothing)]
+    if first.is_floating_point():
+        cases += [
+            (f"{number} in the second batch", [whole[0], one(number)]) for number in (math.nan, math.inf)
+        ]
+    for name, batches in cases:
         try:
-            result = case.measure(batches)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)  # numpy's, of the arithmetic of NaN
+                result = case.measure(batches)
         except BenchError:
             continue
         except Exception as error:
@@ -234,3 +253,52 @@ def bad_input(case: MetricCheck) -> Iterator[Finding]:
             if math.isfinite(result.value):
                 wrong.append(f"{name}: gives {result.value:g}")
     yield verdict("bad input", not wrong, wrong[0] if wrong else "refused", "BenchError, or not a number")
+
+
+def unchanged(case: MetricCheck) -> Iterator[Finding]:
+    """A batch is not changed in place: the run's other metrics receive it too."""
+    batch = rows(case.draw(0.5), torch.arange(COMPLETIONS))
+    before = [part.clone() for part in batch]
+    case.metric.start(case.context).update(*batch)
+    same = all(torch.equal(one, other) for one, other in zip(batch, before, strict=True))
+    yield verdict("input unchanged", same, "unchanged" if same else "changed in place", "unchanged")
+
+
+def so_far(case: MetricCheck) -> Iterator[Finding]:
+    """`MetricState.compute` is the result of the batches so far, may be called again, and more may follow."""
+    batches = split(case.draw(), 32)
+    state = case.metric.start(case.context)
+    for batch in batches[:-1]:
+        state.update(*(part.clone() for part in batch))
+    first, again, half = state.compute(), state.compute(), case.measure(batches[:-1])
+    state.update(*(part.clone() for part in batches[-1]))
+    whole, plain = state.compute(), case.measure(batches)
+    wrong = "" if first == again == half else "another result when it is asked for again"
+    wrong = wrong or ("" if whole == plain else "another result after one was asked for before")
+    yield verdict("result so far", not wrong, wrong or "the same", "that of all batches so far, each time")
+
+
+def standard_error(case: MetricCheck) -> Iterator[Finding]:
+    """The declared error is about the scatter of the values of different samples.
+
+    Of `SETS` sets of `SET` samples, all of them off by a tenth: the error in root mean square over the
+    values' standard deviation. By chance that is off by 1 / sqrt(2 `SETS`), by a sixth. An error may be
+    larger by what it allows for besides, such as the scatter of the reference.
+    """
+    results = [case.measure([one]) for one in split(case.samples.draw(SETS * SET, 0.1), SET)]
+    errors = [result.error for result in results if result.error is not None]
+    if not errors:
+        yield Finding("standard error", "info", "none is given")
+        return
+    good = all(math.isfinite(error) and error >= 0 for error in errors)
+    scatter = statistics.stdev(result.value for result in results)
+    size = math.sqrt(statistics.fmean(error**2 for error in errors))
+    ratio = size / scatter if scatter else 1.0
+    measured = f"{size:.3g}, where values of other samples scatter by {scatter:.3g}"
+    yield verdict(
+        "standard error",
+        good and 1 / ERROR_FACTOR < ratio < ERROR_FACTOR,
+        measured if good else "negative or not finite",
+        f"within a factor of {ERROR_FACTOR:g} of it",
+        ratio=ratio,
+    )

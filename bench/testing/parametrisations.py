@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Iterator
 
@@ -14,10 +15,11 @@ from bench.closed_form.mixture import Mixture, MixtureModel
 from bench.diffusion.levels import NoiseLevel
 from bench.diffusion.sde import SDE
 from bench.errors import BenchError, one_line
+from bench.params import parameter_text
 from bench.testing.context import CheckContext
 from bench.testing.duties import parameters
 from bench.testing.laws import SHAPE
-from bench.testing.probe import GAUSSIAN, MIXTURE, Tensor
+from bench.testing.probe import GAUSSIAN, MIXTURE, Tensor, other_settings, with_values
 from bench.testing.report import Finding, guard, verdict
 
 LAWS = ("vp", "ve", "subvp", "flow", "flow_cosine")
@@ -44,6 +46,10 @@ def check_parametrisation(plugin: Parametrisation, context: CheckContext) -> Ite
     yield from guard("parameters", lambda: parameters(plugin))
     yield from guard("weights", lambda: weights(plugin, context))
     yield from guard("training target", lambda: target(plugin, context))
+    if type(plugin).target is not Parametrisation.target:
+        for name, value in other_settings(plugin):
+            variant, at = with_values(plugin, **{name: value}), f"at {name}={parameter_text(value)}"
+            yield from guard(at, functools.partial(target, variant, context, at))
     yield from guard("exact answers", lambda: answers(plugin, context))
     yield from guard("kinds", lambda: kinds(plugin, context))
 
@@ -76,7 +82,9 @@ def weights(plugin: Parametrisation, context: CheckContext) -> Iterator[Finding]
     yield verdict("data told from noise", not singular, measured, "output and x give both, at every level")
 
 
-def target(plugin: Parametrisation, context: CheckContext) -> Iterator[Finding]:
+def target(
+    plugin: Parametrisation, context: CheckContext, name: str = "training target"
+) -> Iterator[Finding]:
     """The target of the training, where the class writes it, is ``p x0 + q noise``."""
     if type(plugin).target is Parametrisation.target:
         yield Finding("training target", "info", "not written: a method `target` would be compared")
@@ -93,7 +101,7 @@ def target(plugin: Parametrisation, context: CheckContext) -> Iterator[Finding]:
         if not off < 1e-12:
             wrong.append(f"off by {off:.1e} at alpha = {level.alpha:.3g}, sigma = {level.sigma:.3g}")
     measured = wrong[0] if wrong else f"off by {worst:.1e}"
-    yield verdict("training target", not wrong, measured, "p x0 + q noise", off=worst)
+    yield verdict(name, not wrong, measured, "p x0 + q noise", off=worst)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Iterator
 
@@ -22,6 +23,9 @@ from bench.testing.probe import GAUSSIAN, MIXTURE
 from bench.testing.report import Finding, guard, verdict
 
 Outputs = dict[str, torch.Tensor]
+
+UNSEEN = 1e-3
+"""Change of completions that rounding in float32 explains, in units of the range."""
 
 
 class TaskCheck:
@@ -105,6 +109,8 @@ def check_task_plugin(task: Task, context: CheckContext) -> Iterator[Finding]:
     yield from guard("warm-up", lambda: warm(case))
     yield from guard("rows", lambda: rows(case))
     yield from guard("same seed, same bits", lambda: determined(case))
+    if {"images", "known", "axes"} <= {*task.outputs} and task.takes_data:
+        yield from guard("unknown part", lambda: unknown_part(case))
     yield from guard("device", lambda: device(case))
     yield from guard("preview", lambda: preview(case))
 
@@ -165,6 +171,21 @@ def determined(case: TaskCheck) -> Iterator[Finding]:
     differing = [name for name, x in first.items() if not torch.equal(x, second[name])]
     measured = f"{differing[0]} differs the second time" if differing else "same bits"
     yield verdict("same seed, same bits", not differing, measured, "one seed, one result")
+
+
+def unknown_part(case: TaskCheck) -> Iterator[Finding]:
+    """What is not known of an image, by ``known`` and ``axes``, does not change its completions."""
+    first = case.batch()
+    assert first.images is not None
+    outputs = case.outputs(first)
+    axes, mask = outputs["axes"][0], outputs["known"].to(first.images.dtype)
+    draws = torch.Generator().manual_seed(7)
+    z = torch.randn(4, *first.images.shape[1:], generator=draws).repeat_interleave(case.task.per_image, dim=0)
+    hidden = torch.einsum("dc,bdhw->bchw", axes, (1 - mask) * z)
+    second = dataclasses.replace(case.batch(), images=first.images + 0.1 * hidden)
+    off = float((case.outputs(second)["images"] - outputs["images"]).abs().max())
+    measured = f"completions change by {off:.1e} where it changes by {float(0.1 * hidden.abs().max()):.1g}"
+    yield verdict("unknown part", off < UNSEEN, measured, "not seen by the sampler", off=off)
 
 
 def device(case: TaskCheck) -> Iterator[Finding]:

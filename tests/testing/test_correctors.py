@@ -28,6 +28,44 @@ class HalfNoise(Pull):
     factor = 1.0
 
 
+class MixedNoise(Pull):
+    """Noise mixed with that of another row and column; neighbors' stays independent."""
+
+    name = "pull_of_mixed_noise"
+
+    def step(self, x: Tensor, step: Step, p: Prediction, noise: Noise) -> Update:
+        update = super().step(x, step, p, noise)
+        z = update.x - update.mean
+        if z.dim() != 4:
+            return update
+        return Update(update.mean + (z + z.roll((1, 3), (-1, -2))) * 0.5**0.5, update.mean)
+
+
+class SharedNoise(Pull):
+    """The second half of a batch gets the noise of the first."""
+
+    name = "pull_of_shared_noise"
+    couples_batch = True
+
+    def step(self, x: Tensor, step: Step, p: Prediction, noise: Noise) -> Update:
+        update, half = super().step(x, step, p, noise), len(x) // 2
+        z = update.x - update.mean
+        z[half : 2 * half] = z[:half]
+        return Update(update.mean + z, update.mean)
+
+
+class LoudAtFirst(Pull):
+    """Twice the noise at the first level."""
+
+    name = "pull_loud_at_first"
+
+    def step(self, x: Tensor, step: Step, p: Prediction, noise: Noise) -> Update:
+        update = super().step(x, step, p, noise)
+        if step.steps_left < step.steps - 1:
+            return update
+        return Update(2 * update.x - update.mean, update.mean)
+
+
 class Push(Pull):
     name = "push"
     sign = -1.0
@@ -50,6 +88,9 @@ def test_a_sound_corrector_passes() -> None:
     [
         (NoNoise, "invariance, vp"),
         (HalfNoise, "invariance, vp"),
+        (MixedNoise, "invariance, vp"),
+        (SharedNoise, "invariance, vp"),
+        (LoudAtFirst, "invariance, vp"),
         (Push, "invariance, vp"),
         (TwoCalls, "network calls"),
     ],

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from typing import Any
 
+import pytest
 import torch
 
 from bench import Noise, Prediction, Solver, Step, Tensor, Update
 from bench.diffusion.sde import SDE
-from bench.testing.distribution import DEVIATIONS, NAMES, Path, Rest, check_law, statistics
-from bench.testing.laws import mixture
+from bench.testing.distribution import (
+    FAR_DEVIATIONS,
+    NAMES,
+    PLACES,
+    Path,
+    Rest,
+    check_law,
+    products_apart,
+    statistics,
+)
+from bench.testing.laws import SHAPE, mixture
 from bench.testing.probe import prior
 from tests.support.analytic import sde
 from tests.support.checks import context
@@ -57,6 +69,28 @@ class LoudSigns(Signs):
     scale = 1.1
 
 
+class Mixed(Signs):
+    """Signs, mixed with those of another number, of which each neighbor is independent."""
+
+    name = "mixed"
+
+    def draw(self, x: Tensor, noise: Noise) -> Tensor:
+        z = super().draw(x, noise)
+        return (z + z.roll((1, 3), (-1, -2))) * math.sqrt(0.5)
+
+
+class Antithetic(Signs):
+    """The second half of a batch gets the noise of the first."""
+
+    name = "antithetic"
+    couples_batch = True
+
+    def draw(self, x: Tensor, noise: Noise) -> Tensor:
+        z, half = super().draw(x, noise), len(x) // 2
+        z[half : 2 * half] = -z[:half]
+        return z
+
+
 class AffineAlone(Sound):
     """Right where the score is affine: it is extrapolated along a line."""
 
@@ -87,6 +121,30 @@ def test_signs_for_noise_pass_and_louder_ones_do_not() -> None:
     assert status(LoudSigns(), 256)[0] == "fail"
 
 
+@pytest.mark.parametrize(
+    ("part", "batch", "statistic"),
+    [
+        (Mixed(), 64, "the product of numbers"),
+        (Antithetic(), 64, "the product of samples of both halves"),
+    ],
+    ids=lambda value: getattr(value, "name", None),
+)
+def test_noise_that_is_mixed_far_apart_is_caught(part: Sound, batch: int, statistic: str) -> None:
+    verdict, measured = status(part, batch)
+    assert verdict == "fail"
+    assert statistic in measured
+
+
+def test_distances_are_each_there_once_with_its_opposite() -> None:
+    """The products of numbers that lie far apart are those of rolled states, and cover all places but 0."""
+    u = prior(3)
+    rolled = [(u * u.roll(tuple(-n for n in place), (1, 2, 3))).mean((1, 2, 3)) for place in PLACES]
+    torch.testing.assert_close(products_apart(u), torch.stack(rolled, dim=1))
+    opposite = {tuple(-n % size for n, size in zip(place, SHAPE, strict=True)) for place in PLACES}
+    near = {(0, 0, 0), (0, 0, 1), (0, 0, 7), (0, 1, 0), (0, 7, 0)}
+    assert {*PLACES, *opposite, *near} == set(itertools.product(*map(range, SHAPE)))
+
+
 def test_what_is_right_on_affine_scores_alone_is_caught() -> None:
     verdict, measured = status(AffineAlone(), 64)
     assert verdict == "fail"
@@ -113,8 +171,8 @@ def test_a_coarse_run_has_the_path_of_a_fine_one() -> None:
 
 def test_what_stays_is_extrapolated_by_the_declared_order() -> None:
     """Errors ``b / n`` leave nothing at order 1, errors ``b / n^2`` nothing at order 2; a constant stays."""
-    b = torch.linspace(0.1, 0.2, 26)
-    scatter = 1e-3 * torch.randn(64, 26, generator=torch.Generator().manual_seed(1))
+    b = torch.linspace(0.1, 0.2, len(NAMES))
+    scatter = 1e-3 * torch.randn(64, len(NAMES), generator=torch.Generator().manual_seed(1))
     first = Rest.of(b / 2 + scatter, b + scatter, 1.0)
     second = Rest.of(b / 4 + scatter, b + scatter, 2.0)
     floor = Rest.of(b / 2 + 0.1 + scatter, b + 0.1 + scatter, 1.0)
@@ -125,8 +183,8 @@ def test_what_stays_is_extrapolated_by_the_declared_order() -> None:
 
 def test_without_a_declared_order_what_stays_lies_between_two_bounds() -> None:
     b, scatter = (
-        torch.full((26,), 0.1),
-        1e-3 * torch.randn(64, 26, generator=torch.Generator().manual_seed(1)),
+        torch.full((len(NAMES),), 0.1),
+        1e-3 * torch.randn(64, len(NAMES), generator=torch.Generator().manual_seed(1)),
     )
     assert Rest.of(b / 8 + scatter, b + scatter, None).worst[0] < 1
     assert Rest.of(b / 2 + scatter, b + scatter, None).worst[0] < 1
@@ -139,6 +197,6 @@ def test_statistics_of_independent_numbers_scatter_as_their_errors_say() -> None
     assert rows.shape == (4096, len(NAMES))
     off = rows.mean(0) / (rows.std(0) / 64)
     zero = [i for i, name in enumerate(NAMES) if "product" in name or "channels" in name or "sin" in name]
-    assert float(off[zero].abs().max()) < DEVIATIONS
+    assert float(off[zero].abs().max()) < FAR_DEVIATIONS
     cos = rows.mean(0)[NAMES.index("the mean of cos 2u in channel 1")]
     torch.testing.assert_close(float(cos), 2.718281828**-2, rtol=0.02, atol=0.0)

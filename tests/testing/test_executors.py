@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from bench import Executor, assert_conforms
-from bench.engine.executor import Batch
+from bench.engine.executor import Batch, Outcome
 from bench.testing.context import CheckContext
 from bench.testing.executors import ExecutorCheck, NotedWork, planned_runs
 from tests.support.checks import failures, report
@@ -51,17 +51,29 @@ def test_the_built_in_executors_pass() -> None:
         assert_conforms(name, registry=installed())
 
 
+class TakesAll(InTurn):
+    """Takes every batch before it computes one."""
+
+    name = "takes_all"
+
+    def map(
+        self, work: Callable[[Batch], Outcome], batches: Iterator[Batch]
+    ) -> Iterator[tuple[Batch, Outcome]]:
+        yield from super().map(work, iter(list(batches)))
+
+
 @pytest.mark.parametrize(
     ("mistaken", "caught"),
     [
-        (DropsTheLast, {"every batch once"}),
+        (DropsTheLast, {"every batch once", "stream"}),
         (OneTwice, {"every batch once"}),
         (YieldsOneTwice, {"every batch once"}),
         (Swallows, {"interrupted"}),
         (Retries, {"a failing batch"}),
         (DropsFailures, {"a failing batch"}),
-        (MixesOutcomes, {"every batch once", "a failing batch"}),
+        (MixesOutcomes, {"every batch once", "a failing batch", "stream"}),
         (OtherThread, {"stream"}),
+        (TakesAll, {"stream"}),
     ],
 )
 def test_a_mistaken_executor_is_caught(mistaken: type[Executor], caught: set[str]) -> None:

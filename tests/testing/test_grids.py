@@ -125,6 +125,17 @@ class Deaf(Grid):
         return np.linspace(sde.end, sde.eps, steps)
 
 
+class DeafToRounding(Deaf):
+    """Does not read it either, and gets eps to rounding alone, as from an inverse."""
+
+    name = "deaf_to_rounding"
+
+    def times(self, sde: SDE, steps: int) -> Array:
+        times = super().times(sde, steps)
+        times[-1] = np.nextafter(times[-1], sde.end)
+        return times
+
+
 class WrongElsewhere(Grid):
     """Right at its parameter's default alone."""
 
@@ -168,6 +179,7 @@ def test_a_list_of_levels_is_checked_at_its_own_number_of_steps() -> None:
         (GlobalJitter, "same each time"),
         (Remembers, "same each time"),
         (Deaf, "other parameters"),
+        (DeafToRounding, "other parameters"),
         (WrongElsewhere, "other parameters"),
         (Holed, "dense"),
         (EndsEarly, "dense"),

@@ -180,6 +180,95 @@ class TiesState(RoughnessState):
         return dataclasses.replace(result, value=float(result.value + 0 * (1 / gap) if gap else math.nan))
 
 
+class Tolerant(Roughness):
+    """Takes a number that is not finite for 0."""
+
+    name = "tolerant"
+
+    def start(self, context: MetricContext) -> MetricState:
+        return TolerantState(self.last_only)
+
+
+class TolerantState(RoughnessState):
+    def update(self, images: Tensor) -> None:
+        super().update(images.nan_to_num(0.0, 0.0, 0.0) if self.n else images)
+
+
+class InPlace(Roughness):
+    """Clips the images that other metrics receive too."""
+
+    name = "in_place"
+
+    def start(self, context: MetricContext) -> MetricState:
+        return InPlaceState(self.last_only)
+
+
+class InPlaceState(RoughnessState):
+    def update(self, images: Tensor) -> None:
+        super().update(images.clamp_(0, 1))
+
+
+class Consumes(Roughness):
+    """Starts anew after a result."""
+
+    name = "consumes"
+
+    def start(self, context: MetricContext) -> MetricState:
+        return ConsumesState(self.last_only)
+
+
+class ConsumesState(RoughnessState):
+    def compute(self) -> MetricResult:
+        result = super().compute()
+        self.total, self.n = 0.0, 0
+        return result
+
+
+class WithError(Roughness):
+    """The standard error of a mean of rows, times a factor."""
+
+    name = "with_error"
+    factor: ClassVar[float] = 1.0
+
+    def start(self, context: MetricContext) -> MetricState:
+        return WithErrorState(self.factor)
+
+
+class WithErrorState(MetricState):
+    def __init__(self, factor: float) -> None:
+        self.factor, self.rows = factor, list[float]()
+
+    def update(self, images: Tensor) -> None:
+        self.rows += (images[..., 1:] - images[..., :-1]).double().square().mean(dim=(1, 2, 3)).tolist()
+
+    def compute(self) -> MetricResult:
+        n = len(self.rows)
+        if n < 2:
+            raise BenchError("too few samples")
+        mean = math.fsum(self.rows) / n
+        variance = math.fsum((row - mean) ** 2 for row in self.rows) / (n - 1)
+        return MetricResult(mean, n, self.factor * math.sqrt(variance / n))
+
+
+class Deviation(WithError):
+    """The deviation of one sample for that of the mean: sqrt(64) times too large where it is looked at."""
+
+    name = "deviation"
+    factor = 8.0
+
+
+class TooSure(WithError):
+    """Divided by sqrt(n) twice."""
+
+    name = "too_sure"
+    factor = 1 / 8
+
+
+class Certain(WithError):
+    name = "certain"
+    factor = 0.0
+
+
 class OtherKind(Roughness):
     name = "other_kind"
     value_kind = "length"  # type: ignore[assignment]
@@ -207,8 +296,9 @@ def test_a_metric_of_an_unknown_output_is_an_error() -> None:
         failures(Strange)
 
 
-def test_a_sound_metric_passes() -> None:
-    assert_conforms(Roughness, registry=installed())
+@pytest.mark.parametrize("sound", [Roughness, WithError])
+def test_a_sound_metric_passes(sound: type[Metric]) -> None:
+    assert_conforms(sound, registry=installed())
 
 
 @pytest.mark.parametrize(
@@ -224,6 +314,12 @@ def test_a_sound_metric_passes() -> None:
         (Weighted, "order of batches"),
         (Cancels, "order of batches"),
         (Ties, "equal samples"),
+        (Tolerant, "bad input"),
+        (InPlace, "input unchanged"),
+        (Consumes, "result so far"),
+        (Deviation, "standard error"),
+        (TooSure, "standard error"),
+        (Certain, "standard error"),
     ],
 )
 def test_a_mistaken_metric_is_caught(mistaken: type[Metric], caught: str) -> None:

@@ -52,6 +52,15 @@ class WrongSign(Right):
         return level.sigma, level.alpha
 
 
+class WrongElsewhere(Right):
+    """v times a factor, which is forgotten in one place."""
+
+    scale: float = param(default=1.0, help="factor", above=0)
+
+    def target(self, x0: Tensor, noise: Tensor, level: NoiseLevel) -> Tensor:
+        return self.scale * super().target(x0, noise, level)
+
+
 class BothSigns(Right):
     """-v, which its target is not."""
 
@@ -144,6 +153,7 @@ class NoInput(Right):
     ("mistaken", "caught"),
     [
         (WrongSign, {"data told from noise", "training target", "exact answers"}),
+        (WrongElsewhere, {"at scale=0.5"}),
         (BothSigns, {"training target"}),
         (Swapped, {"training target"}),
         (NoLimit, {"weights", "exact answers"}),

@@ -111,6 +111,16 @@ class NoRows(Halves):
         return outputs["images"][:64].unflatten(0, (8, -1)).flatten(0, 1), 8
 
 
+class Peeks(installed().get("tasks", "inpaint").thing):  # type: ignore[misc]
+    """Mixes the original into its completions."""
+
+    name = "peeks"
+
+    def run(self, work: BatchContext) -> dict[str, Tensor]:
+        outputs: dict[str, Tensor] = super().run(work)
+        return outputs | {"images": 0.9 * outputs["images"] + 0.1 * outputs["original"]}
+
+
 class Unfit(Halves):
     """Works on networks alone."""
 
@@ -142,6 +152,7 @@ def test_a_sound_task_passes() -> None:
         (OnTheHost, {"device"}),
         (Unread, {"metrics"}),
         (NoRows, {"preview"}),
+        (Peeks, {"unknown part"}),
     ],
 )
 def test_a_mistaken_task_is_caught(mistaken: type[Task], caught: set[str]) -> None:
