@@ -12,10 +12,15 @@ from tests.support.paths import ROOT
 
 LONGEST = (
     "testing/test_scaffold_packages.py",
-    "docs/test_paper.py",
-    "plugins/bench_torchsde/test_solvers.py",
     "engine/test_same_bits.py",
     "engine/test_load.py",
+    "plugins/examples/test_example.py",
+    "plugins/bench_torchsde/test_solvers.py",
+    "engine/test_companions.py",
+    "docs/test_paper.py",
+    "docs/test_notebook.py",
+    "docs/test_examples.py",
+    "architecture/test_skips.py",
 )
 """Files below ``tests/`` that take longest, the longest first."""
 
