@@ -1,5 +1,5 @@
 """Settings of all tests: one thread where several processes share the cores, the property tests' examples
-(the same every time in CI, new ones elsewhere), and which tests may skip."""
+(the same every time in CI, new ones elsewhere), which tests may skip, and which come first."""
 
 from __future__ import annotations
 
@@ -12,12 +12,17 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # before torch is imported
 import pytest
 from hypothesis import settings
 
-from tests.support import skips
-from tests.support.skips import pytest_configure as pytest_configure
+from tests.support import order, skips
+from tests.support.order import pytest_collection_modifyitems as pytest_collection_modifyitems
 
 settings.register_profile("ci", derandomize=True, deadline=None)
 settings.register_profile("here", deadline=None)
 settings.load_profile("ci" if os.environ.get("CI") else "here")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    order.pytest_configure(config)
+    skips.pytest_configure(config)
 
 
 def pytest_collection_finish() -> None:

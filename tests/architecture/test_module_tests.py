@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tests.support.order import LONGEST
 from tests.support.paths import ROOT
 from tests.support.sources import place, python_files, report
 
@@ -25,3 +26,7 @@ def test_every_module_has_a_test_file_of_its_name() -> None:
         f"{place(file)}: no {place(_test_of(file))}" for file in modules if not _test_of(file).is_file()
     ]
     assert not problems, report(problems)
+
+
+def test_the_files_that_come_first_are_there() -> None:
+    assert [name for name in LONGEST if not (ROOT / "tests" / name).is_file()] == []

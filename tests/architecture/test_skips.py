@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from tests.support.skips import ALLOWED_SKIPS
 
 
 def session(folder: Path, body: str, *options: str) -> subprocess.CompletedProcess[str]:
+    """A pytest of its own with the plugin, and with xdist but no other installed one."""
     (folder / "test_one.py").write_text(f"import pytest\n{body}\n")
     command = [
         sys.executable,
@@ -22,12 +24,15 @@ def session(folder: Path, body: str, *options: str) -> subprocess.CompletedProce
         "-p",
         "tests.support.skips",
         "-p",
+        "xdist.plugin",
+        "-p",
         "no:cacheprovider",
         *options,
     ]
     return subprocess.run(
         [*command, "--rootdir", str(folder), "-c", "/dev/null", str(folder)],
         cwd=ROOT,
+        env=os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         capture_output=True,
         text=True,
         timeout=100,

@@ -185,20 +185,24 @@ for line in sys.stdin:
 """
 
 
-def _python(code: str, **pipes: Any) -> subprocess.Popen[str]:
-    """A Python process of its own that runs ``code`` with the long command as its arguments."""
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
-    return subprocess.Popen([sys.executable, "-c", code, *WHOLE], env=environment, text=True, **pipes)
+def _start(forks: subprocess.Popen[str], log: Path) -> int:
+    """Start the command; its process id."""
+    assert forks.stdin is not None
+    forks.stdin.write(f"{log}\n")
+    forks.stdin.flush()
+    return _answer(forks)
+
+
+def _answer(forks: subprocess.Popen[str]) -> int:
+    """The next number of the process that forks: a child's id, or its exit status."""
+    assert forks.stdout is not None
+    return int(forks.stdout.readline())
 
 
 def _kill_at_work(forks: subprocess.Popen[str], log: Path, root: Path, batches: int, delay: float) -> int:
     """Start the command, kill it ``delay`` seconds after it stored so many new batches; its exit status."""
     expected_files = min(len(_files(root)) + batches, 11)  # of twelve: the last one may never start
-    assert forks.stdin is not None
-    assert forks.stdout is not None
-    forks.stdin.write(f"{log}\n")
-    forks.stdin.flush()
-    child = int(forks.stdout.readline())
+    child = _start(forks, log)
     deadline = time.monotonic() + 60
     # the line that is printed last before the first batch
     while (
@@ -210,7 +214,7 @@ def _kill_at_work(forks: subprocess.Popen[str], log: Path, root: Path, batches: 
     time.sleep(delay)
     with contextlib.suppress(ProcessLookupError):
         os.kill(child, signal.SIGKILL)
-    return int(forks.stdout.readline())
+    return _answer(forks)
 
 
 def _files(root: Path) -> dict[str, int]:
@@ -231,7 +235,10 @@ def test_killed_at_ten_random_moments_and_resumed(tmp_path: Path) -> None:
     moments = [(draws.randint(0, 1), draws.uniform(0, 0.9) * batch) for _ in range(KILLS)]
     root = Path("killed", "samples")
     before: dict[str, int] = {}
-    forks = _python(FORKS, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+    server = [sys.executable, "-c", FORKS, *WHOLE]
+    pipe = subprocess.PIPE
+    forks = subprocess.Popen(server, env=environment, text=True, stdin=pipe, stdout=pipe)
     with forks:
         for kill, moment in enumerate(moments):
             log = tmp_path / f"{kill}.log"
@@ -244,11 +251,10 @@ def test_killed_at_ten_random_moments_and_resumed(tmp_path: Path) -> None:
             if kill == KILLS // 2:
                 assert len(after) < len(expected), "the kills come too late to show anything"
             before = after
-    assert before, "no batch was finished between the kills"
-
-    last = _python("from bench.cli import main; main()", stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    out, _ = last.communicate(timeout=120)
-    assert last.returncode == 0, out
+        assert before, "no batch was finished between the kills"
+        log = tmp_path / "last.log"
+        _start(forks, log)
+        assert _answer(forks) == 0, log.read_text()
     assert before.items() <= _files(root).items()
     assert same(images("killed"), expected)
     assert metrics("killed") == metrics("whole")
