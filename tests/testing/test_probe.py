@@ -125,6 +125,21 @@ def test_an_sde_is_ended_earlier() -> None:
     assert probe.ended(context().sde("ve"), 0.25).eps == 0.25
 
 
+@pytest.mark.parametrize("name", ["flow", "flow_cosine"])
+def test_an_sde_that_ends_in_noise_begins_where_the_ratio_is_finite(name: str) -> None:
+    """So that a grid's first step grows short with the others, as all those on VP do."""
+    sde, cut = context().sde(name), context().middle(context().sde(name))
+    assert (cut.end, cut.name) == (sde.end - sde.eps, name)
+    assert not cut.ends_in_noise
+    assert cut == context().middle(sde)
+    grid, first = context().grid("polynomial"), []
+    for steps in (250, 500):
+        t = grid.times(cut, steps)
+        first.append(t[0] - t[1])
+    assert first[1] < 0.6 * first[0]
+    assert probe.begun(context().sde("vp")).end == 1
+
+
 @pytest.mark.parametrize("name", ["ve", "vp", "subvp"])
 def test_the_middle_has_noise_of_the_datas_size(name: str) -> None:
     sde = context().sde(name)
