@@ -117,19 +117,19 @@ class CountedPrediction(Prediction):
 
 
 class FreeModel(Model):
-    """A network that costs nothing: it returns one and the same tensor."""
+    """A network that costs nothing: it returns one and the same tensor, or its first rows."""
 
     def __init__(self, output: Tensor) -> None:
         self.shape = tuple(output.shape[1:])
         self.output = output
 
     def score(self, x: Tensor, level: NoiseLevel) -> Tensor:
-        """The tensor."""
-        return self.output
+        """The tensor, of as many rows as x."""
+        return self.output[: len(x)]
 
     def denoised(self, x: Tensor, level: NoiseLevel) -> Tensor:
-        """The tensor."""
-        return self.output
+        """The tensor, of as many rows as x."""
+        return self.output[: len(x)]
 
     def images(self, x: Tensor) -> Tensor:
         """The state itself."""

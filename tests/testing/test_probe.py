@@ -76,10 +76,13 @@ def test_noise_counts_its_draws() -> None:
 
 
 def test_a_free_model_returns_its_output() -> None:
-    output = torch.ones(2, *SHAPE)
+    """Of as many rows as are asked: a solver may ask for some of a batch alone."""
+    output, level = torch.ones(2, *SHAPE), context().sde("vp").at(0.5)
     model = FreeModel(output)
     assert model.shape == SHAPE
-    assert model.score(torch.zeros_like(output), context().sde("vp").at(0.5)) is output
+    for answer in (model.score, model.denoised):
+        assert answer(torch.zeros_like(output), level).data_ptr() == output.data_ptr()
+        assert [len(answer(output[:rows], level)) for rows in (1, 2)] == [1, 2]
     assert model.images(output) is output
 
 
