@@ -28,6 +28,7 @@ from bench.testing.probe import (
     Part,
     Tensor,
     Trial,
+    begun,
     ended,
 )
 
@@ -105,10 +106,13 @@ class CheckContext:
         return ObservedModel(LawModel(self.law(data, sde), sde.data_range, dtype))
 
     def middle(self, sde: SDE) -> SDE:
-        """The SDE ended where noise and data are of one size: coordinates' deviations in geometric mean."""
+        """The SDE ended where noise and data are of one size: coordinates' deviations in geometric mean.
+
+        One that ends in noise begins at T - eps.
+        """
         log_ratio = float(self.law(mixture(), sde).spread.log().mean())
         t = sde.level_at_half_log_snr(-log_ratio).t
-        return ended(sde, min(max(t, sde.eps), 0.8 * sde.end))
+        return ended(begun(sde), min(max(t, sde.eps), 0.8 * sde.end))
 
     def sampler(
         self, part: Any, sde: SDE, steps: int, grid: str | Grid = "polynomial", *, whole: bool = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -116,19 +117,19 @@ class CountedPrediction(Prediction):
 
 
 class FreeModel(Model):
-    """A network that costs nothing: it returns one and the same tensor."""
+    """A network that costs nothing: it returns one and the same tensor, or its first rows."""
 
     def __init__(self, output: Tensor) -> None:
         self.shape = tuple(output.shape[1:])
         self.output = output
 
     def score(self, x: Tensor, level: NoiseLevel) -> Tensor:
-        """The tensor."""
-        return self.output
+        """The tensor, of as many rows as x."""
+        return self.output[: len(x)]
 
     def denoised(self, x: Tensor, level: NoiseLevel) -> Tensor:
-        """The tensor."""
-        return self.output
+        """The tensor, of as many rows as x."""
+        return self.output[: len(x)]
 
     def images(self, x: Tensor) -> Tensor:
         """The state itself."""
@@ -295,6 +296,19 @@ def history_of(part: ObservedPart) -> bool:
 def ended(sde: SDE, at: float) -> SDE:
     """The SDE with sampling ended at time ``at``."""
     return with_values(sde, eps=at)
+
+
+def begun(sde: SDE) -> SDE:
+    """The SDE with sampling begun at T - eps where it ends in noise, as sigma / alpha is finite there.
+
+    A grid's first step, from T to about T - eps, grows no shorter with more steps, and its error stays.
+    """
+    return _class_begun(type(sde), sde.end - sde.eps).build(sde.values()) if sde.ends_in_noise else sde
+
+
+@functools.cache
+def _class_begun(cls: type[SDE], at: float) -> type[SDE]:
+    return type(cls.__name__, (cls,), {"end": at, "__module__": cls.__module__, "__doc__": cls.__doc__})
 
 
 def other_values(plugin: Plugin) -> dict[str, object]:

@@ -235,8 +235,9 @@ class FlowMatching(Family):
         shift = float(getattr(built, "shift", built.config.get("shift", 1.0)))
         low, high = (_unshifted(_share(ratio), shift) for ratio in ratios[[0, -1]])
         if self.name == "MiniMaxH3Scheduler":
-            grid = np.linspace(high, 0, steps + 1)
-            built.set_timesteps(sigmas=(shift * grid / (1 + (shift - 1) * grid)).tolist())
+            # its own rule, even steps to 0, as long as the last level before 0 is not below eps
+            grid = np.linspace(high, max(high / steps, low), steps)
+            built.set_timesteps(sigmas=[*(shift * grid / (1 + (shift - 1) * grid)).tolist(), 0.0])
         elif self.name == "LTXEulerAncestralRFScheduler":
             built.set_timesteps(sigmas=[*np.linspace(high, low, steps).tolist(), 0.0])
             built.timesteps = built.timesteps[:-1]

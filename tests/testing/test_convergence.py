@@ -14,7 +14,10 @@ from bench import (
     Tensor,
     Update,
 )
+from bench.testing.context import CheckContext
+from bench.testing.convergence import order
 from tests.support.checks import failures
+from tests.support.plugins import installed
 from tests.support.samplers import Sound
 
 
@@ -56,3 +59,13 @@ MISTAKES: list[tuple[type[Predictor], set[str]]] = [
 @pytest.mark.parametrize(("mistaken", "caught"), MISTAKES, ids=[m.name for m, _ in MISTAKES])
 def test_a_mistaken_predictor_is_caught(mistaken: type[Predictor], caught: set[str]) -> None:
     assert caught <= failures(mistaken)
+
+
+@pytest.mark.parametrize("name", ["stork", "dpmpp_2m"])
+def test_an_order_is_that_of_the_sampler_where_alpha_vanishes_at_t(name: str) -> None:
+    """On flow the polynomial grid goes from T to T - eps in one step, whose error is not to stay."""
+    part = installed().build("predictors", name, {})
+    of_flow = CheckContext(installed(), ["flow"])
+    (finding,) = order(part, of_flow.sdes[0], of_flow, [], noisy=False)
+    assert finding.status == "pass", finding
+    assert finding.numbers["order"] == pytest.approx(part.convergence_order, abs=0.1)

@@ -76,10 +76,13 @@ def test_noise_counts_its_draws() -> None:
 
 
 def test_a_free_model_returns_its_output() -> None:
-    output = torch.ones(2, *SHAPE)
+    """Of as many rows as are asked: a solver may ask for some of a batch alone."""
+    output, level = torch.ones(2, *SHAPE), context().sde("vp").at(0.5)
     model = FreeModel(output)
     assert model.shape == SHAPE
-    assert model.score(torch.zeros_like(output), context().sde("vp").at(0.5)) is output
+    for answer in (model.score, model.denoised):
+        assert answer(torch.zeros_like(output), level).data_ptr() == output.data_ptr()
+        assert [len(answer(output[:rows], level)) for rows in (1, 2)] == [1, 2]
     assert model.images(output) is output
 
 
@@ -123,6 +126,21 @@ def test_other_settings_have_every_choice() -> None:
 
 def test_an_sde_is_ended_earlier() -> None:
     assert probe.ended(context().sde("ve"), 0.25).eps == 0.25
+
+
+@pytest.mark.parametrize("name", ["flow", "flow_cosine"])
+def test_an_sde_that_ends_in_noise_begins_where_the_ratio_is_finite(name: str) -> None:
+    """So that a grid's first step grows short with the others, as all those on VP do."""
+    sde, cut = context().sde(name), context().middle(context().sde(name))
+    assert (cut.end, cut.name) == (sde.end - sde.eps, name)
+    assert not cut.ends_in_noise
+    assert cut == context().middle(sde)
+    grid, first = context().grid("polynomial"), []
+    for steps in (250, 500):
+        t = grid.times(cut, steps)
+        first.append(t[0] - t[1])
+    assert first[1] < 0.6 * first[0]
+    assert probe.begun(context().sde("vp")).end == 1
 
 
 @pytest.mark.parametrize("name", ["ve", "vp", "subvp"])

@@ -109,3 +109,19 @@ def test_the_first_state_is_at_t_and_the_answer_is_what_gives_the_data(name: str
         assert float(state) == pytest.approx(family.amplitude(top) * float(x), rel=1e-4)
         output = family.output(scheduler, state, ratio, torch.full_like(state, 0.3))
         assert float(scheduler.step(output, t, sample).prev_sample) == pytest.approx(0.3, abs=2e-3)
+
+
+def test_minimax_keeps_its_rule_until_a_level_would_lie_below_eps() -> None:
+    """Even steps to 0 before the shift; in more of them, even ones to eps, and one to 0."""
+    family, scheduler = family_of("MiniMaxH3Scheduler"), scheduler_class("MiniMaxH3Scheduler")
+    ratios = sigma_ratios(sde("vp", eps=0.5))
+    shares = ratios[[0, -1]] / (1 + ratios[[0, -1]])
+    for steps, within in ((3, False), (200, True)):
+        sigmas = family.make(scheduler, ratios, steps, {}).sigmas.double().numpy()
+        even = sigmas / (12 - 11 * sigmas)
+        assert (len(sigmas), sigmas[-1]) == (steps + 1, 0)
+        # numbers of float32
+        assert sigmas[0] == pytest.approx(shares[1], rel=1e-6)
+        np.testing.assert_allclose(np.diff(even[:-1], 2), 0, atol=1e-5)
+        last = shares[0] / (12 - 11 * shares[0]) if within else even[0] / steps
+        assert even[-2] == pytest.approx(last, rel=1e-4)
