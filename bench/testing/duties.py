@@ -199,8 +199,8 @@ def alike(part: Part, context: CheckContext) -> Iterator[Finding]:
     """States of another shape that hold the same numbers, and float32, give the same result.
 
     Normals of 1 x 4 x 4 are repeated to 3 x 8 x 8 and to 1 x 4 x 8, with their start and noise, so that means
-    over a sample agree; or are points of 16 numbers, which a sampler of images may refuse by any error. What is
-    compared is the first part, of points the first number: a sampler may treat channels or places unequally.
+    over a sample agree; or are points of 16 numbers, which a sampler of images may refuse by any error. The
+    first part is compared, of points the first number: a sampler may treat channels or places unequally.
     """
     part, sde, wrong = with_steps(part, 10), context.sdes[0], []
 
