@@ -9,6 +9,8 @@ import torch
 from bench import Prediction, Sampler, Solver, Tensor, assert_conforms
 from bench.diffusion.counting import counted_evaluations
 from bench.diffusion.noise import noise_streams
+from bench.testing.context import CheckContext
+from bench.testing.cost import memory
 from tests.support.analytic import gaussian, sde
 from tests.support.examples import example
 from tests.support.plugins import installed
@@ -71,3 +73,19 @@ def test_its_difference_from_ddim_falls_with_the_tolerance(law: str) -> None:
 
 def test_it_keeps_its_roles_promises() -> None:
     assert_conforms(type(solver()), sdes=("vp",), registry=installed())
+
+
+def states(window: int) -> list[float]:
+    """States that `bench check` finds in memory at once on VE, at 10 and at 40 steps."""
+    (finding,) = memory(solver(window=window), CheckContext(installed(), ("ve",)))
+    result = finding.numbers["states"]
+    assert isinstance(result, list)
+    return result
+
+
+def test_its_memory_is_that_of_a_window_that_is_filled_twice() -> None:
+    """docs/check.md: with 8 states not at 10 steps on VE; with 2 it is."""
+    few, many = states(8)
+    assert (round(few), round(many)) == (43, 60)
+    few, many = states(2)
+    assert round(few) == round(many) == 18
