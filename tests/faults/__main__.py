@@ -3,7 +3,8 @@
     python -m tests.faults --repeat 20 [--fault worker …] [--seed 0]
 
 One command is run without a fault; then each fault strikes it anew, at a moment drawn at random, as often as
-asked. A command that the fault ended is run again. The samples must have the bits of the first, the CSV its
+asked. A repetition whose command ended before its fault is drawn again, and fails at the last of `ATTEMPTS`.
+A command that the fault ended is run again. The samples must have the bits of the first, the CSV its
 bytes but for columns of time and memory, and no batch may be written twice beyond those in flight.
 Faults of Ray's processes want Ray installed, and are left out with a line where it is not.
 """
@@ -29,13 +30,15 @@ from tests.support.paths import ROOT
 
 BATCHES = 8
 RUN = (
-    *("run", "--checkpoint", "gaussian-cifar10", "--device", "cpu", "--steps", "60", "--batch-size", "16"),
+    *("run", "--checkpoint", "gaussian-cifar10", "--device", "cpu", "--steps", "300", "--batch-size", "16"),
     *("--samples", str(16 * BATCHES), "--predictor", "reverse_diffusion", "--corrector", "langevin"),
 )
 LIMIT = 600.0
 """Seconds that one command may take."""
 MACHINE = {"samples_per_second", "network_share", "seconds", "peak_host_bytes", "peak_gpu_bytes", "created"}
 """Columns of the CSV that tell time and memory."""
+ATTEMPTS = 10
+"""Moments that are drawn for a repetition until the fault strikes."""
 DRIVER_TIMES = 0.5
 """Greatest number of seconds between the batch after which a fault is due and the fault."""
 
@@ -232,6 +235,19 @@ def check(case: Case, reference: Path, in_flight: int) -> None:
         raise FaultError(f"{twice} batches were written twice, more than the {in_flight} in flight")
 
 
+def repeat(run: Callable[[Case], None], reference: Path, folder: Path, name: str, in_flight: int) -> None:
+    """One repetition: attempts until the fault strikes, each compared with the command without a fault."""
+    for attempt in range(ATTEMPTS):
+        text = f"{name} {attempt}"
+        place = folder / text.replace(" ", "-")
+        case = Case(place, place.with_suffix(".log"), random.Random(text))
+        run(case)
+        check(case, reference, in_flight)
+        if case.struck:
+            return
+    raise FaultError(f"the command ended before the fault in each of {ATTEMPTS} attempts")
+
+
 FAULTS: dict[str, tuple[Callable[[Case], None], int]] = {
     "worker killed": (kill_worker, 0),
     "worker hung": (hang_worker, 0),
@@ -270,24 +286,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for fault, (run, in_flight) in faults.items():
                 if options.fault and fault not in options.fault:
                     continue
-                struck = passed = 0
+                passed = 0
                 for number in range(options.repeat):
-                    place = folder / f"{fault.replace(' ', '-')}-{number}"
-                    draw = random.Random(f"{options.seed} {fault} {number}")
-                    case = Case(place, place.with_suffix(".log"), draw)
                     try:
-                        run(case)
-                        check(case, whole.out, in_flight)
+                        repeat(run, whole.out, folder, f"{options.seed} {fault} {number}", in_flight)
                         passed += 1
                     except FaultError as error:
                         print(f"{fault}, repetition {number}: {error}")
-                    struck += case.struck
                 broken += options.repeat - passed
-                print(
-                    f"{fault:22} {passed} of {options.repeat} as without the fault, which struck {struck} "
-                    "before the end",
-                    flush=True,
-                )
+                print(f"{fault:22} struck, and {passed} of {options.repeat} as without it", flush=True)
     finally:
         if on_ray is not None:
             on_ray.nodes.stop()
