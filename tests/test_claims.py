@@ -18,6 +18,7 @@ import pytest
 from bench import BenchError, FeatureMetric, Sampler, check, exact_fd_dct
 from bench.plugins.registry import Registry
 from tests.benchmarks import authoring
+from tests.faults.__main__ import FAULTS
 from tests.support.analytic import grid_of, sde
 from tests.support.metrics import metric_context
 from tests.support.pages import block, page, page_says
@@ -308,3 +309,10 @@ def test_fitted_grids_are_better_than_unfitted_ones() -> None:
         assert (values["gits"] < least) == (place != ("dpmpp_2m", "6")), (place, values)
         errors = {row["grid"]: float(row["error"]) for row in own}
         assert abs(values["gits"] - least) < errors["gits"] or values["gits"] < least
+
+
+def test_every_fault_was_survived_twenty_times() -> None:
+    lines = (REFERENCE / "faults.txt").read_text().splitlines()
+    assert all(line.endswith("struck, and 20 of 20 as without it") for line in lines)
+    names = {line.partition(" struck")[0].strip() for line in lines}
+    assert names == FAULTS.keys()
