@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from math import isnan
+from math import ceil, floor, isnan, log10
 from typing import TYPE_CHECKING, Literal
 
 from bench.reporting.axis import linear_width
@@ -11,8 +11,7 @@ from bench.reporting.plot_points import PlotPoint
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.axis import Axis
-    from matplotlib.ticker import Formatter
+    from matplotlib.figure import Figure
 
 
 def value_axis(
@@ -31,8 +30,6 @@ def value_axis(
     if values and all(value > 0 for value in values):
         axes.set_yscale("log")
         lone_value_limits(axes, (value for one in points for value in (one.mean, one.exact, one.limit)))
-        axes.yaxis.set_major_formatter(FuncFormatter(_plain))
-        axes.yaxis.set_minor_formatter(labels_between(axes.yaxis))
         axes.set_ylabel(metric)
         return
     spreads = (point.error if isnan(point.std) else point.std for point in points)
@@ -66,21 +63,37 @@ def abscissa(axes: Axes, values: Iterable[float]) -> None:
     axes.set_xscale("log")
     if len(places) == 1:  # matplotlib finds no limits around a lone value
         axes.set_xlim(places[0] / 2, places[0] * 2)
-    axes.xaxis.set_major_formatter("{x:g}")
-    axes.xaxis.set_minor_formatter(labels_between(axes.xaxis))
 
 
-def labels_between(axis: Axis) -> Formatter:
-    """Labels of a log axis's minor ticks, where it spans less than two decades."""
-    from matplotlib.ticker import FuncFormatter
+def log_ticks(figure: Figure) -> None:
+    """Ticks with labels on each log axis of a figure with its final limits; see `tick_places`."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-    def label(value: float, place: int | None = None) -> str:
-        del place
-        low, high = axis.get_view_interval()
-        digits = "23457" if high < 10 * low else "25" if high < 100 * low else ""
-        return _plain(value) if f"{value:.0e}"[0] in digits else ""
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            if axis.get_scale() == "log":
+                low, high = sorted(axis.get_view_interval())
+                axis.set_major_locator(FixedLocator(tick_places(low, high)))
+                axis.set_minor_locator(NullLocator())
+                axis.set_major_formatter(FuncFormatter(_plain))
 
-    return FuncFormatter(label)
+
+def tick_places(low: float, high: float) -> list[float]:
+    """Round values from ``low`` to ``high`` that divide a log axis about evenly, at least two.
+
+    Even steps up to a factor of 4, digits 1, 2, 3, 5, 7 up to 10, 1, 2, 5 up to 300, then powers of 10.
+    """
+    ratio = high / low
+    if ratio <= 4:
+        from matplotlib.ticker import MaxNLocator
+
+        places = [float(place) for place in MaxNLocator(7, steps=[1, 2, 5, 10]).tick_values(low, high)]
+    else:
+        digits = (1, 2, 3, 5, 7) if ratio <= 10 else (1, 2, 5) if ratio <= 300 else (1,)
+        decades = range(floor(log10(low)), ceil(log10(high)) + 1)
+        stride = -(-len(decades) // 10)
+        places = [float(f"{digit}e{decade}") for decade in decades[::stride] for digit in digits]
+    return [place for place in places if low <= place <= high]
 
 
 def _plain(value: float, place: int | None = None) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from bench.reporting.figure_axes import abscissa, labels_between, lone_value_limits, value_axis
+from bench.reporting.figure_axes import abscissa, log_ticks, lone_value_limits, value_axis
 from bench.reporting.figure_layout import NAME, TICKS, arrange, check_panels, shorten, tick_labels
 from bench.reporting.figure_style import (
     SAME_METRIC,
@@ -103,6 +103,7 @@ def curve(
             "The Pareto front ignores differences within the spread." if "Pareto front" in extra else ""
         )
         remarks = [" ".join(filter(None, [*spreads, front_note])), daggers.note]
+        log_ticks(figure)
         arrange(figure, [heading, *remarks], legend_entries(look) | extra)
         return figure
 
@@ -223,8 +224,6 @@ def _published(axes: Axes, panel: Sequence[PlotPoint], look: Mapping[str, Style]
         style: Style = {**look[row], "linestyle": "none"}
         axes.plot([x for x, _ in figures], [value for _, value in figures], markersize=4, **style)
     axes.set_yscale("log")
-    axes.yaxis.set_major_formatter("{x:g}")
-    axes.yaxis.set_minor_formatter(labels_between(axes.yaxis))
     axes.set_ylabel(label)
 
 
@@ -270,8 +269,6 @@ def grid(
                 elsewhere = (one.value for point in points for one in point.elsewhere)
                 lone_value_limits(panels[1, j], elsewhere)
                 panels[1, j].set_ylabel(shorten(published, NAME) if j == 0 else "")
-                panels[1, j].yaxis.set_major_formatter("{x:g}")
-                panels[1, j].yaxis.set_minor_formatter("{x:g}")
             bottom = panels[-1, j]
             # beyond some 20 columns their names would overlap
             stride = -(-len(columns) // TICKS)
@@ -280,6 +277,7 @@ def grid(
         if any(one.std is not None for point in points for one in (*point.published, *point.elsewhere)):
             spreads.append("Bars of published figures: as published.")
         ticks = max(label.count("\n") + 1 for label in labels)
+        log_ticks(figure)
         arrange(figure, [heading, " ".join(spreads), daggers.note], handles | theory, ticks)
         return figure
 
