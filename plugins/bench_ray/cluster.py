@@ -31,6 +31,8 @@ TOKEN_REMEDY = (
     "copy ~/.ray/auth_token of the user who started it here (another HOME has another file), or name it in "
     "RAY_AUTH_TOKEN_PATH"
 )
+TOKEN_SIGNS = ("AuthenticationError", "Unauthenticated", "an authentication token")
+"""What Ray 2.60 prints where the token is wrong, and where one is needed and there is none."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,7 +146,7 @@ def probe(address: str, seconds: float) -> None:
     except subprocess.TimeoutExpired as error:
         raise BenchError(f"no Ray cluster answers at {address} in {seconds:g} s: {advice}") from error
     output = f"{answer.stdout}\n{answer.stderr}"
-    if answer.returncode and ("AuthenticationError" in output or "Unauthenticated" in output):
+    if answer.returncode and any(sign in output for sign in TOKEN_SIGNS):
         raise BenchError(f"the Ray cluster {address} refuses this user's token: {TOKEN_REMEDY}")
     if answer.returncode:
         last = ([line.strip() for line in output.splitlines() if line.strip()] or ["no reason"])[-1]

@@ -227,8 +227,17 @@ def check(case: Case, reference: Path, in_flight: int) -> None:
     """Compare a folder with the one of the command without a fault."""
     if samples_of(case.out) != samples_of(reference):
         raise FaultError("samples are missing, or have other bits")
-    if rows_of(case.out) != rows_of(reference):
-        raise FaultError("runs.csv has other rows")
+    rows, expected = rows_of(case.out), rows_of(reference)
+    if rows != expected:
+        texts = [
+            f"{key} {b[key]!r}, not {a[key]!r}"
+            for a, b in zip(expected, rows, strict=False)
+            for key in a
+            if a[key] != b[key]
+        ]
+        raise FaultError(
+            f"runs.csv has {len(rows)} rows, not {len(expected)}, and other values: {'; '.join(texts)}"
+        )
     written = Counter(case.log.read_text().split())
     twice = sum(count - 1 for count in written.values())
     if twice > in_flight:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import subprocess
 import time
 from pathlib import Path
 
@@ -80,6 +81,24 @@ def test_a_stale_address_is_told_at_once() -> None:
     ):
         probe(f"127.0.0.1:{port}", 20.0)
     assert time.monotonic() - begin < 20
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        "ray.exceptions.AuthenticationError: the token is wrong",
+        "Check failed: Token authentication is enabled but Ray couldn't find an authentication token.\n"
+        "*** StackTrace Information ***\n/usr/bin/python(_start+0x21) _start",
+    ],
+)
+def test_a_token_that_is_wrong_or_not_there_is_told(output: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = subprocess.CompletedProcess([], 1, "", output)
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: answer)
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        with pytest.raises(BenchError, match=r"refuses this user's token: copy ~/\.ray/auth_token"):
+            probe(f"127.0.0.1:{listener.getsockname()[1]}", 5.0)
 
 
 def test_what_listens_and_never_answers_is_given_up() -> None:
