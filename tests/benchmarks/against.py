@@ -3,7 +3,6 @@
     git worktree add --detach OLD COMMIT
     python -m tests.benchmarks.against results/reference OLD tables
     python -m tests.benchmarks.against results/reference OLD suite
-    python -m tests.benchmarks.against results/reference OLD network
     python -m tests.benchmarks.against results/reference OLD memory
 
 writes against-PART.csv in the folder. Commands run as a user starts them, in processes of their own and in
@@ -13,7 +12,6 @@ new results folders, and rounds alternate between the builds.
   on 10,000; in seconds of the processor, which other programs disturb less than those of the clock.
 - ``suite``: table1 at a tenth of its steps on gaussian-cifar10; here with two workers, and with one of one
   thread; the older build as it stands. ``batch_seconds`` are those within batches, of all workers together.
-- ``network``: the README's first command, in fp32 and by ``--precision auto`` and ``--compile``.
 - ``memory``: peak memory of `bench run` on 10 to 10,000 batches of this build.
 """
 
@@ -52,7 +50,6 @@ plan = suite_plan("nfe", seeds=int(sys.argv[1]) // 150 + 1)
 fill(Store(Path("results")), plan.model_copy(update={"cells": plan.cells[: int(sys.argv[1])]}))
 """
 SUITE = "run --suite table1 --steps-scale 0.1 --checkpoint gaussian-cifar10 --device cpu"
-FIRST = "run --sde vp --predictor reverse_diffusion --corrector langevin --device cpu"
 MEMORY = (
     "run --checkpoint gaussian-cifar10 --sde vp --predictor ancestral --grid logsnr --steps 2 --metric none"
     " --device cpu --batch-size 1"
@@ -157,20 +154,6 @@ def suite(new: Build, old: Build, rounds: int = 1, samples: int = 512) -> list[R
     )
 
 
-def network(new: Build, old: Build, rounds: int = 1, samples: int = 64) -> list[Row]:
-    """The README's first command: the older build, and the new one in fp32, bf16 and compiled."""
-    return timed_runs(
-        [
-            (f"{old.name}, fp32", old, FIRST, None),
-            (f"{new.name}, fp32", new, FIRST, None),
-            (f"{new.name}, --precision auto", new, f"{FIRST} --precision auto", None),
-            (f"{new.name}, --precision auto --compile", new, f"{FIRST} --precision auto --compile", None),
-        ],
-        samples,
-        rounds,
-    )
-
-
 def memory(new: Build, _: Build, counts: tuple[int, ...] = (10, 100, 1000, 10_000)) -> list[Row]:
     """Peak memory of runs of ever more batches of one sample; of all processes so far, so in this order."""
     rows = []
@@ -186,7 +169,6 @@ def memory(new: Build, _: Build, counts: tuple[int, ...] = (10, 100, 1000, 10_00
 PARTS: dict[str, Callable[[Build, Build], list[Row]]] = {
     "tables": tables,
     "suite": suite,
-    "network": network,
     "memory": memory,
 }
 

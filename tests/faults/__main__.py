@@ -5,7 +5,7 @@
 One command is run without a fault; then each fault strikes it anew, at a moment drawn at random, as often as
 asked. A repetition whose command ended before its fault is drawn again, and fails at the last of `ATTEMPTS`.
 A command that the fault ended is run again. The samples must have the bits of the first, the CSV its
-bytes but for columns of time and memory, and no batch may be written twice beyond those in flight.
+bytes but for the columns of `MACHINE`, and no batch may be written twice beyond those in flight.
 Faults of Ray's processes want Ray installed, and are left out with a line where it is not.
 """
 
@@ -35,8 +35,17 @@ RUN = (
 )
 LIMIT = 600.0
 """Seconds that one command may take."""
-MACHINE = {"samples_per_second", "network_share", "seconds", "peak_host_bytes", "peak_gpu_bytes", "created"}
-"""Columns of the CSV that tell time and memory."""
+MACHINE = {
+    "samples_per_second",
+    "network_share",
+    "seconds",
+    "peak_host_bytes",
+    "peak_gpu_bytes",
+    "created",
+    "commit",
+    "dirty",
+}
+"""Columns of the CSV that tell time, memory and the state of the checkout."""
 ATTEMPTS = 10
 """Moments that are drawn for a repetition until the fault strikes."""
 DRIVER_TIMES = 0.5
