@@ -1,8 +1,8 @@
 """A small U-Net on space-to-depth input: the network of ``cifar10-tiny``.
 
-Every (C, H, W) image is first folded to (4C, H/2, W/2), so that no convolution runs at full resolution. On
-a CPU this allows three times the width in the same time. Passes over memory are few, as on a CPU they take a
-fifth of the time: shortcuts are added without a factor, and scale and shift are one pass.
+Every (C, H, W) image is first folded to (4C, H/2, W/2): no convolution runs at full resolution, so that a CPU
+has time for more channels. It has few passes over memory: shortcuts are added without a factor, and scale and
+shift are one pass.
 """
 
 from __future__ import annotations
