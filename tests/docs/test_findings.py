@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import weakref
 
 import numpy as np
 import pytest
 import torch
 
 from bench import NoiseLevel, Prediction, Sampler, Tensor
+from bench.diffusion.prediction import At
 from tests.support.analytic import gaussian, grid_of, sde
 from tests.support.pages import page
 from tests.support.paths import ROOT
@@ -59,6 +61,49 @@ def result(name: str, variance: float, steps: int, grid: str = "logsnr") -> Tens
 def test_samplers_end_on_clean_data(name: str) -> None:
     """Of data that is a point nothing but the point is left, where noise of 0.01 would be 1e-2."""
     assert float(result(name, 1e-12, 20).std()) < 1e-5
+
+
+def test_more_steps_of_deis_are_better() -> None:
+    """Held to the flow to eps and the data expected there: the error falls with order 4 to 1000 steps."""
+    law = sde("vp")
+    alpha, sigma = (of(np.array([law.eps, law.end])) for of in (law.alpha, law.sigma))
+    deviation = np.sqrt(0.25 * alpha**2 + sigma**2)
+    factor = deviation[0] / deviation[1] * 0.25 * alpha[0] / deviation[0] ** 2
+    start = torch.randn(4000, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    errors = [
+        float((result("deis", 0.25, steps) - factor * start).square().mean().sqrt())
+        for steps in (100, 500, 1000)
+    ]
+    assert errors[0] / errors[1] > 5**3.5
+    assert errors[1] / errors[2] > 2**3.5
+
+
+@pytest.mark.parametrize("name", ["ipndm", "ipndm_v", "dpmpp_2m", "dpmpp_3m", "deis", "unipc"])
+def test_a_method_with_a_history_keeps_a_few_outputs(name: str) -> None:
+    """As many tensors are alive after 40 steps as after 10."""
+    law = sde("vp")
+
+    class Recorder(Prediction):
+        def denoised(self, x: Tensor, at: At) -> Tensor:
+            return self.note(super().denoised(x, at))
+
+        def noise(self, x: Tensor, at: At) -> Tensor:
+            return self.note(super().noise(x, at))
+
+        def note(self, answer: Tensor) -> Tensor:
+            outputs.append(weakref.ref(answer))
+            alive.append(sum(one() is not None for one in outputs))
+            return answer
+
+    outputs: list[weakref.ref[Tensor]] = []
+    alive: list[int] = []
+    sampler = Sampler(
+        sde=law, predictor=installed().build("predictors", name, {}), steps=40, grid=grid_of("logsnr")
+    )
+    zeros = torch.zeros(1, 1, dtype=torch.float64)
+    sampler.run(zeros, Recorder(gaussian(np.zeros(1), np.ones(1)), law), torch.zeros_like, torch.zeros_like)
+    assert len(alive) == 40
+    assert max(alive) == max(alive[:10]) <= 5
 
 
 @pytest.mark.parametrize("name", FAST)
