@@ -70,9 +70,15 @@ class Case:
         path = os.pathsep.join([str(ROOT / "tests/faults/hooks"), *filter(None, sys.path)])
         variables = os.environ | {"PYTHONPATH": path, "FAULT_LOG": str(self.log)} | environment
         command = [sys.executable, "-m", "bench", *RUN, "--out", str(self.out), *arguments]
-        return subprocess.Popen(
-            command, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=self.out.parent
-        )
+        with self.errors.open("ab") as stderr:
+            return subprocess.Popen(
+                command, env=variables, stdout=subprocess.DEVNULL, stderr=stderr, cwd=self.out.parent
+            )
+
+    @property
+    def errors(self) -> Path:
+        """The file of what the commands print as errors."""
+        return self.log.with_suffix(".err")
 
     def moment(self, process: subprocess.Popen[bytes]) -> bool:
         """Wait for a random number of batches on disk and a random time; False where it ended before."""
@@ -259,8 +265,12 @@ def repeat(run: Callable[[Case], None], reference: Path, folder: Path, name: str
         text = f"{name} {attempt}"
         place = folder / text.replace(" ", "-")
         case = Case(place, place.with_suffix(".log"), random.Random(text))
-        run(case)
-        check(case, reference, in_flight)
+        try:
+            run(case)
+            check(case, reference, in_flight)
+        except FaultError as error:
+            lines = case.errors.read_text(errors="replace").splitlines()
+            raise FaultError(f"{error}; its last lines: {lines[-2:]}") from error
         if case.struck:
             return
     raise FaultError(f"the command ended before the fault in each of {ATTEMPTS} attempts")
