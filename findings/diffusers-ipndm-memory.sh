@@ -21,7 +21,6 @@ SHAPE = (2, 3, 16, 16)
 NAMES = (
     "IPNDMScheduler",
     "PNDMScheduler",
-    "LMSDiscreteScheduler",
     "DEISMultistepScheduler",
     "DPMSolverMultistepScheduler",
     "UniPCMultistepScheduler",
@@ -55,5 +54,5 @@ for name in NAMES:
     as_described &= (few, many) == (20, 200) if name == "IPNDMScheduler" else few == many <= 8
 if not as_described:
     sys.exit("changed: a scheduler keeps another number of states")
-print("as described: one of the six keeps as many as it has steps")
+print("as described: one of the five keeps as many as it has steps")
 PYTHON
