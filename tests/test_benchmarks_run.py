@@ -242,4 +242,4 @@ def test_fitted_grids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table = rows(tmp_path / "fitted.csv")
     assert [row["grid"] for row in table] == [*fitted.UNFITTED, fitted.SHORT, *fitted.FITTED]
     assert all(float(row["flow_error"]) > 0 for row in table)
-    assert [bool(row["fit_nfe"]) for row in table] == [False] * 4 + [True] * 2
+    assert [bool(row["fit_nfe"]) for row in table] == [False] * 4 + [True] * 3
