@@ -303,12 +303,13 @@ def test_fitted_grids_are_better_than_unfitted_ones() -> None:
         own = [row for row in rows if (row["predictor"], row["nfe"]) == place]
         values = {row["grid"]: float(row["flow_error"]) for row in own}
         fitted = {row["grid"] for row in own if row["fit_nfe"]}
-        assert fitted == {"gits", "learned_times"}
+        assert fitted == {"gits", "gits, deviation", "learned_times"}
         least = min(value for grid, value in values.items() if grid not in fitted)
         assert values["learned_times"] < least, (place, values)
         assert (values["gits"] < least) == (place != ("dpmpp_2m", "6")), (place, values)
         errors = {row["grid"]: float(row["error"]) for row in own}
         assert abs(values["gits"] - least) < errors["gits"] or values["gits"] < least
+        assert abs(values["gits, deviation"] - values["gits"]) < errors["gits"]
 
 
 def test_every_fault_was_survived_twenty_times() -> None:

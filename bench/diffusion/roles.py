@@ -140,6 +140,21 @@ class Predictor(SamplerPart):
         """
         return len(grid)
 
+    def refine(self, steps: int) -> Self:
+        """This predictor as `bench check` runs it in so many steps, to see the error fall.
+
+        Default: this one, since the grid has the steps. A predictor that makes further moves within a step,
+        whose error a finer grid does not lower, overrides this and makes them finer too.
+
+        Args:
+            steps: The run's number of steps.
+
+        Returns:
+            The predictor, which may be the same.
+        """
+        del steps
+        return self
+
     @property
     def needs_variance(self) -> bool:
         """Whether it uses the checkpoint's learned variance, by `Prediction.score_and_variance`."""

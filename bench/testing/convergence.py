@@ -79,6 +79,7 @@ def check_convergence(part: Part, context: CheckContext) -> Iterator[Finding]:
     if part.converges_to is None:
         yield Finding("convergence", "info", "declared to converge to nothing (converges_to is None)")
     else:
+        yield from further_moves(part)
         orders: list[float] = []
         for sde in context.sdes:
             yield from of_sde(part, sde, context, orders, noisy=noisy)
@@ -93,6 +94,17 @@ def check_convergence(part: Part, context: CheckContext) -> Iterator[Finding]:
             if variant.linear:
                 bend = functools.partial(superposition, variant, first, context, f"linear at {setting}")
                 yield from guard(f"linear at {setting}", bend)
+
+
+def further_moves(part: Part) -> Iterator[Finding]:
+    """What `Predictor.refine` changes besides the grid: runs of many steps keep what is given."""
+    fine = with_steps(part, STEPS[-1])
+    if isinstance(part, Predictor) and fine != part:
+        old, new = part.values(), fine.values()
+        values = ", ".join(f"{name}={parameter_text(new[name])}" for name in new if new[name] != old[name])
+        yield Finding(
+            "refined", "info", f"judged at {values} at {STEPS[-1]} steps, as its refine(n) declares"
+        )
 
 
 def is_noisy(part: Part, sde: SDE, context: CheckContext) -> bool:

@@ -278,8 +278,8 @@ def has_steps(part: Part) -> bool:
 
 
 def with_steps(part: Part, steps: int) -> Part:
-    """A solver at a number of steps, where it has one; any other part unchanged."""
-    return (part.refine(steps) or part) if isinstance(part, Solver) else part
+    """A solver or predictor as its `refine` makes it for a number of steps; any other part unchanged."""
+    return part if isinstance(part, Corrector) else part.refine(steps) or part
 
 
 def with_tolerance(part: Part, tolerance: float) -> Part | None:

@@ -51,11 +51,11 @@ UNFIT = {
         "corrector langevin is the same method)"
     ),
     "ScoreSdeVpScheduler": (
-        "diffusers keeps it among what is deprecated, and it has a method step_pred in place of step "
+        "it is kept among what is deprecated, and it has a method step_pred in place of step "
         "(euler_maruyama is the same method)"
     ),
     "KarrasVeScheduler": (
-        "diffusers keeps it among what is deprecated, and its steps are parts of a pipeline of its own "
+        "it is kept among what is deprecated, and its steps are parts of a pipeline of its own "
         "(heun with s_churn is the same method)"
     ),
 }

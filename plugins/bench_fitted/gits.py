@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -15,7 +16,9 @@ class GITS(FittedGrid):
 
     On fine trajectories x(t_1), ..., x(t_M) of the flow, with x(t_(M+1)) the clean data at their end,
     c_ij is the mean over samples of ``|| x(t_j) - x_ij || / alpha_j``, where x_ij is the state at t_j of one
-    step from x(t_i) along the slope there. Over the paths of N steps from T to clean data the recursion
+    step from x(t_i) along the slope there. With ``error=deviation`` it is that of ``d(x_ij / alpha_j) -
+    d(x(t_j) / alpha_j)``, d the distance from the straight line through x(t_1) / alpha_1 and the clean data.
+    Over the paths of N steps from T to clean data the recursion
 
         V_k(i) = min_j  c_ij + gamma V_(k-1)(j),   V_1(i) = c_i(M+1),
 
@@ -24,13 +27,17 @@ class GITS(FittedGrid):
     not be.
 
     Source: Chen et al. (2024), "On the trajectory regularity of ODE-based diffusion sampling", Algorithm 1,
-    with its distance and gamma; the authors' default cost is a deviation from the straight line.
+    with its gamma; the deviation is the default of its authors' code.
     """
 
     name = "gits"
     any_sampler = True
 
     nodes: int = param(default=60, help="times among which the grid's are chosen", low=3, high=1000)
+    error: Literal["distance", "deviation"] = param(
+        default="distance",
+        help="a step's error: distance from the trajectory, or how much further from the straight line it is",
+    )
     gamma: float = param(default=1.15, help="weight of the errors of later steps", above=0, high=10)
 
     def fit(self, work: FitWork) -> Mapping[str, object]:
@@ -42,14 +49,16 @@ class GITS(FittedGrid):
             total, first = np.array(work.state["total"]), int(np.array(work.state["batches"]))
         for batch in range(first, len(work.sizes)):
             work.advance(batch, len(work.sizes))
-            total += error_sums(work, batch, times)
+            total += error_sums(work, batch, times, self.error)
             work.save({"total": total.tolist(), "batches": batch + 1})
         work.advance(len(work.sizes), len(work.sizes))
         path, cost = cheapest_path(total / work.samples, steps, self.gamma)
         return {"times": times[path].tolist(), "cost": [cost]}
 
 
-def error_sums(work: FitWork, batch: int, times: Array) -> Array:
+def error_sums(
+    work: FitWork, batch: int, times: Array, error: Literal["distance", "deviation"] = "distance"
+) -> Array:
     """c_ij of one batch, summed over its samples: (M, M + 1), of which the last column is clean data."""
     import torch
 
@@ -62,12 +71,23 @@ def error_sums(work: FitWork, batch: int, times: Array) -> Array:
     truth = torch.stack(
         [x / level.alpha if level.alpha else x for x, level in zip(states, levels, strict=True)]
     )
+    # along x(t_1) / alpha_1 - clean, whose direction has a limit at alpha = 0
+    direction = (states[0] - levels[0].alpha * clean).flatten(1)
+    direction = direction / direction.norm(dim=1, keepdim=True)
+
+    def error_of(x: Tensor, right: Tensor) -> Array:
+        if error == "distance":
+            return _norms((x - right).flatten(2))
+        return _norms(_across((x - clean).flatten(2), direction)) - _norms(
+            _across((right - clean).flatten(2), direction)
+        )
+
     for i, (x, expected, level) in enumerate(zip(states, data, levels, strict=True)):
         # `move` to all later nodes, over alpha there
         ratio = (sigma[i + 1 :] / (level.sigma * alpha[i + 1 :])).view(scale)
         ahead = x * ratio + expected * (1 - ratio * level.alpha)
-        sums[i, i + 1 : -1] = _norms(ahead - truth[i + 1 :])
-        sums[i, -1] = _norms((expected - clean)[None])[0]
+        sums[i, i + 1 : -1] = error_of(ahead, truth[i + 1 :])
+        sums[i, -1] = error_of(expected[None], clean[None])[0]
     return sums
 
 
@@ -75,9 +95,14 @@ def _columns(levels: Sequence[NoiseLevel]) -> tuple[list[float], list[float]]:
     return [level.alpha for level in levels], [level.sigma for level in levels]
 
 
+def _across(x: Tensor, direction: Tensor) -> Tensor:
+    """The part of x (n, B, D) that is orthogonal to unit vectors (B, D)."""
+    return x - (x * direction).sum(dim=2, keepdim=True) * direction
+
+
 def _norms(error: Tensor) -> Array:
-    """The sum over samples of the norm of the error, (n, B, ...) to (n,)."""
-    norms: Array = error.flatten(2).norm(dim=2).double().sum(dim=1).cpu().numpy()
+    """The sum over samples of the norm of the error, (n, B, D) to (n,)."""
+    norms: Array = error.norm(dim=2).double().sum(dim=1).cpu().numpy()
     return norms
 
 

@@ -2,10 +2,11 @@
 
     python -m tests.benchmarks.fitted results/reference/fitted
 
-Fits ``gits`` and ``learned_times`` to ``cifar10-tiny`` for DDIM and DPM-Solver++ 2M on the samples of seed
-1000, and measures ``flow_error`` on those of seed 0 beside grids that are not fitted. ``polynomial, N of N +
-1`` has the first N times of the polynomial grid of N + 1, which spends no call at eps. Writes fitted.csv, and
-the artifacts beside it. Runs are kept in the results folder: a second command goes on where the first ended.
+Fits ``gits``, with both of its errors, and ``learned_times`` to ``cifar10-tiny`` for DDIM and DPM-Solver++ 2M
+on the samples of seed 1000, and measures ``flow_error`` on those of seed 0 beside grids that are not fitted.
+``polynomial, N of N + 1`` has the first N times of the polynomial grid of N + 1, which spends no call at eps.
+Writes fitted.csv, and the artifacts beside it. Runs are kept in the results folder: a second command goes on
+where the first ended.
 """
 
 from __future__ import annotations
@@ -24,7 +25,12 @@ CALLS = (5, 6)
 PREDICTORS = ("ddim", "dpmpp_2m")
 UNFITTED = ("polynomial", "logsnr", "time_uniform")
 SHORT = "polynomial, N of N + 1"
-FITTED: dict[str, dict[str, object]] = {"gits": {}, "learned_times": {"iterations": 3, "nodes": 25}}
+FITTED: dict[str, dict[str, object]] = {
+    "gits": {},
+    "gits, deviation": {"error": "deviation"},
+    "learned_times": {"iterations": 3, "nodes": 25},
+}
+"""Parameters by label, of which the first word is the grid's name."""
 COLUMNS = ("checkpoint", "predictor", "nfe", "grid", "flow_error", "error", "floor", "fit_nfe", "fit_seconds")
 
 
@@ -62,9 +68,11 @@ def fitted_rows(
             grids: dict[str, tuple[str, dict[str, object]]] = {name: (name, {}) for name in UNFITTED}
             short = short_polynomial(checkpoint, registry, nfe)
             grids[SHORT] = "sigmas", {"levels": short, "variable": "t"}
-            for name, own in FITTED.items():
+            for label, own in FITTED.items():
+                name, *variant = label.split(", ")
                 # gits does not depend on the sampler
-                file = folder / f"{name}{f'-{predictor}' if name != 'gits' else ''}-{nfe}.json"
+                parts = [name, *variant, *([] if name == "gits" else [predictor]), str(nfe)]
+                file = folder / f"{'-'.join(parts)}.json"
                 bench.fit(
                     name,
                     file,
@@ -74,7 +82,7 @@ def fitted_rows(
                     samples=fit_samples,
                     parameters={"grid": own},
                 )
-                grids[name] = name, {"artifact": str(file)}
+                grids[label] = name, {"artifact": str(file)}
             for label, (grid, parameters) in grids.items():
                 results = bench.run(
                     checkpoint=checkpoint,

@@ -122,8 +122,6 @@ def test_assert_conforms_uses_the_installed_plugins_by_default() -> None:
         ("ipndm_v", {}, {"uneven steps, vp"}),
         ("ipndm_v", {"weights": "exact"}, set()),
         ("ipndm_v", {"order": 3}, set()),
-        ("restart", {}, {"law, vp"}),
-        ("restart", {"points": 12}, set()),
         ("sigmas", {}, {"times"}),
     ],
 )

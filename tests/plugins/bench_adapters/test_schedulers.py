@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import math
 import warnings
 from typing import Any
@@ -14,6 +15,8 @@ from bench import BenchError
 from bench_adapters.schedulers import UNFIT, betas_of, family_of, scheduler_class, sigma_ratios
 from tests.support import adapted
 from tests.support.analytic import sde
+from tests.support.pages import page
+from tests.support.paths import ROOT
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -78,6 +81,19 @@ def test_each_refusal_has_a_reason_of_its_own() -> None:
     refused = {name: refusal_of(name) for name in SCHEDULERS if refusal_of(name)}
     assert all(UNFIT[name] in reason for name, reason in refused.items())
     assert not any("it takes no noise schedule" in reason for reason in refused.values())
+
+
+def test_every_scheduler_has_a_line_of_the_table_or_a_reason_on_the_page() -> None:
+    refused = {name for name in SCHEDULERS if refusal_of(name)}
+    with (ROOT / "results" / "reference" / "schedulers.csv").open(newline="") as file:
+        measured = {row["sampler"] for row in csv.DictReader(file) if row["library"] == "diffusers"}
+    assert measured == {name.removesuffix("Scheduler") for name in set(SCHEDULERS) - refused}
+    table = page("docs/schedulers.md").split("| it | schedulers |\n|---|---|\n")[1].split("\n\n")[0]
+    reasons = {}
+    for line in table.splitlines():
+        reason, names = line.strip("| ").split(" | ")
+        reasons.update({f"{name}Scheduler": f"it {reason}" for name in names.split(", ")})
+    assert reasons == {name: UNFIT[name] for name in refused}
 
 
 def test_betas_are_those_of_the_levels() -> None:

@@ -74,6 +74,7 @@ def slope(errors: list[float]) -> float:
         ("res_multistep", {}, 2, "logsnr", 40),
         ("gradient_estimation", {}, 1, "logsnr", 40),
         ("stork", {"places": "consistent"}, 2, "logsnr", 40),
+        ("stork", {"method": "stork4", "places": "consistent"}, 3, "polynomial", 40),
         ("seeds", {"eta": 0.0}, 3, "logsnr", 20),
         ("sa_solver", {"tau": 0.0}, 2, "polynomial", 40),
     ],

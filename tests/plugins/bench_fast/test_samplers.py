@@ -41,6 +41,7 @@ FAST: list[tuple[str, dict[str, Any]]] = [
     ("gradient_estimation", {}),
     ("res_multistep", {}),
     ("stork", {}),
+    ("stork", {"method": "stork4"}),
 ]
 NOISY = ("dpmpp_2m_sde", "dpmpp_3m_sde", "er_sde", "seeds", "sa_solver", "restart")
 """Samplers that draw noise by default."""

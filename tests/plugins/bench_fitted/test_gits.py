@@ -8,12 +8,13 @@ import itertools
 import numpy as np
 import pytest
 
-from bench import Array
+from bench import Array, Prediction, Tensor
 from bench_fast.ddim import DDIM
 from bench_fitted.gits import GITS, cheapest_path, error_sums
 from bench_fitted.learned import Objective, Times
-from bench_fitted.trajectory import node_times
-from tests.support.analytic import grid_of
+from bench_fitted.trajectory import move, node_times, trajectory
+from tests.support.analytic import grid_of, sde
+from tests.support.authors import mixture
 from tests.support.fits import plane_work
 
 
@@ -47,6 +48,41 @@ def test_local_errors_fall_at_second_order() -> None:
         sums = error_sums(work, 0, node_times(work.sampler.sde, count))
         means.append(sums[node, node + 1])
     assert means[0] / means[1] == pytest.approx(4, rel=0.1)
+
+
+@pytest.mark.parametrize("law", ["vp", "flow"])
+def test_the_deviation_is_the_distance_from_the_straight_line(law: str) -> None:
+    """In the plane by the cross product, one sample and one step at a time; flow begins in pure noise."""
+    work = plane_work(DDIM(), 3)
+    p = Prediction(mixture(), sde(law))
+    work = dataclasses.replace(work, sizes=(8,), prediction=lambda _: p)
+    times = node_times(p.sde, 6)
+    sums = error_sums(work, 0, times, "deviation")
+    states, data, clean = trajectory(work.prior(0), p, times)
+    levels = [p.sde.at(float(t)) for t in times]
+
+    def deviation(point: Tensor, sample: int) -> float:
+        off = point - clean[sample]
+        line = states[0][sample] - levels[0].alpha * clean[sample]
+        return abs(float(line[0] * off[1] - line[1] * off[0])) / float(line.norm())
+
+    for i, j in itertools.combinations(range(7), 2):
+        right, own = clean, data[i]
+        if j < 6:
+            right = states[j] / levels[j].alpha
+            own = move(states[i], data[i], levels[i], levels[j]) / levels[j].alpha
+        total = sum(deviation(own[k], k) - deviation(right[k], k) for k in range(8))
+        assert sums[i, j] == pytest.approx(total, rel=1e-9, abs=1e-9)
+
+
+def test_both_errors_are_of_the_same_network_calls() -> None:
+    p = Prediction(mixture(), sde("vp"))
+    work = dataclasses.replace(plane_work(DDIM(), 5), prediction=lambda _: p)
+    GITS().fit(work)
+    calls = p.calls
+    fit = GITS(error="deviation").fit(work)
+    assert p.calls == 2 * calls > 0
+    assert fit["times"] != GITS().fit(work)["times"]
 
 
 @pytest.mark.parametrize("steps", [5, 6])
