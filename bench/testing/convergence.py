@@ -22,7 +22,7 @@ from bench.errors import BenchError
 from bench.params import parameter_text
 from bench.testing.context import CheckContext
 from bench.testing.cost import is_heavy
-from bench.testing.distribution import HEAVY_STEPS, check_law
+from bench.testing.distribution import HEAVY_SMALL_STEPS, SMALL_BATCH, check_law
 from bench.testing.laws import normals
 from bench.testing.probe import (
     CountedNoise,
@@ -110,11 +110,11 @@ def further_moves(part: Part) -> Iterator[Finding]:
 def is_noisy(part: Part, sde: SDE, context: CheckContext) -> bool:
     """Whether the part draws noise in a hundred steps: of fewer none may lie where it does.
 
-    Where steps are heavy, in as many as its law is looked at in.
+    Where steps are heavy, in as few as its law is looked at in.
     """
 
     def noisy() -> bool:
-        steps = HEAVY_STEPS[0] if is_heavy(part, sde, context) else 100
+        steps = HEAVY_SMALL_STEPS[0] if is_heavy(part, sde, context) else 100
         return context.trial(with_steps(part, steps), sde, steps, prior(1)).draws > 0
 
     draws: bool = context.once(("noisy", part, sde), noisy)
@@ -347,10 +347,10 @@ def of_parameter(part: Part, setting: str, context: CheckContext) -> Iterator[Fi
         return
     noisy = is_noisy(part, sde, context)
     if noisy and not part.linear:
-        yield from check_law(part, sde, context, name=name, batch=256)
+        yield from check_law(part, sde, context, name=name, batch=SMALL_BATCH)
         return
     if not noisy and part.converges_to == "data":
-        yield from check_law(part, sde, context, name=name, batch=256)
+        yield from check_law(part, sde, context, name=name, batch=SMALL_BATCH)
         return
     if isinstance(part, Solver) and not has_steps(part):
         for finding in limit(part, sde, context):

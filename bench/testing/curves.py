@@ -55,7 +55,7 @@ def error_at_end(
 
 def curves(part: Part, sde: SDE, context: CheckContext) -> Iterator[Point]:
     """Errors of whole runs against network calls: the part's, and built-in ones' of its kind."""
-    noisy = is_noisy(part, sde, context)
+    noisy = is_noisy(part, context.sdes[0], context)
     names = ("euler_maruyama", "ancestral") if noisy else ("ddim", "heun", "dpmpp_2m")
     others: list[Part] = [context.predictor(name) for name in names if name != part.name]
     for sampler in [part, *others]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
+import itertools
 import math
 import pickle
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
@@ -19,6 +21,10 @@ from bench.testing.report import Finding, guard, verdict
 
 BATCHES = (250, 97)
 """Items per batch of the two readings that are compared."""
+LEARN, JUDGE = ("train",), ("test", "valid", "validation", "val")
+"""Names of splits that must not share items."""
+SHARED = 0.2
+"""Greatest share of the items of a split to judge by that are to learn from: well-known sets have a few."""
 FAR = 0.01
 """Greatest share of values that lie far off the unit range: below -1 or above 2."""
 
@@ -41,6 +47,7 @@ class Reading:
     values: int = 0
     finite: bool = True
     digest: str = ""
+    digests: set[bytes] = dataclasses.field(default_factory=set)
 
     def __post_init__(self) -> None:
         whole = hashlib.sha256()
@@ -52,7 +59,10 @@ class Reading:
             self.low, self.high = min(self.low, float(batch.min())), max(self.high, float(batch.max()))
             self.far += int(((batch < -1) | (batch > 2)).sum())
             self.values += batch.numel()
-            whole.update(np.ascontiguousarray(batch.numpy()).data)
+            for item in batch.numpy():
+                one = hashlib.sha256(np.ascontiguousarray(item).data).digest()
+                whole.update(one)
+                self.digests.add(one[:16])
         self.digest = whole.hexdigest()
 
 
@@ -61,12 +71,31 @@ def check_dataset(dataset: Dataset) -> Iterator[Finding]:
     yield from guard("parameters", lambda: parameters(dataset))
     yield from guard("names", lambda: names(dataset))
     hashes: dict[str, str] = {}
+    digests: dict[str, set[bytes]] = {}
     for split in dataset.splits:
-        yield from guard(split, lambda split=split: check_split(dataset, split, hashes))  # type: ignore[misc]
+        check = functools.partial(check_split, dataset, split, hashes, digests)
+        yield from guard(split, check)
     twice = sorted(split for split in hashes if list(hashes.values()).count(hashes[split]) > 1)
     if len(dataset.splits) > 1:
         measured = f"{' and '.join(twice)} hold the same items" if twice else f"{len(hashes)} hashes"
         yield verdict("splits differ", not twice, measured, "a hash for each split")
+    yield from apart(digests)
+
+
+def apart(digests: Mapping[str, set[bytes]]) -> Iterator[Finding]:
+    """What a split to judge by shares with one to learn from.
+
+    Items are compared bit by bit. Those that are in a split twice count once.
+
+    Args:
+        digests: A hash of each distinct item, by split.
+    """
+    for learn, judge in itertools.product(LEARN, JUDGE):
+        if digests.get(learn) and digests.get(judge):
+            share = len(digests[learn] & digests[judge]) / len(digests[judge])
+            measured = f"{100 * share:.2g} % of {judge} is in {learn}"
+            required = f"at most {100 * SHARED:g} %"
+            yield verdict(f"{judge} apart from {learn}", share <= SHARED, measured, required, share=share)
 
 
 def names(dataset: Dataset) -> Iterator[Finding]:
@@ -78,11 +107,13 @@ def names(dataset: Dataset) -> Iterator[Finding]:
     yield verdict("names", not wrong, wrong[0] if wrong else splits, required)
 
 
-def check_split(dataset: Dataset, split: str, hashes: dict[str, str]) -> Iterator[Finding]:
-    """The checks of one split; its hash goes into ``hashes``."""
+def check_split(
+    dataset: Dataset, split: str, hashes: dict[str, str], digests: dict[str, set[bytes]]
+) -> Iterator[Finding]:
+    """The checks of one split; its hash goes into ``hashes``, those of its items into ``digests``."""
     images = dataset.open(split, BATCHES[0], silent)
     first = Reading(images)
-    hashes[split] = images.sha256()
+    hashes[split], digests[split] = images.sha256(), first.digests
     yield from items(dataset, split, first)
     yield from unit_range(split, first)
     other = dataset.open(split, BATCHES[1], silent)

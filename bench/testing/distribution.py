@@ -24,12 +24,17 @@ from bench.testing.laws import SHAPE, Law, mixture
 from bench.testing.probe import CountedNoise, Part, Tensor, has_steps, prior, with_steps, with_tolerance
 from bench.testing.report import Finding, verdict
 
-LAW_STEPS, HEAVY_STEPS, SECOND_STEPS = (100, 200), (40, 80), (250, 500)
-"""Step counts, the second twice the first: of a first look, of heavy steps, of a second look."""
+LAW_STEPS, SECOND_STEPS = (100, 200), (250, 500)
+"""Step counts, the second twice the first: of a first look, and of a second."""
 LAW_TOLERANCES = (1e-2, 1e-3)
 """Tolerances of a solver that has no number of steps."""
 BATCH, SMALL_BATCH, SECOND_BATCH = 1024, 256, 2048
 """Samples on the SDE where mistakes show best; elsewhere and of linear samplers; of a second look."""
+HEAVY_STEPS, HEAVY_SMALL_STEPS = (60, 120), (40, 80)
+"""Step counts of a first look at heavy steps: on the SDE where mistakes show best, and elsewhere. The second
+look has `LAW_STEPS`."""
+HEAVY_BATCH = 256
+"""Samples of a first look at heavy steps."""
 ROUGH = 0.3
 """Largest deviation of a statistic at the finest steps."""
 NEXT_ORDER = 0.35
@@ -70,12 +75,13 @@ def check_law(
     """
     name, heavy = name or f"law, {sde.name}", is_heavy(part, sde, context)
     # the first of those whose prior is nearest to the data's size: VP before sub-VP, whose priors agree
-    sharpest = min(context.sdes or [sde], key=lambda one: abs(math.log(one.prior_std)))
-    small = part.linear or sde.name != sharpest.name
-    count = batch or (SMALL_BATCH if small else BATCH)
-    look = Look(part, sde, context, count, HEAVY_STEPS if heavy else LAW_STEPS, seed=context.seed)
+    sharp = sde.name == min(context.sdes or [sde], key=lambda one: abs(math.log(one.prior_std))).name
+    second = batch is None and sharp and not part.linear
+    steps = LAW_STEPS if not heavy else HEAVY_STEPS if sharp else HEAVY_SMALL_STEPS
+    count = batch or (HEAVY_BATCH if heavy else BATCH if second else SMALL_BATCH)
+    look = Look(part, sde, context, count, steps, seed=context.seed)
     # one that is off at the first look may be far from its limit there, as on a grid of even times
-    if batch is None and not small and (look.doubtful or look.margin()[0] > 1):
+    if second and (look.doubtful or look.margin()[0] > 1):
         count, steps = SECOND_BATCH, LAW_STEPS if heavy else SECOND_STEPS
         look = Look(part, sde, context, count, steps, seed=context.seed + 1009)
     margin, statistic, off = look.margin()

@@ -16,7 +16,7 @@ from bench.testing.probe import Part, prior, with_steps
 from bench.testing.report import Finding, verdict
 
 STEPS = (20, 25)
-SOLVER_STEPS, HEAVY_STEPS = (200,), (50,)
+SOLVER_STEPS, HEAVY_STEPS = (200,), (40,)
 SHARE = 0.75
 """What may be left of the noise at eps: half of it is what an Euler step of the flow over sigma^2 leaves."""
 LEVELS = 255

@@ -9,6 +9,7 @@ sampler may clip or threshold what it predicts.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Sequence
 
@@ -148,12 +149,13 @@ class LawModel(Model):
 
     def __init__(self, law: Law, range_: tuple[float, float], dtype: torch.dtype) -> None:
         self.law, self.range, self.dtype = law, range_, dtype
-        self.shape = law.shape
+        self.shape, self.log_weight = law.shape, law.weight.log()
 
     def score(self, x: Tensor, level: NoiseLevel) -> Tensor:
         law = self.law.at(level)
+        precision = law.variance.reciprocal()
         # the score of component k: (mean_k - x) / variance_k
-        return self._answer(x, law, law.mean / law.variance, 1 / law.variance)
+        return self._answer(x, law, precision, law.mean * precision, precision)
 
     def score_of_rows(self, x: Tensor, levels: RowLevels) -> Tensor:
         count_evaluations(len(x))
@@ -171,10 +173,10 @@ class LawModel(Model):
 
     def denoised(self, x: Tensor, level: NoiseLevel) -> Tensor:
         law, data = self.law.at(level), self.law
+        precision = law.variance.reciprocal()
         # of component k: (mean_k sigma^2 + alpha x variance_k) / (alpha^2 variance_k + sigma^2)
-        return self._answer(
-            x, law, level.sigma**2 * data.mean / law.variance, -level.alpha * data.variance / law.variance
-        )
+        start, slope = level.sigma**2 * data.mean * precision, -level.alpha * data.variance * precision
+        return self._answer(x, law, precision, start, slope)
 
     def velocity(self, x: Tensor, level: NoiseLevel) -> Tensor:
         # of the score it loses digits as alpha falls to 0, of the clean data as sigma does
@@ -182,25 +184,17 @@ class LawModel(Model):
             return velocity_of_denoised(x, self.denoised(x, level), level)
         return super().velocity(x, level)
 
-    def _answer(self, x: Tensor, law: Law, start: Tensor, slope: Tensor) -> Tensor:
+    def _answer(self, x: Tensor, law: Law, precision: Tensor, start: Tensor, slope: Tensor) -> Tensor:
         """``sum_k r_k (start_k - slope_k x)`` with the posteriors r_k of the marginal's components."""
         count_evaluations(len(x))
         x = self.law.coordinates(x)
-        precision = 1 / law.variance
+        pull = law.mean * precision
         # ln (r_1 / r_0) is a polynomial of degree two in x
-        log = law.weight.log() - 0.5 * (law.variance.log() + law.mean**2 * precision)
-        a, b, c, p, q, p_0, q_0 = (
-            term.to(self.dtype)
-            for term in (
-                0.5 * (precision[0] - precision[1]),
-                (law.mean * precision)[1] - (law.mean * precision)[0],
-                log[1] - log[0],
-                start[1] - start[0],
-                slope[1] - slope[0],
-                start[0],
-                slope[0],
-            )
-        )
+        log = self.log_weight - 0.5 * (law.variance.log() + law.mean * pull)
+        # together, as a check asks at thousands of levels, and few samples cost less than these
+        terms = torch.stack([-0.5 * precision, pull, log, start, slope])
+        a, b, c, p, q = (terms[:, 1] - terms[:, 0]).to(self.dtype)
+        *_, p_0, q_0 = terms[:, 0].to(self.dtype)
         r = torch.addcmul(b, x, a).mul_(x).add_(c).sigmoid_()
         answer = torch.addcmul(p, x, q, value=-1).mul_(r)
         return self.law.states(answer.add_(p_0).addcmul_(x, q_0, value=-1))
@@ -218,10 +212,15 @@ def _rotated(x: Tensor, angle: float) -> Tensor:
     """Each pair of neighbors along the last axis, turned by an angle."""
     if angle == 0:
         return x
-    c, s = math.cos(angle), math.sin(angle)
-    turn = x.new_tensor([[c, s], [-s, c]])
-    pairs: Tensor = x.unflatten(-1, (-1, 2)) @ turn
+    pairs: Tensor = x.unflatten(-1, (-1, 2)) @ _turn(angle, x.dtype)
     return pairs.flatten(-2)
+
+
+@functools.cache
+def _turn(angle: float, dtype: torch.dtype) -> Tensor:
+    """The matrix by which a row of two is turned."""
+    c, s = math.cos(angle), math.sin(angle)
+    return torch.tensor([[c, s], [-s, c]], dtype=dtype)
 
 
 def _law(weight: Array, mean: Array, deviation: Array) -> Law:

@@ -17,6 +17,8 @@ from bench.testing.report import Finding, verdict
 
 CALL_STEPS = (1, 2, 5, 10, 25)
 """Step counts at which calls are counted; a sampler may refuse one."""
+CALL_SAMPLES = (1, 300)
+"""Numbers of samples other than 2 of which they are counted too."""
 LABEL = 5e-4
 """What a level's time may be off, in units of T: half of the distance of 1000 trained scales."""
 
@@ -25,6 +27,7 @@ def calls(part: Part, context: CheckContext) -> Iterator[Finding]:
     """Calls of the network against those declared, counted by the prediction, its model and the exact model.
 
     The three agree unless the sampler goes round one of them, and no sampler does without the network.
+    Declared calls are those of each sample, of however many.
     """
     counts: dict[int, int] = {}
     wrong, refusal = [], ""
@@ -47,6 +50,13 @@ def calls(part: Part, context: CheckContext) -> Iterator[Finding]:
             wrong.append("the network is never called")
     if not counts:
         raise BenchError(f"it takes none of {', '.join(map(str, CALL_STEPS))} steps: {refusal}")
+    steps = min(counts, key=lambda n: abs(n - 5))
+    variant = with_steps(part, steps)
+    if _declared_calls(variant, steps, context) is not None:
+        for samples in CALL_SAMPLES:
+            of_each = context.trial(variant, context.sdes[0], steps, prior(samples)).calls
+            if of_each != counts[steps]:
+                wrong.append(f"{of_each} calls of each of {samples} samples, {counts[steps]} of each of 2")
     listing = f"{', '.join(map(str, counts.values()))} calls at {', '.join(map(str, counts))} steps"
     yield verdict(
         "network calls", not wrong, wrong[0] if wrong else listing, "as many as declared, all through p"

@@ -12,6 +12,7 @@ POWER: dict[str, dict[tuple[str, str], float]] = {
         ("not linear", "noise"): 0.03,
         ("not linear", "drift"): 0.03,
         ("no order declared", "noise"): 0.03,
+        ("heavy steps", "noise"): 0.03,
     },
     "time of a level": {("no noise", "time"): 0.01},
 }

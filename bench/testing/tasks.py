@@ -26,6 +26,9 @@ Outputs = dict[str, torch.Tensor]
 
 UNSEEN = 1e-3
 """Change of completions that rounding in float32 explains, in units of the range."""
+OWN = 10
+"""Greatest change of other rows over that of an image's own: errors of a solver, whose steps a batch shares,
+change alike."""
 
 
 class TaskCheck:
@@ -111,6 +114,8 @@ def check_task_plugin(task: Task, context: CheckContext) -> Iterator[Finding]:
     yield from guard("same seed, same bits", lambda: determined(case))
     if {"images", "known", "axes"} <= {*task.outputs} and task.takes_data:
         yield from guard("unknown part", lambda: unknown_part(case))
+    if task.takes_data:
+        yield from guard("own rows", lambda: own_rows(case))
     yield from guard("device", lambda: device(case))
     yield from guard("preview", lambda: preview(case))
 
@@ -186,6 +191,29 @@ def unknown_part(case: TaskCheck) -> Iterator[Finding]:
     off = float((case.outputs(second)["images"] - outputs["images"]).abs().max())
     measured = f"completions change by {off:.1e} where it changes by {float(0.1 * hidden.abs().max()):.1g}"
     yield verdict("unknown part", off < UNSEEN, measured, "not seen by the sampler", off=off)
+
+
+def own_rows(case: TaskCheck) -> Iterator[Finding]:
+    """Where an image is replaced, its own rows of each output change, and no others `OWN` times as much.
+
+    Rows between two images, and the steps that a solver takes for a whole batch, depend on others too.
+    """
+    first, size = case.batch(), case.task.per_image
+    assert first.images is not None
+    images, own = first.images.clone(), slice(size, 2 * size)
+    images[own] = images[own].flip(-1, -2)
+    outputs, others = case.outputs(first), case.outputs(dataclasses.replace(case.batch(), images=images))
+    wrong, changing = [], []
+    for name in outputs:
+        x, y = outputs[name].double(), others[name].double()
+        change = (y - x).abs().reshape(len(x), -1).amax(1)
+        if not bool(change.any()):
+            continue
+        changing.append(name)
+        elsewhere = torch.cat([change[: own.start], change[own.stop :]])
+        wrong += [name] if float(elsewhere.max()) > OWN * float(change[own].max()) else []
+    measured = f"{wrong[0]} changes in other rows" if wrong else f"of {', '.join(changing) or 'no output'}"
+    yield verdict("own rows", not wrong, measured, "an image changes its own rows")
 
 
 def device(case: TaskCheck) -> Iterator[Finding]:

@@ -1,10 +1,10 @@
 """The size of mistake that `bench check` finds: ``python -m tests.benchmarks.check_power FOLDER``.
 
 Sound samplers on VP, each with its noise, its drift (the score's term) or the time that it tells the network
-off by 0, 1, 3 and 10 %: one without noise, one with normal noise, which is linear, and two with signs for
-noise, which are not; these are sampled, and measured at 0, 3 and 10 %. Writes FOLDER/check_power.csv: for
-each check, in how many of the runs, which differ in the seed of the noise, it fails; 0 % is the check's false
-alarms. Checks without noise have one run.
+off by 0, 1, 3 and 10 %: one without noise, one with normal noise, which is linear, and three with signs for
+noise, which are not: with a declared order, without one, and with heavy steps, of which fewer are taken.
+Writes FOLDER/check_power.csv: for each check, in how many of the runs, which differ in the seed of the noise,
+it fails; 0 % is the check's false alarms. Checks without noise have one run.
 """
 
 from __future__ import annotations
@@ -16,15 +16,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
+import torch
+
 from bench import Noise, Prediction, Predictor, Step, Tensor, Update
 from bench.testing.context import CheckContext
 from bench.testing.convergence import check_convergence
+from bench.testing.cost import HEAVY
 from bench.testing.distribution import check_law
 from bench.testing.network import times
 from bench.testing.report import Finding
 from tests.support.plugins import installed
 
-SIZES, LARGE = (0.0, 0.01, 0.03, 0.1), (0.0, 0.03, 0.1)
+SIZES = (0.0, 0.01, 0.03, 0.1)
 SEEDS = 2
 COLUMNS = ("check", "sampler", "mistake", "size", "found", "runs")
 
@@ -78,6 +81,17 @@ class Undeclared(Signs):
     convergence_order = None
 
 
+class Heavy(Signs):
+    """Signs for noise, and a step of many calls of torch."""
+
+    name = "scaled_heavy"
+
+    def step(self, x: Tensor, step: Step, p: Prediction, noise: Noise, state: Any) -> Update:
+        for _ in range(HEAVY):
+            torch.zeros(1)
+        return super().step(x, step, p, noise, state)
+
+
 class Flow(Scaled):
     """Without noise."""
 
@@ -101,12 +115,13 @@ def first_sde(check: Any) -> Check:
     return lambda part, context: check(part, context.sdes[0], context)
 
 
-CASES: tuple[tuple[str, str, type[Scaled], Check, tuple[str, ...], tuple[float, ...], int], ...] = (
-    ("convergence", "no noise", Flow, check_convergence, ("drift",), SIZES, 1),
-    ("convergence", "linear", Linear, check_convergence, ("noise", "drift"), SIZES, 1),
-    ("law", "not linear", Signs, first_sde(check_law), ("noise", "drift"), LARGE, SEEDS),
-    ("law", "no order declared", Undeclared, first_sde(check_law), ("noise",), LARGE, SEEDS),
-    ("time of a level", "no noise", Flow, times, ("time",), SIZES, 1),
+CASES: tuple[tuple[str, str, type[Scaled], Check, tuple[str, ...], int], ...] = (
+    ("convergence", "no noise", Flow, check_convergence, ("drift",), 1),
+    ("convergence", "linear", Linear, check_convergence, ("noise", "drift"), 1),
+    ("law", "not linear", Signs, first_sde(check_law), ("noise", "drift"), SEEDS),
+    ("law", "no order declared", Undeclared, first_sde(check_law), ("noise",), SEEDS),
+    ("law", "heavy steps", Heavy, first_sde(check_law), ("noise",), SEEDS),
+    ("time of a level", "no noise", Flow, times, ("time",), 1),
 )
 
 
@@ -115,9 +130,9 @@ Row = tuple[str, str, str, float, int, int]
 
 def rows() -> Iterator[Row]:
     """The rows of the table."""
-    for check, sampler, cls, run, mistakes, sizes, seeds in CASES:
+    for check, sampler, cls, run, mistakes, seeds in CASES:
         for mistake in mistakes:
-            for size in sizes:
+            for size in SIZES:
                 failures = 0
                 for seed in range(seeds):
                     context = CheckContext(installed(), ("vp",), seed)

@@ -66,6 +66,22 @@ class LoudAtFirst(Pull):
         return Update(2 * update.x - update.mean, update.mean)
 
 
+class HeldMean(Pull):
+    """Takes the mean of a batch's scores away."""
+
+    name = "pull_of_held_mean"
+    couples_batch = True
+
+    def step(self, x: Tensor, step: Step, p: Prediction, noise: Noise) -> Update:
+        update, e = super().step(x, step, p, noise), (0.2 * step.sigma) ** 2
+        shared = e * p.score(x, step).mean(0)
+        return Update(update.x - shared, update.mean - shared)
+
+    @property
+    def calls(self) -> int:
+        return 2
+
+
 class Push(Pull):
     name = "push"
     sign = -1.0
@@ -91,6 +107,7 @@ def test_a_sound_corrector_passes() -> None:
         (MixedNoise, "invariance, vp"),
         (SharedNoise, "invariance, vp"),
         (LoudAtFirst, "invariance, vp"),
+        (HeldMean, "invariance, vp"),
         (Push, "invariance, vp"),
         (TwoCalls, "network calls"),
     ],

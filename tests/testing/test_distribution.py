@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
 
 from bench import Noise, Prediction, Solver, Step, Tensor, Update
 from bench.diffusion.sde import SDE
+from bench.testing import distribution
+from bench.testing.context import CheckContext
 from bench.testing.distribution import (
     FAR_DEVIATIONS,
     NAMES,
@@ -25,6 +27,8 @@ from bench.testing.laws import SHAPE, mixture
 from bench.testing.probe import prior
 from tests.support.analytic import sde
 from tests.support.checks import context
+from tests.support.pages import page_says
+from tests.support.plugins import installed
 from tests.support.samplers import Sound
 
 
@@ -149,6 +153,36 @@ def test_what_is_right_on_affine_scores_alone_is_caught() -> None:
     verdict, measured = status(AffineAlone(), 64)
     assert verdict == "fail"
     assert "stays off" in measured
+
+
+class Recorded:
+    """Stands for a look: in doubt, or not."""
+
+    looks: ClassVar[list[tuple[str, int, tuple[int, int]]]] = []
+    doubtful = False
+
+    def __init__(
+        self, part: Any, of: SDE, context: Any, batch: int, steps: tuple[int, int], *, seed: int
+    ) -> None:
+        self.looks.append((of.name, batch, steps))
+
+    def margin(self) -> tuple[float, str, float]:
+        return 0.0, "", 0.0
+
+
+@pytest.mark.parametrize("doubtful", [False, True])
+def test_heavy_steps_are_looked_at_as_the_page_says(monkeypatch: pytest.MonkeyPatch, doubtful: bool) -> None:
+    monkeypatch.setattr(Recorded, "looks", [])
+    monkeypatch.setattr(Recorded, "doubtful", doubtful)
+    monkeypatch.setattr(distribution, "Look", Recorded)
+    monkeypatch.setattr(distribution, "is_heavy", lambda *_: True)
+    both = CheckContext(installed(), ("ve", "vp"))
+    for one in both.sdes:
+        list(check_law(Signs(), one, both))
+    second = [("vp", 2048, (100, 200))] if doubtful else []
+    assert Recorded.looks == [("ve", 256, (40, 80)), ("vp", 256, (60, 120)), *second]
+    first = "Its law has 256 samples at first, at 60 and 120 steps on VP and at 40 and 80 on other SDEs"
+    assert page_says("docs/check.md", f"{first}; a second look has 2048 samples at 100 and 200 steps.")
 
 
 def test_a_coarse_run_has_the_path_of_a_fine_one() -> None:

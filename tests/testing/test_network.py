@@ -50,6 +50,17 @@ class NoNetwork(Predictor):
         return Update(0 * x, 0 * x)
 
 
+class TwiceOfMany(Sound):
+    """Asks once more where there are more than 64 samples."""
+
+    name = "twice_of_many"
+
+    def step(self, x: Tensor, step: Step, p: Prediction, noise: Noise, state: Any) -> Update:
+        if len(x) > 64:
+            p.score(x, step)
+        return super().step(x, step, p, noise, state)
+
+
 class ThreeStepsAtLeast(Sound):
     name = "three_steps_at_least"
 
@@ -92,6 +103,7 @@ def verdict(check: Any, part: Any) -> str:
         (Direct, "fail"),
         (InAThread, "fail"),
         (NoNetwork, "fail"),
+        (TwiceOfMany, "fail"),
     ],
 )
 def test_calls_are_counted_wherever_they_are_made(part: Any, status: str) -> None:

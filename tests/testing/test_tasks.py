@@ -121,6 +121,27 @@ class Peeks(installed().get("tasks", "inpaint").thing):  # type: ignore[misc]
         return outputs | {"images": 0.9 * outputs["images"] + 0.1 * outputs["original"]}
 
 
+class Shifted(Halves):
+    """Returns each image's neighbor as its original."""
+
+    name = "shifted"
+    outputs = ("images", "original")
+
+    def run(self, work: BatchContext) -> dict[str, Tensor]:
+        assert work.images is not None
+        return super().run(work) | {"original": work.images.roll(1, 0)}
+
+
+class Straight(Shifted):
+    """Sound: the original itself."""
+
+    name = "straight"
+
+    def run(self, work: BatchContext) -> dict[str, Tensor]:
+        assert work.images is not None
+        return super().run(work) | {"original": work.images.clone()}
+
+
 class Unfit(Halves):
     """Works on networks alone."""
 
@@ -135,8 +156,9 @@ def test_the_built_in_tasks_pass(name: str) -> None:
     assert_conforms(name, registry=installed())
 
 
-def test_a_sound_task_passes() -> None:
-    assert_conforms(Halves, registry=installed())
+@pytest.mark.parametrize("task", [Halves, Straight])
+def test_a_sound_task_passes(task: type[Task]) -> None:
+    assert_conforms(task, registry=installed())
 
 
 @pytest.mark.parametrize(
@@ -144,7 +166,7 @@ def test_a_sound_task_passes() -> None:
     [
         (Forgets, {"rows"}),
         (Undeclared, {"rows"}),
-        (TooFew, {"rows"}),
+        (TooFew, {"rows", "own rows"}),
         (NotFinite, {"rows"}),
         (NeverCalls, {"rows"}),
         (InPlace, {"rows"}),
@@ -153,6 +175,7 @@ def test_a_sound_task_passes() -> None:
         (Unread, {"metrics"}),
         (NoRows, {"preview"}),
         (Peeks, {"unknown part"}),
+        (Shifted, {"own rows"}),
     ],
 )
 def test_a_mistaken_task_is_caught(mistaken: type[Task], caught: set[str]) -> None:
