@@ -197,6 +197,7 @@ class OnRay:
 
     def start(self, case: Case) -> subprocess.Popen[bytes]:
         """The command, with two actors."""
+        self.nodes.mend()
         return case.start(
             *("--executor", "ray", "--workers", "2", "-P", f"executor.address={self.nodes.address}")
         )
