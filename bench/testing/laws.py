@@ -90,7 +90,7 @@ class Law:
     def at(self, level: NoiseLevel) -> Law:
         """The marginal at a level: means ``alpha mean_k``, variances ``alpha^2 variance_k + sigma^2``."""
         variance = level.alpha**2 * self.variance + level.sigma**2
-        return dataclasses.replace(self, mean=level.alpha * self.mean, variance=variance)
+        return Law(self.weight, level.alpha * self.mean, variance, self.angle)
 
     def over(self, levels: Sequence[NoiseLevel]) -> Law:
         """The marginals at several levels: a law of states (levels, *shape)."""

@@ -50,6 +50,7 @@ class ObservedModel(Model):
         self.model = model
         self.shape = model.shape
         self.kinds: set[Kind] = set()
+        self.last: tuple[object, ...] = ()
         self.calls: list[tuple[Tensor, NoiseLevel]] = []
         self.states_seen = 0
 
@@ -80,7 +81,10 @@ class ObservedModel(Model):
         return self.model.velocity(x, level)
 
     def _note(self, x: Tensor, level: NoiseLevel) -> None:
-        self.kinds.add(kind(x))
+        like = x.shape, x.dtype, x.device
+        if like != self.last:
+            self.kinds.add(kind(x))
+            self.last = like
         self.states_seen += len(x)
         if len(self.calls) < 64:
             self.calls.append((x.clone(), level))

@@ -60,9 +60,10 @@ def as_refined(part: Solver, sde: SDE, context: CheckContext) -> Iterator[Findin
     for steps in range(1, MOST_STEPS + 1):
         try:
             twin = part.refine(steps)
-        except Exception:  # a number of steps that it refuses
+            calls = None if twin is None else twin.nfe()
+        except Exception:  # a number of steps that it refuses, here or when its calls are counted
             continue
-        if twin is not None and twin.nfe() == own:
+        if twin is not None and calls == own:
             break
     else:
         return
