@@ -197,7 +197,6 @@ class OnRay:
 
     def start(self, case: Case) -> subprocess.Popen[bytes]:
         """The command, with two actors."""
-        self.nodes.mend()
         return case.start(
             *("--executor", "ray", "--workers", "2", "-P", f"executor.address={self.nodes.address}")
         )
@@ -213,9 +212,12 @@ class OnRay:
         finish(process)
 
     def kill_raylet(self, case: Case) -> None:
-        """SIGKILL of a node's raylet; another node takes its place for the next repetition."""
+        """SIGKILL of a node's raylet, once both have an actor; another node takes its place afterwards.
+
+        A command that finds one node alone refuses to start two workers.
+        """
         process = self.start(case)
-        if case.moment(process):
+        if case.moment(process) and len(processes(0, "ray::Actor")) == 2:
             self.nodes.kill_raylet(case.draw.choice(self.nodes.others))
             case.struck = True
         finish(process)

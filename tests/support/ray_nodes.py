@@ -109,12 +109,6 @@ class Nodes:
         raylet.process.kill()
         self.others.remove(node)
 
-    def mend(self) -> None:
-        """Put a new node in place of each that died unasked: heartbeats are late on a busy machine."""
-        alive = {row["NodeID"] for row in self.cluster.global_state.node_table() if row["Alive"]}
-        living = [node for node in self.others if node.node_id in alive]
-        self.others = [*living, *(self.add() for _ in range(len(self.others) - len(living)))]
-
     def stop(self) -> None:
         """End all nodes."""
         self.cluster.shutdown()
