@@ -144,7 +144,8 @@ class Predictor(SamplerPart):
         """This predictor as `bench check` runs it in so many steps, to see the error fall.
 
         Default: this one, since the grid has the steps. A predictor that makes further moves within a step,
-        whose error a finer grid does not lower, overrides this and makes them finer too.
+        whose error a finer grid does not lower, overrides this and makes them finer too. It changes numbers
+        alone, each of which makes more calls, and at few steps it changes nothing.
 
         Args:
             steps: The run's number of steps.

@@ -79,7 +79,6 @@ def check_convergence(part: Part, context: CheckContext) -> Iterator[Finding]:
     if part.converges_to is None:
         yield Finding("convergence", "info", "declared to converge to nothing (converges_to is None)")
     else:
-        yield from further_moves(part)
         orders: list[float] = []
         for sde in context.sdes:
             yield from of_sde(part, sde, context, orders, noisy=noisy)
@@ -94,17 +93,6 @@ def check_convergence(part: Part, context: CheckContext) -> Iterator[Finding]:
             if variant.linear:
                 bend = functools.partial(superposition, variant, first, context, f"linear at {setting}")
                 yield from guard(f"linear at {setting}", bend)
-
-
-def further_moves(part: Part) -> Iterator[Finding]:
-    """What `Predictor.refine` changes besides the grid: runs of many steps keep what is given."""
-    fine = with_steps(part, STEPS[-1])
-    if isinstance(part, Predictor) and fine != part:
-        old, new = part.values(), fine.values()
-        values = ", ".join(f"{name}={parameter_text(new[name])}" for name in new if new[name] != old[name])
-        yield Finding(
-            "refined", "info", f"judged at {values} at {STEPS[-1]} steps, as its refine(n) declares"
-        )
 
 
 def is_noisy(part: Part, sde: SDE, context: CheckContext) -> bool:
@@ -342,7 +330,7 @@ def at_the_end(residual: Residual) -> Refinement:
 def of_parameter(part: Part, setting: str, context: CheckContext) -> Iterator[Finding]:
     """A parameter at another value: the same limit, by two numbers of steps, on the first SDE."""
     name, sde = f"at {setting}", context.sdes[0]
-    if part.converges_to is None or (isinstance(part, Predictor) and part.needs_variance):
+    if part.converges_to is None or needs_variance(part, sde, context):
         yield Finding(name, "info", "declared to converge to nothing, or needs a learned variance")
         return
     noisy = is_noisy(part, sde, context)
@@ -372,6 +360,17 @@ def of_parameter(part: Part, setting: str, context: CheckContext) -> Iterator[Fi
         name, good, measured, f"order {promise:g} - 0.5 or more, no error that stays",
         errors=runs.errors, order=measured_order,
     )  # fmt: skip
+
+
+def needs_variance(part: Part, sde: SDE, context: CheckContext) -> bool:
+    """Whether a predictor declares that it needs a learned variance, and does not run without one."""
+    if not isinstance(part, Predictor) or not part.needs_variance:
+        return False
+    try:
+        context.trial(part, sde, 10, prior(1))
+    except BenchError:
+        return True
+    return False
 
 
 def superposition(part: Part, sde: SDE, context: CheckContext, name: str = "linear") -> Iterator[Finding]:

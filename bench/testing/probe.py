@@ -22,6 +22,7 @@ Tensor = torch.Tensor
 P = TypeVar("P", bound=Plugin)
 T = TypeVar("T")
 Part = Predictor | Corrector | Solver
+S = TypeVar("S", bound=Predictor | Corrector | Solver)
 GAUSSIAN, MIXTURE = "gaussian-cifar10", "gmm-cifar10"
 """The exact checkpoints that checks of tasks, metrics and executors use."""
 
@@ -281,9 +282,14 @@ def has_steps(part: Part) -> bool:
     return isinstance(part, Solver) and part.refine(20) is not None
 
 
-def with_steps(part: Part, steps: int) -> Part:
-    """A solver or predictor as its `refine` makes it for a number of steps; any other part unchanged."""
-    return part if isinstance(part, Corrector) else part.refine(steps) or part
+def with_steps(part: S, steps: int) -> S:
+    """A solver or predictor of the values that its `refine` gives it for a number of steps.
+
+    It is built from them, as a run builds it: nothing else that `refine` returns counts. Any other part, and
+    one that `refine` returns itself, is unchanged.
+    """
+    fine = None if isinstance(part, Corrector) else part.refine(steps)
+    return part if fine is None or fine is part else with_values(part, **fine.values())
 
 
 def with_tolerance(part: Part, tolerance: float) -> Part | None:

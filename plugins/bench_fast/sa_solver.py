@@ -13,12 +13,12 @@ from bench_fast.history import Entry, History, combine, extend, final_order, hal
 
 
 class SAState(NamedTuple):
-    """What the corrector needs of the last step: where it started, its noise and its amount of noise."""
+    """What the corrector needs of the last step: where it started, its mean and its amount of noise."""
 
     history: History
     x: Tensor
     level: Step
-    kick: Tensor | None
+    mean: Tensor
     tau: float
 
 
@@ -31,11 +31,11 @@ class SASolver(Predictor):
         b_j = k int_0^1 e^(-k (1 - u)) l_j(u) du.
 
     The predictor uses the last values; the corrector, once the network has been called at the new state,
-    repeats the step with the new value and the same noise. Of two values the integral of u is k / 2, as in
-    the authors' code. The orders fall before eps, and the last step is D: where m steps to eps are left, the
-    corrector uses m + 1 values at most, as ComfyUI's does; that of the authors and of diffusers uses m + 2.
-    tau is 0 where sigma / alpha at the step's end lies outside ``s_tmin`` and ``s_tmax``. One network call a
-    step.
+    repeats the step with the new value and adds what was added to its mean: the same noise, and the moves of
+    a run's corrector. Of two values the integral of u is k / 2, as in the authors' code. The orders fall
+    before eps, and the last step is D: where m steps to eps are left, the corrector uses m + 1 values at
+    most, as ComfyUI's does; that of the authors and of diffusers uses m + 2. tau is 0 where sigma / alpha at
+    the step's end lies outside ``s_tmin`` and ``s_tmax``. One network call a step.
 
     Source: Xue et al. (2023), eq. 14 to 18 and appendix D, as in ComfyUI's ``sample_sa_solver``; the interval
     of CIFAR-10 is the paper's.
@@ -68,18 +68,17 @@ class SASolver(Predictor):
         history = extend(state.history if state else None, Entry(step, clean), longest)
         if state is not None and self.corrector_order:
             order = min(self.corrector_order, step.steps_left + 1)
-            x = adams(state.x, state.level, step, history[:order], state.tau)
-            x = x if state.kick is None else x.add_(state.kick)
+            added = x - state.mean
+            x = adams(state.x, state.level, step, history[:order], state.tau).add_(added)
         end = NoiseLevel(step.t_next, step.alpha_next, step.sigma_next)
         ratio = end.sigma / end.alpha
         tau = self.tau if self.s_tmin <= ratio <= self.s_tmax else 0.0
         mean = adams(x, step, end, history[: final_order(self.order, step.steps_left)], tau)
-        kick = None
+        after = mean
         if tau:
             h = half_log_snr(end) - half_log_snr(step)
-            kick = noise(x).mul_(end.sigma * math.sqrt(-math.expm1(-2 * tau**2 * h)))
-        after = mean if kick is None else mean.add(kick)
-        return Update(after, mean, SAState(history, x, step, kick, tau))
+            after = noise(x).mul_(end.sigma * math.sqrt(-math.expm1(-2 * tau**2 * h))).add_(mean)
+        return Update(after, mean, SAState(history, x, step, mean, tau))
 
 
 def adams(x: Tensor, start: NoiseLevel, end: NoiseLevel, history: History, tau: float) -> Tensor:

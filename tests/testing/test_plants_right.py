@@ -28,7 +28,7 @@ from tests.testing.plants.stage import (
 
 STEADY: list[tuple[type[Part], int]] = [
     (right_steps.Ddim, 1), (right_steps.PixelClipped, 1), (right_steps.RangeClipped, 1),
-    (right_steps.DynamicThreshold, 1), (right_steps.Microbatches, 1),
+    (right_steps.DynamicThreshold, 1), (right_steps.Microbatches, 1), (right_steps.FurtherMoves, 1),
     (right_steps.Thousandths, 1), (right_steps.RungeKutta, 4),
     (right_steps.Singlestep, 3), (right_steps.TwoStep, 2),
     (right_steps.DataTwoStep, 2), (right_steps.ThreeStep, 3),

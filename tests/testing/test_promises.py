@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 
 import pytest
@@ -13,8 +14,15 @@ from bench.testing.report import Finding
 from tests.support.plugins import installed
 from tests.support.samplers import Sound
 from tests.testing.plants.right_solvers import BothWays, HeunOnItsGrid
-from tests.testing.plants.right_steps import Ddim, FlowEuler
-from tests.testing.plants.wrong_declared import OneWay, StartsInNoise
+from tests.testing.plants.right_steps import Ddim, FlowEuler, FurtherMoves, TwoStep
+from tests.testing.plants.wrong_declared import (
+    KeepsItsState,
+    OnePartShort,
+    OneWay,
+    RefinedToAnother,
+    RefinedToOne,
+    StartsInNoise,
+)
 from tests.testing.plants.wrong_hidden import RefinedIsAnother
 
 
@@ -23,9 +31,37 @@ def promises(plant: type[Plugin]) -> Iterator[Finding]:
     return check_promises(plant(), CheckContext(installed(), ("vp",)))  # type: ignore[arg-type]
 
 
+class OfAnotherClass(Ddim):
+    """Refined, it is its base class."""
+
+    name = "of_another_class"
+
+    def refine(self, steps: int) -> Ddim:  # type: ignore[override]
+        return Ddim()
+
+
+class NeverItself(FurtherMoves):
+    """Never judged as it is by default."""
+
+    name = "never_itself"
+
+    def refine(self, steps: int) -> NeverItself:
+        return dataclasses.replace(self, parts=2)
+
+
 @pytest.mark.parametrize(
     ("mistaken", "name"),
-    [(OneWay, "both ways"), (RefinedIsAnother, "as refined"), (StartsInNoise, "start in noise, flow")],
+    [
+        (OneWay, "both ways"),
+        (RefinedIsAnother, "as refined"),
+        (StartsInNoise, "start in noise, flow"),
+        (RefinedToOne, "refined"),
+        (RefinedToAnother, "refined"),
+        (OnePartShort, "refined"),
+        (OfAnotherClass, "refined"),
+        (NeverItself, "refined"),
+        (KeepsItsState, "moved state"),
+    ],
 )
 def test_a_broken_promise_is_caught(mistaken: type[Plugin], name: str) -> None:
     assert {one.name for one in promises(mistaken) if one.status == "fail"} == {name}
@@ -53,6 +89,12 @@ def test_a_number_of_steps_that_is_refused_is_left_out() -> None:
     assert all(one.status == "pass" for one in promises(NotInOne))
 
 
+def test_further_moves_and_histories_pass() -> None:
+    names = {one.name: one.status for plant in (FurtherMoves, TwoStep) for one in promises(plant)}
+    assert names["refined"] == names["moved state"] == "pass"
+
+
 @pytest.mark.parametrize("plant", [Ddim, Sound])
 def test_what_promises_nothing_is_asked_nothing(plant: type[Plugin]) -> None:
-    assert not [one for one in promises(plant) if one.name in ("both ways", "as refined")]
+    names = {one.name for one in promises(plant)}
+    assert not names & {"both ways", "as refined", "refined", "moved state"}

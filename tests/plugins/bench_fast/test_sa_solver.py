@@ -10,6 +10,8 @@ import torch
 from scipy.integrate import quad
 
 from bench import Sampler, Tensor
+from bench.testing.context import CheckContext
+from bench.testing.promises import moved_state
 from bench_fast.sa_solver import SASolver, integrals
 from tests.support.analytic import grid_of
 from tests.support.authors import agrees, states_with_draws
@@ -60,6 +62,16 @@ def test_integrals_sum_to_that_of_a_constant(places: tuple[float, ...]) -> None:
 def test_no_noise_is_drawn_outside_the_interval() -> None:
     outside, without = SASolver(s_tmin=1e8, s_tmax=1e9), SASolver(tau=0.0)
     assert np.array_equal(states_with_draws(outside), states_with_draws(without))
+
+
+@pytest.mark.parametrize("tau", [0.0, 1.0])
+def test_the_moves_of_a_runs_corrector_are_kept(tau: float) -> None:
+    """`bench check` moves a state between two steps: the next one is moved by as much."""
+    context = CheckContext(installed(), ("ve",))
+    (finding,) = moved_state(SASolver(tau=tau), context.sdes[0], context)
+    share = finding.numbers["share"]
+    assert isinstance(share, float)
+    assert share == pytest.approx(1, abs=0.05)
 
 
 @quiet

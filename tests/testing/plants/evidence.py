@@ -13,6 +13,7 @@ from bench.diffusion.counting import counted_evaluations
 from bench.testing.probe import CountedNoise, Part
 from tests.support.analytic import grid_of, sde
 from tests.support.plugins import installed
+from tests.testing.plants.right_correctors import Langevin
 from tests.testing.plants.stage import ddim, exact_flow, gaussian, mixture, samples, starts
 
 
@@ -56,6 +57,18 @@ def error_on_the_mixture(part: Part, twin: Part, **scene: Any) -> float:
     errors = [rms(samples(part, steps=n, **scene), exact) for n in (40, 160)]
     assert part.convergence_order is not None
     return part.convergence_order - math.log(errors[0] / errors[1]) / math.log(4)
+
+
+def beside_moves(part: Part, twin: Part, **scene: Any) -> float:
+    """Distance from the twin's samples, both beside Langevin moves."""
+    run, results = sde("vp"), []
+    for one in (part, twin):
+        assert isinstance(one, Predictor)
+        sampler = Sampler(run, one, Langevin(), steps=12, grid=grid_of("polynomial"))
+        p = Prediction(mixture(run), run)
+        results.append(sampler.run(starts(4), p, CountedNoise(3), CountedNoise(4)))
+    del scene
+    return rms(*results)
 
 
 def not_finite(part: Part, twin: Part, **scene: Any) -> float:

@@ -18,7 +18,7 @@ Row = TypeVar("Row", Right, Wrong)
 
 LIMITS = (
     "convergence", "uneven steps", "other step counts", "one step", "whole run", "law", "at ", "finite",
-    "shapes", "both ways", "as refined", "start in noise",
+    "shapes", "both ways", "as refined", "refined", "start in noise",
 )  # fmt: skip
 CHECKS: dict[Kind, tuple[str, ...]] = {
     "answer": LIMITS,
@@ -30,7 +30,7 @@ CHECKS: dict[Kind, tuple[str, ...]] = {
     "linear": ("linear",),
     "randomness": ("same seed, same bits", "no global random state"),
     "batch": ("batch",),
-    "state": ("same seed, same bits", "next batch", "batch"),
+    "state": ("same seed, same bits", "next batch", "batch", "moved state"),
     "input": ("input unchanged",),
     "chain": ("discrete chain",),
 }

@@ -33,6 +33,7 @@ RIGHT = (
     Right(steps.DynamicThreshold, "dynamic thresholding"),
     Right(steps.Thousandths, "step counts that divide 1000 alone"),
     Right(steps.Pairs, "even step counts from 6 on"),
+    Right(steps.FurtherMoves, "further moves in a step"),
     Right(steps.Microbatches, "the batch in parts"),
     Right(steps.FlowEuler, "flow matching", "flow"),
     Right(steps.RungeKutta, "four calls a step"),

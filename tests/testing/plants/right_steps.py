@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
@@ -9,7 +10,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import torch
 
-from bench import SDE, BenchError, Noise, Prediction, Predictor, Step, Tensor, Update
+from bench import SDE, BenchError, Noise, Prediction, Predictor, Step, Tensor, Update, param
 from tests.testing.plants.levels import next_level, next_ratio, ratio, slope
 
 
@@ -94,6 +95,28 @@ class Pairs(Ddim):
         if step.steps % 2 or step.steps < 6:
             raise BenchError(f"{self.name} takes even numbers of steps from 6 on, not {step.steps}")
         return super().step(x, step, p, noise, state)
+
+
+class FurtherMoves(Ddim):
+    """Euler's method over ``r = sigma / alpha``, each step in parts that are even in r."""
+
+    name = "right_further_moves"
+
+    parts: int = param(default=1, help="moves of each step", low=1)
+
+    def nfe(self, grid: Sequence[Step]) -> int:
+        return self.parts * (len(grid) - 1) + 1
+
+    def refine(self, steps: int) -> FurtherMoves:
+        return dataclasses.replace(self, parts=1 + steps // 250)
+
+    def step(self, x: Tensor, step: Step, p: Prediction, noise: Noise, state: Any) -> Update:
+        if step.last:
+            return super().step(x, step, p, noise, state)
+        y, r, h = x / step.alpha, ratio(step), (next_ratio(step) - ratio(step)) / self.parts
+        for i in range(self.parts):
+            y = y + h * slope(y, p.sde.level_at(r + i * h) if i else step, p)
+        return Update(step.alpha_next * y, step.alpha_next * y)
 
 
 class Microbatches(Ddim):

@@ -245,6 +245,14 @@ DECLARED = (
     Wrong(declared.StartsInNoise, "no limit at alpha = 0", ANSWER, fine_steps.FlowEuler, 1e3, by.not_finite,
           {"law": "flow"}),
     Wrong(declared.OneWay, "wrong from eps to T", ANSWER, fine_solvers.BothWays, 0.1, by.way_up),
+    Wrong(declared.RefinedToOne, "off by default alone", ANSWER, fine_steps.Ddim, 0.003),
+    Wrong(declared.RefinedToAnother, "refined, it is another method", ANSWER, fine_steps.Ddim, 0.01),
+    Wrong(declared.RefinedUnseen, "refined by no parameter", ANSWER, fine_steps.Ddim, 0.01),
+    Wrong(declared.OnePartShort, "off with one move of a step", ANSWER, fine_steps.FurtherMoves, 0.01),
+    Wrong(declared.KeepsItsState, "drops a corrector's moves", ("state",), fine_steps.Ddim, 0.01,
+          by.beside_moves),
+    Wrong(declared.VarianceDeclared, "a variance declared, not asked for", LAW, fine_noise.EulerMaruyama, 0.1,
+          values={"place": "end"}),
 )  # fmt: skip
 
 WRONG = (*OF_STEPS, *OF_NOISE, *OF_PROMISES, *OF_SOLVERS, *OF_CORRECTORS, *HIDDEN, *DECLARED)

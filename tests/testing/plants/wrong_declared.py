@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from bench import SDE, Field, Noise, Prediction, Step, Tensor, Update, param
 from tests.testing.plants.right_correctors import Langevin
 from tests.testing.plants.right_noise import EulerMaruyama
 from tests.testing.plants.right_solvers import BothWays
-from tests.testing.plants.right_steps import Ddim
+from tests.testing.plants.right_steps import Ddim, FurtherMoves
 
 
 class ThirdChoice(EulerMaruyama):
@@ -88,3 +90,84 @@ class OneWay(BothWays):
 
     def integrate(self, field: Field, y: Tensor, start: float, end: float) -> Tensor:
         return super().integrate(field, y, start, math.sqrt(start * end) if end > start else end)
+
+
+class RefinedToOne(Ddim):
+    """Data 3 % too small, and none of that as `refine` makes it."""
+
+    name = "wrong_refined_to_one"
+
+    share: float = param(default=0.97, help="share of the data", above=0)
+
+    def refine(self, steps: int) -> RefinedToOne:
+        return dataclasses.replace(self, share=1.0)
+
+    def clean(self, x: Tensor, step: Step, p: Prediction) -> Tensor:
+        return self.share * p.denoised(x, step)
+
+
+class RefinedToAnother(Ddim):
+    """Data a tenth too small, and as `refine` makes it a method of two calls."""
+
+    name = "wrong_refined_to_another"
+
+    exact: bool = param(default=False, help="whether the data is the mean of two calls")
+
+    def nfe(self, grid: Sequence[Step]) -> int:
+        return (1 + self.exact) * len(grid)
+
+    def refine(self, steps: int) -> RefinedToAnother:
+        return dataclasses.replace(self, exact=True)
+
+    def clean(self, x: Tensor, step: Step, p: Prediction) -> Tensor:
+        data = p.denoised(x, step)
+        return (data + p.denoised(x, step)) / 2 if self.exact else 0.9 * data
+
+
+class RefinedUnseen(Ddim):
+    """Data a tenth too small, unless an attribute that is no parameter says that it is refined."""
+
+    name = "wrong_refined_unseen"
+
+    def refine(self, steps: int) -> RefinedUnseen:
+        fine = type(self)()
+        object.__setattr__(fine, "is_fine", True)
+        return fine
+
+    def clean(self, x: Tensor, step: Step, p: Prediction) -> Tensor:
+        return p.denoised(x, step) * (1.0 if getattr(self, "is_fine", False) else 0.9)
+
+
+class OnePartShort(FurtherMoves):
+    """The last of several parts arrives; a single one, as by default, goes nine tenths of its way."""
+
+    name = "wrong_one_part_short"
+
+    def step(self, x: Tensor, step: Step, p: Prediction, noise: Noise, state: Any) -> Update:
+        update = super().step(x, step, p, noise, state)
+        if step.last or self.parts > 1:
+            return update
+        x = 0.1 * x * step.alpha_next / step.alpha + 0.9 * update.x
+        return Update(x, x)
+
+
+class KeepsItsState(Ddim):
+    """Goes on from the state that it returned last, whatever a corrector made of it."""
+
+    name = "wrong_keeps_its_state"
+
+    def step(self, x: Tensor, step: Step, p: Prediction, noise: Noise, state: Any) -> Update:
+        update = super().step(x if state is None else state, step, p, noise, None)
+        return update._replace(state=update.x)
+
+
+class VarianceDeclared(EulerMaruyama):
+    """Half more noise at another choice, and a learned variance declared that it never asks for."""
+
+    name = "wrong_variance_declared"
+    needs_variance = True
+
+    place: Literal["start", "end"] = param(default="start", help="where the noise is set")
+
+    def deviation(self, step: Step) -> float:
+        return (1.0 if self.place == "start" else 1.5) * super().deviation(step)
