@@ -132,6 +132,15 @@ class Shifted(Halves):
         return super().run(work) | {"original": work.images.roll(1, 0)}
 
 
+class Blind(Halves):
+    """Takes images, and starts from noise."""
+
+    name = "blind"
+
+    def run(self, work: BatchContext) -> dict[str, Tensor]:
+        return {"images": 0.5 * work.prediction.denoised(work.prior(), work.sampler.sde.end)}
+
+
 class Straight(Shifted):
     """Sound: the original itself."""
 
@@ -176,6 +185,7 @@ def test_a_sound_task_passes(task: type[Task]) -> None:
         (NoRows, {"preview"}),
         (Peeks, {"unknown part"}),
         (Shifted, {"own rows"}),
+        (Blind, {"own rows"}),
     ],
 )
 def test_a_mistaken_task_is_caught(mistaken: type[Task], caught: set[str]) -> None:
