@@ -98,12 +98,13 @@ def check_convergence(part: Part, context: CheckContext) -> Iterator[Finding]:
 def is_noisy(part: Part, sde: SDE, context: CheckContext) -> bool:
     """Whether the part draws noise in a hundred steps: of fewer none may lie where it does.
 
-    Where steps are heavy, in as few as its law is looked at in.
+    Where steps are heavy, in as few as its law is looked at in; ten are tried first.
     """
 
     def noisy() -> bool:
-        steps = HEAVY_SMALL_STEPS[0] if is_heavy(part, sde, context) else 100
-        return context.trial(with_steps(part, steps), sde, steps, prior(1)).draws > 0
+        counts = (10, HEAVY_SMALL_STEPS[0]) if is_heavy(part, sde, context) else (100,)
+        trials = (context.trial(with_steps(part, steps), sde, steps, prior(1)) for steps in counts)
+        return any(trial.draws > 0 for trial in trials)
 
     draws: bool = context.once(("noisy", part, sde), noisy)
     return draws

@@ -33,8 +33,8 @@ BATCH, SMALL_BATCH, SECOND_BATCH = 1024, 256, 2048
 HEAVY_STEPS, HEAVY_SMALL_STEPS = (60, 120), (40, 80)
 """Step counts of a first look at heavy steps: on the SDE where mistakes show best, and elsewhere. The second
 look has `LAW_STEPS`."""
-HEAVY_BATCH = 256
-"""Samples of a first look at heavy steps."""
+HEAVY_BATCH, HEAVY_SMALL_BATCH = 256, 128
+"""Samples of a first look at heavy steps: on that SDE, and elsewhere."""
 ROUGH = 0.3
 """Largest deviation of a statistic at the finest steps."""
 NEXT_ORDER = 0.35
@@ -78,7 +78,9 @@ def check_law(
     sharp = sde.name == min(context.sdes or [sde], key=lambda one: abs(math.log(one.prior_std))).name
     second = batch is None and sharp and not part.linear
     steps = LAW_STEPS if not heavy else HEAVY_STEPS if sharp else HEAVY_SMALL_STEPS
-    count = batch or (HEAVY_BATCH if heavy else BATCH if second else SMALL_BATCH)
+    count = batch or (BATCH if second else SMALL_BATCH)
+    if heavy:
+        count = HEAVY_BATCH if second else HEAVY_SMALL_BATCH
     look = Look(part, sde, context, count, steps, seed=context.seed)
     # one that is off at the first look may be far from its limit there, as on a grid of even times
     if second and (look.doubtful or look.margin()[0] > 1):

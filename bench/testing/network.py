@@ -12,13 +12,14 @@ from bench.diffusion.roles import Corrector, Predictor
 from bench.diffusion.sde import SDE
 from bench.errors import BenchError
 from bench.testing.context import CheckContext
+from bench.testing.cost import is_heavy
 from bench.testing.probe import ObservedModel, Part, prior, with_steps
 from bench.testing.report import Finding, verdict
 
 CALL_STEPS = (1, 2, 5, 10, 25)
 """Step counts at which calls are counted; a sampler may refuse one."""
-CALL_SAMPLES = (1, 300)
-"""Numbers of samples other than 2 of which they are counted too."""
+CALL_SAMPLES, HEAVY_CALL_SAMPLES = (1, 300), (1, 16)
+"""Numbers of samples other than 2 of which they are counted too, and where steps are heavy."""
 LABEL = 5e-4
 """What a level's time may be off, in units of T: half of the distance of 1000 trained scales."""
 
@@ -53,7 +54,8 @@ def calls(part: Part, context: CheckContext) -> Iterator[Finding]:
     steps = min(counts, key=lambda n: abs(n - 5))
     variant = with_steps(part, steps)
     if _declared_calls(variant, steps, context) is not None:
-        for samples in CALL_SAMPLES:
+        heavy = is_heavy(part, context.sdes[0], context)
+        for samples in HEAVY_CALL_SAMPLES if heavy else CALL_SAMPLES:
             of_each = context.trial(variant, context.sdes[0], steps, prior(samples)).calls
             if of_each != counts[steps]:
                 wrong.append(f"{of_each} calls of each of {samples} samples, {counts[steps]} of each of 2")
