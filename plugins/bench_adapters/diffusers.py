@@ -23,7 +23,7 @@ from bench_adapters.schedulers import (
     scheduler_class,
     sigma_ratios,
 )
-from bench_adapters.trial import Trial, draws_noise, run_scheduler, try_scheduler
+from bench_adapters.trial import DRAWS, FEW, Trial, draws_noise, run_scheduler, try_scheduler
 
 PLAIN = np.sqrt(1 / np.cumprod(1 - np.linspace(1e-4, 0.02, TRAINED)) - 1)
 """sigma / alpha of DDPM's levels, for properties that do not depend on them."""
@@ -120,7 +120,7 @@ class Diffusers(Solver):
         """This solver; `BenchError` where its steps on the SDE fail, or where none starts in the noise."""
         if not self.scheduler:
             return self
-        trial = trial_of(self, sde)
+        trial = self._tried(sde)
         if not all(map(math.isfinite, trial.end)):
             # DPM-Solver++ in 1000 steps: its timesteps are rounded, and one stands there twice
             raise BenchError(
@@ -147,7 +147,7 @@ class Diffusers(Solver):
         return (f"{place} {size} from its state's; the network is told {where}",)
 
     def solve(self, x: Tensor, sde: SDE, p: Prediction, noise: Noise) -> Tensor:
-        family, trial = family_of(self.scheduler), trial_of(self, sde)
+        family, trial = family_of(self.scheduler), self._tried(sde)
         scheduler, ratios = self._make(self._ratios(sde)), self._ratios(sde)
         acts = [key for key in ("clip_sample", "thresholding") if scheduler.config.get(key)]
         if acts and not p.model.states_are_items:
@@ -172,7 +172,13 @@ class Diffusers(Solver):
         with seeded(seed, x) as generator, quiet(), refusals(self.name) as callback:
             unit = x / math.hypot(top.alpha, top.sigma)
             sample = run_scheduler(family, scheduler, ratios, unit, callback(network), generator, self.levels)
-        return sample if self.ends_clean else sample * (self.end_level(sde).alpha / trial.end[0])
+        if self.ends_clean:
+            return sample
+        return sample * (self.end_level(sde).alpha / trial_of(self, sde).end[0])
+
+    def _tried(self, sde: SDE) -> Trial:
+        """A trial that need not measure levels of a scheduler that draws noise."""
+        return trial_of(self, sde, FEW if self._draws() else DRAWS)
 
     def _ratios(self, sde: SDE) -> Array:
         """sigma / alpha of the levels that the scheduler receives."""
@@ -212,14 +218,21 @@ def _blueprint(solver: Diffusers, ratios: bytes, settings: tuple[tuple[str, bool
 
 
 @functools.lru_cache(maxsize=512)
-def trial_of(solver: Diffusers, sde: SDE | None) -> Trial:
-    """The scheduler with an ideal network, on the SDE or on any levels, without clipping."""
+def trial_of(solver: Diffusers, sde: SDE | None, draws: int = DRAWS) -> Trial:
+    """The scheduler with an ideal network, on the SDE or on any levels, without clipping.
+
+    The levels of one that draws noise are measured by so many draws.
+    """
     family: Family = family_of(solver.scheduler)
     ratios = PLAIN if sde is None else solver._ratios(sde)
     off = {key: False for key in ("clip_sample", "thresholding") if key in solver._settings()}
     with quiet(), refusals(solver.name):
         return try_scheduler(
-            family, lambda: solver._make(ratios, **off), ratios, solver.levels, random=solver._draws()
+            family,
+            lambda: solver._make(ratios, **off),
+            ratios,
+            solver.levels,
+            draws=draws if solver._draws() else 0,
         )
 
 

@@ -17,8 +17,9 @@ from bench import Array, Tensor
 from bench_adapters.common import depends_on_seed, quiet, seeded
 from bench_adapters.schedulers import Family
 
-DRAWS = 1024
-"""Samples of a scheduler that draws noise: the deviation of a state is known to 2.2 %."""
+DRAWS, FEW = 1024, 4
+"""Samples of a scheduler that draws noise: of the first, the deviation of a state is known to 2.2 %; of the
+second, whether a run ends."""
 
 Levels = Literal["state", "timestep"]
 """Where a network is asked, and its answer meant: at the state's own level, or at that of the timestep."""
@@ -133,7 +134,7 @@ def draws_noise(family: Family, make: Callable[[], Any], ratios: Array) -> bool:
 
 
 def try_scheduler(
-    family: Family, make: Callable[[], Any], ratios: Array, levels: Levels = "state", *, random: bool = False
+    family: Family, make: Callable[[], Any], ratios: Array, levels: Levels = "state", *, draws: int = 0
 ) -> Trial:
     """A scheduler's run with an ideal network.
 
@@ -142,7 +143,7 @@ def try_scheduler(
         make: Makes the scheduler, its timesteps set.
         ratios: sigma / alpha of its noise schedule, ascending; the run starts at the last.
         levels: As in `run_scheduler`.
-        random: Whether the scheduler draws noise (`draws_noise`).
+        draws: Of a scheduler that draws noise (`draws_noise`): by how many its levels are measured; else 0.
 
     Raises:
         Exception: What the scheduler raises.
@@ -152,8 +153,8 @@ def try_scheduler(
     top = float(ratios[-1])
     data, noise = (1 / math.hypot(1, top), 1 / math.hypot(1, 1 / top)) if math.isfinite(top) else (0.0, 1.0)
     draw = torch.ones(1, 1, 1, 1, dtype=torch.float64)
-    if random:
-        draw = torch.randn(1, 1, 1, DRAWS, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    if draws:
+        draw = torch.randn(1, 1, 1, draws, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
         draw /= float(draw.square().mean().sqrt())
     timesteps: list[float] = []
     states: list[list[Tensor]] = []
@@ -173,7 +174,7 @@ def try_scheduler(
             visited.append(run_scheduler(family, make(), ratios, start, network, generator, levels))
         states.append(visited)
     *parts, end = (_parts(zero, one) for zero, one in zip(*states, strict=True))
-    return Trial(tuple(parts), tuple(timesteps), end, random)
+    return Trial(tuple(parts), tuple(timesteps), end, draws > 0)
 
 
 def _parts(zero: Tensor, one: Tensor) -> tuple[float, float]:

@@ -212,12 +212,12 @@ class OnRay:
         finish(process)
 
     def kill_raylet(self, case: Case) -> None:
-        """SIGKILL of a node's raylet, once both have an actor; another node takes its place afterwards.
+        """SIGKILL of a node's raylet, once a batch is done; another node takes its place afterwards.
 
         A command that finds one node alone refuses to start two workers.
         """
         process = self.start(case)
-        if case.moment(process) and len(processes(0, "ray::Actor")) == 2:
+        if case.moment(process) and case.batches():
             self.nodes.kill_raylet(case.draw.choice(self.nodes.others))
             case.struck = True
         finish(process)

@@ -17,6 +17,7 @@ from bench.testing.distribution import (
     FAR_DEVIATIONS,
     NAMES,
     PLACES,
+    SMALL_BATCH,
     Path,
     Rest,
     check_law,
@@ -24,6 +25,7 @@ from bench.testing.distribution import (
     statistics,
 )
 from bench.testing.laws import SHAPE, mixture
+from bench.testing.network import HEAVY_CALL_SAMPLES
 from bench.testing.probe import prior
 from tests.support.analytic import sde
 from tests.support.checks import context
@@ -180,9 +182,14 @@ def test_heavy_steps_are_looked_at_as_the_page_says(monkeypatch: pytest.MonkeyPa
     for one in both.sdes:
         list(check_law(Signs(), one, both))
     second = [("vp", 2048, (100, 200))] if doubtful else []
-    assert Recorded.looks == [("ve", 256, (40, 80)), ("vp", 256, (60, 120)), *second]
-    first = "Its law has 256 samples at first, at 60 and 120 steps on VP and at 40 and 80 on other SDEs"
-    assert page_says("docs/check.md", f"{first}; a second look has 2048 samples at 100 and 200 steps.")
+    assert Recorded.looks == [("ve", 128, (40, 80)), ("vp", 256, (60, 120)), *second]
+    monkeypatch.setattr(Recorded, "looks", [])
+    list(check_law(Signs(), both.sdes[1], both, name="at another value", batch=SMALL_BATCH))
+    assert Recorded.looks == [("vp", 128, (60, 120))]
+    first = "Its law has 256 samples at 60 and 120 steps on VP at first, and 2048 at 100 and 200 steps in a second look"
+    others = "on other SDEs it has 128 at 40 and 80 steps, and 128 at other values of parameters"
+    assert page_says("docs/check.md", f"{first}; {others}. Its calls are counted of 1, 2 and 16 samples.")
+    assert HEAVY_CALL_SAMPLES == (1, 16)
 
 
 def test_a_coarse_run_has_the_path_of_a_fine_one() -> None:
