@@ -181,14 +181,17 @@ def test_heavy_steps_are_looked_at_as_the_page_says(monkeypatch: pytest.MonkeyPa
     both = CheckContext(installed(), ("ve", "vp"))
     for one in both.sdes:
         list(check_law(Signs(), one, both))
-    second = [("vp", 2048, (100, 200))] if doubtful else []
-    assert Recorded.looks == [("ve", 128, (40, 80)), ("vp", 256, (60, 120)), *second]
+    again = [("vp", 2048, (100, 200))] if doubtful else []
+    assert Recorded.looks == [("ve", 128, (40, 80)), ("vp", 256, (60, 120)), *again]
     monkeypatch.setattr(Recorded, "looks", [])
     list(check_law(Signs(), both.sdes[1], both, name="at another value", batch=SMALL_BATCH))
     assert Recorded.looks == [("vp", 128, (60, 120))]
-    first = "Its law has 256 samples at 60 and 120 steps on VP at first, and 2048 at 100 and 200 steps in a second look"
+    first = "Its law has 256 samples at 60 and 120 steps on VP at first"
+    second = "and 2048 at 100 and 200 steps in a second look"
     others = "on other SDEs it has 128 at 40 and 80 steps, and 128 at other values of parameters"
-    assert page_says("docs/check.md", f"{first}; {others}. Its calls are counted of 1, 2 and 16 samples.")
+    assert page_says(
+        "docs/check.md", f"{first}, {second}; {others}. Its calls are counted of 1, 2 and 16 samples."
+    )
     assert HEAVY_CALL_SAMPLES == (1, 16)
 
 
