@@ -317,4 +317,4 @@ def test_every_fault_was_survived_twenty_times() -> None:
     lines = (REFERENCE / "faults.txt").read_text().splitlines()
     assert all(line.endswith("struck, and 20 of 20 as without it") for line in lines)
     names = {line.partition(" struck")[0].strip() for line in lines}
-    assert names == FAULTS.keys() | {"ray actor killed"}
+    assert names == FAULTS.keys() | {"ray actor killed", "raylet killed"}
