@@ -64,7 +64,11 @@ def grid_png(images: Tensor, columns: int, scale: int | None = None, gap: int = 
         y, x = (gap + n * (size + gap) for n, size in zip(divmod(i, columns), (height, width), strict=True))
         canvas[y : y + height, x : x + width] = image
     out = io.BytesIO()
-    Image.fromarray(canvas.squeeze(2) if channels == 1 else canvas).save(out, format="PNG")
+    Image.fromarray(canvas.squeeze(2) if channels == 1 else canvas).save(
+        out,
+        format="PNG",
+        compress_level=1,  # a tenth larger than the default, in a fifth of its time
+    )
     return out.getvalue()
 
 

@@ -12,8 +12,8 @@ class Local(Executor):
     """Runs batches in this process, in order, or in ``workers`` processes.
 
     Worker k has a GPU of its own (k modulo their number) where runs are on ``cuda``, and an equal share of
-    the cores. It keeps its model from batch to batch. One that dies is replaced, and its batch is tried
-    again, three times in all.
+    the cores. It keeps its model from batch to batch, and writes batches into the results folder. One that
+    dies is replaced, and its batch is tried again, three times in all.
     """
 
     name = "local"
@@ -39,6 +39,10 @@ class Local(Executor):
     @property
     def in_process(self) -> bool:
         return self.workers < 2
+
+    @property
+    def writes_batches(self) -> bool:
+        return not self.in_process
 
     def for_runs(self, runs: Sequence[RunSpec]) -> Local:
         """With as many workers as torch finds GPUs, where the number is open and the runs can travel."""

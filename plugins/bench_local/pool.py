@@ -20,6 +20,9 @@ BEATS = 8
 """Signs of life that a worker gives within the pool's patience."""
 GRACE = 2.0
 """Seconds that a worker has to end after SIGTERM."""
+MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**29)}
+"""Settings of glibc, where the user has none: a worker keeps the memory of tensors of up to 32 MiB that it
+frees, 512 MiB in all. Given back to the system, it would be filled with zeros for each next tensor."""
 
 
 def memory_bytes() -> int:
@@ -47,7 +50,7 @@ class Pool(Dispatcher[Process]):
 
     def __init__(self, work: Work, count: int, patience: float, limit: float = 0.0) -> None:
         super().__init__(count, patience=patience, limit=limit)
-        self._work = pickle.dumps(work)
+        self._work = work
         self._wake_read, self._wake_write = os.pipe()
         self._longest = memory_bytes()
 
@@ -64,7 +67,7 @@ class Pool(Dispatcher[Process]):
 
     def _send(self, worker: Process, batch: Batch, strikes: int) -> None:
         with contextlib.suppress(OSError):  # it is dead: `_listen` sees that
-            worker.connection.send_bytes(pickle.dumps(batch))
+            worker.connection.send_bytes(pickle.dumps((batch, strikes)))
 
     def _listen(self) -> None:
         by_connection = {worker.connection: worker for worker in self._workers.values()}
@@ -95,6 +98,7 @@ class Pool(Dispatcher[Process]):
         ours, theirs = multiprocessing.connection.Pipe()
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         threads = max(1, len(os.sched_getaffinity(0)) // self._count)
+        environment = MALLOC | environment
         environment |= {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
         if batch.spec.device == "cuda":
             environment["CUDA_VISIBLE_DEVICES"] = _gpu(number)
@@ -107,7 +111,7 @@ class Pool(Dispatcher[Process]):
         except OSError as error:
             raise BenchError(f"worker {number} does not start: {error}") from error
         theirs.close()
-        ours.send_bytes(self._work)
+        ours.send_bytes(pickle.dumps((self._work, number)))
         return Process(number=number, process=process, connection=ours)
 
 

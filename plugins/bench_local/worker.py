@@ -2,8 +2,9 @@
 
     python -m bench_local.worker FILE_DESCRIPTOR SECONDS
 
-Messages are pickles on one connection. In: the work, then batches. Out: a `StepDone` now and then, the
-outcome of the batch, and None as a sign of life, every SECONDS. The worker ends with the connection.
+Messages are pickles on one connection. In: the work and the worker's number, then batches with the number of
+workers that died of each. Out: a `StepDone` now and then, the outcome of the batch, and None as a sign of
+life, every SECONDS. The worker ends with the connection.
 """
 
 from __future__ import annotations
@@ -17,9 +18,8 @@ import threading
 import time
 import traceback
 from multiprocessing.connection import Connection
-from typing import Any
 
-from bench import Batch, BatchFailure, Emit, StepDone, Work
+from bench import Batch, BatchFailure, Emit, FolderWork, StepDone, Work
 
 PAUSE = 0.2
 """Seconds between reports of steps."""
@@ -66,14 +66,24 @@ def serve(connection: Connection, beat: float) -> None:
             last = time.monotonic()
             send(event)
 
-    work: Any = pickle.loads(inbox.get())
+    work, number = pickle.loads(inbox.get())
     while True:
-        batch: Batch = pickle.loads(inbox.get())
-        send_bytes(outcome_bytes(work, batch, emit))
+        batch, strikes = pickle.loads(inbox.get())
+        send_bytes(outcome_bytes(work, batch, emit, number, strikes))
 
 
-def outcome_bytes(work: Work, batch: Batch, emit: Emit) -> bytes:
-    """The pickled outcome of a batch; an exception of the work is a failure, as plain data."""
+def outcome_bytes(work: Work, batch: Batch, emit: Emit, number: int, strikes: int) -> bytes:
+    """The pickled outcome of a batch; an exception of the work is a failure, as plain data.
+
+    Args:
+        work: Computes the batch.
+        batch: The batch.
+        emit: Receives its steps.
+        number: Number of this worker.
+        strikes: Number of workers that died of the batch.
+    """
+    if isinstance(work, FolderWork):
+        work = work.of_worker(number, strikes)
     try:
         outcome = work(batch, emit)
     except Exception as error:

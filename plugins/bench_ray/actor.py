@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bench import Batch, BenchError, Card, FolderWork, StepDone, Work, cache_folder, device_kind
+from bench import Batch, BenchError, Card, StepDone, Work, cache_folder, device_kind
 from bench_local.worker import outcome_bytes
 from bench_ray.code import code_facts
 
@@ -92,13 +92,11 @@ class Actor:
             return pickle.dumps(Unfit(f"its checkpoint can't be written: {error}"))
         work: Work = self._work
         batch: Batch = pickle.loads(data)
-        if isinstance(work, FolderWork):
-            work = work.of_worker(self._number, strikes)
         if batch.spec.device.startswith("cuda:"):  # the number of a GPU of another machine
             batch = dataclasses.replace(batch, spec=dataclasses.replace(batch.spec, device="cuda"))
         self._step = None
         try:
-            return outcome_bytes(work, batch, self._note)
+            return outcome_bytes(work, batch, self._note, self._number, strikes)
         except BaseException:
             os._exit(1)
 

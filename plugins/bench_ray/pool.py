@@ -17,6 +17,7 @@ from typing import Any
 
 from bench import Batch, BatchFailure, BenchError, Card, StepDone, Work
 from bench_local.dispatch import Dispatcher, Worker
+from bench_local.pool import MALLOC
 from bench_ray.actor import Actor, CardFiles, Report, Unfit, file_bytes
 from bench_ray.cluster import Need, ray_module
 from bench_ray.code import code_facts, difference
@@ -95,7 +96,7 @@ class RayPool(Dispatcher[ActorWorker]):
 
     def _start(self, number: int, batch: Batch) -> ActorWorker:
         threads = str(max(1, int(self._need.cpus)))
-        environment = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), threads)
+        environment = MALLOC | dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), threads)
         if not self._need.gpus:
             environment["CUDA_VISIBLE_DEVICES"] = ""  # Ray leaves it alone, and the actor would see every GPU
         if not self._elsewhere:

@@ -10,8 +10,9 @@ new results folders, and rounds alternate between the builds.
 
 - ``tables``: `bench table nfe` on 1,000 records that each build writes of the same made-up values, and here
   on 10,000; in seconds of the processor, which other programs disturb less than those of the clock.
-- ``suite``: table1 at a tenth of its steps on gaussian-cifar10; here with two workers, and with one of one
-  thread; the older build as it stands. ``batch_seconds`` are those within batches, of all workers together.
+- ``suite``: table1 at a tenth of its steps on gaussian-cifar10, with its own 1024 samples and with 4096; here
+  with two workers, and with one of one thread; the older build as it stands. ``batch_seconds`` are those
+  within batches, of all workers together.
 - ``memory``: peak memory of `bench run` on 10 to 10,000 batches of this build.
 """
 
@@ -140,18 +141,14 @@ def batch_facts(records: Path) -> Row:
     return {"runs": len(texts), "batch_seconds": f"{seconds:.1f}", "mean_metric": mean}
 
 
-def suite(new: Build, old: Build, rounds: int = 1, samples: int = 512) -> list[Row]:
+def suite(new: Build, old: Build, counts: tuple[int, ...] = (1024, 4096), rounds: int = 1) -> list[Row]:
     """The suite table1: the older build as it stands, one worker of one thread, two workers."""
-    words = f"{SUITE} --batch-size 64"
-    return timed_runs(
-        [
-            (f"{old.name}, as it stands", old, words, None),
-            (f"{new.name}, one worker of one thread", new, words, 1),
-            (f"{new.name}, two workers", new, f"{words} --workers 2", None),
-        ],
-        samples,
-        rounds,
-    )
+    cases = [
+        (f"{old.name}, as it stands", old, SUITE, None),
+        (f"{new.name}, one worker of one thread", new, SUITE, 1),
+        (f"{new.name}, two workers", new, f"{SUITE} --workers 2", None),
+    ]
+    return [row for samples in counts for row in timed_runs(cases, samples, rounds)]
 
 
 def memory(new: Build, _: Build, counts: tuple[int, ...] = (10, 100, 1000, 10_000)) -> list[Row]:

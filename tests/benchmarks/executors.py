@@ -2,14 +2,16 @@
 
     python -m tests.benchmarks.executors results/reference
 
-writes executors.csv. Two workers take batches of about a second; a command is run with few batches and with
-many, and a batch's seconds are the difference over the difference of their numbers, so that the start of
-the processes, Ray's above all, is apart. Ray must be installed.
+writes executors.csv. Two workers take batches of about a second. ``seconds_per_batch`` is the time between
+the files of two batches, from the fifth to the last but one (two are under way at a time), so that the start
+of the processes, Ray's above all, is apart. ``engine_share`` is the part of that time in which a worker
+computes no batch. Ray must be installed.
 """
 
 from __future__ import annotations
 
 import csv
+import json
 import os
 import statistics
 import subprocess
@@ -17,44 +19,63 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
+WORKERS = 2
 RUN = (
     *("run", "--checkpoint", "gaussian-cifar10", "--device", "cpu", "--metric", "none", "--steps", "300"),
-    *("--predictor", "reverse_diffusion", "--corrector", "langevin", "--workers", "2"),
+    *("--predictor", "reverse_diffusion", "--corrector", "langevin", "--workers", str(WORKERS)),
 )
-BATCH = 32
-FEW, MANY = 8, 48
+BATCH = 112
+BATCHES = 40
 EXECUTORS = {"workers": (), "ray": ("--executor", "ray")}
-COLUMNS = ("executor", "seconds_per_batch", "over_workers", "start_seconds")
+COLUMNS = (
+    *("executor", "seconds_per_batch", "over_workers", "lowest", "highest"),
+    *("start_seconds", "engine_share"),
+)
 
 
-def seconds(options: tuple[str, ...], batches: int) -> float:
-    """Seconds of wall clock of a command of so many batches in a new results folder."""
+class Times(NamedTuple):
+    """Seconds of wall clock per batch, other seconds of a command, and the workers' time out of batches."""
+
+    batch: float
+    start: float
+    engine_share: float
+
+
+def once(options: tuple[str, ...]) -> Times:
+    """Times of a command in a new results folder."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "bench", *RUN, *options, "--batch-size", str(BATCH)]
-        command += ["--samples", str(BATCH * batches), "--out", folder]
+        command += ["--samples", str(BATCH * BATCHES), "--out", folder]
         begin = time.perf_counter()
         subprocess.run(command, cwd=folder, env=os.environ | {"OMP_NUM_THREADS": "1"}, check=True)
-        return time.perf_counter() - begin
+        whole = time.perf_counter() - begin
+        written = sorted(path.stat().st_mtime for path in Path(folder).glob("samples/*/*.safetensors"))
+        record = next(Path(folder).glob("records/*.json"))
+        within = json.loads(record.read_text())["cost"]["seconds"] / BATCHES
+    assert len(written) == BATCHES
+    batch = (written[-2] - written[4]) / (BATCHES - 6)
+    return Times(batch, whole - BATCHES * batch, 1 - within / (WORKERS * batch))
 
 
-def measure(rounds: int) -> list[tuple[str, str, str, str]]:
-    """A row per executor: medians over the rounds; the ratios are those within a round."""
-    times: dict[str, list[tuple[float, float]]] = {name: [] for name in EXECUTORS}
+def measure(rounds: int) -> list[tuple[str, ...]]:
+    """A row per executor: medians over the rounds; ratios are within a round, with their extremes."""
+    times: dict[str, list[Times]] = {name: [] for name in EXECUTORS}
     for _ in range(rounds):
         for name, options in EXECUTORS.items():
-            few, many = seconds(options, FEW), seconds(options, MANY)
-            batch = (many - few) / (MANY - FEW)
-            times[name].append((batch, few - FEW * batch))
+            times[name].append(once(options))
     rows = []
-    for name, pairs in times.items():
-        ratio = statistics.median(a[0] / b[0] for a, b in zip(pairs, times["workers"], strict=True))
-        batch, start = (statistics.median(pair[i] for pair in pairs) for i in (0, 1))
-        rows.append((name, f"{batch:.3f}", f"{ratio:.3f}", f"{start:.1f}"))
+    for name, all_times in times.items():
+        ratios = [a.batch / b.batch for a, b in zip(all_times, times["workers"], strict=True)]
+        batch, start, share = (statistics.median(one) for one in zip(*all_times, strict=True))
+        spread = (statistics.median(ratios), min(ratios), max(ratios))
+        numbers = (*(f"{ratio:.3f}" for ratio in spread), f"{start:.1f}", f"{share:.3f}")
+        rows.append((name, f"{batch:.3f}", *numbers))
     return rows
 
 
-def write(folder: Path, rounds: int = 3) -> None:
+def write(folder: Path, rounds: int = 7) -> None:
     """Measure, print, and write ``folder / executors.csv``."""
     rows = measure(rounds)
     with (folder / "executors.csv").open("w", newline="") as file:

@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from bench import Batch, BatchResult, Emit, Outcome, StepDone, silent
+from bench import Batch, BatchFailure, BatchResult, Emit, Outcome, StepDone, silent
 from bench.results.record import BatchFacts
 
 FACTS = BatchFacts(nfe=1, seconds=1.0, network_seconds=0.5, warm_seconds=0.0)
@@ -79,3 +79,13 @@ class Raising:
                 sys.exit(3)
             raise TwoPartsError("two", "parts")
         return BatchResult({}, FACTS)
+
+
+@dataclasses.dataclass(frozen=True)
+class Variable:
+    """Fails every batch with the value of an environment variable of its process."""
+
+    name: str
+
+    def __call__(self, batch: Batch, emit: Emit = silent, /) -> Outcome:
+        return BatchFailure(os.environ.get(self.name, ""), "")

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from bench import Batch, BatchFailure, BatchResult, RunSpec, StepDone
+from bench import Batch, BatchFailure, BatchResult, FolderWork, RunSpec, StepDone
 from bench.events import Notice
+from bench.results.store import Store
 from bench_local import Local
-from bench_local.pool import Pool
+from bench_local.pool import MALLOC, Pool
 from tests.support.plans import quick_spec
 from tests.support.runs import exit_status
-from tests.support.worker_work import Announcing, Fatal
+from tests.support.worker_work import Announcing, Fatal, Variable
 
 
 @pytest.fixture(scope="module")
@@ -137,3 +138,35 @@ def test_a_worker_that_announces_more_than_the_memory_is_replaced(spec: RunSpec,
     (outcome,) = [outcome for _, outcome in pairs if not isinstance(outcome, StepDone | Notice)]
     assert isinstance(outcome, BatchResult)
     assert len(work.workers()) == 2
+
+
+def test_workers_write_batches_where_they_share_the_folder(tmp_path: Path) -> None:
+    spec = quick_spec(samples=16)
+    store = Store(tmp_path)
+    assert Local(workers=2).writes_batches
+    assert not Local(workers=1).writes_batches
+    for batch, outcome in Local(workers=2).map(
+        FolderWork(tmp_path), iter([Batch(spec, index) for index in range(spec.batch_count)])
+    ):
+        if isinstance(outcome, StepDone):
+            continue
+        assert isinstance(outcome, BatchResult)
+        assert outcome.stored
+        assert not outcome.outputs
+        stored = store.read_batch(spec.key, batch.index, batch.size)
+        assert stored is not None
+        assert (stored[1].worker, stored[1].retries) == (outcome.facts.worker, 0)
+        assert stored[1].worker in (0, 1)
+
+
+@pytest.mark.parametrize("value", [None, "4096"])
+def test_a_worker_keeps_freed_memory_where_the_user_says_nothing(
+    value: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, ours = next(iter(MALLOC.items()))
+    monkeypatch.delenv(name, raising=False)
+    if value is not None:
+        monkeypatch.setenv(name, value)
+    batches = iter([Batch(quick_spec(), 0)])
+    outcomes = [outcome for _, outcome in Local(workers=2).map(Variable(name), batches)]
+    assert outcomes == [BatchFailure(value or ours, "")]

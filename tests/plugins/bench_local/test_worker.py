@@ -21,8 +21,8 @@ def test_it_ends_with_its_connection(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "bench_local.worker", str(theirs.fileno()), "0.2"]
     process = subprocess.Popen(command, env=environment, pass_fds=[theirs.fileno()])
     theirs.close()
-    ours.send_bytes(pickle.dumps(Fatal(tmp_path, bad=0, signal=signal.SIGCONT)))
-    ours.send_bytes(pickle.dumps(Batch(quick_spec(), 0)))
+    ours.send_bytes(pickle.dumps((Fatal(tmp_path, bad=0, signal=signal.SIGCONT), 0)))
+    ours.send_bytes(pickle.dumps((Batch(quick_spec(), 0), 0)))
     signs = 0
     while not isinstance(message := pickle.loads(ours.recv_bytes()), StepDone):
         assert message is None  # a sign of life
