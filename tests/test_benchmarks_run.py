@@ -53,7 +53,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 
 def test_networks_on_the_cpu(tmp_path: Path) -> None:
-    networks.on_cpu(tmp_path, TINY, batch=2, rounds=1)
+    networks.on_cpu(tmp_path, TINY, batch=2, rounds=1, size=64)
     table = rows(tmp_path / "networks-cpu.csv")
     assert [row["variant"] for row in table] == [variant.name for variant in networks.ON_CPU]
     assert all(float(row["evaluations_per_s"]) > 0 for row in table)

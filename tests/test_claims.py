@@ -17,7 +17,7 @@ import pytest
 
 from bench import BenchError, FeatureMetric, Sampler, check, exact_fd_dct
 from bench.plugins.registry import Registry
-from tests.benchmarks import authoring
+from tests.benchmarks import authoring, startup
 from tests.benchmarks.check_cost import BOTH, HERE
 from tests.faults.__main__ import FAULTS
 from tests.support.analytic import grid_of, sde
@@ -282,6 +282,53 @@ def test_the_cost_of_bench_check() -> None:
     assert {row["sampler"] for row in rows} == {*BOTH, *HERE}
     assert all(float(row["over_before"]) <= 1 for row in rows if row["over_before"])
     assert all(float(row["over_ddim"]) <= 7 for row in rows)
+
+
+def test_the_time_to_the_first_batch() -> None:
+    """At most `startup.ALLOWED` seconds beyond ``import torch``."""
+    rows = {row["command"]: row for row in read("startup.csv")}
+    assert rows.keys() == startup.COMMANDS.keys()
+    for name in ("first batch, exact", "first batch, network"):
+        assert float(rows[name]["wall_s_beyond_torch"]) <= startup.ALLOWED
+
+
+def test_a_suite_by_two_workers() -> None:
+    """Half the time of one worker of one thread and of the earlier commit, to the same values."""
+    old, one, two = (row for row in read("against-suite.csv") if row["samples"] == "4096")
+    assert float(one["seconds"]) / float(two["seconds"]) >= 1.85
+    assert float(old["seconds"]) / float(two["seconds"]) >= 2
+    assert old["mean_metric"] == one["mean_metric"] == two["mean_metric"]
+    assert old["runs"] == one["runs"] == two["runs"] == "26"
+
+
+def test_tables_of_many_records() -> None:
+    """Ten times the records take at most seven times the processor's time; less than the earlier commit."""
+    old, new, many = read("against-tables.csv")
+    assert (old["records"], new["records"], many["records"]) == ("1000", "1000", "10000")
+    assert float(many["ten_times_of_one"]) <= 7
+    assert float(new["of_old"]) < 0.8
+
+
+def test_the_memory_of_many_batches() -> None:
+    peaks = {int(row["batches"]): float(row["peak_mib"]) for row in read("against-memory.csv")}
+    assert peaks.keys() == {10, 100, 1000, 10_000}
+    assert peaks[10_000] <= 1.05 * peaks[10]
+
+
+def test_the_cost_of_executors() -> None:
+    """At most 2 % of a worker's time is the engine's; Ray's batches are as long, within the spread."""
+    workers, ray = read("executors.csv")
+    assert all(float(row["engine_share"]) <= 0.02 for row in (workers, ray))
+    assert float(ray["lowest"]) <= 1 <= float(ray["highest"])
+
+
+def test_the_speed_of_a_network_on_two_cores() -> None:
+    """Compiled in bfloat16 it reaches 60 % of the processor's rate for products of matrices."""
+    rows = {row["variant"]: row for row in read("networks-cpu.csv")}
+    best = rows["bf16, compiled"]
+    assert float(best["share"]) >= 0.6
+    assert float(best["over_score_sde"]) >= 2
+    assert "amx" not in best["processor"]
 
 
 def test_the_check_of_the_sampler_of_the_docs(tmp_path: Path) -> None:

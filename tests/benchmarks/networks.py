@@ -1,10 +1,12 @@
 """How fast a published network samples, by memory format, precision and compilation; ratios within one run.
 
-    python -m tests.benchmarks.networks results/reference
+    python -m tests.benchmarks.networks results/reference [SCORE_SDE_PYTORCH]
 
-writes networks-cpu.csv and networks-cpu.png, its bars (DDPM at width 64, random weights). A GPU is asked by
-`tests.benchmarks.gpu`. ``warm_s`` is a cold compilation: minutes on two cores, which are most of this
-command's time.
+writes networks-cpu.csv and networks-cpu.png, its bars (DDPM at width 64, random weights). ``share`` is that
+of the processor's own rate for products of matrices in the same precision. With a checkout of
+score_sde_pytorch, ``over_score_sde`` compares with its own network in its own sampler (float32) in the same
+run. A GPU is asked by `tests.benchmarks.gpu`. ``warm_s`` is a cold compilation: minutes on two cores, which
+are most of this command's time.
 """
 
 from __future__ import annotations
@@ -263,13 +265,27 @@ def on_cpu(
     batch: int = 32,
     steps: int = 1,
     rounds: int = 5,
+    size: int = 2048,
     variants: Sequence[Variant] = ON_CPU,
+    theirs: Path | None = None,
 ) -> None:
-    """Write networks-cpu.csv and its plot."""
-    speeds = compare(config, variants, batch, steps=steps, rounds=rounds, device=torch.device("cpu"))
+    """Write networks-cpu.csv and its plot; ``size`` is that of the matrices whose product is the measure."""
+    cpu = torch.device("cpu")
+    speeds = compare(config, variants, batch, steps=steps, rounds=rounds, device=cpu)
     about = {"batch": batch, "threads": torch.get_num_threads(), "torch": torch.__version__}
     about["processor"] = processor()
-    rows = [speed_row(v, s) | about for v, s in zip(variants, speeds, strict=True)]
+    work, their_evaluations = flops(config, cpu), None
+    if theirs is not None:
+        from tests.benchmarks.score_sde import their_speed
+
+        settings: dict[str, Any] = {"width": config.width, "steps": steps, "rounds": rounds, "device": cpu}
+        their_evaluations = their_speed(theirs, batch, **settings).evaluations
+    rows = []
+    for variant, speed in zip(variants, speeds, strict=True):
+        row = speed_row(variant, speed)
+        row["share"] = f"{speed.evaluations * work / matrix_rate(variant.precision, size, cpu):.3f}"
+        over = None if their_evaluations is None else speed.evaluations / their_evaluations
+        rows.append(row | {"over_score_sde": "" if over is None else f"{over:.2f}"} | about)
     write(folder / "networks-cpu.csv", rows)
     plot(folder / "networks-cpu.png", rows)
 
@@ -325,9 +341,9 @@ def plot(path: Path, rows: Sequence[dict[str, Any]]) -> None:
 
 
 def main() -> None:
-    folder = Path(sys.argv[1])
+    folder, *theirs = map(Path, sys.argv[1:])
     folder.mkdir(parents=True, exist_ok=True)
-    on_cpu(folder, dataclasses.replace(PUBLISHED["ddpm"], width=64))
+    on_cpu(folder, dataclasses.replace(PUBLISHED["ddpm"], width=64), theirs=theirs[0] if theirs else None)
 
 
 if __name__ == "__main__":
