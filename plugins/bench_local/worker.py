@@ -19,7 +19,7 @@ import time
 import traceback
 from multiprocessing.connection import Connection
 
-from bench import Batch, BatchFailure, Emit, FolderWork, StepDone, Work
+from bench import Batch, BatchFailure, Emit, StepDone, Work
 
 PAUSE = 0.2
 """Seconds between reports of steps."""
@@ -82,6 +82,8 @@ def outcome_bytes(work: Work, batch: Batch, emit: Emit, number: int, strikes: in
         number: Number of this worker.
         strikes: Number of workers that died of the batch.
     """
+    from bench import FolderWork  # with the engine: a worker gives signs of life before it imports that
+
     if isinstance(work, FolderWork):
         work = work.of_worker(number, strikes)
     try:
